@@ -1,0 +1,12 @@
+"""Feed-forward neural networks on NumPy alone: read them, check them, ship them."""
+
+from chainrule.nn.gradcheck import check_gradients
+from chainrule.nn.layers import Activation, BatchNorm, Dense, Dropout, Layer, LayerNorm, Residual, Scale
+from chainrule.nn.losses import Loss
+from chainrule.nn.network import Network, mlp
+from chainrule.train.callbacks import Callback, EarlyStopping, KeepBest, ProgressBar, TimeLimit
+from chainrule.train.history import History
+from chainrule.train.loop import train
+from chainrule.train.optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
+
+__version__ = "0.1.0"

@@ -1,0 +1,63 @@
+"""What an array must be before the mathematics sees it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+Array = NDArray[Any]
+
+
+def all_finite(X: Array) -> bool:
+    """Tell whether no element is NaN or infinite, in one pass and without a temporary array."""
+    with np.errstate(all="ignore"):
+        # A NaN or an infinity survives every sum; only a sum that overflowed needs the second look.
+        return bool(np.isfinite(X.sum())) or bool(np.isfinite(X).all())
+
+
+def as_matrix(X: ArrayLike, n_columns: int, dtype: DTypeLike, name: str = "X") -> Array:
+    """Return `X` as a finite (n, n_columns) array of `dtype`, or raise a ValueError that says what is wrong.
+
+    The caller's array is returned as it is when it already fits; it is never changed.
+    """
+    try:
+        given = np.asarray(X)
+        with np.errstate(over="ignore"):
+            matrix = given.astype(dtype, copy=False) if given.dtype.kind != "c" else None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers only; however: {error}") from None
+    if matrix is None:
+        raise ValueError(f"{name} must hold real numbers; however: {name}.dtype={given.dtype}")
+    if matrix.ndim != 2 or matrix.shape[1] != n_columns:
+        hint = ""
+        if matrix.ndim == 1:
+            hint = f"; did you mean {name}[:, np.newaxis]?" if n_columns == 1 else f"; is it one row? {name}[np.newaxis]"
+        columns = f"{n_columns} column{'s' * (n_columns != 1)}"
+        raise ValueError(f"{name} must be 2-D with {columns}, however: {name}.shape={matrix.shape}{hint}")
+    if not all_finite(matrix):
+        row, column = np.argwhere(~np.isfinite(matrix))[0]
+        raise ValueError(f"{name} must be finite in {matrix.dtype}, however: {name}[{row}, {column}]={given[row, column]}")
+    return matrix
+
+
+def as_weights(weight: ArrayLike | None, n: int, dtype: DTypeLike) -> Array | None:
+    """Return row weights as an (n,) array of `dtype`: finite, none negative, not all zero; None stays None."""
+    if weight is None:
+        return None
+    try:
+        weights = np.asarray(weight).astype(dtype, copy=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weight must hold numbers only; however: {error}") from None
+    if weights.shape != (n,):
+        raise ValueError(f"sample_weight must have one number a row, ({n},), however: its shape is {weights.shape}")
+    if not all_finite(weights) or weights.min(initial=0) < 0:
+        raise ValueError("sample_weight must be finite and not negative")
+    if not weights.any():
+        raise ValueError("sample_weight must not be zero in every row")
+    return weights
+
+
+def require(condition: bool, argument: str, rule: str, value: object) -> None:
+    """Raise the ValueError `argument must rule, however: argument=value` unless the condition holds."""
+    if not condition:
+        raise ValueError(f"{argument} must {rule}, however: {argument}={value!r}")

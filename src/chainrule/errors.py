@@ -1,0 +1,40 @@
+"""What can go wrong, by name. Users' plain mistakes are `ValueError`; these are the ones a caller may want to catch."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class ChainruleError(Exception):
+    """Any error of this library's own."""
+
+
+class GradientError(ChainruleError, ValueError):
+    """A derivative is wrong, or was asked of something that has none."""
+
+
+class DivergenceError(ChainruleError, ArithmeticError):
+    """Training left the finite numbers and lowering the learning rate did not bring it back."""
+
+
+class ModelFileError(ChainruleError, ValueError):
+    """A file is not a model, or not one that can be trusted."""
+
+
+class TableError(ChainruleError, ValueError):
+    """A table cannot be read or does not fit the model."""
+
+
+class MissingExtraError(ChainruleError, ImportError):
+    """A feature needs a package that `pip install chainrule` alone does not bring."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs the extra {extra!r}: run  pip install 'chainrule[{extra}]'")
+
+
+def look_up(table: Mapping[str, T], name: object, argument: str) -> T:
+    """Return `table[name]`, or raise a ValueError that lists the names there are."""
+    if isinstance(name, str) and name in table:
+        return table[name]
+    raise ValueError(f"{argument} must be one of {', '.join(table)}; however: {argument}={name!r}")

@@ -1,0 +1,145 @@
+"""Activations, from the perceptron's step to the smooth ones, each with its derivative under it.
+
+An activation is a function `Z -> (A, backward)`: `A` has the shape of `Z`, and `backward(dA)` is the chain rule's next
+factor, `dZ = dA * dA/dZ`. What the derivative needs is what the closure remembers. All are elementwise, keep the dtype,
+change neither `Z` nor `dA`, and neither overflow nor warn however large `Z` is. Your own function of this form can stand
+wherever a name can.
+"""
+
+from collections.abc import Callable
+from math import pi, sqrt
+
+import numpy as np
+
+from chainrule.arrays import Array
+from chainrule.errors import GradientError
+
+Activated = tuple[Array, Callable[[Array], Array]]
+ActivationFunction = Callable[[Array], Activated]
+
+
+def identity(Z: Array) -> Activated:
+    """A = Z; dA/dZ = 1."""
+    return Z, lambda dA: dA
+
+
+def step(Z: Array) -> Activated:
+    """A = 1 where Z > 0, else 0: Rosenblatt's perceptron (1958). It fires, but it cannot be trained by gradients."""
+
+    def backward(dA: Array) -> Array:
+        raise GradientError(
+            "step has no gradient to follow: its derivative is 0 on both sides of the threshold and undefined on it. "
+            "Use sigmoid, its smooth form, or the perceptron's own learning rule."
+        )
+
+    return (Z > 0).astype(Z.dtype), backward
+
+
+def sigmoid(Z: Array) -> Activated:
+    """A = 1 / (1 + exp(-Z)); dA/dZ = A (1 - A)."""
+    A = logistic(Z)
+    return A, lambda dA: dA * (A * (1 - A))
+
+
+def tanh(Z: Array) -> Activated:
+    """A = tanh(Z); dA/dZ = 1 - A^2."""
+    A = np.tanh(Z)
+    return A, lambda dA: dA * (1 - A * A)
+
+
+def relu(Z: Array) -> Activated:
+    """A = max(0, Z); dA/dZ = 1 where Z > 0, else 0."""
+    A = np.maximum(Z, 0)
+    return A, lambda dA: dA * (A > 0)
+
+
+def leaky_relu(Z: Array) -> Activated:
+    """A = Z where Z > 0, else 0.01 Z; dA/dZ = 1 or 0.01 (Maas et al. 2013)."""
+    slope = np.where(Z > 0, 1, 0.01).astype(Z.dtype)
+    return Z * slope, lambda dA: dA * slope
+
+
+def elu(Z: Array) -> Activated:
+    """A = Z where Z > 0, else exp(Z) - 1; dA/dZ = 1 or A + 1 (Clevert et al. 2016, alpha = 1)."""
+    A = np.maximum(Z, np.expm1(np.minimum(Z, 0)))
+    return A, lambda dA: dA * (np.minimum(A, 0) + 1)
+
+
+SELU_SCALE = 1.0507009873554805
+SELU_ALPHA = 1.6732632423543772
+
+
+def selu(Z: Array) -> Activated:
+    """A = s Z where Z > 0, else s a (exp(Z) - 1); dA/dZ = s or A + s a (Klambauer et al. 2017, eq. 2)."""
+    A = SELU_SCALE * np.maximum(Z, 0) + SELU_SCALE * SELU_ALPHA * np.expm1(np.minimum(Z, 0))
+    return A, lambda dA: dA * np.where(A > 0, SELU_SCALE, A + SELU_SCALE * SELU_ALPHA).astype(A.dtype, copy=False)
+
+
+def softplus(Z: Array) -> Activated:
+    """A = log(1 + exp(Z)), a smooth relu; dA/dZ = sigmoid(Z)."""
+    A = np.log1p(np.exp(-np.abs(Z))) + np.maximum(Z, 0)
+    return A, lambda dA: dA * logistic(Z)
+
+
+def silu(Z: Array) -> Activated:
+    """A = Z S with S = sigmoid(Z), also called swish; dA/dZ = S + A (1 - S)."""
+    S = logistic(Z)
+    A = Z * S
+    return A, lambda dA: dA * (S + A * (1 - S))
+
+
+def gelu(Z: Array) -> Activated:
+    """A = Z (1 + T) / 2 with T = tanh(c (Z + 0.044715 Z^3)), c = sqrt(2 / pi) (Hendrycks & Gimpel 2016, section 2).
+
+    dA/dZ = (1 + T) / 2 + Z (1 - T^2) c (1 + 3 * 0.044715 Z^2) / 2. This is the paper's tanh form, within 5e-4 of
+    Z Phi(Z): NumPy has no error function.
+    """
+    c, k = sqrt(2 / pi), 0.044715
+    # Beyond |Z| = 30 the tanh is +-1 to the last bit, and clipping keeps Z^3 small.
+    C = np.clip(Z, -30, 30)
+    T = np.tanh(c * (C + k * C * C * C))
+
+    def backward(dA: Array) -> Array:
+        return dA * (0.5 * (1 + T) + 0.5 * C * (1 - T * T) * (c * (1 + 3 * k * C * C)))
+
+    return 0.5 * Z * (1 + T), backward
+
+
+def mish(Z: Array) -> Activated:
+    """A = Z T with T = tanh(softplus(Z)) (Misra 2019, eq. 1); dA/dZ = T + Z (1 - T^2) sigmoid(Z).
+
+    With u = exp(Z), T = u (u + 2) / (u (u + 2) + 2): one exponential instead of three. Beyond Z = 20 T is 1 to the last
+    bit.
+    """
+    U = np.exp(np.minimum(Z, 20))
+    W = U * (U + 2)
+    T = W / (W + 2)
+
+    def backward(dA: Array) -> Array:
+        return dA * (T + Z * (1 - T * T) * (U / (1 + U)))
+
+    return Z * T, backward
+
+
+def logistic(Z: Array) -> Array:
+    """1 / (1 + exp(-Z)); below Z = -87 it stays at 1.6e-38, the last value float32 holds in full."""
+    A = np.minimum(-Z, 87)
+    np.exp(A, out=A)
+    A += 1
+    return np.reciprocal(A, out=A)
+
+
+ACTIVATIONS: dict[str, ActivationFunction] = {
+    "identity": identity,
+    "step": step,
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+    "relu": relu,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "selu": selu,
+    "softplus": softplus,
+    "silu": silu,
+    "gelu": gelu,
+    "mish": mish,
+}

@@ -1,0 +1,298 @@
+"""Losses: raw outputs in, value and gradient out, together.
+
+A loss owns its link: it takes the network's raw outputs `Z` (n, k) and `predict(Z)` turns them into answers, so softmax
+and the logarithm meet in one stable step and no gradient is ever "already through softmax". The reduction is the same
+for all: mean over rows, sum over outputs; row weights divide by their sum.
+
+`loss(Z, Y, weight) -> (value, dZ)` with `Y = loss.targets(y, k, dtype)`, which is where targets are checked, once.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from chainrule.arrays import Array, all_finite, require
+from chainrule.errors import look_up
+from chainrule.nn.activations import logistic
+
+RowLosses = Callable[[Array, Array], tuple[Array, Array]]
+
+
+class Loss(ABC):
+    """What every loss answers. Your own needs `per_row`, and `predict` and `targets` when the usual ones do not fit."""
+
+    @abstractmethod
+    def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        """Return the loss of each row (n,), summed over outputs, and its derivative in Z as a new (n, k) array."""
+
+    @final
+    def __call__(self, Z: Array, Y: Array, weight: Array | None = None) -> tuple[float, Array]:
+        """Return the mean over rows, and its derivative dZ (n, k); `weight` (n,) makes it the weighted mean."""
+        losses, dZ = self.per_row(Z, Y)
+        if weight is None:
+            dZ *= 1 / len(Z)
+            return float(losses.mean()), dZ
+        # Rows that all weigh nothing have nothing to say.
+        share = weight / (weight.sum() or 1)
+        dZ *= share[:, np.newaxis]
+        return float(losses @ share), dZ
+
+    def predict(self, Z: Array) -> Array:
+        """Turn raw outputs (n, k) into answers (n, k)."""
+        return Z
+
+    def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
+        """Return `y` as the finite (n, n_out) array that `per_row` takes; (n,) will do for one output.
+
+        Raises ValueError for another shape, and for anything but finite numbers.
+        """
+        try:
+            Y = np.asarray(y).astype(dtype, copy=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"y must hold numbers only for {self}; however: {error}") from None
+        if Y.ndim == 1 and n_out == 1:
+            Y = Y[:, np.newaxis]
+        if Y.ndim != 2 or Y.shape[1] != n_out:
+            raise ValueError(f"y must be 2-D with a column for each of {n_out} outputs, however: y.shape={Y.shape}")
+        if not all_finite(Y):
+            raise ValueError(f"y must be finite, however row {np.argwhere(~np.isfinite(Y))[0][0]} is not")
+        return Y
+
+
+@final
+@dataclass(frozen=True)
+class SquaredError(Loss):
+    """factor (Z - Y)^2; derivative 2 factor (Z - Y). The factor 1/2, the quadratic cost's, makes that Z - Y."""
+
+    factor: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(self.factor > 0, "factor", "be above 0", self.factor)
+
+    def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        R = Z - Y
+        losses = np.einsum("ij,ij->i", R, R)
+        losses *= self.factor
+        R *= 2 * self.factor
+        return losses, R
+
+
+@final
+@dataclass(frozen=True)
+class AbsoluteError(Loss):
+    """|Z - Y|, whose minimum is the median; derivative sign(Z - Y)."""
+
+    def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        R = Z - Y
+        return np.abs(R).sum(axis=1), np.sign(R)
+
+
+@final
+@dataclass(frozen=True)
+class Huber(Loss):
+    """R^2 / 2 while |R| = |Z - Y| <= delta, else delta (|R| - delta / 2); derivative R clipped to +-delta (Huber 1964)."""
+
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(self.delta > 0, "delta", "be above 0", self.delta)
+
+    def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        R = Z - Y
+        C = np.clip(R, -self.delta, self.delta)
+        return (C * (R - 0.5 * C)).sum(axis=1), C
+
+
+@final
+@dataclass(frozen=True)
+class Quantile(Loss):
+    """q (Y - Z) where Y > Z, else (1 - q) (Z - Y), whose minimum is the q-quantile; derivative -q or 1 - q.
+
+    `levels` is one q for all outputs or a tuple with one an output; then a single target column serves them all
+    (Koenker & Bassett 1978, eq. 3.1).
+    """
+
+    levels: float | tuple[float, ...] = 0.5
+
+    def __post_init__(self) -> None:
+        inside = all(0 < q < 1 for q in np.atleast_1d(self.levels))
+        require(inside, "levels", "lie strictly between 0 and 1", self.levels)
+
+    def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        dZ = (Z > Y) - np.asarray(self.levels, Z.dtype)
+        return (dZ * (Z - Y)).sum(axis=1), dZ
+
+    def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
+        n_levels = np.size(self.levels)
+        if n_levels == 1:
+            return super().targets(y, n_out, dtype)
+        require(n_levels == n_out, "levels", f"have one level for each of {n_out} outputs", self.levels)
+        one_column = np.ndim(y) == 1 or np.shape(y)[1:] == (1,)
+        Y = super().targets(y, 1 if one_column else n_out, dtype)
+        return np.repeat(Y, n_out, axis=1) if one_column else Y
+
+
+@final
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """M - Y + Y log(Y / M) with M = exp(Z), half the Poisson deviance of counts Y >= 0; derivative M - Y.
+
+    Link: exp. 0 for a perfect answer.
+    """
+
+    def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        with np.errstate(over="ignore"):  # an infinite loss is what the training loop looks for
+            M = np.exp(Z)
+        Y_log_Y = Y * np.log(np.where(Y > 0, Y, 1))
+        dZ = M - Y
+        return (dZ + (Y_log_Y - Y * Z)).sum(axis=1), dZ
+
+    def predict(self, Z: Array) -> Array:
+        return np.exp(np.minimum(Z, np.log(np.finfo(Z.dtype).max) - 1))
+
+    def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
+        Y = super().targets(y, n_out, dtype)
+        if Y.min(initial=0) < 0:
+            raise ValueError(f"y must not be negative for poisson, however: its least value is {Y.min()}")
+        return Y
+
+
+@final
+@dataclass(frozen=True)
+class BinaryCrossEntropy(Loss):
+    """-Y log P - (1 - Y) log(1 - P) with P = sigmoid(Z), for one label or several at once; derivative P - Y.
+
+    In Z it is max(Z, 0) - Y Z + log(1 + exp(-|Z|)), which has no logarithm of zero. `y` is 0 or 1, or a probability.
+    `label_smoothing` moves each target that share of the way to 1/2. Link: sigmoid.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.label_smoothing < 1, "label_smoothing", "lie in [0, 1)", self.label_smoothing)
+
+    def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        if self.label_smoothing:
+            Y = Y * (1 - self.label_smoothing) + self.label_smoothing / 2
+        L = np.log1p(np.exp(-np.abs(Z))) + (np.maximum(Z, 0) - Y * Z)
+        return L.sum(axis=1), logistic(Z) - Y
+
+    def predict(self, Z: Array) -> Array:
+        return logistic(Z)
+
+    def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
+        Y = super().targets(y, n_out, dtype)
+        if Y.min(initial=0) < 0 or Y.max(initial=0) > 1:
+            raise ValueError(f"y must lie in [0, 1] for binary_cross_entropy, however: it reaches {Y.min()} to {Y.max()}")
+        return Y
+
+
+@final
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """-sum_k Y_k log P_k with P = softmax(Z), for one class of k >= 2; derivative P - Y.
+
+    `y` is class numbers (n,) from 0 to k - 1, or one-hot or probability rows (n, k). `label_smoothing` gives that share
+    of each target to all k classes evenly (Szegedy et al. 2016, section 7). Link: softmax.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.label_smoothing < 1, "label_smoothing", "lie in [0, 1)", self.label_smoothing)
+
+    def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        P, log_P = softmax_and_log(Z)
+        keep, share = 1 - self.label_smoothing, self.label_smoothing / Z.shape[1]
+        if Y.ndim == 1:
+            rows = np.arange(len(Z))
+            losses = -keep * log_P[rows, Y]
+            P[rows, Y] -= keep
+        else:
+            losses = -keep * np.einsum("ij,ij->i", Y, log_P)
+            P -= keep * Y
+        if share:
+            losses -= share * log_P.sum(axis=1)
+            P -= share
+        return losses, P
+
+    def predict(self, Z: Array) -> Array:
+        return softmax(Z)
+
+    def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
+        if n_out < 2:
+            raise ValueError("cross_entropy needs two outputs or more; for one output use binary_cross_entropy")
+        if np.ndim(y) == 2:
+            Y = super().targets(y, n_out, dtype)
+            if Y.min(initial=0) < 0 or not np.allclose(Y.sum(axis=1), 1, atol=1e-3):
+                raise ValueError("y must hold probabilities for cross_entropy: no entry negative, each row's sum 1")
+            return Y / Y.sum(axis=1, keepdims=True)
+        return class_numbers(np.asarray(y), n_out)
+
+
+@final
+@dataclass(frozen=True)
+class OwnLoss(Loss):
+    """A user's function `(Z, Y) -> (losses, dZ)`: losses (n,) or (n, k), before any mean, and their derivative (n, k)."""
+
+    function: RowLosses = field(repr=False)
+
+    def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        losses, dZ = self.function(Z, Y)
+        losses = np.asarray(losses, Z.dtype)
+        if np.shape(dZ) != Z.shape or losses.shape not in (Z.shape, Z.shape[:1]):
+            raise ValueError(
+                "loss must return losses of shape (n,) or (n, k) and their derivative of shape (n, k), however: "
+                f"for Z.shape={Z.shape} the shapes are {losses.shape} and {np.shape(dZ)}"
+            )
+        return losses.reshape(len(Z), -1).sum(axis=1), np.array(dZ, Z.dtype)
+
+
+def class_numbers(y: Array, n_classes: int) -> Array:
+    """Return `y` (n,) as integers from 0 to n_classes - 1, or raise ValueError."""
+    if y.ndim != 1:
+        raise ValueError(f"y must be class numbers (n,) or rows (n, {n_classes}), however: y.shape={y.shape}")
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, however: y.dtype={y.dtype}")
+    if not all_finite(y) or (y.dtype.kind == "f" and np.any(y != np.floor(y))):
+        raise ValueError(f"y must be whole class numbers from 0 to {n_classes - 1}; for several labels pass rows (n, k)")
+    if len(y) and (y.min() < 0 or y.max() >= n_classes):
+        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, however: {y.min()} to {y.max()} occur")
+    return y.astype(np.intp, copy=False)
+
+
+def softmax(Z: Array) -> Array:
+    """exp(Z_k) / sum_j exp(Z_j) for each row of Z (n, k); rows sum to 1."""
+    return softmax_and_log(Z)[0]
+
+
+def softmax_and_log(Z: Array) -> tuple[Array, Array]:
+    """Return P = softmax(Z) and log P, both (n, k). Once its row's maximum is taken off, no entry overflows."""
+    S = Z - Z.max(axis=1, keepdims=True)
+    P = np.exp(S)
+    total = P.sum(axis=1, keepdims=True)
+    P /= total
+    S -= np.log(total)
+    return P, S
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "squared_error": SquaredError,
+    "absolute_error": AbsoluteError,
+    "huber": Huber,
+    "quantile": Quantile,
+    "poisson": Poisson,
+    "binary_cross_entropy": BinaryCrossEntropy,
+    "cross_entropy": CrossEntropy,
+}
+
+
+def as_loss(loss: str | Loss | RowLosses) -> Loss:
+    """Return the loss of that name, the loss object itself, or a user's function as one."""
+    if isinstance(loss, Loss):
+        return loss
+    return OwnLoss(loss) if callable(loss) else look_up(LOSSES, loss, "loss")()

@@ -1,0 +1,446 @@
+"""A network: layers in a row, a loss at the end, and one vector that holds every parameter.
+
+`theta` is the only home of the parameters; `params[i]` are named views into it, and `grad` with its views `grads[i]`
+mirrors it. So an optimiser step, a copy, an average or an all-reduce is one operation on one vector.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from chainrule.arrays import Array, as_matrix, as_weights, require
+from chainrule.errors import GradientError, look_up
+from chainrule.nn.activations import ActivationFunction
+from chainrule.nn.gradcheck import check_gradients
+from chainrule.nn.initializers import SUITED_TO
+from chainrule.nn.layers import LAYERS, Activation, Backward, Dense, Dropout, Layer, Params, Residual, Shapes, chain
+from chainrule.nn.losses import Loss, OwnLoss, RowLosses, as_loss
+
+PREDICT_ROWS = 4096
+"""Rows that go through the network at once at inference: their activations stay in the processor's cache."""
+PROOF_ROWS = 10
+"""Rows on which the gradient of a user's own loss, activation or layer is proved."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Where one parameter array lies in `theta`."""
+
+    layer: int
+    name: str
+    slice: slice
+    shape: tuple[int, ...]
+
+    @property
+    def full_name(self) -> str:
+        """Layer and name, such as "0.W"; inside a Residual "2.0.W"."""
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def kind(self) -> str:
+        """The name alone, such as "W"."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return prod(self.shape)
+
+    def entry_name(self, k: int) -> str:
+        """Return the name of the block's k-th entry, such as "0.W[1, 2]"."""
+        return f"{self.full_name}[{', '.join(map(str, np.unravel_index(k, self.shape)))}]"
+
+    def __str__(self) -> str:
+        return f"{self.full_name} {self.shape}"
+
+
+class Network:
+    """Layers in a row and a loss.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Their sizes must chain; at least one must say how many columns it takes.
+    loss : str, Loss or function
+        A name of `chainrule.nn.losses`, a loss object, or a function `(Z, Y) -> (losses, dZ)`.
+    l1, l2 : float
+        Penalties on the weight matrices `W`: l1 * sum |W| + l2 / 2 * sum W^2 is added to the loss.
+    seed : int, Generator or None
+        Draws the initial weights; None draws others each time.
+    dtype : "float32" or "float64"
+
+    Attributes
+    ----------
+    theta : array (n_parameters,)
+        Every parameter. Assigning copies the values in.
+    params : list of dict
+        For each layer its named arrays: views into `theta` and, for running statistics, into `buffers`.
+    buffers : array
+        Running statistics, which training keeps up and gradients do not touch.
+    n_in, n_out : int
+        Columns taken and given.
+
+    Raises
+    ------
+    ValueError
+        When sizes do not chain (both layers are named), or an argument breaks its rule.
+
+    Examples
+    --------
+    >>> net = Network([Dense(2, 3), Activation("sigmoid"), Dense(3, 1)], loss="squared_error", seed=0)
+    >>> net.theta.shape, net.params[0]["W"].shape
+    ((13,), (2, 3))
+    >>> net.predict([[0.0, 1.0], [1.0, 0.0]]).shape
+    (2, 1)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        loss: str | Loss | RowLosses = "squared_error",
+        *,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        seed: int | np.random.Generator | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        self.layers = tuple(layers)
+        sizes = chain(self.layers)
+        if sizes is None:
+            raise ValueError("layers must hold one layer at least that knows its size, such as Dense(2, 3)")
+        self.n_in, self.n_out = sizes
+        self.loss = as_loss(loss)
+        require(0 <= l1 < np.inf, "l1", "be finite and not negative", l1)
+        require(0 <= l2 < np.inf, "l2", "be finite and not negative", l2)
+        self.l1, self.l2 = float(l1), float(l2)
+        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+        self.dtype = np.dtype(look_up({"float32": np.float32, "float64": np.float64}, name, "dtype"))
+        self._gradients_proved = not (isinstance(self.loss, OwnLoss) or any(map(is_own, self.layers)))
+        self._allocate()
+        rng = np.random.default_rng(seed)
+        for layer, params in zip(self.layers, self.params, strict=True):
+            layer.init(params, rng)
+
+    def _allocate(self) -> None:
+        """Make the vectors and the views into them."""
+        self.blocks = lay_out([layer.shapes for layer in self.layers])
+        running = lay_out([layer.buffer_shapes for layer in self.layers])
+        self._theta = np.zeros(size_of(self.blocks), self.dtype)
+        self.grad = np.zeros_like(self._theta)
+        self.buffers = np.zeros(size_of(running), self.dtype)
+        depth = len(self.layers)
+        self.grads = views(self.grad, self.blocks, depth)
+        kept = views(self.buffers, running, depth)
+        self.params = [own | statistics for own, statistics in zip(views(self._theta, self.blocks, depth), kept)]
+        self._first_trained = min((block.layer for block in self.blocks), default=depth)
+
+    @property
+    def theta(self) -> Array:
+        """Every parameter, one vector."""
+        return self._theta
+
+    @theta.setter
+    def theta(self, values: ArrayLike) -> None:
+        require(np.shape(values) == self._theta.shape, "theta", f"have shape {self._theta.shape}", np.shape(values))
+        self._theta[...] = values
+
+    # Forward and backward: the whole of it.
+
+    def forward(self, X: Array, rng: np.random.Generator | None = None) -> tuple[Array, list[Backward]]:
+        """Return the raw outputs Z (n, n_out) and each layer's backward closure; `rng` given: training."""
+        backwards = []
+        for layer, params in zip(self.layers, self.params, strict=True):
+            X, backward = layer.forward(X, params, rng)
+            backwards.append(backward)
+        return X, backwards
+
+    def objective(
+        self, X: Array, y: Array, weight: Array | None = None, rng: np.random.Generator | None = None
+    ) -> tuple[float, Array]:
+        """Return the loss with its penalties, and its gradient in theta, for arrays that `check` has returned.
+
+        The gradient is `self.grad` itself, which the next call overwrites.
+        """
+        Z, backwards = self.forward(X, rng)
+        value, dY = self.loss(Z, y, weight)
+        for i in reversed(range(self._first_trained, len(backwards))):
+            dY = backwards[i](dY, self.grads[i], i > self._first_trained)
+        if self.l1 or self.l2:
+            value += self.penalty()
+            for W, dW in self._weight_matrices():
+                dW += self.l2 * W + self.l1 * np.sign(W)
+        return value, self.grad
+
+    def penalty(self) -> float:
+        """Return l1 * sum |W| + l2 / 2 * sum W^2 over the weight matrices."""
+        if not (self.l1 or self.l2):
+            return 0.0
+        matrices = [W for W, _ in self._weight_matrices()]
+        return sum(self.l1 * float(np.abs(W).sum()) + 0.5 * self.l2 * float(np.vdot(W, W)) for W in matrices)
+
+    def _weight_matrices(self) -> Iterator[tuple[Array, Array]]:
+        """Yield each W and its gradient, as flat views."""
+        for block in self.blocks:
+            if block.kind == "W":
+                yield self._theta[block.slice], self.grad[block.slice]
+
+    # What a user calls.
+
+    def loss_and_grad(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[float, Array]:
+        """Return the loss with its penalties, and its gradient, a new vector of theta's shape.
+
+        Parameters
+        ----------
+        X : (n, n_in)
+        y : (n,) or (n, n_out)
+            Class numbers, one-hot rows or numbers, as the loss takes them.
+        sample_weight : (n,), optional
+            What each row counts for in the mean.
+        rng : Generator, optional
+            Given: as in training, with dropout and the batch's own statistics; None: as at inference.
+        """
+        value, grad = self.objective(*self.check(X, y, sample_weight), rng)
+        return value, grad.copy()
+
+    def evaluate(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the loss with its penalties, at inference; arguments as for `loss_and_grad`."""
+        return self.value(*self.check(X, y, sample_weight))
+
+    def value(self, X: Array, y: Array, weight: Array | None = None) -> float:
+        """Return what `evaluate` does, for arrays that `check` has returned."""
+        total = 0.0
+        for rows in row_slices(len(X)):
+            part = None if weight is None else weight[rows]
+            mean, _ = self.loss(self._infer(X[rows]), y[rows], part)
+            total += mean * (len(X[rows]) if part is None else float(part.sum()))
+        return total / (len(X) if weight is None else float(weight.sum())) + self.penalty()
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return the answers (n, n_out) for rows X (n, n_in), through the loss's link: a classifier's probabilities."""
+        return self.loss.predict(self.outputs(X))
+
+    def outputs(self, X: ArrayLike) -> Array:
+        """Return the last layer's raw outputs Z (n, n_out): logits, for a classifier."""
+        X = as_matrix(X, self.n_in, self.dtype)
+        if len(X) <= PREDICT_ROWS:
+            return self._infer(X)
+        return np.concatenate([self._infer(X[rows]) for rows in row_slices(len(X))])
+
+    def _infer(self, X: Array) -> Array:
+        """One pass at inference that keeps no layer's output longer than the next layer needs it."""
+        for layer, params in zip(self.layers, self.params):
+            X = layer.forward(X, params)[0]
+        return X
+
+    def activations(self, X: ArrayLike) -> list[Array]:
+        """Return each layer's output at inference, first to last, for rows X (n, n_in)."""
+        outputs = [as_matrix(X, self.n_in, self.dtype)]
+        for layer, params in zip(self.layers, self.params):
+            outputs.append(layer.forward(outputs[-1], params)[0])
+        return outputs[1:]
+
+    def check(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[Array, Array, Array | None]:
+        """Return X, y and weights in the form `objective` takes, or raise a ValueError that says what does not fit.
+
+        The first call of a network with a user's own loss, activation or layer also proves its gradient on the first
+        rows, and raises GradientError where it is wrong.
+        """
+        X = as_matrix(X, self.n_in, self.dtype)
+        require(len(X) > 0, "X", "have one row at least", X.shape)
+        y = self.loss.targets(y, self.n_out, self.dtype)
+        if len(X) != len(y):
+            raise ValueError(f"X and y must have as many rows, however: {len(X)} and {len(y)}")
+        weight = as_weights(sample_weight, len(X), self.dtype)
+        if not self._gradients_proved:
+            self._prove_gradients(X[:PROOF_ROWS], y[:PROOF_ROWS])
+        return X, y, weight
+
+    def _prove_gradients(self, X: Array, y: Array) -> None:
+        self._gradients_proved = True
+        report = check_gradients(self, X, y)
+        if not report.ok:
+            self._gradients_proved = False
+            raise GradientError(str(report))
+
+    def first_non_finite(self, X: Array, y: Array, weight: Array | None = None) -> str:
+        """Name the first place, on the way forward and then back, where a number is not finite; "" if all are."""
+        for i, A in enumerate(self.activations(X)):
+            if not np.isfinite(A).all():
+                return f"the output of layer {i}, {self.layers[i]}"
+        value, grad = self.objective(X, y, weight)
+        if not np.isfinite(value):
+            return f"the loss, {self.loss}"
+        for block in reversed(self.blocks):
+            if not np.isfinite(grad[block.slice]).all():
+                return f"the gradient of {block.full_name}"
+        return ""
+
+    def per_parameter(self, values: Mapping[str, float], default: float = 1.0) -> Array:
+        """Return a vector of theta's shape that holds one number a block.
+
+        A key is a full name ("0.W"), or a kind ("W", "b", "scale", "gamma") for all blocks of it; the full name wins,
+        and blocks not named get `default`.
+        """
+        known = {key for block in self.blocks for key in (block.full_name, block.kind)}
+        for key in values:
+            require(key in known, "a block", f"be one of {', '.join(sorted(known))}", key)
+        vector = np.full_like(self._theta, default)
+        for block in self.blocks:
+            vector[block.slice] = values.get(block.full_name, values.get(block.kind, default))
+        return vector
+
+    def get_weights(self) -> list[Params]:
+        """Return a copy of every layer's named arrays, running statistics included."""
+        return [{name: array.copy() for name, array in params.items()} for params in self.params]
+
+    def set_weights(self, weights: Sequence[Mapping[str, ArrayLike]]) -> None:
+        """Copy each layer's named arrays in; all are checked before the first is changed.
+
+        Raises ValueError naming the layer and array whose name, shape or values do not fit.
+        """
+        require(len(weights) == len(self.layers), "weights", f"hold a dict for each of {len(self.layers)} layers", weights)
+        checked = []
+        for i, (given, params) in enumerate(zip(weights, self.params)):
+            require(set(given) == set(params), f"weights[{i}]", f"have the names {list(params)}", list(given))
+            for name, array in params.items():
+                values = np.asarray(given[name], self.dtype)
+                require(values.shape == array.shape, f"weights[{i}][{name!r}]", f"have shape {array.shape}", values.shape)
+                require(bool(np.isfinite(values).all()), f"weights[{i}][{name!r}]", "be finite", values)
+                checked.append((array, values))
+        for array, values in checked:
+            array[...] = values
+
+    def copy(self, dtype: str | None = None) -> Self:
+        """Return an independent network with the same layers and values, in `dtype` if given."""
+        twin = object.__new__(type(self))
+        twin.__setstate__(self.__getstate__() | ({"dtype": np.dtype(dtype)} if dtype else {}))
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Views would come back as arrays of their own; so only what they are made from is kept."""
+        left_out = ("blocks", "grad", "grads", "params", "_first_trained")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        theta, buffers = state["_theta"], state["buffers"]
+        self.__dict__.update(state)
+        self._allocate()
+        self._theta[...] = theta
+        self.buffers[...] = buffers
+
+    def __str__(self) -> str:
+        rows = [("layer", "output", "parameters")]
+        width = self.n_in
+        for i, layer in enumerate(self.layers):
+            width = layer.sizes[1] if layer.sizes else width
+            count = sum(block.size for block in self.blocks if block.layer == i)
+            rows.append((f"{i}  {layer}", f"(n, {width})", f"{count:,}"))
+        rows.append((f"loss {self.loss}", "", f"{self._theta.size:,}"))
+        left, middle, right = (max(len(row[k]) for row in rows) for k in range(3))
+        lines = [f"{a:<{left}}  {b:<{middle}}  {c:>{right}}" for a, b, c in rows]
+        rule = "-" * len(lines[0])
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    def summary(self) -> None:
+        """Print the layers as a table: what each gives and how many parameters it has."""
+        print(self)
+
+
+def mlp(
+    *sizes: int,
+    activation: str | ActivationFunction = "relu",
+    output_activation: str | ActivationFunction = "identity",
+    loss: str | Loss | RowLosses = "squared_error",
+    weights: str | None = None,
+    biases: str = "zeros",
+    dropout: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    seed: int | np.random.Generator | None = None,
+    dtype: str = "float32",
+) -> Network:
+    """Return a multilayer perceptron: Dense layers of these sizes with an activation after each but the last.
+
+    Parameters
+    ----------
+    *sizes : int
+        Inputs, hidden units of each layer, outputs: `mlp(784, 30, 10)`.
+    activation, output_activation : str or function
+        After every hidden layer, and after the last.
+    weights, biases : str
+        Initialisers; `weights=None` takes the one suited to the activation, He's for relu and its like.
+    dropout : float
+        Share of each hidden layer's units dropped in training.
+    loss, l1, l2, seed, dtype
+        As for `Network`.
+
+    Examples
+    --------
+    >>> mlp(2, 3, 2, activation="sigmoid", loss="cross_entropy", seed=0).summary()
+    layer                                   output  parameters
+    ----------------------------------------------------------
+    0  Dense(2, 3)                          (n, 3)           9
+    1  Activation('sigmoid')                (n, 3)           0
+    2  Dense(3, 2)                          (n, 2)           8
+    ----------------------------------------------------------
+    loss CrossEntropy(label_smoothing=0.0)                  17
+    """
+    require(len(sizes) >= 2, "sizes", "hold inputs and outputs, two numbers at least", sizes)
+    if weights is None:
+        weights = SUITED_TO.get(activation, "glorot_uniform") if isinstance(activation, str) else "glorot_uniform"
+    layers: list[Layer] = []
+    for n_in, n_out in zip(sizes[:-2], sizes[1:-1]):
+        layers += [Dense(n_in, n_out, weights, biases), Activation(activation)]
+        if dropout:
+            layers.append(Dropout(dropout))
+    layers.append(Dense(sizes[-2], sizes[-1], weights, biases))
+    if output_activation != "identity":
+        layers.append(Activation(output_activation))
+    return Network(layers, loss, l1=l1, l2=l2, seed=seed, dtype=dtype)
+
+
+def is_own(layer: Layer) -> bool:
+    """Tell whether a layer is a user's own, or holds something that is."""
+    if isinstance(layer, Residual):
+        return any(map(is_own, layer.layers))
+    return type(layer) not in LAYERS.values() or (isinstance(layer, Activation) and callable(layer.function))
+
+
+def lay_out(shapes: Sequence[Shapes]) -> list[Block]:
+    """Give every layer's arrays their places in one vector, in order."""
+    blocks, start = [], 0
+    for i, layer_shapes in enumerate(shapes):
+        for name, shape in layer_shapes.items():
+            blocks.append(Block(i, name, slice(start, start + prod(shape)), shape))
+            start += prod(shape)
+    return blocks
+
+
+def size_of(blocks: Sequence[Block]) -> int:
+    """Return the length of the vector that holds the blocks."""
+    return blocks[-1].slice.stop if blocks else 0
+
+
+def views(vector: Array, blocks: Sequence[Block], n_layers: int) -> list[Params]:
+    """Return each layer's blocks of `vector` by name, as views."""
+    named: list[Params] = [{} for _ in range(n_layers)]
+    for block in blocks:
+        named[block.layer][block.name] = vector[block.slice].reshape(block.shape)
+    return named
+
+
+def row_slices(n: int) -> Iterator[slice]:
+    """Cut n rows into slices of at most PREDICT_ROWS."""
+    return (slice(start, start + PREDICT_ROWS) for start in range(0, n, PREDICT_ROWS))

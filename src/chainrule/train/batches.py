@@ -1,0 +1,32 @@
+"""Mini-batches: which rows go together, and gathering them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from chainrule.arrays import Array
+
+Batch = tuple[Array, Array, Array | None]
+
+
+def batches(
+    X: Array, y: Array, weight: Array | None, batch_size: int, rng: np.random.Generator | None
+) -> Iterator[Batch]:
+    """Yield (X, y, weight) of at most `batch_size` rows until every row was in one batch; the last may be short.
+
+    `rng` shuffles the rows; None keeps their order, and the batches are then views. Shuffled rows are gathered into one
+    array that every batch uses anew.
+    """
+    n = len(X)
+    if rng is None:
+        for start in range(0, n, batch_size):
+            rows = slice(start, start + batch_size)
+            yield X[rows], y[rows], None if weight is None else weight[rows]
+        return
+    order = rng.permutation(n)
+    gathered = np.empty((min(batch_size, n), X.shape[1]), X.dtype)
+    for start in range(0, n, batch_size):
+        rows = order[start : start + batch_size]
+        # The rows are known to exist: mode="clip" lets NumPy write into `out` without a buffer of its own.
+        batch = X.take(rows, axis=0, out=gathered[: len(rows)], mode="clip")
+        yield batch, y.take(rows, axis=0), None if weight is None else weight.take(rows)

@@ -1,0 +1,154 @@
+"""Callbacks: what may look at a training, and end it, while it runs.
+
+A callback overrides some of `on_train_begin`, `on_batch_end`, `on_epoch_end`, `on_train_end`; each is handed the run, with
+its network, history, epoch and optimiser. Setting `run.stop` to a reason ends the training after the present batch.
+"""
+
+import sys
+from time import perf_counter
+from typing import TYPE_CHECKING, TextIO
+
+from chainrule.arrays import Array, require
+
+if TYPE_CHECKING:
+    from chainrule.train.loop import Run
+
+
+class Callback:
+    """Does nothing; override what you need. `on_train_begin` must set up all state anew: a callback may be used again."""
+
+    def on_train_begin(self, run: "Run") -> None:
+        """All is checked and set up; nothing has been computed."""
+
+    def on_batch_end(self, run: "Run") -> None:
+        """One step has been taken."""
+
+    def on_epoch_end(self, run: "Run") -> None:
+        """The epoch stands in the history."""
+
+    def on_train_end(self, run: "Run") -> None:
+        """Training is over, for whatever reason but an error."""
+
+
+class KeepBest(Callback):
+    """Leave the network with the weights of its best epoch.
+
+    Parameters
+    ----------
+    metric : str, optional
+        A column of the history, such as "validation_loss" or "validation_accuracy"; None: the validation loss when there
+        is one, else the loss. Higher is better for metrics that say so.
+    min_delta : float
+        Gains up to this do not count.
+    """
+
+    def __init__(self, metric: str | None = None, *, min_delta: float = 0.0) -> None:
+        require(min_delta >= 0, "min_delta", "not be negative", min_delta)
+        self.metric = metric
+        self.min_delta = min_delta
+
+    def on_train_begin(self, run: "Run") -> None:
+        columns = [c for c in run.history.columns if c not in ("learning_rate", "gradient_norm", "seconds")]
+        if self.metric is not None and self.metric not in columns:
+            hint = "; validation_ columns need validation=(X, y)" if self.metric.startswith("validation_") else ""
+            raise ValueError(f"metric must be one of {', '.join(columns)}, however: metric={self.metric!r}{hint}")
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.weights: tuple[Array, Array] | None = None
+
+    def on_epoch_end(self, run: "Run") -> None:
+        metric = self.metric or run.history.monitored
+        if run.history.improves(metric, self.best, self.min_delta):
+            self.best = run.history[metric][-1]
+            self.best_epoch = run.epoch
+            self.weights = run.net.theta.copy(), run.net.buffers.copy()
+
+    def on_train_end(self, run: "Run") -> None:
+        if self.weights is not None:
+            run.net.theta[...], run.net.buffers[...] = self.weights
+            run.history.best_epoch = self.best_epoch
+
+
+class EarlyStopping(KeepBest):
+    """Stop when `metric` has not improved for `patience` epochs, and leave the network with its best epoch's weights.
+
+    Parameters
+    ----------
+    metric, min_delta
+        As for `KeepBest`.
+    patience : int
+        Epochs without a gain that are still waited for.
+    """
+
+    def __init__(self, metric: str | None = None, *, patience: int = 10, min_delta: float = 0.0) -> None:
+        super().__init__(metric, min_delta=min_delta)
+        require(patience >= 1, "patience", "be at least 1", patience)
+        self.patience = patience
+
+    def on_epoch_end(self, run: "Run") -> None:
+        super().on_epoch_end(run)
+        waited = run.epoch - (-1 if self.best_epoch is None else self.best_epoch)
+        if waited >= self.patience:
+            run.stop = f"{self.metric or run.history.monitored} has not improved for {self.patience} epochs"
+
+
+class TimeLimit(Callback):
+    """Stop after the batch in which `seconds` have passed."""
+
+    def __init__(self, seconds: float) -> None:
+        require(seconds > 0, "seconds", "be above 0", seconds)
+        self.seconds = seconds
+
+    def on_train_begin(self, run: "Run") -> None:
+        self.end = perf_counter() + self.seconds
+
+    def on_batch_end(self, run: "Run") -> None:
+        if perf_counter() >= self.end:
+            run.stop = f"the time limit of {self.seconds:g} s was reached"
+
+
+class ProgressBar(Callback):
+    """Show epoch, losses and time left on `stream`: one line that is rewritten on a terminal, some ten lines elsewhere."""
+
+    WIDTH = 20
+    SECONDS_BETWEEN = 0.1
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream
+
+    def on_train_begin(self, run: "Run") -> None:
+        self.out = self.stream or sys.stderr
+        self.start = self.shown = perf_counter()
+        self.longest = 0
+
+    def on_batch_end(self, run: "Run") -> None:
+        if self.out.isatty() and perf_counter() - self.shown > self.SECONDS_BETWEEN:
+            self.show(run)
+
+    def on_epoch_end(self, run: "Run") -> None:
+        tenth = max(1, run.epochs // 10)
+        if not self.out.isatty() and ((run.epoch + 1) % tenth == 0 or run.epoch + 1 == run.epochs):
+            print(self.line(run), file=self.out, flush=True)
+
+    def on_train_end(self, run: "Run") -> None:
+        if self.out.isatty():
+            self.show(run)
+            print(file=self.out)
+        if run.stop:
+            print(f"stopped: {run.stop}", file=self.out, flush=True)
+
+    def show(self, run: "Run") -> None:
+        """Write the line over the last one."""
+        line = self.line(run)
+        self.longest = max(self.longest, len(line))
+        print(f"\r{line:<{self.longest}}", end="", file=self.out, flush=True)
+        self.shown = perf_counter()
+
+    def line(self, run: "Run") -> str:
+        """Return the line: bar, epoch, losses, seconds gone and left."""
+        done = int(run.progress * self.WIDTH)
+        gone = perf_counter() - self.start
+        left = gone / run.progress - gone if run.progress else 0.0
+        numbers = f"  {run.history.line()}" if len(run.history) else ""
+        bar = "#" * done + "-" * (self.WIDTH - done)
+        return f"[{bar}] epoch {len(run.history)}/{run.epochs}{numbers}  {gone:.0f} s, {left:.0f} s left"

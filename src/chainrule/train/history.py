@@ -1,0 +1,81 @@
+"""History: what a training was like, epoch by epoch."""
+
+from dataclasses import dataclass, field
+from math import isnan
+
+
+@dataclass
+class History:
+    """One number an epoch in each list; `history["validation_accuracy"]` reads any of them by name.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean over the epoch's batches, penalties included, as each was when it was met.
+    validation_loss : list of float
+        At the epoch's end, at inference; empty without a validation set.
+    metrics : dict of list of float
+        By name, "validation_" before it when they are measured on the validation set.
+    learning_rate : list of float
+        At the epoch's last step, before factors of single blocks.
+    gradient_norm : list of float
+        Mean Euclidean norm over the epoch's batches, before clipping.
+    seconds : list of float
+        Time the epoch took, validation included.
+    notes : list of str
+        What happened on the way: a rollback and its cause.
+    stopped : str
+        Why training ended: "" when all epochs were done.
+    best_epoch : int or None
+        The epoch, from 0, whose weights the network was left with; None: the last one's.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    learning_rate: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    stopped: str = ""
+    best_epoch: int | None = None
+    monitored: str = "loss"
+    """The column that says which epoch was best when nothing else does: the validation loss when there is one."""
+    rising: set[str] = field(default_factory=set)
+    """Columns in which higher is better."""
+
+    def __getitem__(self, column: str) -> list[float]:
+        """Return a column by name; KeyError lists the names there are."""
+        columns = self.columns
+        if column not in columns:
+            raise KeyError(f"no column {column!r}; there are {', '.join(columns)}")
+        return columns[column]
+
+    @property
+    def columns(self) -> dict[str, list[float]]:
+        """Every column that is kept, by name."""
+        kept = {"loss": self.loss}
+        if self.monitored == "validation_loss":
+            kept["validation_loss"] = self.validation_loss
+        return kept | self.metrics | {
+            "learning_rate": self.learning_rate,
+            "gradient_norm": self.gradient_norm,
+            "seconds": self.seconds,
+        }
+
+    def improves(self, column: str, best: float | None, min_delta: float = 0.0) -> bool:
+        """Tell whether the column's last value is better than `best` by more than `min_delta`; NaN never is."""
+        value = self[column][-1]
+        if best is None:
+            return not isnan(value)
+        gain = value - best if column in self.rising else best - value
+        return gain > min_delta
+
+    def __len__(self) -> int:
+        """Return the number of epochs."""
+        return len(self.loss)
+
+    def line(self, epoch: int = -1) -> str:
+        """Return one epoch's losses and metrics as text."""
+        shown = {name: c for name, c in self.columns.items() if name not in ("learning_rate", "gradient_norm", "seconds")}
+        return "  ".join(f"{name} {column[epoch]:.4g}" for name, column in shown.items())

@@ -1,0 +1,318 @@
+"""The training loop: batches in, steps out, and nothing that is not finite survives.
+
+`train` needs of a network only what `Trainable` lists, above all `objective(X, y, weight, rng) -> (loss, grad)` and
+`theta`. Anything that answers that, one machine or forty, trains.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from math import inf, isfinite, sqrt
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from chainrule.arrays import Array, all_finite, require
+from chainrule.errors import DivergenceError
+from chainrule.train.batches import Batch, batches
+from chainrule.train.callbacks import Callback, KeepBest, ProgressBar
+from chainrule.train.history import History
+from chainrule.train.metrics import Metric, as_metric
+from chainrule.train.optimizers import Optimizer, as_optimizer
+from chainrule.train.schedules import Schedule, as_schedule
+
+MAX_ROLLBACKS = 10
+"""Times a training may go back to its last good weights and halve the rate before it gives up."""
+
+
+class Trainable(Protocol):
+    """What training needs; `Network` is one."""
+
+    buffers: Array
+
+    @property
+    def theta(self) -> Array:
+        """Every parameter, one vector, which the optimiser changes in place."""
+
+    def check(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[Array, Array, Array | None]:
+        """Return the arrays in the form the other methods take, or raise ValueError."""
+
+    def objective(
+        self, X: Array, y: Array, weight: Array | None = None, rng: np.random.Generator | None = None
+    ) -> tuple[float, Array]:
+        """Return the loss and its gradient."""
+
+    def value(self, X: Array, y: Array, weight: Array | None = None) -> float:
+        """Return the loss at inference."""
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return answers."""
+
+    def first_non_finite(self, X: Array, y: Array, weight: Array | None = None) -> str:
+        """Name the first place where a number is not finite."""
+
+    def per_parameter(self, values: Mapping[str, float], default: float = 1.0) -> Array:
+        """Return a vector like theta with one number a block."""
+
+
+def train(
+    net: Trainable,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    optimizer: str | Optimizer = "adam",
+    schedule: str | Schedule | Callable[[float, float], float] = "constant",
+    epochs: int = 30,
+    batch_size: int | None = 128,
+    sample_weight: ArrayLike | None = None,
+    validation: Sequence[ArrayLike] | None = None,
+    metrics: Sequence[str | Metric | Callable[[Array, Array], float]] = (),
+    clip_norm: float | None = None,
+    rate_factors: Mapping[str, float] | None = None,
+    callbacks: Sequence[Callback] = (),
+    shuffle: bool = True,
+    progress: bool = False,
+    seed: int | np.random.Generator = 0,
+) -> History:
+    """Train a network in place and return the history of it.
+
+    Parameters
+    ----------
+    net : Network
+        Its `theta` is changed; whatever happens, it is left finite.
+    X : (n, n_in)
+    y : (n,) or (n, n_out)
+        As the network's loss takes them.
+    optimizer : str or Optimizer
+        A name, "sgd", "rmsprop", "adam" or "adamw", or an object, which is copied: it stays as new.
+    schedule : str, Schedule or function
+        A name of `chainrule.train.schedules`, an object, or `(epoch, progress) -> factor` on the learning rate.
+    epochs : int
+        Times every row is used.
+    batch_size : int or None
+        Rows a step: None is batch gradient descent, 1 stochastic, k mini-batch. The last batch of an epoch may be
+        short; its mean is over its own rows.
+    sample_weight : (n,), optional
+        What each row counts for in its batch's mean.
+    validation : (X, y) or (X, y, sample_weight), optional
+        Rows that are only measured on, after each epoch.
+    metrics : sequence of str, Metric or function
+        Measured after each epoch on the validation set, or on the training rows where there is none.
+    clip_norm : float, optional
+        Longest gradient let through; longer ones keep their direction (Pascanu et al. 2013, algorithm 1).
+    rate_factors : dict, optional
+        Factors on the rate of single blocks, as for `net.per_parameter`: `{"b": 0.1, "0.scale": 6}`.
+    callbacks : sequence of Callback
+        Early stopping, a time limit, your own.
+    shuffle : bool
+        Whether each epoch takes the rows in a new order.
+    progress : bool
+        Show a progress bar on standard error.
+    seed : int or Generator
+        Of the shuffling and of dropout. The same seed on the same machine gives the same bits.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ValueError
+        For bad arguments, before anything is computed.
+    DivergenceError
+        When the loss or gradient is not finite although the rate was halved ten times; the network then has its last
+        good weights. Ctrl-C is no error: the network has its best weights so far, and `history.stopped` says so.
+
+    Examples
+    --------
+    >>> from chainrule import mlp, train
+    >>> net = mlp(2, 8, 2, activation="tanh", loss="cross_entropy", seed=0)
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> history = train(net, X, y, epochs=300, batch_size=None, optimizer="adam", schedule=lambda e, p: 20.0)
+    >>> net.predict(X).argmax(axis=1)
+    array([0, 1, 1, 0])
+    """
+    require(epochs >= 1, "epochs", "be at least 1", epochs)
+    require(batch_size is None or batch_size >= 1, "batch_size", "be at least 1, or None for all rows", batch_size)
+    require(clip_norm is None or clip_norm > 0, "clip_norm", "be above 0", clip_norm)
+    require(validation is None or len(validation) in (2, 3), "validation", "be (X, y) or (X, y, weight)", validation)
+    rows = net.check(X, y, sample_weight)
+    n = len(rows[0])
+    size = min(batch_size or n, n)
+    run = Run(
+        net=net,
+        rows=rows,
+        validation=None if validation is None else net.check(*validation),
+        optimizer=deepcopy(as_optimizer(optimizer)),
+        schedule=deepcopy(as_schedule(schedule)),
+        epochs=epochs,
+        batch_size=size,
+        metrics=[as_metric(metric) for metric in metrics],
+        clip_norm=clip_norm or inf,
+        factors=net.per_parameter(rate_factors) if rate_factors else 1.0,
+        shuffle=shuffle and size < n,
+        callbacks=[*callbacks, ProgressBar()] if progress else list(callbacks),
+        rng=np.random.default_rng(seed),
+    )
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the run itself looks for what is not finite
+        run.train()
+    return run.history
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss, gradient or weight was not finite; the message says where. It never leaves this file."""
+
+
+@dataclass
+class Run:
+    """A training while it runs.
+
+    For callbacks: `net`, `optimizer`, `history`, `epoch` (from 0), `epochs`, `progress` from 0 to 1, and `stop`, which
+    ends the training when it is set to a reason.
+    """
+
+    net: Trainable
+    rows: Batch
+    validation: Batch | None
+    optimizer: Optimizer
+    schedule: Schedule
+    epochs: int
+    batch_size: int
+    metrics: list[Metric]
+    clip_norm: float
+    factors: float | Array
+    shuffle: bool
+    callbacks: list[Callback]
+    rng: np.random.Generator
+    history: History = field(default_factory=History)
+    epoch: int = 0
+    share_of_epoch: float = 0.0
+    rate_scale: float = 1.0
+    rollbacks: int = 0
+    stop: str = ""
+
+    def __post_init__(self) -> None:
+        before = "" if self.validation is None else "validation_"
+        self.history.monitored = f"{before}loss"
+        self.history.metrics = {before + metric.name: [] for metric in self.metrics}
+        self.history.rising = {before + metric.name for metric in self.metrics if metric.higher_is_better}
+
+    @property
+    def progress(self) -> float:
+        """The share of the whole training that is done."""
+        return (self.epoch + self.share_of_epoch) / self.epochs
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step, before factors of single blocks."""
+        factor = self.schedule(self.epoch + self.share_of_epoch, self.progress)
+        return self.optimizer.learning_rate * factor * self.rate_scale
+
+    def train(self) -> None:
+        """Run all epochs, or until something stops it."""
+        best = KeepBest()
+        observers = [best, *self.callbacks]
+        for callback in observers:
+            callback.on_train_begin(self)
+        try:
+            while self.epoch < self.epochs and not self.stop:
+                self.train_epoch()
+                for callback in observers:
+                    callback.on_epoch_end(self)
+                self.schedule.observe(self.history)
+                self.epoch, self.share_of_epoch = self.epoch + 1, 0.0
+        except KeyboardInterrupt:
+            self.stop = "interrupted; the network has its best weights so far"
+            best.on_train_end(self)
+        for callback in self.callbacks:
+            callback.on_train_end(self)
+        self.history.stopped = self.stop
+
+    def train_epoch(self) -> None:
+        """Take every row once and measure; a step into the non-finite undoes the epoch and halves the rate."""
+        start = perf_counter()
+        good = Snapshot(self)
+        while True:
+            try:
+                loss, norm = self.descend()
+                break
+            except NonFiniteError as failure:
+                good.restore(self)
+                self.roll_back(str(failure))
+            except KeyboardInterrupt:
+                if not all_finite(self.net.theta):
+                    good.restore(self)
+                raise
+        history = self.history
+        history.loss.append(loss)
+        history.gradient_norm.append(norm)
+        history.learning_rate.append(self.rate)
+        if self.validation is not None:
+            history.validation_loss.append(self.net.value(*self.validation))
+        if self.metrics:
+            X, y, _ = self.validation or self.rows
+            prediction = self.net.predict(X)
+            for metric, column in zip(self.metrics, history.metrics.values(), strict=True):
+                column.append(float(metric.function(y, prediction)))
+        history.seconds.append(perf_counter() - start)
+
+    def descend(self) -> tuple[float, float]:
+        """Take a step for every batch; return the epoch's mean loss and mean gradient norm."""
+        theta, n_batches = self.net.theta, -(-len(self.rows[0]) // self.batch_size)
+        watching = [c for c in self.callbacks if type(c).on_batch_end is not Callback.on_batch_end]
+        loss_sum = weight_sum = norm_sum = 0.0
+        for k, (X, y, weight) in enumerate(batches(*self.rows, self.batch_size, self.rng if self.shuffle else None)):
+            value, grad = self.net.objective(X, y, weight, self.rng)
+            norm = length(grad)
+            if not (isfinite(value) and isfinite(norm)):
+                raise NonFiniteError(f"batch {k + 1}: {self.net.first_non_finite(X, y, weight) or 'the gradient'}")
+            if norm > self.clip_norm:
+                grad *= self.clip_norm / norm
+            self.optimizer.step(theta, grad, self.rate * self.factors)
+            heft = len(X) if weight is None else float(weight.sum())
+            loss_sum, weight_sum, norm_sum = loss_sum + heft * value, weight_sum + heft, norm_sum + norm
+            self.share_of_epoch = (k + 1) / n_batches
+            for callback in watching:
+                callback.on_batch_end(self)
+            if self.stop:
+                break
+        if not all_finite(theta):
+            raise NonFiniteError(f"batch {k + 1}: the weights after the step")
+        return loss_sum / (weight_sum or 1), norm_sum / (k + 1)
+
+    def roll_back(self, failure: str) -> None:
+        """Note the failure and halve the rate, or give up."""
+        place = f"epoch {self.epoch + 1}, {failure} is not finite"
+        if self.rollbacks == MAX_ROLLBACKS:
+            raise DivergenceError(
+                f"training diverged in {place}, though the learning rate was halved {MAX_ROLLBACKS} times. The network "
+                "has its last good weights. Lower learning_rate, bring X and y to a common scale, or set clip_norm."
+            )
+        self.rollbacks += 1
+        self.rate_scale /= 2
+        self.history.notes.append(f"{place}: back to the epoch's start, learning rate halved")
+
+
+class Snapshot:
+    """What a step changes, as it is now."""
+
+    def __init__(self, run: Run) -> None:
+        self.theta, self.buffers = run.net.theta.copy(), run.net.buffers.copy()
+        self.optimizer, self.rng = deepcopy(run.optimizer), deepcopy(run.rng.bit_generator.state)
+
+    def restore(self, run: Run) -> None:
+        """Put it all back."""
+        run.net.theta[...], run.net.buffers[...] = self.theta, self.buffers
+        run.optimizer, run.rng.bit_generator.state = deepcopy(self.optimizer), self.rng
+        run.share_of_epoch = 0.0
+
+
+def length(vector: Array) -> float:
+    """Return the Euclidean norm; in float64 where squares do not fit the vector's own dtype."""
+    square = float(np.vdot(vector, vector))
+    if square == inf:
+        vector = vector.astype(np.float64)
+        square = float(np.vdot(vector, vector))
+    return sqrt(square) if square >= 0 else square
