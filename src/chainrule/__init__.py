@@ -9,4 +9,30 @@ from chainrule.train.history import History
 from chainrule.train.loop import train
 from chainrule.train.optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
 
+__all__ = [
+    "SGD",
+    "Activation",
+    "Adam",
+    "AdamW",
+    "BatchNorm",
+    "Callback",
+    "Dense",
+    "Dropout",
+    "EarlyStopping",
+    "History",
+    "KeepBest",
+    "Layer",
+    "LayerNorm",
+    "Loss",
+    "Network",
+    "Optimizer",
+    "ProgressBar",
+    "RMSProp",
+    "Residual",
+    "Scale",
+    "TimeLimit",
+    "check_gradients",
+    "mlp",
+    "train",
+]
 __version__ = "0.1.0"

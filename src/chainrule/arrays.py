@@ -1,5 +1,7 @@
 """What an array must be before the mathematics sees it."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -31,12 +33,16 @@ def as_matrix(X: ArrayLike, n_columns: int, dtype: DTypeLike, name: str = "X") -
     if matrix.ndim != 2 or matrix.shape[1] != n_columns:
         hint = ""
         if matrix.ndim == 1:
-            hint = f"; did you mean {name}[:, np.newaxis]?" if n_columns == 1 else f"; is it one row? {name}[np.newaxis]"
+            hint = (
+                f"; did you mean {name}[:, np.newaxis]?" if n_columns == 1 else f"; is it one row? {name}[np.newaxis]"
+            )
         columns = f"{n_columns} column{'s' * (n_columns != 1)}"
         raise ValueError(f"{name} must be 2-D with {columns}, however: {name}.shape={matrix.shape}{hint}")
     if not all_finite(matrix):
         row, column = np.argwhere(~np.isfinite(matrix))[0]
-        raise ValueError(f"{name} must be finite in {matrix.dtype}, however: {name}[{row}, {column}]={given[row, column]}")
+        raise ValueError(
+            f"{name} must be finite in {matrix.dtype}, however: {name}[{row}, {column}]={given[row, column]}"
+        )
     return matrix
 
 

@@ -1,5 +1,7 @@
 """What can go wrong, by name. Users' plain mistakes are `ValueError`; these are the ones a caller may want to catch."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import TypeVar
 

@@ -2,9 +2,11 @@
 
 An activation is a function `Z -> (A, backward)`: `A` has the shape of `Z`, and `backward(dA)` is the chain rule's next
 factor, `dZ = dA * dA/dZ`. What the derivative needs is what the closure remembers. All are elementwise, keep the dtype,
-change neither `Z` nor `dA`, and neither overflow nor warn however large `Z` is. Your own function of this form can stand
-wherever a name can.
+change neither `Z` nor `dA`, and neither overflow nor warn however large `Z` is. Your own function of this form can
+stand wherever a name can.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from math import pi, sqrt

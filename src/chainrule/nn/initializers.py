@@ -1,5 +1,7 @@
 """Initial weights: each draws an (n_in, n_out) matrix from `rng`, in float64, so that every dtype starts alike."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from math import sqrt
 
@@ -7,7 +9,7 @@ import numpy as np
 
 from chainrule.arrays import Array
 
-Initializer = Callable[[np.random.Generator, tuple[int, ...]], Array]
+Initializer = Callable[["np.random.Generator", tuple[int, ...]], Array]
 
 
 def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

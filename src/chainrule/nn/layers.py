@@ -7,9 +7,11 @@ needs is what the closure remembers, so a forward pass whose closure is dropped 
 Shapes: X (n, n_in) -> Y (n, n_out); dY and dX are the loss's derivatives in Y and X.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import final
 
@@ -54,9 +56,8 @@ class Layer(ABC):
 
     def __str__(self) -> str:
         """Name and options as in code, defaults left out: `Dense(2, 3)`."""
-        options = fields(self) if is_dataclass(self) else ()
-        values = [getattr(self, option.name) for option in options]
-        shown = [describe(v) for v, option in zip(values, options, strict=True) if v != option.default]
+        options: tuple[Field[object], ...] = fields(self) if is_dataclass(self) else ()
+        shown = [describe(getattr(self, o.name)) for o in options if getattr(self, o.name) != o.default]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
@@ -304,7 +305,9 @@ class Residual(Layer):
 
     @property
     def buffer_shapes(self) -> Shapes:
-        return {f"{i}.{name}": shape for i, layer in enumerate(self.layers) for name, shape in layer.buffer_shapes.items()}
+        return {
+            f"{i}.{name}": shape for i, layer in enumerate(self.layers) for name, shape in layer.buffer_shapes.items()
+        }
 
     def init(self, params: Params, rng: np.random.Generator) -> None:
         for i, layer in enumerate(self.layers):
@@ -363,7 +366,7 @@ def chain(layers: Sequence[Layer]) -> tuple[int, int] | None:
 def require_size(size: object, argument: str) -> None:
     """Raise ValueError unless `size` is a whole number of at least 1."""
     whole = isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1
-    require(whole, argument, "be a whole number of at least 1", size)
+    require(bool(whole), argument, "be a whole number of at least 1", size)
 
 
 LAYERS: dict[str, type[Layer]] = {

@@ -7,6 +7,8 @@ for all: mean over rows, sum over outputs; row weights divide by their sum.
 `loss(Z, Y, weight) -> (value, dZ)` with `Y = loss.targets(y, k, dtype)`, which is where targets are checked, once.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -94,7 +96,10 @@ class AbsoluteError(Loss):
 @final
 @dataclass(frozen=True)
 class Huber(Loss):
-    """R^2 / 2 while |R| = |Z - Y| <= delta, else delta (|R| - delta / 2); derivative R clipped to +-delta (Huber 1964)."""
+    """R^2 / 2 while |R| = |Z - Y| <= delta, else delta (|R| - delta / 2); derivative R clipped to +-delta.
+
+    (Huber 1964, section 4.)
+    """
 
     delta: float = 1.0
 
@@ -187,7 +192,9 @@ class BinaryCrossEntropy(Loss):
     def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
         Y = super().targets(y, n_out, dtype)
         if Y.min(initial=0) < 0 or Y.max(initial=0) > 1:
-            raise ValueError(f"y must lie in [0, 1] for binary_cross_entropy, however: it reaches {Y.min()} to {Y.max()}")
+            raise ValueError(
+                f"y must lie in [0, 1] for binary_cross_entropy, however: it reaches {Y.min()} to {Y.max()}"
+            )
         return Y
 
 
@@ -237,7 +244,7 @@ class CrossEntropy(Loss):
 @final
 @dataclass(frozen=True)
 class OwnLoss(Loss):
-    """A user's function `(Z, Y) -> (losses, dZ)`: losses (n,) or (n, k), before any mean, and their derivative (n, k)."""
+    """A user's function `(Z, Y) -> (losses, dZ)`: losses (n,) or (n, k) before any mean, their derivative (n, k)."""
 
     function: RowLosses = field(repr=False)
 
@@ -259,7 +266,9 @@ def class_numbers(y: Array, n_classes: int) -> Array:
     if y.dtype.kind not in "biuf":
         raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, however: y.dtype={y.dtype}")
     if not all_finite(y) or (y.dtype.kind == "f" and np.any(y != np.floor(y))):
-        raise ValueError(f"y must be whole class numbers from 0 to {n_classes - 1}; for several labels pass rows (n, k)")
+        raise ValueError(
+            f"y must be whole class numbers from 0 to {n_classes - 1}; for several labels pass rows (n, k)"
+        )
     if len(y) and (y.min() < 0 or y.max() >= n_classes):
         raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, however: {y.min()} to {y.max()} occur")
     return y.astype(np.intp, copy=False)

@@ -4,9 +4,10 @@
 mirrors it. So an optimiser step, a copy, an average or an all-reduce is one operation on one vector.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -17,45 +18,14 @@ from chainrule.errors import GradientError, look_up
 from chainrule.nn.activations import ActivationFunction
 from chainrule.nn.gradcheck import check_gradients
 from chainrule.nn.initializers import SUITED_TO
-from chainrule.nn.layers import LAYERS, Activation, Backward, Dense, Dropout, Layer, Params, Residual, Shapes, chain
-from chainrule.nn.losses import Loss, OwnLoss, RowLosses, as_loss
+from chainrule.nn.layers import LAYERS, Activation, Backward, Dense, Dropout, Layer, Params, Residual, chain
+from chainrule.nn.losses import LOSSES, Loss, RowLosses, as_loss
+from chainrule.nn.vector import lay_out, size_of, views
 
 PREDICT_ROWS = 4096
 """Rows that go through the network at once at inference: their activations stay in the processor's cache."""
 PROOF_ROWS = 10
 """Rows on which the gradient of a user's own loss, activation or layer is proved."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Where one parameter array lies in `theta`."""
-
-    layer: int
-    name: str
-    slice: slice
-    shape: tuple[int, ...]
-
-    @property
-    def full_name(self) -> str:
-        """Layer and name, such as "0.W"; inside a Residual "2.0.W"."""
-        return f"{self.layer}.{self.name}"
-
-    @property
-    def kind(self) -> str:
-        """The name alone, such as "W"."""
-        return self.name.rpartition(".")[2]
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return prod(self.shape)
-
-    def entry_name(self, k: int) -> str:
-        """Return the name of the block's k-th entry, such as "0.W[1, 2]"."""
-        return f"{self.full_name}[{', '.join(map(str, np.unravel_index(k, self.shape)))}]"
-
-    def __str__(self) -> str:
-        return f"{self.full_name} {self.shape}"
 
 
 class Network:
@@ -81,8 +51,12 @@ class Network:
         For each layer its named arrays: views into `theta` and, for running statistics, into `buffers`.
     buffers : array
         Running statistics, which training keeps up and gradients do not touch.
+    blocks : list of Block
+        Where each parameter array lies in `theta`.
     n_in, n_out : int
         Columns taken and given.
+    gradients_proved : bool
+        False until a user's own loss, activation or layer has passed `check_gradients`.
 
     Raises
     ------
@@ -119,7 +93,7 @@ class Network:
         self.l1, self.l2 = float(l1), float(l2)
         name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
         self.dtype = np.dtype(look_up({"float32": np.float32, "float64": np.float64}, name, "dtype"))
-        self._gradients_proved = not (isinstance(self.loss, OwnLoss) or any(map(is_own, self.layers)))
+        self.gradients_proved = type(self.loss) in LOSSES.values() and not any(map(is_own, self.layers))
         self._allocate()
         rng = np.random.default_rng(seed)
         for layer, params in zip(self.layers, self.params, strict=True):
@@ -263,16 +237,15 @@ class Network:
         if len(X) != len(y):
             raise ValueError(f"X and y must have as many rows, however: {len(X)} and {len(y)}")
         weight = as_weights(sample_weight, len(X), self.dtype)
-        if not self._gradients_proved:
+        if not self.gradients_proved:
             self._prove_gradients(X[:PROOF_ROWS], y[:PROOF_ROWS])
         return X, y, weight
 
     def _prove_gradients(self, X: Array, y: Array) -> None:
-        self._gradients_proved = True
         report = check_gradients(self, X, y)
         if not report.ok:
-            self._gradients_proved = False
-            raise GradientError(str(report))
+            raise GradientError(f"a loss, activation or layer of your own has a wrong derivative; {report}")
+        self.gradients_proved = True
 
     def first_non_finite(self, X: Array, y: Array, weight: Array | None = None) -> str:
         """Name the first place, on the way forward and then back, where a number is not finite; "" if all are."""
@@ -310,13 +283,17 @@ class Network:
 
         Raises ValueError naming the layer and array whose name, shape or values do not fit.
         """
-        require(len(weights) == len(self.layers), "weights", f"hold a dict for each of {len(self.layers)} layers", weights)
+        require(
+            len(weights) == len(self.layers), "weights", f"hold a dict for each of {len(self.layers)} layers", weights
+        )
         checked = []
         for i, (given, params) in enumerate(zip(weights, self.params)):
             require(set(given) == set(params), f"weights[{i}]", f"have the names {list(params)}", list(given))
             for name, array in params.items():
                 values = np.asarray(given[name], self.dtype)
-                require(values.shape == array.shape, f"weights[{i}][{name!r}]", f"have shape {array.shape}", values.shape)
+                require(
+                    values.shape == array.shape, f"weights[{i}][{name!r}]", f"have shape {array.shape}", values.shape
+                )
                 require(bool(np.isfinite(values).all()), f"weights[{i}][{name!r}]", "be finite", values)
                 checked.append((array, values))
         for array, values in checked:
@@ -401,7 +378,7 @@ def mlp(
     if weights is None:
         weights = SUITED_TO.get(activation, "glorot_uniform") if isinstance(activation, str) else "glorot_uniform"
     layers: list[Layer] = []
-    for n_in, n_out in zip(sizes[:-2], sizes[1:-1]):
+    for n_in, n_out in pairwise(sizes[:-1]):
         layers += [Dense(n_in, n_out, weights, biases), Activation(activation)]
         if dropout:
             layers.append(Dropout(dropout))
@@ -416,29 +393,6 @@ def is_own(layer: Layer) -> bool:
     if isinstance(layer, Residual):
         return any(map(is_own, layer.layers))
     return type(layer) not in LAYERS.values() or (isinstance(layer, Activation) and callable(layer.function))
-
-
-def lay_out(shapes: Sequence[Shapes]) -> list[Block]:
-    """Give every layer's arrays their places in one vector, in order."""
-    blocks, start = [], 0
-    for i, layer_shapes in enumerate(shapes):
-        for name, shape in layer_shapes.items():
-            blocks.append(Block(i, name, slice(start, start + prod(shape)), shape))
-            start += prod(shape)
-    return blocks
-
-
-def size_of(blocks: Sequence[Block]) -> int:
-    """Return the length of the vector that holds the blocks."""
-    return blocks[-1].slice.stop if blocks else 0
-
-
-def views(vector: Array, blocks: Sequence[Block], n_layers: int) -> list[Params]:
-    """Return each layer's blocks of `vector` by name, as views."""
-    named: list[Params] = [{} for _ in range(n_layers)]
-    for block in blocks:
-        named[block.layer][block.name] = vector[block.slice].reshape(block.shape)
-    return named
 
 
 def row_slices(n: int) -> Iterator[slice]:

@@ -1,0 +1,1 @@
+"""Training: optimisers, schedules, batches, callbacks, and the loop that joins them."""

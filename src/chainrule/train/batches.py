@@ -1,5 +1,7 @@
 """Mini-batches: which rows go together, and gathering them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,8 +22,8 @@ def batches(
     n = len(X)
     if rng is None:
         for start in range(0, n, batch_size):
-            rows = slice(start, start + batch_size)
-            yield X[rows], y[rows], None if weight is None else weight[rows]
+            part = slice(start, start + batch_size)
+            yield X[part], y[part], None if weight is None else weight[part]
         return
     order = rng.permutation(n)
     gathered = np.empty((min(batch_size, n), X.shape[1]), X.dtype)

@@ -1,8 +1,11 @@
 """Callbacks: what may look at a training, and end it, while it runs.
 
-A callback overrides some of `on_train_begin`, `on_batch_end`, `on_epoch_end`, `on_train_end`; each is handed the run, with
-its network, history, epoch and optimiser. Setting `run.stop` to a reason ends the training after the present batch.
+A callback overrides some of `on_train_begin`, `on_batch_end`, `on_epoch_end`, `on_train_end`; each is handed the run,
+with its network, history, epoch and optimiser. Setting `run.stop` to a reason ends the training after the present
+batch.
 """
+
+from __future__ import annotations
 
 import sys
 from time import perf_counter
@@ -15,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Does nothing; override what you need. `on_train_begin` must set up all state anew: a callback may be used again."""
+    """Does nothing; override what you need. `on_train_begin` sets all state up anew: a callback may be used again."""
 
-    def on_train_begin(self, run: "Run") -> None:
+    def on_train_begin(self, run: Run) -> None:
         """All is checked and set up; nothing has been computed."""
 
-    def on_batch_end(self, run: "Run") -> None:
+    def on_batch_end(self, run: Run) -> None:
         """One step has been taken."""
 
-    def on_epoch_end(self, run: "Run") -> None:
+    def on_epoch_end(self, run: Run) -> None:
         """The epoch stands in the history."""
 
-    def on_train_end(self, run: "Run") -> None:
+    def on_train_end(self, run: Run) -> None:
         """Training is over, for whatever reason but an error."""
 
 
@@ -36,8 +39,8 @@ class KeepBest(Callback):
     Parameters
     ----------
     metric : str, optional
-        A column of the history, such as "validation_loss" or "validation_accuracy"; None: the validation loss when there
-        is one, else the loss. Higher is better for metrics that say so.
+        A column of the history, such as "validation_loss" or "validation_accuracy"; None: the validation loss when
+        there is one, else the loss. Higher is better for metrics that say so.
     min_delta : float
         Gains up to this do not count.
     """
@@ -47,7 +50,7 @@ class KeepBest(Callback):
         self.metric = metric
         self.min_delta = min_delta
 
-    def on_train_begin(self, run: "Run") -> None:
+    def on_train_begin(self, run: Run) -> None:
         columns = [c for c in run.history.columns if c not in ("learning_rate", "gradient_norm", "seconds")]
         if self.metric is not None and self.metric not in columns:
             hint = "; validation_ columns need validation=(X, y)" if self.metric.startswith("validation_") else ""
@@ -56,14 +59,14 @@ class KeepBest(Callback):
         self.best_epoch: int | None = None
         self.weights: tuple[Array, Array] | None = None
 
-    def on_epoch_end(self, run: "Run") -> None:
+    def on_epoch_end(self, run: Run) -> None:
         metric = self.metric or run.history.monitored
         if run.history.improves(metric, self.best, self.min_delta):
             self.best = run.history[metric][-1]
             self.best_epoch = run.epoch
             self.weights = run.net.theta.copy(), run.net.buffers.copy()
 
-    def on_train_end(self, run: "Run") -> None:
+    def on_train_end(self, run: Run) -> None:
         if self.weights is not None:
             run.net.theta[...], run.net.buffers[...] = self.weights
             run.history.best_epoch = self.best_epoch
@@ -85,7 +88,7 @@ class EarlyStopping(KeepBest):
         require(patience >= 1, "patience", "be at least 1", patience)
         self.patience = patience
 
-    def on_epoch_end(self, run: "Run") -> None:
+    def on_epoch_end(self, run: Run) -> None:
         super().on_epoch_end(run)
         waited = run.epoch - (-1 if self.best_epoch is None else self.best_epoch)
         if waited >= self.patience:
@@ -99,16 +102,16 @@ class TimeLimit(Callback):
         require(seconds > 0, "seconds", "be above 0", seconds)
         self.seconds = seconds
 
-    def on_train_begin(self, run: "Run") -> None:
+    def on_train_begin(self, run: Run) -> None:
         self.end = perf_counter() + self.seconds
 
-    def on_batch_end(self, run: "Run") -> None:
+    def on_batch_end(self, run: Run) -> None:
         if perf_counter() >= self.end:
             run.stop = f"the time limit of {self.seconds:g} s was reached"
 
 
 class ProgressBar(Callback):
-    """Show epoch, losses and time left on `stream`: one line that is rewritten on a terminal, some ten lines elsewhere."""
+    """Show epoch, losses and time left: on a terminal one line that is rewritten, elsewhere some ten lines in all."""
 
     WIDTH = 20
     SECONDS_BETWEEN = 0.1
@@ -116,35 +119,35 @@ class ProgressBar(Callback):
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream
 
-    def on_train_begin(self, run: "Run") -> None:
+    def on_train_begin(self, run: Run) -> None:
         self.out = self.stream or sys.stderr
         self.start = self.shown = perf_counter()
         self.longest = 0
 
-    def on_batch_end(self, run: "Run") -> None:
+    def on_batch_end(self, run: Run) -> None:
         if self.out.isatty() and perf_counter() - self.shown > self.SECONDS_BETWEEN:
             self.show(run)
 
-    def on_epoch_end(self, run: "Run") -> None:
+    def on_epoch_end(self, run: Run) -> None:
         tenth = max(1, run.epochs // 10)
         if not self.out.isatty() and ((run.epoch + 1) % tenth == 0 or run.epoch + 1 == run.epochs):
             print(self.line(run), file=self.out, flush=True)
 
-    def on_train_end(self, run: "Run") -> None:
+    def on_train_end(self, run: Run) -> None:
         if self.out.isatty():
             self.show(run)
             print(file=self.out)
         if run.stop:
             print(f"stopped: {run.stop}", file=self.out, flush=True)
 
-    def show(self, run: "Run") -> None:
+    def show(self, run: Run) -> None:
         """Write the line over the last one."""
         line = self.line(run)
         self.longest = max(self.longest, len(line))
         print(f"\r{line:<{self.longest}}", end="", file=self.out, flush=True)
         self.shown = perf_counter()
 
-    def line(self, run: "Run") -> str:
+    def line(self, run: Run) -> str:
         """Return the line: bar, epoch, losses, seconds gone and left."""
         done = int(run.progress * self.WIDTH)
         gone = perf_counter() - self.start

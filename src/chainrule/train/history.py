@@ -1,5 +1,7 @@
 """History: what a training was like, epoch by epoch."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from math import isnan
 
@@ -57,11 +59,15 @@ class History:
         kept = {"loss": self.loss}
         if self.monitored == "validation_loss":
             kept["validation_loss"] = self.validation_loss
-        return kept | self.metrics | {
-            "learning_rate": self.learning_rate,
-            "gradient_norm": self.gradient_norm,
-            "seconds": self.seconds,
-        }
+        return (
+            kept
+            | self.metrics
+            | {
+                "learning_rate": self.learning_rate,
+                "gradient_norm": self.gradient_norm,
+                "seconds": self.seconds,
+            }
+        )
 
     def improves(self, column: str, best: float | None, min_delta: float = 0.0) -> bool:
         """Tell whether the column's last value is better than `best` by more than `min_delta`; NaN never is."""
@@ -77,5 +83,7 @@ class History:
 
     def line(self, epoch: int = -1) -> str:
         """Return one epoch's losses and metrics as text."""
-        shown = {name: c for name, c in self.columns.items() if name not in ("learning_rate", "gradient_norm", "seconds")}
+        shown = {
+            name: c for name, c in self.columns.items() if name not in ("learning_rate", "gradient_norm", "seconds")
+        }
         return "  ".join(f"{name} {column[epoch]:.4g}" for name, column in shown.items())

@@ -4,6 +4,8 @@
 `theta`. Anything that answers that, one machine or forty, trains.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -25,6 +27,8 @@ from chainrule.train.schedules import Schedule, as_schedule
 
 MAX_ROLLBACKS = 10
 """Times a training may go back to its last good weights and halve the rate before it gives up."""
+EXPLODED = 1e6
+"""Times the first epoch's loss, or 1 if that is more: beyond it a loss is as lost as an infinite one."""
 
 
 class Trainable(Protocol):
@@ -36,7 +40,9 @@ class Trainable(Protocol):
     def theta(self) -> Array:
         """Every parameter, one vector, which the optimiser changes in place."""
 
-    def check(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[Array, Array, Array | None]:
+    def check(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[Array, Array, Array | None]:
         """Return the arrays in the form the other methods take, or raise ValueError."""
 
     def objective(
@@ -122,8 +128,9 @@ def train(
     ValueError
         For bad arguments, before anything is computed.
     DivergenceError
-        When the loss or gradient is not finite although the rate was halved ten times; the network then has its last
-        good weights. Ctrl-C is no error: the network has its best weights so far, and `history.stopped` says so.
+        When the loss or gradient is not finite, or the loss has grown a million-fold, although the rate was halved ten
+        times; the network then has its last good weights. Ctrl-C is no error: the network has its best weights so far,
+        and `history.stopped` says so.
 
     Examples
     --------
@@ -161,8 +168,8 @@ def train(
     return run.history
 
 
-class NonFiniteError(ArithmeticError):
-    """A loss, gradient or weight was not finite; the message says where. It never leaves this file."""
+class DivergedError(ArithmeticError):
+    """An epoch ended in numbers that are not finite, or about to be; the message says where. It stays in this file."""
 
 
 @dataclass
@@ -225,30 +232,30 @@ class Run:
                 self.epoch, self.share_of_epoch = self.epoch + 1, 0.0
         except KeyboardInterrupt:
             self.stop = "interrupted; the network has its best weights so far"
+            if not all_finite(self.net.theta):
+                self.good.restore(self)
             best.on_train_end(self)
         for callback in self.callbacks:
             callback.on_train_end(self)
         self.history.stopped = self.stop
 
     def train_epoch(self) -> None:
-        """Take every row once and measure; a step into the non-finite undoes the epoch and halves the rate."""
+        """Take every row once and measure; on the way into the infinite, go back, halve the rate and try again."""
         start = perf_counter()
-        good = Snapshot(self)
+        history = self.history
+        lowest = min(history.loss, default=0.0)
+        if not history.loss or history.loss[-1] <= lowest + 9 * abs(lowest):
+            self.good = Snapshot(self)
         while True:
             try:
-                loss, norm = self.descend()
+                loss, norm, rate = self.descend()
                 break
-            except NonFiniteError as failure:
-                good.restore(self)
-                self.roll_back(str(failure))
-            except KeyboardInterrupt:
-                if not all_finite(self.net.theta):
-                    good.restore(self)
-                raise
-        history = self.history
+            except DivergedError as failure:
+                self.good.restore(self)
+                self.roll_back(f"epoch {self.epoch + 1}, {failure}")
         history.loss.append(loss)
         history.gradient_norm.append(norm)
-        history.learning_rate.append(self.rate)
+        history.learning_rate.append(rate)
         if self.validation is not None:
             history.validation_loss.append(self.net.value(*self.validation))
         if self.metrics:
@@ -258,19 +265,21 @@ class Run:
                 column.append(float(metric.function(y, prediction)))
         history.seconds.append(perf_counter() - start)
 
-    def descend(self) -> tuple[float, float]:
-        """Take a step for every batch; return the epoch's mean loss and mean gradient norm."""
+    def descend(self) -> tuple[float, float, float]:
+        """Take a step for every batch; return the epoch's mean loss, mean gradient norm and last rate."""
         theta, n_batches = self.net.theta, -(-len(self.rows[0]) // self.batch_size)
         watching = [c for c in self.callbacks if type(c).on_batch_end is not Callback.on_batch_end]
-        loss_sum = weight_sum = norm_sum = 0.0
+        loss_sum = weight_sum = norm_sum = rate = 0.0
         for k, (X, y, weight) in enumerate(batches(*self.rows, self.batch_size, self.rng if self.shuffle else None)):
             value, grad = self.net.objective(X, y, weight, self.rng)
             norm = length(grad)
             if not (isfinite(value) and isfinite(norm)):
-                raise NonFiniteError(f"batch {k + 1}: {self.net.first_non_finite(X, y, weight) or 'the gradient'}")
+                place = self.net.first_non_finite(X, y, weight) or "the gradient"
+                raise DivergedError(f"batch {k + 1}: {place} is not finite")
             if norm > self.clip_norm:
                 grad *= self.clip_norm / norm
-            self.optimizer.step(theta, grad, self.rate * self.factors)
+            rate = self.rate
+            self.optimizer.step(theta, grad, rate * self.factors)
             heft = len(X) if weight is None else float(weight.sum())
             loss_sum, weight_sum, norm_sum = loss_sum + heft * value, weight_sum + heft, norm_sum + norm
             self.share_of_epoch = (k + 1) / n_batches
@@ -279,20 +288,22 @@ class Run:
             if self.stop:
                 break
         if not all_finite(theta):
-            raise NonFiniteError(f"batch {k + 1}: the weights after the step")
-        return loss_sum / (weight_sum or 1), norm_sum / (k + 1)
+            raise DivergedError(f"batch {k + 1}: the weights after the step are not finite")
+        loss, first = loss_sum / (weight_sum or 1), self.history.loss[0] if self.history.loss else inf
+        if loss > EXPLODED * max(first, 1):
+            raise DivergedError(f"batch {k + 1}: the loss has grown from {first:.3g} to {loss:.3g}")
+        return loss, norm_sum / (k + 1), rate
 
     def roll_back(self, failure: str) -> None:
         """Note the failure and halve the rate, or give up."""
-        place = f"epoch {self.epoch + 1}, {failure} is not finite"
         if self.rollbacks == MAX_ROLLBACKS:
             raise DivergenceError(
-                f"training diverged in {place}, though the learning rate was halved {MAX_ROLLBACKS} times. The network "
+                f"training diverged: {failure}, though the learning rate was halved {MAX_ROLLBACKS} times. The network "
                 "has its last good weights. Lower learning_rate, bring X and y to a common scale, or set clip_norm."
             )
         self.rollbacks += 1
         self.rate_scale /= 2
-        self.history.notes.append(f"{place}: back to the epoch's start, learning rate halved")
+        self.history.notes.append(f"{failure}: back to the last good weights, learning rate halved")
 
 
 class Snapshot:

@@ -3,6 +3,8 @@
 `y` is in the loss's own form, class numbers (n,) or rows (n, k), and `prediction` (n, k) is what `net.predict` returns.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 

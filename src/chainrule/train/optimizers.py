@@ -2,9 +2,12 @@
 
     optimizer.step(theta, grad)          theta <- theta - learning_rate * direction
 
-From simple to complex: SGD, RMSProp, Adam, AdamW. What an optimiser remembers lies in `moments`, named vectors of theta's
-shape that start at zero, and in `steps`, the number of steps taken: copy those two and it goes on as if never stopped.
+From simple to complex: SGD, RMSProp, Adam, AdamW. What an optimiser remembers lies in `moments`, named vectors of
+theta's shape that start at zero, and in `steps`, the number of steps taken: copy those two and it goes on as if never
+stopped.
 """
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -33,7 +36,10 @@ class Optimizer(ABC):
 
     @abstractmethod
     def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
-        """Move `theta` in place; `grad` stays as it is. `rate`, a number or one an entry, stands in for learning_rate."""
+        """Move `theta` in place; `grad` stays as it is.
+
+        `rate`, a number or one for each entry, stands in for `learning_rate`.
+        """
 
     def moment(self, name: str, theta: Array) -> Array:
         """Return the named moment, zeros at first."""
@@ -115,7 +121,7 @@ class Adam(Optimizer):
     m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,
     theta <- theta - rate m' / (sqrt(v') + epsilon),  m' = m / (1 - b1^t),  v' = v / (1 - b2^t).
 
-    Kept as m / (1 - b1) and v / (1 - b2), with the constants folded into rate and epsilon: two passes over memory fewer.
+    Kept as m / (1 - b1) and v / (1 - b2), with the constants folded into rate and epsilon: two passes over memory less.
     """
 
     learning_rate: float = 0.001
@@ -148,8 +154,9 @@ class Adam(Optimizer):
 @final
 @dataclass
 class AdamW(Adam):
-    """Adam with decoupled weight decay: theta <- theta (1 - rate weight_decay) first (Loshchilov & Hutter 2019, alg. 2).
+    """Adam with decoupled weight decay: first theta <- theta (1 - rate weight_decay).
 
+    (Loshchilov & Hutter 2019, algorithm 2, with the decay times the rate, as in PyTorch.)
     `weight_decay` may be a vector of theta's shape: `net.per_parameter({"W": 0.01}, default=0)` spares everything but
     the weight matrices.
     """

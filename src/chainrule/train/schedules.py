@@ -4,6 +4,8 @@ A schedule is a function of `epoch`, epochs done including the fraction of the p
 the whole training that is done, from 0 to 1. Your own function of the two can stand wherever a name can.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,13 +64,13 @@ class Exponential(Schedule):
         require(0 < self.gamma <= 1, "gamma", "lie in (0, 1]", self.gamma)
 
     def __call__(self, epoch: float, progress: float) -> float:
-        return self.gamma**epoch
+        return float(self.gamma**epoch)
 
 
 @final
 @dataclass(frozen=True)
 class InverseScaling(Schedule):
-    """1 / (1 + epoch)^power: power 1 to 1/2 is what the theory of stochastic descent asks for (Robbins & Monro 1951)."""
+    """1 / (1 + epoch)^power; for powers above 1/2, up to 1, stochastic descent converges (Robbins & Monro 1951)."""
 
     power: float = 0.5
 
@@ -124,7 +126,10 @@ class OneCycle(Schedule):
 @final
 @dataclass(frozen=True)
 class CosLog4(Schedule):
-    """(1 - cos(2 pi log2(1 + 15 progress))) / 2: four waves, each twice as long as the last (Holzmueller et al. 2024)."""
+    """(1 - cos(2 pi log2(1 + 15 progress))) / 2: four waves, each twice as long as the last.
+
+    (Holzmueller et al. 2024, RealMLP.)
+    """
 
     def __call__(self, epoch: float, progress: float) -> float:
         return (1 - cos(2 * pi * log2(1 + 15 * progress))) / 2

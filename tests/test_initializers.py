@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from chainrule import Dense, Network, mlp
+from chainrule.nn.initializers import INITIALIZERS, SUITED_TO
+
+N_IN, N_OUT = 300, 200
+VARIANCES = {
+    "zeros": 0,
+    "ones": 0,
+    "normal": 1,
+    "uniform": 1 / 12,
+    "glorot_uniform": 2 / (N_IN + N_OUT),
+    "glorot_normal": 2 / (N_IN + N_OUT),
+    "he_uniform": 2 / N_IN,
+    "he_normal": 2 / N_IN,
+    "lecun_uniform": 1 / N_IN,
+    "lecun_normal": 1 / N_IN,
+}
+MEANS = {"ones": 1, "uniform": 0.5}
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_mean_and_variance_are_those_of_the_paper(name, rng):
+    W = INITIALIZERS[name](rng, (N_IN, N_OUT))
+    assert W.shape == (N_IN, N_OUT)
+    assert np.var(W) == pytest.approx(VARIANCES[name], rel=0.03)
+    assert np.mean(W) == pytest.approx(MEANS.get(name, 0), abs=0.01)
+
+
+@pytest.mark.parametrize("name", [name for name in INITIALIZERS if name.endswith("_uniform")])
+def test_uniform_ones_end_at_their_bound(name, rng):
+    W = INITIALIZERS[name](rng, (N_IN, N_OUT))
+    assert np.abs(W).max() == pytest.approx(np.sqrt(3 * VARIANCES[name]), rel=1e-3)
+
+
+def test_the_seeds_uniform_start_lies_between_0_and_1():
+    net = Network([Dense(5, 4, "uniform", "uniform")], seed=0)
+    assert 0 <= net.theta.min() < net.theta.max() < 1
+
+
+def test_both_dtypes_start_alike():
+    a, b = (mlp(3, 5, 2, seed=7, dtype=dtype).theta for dtype in ("float32", "float64"))
+    np.testing.assert_array_equal(a, b.astype(np.float32))
+
+
+@pytest.mark.parametrize("activation", SUITED_TO)
+def test_mlp_takes_the_start_that_suits_its_activation(activation):
+    assert mlp(2, 3, 1, activation=activation).layers[0].weights == SUITED_TO[activation]
+
+
+@pytest.mark.parametrize("activation", ["relu", "selu", "tanh"])
+def test_signals_keep_their_size_through_thirty_layers(activation, rng):
+    net = mlp(*[128] * 31, activation=activation, seed=0)
+    last = net.activations(rng.normal(size=(200, 128)))[-3]
+    assert 0.1 < last.std() < 3
+
+
+def test_an_unknown_start_is_refused_when_the_layer_is_made():
+    with pytest.raises(ValueError, match="weights must be one of zeros"):
+        Dense(2, 3, "magic")

@@ -1,0 +1,305 @@
+import signal
+
+import numpy as np
+import pytest
+
+import oracles
+from chainrule import SGD, Activation, Adam, BatchNorm, Callback, Dense, Dropout, History, Network, mlp, train
+from chainrule.errors import DivergenceError
+from chainrule.train.loop import MAX_ROLLBACKS, length
+
+
+@pytest.fixture
+def data(rng):
+    X = rng.normal(size=(50, 3))
+    return X, (X[:, 0] * X[:, 1] > 0).astype(int)
+
+
+def classifier(seed=0, **options):
+    return mlp(3, 8, 2, loss="cross_entropy", seed=seed, **options)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 7, 50, 1000])
+def test_a_training_is_steps_along_the_gradient_of_each_batch(batch_size, data):
+    X, y = data
+    net, by_hand = classifier(dtype="float64"), classifier(dtype="float64")
+    history = train(net, X, y, optimizer=SGD(0.1), epochs=3, batch_size=batch_size, shuffle=False)
+    size = min(batch_size or len(X), len(X))
+    for epoch in range(3):
+        total = 0.0
+        for start in range(0, len(X), size):
+            rows = slice(start, start + size)
+            value, grad = by_hand.loss_and_grad(X[rows], y[rows])
+            total += value * len(X[rows])
+            by_hand.theta = by_hand.theta - 0.1 * grad
+        assert history.loss[epoch] == pytest.approx(total / len(X), rel=1e-12)
+    np.testing.assert_allclose(net.theta, by_hand.theta, rtol=1e-12)
+
+
+def test_batch_gradient_descent_on_one_neuron_is_the_naive_loop(rng):
+    X = rng.normal(size=(12, 2))
+    y = rng.normal(size=12)
+    net = Network([Dense(2, 1)], dtype="float64", seed=0)
+    w, b = [list(net.params[0]["W"][:, 0]), net.params[0]["b"][0]]
+    train(net, X, y, optimizer=SGD(0.3), epochs=20, batch_size=None)
+    for _ in range(20):
+        gaps = oracles.dense(X, np.array([w]).T, [b])[:, 0] - y
+        w = [w[k] - 0.3 * sum(gap * x[k] for gap, x in zip(gaps, X, strict=True)) / 12 for k in range(2)]
+        b -= 0.3 * sum(gaps) / 12
+    np.testing.assert_allclose(net.theta, [*w, b], rtol=1e-12)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(data):
+    nets = [classifier(dropout=0.3) for _ in range(3)]
+    histories = [train(net, *data, epochs=4, batch_size=8, seed=seed) for net, seed in zip(nets, (1, 1, 2))]
+    np.testing.assert_array_equal(nets[0].theta, nets[1].theta)
+    assert histories[0].loss == histories[1].loss
+    assert not np.array_equal(nets[0].theta, nets[2].theta)
+
+
+def test_the_optimiser_handed_in_stays_as_new(data):
+    optimizer = Adam()
+    train(classifier(), *data, optimizer=optimizer, epochs=2)
+    assert (optimizer.steps, optimizer.moments) == (0, {})
+
+
+def test_history_has_a_number_an_epoch_in_every_column(data):
+    X, y = data
+    history = train(
+        classifier(),
+        X[:40],
+        y[:40],
+        epochs=6,
+        batch_size=16,
+        validation=(X[40:], y[40:]),
+        metrics=["accuracy", "log_loss"],
+    )
+    assert isinstance(history, History)
+    assert list(history.columns) == [
+        "loss",
+        "validation_loss",
+        "validation_accuracy",
+        "validation_log_loss",
+        "learning_rate",
+        "gradient_norm",
+        "seconds",
+    ]
+    for column in history.columns:
+        assert len(history[column]) == len(history) == 6
+        assert np.isfinite(history[column]).all()
+    assert history["validation_loss"] == pytest.approx(history["validation_log_loss"], rel=1e-5)
+    assert history.line().startswith("loss 0.")
+    with pytest.raises(KeyError, match="no column 'auc'; there are loss, validation_loss"):
+        history["auc"]
+
+
+def test_metrics_are_measured_on_the_training_rows_without_a_validation_set(data):
+    net = classifier()
+    history = train(net, *data, epochs=3, metrics=["accuracy"])
+    assert history["accuracy"][-1] == np.mean(net.predict(data[0]).argmax(axis=1) == data[1])
+    assert history.validation_loss == []
+
+
+def test_weights_of_validation_rows_count(data):
+    X, y = data
+    weight = np.arange(10.0)
+    net = classifier()
+    history = train(net, X[:40], y[:40], epochs=2, validation=(X[40:], y[40:], weight))
+    assert history.validation_loss[-1] == pytest.approx(net.evaluate(X[40:], y[40:], weight), rel=1e-6)
+
+
+def test_sample_weights_are_what_repeating_rows_is(data):
+    X, y = data
+    counts = np.random.default_rng(1).integers(0, 4, len(X))
+    weighted, repeated = classifier(dtype="float64"), classifier(dtype="float64")
+    options = {"optimizer": SGD(0.5), "epochs": 20, "batch_size": None}
+    a = train(weighted, X, y, sample_weight=counts, **options)
+    b = train(repeated, np.repeat(X, counts, axis=0), np.repeat(y, counts), **options)
+    np.testing.assert_allclose(weighted.theta, repeated.theta, rtol=1e-9)
+    assert a.loss == pytest.approx(b.loss, rel=1e-10)
+
+
+def test_the_epochs_loss_counts_each_batch_by_its_weight(data):
+    X, y = data
+    weight = np.random.default_rng(1).random(len(X))
+    net = classifier(dtype="float64")
+    expected = net.evaluate(X, y, weight)
+    still = train(net, X, y, sample_weight=weight, optimizer=SGD(1e-12), epochs=1, batch_size=7)
+    assert still.loss[0] == pytest.approx(expected, rel=1e-8)
+
+
+def test_long_gradients_are_clipped_and_keep_their_direction(rng):
+    X, y = rng.normal(size=(20, 2)), 100 * rng.normal(size=20)
+    net = Network([Dense(2, 1)], dtype="float64", seed=0)
+    before = net.theta.copy()
+    _, grad = net.loss_and_grad(X, y)
+    history = train(net, X, y, optimizer=SGD(1.0), epochs=1, batch_size=None, clip_norm=0.5)
+    np.testing.assert_allclose(net.theta - before, -0.5 * grad / np.linalg.norm(grad), rtol=1e-10)
+    assert history.gradient_norm[0] == pytest.approx(np.linalg.norm(grad))
+
+
+def test_short_gradients_pass_unclipped(data):
+    free, clipped = classifier(), classifier()
+    train(free, *data, epochs=2)
+    train(clipped, *data, epochs=2, clip_norm=1e6)
+    np.testing.assert_array_equal(free.theta, clipped.theta)
+
+
+def test_rate_factors_slow_single_blocks(data):
+    net, before = classifier(), classifier().theta.copy()
+    train(net, *data, optimizer=SGD(0.1), epochs=1, batch_size=None, rate_factors={"W": 0.5, "0.b": 0})
+    full = classifier()
+    train(full, *data, optimizer=SGD(0.1), epochs=1, batch_size=None)
+    factors = net.per_parameter({"W": 0.5, "0.b": 0})
+    np.testing.assert_allclose(net.theta - before, factors * (full.theta - before), atol=1e-7)
+
+
+@pytest.mark.parametrize("raise_it", [lambda: signal.raise_signal(signal.SIGINT), None])
+def test_ctrl_c_ends_cleanly_with_the_best_weights_so_far(raise_it, rng):
+    X, y = rng.normal(size=(40, 5)), rng.integers(0, 2, 40)
+    validation = rng.normal(size=(40, 5)), rng.integers(0, 2, 40)
+
+    class Interrupt(Callback):
+        ended = False
+
+        def on_batch_end(self, run):
+            if run.epoch == 30 and run.share_of_epoch > 0.5:
+                if raise_it is None:
+                    raise KeyboardInterrupt
+                raise_it()
+
+        def on_train_end(self, run):
+            self.ended = True
+
+    interrupt = Interrupt()
+    net = mlp(5, 32, 2, loss="cross_entropy", seed=0)
+    history = train(net, X, y, epochs=1000, batch_size=8, validation=validation, callbacks=[interrupt])
+    assert len(history) == 30
+    assert history.stopped.startswith("interrupted")
+    assert history.best_epoch == int(np.argmin(history.validation_loss)) < 29
+    assert net.evaluate(*validation) == pytest.approx(min(history.validation_loss), rel=1e-6)
+    assert interrupt.ended
+
+
+@pytest.mark.parametrize(("rate", "batch_size"), [(30.0, None), (5.0, 10)])
+def test_a_rate_that_explodes_is_halved_until_it_does_not(rate, batch_size, rng):
+    X, y = rng.normal(size=(50, 2)), rng.normal(size=50)
+    net = Network([Dense(2, 1)], seed=0)
+    history = train(net, X, y, optimizer=SGD(rate), epochs=100, batch_size=batch_size)
+    assert len(history.notes) > 1
+    assert history.notes[0].startswith("epoch ")
+    assert history.notes[0].endswith(": back to the last good weights, learning rate halved")
+    assert history.learning_rate[-1] == pytest.approx(rate / 2 ** len(history.notes))
+    residual = y - np.c_[X, np.ones(50)] @ np.linalg.lstsq(np.c_[X, np.ones(50)], y)[0]
+    assert history.loss[-1] < 3 * np.mean(residual**2)
+
+
+def test_a_hopeless_training_raises_naming_epoch_batch_and_layer_and_leaves_good_weights():
+    X, y = np.full((20, 2), 1e30), np.zeros(20)
+    net = mlp(2, 8, 1, seed=0)
+    before = net.theta.copy()
+    message = rf"diverged: epoch 1, batch 1: the (output of layer|loss).* halved {MAX_ROLLBACKS} times"
+    with pytest.raises(DivergenceError, match=message):
+        train(net, X, y, epochs=3, batch_size=5)
+    np.testing.assert_array_equal(net.theta, before)
+
+
+def test_the_first_layer_that_went_wrong_is_named():
+    class Poison(Callback):
+        def on_batch_end(self, run):
+            if run.epoch == 1:
+                run.net.params[2]["W"][0, 0] = np.nan
+
+    net = classifier()
+    with pytest.raises(DivergenceError, match=r"epoch 2, batch 2: the output of layer 2, Dense\(8, 2"):
+        train(net, np.ones((6, 3)), [0, 1, 0, 1, 0, 1], epochs=5, batch_size=2, callbacks=[Poison()])
+    assert np.isfinite(net.theta).all()
+
+
+def test_a_last_step_into_the_infinite_is_taken_back():
+    class Poison(Callback):
+        def on_batch_end(self, run):
+            run.net.theta[0] = np.inf
+
+    net = classifier()
+    with pytest.raises(DivergenceError, match="the weights after the step"):
+        train(net, np.ones((6, 3)), [0, 1, 0, 1, 0, 1], epochs=2, batch_size=None, callbacks=[Poison()])
+    assert np.isfinite(net.theta).all()
+
+
+def test_going_back_undoes_running_statistics_and_moments_too(rng):
+    class PoisonOnce(Callback):
+        done = False
+
+        def on_batch_end(self, run):
+            if run.epoch == 1 and run.share_of_epoch == 1 and not self.done:
+                self.done = True
+                run.net.theta[0] = np.nan
+
+    X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+    layers = [Dense(3, 4), BatchNorm(4), Activation("relu"), Dropout(0.2), Dense(4, 2)]
+    poisoned, clean = (Network(layers, "cross_entropy", seed=0) for _ in "ab")
+    a = train(poisoned, X, y, optimizer=Adam(0.01), epochs=2, batch_size=10, callbacks=[PoisonOnce()])
+    halve_second = lambda epoch, progress: 1.0 if epoch < 1 else 0.5  # noqa: E731
+    b = train(clean, X, y, optimizer=Adam(0.01), epochs=2, batch_size=10, schedule=halve_second)
+    assert len(a.notes) == 1
+    np.testing.assert_array_equal(poisoned.theta, clean.theta)
+    np.testing.assert_array_equal(poisoned.buffers, clean.buffers)
+    assert a.loss == b.loss
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, however: epochs=0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, or None for all rows"),
+        ({"clip_norm": 0}, "clip_norm must be above 0"),
+        ({"optimizer": "adamax"}, "optimizer must be one of sgd, rmsprop, adam, adamw"),
+        ({"schedule": "linear"}, "schedule must be one of constant"),
+        ({"metrics": ["auc"]}, "metrics must be one of accuracy"),
+        ({"validation": (np.ones((2, 3)),)}, r"validation must be \(X, y\)"),
+        ({"validation": (np.ones((2, 4)), [0, 1])}, "X must be 2-D with 3 columns"),
+        ({"rate_factors": {"V": 1}}, "a block must be one of"),
+        ({"sample_weight": [1, 2]}, "sample_weight must have one number a row"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_computed(options, message, data):
+    net, before = classifier(), classifier().theta.copy()
+    with pytest.raises(ValueError, match=message):
+        train(net, *data, **options)
+    np.testing.assert_array_equal(net.theta, before)
+
+
+def test_one_row_and_one_column_can_be_trained_on():
+    net = Network([Dense(1, 1)], seed=0)
+    history = train(net, [[1.0]], [2.0], optimizer=SGD(0.5), epochs=50)
+    assert history.loss[-1] < 1e-6
+
+
+def test_the_norm_of_huge_gradients_is_still_a_number():
+    assert length(np.full(4, 1e30, np.float32)) == pytest.approx(2e30)
+    assert length(np.array([3.0, 4.0])) == 5
+    assert not np.isfinite(length(np.array([np.nan, 1.0])))
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(length(np.array([np.inf, 1.0])))
+
+
+def test_anything_that_answers_with_loss_and_gradient_trains(data):
+    class Halves:
+        """Two halves of the data on two machines, as it were."""
+
+        def __init__(self, net):
+            self.net = net
+            self.buffers, self.check, self.value = net.buffers, net.check, net.value
+            self.theta = net.theta
+
+        def objective(self, X, y, weight=None, rng=None):
+            half = len(X) // 2
+            first, grad = self.net.loss_and_grad(X[:half], y[:half])
+            second, other = self.net.loss_and_grad(X[half:], y[half:])
+            return (first + second) / 2, (grad + other) / 2
+
+    whole, halves = classifier(dtype="float64"), classifier(dtype="float64")
+    train(whole, *data, epochs=5, batch_size=None)
+    train(Halves(halves), *data, epochs=5, batch_size=None)
+    np.testing.assert_allclose(whole.theta, halves.theta, rtol=1e-9)

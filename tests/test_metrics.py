@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from sklearn import metrics as theirs
+
+from chainrule.train.metrics import METRICS, as_metric
+
+
+@pytest.fixture
+def classified(rng):
+    return rng.integers(0, 3, 40), rng.dirichlet(np.ones(3), 40)
+
+
+def test_scores_of_classes_are_scikit_learns(classified):
+    y, P = classified
+    assert METRICS["accuracy"].function(y, P) == pytest.approx(theirs.accuracy_score(y, P.argmax(axis=1)))
+    assert METRICS["log_loss"].function(y, P) == pytest.approx(theirs.log_loss(y, P))
+    assert METRICS["brier"].function(y, P) == pytest.approx(((P - np.eye(3)[y]) ** 2).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize("name", ["accuracy", "log_loss", "brier"])
+def test_one_hot_rows_count_as_class_numbers(name, classified):
+    y, P = classified
+    assert METRICS[name].function(np.eye(3)[y], P) == pytest.approx(METRICS[name].function(y, P))
+
+
+def test_one_output_is_the_probability_of_class_1(rng):
+    y, p = rng.integers(0, 2, (40, 1)), rng.random((40, 1))
+    assert METRICS["accuracy"].function(y, p) == pytest.approx(theirs.accuracy_score(y[:, 0], p[:, 0] > 0.5))
+    assert METRICS["log_loss"].function(y, p) == pytest.approx(theirs.log_loss(y[:, 0], p[:, 0]))
+
+
+def test_a_certain_mistake_costs_much_but_not_everything():
+    assert METRICS["log_loss"].function(np.array([0]), np.array([[0.0, 1.0]])) == pytest.approx(-np.log(1e-15))
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("mse", theirs.mean_squared_error),
+        ("rmse", theirs.root_mean_squared_error),
+        ("mae", theirs.mean_absolute_error),
+        ("r2", theirs.r2_score),
+    ],
+)
+@pytest.mark.parametrize("k", [1, 3])
+def test_scores_of_numbers_are_scikit_learns(name, function, k, rng):
+    y, prediction = rng.normal(size=(40, k)), rng.normal(size=(40, k))
+    expected = function(y, prediction)
+    if name == "rmse" and k > 1:
+        expected = np.sqrt(theirs.mean_squared_error(y, prediction))
+    assert METRICS[name].function(y, prediction) == pytest.approx(expected)
+
+
+def test_a_function_is_a_metric_under_its_own_name():
+    def worst(y, prediction):
+        return float(np.abs(y - prediction).max())
+
+    assert as_metric(worst).name == "worst"
+    assert as_metric(METRICS["r2"]) is METRICS["r2"]
+    with pytest.raises(ValueError, match="metrics must be one of accuracy"):
+        as_metric("auc")
