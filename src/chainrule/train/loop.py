@@ -25,8 +25,6 @@ from chainrule.train.metrics import Metric, as_metric
 from chainrule.train.optimizers import Optimizer, as_optimizer
 from chainrule.train.schedules import Schedule, as_schedule
 
-MAX_ROLLBACKS = 10
-"""Times a training may go back to its last good weights and halve the rate before it gives up."""
 EXPLODED = 1e6
 """Times the first epoch's loss, or 1 if that is more: beyond it a loss is as lost as an infinite one."""
 
@@ -78,6 +76,7 @@ def train(
     clip_norm: float | None = None,
     rate_factors: Mapping[str, float] | None = None,
     callbacks: Sequence[Callback] = (),
+    max_rollbacks: int = 10,
     shuffle: bool = True,
     progress: bool = False,
     seed: int | np.random.Generator = 0,
@@ -112,6 +111,8 @@ def train(
         Factors on the rate of single blocks, as for `net.per_parameter`: `{"b": 0.1, "0.scale": 6}`.
     callbacks : sequence of Callback
         Early stopping, a time limit, your own.
+    max_rollbacks : int
+        Times a training that leaves the finite numbers may go back to its last good weights and halve the rate.
     shuffle : bool
         Whether each epoch takes the rows in a new order.
     progress : bool
@@ -128,8 +129,8 @@ def train(
     ValueError
         For bad arguments, before anything is computed.
     DivergenceError
-        When the loss or gradient is not finite, or the loss has grown a million-fold, although the rate was halved ten
-        times; the network then has its last good weights. Ctrl-C is no error: the network has its best weights so far,
+        When the loss or gradient is not finite, or the loss has grown a million-fold, although the rate was halved
+        `max_rollbacks` times; the network then has its last good weights. Ctrl-C is no error: the network has its best weights so far,
         and `history.stopped` says so.
 
     Examples
@@ -143,6 +144,7 @@ def train(
     """
     require(epochs >= 1, "epochs", "be at least 1", epochs)
     require(batch_size is None or batch_size >= 1, "batch_size", "be at least 1, or None for all rows", batch_size)
+    require(max_rollbacks >= 0, "max_rollbacks", "not be negative", max_rollbacks)
     require(clip_norm is None or clip_norm > 0, "clip_norm", "be above 0", clip_norm)
     require(validation is None or len(validation) in (2, 3), "validation", "be (X, y) or (X, y, weight)", validation)
     rows = net.check(X, y, sample_weight)
@@ -161,10 +163,10 @@ def train(
         factors=net.per_parameter(rate_factors) if rate_factors else 1.0,
         shuffle=shuffle and size < n,
         callbacks=[*callbacks, ProgressBar()] if progress else list(callbacks),
+        max_rollbacks=max_rollbacks,
         rng=np.random.default_rng(seed),
     )
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the run itself looks for what is not finite
-        run.train()
+    run.train()
     return run.history
 
 
@@ -193,6 +195,7 @@ class Run:
     shuffle: bool
     callbacks: list[Callback]
     rng: np.random.Generator
+    max_rollbacks: int = 10
     history: History = field(default_factory=History)
     epoch: int = 0
     share_of_epoch: float = 0.0
@@ -224,12 +227,13 @@ class Run:
         for callback in observers:
             callback.on_train_begin(self)
         try:
-            while self.epoch < self.epochs and not self.stop:
-                self.train_epoch()
-                for callback in observers:
-                    callback.on_epoch_end(self)
-                self.schedule.observe(self.history)
-                self.epoch, self.share_of_epoch = self.epoch + 1, 0.0
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is looked for
+                while self.epoch < self.epochs and not self.stop:
+                    self.train_epoch()
+                    for callback in observers:
+                        callback.on_epoch_end(self)
+                    self.schedule.observe(self.history)
+                    self.epoch, self.share_of_epoch = self.epoch + 1, 0.0
         except KeyboardInterrupt:
             self.stop = "interrupted; the network has its best weights so far"
             if not all_finite(self.net.theta):
@@ -296,10 +300,11 @@ class Run:
 
     def roll_back(self, failure: str) -> None:
         """Note the failure and halve the rate, or give up."""
-        if self.rollbacks == MAX_ROLLBACKS:
+        if self.rollbacks == self.max_rollbacks:
+            halved = f", though the learning rate was halved {self.rollbacks} times" if self.rollbacks else ""
             raise DivergenceError(
-                f"training diverged: {failure}, though the learning rate was halved {MAX_ROLLBACKS} times. The network "
-                "has its last good weights. Lower learning_rate, bring X and y to a common scale, or set clip_norm."
+                f"training diverged: {failure}{halved}. The network has its last good weights. "
+                "Lower learning_rate, bring X and y to a common scale, or set clip_norm."
             )
         self.rollbacks += 1
         self.rate_scale /= 2
