@@ -7,6 +7,7 @@ import oracles
 from chainrule import (
     Activation,
     BatchNorm,
+    Bounded,
     Dense,
     Dropout,
     Layer,
@@ -27,6 +28,7 @@ EXAMPLES = {
     "Dense": Dense(WIDTH, WIDTH),
     "Activation": Activation("tanh"),
     "Scale": Scale(WIDTH),
+    "Bounded": Bounded(-2.0, 3.0),
     "Dropout": Dropout(0.4),
     "LayerNorm": LayerNorm(WIDTH),
     "BatchNorm": BatchNorm(WIDTH),
@@ -154,6 +156,12 @@ def test_dropout_does_nothing_at_inference(rng):
     assert Dropout(0.9).forward(X, {})[0] is X
 
 
+def test_a_bounded_output_stays_in_its_range(rng):
+    Y, _ = Bounded(-2, 3).forward(rng.normal(scale=1000, size=(50, 3)), {})
+    assert (Y.min(), Y.max()) == (-2, 3)
+    assert Bounded(-2, 3).forward(np.zeros((1, 1)), {})[0] == 0.5
+
+
 def test_a_residual_block_adds_to_what_it_was_given(rng):
     layer = Residual([Dense(3, 3)])
     X, params = rng.normal(size=(4, 3)), params_of(layer, rng)
@@ -196,6 +204,8 @@ def test_layers_that_do_not_chain_are_refused_and_both_are_named(layers, message
         lambda: Scale(-1),
         lambda: Activation("swoosh"),
         lambda: Dropout(1.0),
+        lambda: Bounded(1.0, 1.0),
+        lambda: Bounded(0.0, np.inf),
         lambda: BatchNorm(2, decay=1.0),
         lambda: BatchNorm(2, epsilon=0),
         lambda: LayerNorm(2, epsilon=-1),

@@ -142,7 +142,7 @@ def test_an_optimiser_that_has_begun_with_another_network_says_so():
         lambda: SGD(0),
         lambda: Adam(-1),
         lambda: Adam(np.nan),
-        lambda: SGD(0.1, momentum=1),
+        lambda: SGD(0.1, momentum=1.1),
         lambda: SGD(0.1, nesterov=True),
         lambda: RMSProp(rho=1),
         lambda: RMSProp(epsilon=0),

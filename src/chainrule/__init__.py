@@ -1,7 +1,7 @@
 """Feed-forward neural networks on NumPy alone: read them, check them, ship them."""
 
 from chainrule.nn.gradcheck import check_gradients
-from chainrule.nn.layers import Activation, BatchNorm, Dense, Dropout, Layer, LayerNorm, Residual, Scale
+from chainrule.nn.layers import Activation, BatchNorm, Bounded, Dense, Dropout, Layer, LayerNorm, Residual, Scale
 from chainrule.nn.losses import Loss
 from chainrule.nn.network import Network, mlp
 from chainrule.train.callbacks import Callback, EarlyStopping, KeepBest, ProgressBar, TimeLimit
@@ -15,6 +15,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "BatchNorm",
+    "Bounded",
     "Callback",
     "Dense",
     "Dropout",
@@ -36,3 +37,11 @@ __all__ = [
     "train",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    if name in ("MLPClassifier", "MLPRegressor"):
+        from chainrule.estimators import mlp
+
+        return getattr(mlp, name)
+    raise AttributeError(name)

@@ -19,7 +19,7 @@ import numpy as np
 
 from chainrule.arrays import Array, require
 from chainrule.errors import look_up
-from chainrule.nn.activations import ACTIVATIONS, ActivationFunction
+from chainrule.nn.activations import ACTIVATIONS, ActivationFunction, logistic
 from chainrule.nn.initializers import INITIALIZERS
 
 Params = dict[str, Array]
@@ -164,6 +164,28 @@ class Scale(PerColumn):
             return dY * scale if need_dX else dY
 
         return X * scale, backward
+
+
+@final
+@dataclass(frozen=True)
+class Bounded(Layer):
+    """Y = low + (high - low) sigmoid(X): outputs that cannot leave the range from `low` to `high`."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        require(bool(np.isfinite([self.low, self.high]).all()), "low and high", "be finite", (self.low, self.high))
+        require(self.low < self.high, "low", f"be below high={self.high}", self.low)
+
+    def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
+        A = logistic(X)
+        width = self.high - self.low
+
+        def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
+            return dY * (width * A * (1 - A))
+
+        return self.low + width * A, backward
 
 
 @final
@@ -370,5 +392,5 @@ def require_size(size: object, argument: str) -> None:
 
 
 LAYERS: dict[str, type[Layer]] = {
-    layer.__name__: layer for layer in (Dense, Activation, Scale, Dropout, LayerNorm, BatchNorm, Residual)
+    layer.__name__: layer for layer in (Dense, Activation, Scale, Bounded, Dropout, LayerNorm, BatchNorm, Residual)
 }

@@ -195,7 +195,7 @@ class Network:
         total = 0.0
         for rows in row_slices(len(X)):
             part = None if weight is None else weight[rows]
-            mean, _ = self.loss(self._infer(X[rows]), y[rows], part)
+            mean, _ = self.loss(self.infer(X[rows]), y[rows], part)
             total += mean * (len(X[rows]) if part is None else float(part.sum()))
         return total / (len(X) if weight is None else float(weight.sum())) + self.penalty()
 
@@ -207,11 +207,11 @@ class Network:
         """Return the last layer's raw outputs Z (n, n_out): logits, for a classifier."""
         X = as_matrix(X, self.n_in, self.dtype)
         if len(X) <= PREDICT_ROWS:
-            return self._infer(X)
-        return np.concatenate([self._infer(X[rows]) for rows in row_slices(len(X))])
+            return self.infer(X)
+        return np.concatenate([self.infer(X[rows]) for rows in row_slices(len(X))])
 
-    def _infer(self, X: Array) -> Array:
-        """One pass at inference that keeps no layer's output longer than the next layer needs it."""
+    def infer(self, X: Array) -> Array:
+        """Return what `outputs` does for an array that fits, keeping no layer's output longer than the next needs it."""
         for layer, params in zip(self.layers, self.params):
             X = layer.forward(X, params)[0]
         return X
@@ -237,11 +237,13 @@ class Network:
         if len(X) != len(y):
             raise ValueError(f"X and y must have as many rows, however: {len(X)} and {len(y)}")
         weight = as_weights(sample_weight, len(X), self.dtype)
-        if not self.gradients_proved:
-            self._prove_gradients(X[:PROOF_ROWS], y[:PROOF_ROWS])
+        self.prove_gradients(X[:PROOF_ROWS], y[:PROOF_ROWS])
         return X, y, weight
 
-    def _prove_gradients(self, X: Array, y: Array) -> None:
+    def prove_gradients(self, X: Array, y: Array) -> None:
+        """Raise GradientError if a user's own loss, activation or layer is wrong on these rows; look only once."""
+        if self.gradients_proved:
+            return
         report = check_gradients(self, X, y)
         if not report.ok:
             raise GradientError(f"a loss, activation or layer of your own has a wrong derivative; {report}")

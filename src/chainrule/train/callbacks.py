@@ -102,11 +102,21 @@ class TimeLimit(Callback):
         require(seconds > 0, "seconds", "be above 0", seconds)
         self.seconds = seconds
 
-    def on_train_begin(self, run: Run) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Set the clock to zero."""
         self.end = perf_counter() + self.seconds
 
+    def is_over(self) -> bool:
+        """Tell whether the seconds have passed."""
+        return perf_counter() >= self.end
+
+    def on_train_begin(self, run: Run) -> None:
+        self.start()
+
     def on_batch_end(self, run: Run) -> None:
-        if perf_counter() >= self.end:
+        if self.is_over():
             run.stop = f"the time limit of {self.seconds:g} s was reached"
 
 

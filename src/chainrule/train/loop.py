@@ -1,6 +1,6 @@
 """The training loop: batches in, steps out, and nothing that is not finite survives.
 
-`train` needs of a network only what `Trainable` lists, above all `objective(X, y, weight, rng) -> (loss, grad)` and
+A run needs of a network only what `Objective` lists, above all `objective(X, y, weight, rng) -> (loss, grad)` and
 `theta`. Anything that answers that, one machine or forty, trains.
 """
 
@@ -29,8 +29,8 @@ EXPLODED = 1e6
 """Times the first epoch's loss, or 1 if that is more: beyond it a loss is as lost as an infinite one."""
 
 
-class Trainable(Protocol):
-    """What training needs; `Network` is one."""
+class Objective(Protocol):
+    """What a run needs, all of it for arrays that have been checked."""
 
     buffers: Array
 
@@ -38,15 +38,10 @@ class Trainable(Protocol):
     def theta(self) -> Array:
         """Every parameter, one vector, which the optimiser changes in place."""
 
-    def check(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> tuple[Array, Array, Array | None]:
-        """Return the arrays in the form the other methods take, or raise ValueError."""
-
     def objective(
         self, X: Array, y: Array, weight: Array | None = None, rng: np.random.Generator | None = None
     ) -> tuple[float, Array]:
-        """Return the loss and its gradient."""
+        """Return the loss and its gradient in theta."""
 
     def value(self, X: Array, y: Array, weight: Array | None = None) -> float:
         """Return the loss at inference."""
@@ -56,6 +51,13 @@ class Trainable(Protocol):
 
     def first_non_finite(self, X: Array, y: Array, weight: Array | None = None) -> str:
         """Name the first place where a number is not finite."""
+
+
+class Trainable(Objective, Protocol):
+    """What `train` needs: an objective that checks what it is given; `Network` is one."""
+
+    def check(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Batch:
+        """Return the arrays in the form the other methods take, or raise ValueError."""
 
     def per_parameter(self, values: Mapping[str, float], default: float = 1.0) -> Array:
         """Return a vector like theta with one number a block."""
@@ -130,8 +132,8 @@ def train(
         For bad arguments, before anything is computed.
     DivergenceError
         When the loss or gradient is not finite, or the loss has grown a million-fold, although the rate was halved
-        `max_rollbacks` times; the network then has its last good weights. Ctrl-C is no error: the network has its best weights so far,
-        and `history.stopped` says so.
+        `max_rollbacks` times; the network then has its last good weights. Ctrl-C is no error: the network has its best
+        weights so far, and `history.stopped` says so.
 
     Examples
     --------
@@ -182,7 +184,7 @@ class Run:
     ends the training when it is set to a reason.
     """
 
-    net: Trainable
+    net: Objective
     rows: Batch
     validation: Batch | None
     optimizer: Optimizer

@@ -71,7 +71,7 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.momentum < 1, "momentum", "lie in [0, 1)", self.momentum)
+        require(0 <= self.momentum <= 1, "momentum", "lie in [0, 1]", self.momentum)
         require(self.momentum > 0 or not self.nesterov, "momentum", "be above 0 for nesterov", self.momentum)
 
     def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:

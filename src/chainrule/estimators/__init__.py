@@ -1,0 +1,1 @@
+"""Estimators for scikit-learn: its own interface, on this library's engine."""

@@ -1,0 +1,681 @@
+"""`MLPClassifier` and `MLPRegressor`: scikit-learn's two classes, one import away.
+
+Parameters, fitted attributes and their meanings are those of scikit-learn 1.9; what stands on top comes after them, by
+keyword. The mathematics is the engine's: `network_` is a `chainrule.Network`, and `coefs_` and `intercepts_` are views
+into its one vector.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from math import inf, nan
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.metrics import accuracy_score, check_scoring, r2_score
+from sklearn.neural_network import MLPClassifier as TheirClassifier
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import check_random_state, column_or_1d, compute_sample_weight
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from chainrule.arrays import Array, all_finite
+from chainrule.estimators.docstrings import CLASSIFIER, REGRESSOR
+from chainrule.estimators.solvers import SOLVERS, Hooks, dense_by_batch
+from chainrule.nn.activations import ACTIVATIONS, ActivationFunction
+from chainrule.nn.initializers import INITIALIZERS
+from chainrule.nn.layers import (
+    Activation,
+    BatchNorm,
+    Bounded,
+    Dense,
+    Dropout,
+    Layer,
+    LayerNorm,
+    Residual,
+)
+from chainrule.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss, Poisson, as_loss
+from chainrule.nn.network import PROOF_ROWS, Network, row_slices
+from chainrule.train.callbacks import Callback
+from chainrule.train.schedules import SCHEDULES, Schedule
+
+NORMALIZATIONS: dict[str, type[BatchNorm | LayerNorm]] = {"batch": BatchNorm, "layer": LayerNorm}
+REGRESSION_LOSSES = tuple(name for name in LOSSES if "cross_entropy" not in name)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+    """What both classes share: their keyword parameters, fitting, and answering."""
+
+    solver: str = "adam"
+    alpha: float = 0.0001
+    batch_size: int | str = "auto"
+    learning_rate: str = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    max_iter: int = 200
+    shuffle: bool = True
+    random_state: int | np.random.RandomState | None = None
+    tol: float = 1e-4
+    verbose: bool | int = False
+    warm_start: bool = False
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    n_iter_no_change: float = 10
+    max_fun: int = 15000
+    initialization: str | None = None
+    dropout: float = 0.0
+    normalization: str | None = None
+    residual: bool = False
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    schedule: str | Schedule | Callable[[float, float], float] | None = None
+    validation_data: tuple[Any, Any] | None = None
+    scoring: str | Callable[..., float] | None = None
+    time_limit: float | None = None
+    progress_bar: bool = False
+    callbacks: Sequence[Callback] = ()
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TheirClassifier._parameter_constraints,
+        "activation": [StrOptions({"logistic", *ACTIVATIONS} - {"step"}), "array-like", callable],
+        "initialization": [StrOptions(set(INITIALIZERS)), None],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "normalization": [StrOptions(set(NORMALIZATIONS)), None],
+        "residual": ["boolean"],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "schedule": [StrOptions(set(SCHEDULES)), Schedule, callable, None],
+        "validation_data": [tuple, list, None],
+        "scoring": [str, callable, None],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+        "progress_bar": ["boolean"],
+        "callbacks": [tuple, list],
+    }
+
+    # What the two classes differ in.
+
+    @abstractmethod
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
+        """Return X and the target matrix Y (n, n_outputs), validated as scikit-learn does."""
+
+    @abstractmethod
+    def _make_loss(self) -> Loss:
+        """Return the engine's loss."""
+
+    @abstractmethod
+    def _targets(self, Y: Array) -> Array:
+        """Return the target matrix in the form the engine's loss takes."""
+
+    @abstractmethod
+    def _labels(self, Y: Array) -> Array:
+        """Return the target matrix as `y` is given by users."""
+
+    @abstractmethod
+    def _predict(self, X: Any) -> Array:
+        """Return answers to validated rows."""
+
+    @abstractmethod
+    def _default_score(self, y: Array, answers: Array, weight: Array | None) -> float:
+        """Return the accuracy or R2."""
+
+    # Fitting.
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the network to X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels of any type, or numbers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts for.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, incremental=False)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
+        first = not hasattr(self, "network_") or not (self.warm_start or incremental)
+        X, Y = self._validate_input(X, y, incremental, reset=first)
+        weight = self._weights(X, Y, sample_weight, incremental)
+        random_state = check_random_state(self.random_state)
+        if first:
+            self._initialize(Y, X.dtype, random_state)
+        self._split_state = random_state
+        context = self._init_callback_context(max_subtasks=1 if incremental else self.max_iter)
+        hooks = Hooks(self, context, X, y, weight)
+        context.call_on_fit_task_begin(estimator=self, **hooks.seen)
+        self.network_.prove_gradients(dense_by_batch(X)[:PROOF_ROWS], self._targets(Y)[:PROOF_ROWS])
+        SOLVERS[self.solver](self, X, Y, weight, hooks, incremental)
+        context.call_on_fit_task_end(
+            estimator=self, reconstruction_attributes=self._reconstruction_attributes, **hooks.seen
+        )
+        return self
+
+    def _weights(self, X: Any, Y: Array, sample_weight: Any, incremental: bool) -> Array | None:
+        return None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=X.dtype)
+
+    def _initialize(self, Y: Array, dtype: Any, random_state: np.random.RandomState) -> None:
+        """Make the network, and set every counter and curve to its beginning."""
+        self.n_outputs_ = Y.shape[1]
+        loss = self._make_loss()
+        n_out = max(self.n_outputs_, np.size(getattr(loss, "levels", 0)))
+        layers = self._layers(n_out)
+        self.network_ = Network(layers, loss, seed=0, dtype=np.dtype(dtype).name)
+        self._draw_weights(random_state)
+        self._rng = np.random.default_rng(random_state.randint(2**31))
+        self.n_layers_ = len(self._hidden_sizes()) + 2
+        self.n_iter_ = self.t_ = 0
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self.__dict__.pop("_optimizer", None)
+        scored = self.early_stopping or self.validation_data is not None
+        self.validation_scores_: Any = [] if scored else None
+        self.validation_loss_curve_: Any = [] if scored else None
+        self.best_validation_score_: Any = -inf if self.early_stopping else None
+        self.best_loss_: Any = None if self.early_stopping else inf
+
+    def _hidden_sizes(self) -> list[int]:
+        given: Any = self.hidden_layer_sizes
+        sizes = list(given) if hasattr(given, "__iter__") else [given]
+        if any(size <= 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return [int(size) for size in sizes]
+
+    def _activations(self) -> list[str | ActivationFunction]:
+        """Return the activation after each hidden layer, by the engine's names."""
+        depth, given = len(self._hidden_sizes()), self.activation
+        each = [given] * depth if isinstance(given, str) or callable(given) else list(given)
+        if len(each) != depth:
+            raise ValueError(f"activation must have one entry for each of {depth} hidden layers, however: {given!r}")
+        return [engine_activation(name) for name in each]
+
+    def _layers(self, n_out: int) -> list[Layer]:
+        """Return the layers: hidden blocks, then the output layer."""
+        layers: list[Layer] = []
+        width = self.n_features_in_
+        for size, activation in zip(self._hidden_sizes(), self._activations(), strict=True):
+            block: list[Layer] = [Dense(width, size, self.initialization or "glorot_uniform")]
+            if self.normalization:
+                block.append(NORMALIZATIONS[self.normalization](size))
+            block.append(Activation(activation))
+            if self.dropout:
+                block.append(Dropout(self.dropout))
+            layers += [Residual(block)] if self.residual and width == size else block
+            width = size
+        return [*layers, Dense(width, n_out, self.initialization or "glorot_uniform"), *self._output_layers()]
+
+    def _output_layers(self) -> list[Layer]:
+        """Return what stands between the last weights and the loss."""
+        return []
+
+    def _draw_weights(self, random_state: np.random.RandomState) -> None:
+        """Draw the initial weights: unless told otherwise scikit-learn's, to the bit, for the same random_state."""
+        if self.initialization is not None:
+            rng = np.random.default_rng(random_state.randint(2**31))
+            for layer, params in zip(self.network_.layers, self.network_.params, strict=True):
+                layer.init(params, rng)
+            return
+        factor = 2.0 if self.activation == "logistic" else 6.0
+        for W, b in zip(self.coefs_, self.intercepts_, strict=True):
+            bound = np.sqrt(factor / sum(W.shape))
+            W[...] = random_state.uniform(-bound, bound, W.shape)
+            b[...] = random_state.uniform(-bound, bound, b.shape)
+
+    def _validate_validation_data(self) -> tuple[Any, Array]:
+        assert self.validation_data is not None
+        if len(self.validation_data) != 2:
+            raise ValueError(f"validation_data must be (X, y), however: it has {len(self.validation_data)} parts")
+        X, Y = self._validate_input(*self.validation_data, incremental=True, reset=False)
+        return X.astype(self.network_.dtype, copy=False), Y
+
+    def _stratify(self, Y: Array) -> bool:
+        return False
+
+    def _validation_score(self, X: Any, labels: Any, weight: Array | None) -> float:
+        """Return the score on validated rows by `scoring`; NaN where answers are not finite."""
+        if self.scoring is not None:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="X does not have valid feature names")
+                return float(check_scoring(self, self.scoring)(self, getattr(X, "matrix", X), labels))
+        answers = self._predict(X)
+        if answers.dtype.kind == "f" and not all_finite(answers):
+            return nan
+        return float(self._default_score(labels, answers, weight))
+
+    def _reconstruction_attributes(self) -> dict[str, Any]:
+        """Return what a callback needs to rebuild this estimator as it is now."""
+        fitted = {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
+        return fitted | {"network_": self.network_.copy()} | self._more_reconstruction_attributes()
+
+    def _more_reconstruction_attributes(self) -> dict[str, Any]:
+        return {}
+
+    def _can_fit_partially(self) -> bool:
+        if self.solver == "lbfgs":
+            raise AttributeError(f"partial_fit is only available for stochastic solvers, however: {self.solver=}")
+        return True
+
+    # Answering.
+
+    def _validate_rows(self, X: Any) -> Any:
+        """Return rows in the network's dtype; rows that plainly fit skip scikit-learn's long way round."""
+        if not hasattr(self, "network_"):
+            check_is_fitted(self)
+        dtype = self.network_.dtype
+        plain = type(X) is np.ndarray and X.dtype == dtype and X.ndim == 2 and X.shape[1] == self.n_features_in_
+        if plain and len(X) and not hasattr(self, "feature_names_in_") and all_finite(X):
+            return X
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        return dense_by_batch(X.astype(dtype, copy=False))
+
+    def _answers(self, X: Any) -> Array:
+        """Return the network's answers (n, n_outputs) to validated rows, dense or sparse."""
+        blocks = [self.network_.loss.predict(self.network_.infer(X[rows])) for rows in row_slices(len(X))]
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+    def hidden_activations(self, X: Any) -> list[Array]:
+        """Return the output of each hidden layer.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        list of ndarray of shape (n_samples, n_units)
+            One a hidden layer, after activation and normalisation.
+        """
+        X = self._validate_rows(X)
+        outputs = self.network_.activations(X[:])
+        layers = self.network_.layers
+        return [outputs[i - 1] for i in range(1, len(layers)) if isinstance(layers[i], Dense | Residual)]
+
+    def transform(self, X: Any) -> Array:
+        """Return the last hidden layer's output: the features the network has made for itself.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_units)
+            X itself for a network without hidden layers.
+        """
+        hidden = self.hidden_activations(X)
+        return hidden[-1] if hidden else self._validate_rows(X)[:]
+
+    @property
+    def _n_features_out(self) -> int:
+        """Columns that `transform` gives."""
+        return int(self.coefs_[-1].shape[0])
+
+    # The fitted attributes that are the network's own.
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """Weight matrix (n_in, n_out) of each layer; views into `network_.theta`."""
+        return self._parameters("W")
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """Bias vector (n_out,) of each layer; views into `network_.theta`."""
+        return self._parameters("b")
+
+    def _parameters(self, kind: str) -> list[Array]:
+        network = self.network_
+        return [network.params[block.layer][block.name] for block in network.blocks if block.kind == kind]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _adopt(self, network: Network, n_outputs: int) -> Self:
+        """Become the fitted estimator of a copy of `network`."""
+        dense = [layer for layer in network.layers if isinstance(layer, Dense)]
+        self.hidden_layer_sizes = tuple(layer.n_out for layer in dense[:-1])
+        self.n_features_in_ = network.n_in
+        self._initialize(np.empty((0, n_outputs)), network.dtype, check_random_state(self.random_state))
+        self.network_ = network.copy()
+        return self
+
+
+@dataclass(eq=False, repr=False)
+class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
+    __doc__ = CLASSIFIER
+
+    hidden_layer_sizes: Any = (100,)
+    activation: Any = "relu"
+    _: KW_ONLY
+    class_weight: dict[Any, float] | str | list[Any] | None = None
+    label_smoothing: float = 0.0
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseMLP._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    }
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._label_binarizer = LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
+        else:
+            self._check_known(unique_labels(y), incremental)
+        return X, self._label_binarizer.transform(y).astype(bool)
+
+    def _check_known(self, classes: Array, incremental: bool) -> None:
+        if not incremental and set(classes) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes_}, `y` has {classes}"
+            )
+        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
+            )
+
+    def _weights(self, X: Any, Y: Array, sample_weight: Any, incremental: bool) -> Array | None:
+        weight = super()._weights(X, Y, sample_weight, incremental)
+        if self.class_weight is None:
+            return weight
+        if incremental and self.class_weight == "balanced":
+            raise ValueError("class_weight='balanced' needs all rows at once; for partial_fit pass a dict")
+        by_class = compute_sample_weight(self.class_weight, self._labels(Y)).astype(X.dtype)
+        return by_class if weight is None else weight * by_class
+
+    @property
+    def out_activation_(self) -> str:
+        """The output's link: "softmax" for several classes, "logistic" for two or for several labels at once."""
+        return "softmax" if isinstance(self.network_.loss, CrossEntropy) else "logistic"
+
+    def _make_loss(self) -> Loss:
+        several = self._label_binarizer.y_type_ == "multiclass"
+        return CrossEntropy(self.label_smoothing) if several else BinaryCrossEntropy(self.label_smoothing)
+
+    def _targets(self, Y: Array) -> Array:
+        if self.out_activation_ == "softmax":
+            return Y.argmax(axis=1) if Y.shape[1] > 1 else Y[:, 0].astype(np.intp)
+        return Y.astype(self.network_.dtype)
+
+    def _labels(self, Y: Array) -> Array:
+        return self._label_binarizer.inverse_transform(Y.astype(np.int64))
+
+    def _several_labels(self) -> bool:
+        return self._label_binarizer.y_type_ == "multilabel-indicator"
+
+    def _stratify(self, Y: Array) -> bool:
+        return not self._several_labels()
+
+    def _probabilities(self, X: Any) -> Array:
+        P = self._answers(X)
+        return np.hstack([1 - P, P]) if P.shape[1] == 1 else P
+
+    def _predict(self, X: Any) -> Array:
+        P = self._probabilities(X)
+        if self._several_labels():
+            return self._label_binarizer.inverse_transform(P)
+        return self.classes_.take(P.argmax(axis=1), mode="clip")  # a single class has no second one to name
+
+    def _default_score(self, y: Array, answers: Array, weight: Array | None) -> float:
+        return accuracy_score(y, answers, sample_weight=weight)
+
+    def _more_reconstruction_attributes(self) -> dict[str, Any]:
+        return {"_label_binarizer": self._label_binarizer}
+
+    def predict(self, X: Any) -> Array:
+        """Return the class of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+        """
+        return self._predict(self._validate_rows(X))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probability of each class, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return self._probabilities(self._validate_rows(X))
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithm of `predict_proba(X)`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        P = self.predict_proba(X)
+        with np.errstate(divide="ignore"):
+            return np.log(P, out=P)
+
+    @available_if(lambda self: self._can_fit_partially())
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """Go on for one epoch over X and y, exactly where the last call stopped.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        sample_weight : array-like of shape (n_samples,), default=None
+        classes : array-like of shape (n_classes,), default=None
+            All classes there will ever be; needed in the first call.
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self, "classes_"):
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            several_labels = type_of_target(y).startswith("multilabel")
+            self._label_binarizer = LabelBinarizer().fit(y if several_labels else classes)
+            self.classes_ = unique_labels(classes)
+        elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
+            raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit: {self.classes_!r}")
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    @classmethod
+    def from_network(cls, network: Network, classes: Any = None, **params: Any) -> Self:
+        """Return a fitted classifier of an engine's network whose loss is a cross-entropy.
+
+        Parameters
+        ----------
+        network : Network
+            It is copied.
+        classes : array-like of shape (n_classes,), default=None
+            Labels in the order of the outputs; None: 0, 1, ...
+        **params
+            Parameters of the class, for further training.
+        """
+        if not isinstance(network.loss, CrossEntropy | BinaryCrossEntropy):
+            raise ValueError(f"network must have a cross-entropy as its loss, however: loss={network.loss}")
+        n_classes = max(network.n_out, 2)
+        labels = np.arange(n_classes) if classes is None else np.asarray(classes)
+        if len(labels) != n_classes or not np.array_equal(labels, np.unique(labels)):
+            raise ValueError(f"classes must be {n_classes} different labels in order, however: classes={classes!r}")
+        estimator = cls(**params)
+        estimator._label_binarizer = LabelBinarizer().fit(labels)
+        estimator.classes_ = labels
+        return estimator._adopt(network, n_outputs=1 if n_classes == 2 else n_classes)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+@dataclass(eq=False, repr=False)
+class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101
+    __doc__ = REGRESSOR
+
+    loss: Any = "squared_error"
+    hidden_layer_sizes: Any = (100,)
+    activation: Any = "relu"
+    _: KW_ONLY
+    output_activation: str | ActivationFunction = "identity"
+    output_range: tuple[float, float] | None = None
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions(set(REGRESSION_LOSSES)), Loss, callable],
+        "output_activation": [StrOptions({"logistic", *ACTIVATIONS} - {"step"}), callable],
+        "output_range": [tuple, list, None],
+    }
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y[:, np.newaxis] if y.ndim == 1 else y
+
+    @property
+    def out_activation_(self) -> str:
+        """The last step: "exp" under the Poisson loss, else what stands after the last weights."""
+        if isinstance(self.network_.loss, Poisson):
+            return "exp"
+        return "logistic" if self.output_range else str(self.output_activation)
+
+    def _make_loss(self) -> Loss:
+        return as_loss(self.loss)
+
+    def _output_layers(self) -> list[Layer]:
+        layers: list[Layer] = []
+        if self.output_activation != "identity":
+            layers.append(Activation(engine_activation(self.output_activation)))
+        if self.output_range is not None:
+            layers.append(Bounded(*self.output_range))
+        return layers
+
+    def _targets(self, Y: Array) -> Array:
+        return self.network_.loss.targets(Y, self.network_.n_out, self.network_.dtype)
+
+    def _labels(self, Y: Array) -> Array:
+        return Y[:, 0] if Y.shape[1] == 1 else Y
+
+    def _predict(self, X: Any) -> Array:
+        Y = self._answers(X)
+        return Y[:, 0] if Y.shape[1] == 1 else Y
+
+    def _default_score(self, y: Array, answers: Array, weight: Array | None) -> float:
+        if answers.ndim > np.ndim(y):  # several quantiles of one target: the middle one stands for the answer
+            answers = answers[:, answers.shape[1] // 2]
+        return r2_score(y, answers, sample_weight=weight)
+
+    def predict(self, X: Any) -> Array:
+        """Return the predicted number of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            One column a level where the loss has several quantile levels.
+        """
+        return self._predict(self._validate_rows(X))
+
+    @available_if(lambda self: self._can_fit_partially())
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Go on for one epoch over X and y, exactly where the last call stopped.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    @classmethod
+    def from_network(cls, network: Network, **params: Any) -> Self:
+        """Return a fitted regressor of an engine's network.
+
+        Parameters
+        ----------
+        network : Network
+            It is copied.
+        **params
+            Parameters of the class, for further training.
+        """
+        if isinstance(network.loss, CrossEntropy | BinaryCrossEntropy):
+            raise ValueError(f"network must have a regression loss, however: loss={network.loss}")
+        return cls(loss=network.loss, **params)._adopt(network, n_outputs=network.n_out)
+
+
+def engine_activation(name: Any) -> Any:
+    """Return the engine's name of an activation; scikit-learn's "logistic" is its "sigmoid"."""
+    return "sigmoid" if name == "logistic" else name

@@ -1,0 +1,529 @@
+"""What our two classes do beyond passing scikit-learn's own tests, which run in test_sklearn_mlp.py."""
+
+import pickle
+import re
+import warnings
+
+import numpy as np
+import pytest
+import sklearn.neural_network as theirs
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_iris,
+    make_multilabel_classification,
+    make_regression,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
+from sklearn.utils.estimator_checks import check_estimator
+
+from chainrule import Callback, MLPClassifier, MLPRegressor, Network, check_gradients, mlp
+from chainrule.nn.losses import Huber, Quantile
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X_IRIS, Y_IRIS = load_iris(return_X_y=True)
+X_IRIS = scale(X_IRIS)
+X_CANCER, Y_CANCER = load_breast_cancer(return_X_y=True)
+X_CANCER = scale(X_CANCER)
+X_DIABETES, Y_DIABETES = load_diabetes(return_X_y=True)
+X_DIABETES, Y_DIABETES = scale(X_DIABETES), scale(Y_DIABETES)
+X_LABELS, Y_LABELS = make_multilabel_classification(100, random_state=0)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.parametrize("estimator", [MLPClassifier(), MLPRegressor()])
+def test_check_estimator_passes_whole(estimator):
+    failed = [r["check_name"] for r in check_estimator(estimator, on_fail=None) if r["status"] in ("failed", "xfail")]
+    assert failed == []
+
+
+# The same as scikit-learn.
+
+
+def two_outputs(rng):
+    Y = rng.normal(size=(len(X_DIABETES), 2))
+    Y[:, 0] += Y_DIABETES
+    return Y
+
+
+PROBLEMS = {
+    "three classes": ("Classifier", X_IRIS, Y_IRIS, {}),
+    "two classes": ("Classifier", X_CANCER, Y_CANCER, {}),
+    "several labels": ("Classifier", X_LABELS, Y_LABELS, {}),
+    "numbers": ("Regressor", X_DIABETES, Y_DIABETES, {}),
+    "counts": ("Regressor", X_DIABETES, np.abs(Y_DIABETES).round(), {"loss": "poisson"}),
+    "several outputs": ("Regressor", X_DIABETES, two_outputs(np.random.default_rng(0)), {}),
+}
+SOLVERS = {
+    "sgd": {"solver": "sgd", "learning_rate_init": 0.01},
+    "sgd, plain": {"solver": "sgd", "momentum": 0, "learning_rate_init": 0.05},
+    "sgd, invscaling": {"solver": "sgd", "learning_rate": "invscaling", "nesterovs_momentum": False},
+    "sgd, adaptive": {"solver": "sgd", "learning_rate": "adaptive", "tol": 1, "n_iter_no_change": 3},
+    "adam": {"solver": "adam"},
+    "lbfgs": {"solver": "lbfgs"},
+}
+
+
+def both(kind, **options):
+    ours = {"Classifier": MLPClassifier, "Regressor": MLPRegressor}[kind](**options)
+    return ours, getattr(theirs, f"MLP{kind}")(**options)
+
+
+PAIRS = [(problem, solver) for problem in PROBLEMS for solver in SOLVERS]
+# There scikit-learn's gradient is n_outputs times its loss's; a test below shows that ours is right.
+PAIRS.remove(("several outputs", "lbfgs"))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("problem", "solver"), PAIRS)
+def test_twenty_epochs_from_the_same_weights_give_the_same_network(problem, solver, weighted):
+    kind, X, y, options = PROBLEMS[problem]
+    ours, other = both(
+        kind, max_iter=20, shuffle=False, random_state=3, hidden_layer_sizes=(10, 5), **SOLVERS[solver], **options
+    )
+    weight = np.random.default_rng(0).random(len(X)) + 0.5 if weighted else None
+    ours.fit(X, y, weight)
+    other.fit(X, y, weight)
+    for a, b in zip(ours.coefs_ + ours.intercepts_, other.coefs_ + other.intercepts_, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(ours.predict(X), other.predict(X), rtol=1e-5, atol=1e-6)
+    assert (ours.n_iter_, ours.n_layers_, ours.n_outputs_, ours.out_activation_) == (
+        other.n_iter_,
+        other.n_layers_,
+        other.n_outputs_,
+        other.out_activation_,
+    )
+    if not weighted and problem != "several outputs":
+        assert ours.loss_ == pytest.approx(other.loss_, rel=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+def test_weights_start_as_scikit_learns_for_the_same_random_state(activation):
+    ours, other = both("Classifier", activation=activation, random_state=7, max_iter=1, learning_rate_init=1e-12)
+    ours.fit(X_IRIS, Y_IRIS)
+    other.fit(X_IRIS, Y_IRIS)
+    for a, b in zip(ours.coefs_ + ours.intercepts_, other.coefs_ + other.intercepts_, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-10)
+
+
+def test_with_several_outputs_lbfgs_follows_the_gradient_of_its_own_loss():
+    Y = two_outputs(np.random.default_rng(0))
+    model = MLPRegressor(solver="lbfgs", max_iter=500, random_state=0, hidden_layer_sizes=5, alpha=0).fit(X_DIABETES, Y)
+    assert check_gradients(model.network_, X_DIABETES[:20], Y[:20]).ok
+    _, grad = model.network_.loss_and_grad(X_DIABETES, Y)
+    assert np.abs(grad).max() < 0.05
+    assert model.loss_ == pytest.approx(0.5 * ((model.predict(X_DIABETES) - Y) ** 2).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"solver": "newton"}, "The 'solver' parameter of MLP"),
+        ({"activation": "swoosh"}, "The 'activation' parameter of MLP"),
+        ({"alpha": -1}, "The 'alpha' parameter of MLP"),
+        ({"hidden_layer_sizes": (5, 0)}, "hidden_layer_sizes must be > 0"),
+        ({"dropout": 1.0}, "The 'dropout' parameter of MLP"),
+        ({"normalization": "group"}, "The 'normalization' parameter of MLP"),
+        ({"activation": ["relu"], "hidden_layer_sizes": (3, 3)}, "activation must have one entry for each of 2"),
+        ({"solver": "lbfgs", "dropout": 0.5}, "dropout needs solver='sgd' or 'adam'"),
+        ({"solver": "lbfgs", "normalization": "batch"}, "normalization='batch' needs solver"),
+        ({"validation_data": (X_IRIS,)}, r"validation_data must be \(X, y\)"),
+        ({"validation_data": (X_IRIS[:, :2], Y_IRIS)}, "X has 2 features"),
+    ],
+)
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+def test_bad_parameters_are_value_errors(cls, options, message):
+    with pytest.raises(ValueError, match=message):
+        cls(**options).fit(X_IRIS, Y_IRIS)
+
+
+# What scikit-learn's users ask for.
+
+
+def minority(rng, n=400):
+    y = (rng.random(n) < 0.1).astype(int)
+    return rng.normal(size=(n, 2)) + y[:, np.newaxis], y
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 1, 1: 9}])
+def test_class_weights_find_more_of_the_minority(class_weight, rng):
+    X, y = minority(rng)
+    plain, weighted = (MLPClassifier(random_state=0, class_weight=w).fit(X, y) for w in (None, class_weight))
+    assert weighted.predict(X)[y == 1].mean() > plain.predict(X)[y == 1].mean() + 0.2
+
+
+def test_class_weights_multiply_sample_weights(rng):
+    X, y = minority(rng)
+    weight = rng.random(len(y))
+    options = {"solver": "lbfgs", "random_state": 0, "max_iter": 30}
+    a = MLPClassifier(class_weight={0: 1, 1: 5}, **options).fit(X, y, weight)
+    b = MLPClassifier(**options).fit(X, y, weight * np.where(y == 1, 5, 1))
+    np.testing.assert_allclose(a.predict_proba(X), b.predict_proba(X), rtol=1e-6)
+    with pytest.raises(ValueError, match="class_weight='balanced' needs all rows at once"):
+        MLPClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
+
+
+def test_label_smoothing_makes_answers_less_certain():
+    plain, smooth = (MLPClassifier(random_state=0, label_smoothing=s).fit(X_IRIS, Y_IRIS) for s in (0, 0.3))
+    assert smooth.predict_proba(X_IRIS).max() < 0.96 < 0.99 < plain.predict_proba(X_IRIS).max()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_dropout_makes_training_harder_and_leaves_answers_certain(dropout):
+    model = MLPClassifier(random_state=0, dropout=dropout, max_iter=100).fit(X_IRIS, Y_IRIS)
+    gap = model.loss_ - model.network_.evaluate(X_IRIS, Y_IRIS)
+    assert (gap > 0.02) == (dropout > 0)
+    np.testing.assert_array_equal(model.predict_proba(X_IRIS), model.predict_proba(X_IRIS))
+
+
+def test_each_hidden_layer_may_have_its_own_activation():
+    model = MLPClassifier((4, 3), activation=["tanh", "gelu"], max_iter=5).fit(X_IRIS, Y_IRIS)
+    assert "Activation('tanh')" in str(model.network_)
+    assert "Activation('gelu')" in str(model.network_)
+
+
+def test_an_own_activation_is_proved_before_it_is_used():
+    def cube(Z):
+        return Z**3, lambda dA: dA * 3 * Z**2
+
+    assert MLPRegressor(activation=cube, max_iter=5, hidden_layer_sizes=5).fit(X_IRIS, Y_IRIS).network_.gradients_proved
+
+
+def test_layer_normalisation_makes_a_row_blind_to_its_own_size():
+    model = MLPClassifier(normalization="layer", max_iter=50, random_state=0).fit(X_IRIS, Y_IRIS)
+    model.intercepts_[0][...] = 0
+    near, far = model.predict_proba(X_IRIS), model.predict_proba(1000 * X_IRIS)
+    np.testing.assert_allclose(near, far, atol=0.01)
+    assert model.score(X_IRIS, Y_IRIS) > 0.7
+
+
+def test_batch_normalisation_takes_unscaled_columns():
+    X = X_IRIS * [1, 1000, 1e-3, 1] + [0, 5000, 0, 0]
+    options = {"random_state": 0, "max_iter": 100, "hidden_layer_sizes": (20, 20)}
+    model = MLPClassifier(normalization="batch", **options).fit(X, Y_IRIS)
+    assert model.score(X, Y_IRIS) > MLPClassifier(**options).fit(X, Y_IRIS).score(X, Y_IRIS)
+
+
+def test_residual_blocks_train_where_thirty_plain_layers_do_not():
+    options = {"hidden_layer_sizes": (16,) * 30, "activation": "tanh", "random_state": 0, "max_iter": 30}
+    scores = [MLPClassifier(residual=r, **options).fit(X_IRIS, Y_IRIS).score(X_IRIS, Y_IRIS) for r in (False, True)]
+    assert scores[1] > max(scores[0], 0.93)
+
+
+def test_decoupled_weight_decay_shrinks_weights_and_spares_biases():
+    plain, decayed = (
+        MLPClassifier(random_state=0, weight_decay=w, alpha=0, max_iter=100).fit(X_IRIS, Y_IRIS) for w in (0, 3.0)
+    )
+    for a, b in zip(decayed.coefs_, plain.coefs_, strict=True):
+        assert np.abs(a).sum() < 0.9 * np.abs(b).sum()
+
+
+def test_clipping_lets_a_hot_rate_pass():
+    options = {"solver": "sgd", "learning_rate_init": 1.0, "random_state": 0, "max_iter": 50}
+    y = 100 * Y_DIABETES
+    with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
+        MLPRegressor(**options).fit(X_DIABETES, y)
+    assert np.isfinite(MLPRegressor(clip_norm=1.0, **options).fit(X_DIABETES, y).predict(X_DIABETES)).all()
+
+
+def test_a_schedule_goes_with_adam():
+    still = MLPClassifier(schedule=lambda epoch, progress: 0.0, max_iter=3, random_state=0).fit(X_IRIS, Y_IRIS)
+    assert len(set(still.loss_curve_)) == 1
+    assert MLPClassifier(schedule="cosine", random_state=0).fit(X_IRIS, Y_IRIS).score(X_IRIS, Y_IRIS) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("loss", "statistic"),
+    [("absolute_error", np.median), (Quantile(0.8), lambda y: np.quantile(y, 0.8)), ("squared_error", np.mean)],
+)
+def test_each_loss_answers_with_its_own_statistic(loss, statistic, rng):
+    y = rng.exponential(size=1001)
+    model = MLPRegressor(loss, hidden_layer_sizes=(), solver="lbfgs" if loss == "squared_error" else "adam")
+    model.set_params(learning_rate_init=0.01, max_iter=300, random_state=0, alpha=0, schedule=None)
+    model.fit(np.zeros((1001, 1)), y)
+    assert model.predict([[0.0]])[0] == pytest.approx(statistic(y), abs=0.05)
+
+
+def test_huber_is_not_pulled_by_outliers(rng):
+    X = rng.normal(size=(300, 1))
+    y = 2 * X[:, 0]
+    y[:20] = 100
+    options = {"hidden_layer_sizes": (), "solver": "lbfgs", "random_state": 0}
+    huber, squared = (MLPRegressor(loss, **options).fit(X, y) for loss in (Huber(0.5), "squared_error"))
+    clean = slice(20, None)
+    assert np.abs(huber.predict(X) - y)[clean].mean() < 0.2 < np.abs(squared.predict(X) - y)[clean].mean()
+
+
+def test_several_quantiles_are_columns(rng):
+    X, y = np.zeros((2000, 1)), rng.normal(size=2000)
+    model = MLPRegressor(Quantile((0.1, 0.5, 0.9)), hidden_layer_sizes=(), learning_rate_init=0.01, random_state=0)
+    low, middle, high = model.fit(X, y).predict(X[:1])[0]
+    assert (low, middle, high) == pytest.approx((-1.28, 0, 1.28), abs=0.12)
+    assert model.n_outputs_ == 1
+
+
+def test_a_users_own_loss_is_proved_then_used():
+    def log_cosh(Z, Y):
+        return np.log(np.cosh(Z - Y)), np.tanh(Z - Y)
+
+    assert MLPRegressor(log_cosh, random_state=0).fit(X_DIABETES, Y_DIABETES).score(X_DIABETES, Y_DIABETES) > 0.4
+    with pytest.raises(ValueError, match="a loss, activation or layer of your own has a wrong derivative"):
+        MLPRegressor(lambda Z, Y: ((Z - Y) ** 2, Z - Y)).fit(X_DIABETES, Y_DIABETES)
+
+
+def test_outputs_can_be_bounded():
+    y = np.clip(Y_DIABETES, -1, 1)
+    model = MLPRegressor(output_range=(-1, 1), random_state=0, max_iter=100).fit(X_DIABETES, y)
+    far = model.predict(100 * X_DIABETES)
+    assert far.min() >= -1
+    assert far.max() <= 1
+    assert model.score(X_DIABETES, y) > 0.3
+    positive = MLPRegressor(output_activation="softplus", random_state=0).fit(X_DIABETES, np.abs(Y_DIABETES))
+    assert positive.predict(100 * X_DIABETES).min() >= 0
+
+
+def test_own_validation_data_is_measured_on_and_decides_when_to_stop():
+    train, held_out = slice(None, None, 2), slice(1, None, 2)
+    model = MLPClassifier(
+        early_stopping=True,
+        validation_data=(X_CANCER[held_out], Y_CANCER[held_out]),
+        scoring="roc_auc",
+        random_state=0,
+        n_iter_no_change=5,
+    ).fit(X_CANCER[train], Y_CANCER[train])
+    assert len(model.validation_loss_curve_) == len(model.validation_scores_) == model.n_iter_ < 200
+    P = model.predict_proba(X_CANCER[held_out])[:, 1]
+    from sklearn.metrics import roc_auc_score
+
+    assert model.best_validation_score_ == pytest.approx(roc_auc_score(Y_CANCER[held_out], P))
+
+
+def test_validation_data_without_early_stopping_is_only_measured():
+    model = MLPRegressor(validation_data=(X_DIABETES[:50], Y_DIABETES[:50]), max_iter=7, random_state=0)
+    model.fit(X_DIABETES[50:], Y_DIABETES[50:])
+    assert len(model.validation_loss_curve_) == 7
+    expected = 0.5 * np.mean((model.predict(X_DIABETES[:50]) - Y_DIABETES[:50]) ** 2)
+    assert model.validation_loss_curve_[-1] == pytest.approx(expected)
+
+
+def test_a_time_limit_and_a_progress_bar(capsys):
+    model = MLPClassifier(max_iter=10**6, tol=0, n_iter_no_change=np.inf, time_limit=0.2, progress_bar=True)
+    model.fit(X_IRIS, Y_IRIS)
+    assert 0 < model.n_iter_ < 10**6
+    assert "stopped: the time limit of 0.2 s was reached" in capsys.readouterr().err
+    assert MLPClassifier(solver="lbfgs", tol=0, max_iter=10**6, max_fun=10**6, time_limit=0.2).fit(X_IRIS, Y_IRIS)
+
+
+def test_engine_callbacks_see_the_run():
+    class Stop(Callback):
+        def on_epoch_end(self, run):
+            if run.epoch == 4:
+                run.stop = "enough"
+
+    assert MLPClassifier(callbacks=[Stop()]).fit(X_IRIS, Y_IRIS).n_iter_ == 5
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_scikit_learns_callbacks_see_every_iteration_and_may_stop_it(solver):
+    class Recorder:
+        def __init__(self):
+            self.scores, self.events = [], []
+
+        def setup(self, estimator, context):
+            self.events.append("setup")
+
+        def on_fit_task_begin(self, estimator, context):
+            self.events.append(f"begin {context.task_name}")
+
+        def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
+            if context.task_name == "iteration":
+                self.scores.append(fitted_estimator.score(X, y))
+                return len(self.scores) == 4
+            return False
+
+        def teardown(self, estimator, context):
+            self.events.append("teardown")
+
+    recorder = Recorder()
+    model = MLPClassifier(solver=solver, random_state=0).set_callbacks(recorder).fit(X_IRIS, Y_IRIS)
+    assert recorder.events == ["setup", "begin fit", *["begin iteration"] * 4, "teardown"]
+    assert len(recorder.scores) == 4
+    assert recorder.scores[-1] == model.score(X_IRIS, Y_IRIS)
+
+
+def test_hidden_activations_and_transform_are_what_the_network_makes_of_a_row():
+    model = MLPClassifier((6, 4), random_state=0, max_iter=20).fit(X_IRIS, Y_IRIS)
+    first, second = model.hidden_activations(X_IRIS)
+    np.testing.assert_allclose(first, np.maximum(X_IRIS @ model.coefs_[0] + model.intercepts_[0], 0))
+    np.testing.assert_allclose(second, np.maximum(first @ model.coefs_[1] + model.intercepts_[1], 0))
+    np.testing.assert_array_equal(model.transform(X_IRIS), second)
+    assert list(model.get_feature_names_out()) == [f"mlpclassifier{i}" for i in range(4)]
+    deep = MLPClassifier((5, 5, 5), residual=True, normalization="layer", dropout=0.1, max_iter=5)
+    assert [h.shape for h in deep.fit(X_IRIS, Y_IRIS).hidden_activations(X_IRIS)] == [(150, 5)] * 3
+
+
+def test_the_engines_network_is_there_and_coefs_are_views_of_it():
+    model = MLPClassifier(random_state=0, max_iter=5).fit(X_IRIS, Y_IRIS)
+    assert isinstance(model.network_, Network)
+    np.testing.assert_array_equal(model.network_.predict(X_IRIS), model.predict_proba(X_IRIS))
+    model.coefs_[0][...] = 0
+    assert not model.network_.params[0]["W"].any()
+
+
+@pytest.mark.parametrize("n_out", [1, 2, 3])
+def test_a_network_becomes_a_classifier_and_trains_on(n_out):
+    loss = "binary_cross_entropy" if n_out == 1 else "cross_entropy"
+    X, y = (X_IRIS, Y_IRIS) if n_out == 3 else (X_CANCER, Y_CANCER)
+    labels = np.array(["a", "b", "c"])[: max(n_out, 2)]
+    net = mlp(X.shape[1], 8, n_out, loss=loss, seed=0, dtype="float64")
+    model = MLPClassifier.from_network(net, labels, learning_rate_init=0.01, random_state=0)
+    assert set(model.predict(X)) <= set(labels)
+    if n_out > 1:
+        np.testing.assert_array_equal(model.predict_proba(X), net.predict(X))
+    before = net.theta.copy()
+    for _ in range(50):
+        model.partial_fit(X, labels[y])
+    assert model.score(X, labels[y]) > 0.9
+    np.testing.assert_array_equal(net.theta, before)
+
+
+def test_a_network_becomes_a_regressor():
+    net = mlp(10, 8, 1, seed=0, dtype="float64")
+    model = MLPRegressor.from_network(net)
+    np.testing.assert_array_equal(model.predict(X_DIABETES), net.predict(X_DIABETES)[:, 0])
+    assert model.hidden_layer_sizes == (8,)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MLPClassifier.from_network(mlp(3, 1)), "must have a cross-entropy as its loss"),
+        (lambda: MLPRegressor.from_network(mlp(3, 2, loss="cross_entropy")), "must have a regression loss"),
+        (
+            lambda: MLPClassifier.from_network(mlp(3, 2, loss="cross_entropy"), ["b", "a"]),
+            "2 different labels in order",
+        ),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("extras", [{}, {"dropout": 0.2, "normalization": "batch"}])
+def test_partial_fit_goes_on_exactly_where_it_stopped_also_through_a_pickle(solver, extras):
+    options = {"solver": solver, "random_state": 0, "batch_size": 32, "tol": 0, "n_iter_no_change": np.inf} | extras
+    whole = MLPClassifier(max_iter=12, **options).fit(X_IRIS, Y_IRIS)
+    steps = MLPClassifier(**options)
+    for epoch in range(12):
+        steps.partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
+        if epoch == 6:
+            steps = pickle.loads(pickle.dumps(steps))
+    np.testing.assert_array_equal(whole.network_.theta, steps.network_.theta)
+    assert whole.loss_curve_ == steps.loss_curve_
+
+
+def test_warm_start_keeps_adams_moments():
+    options = {"random_state": 0, "batch_size": 32, "tol": 0, "n_iter_no_change": np.inf}
+    whole = MLPClassifier(max_iter=12, **options).fit(X_IRIS, Y_IRIS)
+    halves = MLPClassifier(max_iter=6, warm_start=True, **options).fit(X_IRIS, Y_IRIS).fit(X_IRIS, Y_IRIS)
+    np.testing.assert_array_equal(whole.network_.theta, halves.network_.theta)
+
+
+def test_the_same_random_state_gives_the_same_bits():
+    a, b = (MLPClassifier(random_state=5, max_iter=10).fit(X_IRIS, Y_IRIS) for _ in "ab")
+    np.testing.assert_array_equal(a.network_.theta, b.network_.theta)
+
+
+def test_divergence_stops_and_names_the_place():
+    with pytest.raises(ValueError, match=r"non-finite parameter weights.*diverged: epoch \d+, batch \d+"):
+        MLPRegressor(solver="sgd", learning_rate_init=1e3, random_state=0).fit(X_DIABETES, 1e4 * Y_DIABETES)
+
+
+def test_divergence_under_early_stopping_keeps_the_best_epoch():
+    model = MLPRegressor(
+        solver="sgd", activation="identity", learning_rate_init=0.9, early_stopping=True, random_state=0
+    )
+    with pytest.warns(ConvergenceWarning, match="weights of the best epoch are kept"):
+        model.fit(X_DIABETES, Y_DIABETES)
+    assert np.isfinite(model.predict(X_DIABETES)).all()
+    assert np.isnan(model.validation_scores_[-1])
+    assert model.n_iter_ < 200
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_sparse_rows_train_as_dense_ones_do(solver, rng):
+    X = sparse.random_array((120, 30), density=0.2, random_state=0, format="csr")
+    y = (X.sum(axis=1) > np.median(X.sum(axis=1))).astype(int)
+    options = {"solver": solver, "random_state": 0, "max_iter": 15, "batch_size": 50}
+    dense, thin = MLPClassifier(**options).fit(X.toarray(), y), MLPClassifier(**options).fit(X, y)
+    np.testing.assert_allclose(dense.network_.theta, thin.network_.theta, rtol=1e-10)
+    np.testing.assert_allclose(dense.predict_proba(X), thin.predict_proba(X.toarray()))
+    early = MLPClassifier(early_stopping=True, **options | {"solver": "adam"}).fit(X, y)
+    assert early.hidden_activations(X)[0].shape == (120, 100)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_answers_have_the_training_datas_dtype_whatever_is_asked(dtype):
+    model = MLPClassifier(max_iter=5, random_state=0).fit(X_IRIS.astype(dtype), Y_IRIS)
+    assert model.network_.theta.dtype == dtype
+    for X in (X_IRIS.astype(np.float32), X_IRIS, X_IRIS.tolist()):
+        assert model.predict_proba(X).dtype == dtype
+
+
+def test_the_short_way_in_refuses_what_the_long_way_does():
+    model = MLPClassifier(max_iter=5).fit(X_IRIS, Y_IRIS)
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.predict(np.full((1, 4), np.nan))
+    with pytest.raises(ValueError, match="X has 3 features, but MLPClassifier is expecting 4"):
+        model.predict(np.ones((1, 3)))
+    with pytest.raises(ValueError, match="0 sample"):
+        model.predict(np.empty((0, 4)))
+
+
+def test_they_live_in_pipelines_searches_and_clones():
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), MLPClassifier(max_iter=20, random_state=0)),
+        {"mlpclassifier__dropout": [0.0, 0.1], "mlpclassifier__activation": ["relu", "silu"]},
+        cv=2,
+    ).fit(X_IRIS, Y_IRIS)
+    assert search.best_score_ > 0.7
+    model = MLPRegressor("huber", (5,), "silu", dropout=0.1, callbacks=(), random_state=3)
+    assert clone(model).get_params() == model.get_params()
+    assert cross_val_score(MLPRegressor(random_state=0), X_DIABETES, Y_DIABETES, cv=2).mean() > 0.2
+    assert repr(MLPClassifier(dropout=0.1)) == "MLPClassifier(dropout=0.1)"
+
+
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_every_parameter_of_scikit_learns_has_its_place_and_default(name):
+    ours, other = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}[name](), getattr(theirs, name)()
+    for parameter, default in other.get_params().items():
+        assert ours.get_params()[parameter] == default
+    documented = re.findall(r"^    ([\w, ]+) : ", type(ours).__doc__, flags=re.M)
+    assert ours.get_params().keys() <= {parameter for line in documented for parameter in line.split(", ")}
+
+
+def test_ctrl_c_keeps_what_was_learned():
+    class Interrupt(Callback):
+        def on_epoch_end(self, run):
+            if run.epoch == 20:
+                raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        model = MLPClassifier(callbacks=[Interrupt()], random_state=0).fit(X_IRIS, Y_IRIS)
+    assert model.score(X_IRIS, Y_IRIS) > 0.6
+
+
+def test_multi_output_of_single_column_warns_as_scikit_learn_does():
+    X, y = make_regression(30, 3, random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        MLPRegressor(max_iter=2).fit(X, y[:, np.newaxis])
+    assert any("column-vector" in str(w.message) for w in caught)

@@ -1,0 +1,37 @@
+"""scikit-learn's own tests of its MLP, from the installed package, with our two classes in place of its own."""
+
+import importlib.util
+from unittest import mock
+
+import pytest
+
+from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+PRIVATE = {
+    "test_fit": "sets coefs_ and other attributes by hand before the first fit, and reads _coef_grads",
+    "test_gradient": "calls _loss_grad_lbfgs; check_gradients proves ours",
+}
+
+
+def their_tests():
+    """Execute their test module with our classes under their names, and return its tests."""
+    spec = importlib.util.find_spec("sklearn.neural_network.tests.test_mlp")
+    module = importlib.util.module_from_spec(spec)
+    with mock.patch.multiple("sklearn.neural_network", MLPClassifier=MLPClassifier, MLPRegressor=MLPRegressor):
+        spec.loader.exec_module(module)
+    return {name: test for name, test in vars(module).items() if name.startswith("test_")}
+
+
+@pytest.fixture
+def global_random_seed():
+    return 42
+
+
+globals().update({name: test for name, test in their_tests().items() if name not in PRIVATE})
+
+
+def test_only_tests_of_private_members_are_left_out():
+    assert PRIVATE.keys() <= their_tests().keys()
+    assert len(their_tests()) - len(PRIVATE) > 40
