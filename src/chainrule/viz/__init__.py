@@ -1,0 +1,26 @@
+"""Figures, one function a picture: each draws on the Axes it is given, or on new ones, and returns them."""
+
+from chainrule.errors import MissingExtraError
+
+try:
+    import matplotlib as matplotlib
+except ModuleNotFoundError as error:
+    raise MissingExtraError("chainrule.viz", "plot") from error
+
+from chainrule.viz.curves import loss_curves
+from chainrule.viz.derivatives import draw_derivatives
+from chainrule.viz.diagrams import draw_graph, draw_network
+from chainrule.viz.planes import decision_boundary, learned_line, scatter_labels, scatter_predictions
+from chainrule.viz.weights import weight_images
+
+__all__ = [
+    "decision_boundary",
+    "draw_derivatives",
+    "draw_graph",
+    "draw_network",
+    "learned_line",
+    "loss_curves",
+    "scatter_labels",
+    "scatter_predictions",
+    "weight_images",
+]

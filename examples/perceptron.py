@@ -1,0 +1,115 @@
+"""The perceptron, Rosenblatt's neuron of 1958: 1 when its weighted sum passes a threshold, else 0.
+
+Three sets of weights make it AND, OR and NAND. NAND alone is enough for everything a computer does: here an XOR, a half
+adder and a 4-bit adder are wired from it, and every input is tried. XOR itself is beyond a single perceptron, since no
+line parts its classes. And where a line does, the perceptron's own learning rule finds one: for each mistake, move the
+weights by the input, towards it or away from it.
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from chainrule import Activation, Dense, Network
+from chainrule.data.datasets import half_plane, truth_table
+from chainrule.viz import learned_line, scatter_labels
+
+WEIGHTS = {"and": ([1, 1], -1.5), "or": ([1, 1], -0.5), "nand": ([-1, -1], 1.5)}
+
+
+def perceptron(w=(0, 0), b=0):
+    net = Network([Dense(2, 1), Activation("step")])
+    net.set_weights([{"W": np.reshape(w, (2, 1)), "b": [b]}, {}])
+    return net
+
+
+GATES = {gate: perceptron(w, b) for gate, (w, b) in WEIGHTS.items()}
+
+
+def nand(a, b):
+    """NAND of two arrays of bits, answered by the perceptron."""
+    return GATES["nand"].predict(np.column_stack([a, b]))[:, 0].astype(int)
+
+
+def xor(a, b):
+    c = nand(a, b)
+    return nand(nand(a, c), nand(b, c))
+
+
+def half_adder(a, b):
+    """Sum and carry of two bits."""
+    c = nand(a, b)
+    return nand(nand(a, c), nand(b, c)), nand(c, c)
+
+
+def full_adder(a, b, carry):
+    """Sum and carry of three bits: two half adders, and an OR of their carries."""
+    first, carry_1 = half_adder(a, b)
+    total, carry_2 = half_adder(first, carry)
+    return total, nand(nand(carry_1, carry_1), nand(carry_2, carry_2))
+
+
+def add_4_bits(a, b):
+    """Add arrays of numbers from 0 to 15, bit by bit from the lowest."""
+    total, carry = np.zeros_like(a), np.zeros_like(a)
+    for k in range(4):
+        bit, carry = full_adder(a >> k & 1, b >> k & 1, carry)
+        total += bit << k
+    return total + (carry << 4)
+
+
+def learn(net, X, y, most_epochs=1000):
+    """Apply the perceptron learning rule until an epoch brings no mistake; return the number of epochs."""
+    W, b = net.params[0]["W"], net.params[0]["b"]  # views: changing them changes the network
+    for epoch in range(1, most_epochs + 1):
+        mistakes = 0
+        for x, target in zip(X, y, strict=True):
+            error = target - (x @ W[:, 0] + b[0] > 0)
+            W[:, 0] += error * x
+            b += error
+            mistakes += error != 0
+        if mistakes == 0:
+            return epoch
+    raise RuntimeError(f"still making mistakes after {most_epochs} epochs")
+
+
+def main(out="examples/output", seed=0):
+    wrong = {
+        gate: int((net.predict(X)[:, 0] != y).sum()) for gate, net in GATES.items() for X, y in [truth_table(gate)]
+    }
+    X, y = truth_table("xor")
+    a, b = X.T.astype(int)
+    wrong["xor from nand"] = int((xor(a, b) != y).sum())
+    total, carry = half_adder(a, b)
+    wrong["half adder"] = int((total + 2 * carry != a + b).sum())
+    a, b = np.divmod(np.arange(256), 16)
+    wrong["4-bit adder"] = int((add_4_bits(a, b) != a + b).sum())
+    for name, count in wrong.items():
+        print(f"{name}: {count} wrong answers")
+
+    X, y = half_plane(seed=seed)
+    net = perceptron()
+    epochs = learn(net, X, y)
+    mistakes = int((net.predict(X)[:, 0] != y).sum())
+    print(f"learning rule: no mistake in epoch {epochs}, {mistakes} afterwards")
+    draw(net, X, y, Path(out))
+    return {"wrong": wrong, "epochs": epochs, "mistakes": mistakes}
+
+
+def draw(net, X, y, out):
+    out.mkdir(parents=True, exist_ok=True)
+    figure, axes = plt.subplots(1, 4, figsize=(13, 3.6), layout="constrained")
+    for (gate, neuron), ax in zip(GATES.items(), axes, strict=False):
+        learned_line(neuron, scatter_labels(*truth_table(gate), ax, f"{gate.upper()}, weights by hand"))
+        ax.set(xlim=(-0.5, 1.5), ylim=(-0.5, 1.5), xticks=[0, 1], yticks=[0, 1])
+    learned_line(net, scatter_labels(X, y, axes[3], "the learning rule's line"))
+    figure.savefig(out / "perceptron.png", dpi=120)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", default="examples/output", help="folder for the picture")
+    main(parser.parse_args().out)

@@ -1,0 +1,135 @@
+"""Small data sets to learn on: drawn in the plane, written down as truth tables, or read from a file of digits."""
+
+from os import PathLike
+from pathlib import Path
+from zipfile import BadZipFile, is_zipfile
+
+import numpy as np
+
+from chainrule.arrays import Array, require
+from chainrule.errors import TableError, look_up
+
+Rows = tuple[Array, Array]
+"""`(X, y)`: inputs (n, d) and class numbers (n,)."""
+
+GATES: dict[str, tuple[int, int, int, int]] = {
+    "and": (0, 0, 0, 1),
+    "or": (0, 1, 1, 1),
+    "nand": (1, 1, 1, 0),
+    "nor": (1, 0, 0, 0),
+    "xor": (0, 1, 1, 0),
+    "xnor": (1, 0, 0, 1),
+}
+"""What each gate answers to 00, 01, 10 and 11. A single neuron can be all of them but xor and xnor."""
+
+MNIST_SHAPE = (70_000, 28, 28)
+MNIST_TRAINING_ROWS = 60_000
+
+
+def truth_table(gate: str) -> Rows:
+    """Return a gate's inputs X (4, 2), in the order 00, 01, 10, 11, and its answers y (4,).
+
+    Examples
+    --------
+    >>> X, y = truth_table("xor")
+    >>> [(int(a), int(b), int(c)) for (a, b), c in zip(X, y)]
+    [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)]
+    """
+    answers = look_up(GATES, gate, "gate")
+    return np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array(answers)
+
+
+def half_plane(n: int = 100, *, seed: int | np.random.Generator = 0) -> Rows:
+    """Return n points, uniform in the square [-1, 1]^2, of class 1 where x1 - 1.5 x2 > 0.4: a line parts them.
+
+    X (n, 2), y (n,).
+    """
+    X = in_square(n, seed)
+    return X, (X @ (1.0, -1.5) > 0.4).astype(np.intp)
+
+
+def disc(n: int = 300, radius: float = 0.7, *, seed: int | np.random.Generator = 0) -> Rows:
+    """Return n points, uniform in the square [-1, 1]^2, of class 1 inside a circle around 0: no line parts them.
+
+    X (n, 2), y (n,).
+    """
+    require(radius > 0, "radius", "be above 0", radius)
+    X = in_square(n, seed)
+    return X, (np.linalg.norm(X, axis=1) < radius).astype(np.intp)
+
+
+def spiral(n_per_arm: int = 100, arms: int = 3, noise: float = 0.15, *, seed: int | np.random.Generator = 0) -> Rows:
+    """Return the points of `arms` spirals wound into each other, each its own class, arm after arm.
+
+    Point t of an arm, t going from 0.1 to 1, lies at radius t, turned by the angle 4 t from the arm's direction, plus
+    N(0, 1) times `noise`, in radians. X (arms * n_per_arm, 2), y (arms * n_per_arm,).
+    """
+    require(n_per_arm >= 1, "n_per_arm", "be at least 1", n_per_arm)
+    require(arms >= 1, "arms", "be at least 1", arms)
+    require(noise >= 0, "noise", "not be negative", noise)
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(arms), n_per_arm)
+    t = np.tile(np.linspace(0.1, 1, n_per_arm), arms)
+    angle = 2 * np.pi * y / arms + 4 * t + noise * rng.standard_normal(len(t))
+    return np.column_stack([t * np.cos(angle), t * np.sin(angle)]), y
+
+
+def in_square(n: int, seed: int | np.random.Generator) -> Array:
+    """Return n points (n, 2), uniform in [-1, 1]^2."""
+    require(n >= 1, "n", "be at least 1", n)
+    return np.random.default_rng(seed).uniform(-1, 1, (n, 2))
+
+
+def load_mnist(path: str | PathLike[str]) -> tuple[Rows, Rows]:
+    """Read the handwritten digits from an .npz file and return (X_train, y_train), (X_test, y_test).
+
+    Parameters
+    ----------
+    path : str or Path
+        The file: X (70000, 28, 28) of bytes from 0, paper, to 255, ink, and y (70000,), the digits.
+
+    Returns
+    -------
+    (X_train, y_train), (X_test, y_test)
+        The first 60,000 images and the last 10,000, as rows of 784 float32 numbers from 0 to 1.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    TableError
+        When the file is not such an archive.
+    """
+    X, y = read_arrays(Path(path), "X", "y")
+    if X.shape != MNIST_SHAPE or X.dtype != np.uint8:
+        raise TableError(f"X must be uint8 of shape {MNIST_SHAPE}, however in {path}: {X.dtype} of shape {X.shape}")
+    if y.shape != MNIST_SHAPE[:1] or y.dtype.kind not in "iu" or y.min() < 0 or y.max() > 9:
+        raise TableError(f"y must be {len(X)} digits from 0 to 9, however in {path}: {y.dtype} of shape {y.shape}")
+    parts = slice(None, MNIST_TRAINING_ROWS), slice(MNIST_TRAINING_ROWS, None)
+    train, test = ((as_unit_rows(X[rows]), y[rows].astype(np.intp)) for rows in parts)
+    return train, test
+
+
+def read_arrays(path: Path, *names: str) -> list[Array]:
+    """Return the arrays of these names from an .npz file; nothing in it is run as code."""
+    if not path.is_file():
+        raise FileNotFoundError(f"path must name an .npz file, however there is none at {path}")
+    if not is_zipfile(path):
+        raise TableError(f"path must name an .npz archive, however {path} is none, or is cut off")
+    try:
+        # Without pickles an archive can hold numbers only.
+        with np.load(path, allow_pickle=False) as archive:
+            missing = set(names) - set(archive)
+            if not missing:
+                return [archive[name] for name in names]
+            held = ", ".join(archive)
+    except (ValueError, BadZipFile, OSError) as error:
+        raise TableError(f"{path} cannot be read as an archive of arrays; however: {error}") from error
+    raise TableError(f"{path} must hold {' and '.join(names)}, however it holds {held}")
+
+
+def as_unit_rows(images: Array) -> Array:
+    """Return images of bytes, (n, height, width), as rows of float32 from 0 to 1."""
+    rows = images.reshape(len(images), -1).astype(np.float32)
+    rows /= 255
+    return rows

@@ -1,0 +1,532 @@
+"""What the pictures show: their lines, labels, colours and limits; and that nothing in them overlaps or is cut off."""
+
+import math
+import re
+import sys
+from itertools import combinations, pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.patches import Circle, FancyArrowPatch
+
+from chainrule import SGD, Activation, BatchNorm, Dense, Dropout, Network, mlp, train
+from chainrule.data.datasets import disc, half_plane, spiral
+from chainrule.errors import MissingExtraError
+from chainrule.nn.losses import SquaredError
+from chainrule.viz import (
+    decision_boundary,
+    draw_derivatives,
+    draw_graph,
+    draw_network,
+    learned_line,
+    loss_curves,
+    scatter_labels,
+    scatter_predictions,
+    weight_images,
+)
+from chainrule.viz.derivatives import Sheet
+from chainrule.viz.style import MARKERS, ON_DARK, ON_LIGHT, palette_for
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
+
+
+def sigmoid_net(*sizes, loss=None):
+    loss = loss or SquaredError(1.0)
+    return mlp(*sizes, activation="sigmoid", output_activation="sigmoid", loss=loss, biases="normal", seed=0)
+
+
+def line_net(w=(2.0, 4.0), b=-1.0):
+    net = Network([Dense(2, 1), Activation("sigmoid")])
+    net.set_weights([{"W": np.reshape(w, (2, 1)), "b": [b]}, {}])
+    return net
+
+
+def history(epochs=3, **options):
+    X, y = half_plane(20)
+    return train(line_net(), X, y, optimizer=SGD(0.1), epochs=epochs, **options)
+
+
+PICTURES = {
+    "decision_boundary": lambda ax=None: decision_boundary(sigmoid_net(2, 3, 2), *disc(30), ax),
+    "draw_derivatives": lambda ax=None: draw_derivatives(sigmoid_net(2, 2, 2), ax),
+    "draw_graph": lambda ax=None: draw_graph(sigmoid_net(2, 2, 2), ax),
+    "draw_network": lambda ax=None: draw_network(sigmoid_net(2, 2, 2), ax),
+    "loss_curves": lambda ax=None: loss_curves(history(), ax),
+    "scatter_labels": lambda ax=None: scatter_labels(*disc(30), ax),
+    "scatter_predictions": lambda ax=None: scatter_predictions(line_net(), disc(30)[0], ax),
+    "weight_images": lambda ax=None: weight_images(mlp(12, 5, 2, seed=0), (4, 3), ax),
+}
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def colour_of(text):
+    return to_hex(text.get_color())
+
+
+# Every picture.
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_drawn_on_the_axes_it_is_given_which_it_returns(name):
+    _, ax = plt.subplots()
+    assert PICTURES[name](ax) is ax
+    assert len(plt.get_fignums()) == 1
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_without_axes_a_picture_makes_its_own_figure_for_itself_alone(name):
+    ax = PICTURES[name]()
+    assert ax.figure.axes == [ax]
+    assert PICTURES[name]() is not ax
+
+
+def test_without_matplotlib_the_extra_to_install_is_named(monkeypatch):
+    for module in [name for name in sys.modules if name.startswith("chainrule.viz")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'chainrule\[plot\]'"):
+        import chainrule.viz  # noqa: F401
+
+
+# Colours.
+
+# Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
+VISION = {
+    "trichromat": np.eye(3),
+    "protanope": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deuteranope": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritanope": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+WHITE = np.array([0.9505, 1, 1.089])
+
+
+def linear(colour):
+    return np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)])
+
+
+def contrast(colour, ground):
+    """WCAG 2: (lighter + 0.05) / (darker + 0.05) of the luminances."""
+    darker, lighter = sorted(float(TO_XYZ[1] @ linear(c)) for c in (colour, ground))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def as_lab(colour, eye):
+    x, y, z = (
+        t ** (1 / 3) if t > 0.008856 else 7.787 * t + 16 / 116
+        for t in TO_XYZ @ np.clip(VISION[eye] @ linear(colour), 0, 1) / WHITE
+    )
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize(("palette", "ground"), [(ON_LIGHT, "white"), (ON_DARK, "#121212")], ids=["light", "dark"])
+@pytest.mark.parametrize("eye", VISION)
+def test_any_two_colours_can_be_told_apart_by_every_kind_of_eye(eye, palette, ground):
+    for one, other in combinations(palette.classes, 2):
+        assert np.linalg.norm(as_lab(one, eye) - as_lab(other, eye)) > 10, (one, other)
+
+
+@pytest.mark.parametrize(("palette", "ground"), [(ON_LIGHT, "white"), (ON_DARK, "#121212")], ids=["light", "dark"])
+def test_every_colour_stands_out_from_its_ground(palette, ground):
+    assert min(contrast(colour, ground) for colour in (*palette.classes, palette.ink, palette.pale)) >= 3
+
+
+@pytest.mark.parametrize(("style", "palette"), [("default", ON_LIGHT), ("dark_background", ON_DARK)])
+def test_the_colours_follow_the_style(style, palette):
+    with plt.style.context(style):
+        ax = draw_graph(sigmoid_net(2, 2, 2))
+        assert {colour_of(text) for text in ax.texts} == {
+            palette.ink, palette.blue, palette.green, palette.purple, palette.red, palette.orange,
+        }  # fmt: skip
+
+
+def test_see_through_axes_have_their_figures_ground():
+    figure, ax = plt.subplots(facecolor="black")
+    ax.set_facecolor("none")
+    assert palette_for(ax) is palette_for(figure) is ON_DARK
+
+
+# Diagrams.
+
+DIAGRAMS = {
+    "neuron": lambda ax: draw_network(sigmoid_net(2, 1), ax),
+    "2-2-2": lambda ax: draw_network(sigmoid_net(2, 2, 2), ax),
+    "2-3-2": lambda ax: draw_network(sigmoid_net(2, 3, 2), ax),
+    "784-30-10": lambda ax: draw_network(mlp(784, 30, 10), ax),
+    "graph of a neuron": lambda ax: draw_graph(sigmoid_net(2, 1), ax),
+    "graph of 2-2-2": lambda ax: draw_graph(sigmoid_net(2, 2, 2), ax),
+    "graph of 2-2-2, softmax": lambda ax: draw_graph(mlp(2, 2, 2, loss="cross_entropy"), ax),
+    "graph of 2-3-3, softmax": lambda ax: draw_graph(mlp(2, 3, 3, loss="cross_entropy"), ax),
+    "derivatives of a neuron": lambda ax: draw_derivatives(sigmoid_net(2, 1), ax),
+    "derivatives of 2-2-2": lambda ax: draw_derivatives(sigmoid_net(2, 2, 2), ax),
+    "derivatives of 2-3-2": lambda ax: draw_derivatives(sigmoid_net(2, 3, 2), ax),
+}
+
+
+def boxes(ax):
+    """Where each text is, in pixels, a little less than its extent: glyphs do not fill it."""
+    ax.figure.canvas.draw()
+    for text in ax.texts:
+        box = text.get_window_extent()
+        slack = 0.08 * text.get_fontsize() * ax.figure.dpi / 72
+        yield text.get_text(), (box.x0 + slack, box.x1 - slack, box.y0 + slack, box.y1 - slack)
+
+
+@pytest.mark.parametrize("inches", [None, 5, 10])
+@pytest.mark.parametrize("name", DIAGRAMS)
+def test_no_two_texts_of_a_diagram_overlap_and_none_is_cut_off(name, inches):
+    ax = None
+    if inches:
+        width, height = DIAGRAMS[name](None).figure.get_size_inches()
+        _, ax = plt.subplots(figsize=(inches, inches * height / width))
+    ax = DIAGRAMS[name](ax)
+    placed = list(boxes(ax))
+    width, height = ax.figure.bbox.size
+    for text, (left, right, low, high) in placed:
+        assert left >= 0 and right <= width and low >= 0 and high <= height, text  # noqa: PT018
+    for (one, a), (other, b) in combinations(placed, 2):
+        assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2], f"{one} and {other} overlap"
+
+
+def test_one_neuron_has_two_inputs_a_curve_and_one_arrow_out():
+    ax = draw_network(sigmoid_net(2, 1))
+    assert sum(isinstance(patch, Circle) for patch in ax.patches) == 3
+    assert sum(isinstance(patch, FancyArrowPatch) for patch in ax.patches) == 3
+    assert texts(ax) == ["$w_{11}^{1}$", "$w_{12}^{1}$", "$x_{1}$", "$x_{2}$", "$a$"]
+    (curve,) = ax.lines
+    assert np.all(np.diff(curve.get_ydata()) > 0)
+
+
+def test_the_layers_are_named_over_braces():
+    assert {"input layer", "hidden layer", "output layer"} <= set(texts(draw_network(sigmoid_net(2, 2, 2))))
+    assert {"hidden layer 1", "hidden layer 2"} <= set(texts(draw_network(sigmoid_net(2, 2, 2, 2))))
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 2), (2, 3, 2), (3, 2, 1)], ids=str)
+def test_a_weights_label_lies_on_the_edge_to_unit_i_from_unit_j(sizes):
+    ax = draw_network(sigmoid_net(*sizes))
+    circles = [patch.center for patch in ax.patches if isinstance(patch, Circle)]
+    xs = sorted({x for x, _ in circles})
+    columns = [sorted((c for c in circles if c[0] == x), key=lambda c: -c[1]) for x in xs]
+    found = 0
+    for text in ax.texts:
+        match = re.fullmatch(r"\$w_\{(\d)(\d)\}\^\{(\d)\}\$", text.get_text())
+        if match:
+            i, j, l = map(int, match.groups())
+            start, end, at = columns[l - 1][j - 1], columns[l][i - 1], text.get_position()
+            assert math.dist(start, at) + math.dist(at, end) == pytest.approx(math.dist(start, end))
+            found += 1
+    assert found == sum(a * b for a, b in pairwise(sizes))
+
+
+def test_large_layers_are_drawn_with_dots_and_their_size_and_without_labels():
+    ax = draw_network(mlp(784, 30, 10))
+    assert sum(isinstance(patch, Circle) for patch in ax.patches) == 3 * 7
+    assert {"$x_{1}$", "$x_{784}$", "$a_{10}$"} <= set(texts(ax))
+    assert [text.split("\n")[1] for text in texts(ax) if "vdots" in text] == ["784", "30", "10"]
+    assert not any("w_" in text for text in texts(ax))
+
+
+def test_dropout_is_passed_over_in_diagrams():
+    plain, dropping = draw_network(mlp(2, 3, 2, seed=0)), draw_network(mlp(2, 3, 2, dropout=0.5, seed=0))
+    assert texts(plain) == texts(dropping)
+
+
+def test_ones_own_activation_is_drawn_too():
+    ax = draw_network(Network([Dense(2, 1), Activation(lambda Z: (Z * Z, lambda dA: 2 * Z * dA))]))
+    heights = ax.lines[0].get_ydata()
+    assert heights.argmin() == len(heights) // 2
+    ax = draw_graph(Network([Dense(2, 1), Activation(lambda Z: (Z * Z, lambda dA: 2 * Z * dA))]))
+    assert "$f(z_{1}^{1})$" in texts(ax)
+
+
+@pytest.mark.parametrize("draw", [draw_network, draw_graph, draw_derivatives])
+def test_layers_of_other_kinds_are_refused_by_name(draw):
+    with pytest.raises(ValueError, match=rf"{draw.__name__} draws .*, however: layer 1 is BatchNorm\(2\)"):
+        draw(Network([Dense(2, 2), BatchNorm(2), Activation("tanh")]))
+
+
+def test_the_graph_has_a_node_for_every_operation_and_a_colour_for_every_kind_of_edge():
+    ax = draw_graph(sigmoid_net(2, 2, 2))
+    colours = {text.get_text().strip("$"): colour_of(text) for text in ax.texts}
+    nodes = [
+        f"{symbol}_{{{i}}}^{{{l}}}" for symbol, l in [("a", 0), ("z", 1), ("a", 1), ("z", 2), ("a", 2)] for i in (1, 2)
+    ]
+    for node in [*nodes, "C_{1}", "C_{2}", "input", "hidden", "output", "cost"]:
+        assert colours.pop(node) == ON_LIGHT.ink
+    kinds = {
+        ON_LIGHT.blue: ["w_{11}^{1}", "w_{12}^{1}", "w_{21}^{1}", "w_{22}^{1}"],
+        ON_LIGHT.green: [r"\sigma(z_{1}^{1})", r"\sigma(z_{2}^{1})"],
+        ON_LIGHT.purple: ["w_{11}^{2}", "w_{12}^{2}", "w_{21}^{2}", "w_{22}^{2}"],
+        ON_LIGHT.red: [r"\sigma(z_{1}^{2})", r"\sigma(z_{2}^{2})"],
+        ON_LIGHT.orange: ["(a_{1}^{2} - y_{1})^2", "(a_{2}^{2} - y_{2})^2"],
+    }
+    assert colours == {label: colour for colour, labels in kinds.items() for label in labels}
+    edges = [to_hex(patch.get_edgecolor()) for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
+    assert {colour: edges.count(colour) for colour in set(edges)} == {c: len(labels) for c, labels in kinds.items()}
+
+
+@pytest.mark.parametrize(
+    ("loss", "label", "costs"),
+    [
+        ("squared_error", r"$\frac{1}{2}(z_{1}^{2} - y_{1})^2$", ["$C_{1}$", "$C_{2}$"]),
+        (SquaredError(3.0), "$3(z_{1}^{2} - y_{1})^2$", ["$C_{1}$", "$C_{2}$"]),
+        ("absolute_error", "$|z_{1}^{2} - y_{1}|$", ["$C_{1}$", "$C_{2}$"]),
+        ("huber", "$C(z_{1}^{2}, y_{1})$", ["$C_{1}$", "$C_{2}$"]),
+        ("cross_entropy", r"$-y_{1} \log p_{1}$", ["$C$"]),
+    ],
+)
+def test_a_linear_output_goes_straight_into_the_cost_of_the_networks_loss(loss, label, costs):
+    ax = draw_graph(mlp(2, 2, 2, activation="tanh", loss=loss, seed=0))
+    assert label in texts(ax)
+    assert [text for text in texts(ax) if text.startswith("$C_") or text == "$C$"] == costs
+    assert "$a_{1}^{2}$" not in texts(ax)
+    assert r"$\tanh(z_{2}^{1})$" in texts(ax)
+
+
+def test_a_graph_too_large_to_read_is_refused():
+    with pytest.raises(ValueError, match="draw_graph needs layers of 5 units at most, however: one has 6"):
+        draw_graph(mlp(2, 6, 1))
+
+
+# The derivatives, which must be right as well as readable.
+
+
+def number(formulas, values):
+    """The value of a product written as pieces: what stands side by side is multiplied."""
+    code = []
+    for formula in formulas:
+        formula = formula.replace("\\", "").replace(",", " ").replace("sigma'", "slope").strip()
+        formula = re.sub(r"([azbw]|delta)_\{(\d+)\}\^\{(\d)\}", r"\1[\2, \3]", formula)
+        formula = re.sub(r"^([\d.]+)\s*\(", r"\1*(", re.sub(r"y_(\d)", r"y[\1]", formula))
+        if formula in ("=", ""):
+            continue
+        if code and formula not in "+)" and code[-1] not in "+(":
+            code.append("*")
+        code.append(formula)
+    return eval(" ".join(code), {}, values)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0])
+@pytest.mark.parametrize("sizes", [(2, 1), (2, 2, 2), (2, 3, 2), (3, 2, 1)], ids=str)
+def test_every_product_that_is_written_out_is_the_engines_gradient(sizes, factor, rng):
+    net = sigmoid_net(*sizes, loss=SquaredError(factor)).copy(dtype="float64")
+    x, y = rng.normal(size=sizes[0]), rng.random(sizes[-1])
+    net.loss_and_grad(x[np.newaxis], y[np.newaxis])
+    layers = net.activations(x[np.newaxis])
+    dense = [k for k, params in enumerate(net.params) if params]
+    a = {(i + 1, 0): value for i, value in enumerate(x)}
+    z, w, gradients = {}, {}, {}
+    for l, k in enumerate(dense, start=1):
+        a |= {(i + 1, l): value for i, value in enumerate(layers[k + 1][0])}
+        z |= {(i + 1, l): value for i, value in enumerate(layers[k][0])}
+        for (j, i), value in np.ndenumerate(net.params[k]["W"]):
+            w[int(f"{i + 1}{j + 1}"), l] = value
+            gradients[f"w_{{{i + 1}{j + 1}}}^{{{l}}}"] = net.grads[k]["W"][j, i]
+        gradients |= {f"b_{{{i + 1}}}^{{{l}}}": value for i, value in enumerate(net.grads[k]["b"])}
+    values = {"a": a, "z": z, "w": w, "y": {i + 1: value for i, value in enumerate(y)}}
+    values["slope"] = lambda z: math.exp(-z) / (1 + math.exp(-z)) ** 2
+    # A delta is the gradient in its unit's bias.
+    values["delta"] = {(i, l): gradients[f"b_{{{i}}}^{{{l}}}"] for i, l in z}
+
+    sheet = Sheet.of(net)
+    blocks = [sheet.last_layer(), *([sheet.first_layer()] if len(sizes) == 3 else [])]
+    for line in (line for block in blocks for unit in block.units for line in unit):
+        parameter = re.search(r"partial ([wb]_\{\d+\}\^\{\d\})\}$", line.name)[1]
+        ours = number([formula for formula, _ in line.product], values)
+        assert ours == pytest.approx(gradients.pop(parameter), rel=1e-10), parameter
+    assert gradients == {}
+
+
+def test_the_factors_have_the_colours_of_the_graphs_edges():
+    ax = draw_derivatives(sigmoid_net(2, 2, 2))
+    colours = {}
+    for text in ax.texts:
+        colours.setdefault(text.get_text().strip("$"), set()).add(colour_of(text))
+    assert colours[r"\dfrac{\partial C_1}{\partial a_{1}^{2}}"] == {ON_LIGHT.orange}
+    assert colours[r"\dfrac{\partial a_{1}^{2}}{\partial z_{1}^{2}}"] == {ON_LIGHT.red}
+    assert colours[r"\dfrac{\partial z_{1}^{2}}{\partial w_{12}^{2}}"] == {ON_LIGHT.purple}
+    assert colours[r"\dfrac{\partial z_{1}^{2}}{\partial a_{2}^{1}}"] == {ON_LIGHT.purple}
+    assert colours[r"\dfrac{\partial a_{2}^{1}}{\partial z_{2}^{1}}"] == {ON_LIGHT.green}
+    assert colours[r"\dfrac{\partial z_{2}^{1}}{\partial w_{21}^{1}}"] == {ON_LIGHT.blue}
+    assert colours[r"\delta_{1}^{2}"] == {ON_LIGHT.ink}
+
+
+def test_the_results_are_boxed():
+    sheet = Sheet.of(sigmoid_net(2, 2, 2))
+    boxed = ["".join(formula for formula, _ in result) for result in sheet.first_layer().results]
+    assert [formula.replace(r"\,", "") for formula in boxed] == [
+        r"\delta^{1}=(W^{2})^{T}\delta^{2}\odot\sigma'(z^{1})",
+        r"\dfrac{\partial C}{\partial W^{1}}=\delta^{1}(a^{0})^{T}",
+        r"\dfrac{\partial C}{\partial b^{1}}=\delta^{1}",
+    ]
+    frames = [patch for patch in draw_derivatives(sigmoid_net(2, 2, 2)).patches if hasattr(patch, "get_boxstyle")]
+    assert len(frames) == 5
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (sigmoid_net(2, 2, 2, 2), "net must have two Dense layers at most"),
+        (sigmoid_net(2, 4, 2), "net must have layers of 3 units at most"),
+        (mlp(2, 2, 2), "net must have an activation after each Dense layer"),
+        (sigmoid_net(2, 2, 2, loss="absolute_error"), "net must be under a squared error"),
+    ],
+)
+def test_networks_whose_derivatives_cannot_be_written_out_are_refused(net, message):
+    with pytest.raises(ValueError, match=message):
+        draw_derivatives(net)
+
+
+# The plane.
+
+
+def test_each_class_has_its_colour_its_marker_and_its_name():
+    X, y = spiral(20, arms=3)
+    ax = scatter_labels(X, y)
+    assert ax.get_title() == "true labels"
+    for k, points in enumerate(ax.collections):
+        np.testing.assert_array_equal(points.get_offsets(), X[y == k])
+        assert points.get_label() == f"class {k}"
+        assert to_hex(points.get_facecolor()[0]) == ON_LIGHT.classes[k]
+    assert len(ax.collections) == 3
+    assert len(set(MARKERS)) == len(ON_LIGHT.classes)
+
+
+def test_all_points_lie_well_inside_the_limits():
+    X, y = half_plane()
+    ax = scatter_labels(X, y)
+    for limits, values in zip((ax.get_xlim(), ax.get_ylim()), X.T, strict=True):
+        assert limits[0] < values.min() - 0.05
+        assert limits[1] > values.max() + 0.05
+
+
+def test_a_single_point_can_be_drawn():
+    assert len(scatter_labels([[1.0, 2.0]], [1]).collections) == 1
+
+
+@pytest.mark.parametrize("net", [line_net(), sigmoid_net(2, 3, 2)], ids=["one output", "two outputs"])
+def test_predictions_are_coloured_by_the_answer_for_class_1(net):
+    X, _ = half_plane()
+    (points,) = scatter_predictions(net, X).collections
+    np.testing.assert_allclose(points.get_array(), net.predict(X)[:, -1])
+    assert points.get_clim() == (0, 1)
+    assert [to_hex(points.get_cmap()(side)) for side in (0.0, 1.0)] == [ON_LIGHT.blue, ON_LIGHT.orange]
+
+
+def test_the_learned_line_is_where_the_neuron_is_undecided():
+    _, ax = plt.subplots()
+    net = line_net(w=(2.0, 4.0), b=-1.0)
+    (line,) = learned_line(net, ax).lines
+    points = np.array([line.get_xy1(), line.get_xy2()])
+    np.testing.assert_allclose(net.predict(points), 0.5)
+    assert not np.allclose(*points)
+
+
+@pytest.mark.parametrize("net", [sigmoid_net(2, 2, 1), sigmoid_net(3, 1), sigmoid_net(2, 2)], ids=str)
+def test_only_a_single_neuron_of_two_inputs_has_a_line(net):
+    with pytest.raises(ValueError, match="net must be a single neuron of two inputs, however: Dense"):
+        learned_line(net, plt.subplots()[1])
+
+
+def test_without_weights_there_is_no_line():
+    with pytest.raises(ValueError, match="net must have a weight that is not 0"):
+        learned_line(line_net(w=(0.0, 0.0)), plt.subplots()[1])
+
+
+def test_the_decision_boundary_is_the_line_and_the_wrong_points_are_ringed():
+    X = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+    net = line_net(w=(5.0, 5.0), b=-5.0 * 1.5)  # x1 + x2 = 1.5
+    ax = decision_boundary(net, X, [0, 1, 1, 0])
+    boundary = np.vstack(
+        [path.vertices for drawn in ax.collections for path in drawn.get_paths() if is_contour_line(drawn)]
+    )
+    np.testing.assert_allclose(boundary.sum(axis=1), 1.5, atol=1e-3)
+    rings = next(drawn for drawn in ax.collections if drawn.get_label() == "wrong")
+    np.testing.assert_array_equal(rings.get_offsets(), [[0, 1]])
+    assert rings.get_facecolor().size == 0
+
+
+def is_contour_line(drawn):
+    return type(drawn).__name__ == "QuadContourSet" and not drawn.filled
+
+
+def test_each_region_has_its_classs_colour():
+    X, y = spiral(20, arms=3)
+    net = mlp(2, 20, 3, loss="cross_entropy", seed=0)
+    train(net, X, y, epochs=30, batch_size=10, seed=0)
+    ax = decision_boundary(net, X, y)
+    filled = [to_hex(drawn.get_facecolor()[0]) for drawn in ax.collections if getattr(drawn, "filled", False)]
+    assert filled == list(ON_LIGHT.classes[:3])
+
+
+def test_a_network_that_gives_one_answer_only_has_one_region_and_no_boundary():
+    ax = decision_boundary(line_net(w=(0.0, 0.0), b=3.0), *half_plane())
+    assert [drawn.filled for drawn in ax.collections if hasattr(drawn, "filled")] == [True]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: scatter_labels(np.ones((4, 3)), np.ones(4)), r"X must hold points of the plane, \(n, 2\), however"),
+        (lambda: scatter_labels(np.ones((0, 2)), []), "X must hold points of the plane"),
+        (lambda: scatter_labels(np.ones((4, 2)), [0, 1]), "y must have one class number for each of 4 points"),
+        (lambda: scatter_labels(np.ones((1, 2)), [5]), "y must be class numbers from 0 to 4"),
+        (lambda: scatter_predictions(sigmoid_net(2, 3), np.ones((4, 2))), "net must have one output or two"),
+        (lambda: weight_images(mlp(12, 5), (3, 3)), "shape must hold the first layer's 12 inputs"),
+        (lambda: weight_images(Network([Dropout(), Dense(2, 1)]), (1, 2)), "the first layer must be Dense"),
+        (lambda: loss_curves({}), "histories must hold an epoch each"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# Curves and weights.
+
+
+def test_every_training_has_its_curve_by_epoch_with_its_colour_dash_and_name():
+    histories = {"first": history(3), "second": history(5)}
+    ax = loss_curves(histories)
+    assert [line.get_label() for line in ax.lines] == list(histories)
+    for line, past in zip(ax.lines, histories.values(), strict=True):
+        assert line.get_xdata().tolist() == list(range(1, len(past) + 1))
+        assert list(line.get_ydata()) == past.loss
+    assert len({line.get_color() for line in ax.lines}) == len({line.get_linestyle() for line in ax.lines}) == 2
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("epoch", "loss", "log")
+
+
+def test_validation_losses_are_drawn_thinner_in_the_same_colour():
+    past = history(4, validation=half_plane(10, seed=1))
+    training, validation = loss_curves(past, scale="linear").lines
+    assert list(validation.get_ydata()) == past.validation_loss
+    assert validation.get_color() == training.get_color()
+    assert validation.get_linewidth() < training.get_linewidth()
+
+
+def test_each_unit_is_an_image_of_its_weights_scaled_to_its_largest():
+    net = mlp(12, 5, 2, seed=0)
+    (image,) = weight_images(net, (4, 3)).images
+    sheet = image.get_array()
+    columns = (sheet.shape[1] + 1) // 4
+    for k, w in enumerate(net.params[0]["W"].T):
+        top, left = k // columns * 5, k % columns * 4
+        np.testing.assert_allclose(sheet[top : top + 4, left : left + 3], w.reshape(4, 3) / np.abs(w).max(), rtol=1e-6)
+    assert image.get_clim() == (-1, 1)
+
+
+def test_a_unit_without_weights_is_blank():
+    net = mlp(4, 1)
+    net.theta = np.zeros_like(net.theta)
+    (image,) = weight_images(net, (2, 2)).images
+    assert not image.get_array().any()
