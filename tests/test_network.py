@@ -129,10 +129,11 @@ def test_weights_travel_by_layer(net, rng):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda w: w.pop(), "hold a dict for each of 3 layers"),
+        (lambda w: w.pop(), r"len\(weights\) must be 3, a dict for each layer"),
         (lambda w: w[0].pop("b"), r"weights\[0\] must have the names \['W', 'b'\]"),
         (lambda w: w[2].update(W=np.ones((2, 4))), r"weights\[2\]\['W'\] must have shape \(4, 2\)"),
-        (lambda w: w[2].update(b=[1, np.nan]), r"weights\[2\]\['b'\] must be finite"),
+        (lambda w: w[2].update(b=[1, np.nan]), r"weights\[2\]\['b'\] must be finite, however: at \(1,\) it is nan"),
+        (lambda w: w[2].update(b=["one", 2]), r"weights\[2\]\['b'\] must hold numbers only"),
     ],
 )
 def test_weights_that_do_not_fit_change_nothing(net, spoil, message):

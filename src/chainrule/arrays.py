@@ -46,6 +46,20 @@ def as_matrix(X: ArrayLike, n_columns: int, dtype: DTypeLike, name: str = "X") -
     return matrix
 
 
+def as_array(values: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike, name: str) -> Array:
+    """Return `values` as a finite array of `shape` and `dtype`, or raise a ValueError that says what is wrong."""
+    try:
+        array = np.asarray(values, dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers only; however: {error}") from None
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, however: its shape is {array.shape}")
+    if not all_finite(array):
+        place = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+        raise ValueError(f"{name} must be finite, however: at {place} it is {array[place]}")
+    return array
+
+
 def as_weights(weight: ArrayLike | None, n: int, dtype: DTypeLike) -> Array | None:
     """Return row weights as an (n,) array of `dtype`: finite, none negative, not all zero; None stays None."""
     if weight is None:

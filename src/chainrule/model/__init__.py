@@ -1,0 +1,1 @@
+"""Models that last: what answers questions, and its file."""

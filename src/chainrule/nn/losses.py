@@ -59,7 +59,10 @@ class Loss(ABC):
         if Y.ndim == 1 and n_out == 1:
             Y = Y[:, np.newaxis]
         if Y.ndim != 2 or Y.shape[1] != n_out:
-            raise ValueError(f"y must be 2-D with a column for each of {n_out} outputs, however: y.shape={Y.shape}")
+            hint = f"; for class numbers pass np.eye({n_out})[y]" if Y.ndim == 1 else ""
+            raise ValueError(
+                f"y must be 2-D with a column for each of {n_out} outputs, however: y.shape={Y.shape}{hint}"
+            )
         if not all_finite(Y):
             raise ValueError(f"y must be finite, however row {np.argwhere(~np.isfinite(Y))[0][0]} is not")
         return Y

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, as_matrix, as_weights, require
+from chainrule.arrays import Array, as_array, as_matrix, as_weights, require
 from chainrule.errors import GradientError, look_up
 from chainrule.nn.activations import ActivationFunction
 from chainrule.nn.gradcheck import check_gradients
@@ -211,7 +211,7 @@ class Network:
         return np.concatenate([self.infer(X[rows]) for rows in row_slices(len(X))])
 
     def infer(self, X: Array) -> Array:
-        """Return what `outputs` does for an array that fits, keeping no layer's output longer than the next needs it."""
+        """Return what `outputs` does for an array that fits; no layer's output is kept longer than the next needs it."""
         for layer, params in zip(self.layers, self.params):
             X = layer.forward(X, params)[0]
         return X
@@ -285,19 +285,13 @@ class Network:
 
         Raises ValueError naming the layer and array whose name, shape or values do not fit.
         """
-        require(
-            len(weights) == len(self.layers), "weights", f"hold a dict for each of {len(self.layers)} layers", weights
-        )
+        n_layers = len(self.layers)
+        require(len(weights) == n_layers, "len(weights)", f"be {n_layers}, a dict for each layer", len(weights))
         checked = []
         for i, (given, params) in enumerate(zip(weights, self.params)):
             require(set(given) == set(params), f"weights[{i}]", f"have the names {list(params)}", list(given))
             for name, array in params.items():
-                values = np.asarray(given[name], self.dtype)
-                require(
-                    values.shape == array.shape, f"weights[{i}][{name!r}]", f"have shape {array.shape}", values.shape
-                )
-                require(bool(np.isfinite(values).all()), f"weights[{i}][{name!r}]", "be finite", values)
-                checked.append((array, values))
+                checked.append((array, as_array(given[name], array.shape, self.dtype, f"weights[{i}][{name!r}]")))
         for array, values in checked:
             array[...] = values
 

@@ -1,0 +1,194 @@
+"""Targets: what a network is to answer, as the numbers its loss takes, and its answers as values again."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+
+from chainrule.arrays import Array, require
+from chainrule.data.tabular import are_numbers, as_numbers, factorize, missing_rows, shorten, to_number, to_text
+from chainrule.errors import TableError, look_up
+
+
+class Target(ABC):
+    """What every kind of target answers: values to what a loss takes, and a network's answers back to values."""
+
+    task: ClassVar[str]
+    loss: ClassVar[str]
+    name: str
+
+    @property
+    @abstractmethod
+    def n_outputs(self) -> int:
+        """Outputs that a network needs."""
+
+    @abstractmethod
+    def encode(self, values: Array) -> Array:
+        """Return what the loss takes for values (n,); TableError naming row and value of what does not fit."""
+
+    @abstractmethod
+    def decode(self, answers: Array) -> Array:
+        """Return values (n,) for a network's answers (n, n_outputs)."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise ValueError if the fields, which may come from a file, are not what `fit` makes."""
+
+
+LABEL_TYPES = frozenset(
+    {"bool", "str", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
+
+
+@final
+@dataclass(frozen=True)
+class ClassTarget(Target):
+    """Classes: class number k is `labels[k]`, of NumPy's type `dtype`; `shares[k]` is how much of the rows it had."""
+
+    name: str
+    dtype: str
+    labels: tuple[Any, ...]
+    shares: tuple[float, ...]
+    task: ClassVar[str] = "classification"
+    loss: ClassVar[str] = "cross_entropy"
+
+    @classmethod
+    def fit(cls, name: str, values: Array) -> Self:
+        """See labels (n,), none missing, of two classes at least."""
+        levels, codes = factorize(name, values)
+        dtype = label_type(values, levels)
+        if dtype == "str":
+            levels = [to_text(level) for level in levels]
+        labels = sorted(set(levels))
+        if len(labels) < 2:
+            raise TableError(f"target {name!r} must have two classes at least, however: all it holds is {labels[0]!r}")
+        if len(labels) == len(values) > 2:
+            told = f"all its {len(values)} values differ"
+            raise TableError(f"target {name!r} must have classes with several rows each, however: {told}")
+        places = {label: i for i, label in enumerate(labels)}
+        numbers = np.array([places[level] for level in levels])[codes]
+        shares = np.bincount(numbers, minlength=len(labels)) / len(numbers)
+        return cls(name, dtype, tuple(labels), tuple(shares.tolist()))
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.labels)
+
+    @property
+    def classes(self) -> Array:
+        """The labels as an array of their own type."""
+        return np.array(self.labels, dtype=self.dtype)
+
+    def encode(self, values: Array) -> Array:
+        levels, codes = factorize(self.name, values)
+        places = {to_text(label): i for i, label in enumerate(self.labels)}
+        numbers = np.array([places.get(to_text(level), -1) for level in levels], np.intp)[codes]
+        if len(numbers) and numbers.min() < 0:
+            row = int(np.argmin(numbers))
+            told = f"however row {row + 1} holds {values.tolist()[row]!r}"
+            raise TableError(f"target {self.name!r} must be one of {shorten(self.labels)}, {told}")
+        return numbers
+
+    def decode(self, answers: Array) -> Array:
+        return self.classes[answers.argmax(axis=1)]
+
+    def check(self) -> None:
+        require(self.dtype in LABEL_TYPES, "dtype", f"be one of {', '.join(sorted(LABEL_TYPES))}", self.dtype)
+        of_type = str if self.dtype == "str" else bool if self.dtype == "bool" else int | float
+        simple = all(isinstance(label, of_type) for label in self.labels)
+        require(simple and 2 <= len(set(self.labels)) == len(self.classes), "labels", f"be {self.dtype}s", self.labels)
+        shares = all(isinstance(share, float) and 0 <= share <= 1 for share in self.shares)
+        require(shares and len(self.shares) == len(self.labels), "shares", "be a share a label", self.shares)
+
+
+@final
+@dataclass(frozen=True)
+class NumberTarget(Target):
+    """Numbers, learned as (y - mean) / deviation and answered in their own unit."""
+
+    name: str
+    mean: float
+    deviation: float
+    task: ClassVar[str] = "regression"
+    loss: ClassVar[str] = "squared_error"
+
+    @classmethod
+    def fit(cls, name: str, values: Array) -> Self:
+        """See numbers (n,), not all equal; missing ones are passed over."""
+        numbers = as_numbers(name, values)
+        numbers = numbers[~np.isnan(numbers)]
+        if len(numbers) == 0 or numbers.min() == numbers.max():
+            held = f"{numbers[0]:g} in every row" if len(numbers) else "missing in every row"
+            raise TableError(f"target {name!r} must vary, however: it is {held}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, deviation = float(numbers.mean()), float(numbers.std())
+        if not (isfinite(mean) and 0 < deviation < inf):
+            raise TableError(f"target {name!r} must vary within what squares can hold, however: its deviation does not")
+        return cls(name, mean, deviation)
+
+    @property
+    def n_outputs(self) -> int:
+        return 1
+
+    def numbers(self, values: Array) -> Array:
+        """Return values as float64 (n,), or raise TableError naming the first row that holds no number."""
+        numbers = as_numbers(self.name, values)
+        missing = np.isnan(numbers)
+        if missing.any():
+            raise TableError(f"target {self.name!r} must not be missing, however: it is in row {missing.argmax() + 1}")
+        return numbers
+
+    def encode(self, values: Array) -> Array:
+        return ((self.numbers(values) - self.mean) / self.deviation)[:, np.newaxis]
+
+    def decode(self, answers: Array) -> Array:
+        return answers[:, 0].astype(np.float64) * self.deviation + self.mean
+
+    def check(self) -> None:
+        numbers = isinstance(self.mean, float) and isinstance(self.deviation, float)
+        require(numbers and isfinite(self.mean), "mean", "be a finite number", self.mean)
+        require(0 < self.deviation < inf, "deviation", "be above 0 and finite", self.deviation)
+
+
+TARGETS: dict[str, type[ClassTarget] | type[NumberTarget]] = {
+    target.task: target for target in (ClassTarget, NumberTarget)
+}
+
+FEW_LEVELS, ROWS_A_LEVEL = 10, 5
+
+
+def fit_target(name: str, values: Array, task: str | None = None) -> ClassTarget | NumberTarget:
+    """Return the target that these values (n,) make; missing ones are passed over.
+
+    `task` is "classification" or "regression"; None lets the values tell (see `task_of`). Raises TableError when
+    nothing is there, when there is one class only, or when numbers do not vary.
+    """
+    known = values[~missing_rows(name, values)]
+    if not len(known):
+        raise TableError(f"target {name!r} must hold something, however: every cell is empty")
+    kind = look_up(TARGETS, task or task_of(name, known), "task")
+    return kind.fit(name, values if kind is NumberTarget else known)
+
+
+def task_of(name: str, known: Array) -> str:
+    """Return the task that a target without missing cells suggests.
+
+    Text and booleans are classes. Numbers are classes when there are two different ones, or at most 10 different whole
+    ones with five rows each on average; else they are quantities.
+    """
+    levels, _ = factorize(name, known)
+    if not are_numbers(levels):
+        return "classification"
+    whole = all(to_number(level).is_integer() for level in levels)
+    few = len(levels) <= FEW_LEVELS and len(known) >= ROWS_A_LEVEL * len(levels)
+    return "classification" if len(levels) <= 2 or (whole and few) else "regression"
+
+
+def label_type(values: Array, levels: list[Any]) -> str:
+    """Return the NumPy type in which labels are given back; labels of several types become text."""
+    if values.dtype.name in LABEL_TYPES:
+        return values.dtype.name
+    types = {type(level) for level in levels}
+    return next((name for name, of in (("bool", bool), ("int64", int), ("float64", float)) if types == {of}), "str")

@@ -1,0 +1,88 @@
+"""A predictor: encoder, network and target in one, from a table's rows to answers in the user's own words."""
+
+from os import PathLike
+from typing import Any
+
+from chainrule.arrays import Array, require
+from chainrule.data.tabular import TabularEncoder
+from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.nn.network import Network
+
+
+class Predictor:
+    """Answers for rows of a table, with all that this takes: NumPy alone, and no training code.
+
+    Parameters
+    ----------
+    encoder : TabularEncoder
+        Fitted.
+    network : Network
+        With the encoder's columns as inputs and the target's number of outputs.
+    target : ClassTarget or NumberTarget
+        Turns outputs into labels, or into numbers of the target's own unit.
+    passport : dict, optional
+        What a reader of the file may want to know, as plain texts, numbers, lists and dicts: seed, scores, date.
+
+    Raises
+    ------
+    ValueError
+        When the three do not fit together.
+
+    Examples
+    --------
+    >>> from chainrule import Adam, mlp, train
+    >>> from chainrule.data.tabular import read_columns
+    >>> from chainrule.data.targets import fit_target
+    >>> table = read_columns({"height": [1.1, 1.2, 1.8, 1.9], "who": ["child", "child", "adult", "adult"]})
+    >>> who = table.pop("who")
+    >>> encoder, target = TabularEncoder().fit(table), fit_target("who", who)
+    >>> network = mlp(1, 8, 2, loss=target.loss, seed=0)
+    >>> history = train(network, encoder.transform(table), target.encode(who), optimizer=Adam(0.05))
+    >>> Predictor(encoder, network, target).predict([{"height": 1.0}, {"height": 1.95}])
+    array(['child', 'adult'], dtype='<U5')
+    """
+
+    def __init__(
+        self,
+        encoder: TabularEncoder,
+        network: Network,
+        target: ClassTarget | NumberTarget,
+        passport: dict[str, Any] | None = None,
+    ) -> None:
+        require(
+            network.n_in == encoder.n_features, "network", f"take {encoder.n_features} encoded columns", network.n_in
+        )
+        require(network.n_out == target.n_outputs, "network", f"give {target.n_outputs} outputs", network.n_out)
+        self.encoder = encoder
+        self.network = network
+        self.target = target
+        self.passport = {} if passport is None else passport
+
+    def predict(self, table: object) -> Array:
+        """Return a label (n,), of the type it had in training, or a number in the target's unit, for each row."""
+        return self.target.decode(self.answers(table))
+
+    def predict_proba(self, table: object) -> Array:
+        """Return the probability (n, K) of each of `classes`; ValueError for a model that answers numbers."""
+        require(isinstance(self.target, ClassTarget), "predict_proba", "be asked of a classifier", self.target.task)
+        return self.answers(table)
+
+    @property
+    def classes(self) -> Array:
+        """The labels, in the order of `predict_proba`'s columns; only a classifier has them."""
+        if not isinstance(self.target, ClassTarget):
+            raise AttributeError("classes: only a classifier has them, and this model answers numbers")
+        return self.target.classes
+
+    def answers(self, table: object) -> Array:
+        """Return the network's answers (n, n_outputs) for a table."""
+        return self.network.predict(self.encoder.transform(table))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to one file, which `chainrule.load` reads; see `chainrule.model.file`."""
+        from chainrule.model.file import save
+
+        save(self, path)
+
+    def __repr__(self) -> str:
+        return f"Predictor({self.target.task} of {self.target.name!r} from {len(self.encoder.columns)} columns)"

@@ -1,0 +1,501 @@
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from chainrule import mlp
+from chainrule.app import cli, commands, tables
+from chainrule.app.training import Recipe, hold_out, split
+from chainrule.model.file import load, save
+from chainrule.train.callbacks import Callback
+
+PENGUINS = Path(__file__).parent.parent / "examples/data/penguins.csv"
+QUICK = ["--epochs", "2", "--hidden", "4", "--quiet"]
+
+
+def run(*arguments):
+    """Run the command in this process; `.exit_code`, `.stdout` and `.stderr` say how it went."""
+    return CliRunner().invoke(commands.app, [str(argument) for argument in arguments])
+
+
+def shell(*arguments, **options):
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "chainrule", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def files(folder):
+    return sorted(os.listdir(folder))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Every test starts in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def house():
+    """A small table for regression, with a hole, a category, an identifier and a constant."""
+    rng = np.random.default_rng(0)
+    size = rng.uniform(40, 200, 120).round(1)
+    frame = pl.DataFrame(
+        {
+            "house_id": range(120),
+            "size": [None if i == 5 else s for i, s in enumerate(size.tolist())],
+            "roof": rng.choice(["tile", "slate"], 120).tolist(),
+            "country": ["x"] * 120,
+            "price": (1000 * size + rng.normal(0, 5000, 120)).round(2),
+        }
+    )
+    frame.write_csv("house.csv")
+    return frame
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model of the penguins, trained for a moment."""
+    path = tmp_path_factory.mktemp("model") / "penguins.chainrule"
+    assert run("train", PENGUINS, "--target", "species", "--epochs", 20, "--out", path, "-q").exit_code == 0
+    return path
+
+
+# Training.
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_penguins_are_told_apart_at_the_default_settings(seed):
+    done = run("train", PENGUINS, "--target", "species", "--seed", seed, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["scores"]["accuracy"] >= 0.95
+    assert told["baseline"]["accuracy"] < 0.6
+    assert told["seconds"] < 30
+
+
+def test_it_says_what_it_understood_and_what_it_did(house):
+    done = run("train", "house.csv", "--target", "price", "--report", "house.html")
+    assert done.exit_code == 0, done.stderr
+    for line in (
+        "house.csv: 120 rows, 5 columns",
+        "house_id  left out  every value is different: it is an identifier",
+        r"size      number    4\d.* to .*, 1 missing",
+        "roof      category  2 levels",
+        "country   left out  it is constant",
+        "price     target    numbers, mean .*, deviation .*",
+        "77 rows to train on, 19 to choose the best epoch by, 24 to test on",
+        r"epoch \d+ of \d+ was best",
+        "on 24 rows never trained on +network +mean",
+        "rmse .lower is better. ",
+        "model +house.chainrule",
+        "report +house.html",
+    ):
+        assert re.search(line, done.stdout), line
+    assert files(".") == ["house.chainrule", "house.csv", "house.html"]
+    scores = load("house.chainrule").passport["scores"]
+    assert scores["r2"] > 0.9
+
+
+def test_quiet_says_nothing_and_json_says_one_object(house):
+    quiet = run("train", "house.csv", "--target", "price", *QUICK)
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+    done = run("train", "house.csv", "--target", "price", *QUICK, "--json")
+    told = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert told["model"] == "house.chainrule"
+    assert told["task"] == "regression"
+    assert told["rows"] == {"training": 77, "validation": 19, "test": 24}
+    assert [column["kind"] for column in told["columns"]] == ["left out", "number", "category", "left out"]
+    assert set(told["scores"]) == set(told["baseline"]) == {"rmse", "mae", "r2"}
+
+
+def test_the_same_seed_gives_the_same_model_and_another_one_another(house):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert run("train", "house.csv", "--target", "price", *QUICK, "--out", name, "--seed", seed).exit_code == 0
+    a, b, c = (load(name).network.theta for name in "abc")
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_dropped_columns_are_not_used(house):
+    assert run("train", "house.csv", "--target", "price", *QUICK, "--drop", "size", "--drop", "house_id").exit_code == 0
+    assert [column.name for column in load("house.chainrule").encoder.columns] == ["roof"]
+
+
+def test_the_task_can_be_told():
+    pl.DataFrame({"x": range(60), "grade": [i % 3 for i in range(60)]}).write_csv("g.csv")
+    assert json.loads(run("train", "g.csv", "--target", "grade", *QUICK, "--json").stdout)["task"] == "classification"
+    told = json.loads(run("train", "g.csv", "--target", "grade", *QUICK, "--json", "--task", "regression").stdout)
+    assert told["task"] == "regression"
+
+
+def test_a_table_of_its_own_can_be_tested_on(house):
+    house.head(80).write_csv("a.csv")
+    house.tail(40).write_csv("b.csv")
+    told = json.loads(run("train", "a.csv", "--target", "price", *QUICK, "--test", "b.csv", "--json").stdout)
+    assert told["rows"] == {"training": 64, "validation": 16, "test": 40}
+    judged = json.loads(run("evaluate", "a.chainrule", "b.csv", "--json").stdout)
+    assert judged["scores"] == told["scores"]
+    assert judged["baseline"] == told["baseline"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("island,species\nBiscoe,Emperor\n", "'species' must be one of Adelie, Chinstrap, Gentoo, .* 'Emperor'"),
+        ("island,species\nBiscoe,Adelie\n", "no column 'bill_length_mm'"),
+        ("island\nBiscoe\n", "no column 'species'"),
+        ("island,species\nBiscoe,\n", "must have a row whose 'species' is known"),
+    ],
+)
+def test_a_table_to_test_on_is_looked_at_before_the_work_is_done(content, message, monkeypatch):
+    monkeypatch.setattr(commands, "fit", lambda *_: pytest.fail("training began"))
+    Path("test.csv").write_text(content)
+    done = run("train", PENGUINS, "--target", "species", "--test", "test.csv")
+    assert done.exit_code == 2
+    assert re.search(message, done.stderr)
+
+
+def test_rows_without_a_target_are_left_out_and_that_is_said(house):
+    with_holes = house.with_columns(pl.when(pl.col("house_id") % 10 == 0).then(None).otherwise("price").alias("price"))
+    with_holes.write_csv("house.csv")
+    done = run("train", "house.csv", "--target", "price", "--epochs", 2)
+    assert "note: price: the 12 rows in which it is missing are not used" in done.stdout
+    assert sum(load("house.chainrule").passport["rows"].values()) == 108
+
+
+def test_the_time_limit_is_kept(house, monkeypatch):
+    monkeypatch.setattr(commands, "Recipe", partial(Recipe, patience=10**6))
+    done = run("train", "house.csv", "--target", "price", "--epochs", 10**5, "--time-limit", 1, "--json")
+    assert 0.9 < json.loads(done.stdout)["seconds"] < 1.5
+
+
+def test_test_rows_have_no_say_in_the_training(house):
+    first = json.loads(run("train", "house.csv", "--target", "price", *QUICK, "--json").stdout)
+    rows = split(np.zeros((120, 1)), 0.2, seed=0)
+    spoilt = house.with_columns(
+        pl.when(pl.col("house_id").is_in(rows.test.tolist())).then(1e6).otherwise("price").alias("price")
+    )
+    spoilt.write_csv("house.csv")
+    theta = load("house.chainrule").network.theta
+    second = json.loads(run("train", "house.csv", "--target", "price", *QUICK, "--json").stdout)
+    np.testing.assert_array_equal(load("house.chainrule").network.theta, theta)
+    assert first["scores"]["rmse"] < second["scores"]["rmse"]
+
+
+@pytest.mark.parametrize("n", [10, 37, 1000])
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+def test_every_class_is_held_out_alike_to_within_a_row(n, share, rng):
+    strata = rng.choice(4, n, p=[0.7, 0.2, 0.09, 0.01])
+    kept, held = hold_out(strata, share, rng)
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(n))
+    for k in set(strata.tolist()):
+        size = int((strata == k).sum())
+        assert abs((strata[held] == k).sum() - share * size) <= 1
+        assert (strata[kept] == k).any()
+
+
+@pytest.mark.parametrize("n", [8, 100, 5_000, 300_000])
+def test_the_recipe_has_a_sensible_size_for_any_table(n):
+    recipe = Recipe()
+    assert 16 <= recipe.batch_size(n) <= 256
+    assert 12 <= recipe.n_epochs(n) <= 256
+    assert Recipe(epochs=7).n_epochs(n) == 7
+
+
+# Interruption.
+
+
+class InterruptAt(Callback):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, run):
+        if run.epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_the_best_so_far_is_kept_and_that_is_said(house, monkeypatch):
+    monkeypatch.setattr(commands, "progress", lambda *_: [InterruptAt(3)])
+    done = run("train", "house.csv", "--target", "price")
+    assert done.exit_code == 0
+    assert re.search(r"interrupted: the best network so far is kept; epoch \d of 3 was best", done.stdout)
+    assert load("house.chainrule").passport["epochs"] == 3
+
+
+def test_interrupted_before_the_first_epoch_nothing_is_written(house, monkeypatch):
+    monkeypatch.setattr(commands, "progress", lambda *_: [InterruptAt(0)])
+    done = run("train", "house.csv", "--target", "price", "--report", "r.html")
+    assert done.exit_code == 130
+    assert done.stderr == "chainrule: interrupted; no unfinished file is left\n"
+    assert files(".") == ["house.csv"]
+
+
+def test_a_real_interrupt_keeps_a_model_too(house):
+    arguments = ["train", "house.csv", "--target", "price", "--epochs", "100000"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", NEVER_ENDING.format(arguments=arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stderr.readline() == "epoch 5\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "interrupted: the best network so far is kept" in out
+    assert load("house.chainrule").predict([{"size": 100, "roof": "tile"}]).shape == (1,)
+
+
+NEVER_ENDING = """
+import sys
+from chainrule.app import cli, commands
+from chainrule.train.callbacks import Callback
+
+class Tell(Callback):
+    def on_epoch_end(self, run):
+        run.stop = ""
+        if run.epoch == 5:
+            print("epoch 5", file=sys.stderr)
+
+commands.progress = lambda *_: [Tell()]
+sys.argv = ["chainrule", *{arguments}]
+cli.main()
+"""
+
+
+# Predicting and evaluating.
+
+
+def test_predictions_go_to_the_terminal_in_the_rows_order(model):
+    done = run("predict", model, PENGUINS)
+    assert done.exit_code == 0, done.stderr
+    answers = done.stdout.splitlines()
+    assert answers[0] == "species"
+    actual = pl.read_csv(PENGUINS)["species"].to_list()
+    assert len(answers) == 1 + len(actual)
+    assert np.mean(np.array(answers[1:]) == np.array(actual)) > 0.9
+
+
+@pytest.mark.parametrize("name", ["answers.csv", "answers.tsv", "answers.parquet"])
+def test_predictions_go_to_a_file_of_the_names_kind(name, model):
+    assert run("predict", model, PENGUINS, "--out", name, "--proba").exit_code == 0
+    frame = tables.read_table(Path(name))
+    assert frame.columns == ["species", "species=Adelie", "species=Chinstrap", "species=Gentoo"]
+    P = frame.select(pl.exclude("species")).to_numpy()
+    np.testing.assert_allclose(P.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(
+        np.array(["Adelie", "Chinstrap", "Gentoo"])[P.argmax(axis=1)], frame["species"].to_numpy()
+    )
+    assert files(".") == [name]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.csv.gz", "t.parquet", "semicolons.csv"])
+def test_a_table_may_come_in_any_of_its_forms(name, model):
+    frame = pl.read_csv(PENGUINS)
+    if name.endswith(".parquet"):
+        frame.write_parquet(name)
+    elif name.endswith(".gz"):
+        Path(name).write_bytes(gzip.compress(PENGUINS.read_bytes()))
+    else:
+        frame.write_csv(name, separator={"t.tsv": "\t", "semicolons.csv": ";"}.get(name, ","))
+    assert run("predict", model, name).stdout == run("predict", model, PENGUINS).stdout
+
+
+def test_order_extra_columns_and_unseen_levels_do_not_disturb(model):
+    frame = pl.read_csv(PENGUINS)
+    frame.select(*reversed(frame.columns), pl.lit(3).alias("new")).write_csv("t.csv")
+    assert run("predict", model, "t.csv").stdout == run("predict", model, PENGUINS).stdout
+    frame.head(3).with_columns(pl.lit("Atlantis").alias("island"), pl.lit(None).alias("sex")).write_csv("t.csv")
+    assert len(run("predict", model, "t.csv").stdout.splitlines()) == 4
+
+
+def test_evaluation_stands_beside_the_baseline(model):
+    done = run("evaluate", model, PENGUINS)
+    assert re.search(r"on 344 rows +network +class shares\n +accuracy .* 0\.9\d+ +0\.44", done.stdout)
+    told = json.loads(run("evaluate", model, PENGUINS, "--json").stdout)
+    assert told["rows"] == 344
+    assert told["scores"]["accuracy"] > 0.9
+    assert told["baseline"]["accuracy"] == pytest.approx(152 / 344)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(model):
+    pl.concat([pl.read_csv(PENGUINS)] * 60).write_csv("long.csv")
+    command = f"{sys.executable} -m chainrule predict {model} long.csv | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("species\n", "")
+
+
+# Whatever is wrong: one line that says what to do, status 2, nothing written.
+
+WORDS = "x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20))
+TRAIN = ["train", "t.csv", "--target", "y"]
+MISTAKES = {
+    "no such file": (["train", "nothing.csv", "--target", "y"], "", "nothing.csv: there is no such file"),
+    "a folder": (["train", ".", "--target", "y"], "", r"\. must end in one of"),
+    "a folder named like a table": (["train", "folder.csv", "--target", "y"], "", "is a folder"),
+    "an unknown ending": (["train", "t.xlsx", "--target", "y"], "", "must end in one of .csv"),
+    "an empty file": (TRAIN, "", "t.csv is empty"),
+    "bytes that are no text": (TRAIN, b"x,y\n\xff\xfe\x00\x01,3\n" * 20, "t.csv cannot be read as CSV"),
+    "rows of several lengths": (TRAIN, "x,y\n1,2\n1,2,3,4\n", "t.csv cannot be read as CSV"),
+    "no real parquet": (["train", "t.parquet", "--target", "y"], "PAR1 no", "t.parquet cannot be read as PARQUET"),
+    "no real gzip": (["train", "t.csv.gz", "--target", "y"], WORDS, "t.csv.gz cannot be read as CSV.GZ"),
+    "no such target": (["train", "t.csv", "--target", "Y "], WORDS, r"no column 'Y '; did you mean 'y'\?"),
+    "no such target, none near": (["train", "t.csv", "--target", "price"], WORDS, "'price'; it has x, y"),
+    "no such column to drop": ([*TRAIN, "--drop", "z"], WORDS, "no column 'z'"),
+    "the target dropped": ([*TRAIN, "--drop", "y"], WORDS, "--drop must not name the target"),
+    "no rows": (TRAIN, "x,y\n", "10 rows with a target at least, .* it has 0"),
+    "one row": (TRAIN, "x,y\n1,2\n", "10 rows with a target at least, .* it has 1"),
+    "nothing but the target": (["train", "t.csv", "--target", "y", "--drop", "x"], WORDS, "a column to learn from"),
+    "a target with one class": (TRAIN, "x,y\n" + "".join(f"{i},a\n" for i in range(20)), "two classes at least"),
+    "a constant target": ([*TRAIN, "--task", "regression"], "x,y\n" + "1,5.5\n" * 20, "must vary, however: it is 5.5"),
+    "a target of nothing": (TRAIN, "x,y\n" + "1,\n" * 20, "target 'y' must hold something, .* every cell is empty"),
+    "a target that is a name": (TRAIN, "x,y\n" + "".join(f"{i},n{i}\n" for i in range(20)), "several rows each"),
+    "only columns of nothing": (TRAIN, "x,y\n" + ",a\n,b\n" * 10, "no column is left .* x: left out, it is empty"),
+    "an infinite number": (TRAIN, WORDS.replace("\n7,b", "\ninf,b"), "'x' must hold finite .* row 8 holds inf"),
+    "words for regression": ([*TRAIN, "--task", "regression"], WORDS, "'y' must hold numbers, however row 1 holds 'a'"),
+    "no hidden sizes": ([*TRAIN, "--hidden", "8,x"], WORDS, "--hidden must be whole numbers"),
+    "no folder for the model": ([*TRAIN, "--out", "no/m"], WORDS, "no/m cannot be written: there is no folder no"),
+    "no folder for the report": ([*TRAIN, "--report", "no/r.html"], WORDS, "there is no folder no"),
+    "a folder as the model": ([*TRAIN, "--out", "folder.csv"], WORDS, "folder.csv is a folder"),
+    "a place nobody can write": ([*TRAIN, "--out", "/proc/m"], WORDS, "/proc/m cannot be written"),
+    "the table as the model": ([*TRAIN, "--out", "t.csv"], WORDS, "--out must not be the file of FILE"),
+    "one place for two files": ([*TRAIN, "--out", "m", "--report", "m"], WORDS, "--report must not be the file of"),
+    "a model that is none": (["predict", "t.csv", "t.csv"], WORDS, "t.csv is not a model .* no zip archive"),
+    "a model that is not there": (["predict", "m", "t.csv"], WORDS, "m: there is no such file"),
+    "a bare network": (["evaluate", "net", "t.csv"], WORDS, "net holds a bare network"),
+    "a table without the columns": (["predict", "MODEL", "t.csv"], WORDS, "no column 'island'"),
+    "a table without the target": (["evaluate", "MODEL", "t.csv"], WORDS, "no column 'species'"),
+    "answers to an unknown ending": (["predict", "MODEL", "t.csv", "--out", "a.txt"], WORDS, "a.txt must end in"),
+    "answers over the model": (["predict", "m.csv", "t.csv", "--out", "m.csv"], WORDS, "must not be the file of MODEL"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line(mistake, model, here):
+    arguments, content, message = MISTAKES[mistake]
+    Path("folder.csv").mkdir()
+    for name in {arguments[1], arguments[2], "t.csv"} & {"t.csv", "t.parquet", "t.csv.gz"}:
+        Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    save(mlp(2, 2), "net")
+    before = files(".")
+    done = run(*[model if argument == "MODEL" else argument for argument in arguments])
+    assert done.exit_code == 2, done.output
+    assert re.search(message, done.stderr), done.stderr
+    assert done.stderr.startswith("chainrule: ")
+    assert done.stderr.count("\n") == 1
+    assert files(".") == before
+
+
+def test_probabilities_of_numbers_are_refused(house):
+    assert run("train", "house.csv", "--target", "price", *QUICK).exit_code == 0
+    done = run("predict", "house.chainrule", "house.csv", "--proba")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "chainrule: --proba must be asked of a classifier, however: house.chainrule answers numbers\n",
+    )
+
+
+def test_a_number_that_is_none_is_named_by_column_row_and_value(house):
+    assert run("train", "house.csv", "--target", "price", *QUICK).exit_code == 0
+    Path("new.csv").write_text("size,roof\n100,tile\nbig,tile\n")
+    assert run("predict", "house.chainrule", "new.csv").stderr == (
+        "chainrule: column 'size' must hold numbers, however row 2 holds 'big'\n"
+    )
+
+
+def test_rows_are_counted_as_they_stand_in_the_table(house):
+    assert run("train", "house.csv", "--target", "price", *QUICK).exit_code == 0
+    Path("new.csv").write_text("size,roof,price,spare\n100,tile,,inf\n90,tile,9e4,1\nbig,tile,1e5,2\n")
+    assert "row 3 holds 'big'" in run("evaluate", "house.chainrule", "new.csv").stderr
+
+
+def test_what_is_wrong_with_a_column_that_is_not_used_does_not_matter(house):
+    assert run("train", "house.csv", "--target", "price", *QUICK).exit_code == 0
+    Path("new.csv").write_text("size,roof,price,spare\n100,tile,1e5,inf\n90,tile,9e4,1\n")
+    assert run("evaluate", "house.chainrule", "new.csv").exit_code == 0
+
+
+def test_a_full_disk_leaves_no_half_model(house, monkeypatch):
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    done = run("train", "house.csv", "--target", "price", *QUICK)
+    assert done.exit_code == 2
+    assert "No space left on device" in done.stderr
+    assert files(".") == ["house.csv"]
+
+
+def test_the_command_itself_tells_a_mistake_in_one_line():
+    done = shell("train", "nothing.csv", "--target", "y")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("chainrule: nothing.csv: there is no such file")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("package", ["typer", "polars", "rich", "narwhals"])
+def test_without_the_extra_the_command_says_what_to_install(package, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        f"chainrule: the command line needs {package}: run  pip install 'chainrule[cli]'\n"
+    )
+
+
+# Help, and the report.
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate"])
+def test_help_has_an_example(command):
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    assert f"chainrule {command} penguins" in done.stdout
+
+
+def test_the_version_is_told():
+    assert re.fullmatch(r"chainrule \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(house):
+    assert run("train", "house.csv", "--target", "price", *QUICK, "--report", "r.html").exit_code == 0
+    page = Path("r.html").read_text()
+    for part in ("price from house.csv", "Scores on rows", "The table", "Learning curve", "Predicted against actual"):
+        assert part in page
+    assert page.count("<svg ") == 2
+    assert not re.search(r"""(src|href)=(?!["']?#)|@import|url\((?!#)|<script""", page)
+    assert "#010203" not in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_the_report_shows_classes_and_escapes_what_is_written_in_the_table():
+    rows = "".join(f"{i},{('<b>', 'b & c')[i % 2]}\n" for i in range(40))
+    Path("t.csv").write_text("<i>x</i>,y\n" + rows)
+    assert run("train", "t.csv", "--target", "y", *QUICK, "--report", "r.html").exit_code == 0
+    page = Path("r.html").read_text()
+    assert "Which class was taken for which" in page
+    assert "<th>&lt;b&gt;</th>" in page
+    assert "&lt;i&gt;x&lt;/i&gt;" in page
+    assert "<b>" not in page
+    assert "<i>" not in page
+
+
+def test_without_matplotlib_the_report_says_what_to_install(house, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert run("train", "house.csv", "--target", "price", *QUICK, "--report", "r.html").exit_code == 0
+    assert "pip install &#x27;chainrule[plot]&#x27;" in Path("r.html").read_text().replace("'", "&#x27;")

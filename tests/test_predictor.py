@@ -1,0 +1,141 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from chainrule import Adam, mlp, train
+from chainrule.data.tabular import TabularEncoder, read_columns
+from chainrule.data.targets import fit_target
+from chainrule.model.predictor import Predictor
+
+rows = np.random.default_rng(0)
+HEIGHT = rows.normal(size=200)
+TABLE = {
+    "height": HEIGHT.tolist(),
+    "colour": rows.choice(["red", "green", "blue"], 200).tolist(),
+    "spare": [None if i % 7 == 0 else float(i % 5) for i in range(200)],
+}
+TARGETS = {
+    "text": np.where(HEIGHT > 0, "tall", "short"),
+    "booleans": HEIGHT > 0,
+    "whole numbers": np.where(HEIGHT > 0, 7, 3).astype(np.int16),
+    "numbers": 1e6 + 1e4 * HEIGHT,
+}
+
+
+def predictor_for(values, passport=None):
+    encoder, target = TabularEncoder().fit(TABLE), fit_target("y", values)
+    net = mlp(encoder.n_features, 16, target.n_outputs, activation="tanh", loss=target.loss, seed=0)
+    train(net, encoder.transform(TABLE), target.encode(values), optimizer=Adam(0.02), epochs=40, batch_size=32)
+    return Predictor(encoder, net, target, passport)
+
+
+@pytest.fixture(scope="module")
+def predictors():
+    return {name: predictor_for(values) for name, values in TARGETS.items()}
+
+
+@pytest.mark.parametrize("name", ["text", "booleans", "whole numbers"])
+def test_labels_come_back_right_and_of_their_own_type(name, predictors):
+    answers = predictors[name].predict(TABLE)
+    assert answers.dtype == TARGETS[name].dtype
+    assert (answers == TARGETS[name]).mean() > 0.97
+
+
+def test_numbers_come_back_in_the_targets_unit(predictors):
+    answers = predictors["numbers"].predict(TABLE)
+    assert answers.shape == (200,)
+    assert np.abs(answers - TARGETS["numbers"]).mean() < 1e3
+
+
+def test_probabilities_have_a_column_a_class(predictors):
+    P = predictors["text"].predict_proba(TABLE)
+    assert P.shape == (200, 2)
+    np.testing.assert_allclose(P.sum(axis=1), 1, rtol=1e-5)
+    assert predictors["text"].classes.tolist() == ["short", "tall"]
+    np.testing.assert_array_equal(predictors["text"].classes[P.argmax(axis=1)], predictors["text"].predict(TABLE))
+
+
+def test_only_classifiers_have_classes_and_probabilities(predictors):
+    with pytest.raises(ValueError, match="predict_proba must be asked of a classifier"):
+        predictors["numbers"].predict_proba(TABLE)
+    assert not hasattr(predictors["numbers"], "classes")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda: {name: TABLE[name] for name in reversed(TABLE)},
+        lambda: [dict(zip(TABLE, row)) for row in zip(*TABLE.values())],
+        lambda: pd.DataFrame(TABLE),
+        lambda: pl.DataFrame(TABLE),
+        lambda: {name: list(map(str, values)) if name == "height" else values for name, values in TABLE.items()},
+    ],
+    ids=["reordered", "rows", "pandas", "polars", "numbers as text"],
+)
+def test_answers_do_not_depend_on_the_tables_form(form, predictors):
+    np.testing.assert_array_equal(predictors["text"].predict(form()), predictors["text"].predict(TABLE))
+
+
+def test_unseen_categories_and_missing_cells_are_answered(predictors):
+    odd = [{"height": None, "colour": "violet", "spare": None}, {"height": 2.0, "colour": None, "spare": ""}]
+    P = predictors["text"].predict_proba(odd)
+    assert np.isfinite(P).all()
+    assert predictors["text"].predict(odd)[1] == "tall"
+
+
+def test_no_rows_get_no_answers(predictors):
+    nothing = {name: [] for name in TABLE}
+    assert predictors["text"].predict(nothing).shape == (0,)
+    assert predictors["text"].predict_proba(nothing).shape == (0, 2)
+    assert predictors["numbers"].predict(nothing).shape == (0,)
+
+
+def test_one_row_is_answered_as_it_is_among_many(predictors):
+    one = [{name: values[3] for name, values in TABLE.items()}]
+    np.testing.assert_allclose(
+        predictors["numbers"].predict(one)[0], predictors["numbers"].predict(TABLE)[3], rtol=1e-5
+    )
+
+
+def test_threads_get_the_answers_that_one_gets(predictors):
+    expected = predictors["numbers"].predict(TABLE)
+    with ThreadPoolExecutor(16) as pool:
+        for answers in pool.map(lambda _: predictors["numbers"].predict(TABLE), range(64)):
+            np.testing.assert_array_equal(answers, expected)
+
+
+def test_parts_that_do_not_fit_are_refused():
+    encoder, target = TabularEncoder().fit(TABLE), fit_target("y", TARGETS["text"])
+    with pytest.raises(ValueError, match=f"network must take {encoder.n_features} encoded columns"):
+        Predictor(encoder, mlp(2, 2, loss="cross_entropy"), target)
+    with pytest.raises(ValueError, match="network must give 2 outputs"):
+        Predictor(encoder, mlp(encoder.n_features, 3, loss="cross_entropy"), target)
+
+
+def test_it_says_what_it_is(predictors):
+    assert repr(predictors["text"]) == "Predictor(classification of 'y' from 3 columns)"
+
+
+def test_a_saved_model_answers_with_numpy_alone(predictors, tmp_path):
+    path = tmp_path / "model.chainrule"
+    predictors["text"].save(path)
+    code = f"""
+import sys
+from chainrule.model.file import load
+print(load({str(path)!r}).predict([{{"height": 2.0, "colour": "red", "spare": None}}])[0])
+heavy = {{"narwhals", "pandas", "polars", "pyarrow", "scipy", "sklearn", "matplotlib", "typer", "rich", "numba"}}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "tall\n"
+
+
+def test_a_table_read_once_serves_for_target_and_inputs():
+    columns = read_columns(TABLE | {"y": TARGETS["text"]})
+    values = columns.pop("y")
+    assert (predictor_for(values).predict(columns) == values).mean() > 0.97
