@@ -13,7 +13,7 @@ demo: $(VENV)/.demo ## Set everything up, train on the bundled penguins, write a
 	$(BIN)/chainrule train examples/data/penguins.csv --target species --out demo/penguins.chainrule --report demo/penguins.html
 
 test: $(VENV)/.dev ## Set everything up and run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov
 
 lint: $(VENV)/.dev ## Check format, style, types and the floors
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from chainrule.train.batches import batches
+from chainrule.training.batches import batches
 
 
 @pytest.mark.parametrize("shuffled", [False, True])

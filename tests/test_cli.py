@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from chainrule import mlp
 from chainrule.app import cli, commands, tables
-from chainrule.app.training import Recipe, hold_out, split
+from chainrule.app.pipeline import Recipe, hold_out, split
 from chainrule.model.file import load, save
-from chainrule.train.callbacks import Callback
+from chainrule.training.callbacks import Callback
 
 PENGUINS = Path(__file__).parent.parent / "examples/data/penguins.csv"
 QUICK = ["--epochs", "2", "--hidden", "4", "--quiet"]
@@ -263,7 +263,7 @@ def test_a_real_interrupt_keeps_a_model_too(house):
 NEVER_ENDING = """
 import sys
 from chainrule.app import cli, commands
-from chainrule.train.callbacks import Callback
+from chainrule.training.callbacks import Callback
 
 class Tell(Callback):
     def on_epoch_end(self, run):

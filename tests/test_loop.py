@@ -6,7 +6,7 @@ import pytest
 import oracles
 from chainrule import SGD, Activation, Adam, BatchNorm, Callback, Dense, Dropout, History, Network, mlp, train
 from chainrule.errors import DivergenceError
-from chainrule.train.loop import length
+from chainrule.training.loop import length
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
-from chainrule.train.metrics import METRICS, as_metric
+from chainrule.training.metrics import METRICS, as_metric
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 import oracles
 from chainrule import SGD, Adam, AdamW, RMSProp, mlp, train
-from chainrule.train.optimizers import OPTIMIZERS, as_optimizer, flush_denormals
+from chainrule.training.optimizers import OPTIMIZERS, as_optimizer, flush_denormals
 
 RATE = 0.01
 CASES = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chainrule import SGD, History, mlp, train
-from chainrule.train.schedules import (
+from chainrule.training.schedules import (
     SCHEDULES,
     Cosine,
     Exponential,

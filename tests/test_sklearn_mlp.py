@@ -7,7 +7,7 @@ import pytest
 
 from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 PRIVATE = {
     "test_fit": "sets coefs_ and other attributes by hand before the first fit, and reads _coef_grads",

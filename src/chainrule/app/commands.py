@@ -17,9 +17,7 @@ import typer
 from rich.console import Console
 
 import chainrule
-from chainrule.app.progress import LiveProgress
-from chainrule.app.tables import WRITERS, read_table, require_writable, suffix_of, write_table
-from chainrule.app.training import (
+from chainrule.app.pipeline import (
     HIGHER_IS_BETTER,
     Plan,
     Recipe,
@@ -34,12 +32,14 @@ from chainrule.app.training import (
     show_score,
     understand,
 )
+from chainrule.app.progress import LiveProgress
+from chainrule.app.tables import WRITERS, read_table, require_writable, suffix_of, write_table
 from chainrule.data.tabular import first_line, read_columns, shorten
 from chainrule.data.targets import ClassTarget
 from chainrule.errors import ChainruleError, ModelFileError, TableError
 from chainrule.model.file import load
 from chainrule.model.predictor import Predictor
-from chainrule.train.callbacks import Callback, ProgressBar, TimeLimit
+from chainrule.training.callbacks import Callback, ProgressBar, TimeLimit
 
 MOST_COLUMNS_SHOWN = 60
 

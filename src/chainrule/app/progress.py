@@ -6,9 +6,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from chainrule.train.callbacks import Callback
-from chainrule.train.history import History
-from chainrule.train.loop import Run
+from chainrule.training.callbacks import Callback
+from chainrule.training.history import History
+from chainrule.training.loop import Run
 
 
 class LiveProgress(Callback):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.app.training import HIGHER_IS_BETTER, Result, show_score
+from chainrule.app.pipeline import HIGHER_IS_BETTER, Result, show_score
 from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.file import write_whole
-from chainrule.train.history import History
+from chainrule.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -54,7 +54,7 @@ SHARED = """
     clip_norm : float, default=None
         Longest gradient let through by sgd and adam.
     schedule : str, Schedule or function, default=None
-        Of sgd and adam: a name of `chainrule.train.schedules`, an object, or `(epoch, progress) -> factor`.
+        Of sgd and adam: a name of `chainrule.training.schedules`, an object, or `(epoch, progress) -> factor`.
     validation_data : tuple (X, y), default=None
         Your own rows to measure on after each epoch, and to stop by with early_stopping.
     scoring : str or callable, default=None

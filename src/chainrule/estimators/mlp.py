@@ -51,8 +51,8 @@ from chainrule.nn.layers import (
 )
 from chainrule.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss, Poisson, as_loss
 from chainrule.nn.network import PROOF_ROWS, Network, row_slices
-from chainrule.train.callbacks import Callback
-from chainrule.train.schedules import SCHEDULES, Schedule
+from chainrule.training.callbacks import Callback
+from chainrule.training.schedules import SCHEDULES, Schedule
 
 NORMALIZATIONS: dict[str, type[BatchNorm | LayerNorm]] = {"batch": BatchNorm, "layer": LayerNorm}
 REGRESSION_LOSSES = tuple(name for name in LOSSES if "cross_entropy" not in name)

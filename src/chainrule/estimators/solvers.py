@@ -20,11 +20,11 @@ from sklearn.model_selection import train_test_split
 from chainrule.arrays import Array
 from chainrule.errors import DivergenceError
 from chainrule.nn.network import Network
-from chainrule.train.batches import Batch
-from chainrule.train.callbacks import Callback, ProgressBar, TimeLimit
-from chainrule.train.loop import Run
-from chainrule.train.optimizers import SGD, Adam, AdamW, Optimizer
-from chainrule.train.schedules import as_schedule
+from chainrule.training.batches import Batch
+from chainrule.training.callbacks import Callback, ProgressBar, TimeLimit
+from chainrule.training.loop import Run
+from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer
+from chainrule.training.schedules import as_schedule
 
 if TYPE_CHECKING:
     from chainrule.estimators.mlp import BaseMLP

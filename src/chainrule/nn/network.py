@@ -211,7 +211,7 @@ class Network:
         return np.concatenate([self.infer(X[rows]) for rows in row_slices(len(X))])
 
     def infer(self, X: Array) -> Array:
-        """Return what `outputs` does for an array that fits; no layer's output is kept longer than the next needs it."""
+        """Return what `outputs` does for an array that fits; a layer's output is kept until the next has used it."""
         for layer, params in zip(self.layers, self.params):
             X = layer.forward(X, params)[0]
         return X

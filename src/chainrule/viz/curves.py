@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from chainrule.arrays import require
-from chainrule.train.history import History
+from chainrule.training.history import History
 from chainrule.viz.style import DASHES, new_axes, palette_for
 
 

@@ -8,7 +8,7 @@ from chainrule.arrays import Array, require
 from chainrule.nn.layers import Activation, Dense
 from chainrule.nn.losses import class_numbers
 from chainrule.nn.network import Network
-from chainrule.train.metrics import classes
+from chainrule.training.metrics import classes
 from chainrule.viz.style import MARKERS, new_axes, palette_for, require_plane
 
 GRID = 300

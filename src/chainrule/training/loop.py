@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, all_finite, require
 from chainrule.errors import DivergenceError
-from chainrule.train.batches import Batch, batches
-from chainrule.train.callbacks import Callback, KeepBest, ProgressBar
-from chainrule.train.history import History
-from chainrule.train.metrics import Metric, as_metric
-from chainrule.train.optimizers import Optimizer, as_optimizer
-from chainrule.train.schedules import Schedule, as_schedule
+from chainrule.training.batches import Batch, batches
+from chainrule.training.callbacks import Callback, KeepBest, ProgressBar
+from chainrule.training.history import History
+from chainrule.training.metrics import Metric, as_metric
+from chainrule.training.optimizers import Optimizer, as_optimizer
+from chainrule.training.schedules import Schedule, as_schedule
 
 EXPLODED = 1e6
 """Times the first epoch's loss, or 1 if that is more: beyond it a loss is as lost as an infinite one."""
@@ -95,7 +95,7 @@ def train(
     optimizer : str or Optimizer
         A name, "sgd", "rmsprop", "adam" or "adamw", or an object, which is copied: it stays as new.
     schedule : str, Schedule or function
-        A name of `chainrule.train.schedules`, an object, or `(epoch, progress) -> factor` on the learning rate.
+        A name of `chainrule.training.schedules`, an object, or `(epoch, progress) -> factor` on the learning rate.
     epochs : int
         Times every row is used.
     batch_size : int or None

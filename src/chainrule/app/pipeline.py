@@ -13,11 +13,11 @@ from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
 from chainrule.errors import TableError
 from chainrule.model.predictor import Predictor
 from chainrule.nn.network import Network, mlp
-from chainrule.train.callbacks import Callback, EarlyStopping
-from chainrule.train.history import History
-from chainrule.train.loop import train
-from chainrule.train.metrics import METRICS
-from chainrule.train.optimizers import Adam
+from chainrule.training.callbacks import Callback, EarlyStopping
+from chainrule.training.history import History
+from chainrule.training.loop import train
+from chainrule.training.metrics import METRICS
+from chainrule.training.optimizers import Adam
 
 Target = ClassTarget | NumberTarget
 Scores = dict[str, float]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from chainrule.arrays import Array, require
 
 if TYPE_CHECKING:
-    from chainrule.train.loop import Run
+    from chainrule.training.loop import Run
 
 
 class Callback:

@@ -14,7 +14,7 @@ from typing import final
 
 from chainrule.arrays import require
 from chainrule.errors import look_up
-from chainrule.train.history import History
+from chainrule.training.history import History
 
 
 class Schedule(ABC):
