@@ -10,6 +10,7 @@ help: ## Show what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
 demo: $(VENV)/.demo ## Set everything up, train on the bundled penguins, write a model and a report to demo/
+	@mkdir -p demo
 	$(BIN)/chainrule train examples/data/penguins.csv --target species --out demo/penguins.chainrule --report demo/penguins.html
 
 test: $(VENV)/.dev ## Set everything up and run the tests
