@@ -4,10 +4,13 @@ import pickle
 import re
 import warnings
 
+import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn.neural_network as theirs
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import (
     load_breast_cancer,
@@ -132,6 +135,7 @@ def test_with_several_outputs_lbfgs_follows_the_gradient_of_its_own_loss():
         ({"normalization": "group"}, "The 'normalization' parameter of MLP"),
         ({"activation": ["relu"], "hidden_layer_sizes": (3, 3)}, "activation must have one entry for each of 2"),
         ({"solver": "lbfgs", "dropout": 0.5}, "dropout needs solver='sgd' or 'adam'"),
+        ({"solver": "lbfgs", "validation_data": (X_IRIS, Y_IRIS)}, "validation_data needs solver='sgd' or 'adam'"),
         ({"solver": "lbfgs", "normalization": "batch"}, "normalization='batch' needs solver"),
         ({"validation_data": (X_IRIS,)}, r"validation_data must be \(X, y\)"),
         ({"validation_data": (X_IRIS[:, :2], Y_IRIS)}, "X has 2 features"),
@@ -478,6 +482,12 @@ def test_answers_have_the_training_datas_dtype_whatever_is_asked(dtype):
         assert model.predict_proba(X).dtype == dtype
 
 
+def test_training_goes_on_in_the_dtype_it_began_in():
+    model = MLPClassifier(random_state=0, max_iter=5).fit(X_IRIS.astype(np.float32), Y_IRIS)
+    model.partial_fit(X_IRIS, Y_IRIS)
+    assert model.network_.theta.dtype == np.float32
+
+
 def test_the_short_way_in_refuses_what_the_long_way_does():
     model = MLPClassifier(max_iter=5).fit(X_IRIS, Y_IRIS)
     with pytest.raises(ValueError, match="contains NaN"):
@@ -508,6 +518,36 @@ def test_every_parameter_of_scikit_learns_has_its_place_and_default(name):
         assert ours.get_params()[parameter] == default
     documented = re.findall(r"^    ([\w, ]+) : ", type(ours).__doc__, flags=re.M)
     assert ours.get_params().keys() <= {parameter for line in documented for parameter in line.split(", ")}
+
+
+def test_weights_are_routed_through_a_pipeline(rng):
+    X, y = minority(rng)
+    weight = np.where(y == 1, 9.0, 1.0)
+    with config_context(enable_metadata_routing=True):
+        model = MLPClassifier(solver="lbfgs", random_state=0).set_fit_request(sample_weight=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        routed = make_pipeline(scaler, model).fit(X, y, sample_weight=weight)
+    alone = clone(model).fit(StandardScaler().fit_transform(X), y, sample_weight=weight)
+    np.testing.assert_array_equal(routed.predict_proba(X), alone.predict_proba(StandardScaler().fit_transform(X)))
+
+
+def test_column_names_are_remembered_and_checked():
+    frame = pd.DataFrame(X_IRIS, columns=list("abcd"))
+    model = MLPClassifier(max_iter=5, early_stopping=True, scoring="accuracy").fit(frame, Y_IRIS)
+    assert list(model.feature_names_in_) == list("abcd")
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        model.predict(X_IRIS)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frame[list("dcba")])
+
+
+def test_joblib_workers_give_the_same_model():
+    models = joblib.Parallel(n_jobs=2)(
+        joblib.delayed(MLPClassifier(random_state=0, max_iter=10).fit)(X_IRIS, Y_IRIS) for _ in range(2)
+    )
+    here = MLPClassifier(random_state=0, max_iter=10).fit(X_IRIS, Y_IRIS)
+    for model in models:
+        np.testing.assert_allclose(model.network_.theta, here.network_.theta, rtol=1e-9)
 
 
 def test_ctrl_c_keeps_what_was_learned():

@@ -1,4 +1,4 @@
-"""The README is true: its Python blocks run, in order, in one namespace, and so do its commands."""
+"""The README and the pages of docs/ are true: the Python blocks of each run in one namespace, and so do commands."""
 
 import re
 import subprocess
@@ -8,24 +8,28 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.M | re.S)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_the_python_blocks_run_as_they_stand(tmp_path, monkeypatch, capsys):
+def blocks(page):
+    return re.findall(r"^```(\w+)\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_blocks_run_as_they_stand(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    python = [code for language, code in BLOCKS if language == "python"]
+    python = [code for language, code in blocks(page) if language == "python"]
     assert python
     namespace = {}
     for code in python:
-        exec(compile(code, "README.md", "exec"), namespace)
+        exec(compile(code, page.name, "exec"), namespace)
     printed = capsys.readouterr().out
     for expected in re.findall(r"# prints (.+)$", "\n".join(python), flags=re.M):
         assert expected in printed
 
 
-COMMANDS = [line for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
+COMMANDS = [line for language, code in blocks(PAGES[0]) if language == "sh" for line in code.splitlines()]
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("chainrule ")])

@@ -259,7 +259,7 @@ def score_baseline(target: Target, values: Array) -> Scores:
 
 def show_score(name: str, value: float) -> str:
     """Return a score as text: errors in the target's unit with five digits, the others with four decimals."""
-    return f"{value:.5g}" if name in ("rmse", "mae") else f"{value:.4f}"
+    return f"{value:.5g}" if name in ("rmse", "mae") else f"{round(value, 4) + 0:.4f}"
 
 
 def score_on(predictor: Predictor, table: Table, history: History | None = None) -> Result:

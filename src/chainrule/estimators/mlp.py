@@ -36,7 +36,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from chainrule.arrays import Array, all_finite
 from chainrule.estimators.docstrings import CLASSIFIER, REGRESSOR
-from chainrule.estimators.solvers import SOLVERS, Hooks, dense_by_batch
+from chainrule.estimators.solvers import SOLVERS, Hooks, Task, dense_by_batch
 from chainrule.nn.activations import ACTIVATIONS, ActivationFunction
 from chainrule.nn.initializers import INITIALIZERS
 from chainrule.nn.layers import (
@@ -167,12 +167,12 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         random_state = check_random_state(self.random_state)
         if first:
             self._initialize(Y, X.dtype, random_state)
-        self._split_state = random_state
+        X = X.astype(self.network_.dtype, copy=False)
         context = self._init_callback_context(max_subtasks=1 if incremental else self.max_iter)
         hooks = Hooks(self, context, X, y, weight)
         context.call_on_fit_task_begin(estimator=self, **hooks.seen)
         self.network_.prove_gradients(dense_by_batch(X)[:PROOF_ROWS], self._targets(Y)[:PROOF_ROWS])
-        SOLVERS[self.solver](self, X, Y, weight, hooks, incremental)
+        SOLVERS[self.solver](self, Task(X, Y, weight, incremental, random_state, hooks))
         context.call_on_fit_task_end(
             estimator=self, reconstruction_attributes=self._reconstruction_attributes, **hooks.seen
         )

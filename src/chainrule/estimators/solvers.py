@@ -214,11 +214,23 @@ class Hooks(Callback):
         )
 
 
-def fit_stochastic(estimator: BaseMLP, X: Any, Y: Array, weight: Array | None, hooks: Hooks, incremental: bool) -> None:
+@dataclass(frozen=True)
+class Task:
+    """One call of fit or partial_fit: validated rows, and what goes with them."""
+
+    X: Any
+    Y: Array
+    weight: Array | None
+    incremental: bool
+    random_state: np.random.RandomState
+    hooks: Hooks
+
+
+def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
     """Train by sgd or adam."""
-    if estimator.early_stopping and incremental:
+    if estimator.early_stopping and task.incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
-    X, Y, weight, validation, labels = set_aside(estimator, X, Y, weight)
+    X, Y, weight, validation, labels = set_aside(estimator, task)
     n = X.shape[0]
     batch_size = min(200, n) if estimator.batch_size == "auto" else int(estimator.batch_size)
     if batch_size > n:
@@ -236,13 +248,13 @@ def fit_stochastic(estimator: BaseMLP, X: Any, Y: Array, weight: Array | None, h
         validation=validation,
         optimizer=estimator._optimizer,
         schedule=as_schedule(estimator.schedule or "constant"),
-        epochs=1 if incremental else estimator.max_iter,
+        epochs=1 if task.incremental else estimator.max_iter,
         batch_size=batch_size,
         metrics=[],
         clip_norm=estimator.clip_norm or inf,
         factors=1.0,
         shuffle=estimator.shuffle and batch_size < n,
-        callbacks=[epochs, hooks, *extra, *estimator.callbacks],
+        callbacks=[epochs, task.hooks, *extra, *estimator.callbacks],
         rng=estimator._rng,
         max_rollbacks=0,
     )
@@ -255,7 +267,7 @@ def fit_stochastic(estimator: BaseMLP, X: Any, Y: Array, weight: Array | None, h
         estimator.network_.l2 = 0.0
     if run.history.stopped.startswith("interrupted"):
         warnings.warn("Training interrupted by user.", stacklevel=4)
-    elif not incremental and not run.history.stopped and estimator.n_iter_ == estimator.max_iter:
+    elif not task.incremental and not run.history.stopped and estimator.n_iter_ == estimator.max_iter:
         warnings.warn(
             f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
             "converged yet.",
@@ -266,10 +278,9 @@ def fit_stochastic(estimator: BaseMLP, X: Any, Y: Array, weight: Array | None, h
         epochs.restore_best()
 
 
-def set_aside(
-    estimator: BaseMLP, X: Any, Y: Array, weight: Array | None
-) -> tuple[Any, Array, Array | None, Batch | None, Any]:
+def set_aside(estimator: BaseMLP, task: Task) -> tuple[Any, Array, Array | None, Batch | None, Any]:
     """Split off the validation rows that early stopping asks for, unless the user brought some."""
+    X, Y, weight = task.X, task.Y, task.weight
     if estimator.validation_data is not None:
         X_val, Y_val = estimator._validate_validation_data()
         held_out = dense_by_batch(X_val), estimator._targets(Y_val), None
@@ -279,7 +290,7 @@ def set_aside(
     parts = [X, Y] if weight is None else [X, Y, weight]
     split = train_test_split(
         *parts,
-        random_state=estimator._split_state,
+        random_state=task.random_state,
         test_size=estimator.validation_fraction,
         stratify=Y if estimator._stratify(Y) else None,
     )
@@ -304,16 +315,17 @@ def give_up(estimator: BaseMLP, epochs: Epochs, failure: DivergenceError) -> Non
     warnings.warn(f"The weights of the best epoch are kept: {failure}", ConvergenceWarning, stacklevel=5)
 
 
-def fit_lbfgs(estimator: BaseMLP, X: Any, Y: Array, weight: Array | None, hooks: Hooks, incremental: bool) -> None:
+def fit_lbfgs(estimator: BaseMLP, task: Task) -> None:
     """Train by SciPy's L-BFGS-B on all rows at once."""
-    for option in ("dropout", "weight_decay", "clip_norm", "schedule", "callbacks"):
+    for option in ("dropout", "weight_decay", "clip_norm", "schedule", "callbacks", "validation_data", "progress_bar"):
         if getattr(estimator, option):
             raise ValueError(f"{option} needs solver='sgd' or 'adam', however: solver='lbfgs'")
     if estimator.normalization == "batch":
         raise ValueError("normalization='batch' needs solver='sgd' or 'adam', however: solver='lbfgs'")
     network = estimator.network_
     objective = PenalisedByBatch(network, estimator.alpha)
-    rows = X.toarray() if issparse(X) else X, estimator._targets(Y), weight
+    hooks = task.hooks
+    rows = task.X.toarray() if issparse(task.X) else task.X, estimator._targets(task.Y), task.weight
     limit = TimeLimit(estimator.time_limit or inf)
     limit.start()
 
@@ -342,7 +354,7 @@ def fit_lbfgs(estimator: BaseMLP, X: Any, Y: Array, weight: Array | None, hooks:
         )
     network.theta[...], network.l2 = result.x, 0.0
     estimator.n_iter_ = min(result.nit, estimator.max_iter)
-    estimator.loss_ = float(result.fun)
+    estimator.loss_ = estimator.best_loss_ = float(result.fun)
     if result.status != 0:
         warnings.warn(
             f"lbfgs failed to converge after {estimator.n_iter_} iteration(s): {result.message}. Increase max_iter or "

@@ -22,7 +22,7 @@ from chainrule.nn.layers import LAYERS, Activation, Backward, Dense, Dropout, La
 from chainrule.nn.losses import LOSSES, Loss, RowLosses, as_loss
 from chainrule.nn.vector import lay_out, size_of, views
 
-PREDICT_ROWS = 4096
+PREDICT_ROWS = 2048
 """Rows that go through the network at once at inference: their activations stay in the processor's cache."""
 PROOF_ROWS = 10
 """Rows on which the gradient of a user's own loss, activation or layer is proved."""

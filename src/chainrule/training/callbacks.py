@@ -64,7 +64,9 @@ class KeepBest(Callback):
         if run.history.improves(metric, self.best, self.min_delta):
             self.best = run.history[metric][-1]
             self.best_epoch = run.epoch
-            self.weights = run.net.theta.copy(), run.net.buffers.copy()
+            if self.weights is None:
+                self.weights = run.net.theta.copy(), run.net.buffers.copy()
+            self.weights[0][...], self.weights[1][...] = run.net.theta, run.net.buffers
 
     def on_train_end(self, run: Run) -> None:
         if self.weights is not None:

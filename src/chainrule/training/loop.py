@@ -199,6 +199,7 @@ class Run:
     rng: np.random.Generator
     max_rollbacks: int = 10
     history: History = field(default_factory=History)
+    good: Snapshot = field(default_factory=lambda: Snapshot())
     epoch: int = 0
     share_of_epoch: float = 0.0
     rate_scale: float = 1.0
@@ -251,7 +252,7 @@ class Run:
         history = self.history
         lowest = min(history.loss, default=0.0)
         if not history.loss or history.loss[-1] <= lowest + 9 * abs(lowest):
-            self.good = Snapshot(self)
+            self.good.take(self)
         while True:
             try:
                 loss, norm, rate = self.descend()
@@ -314,17 +315,31 @@ class Run:
 
 
 class Snapshot:
-    """What a step changes, as it is now."""
+    """What steps change, as it was when it was last taken. Its arrays are made once and written over."""
 
-    def __init__(self, run: Run) -> None:
-        self.theta, self.buffers = run.net.theta.copy(), run.net.buffers.copy()
-        self.optimizer, self.rng = deepcopy(run.optimizer), deepcopy(run.rng.bit_generator.state)
+    def __init__(self) -> None:
+        self.arrays: dict[str, Array] = {}
+
+    def take(self, run: Run) -> None:
+        """Copy it all."""
+        for name, array in changing(run).items():
+            if name in self.arrays:
+                self.arrays[name][...] = array
+            else:
+                self.arrays[name] = array.copy()
+        self.steps, self.rng = run.optimizer.steps, deepcopy(run.rng.bit_generator.state)
 
     def restore(self, run: Run) -> None:
-        """Put it all back."""
-        run.net.theta[...], run.net.buffers[...] = self.theta, self.buffers
-        run.optimizer, run.rng.bit_generator.state = deepcopy(self.optimizer), self.rng
+        """Put it all back; moments that began since then are zero again."""
+        for name, array in changing(run).items():
+            array[...] = self.arrays.get(name, 0)
+        run.optimizer.steps, run.rng.bit_generator.state = self.steps, self.rng
         run.share_of_epoch = 0.0
+
+
+def changing(run: Run) -> dict[str, Array]:
+    """Return every array that steps change, by name."""
+    return {"theta": run.net.theta, "buffers": run.net.buffers} | run.optimizer.moments
 
 
 def length(vector: Array) -> float:
