@@ -106,6 +106,29 @@ def test_twenty_epochs_from_the_same_weights_give_the_same_network(problem, solv
         assert ours.loss_ == pytest.approx(other.loss_, rel=1e-6)
 
 
+@pytest.mark.parametrize("problem", ["two classes", "three classes", "several labels", "numbers"])
+def test_early_stopping_sets_the_same_rows_aside_and_stops_at_the_same_epoch(problem):
+    kind, X, y, _ = PROBLEMS[problem]
+    options = {"early_stopping": True, "shuffle": False, "random_state": 1, "tol": 1e-3, "n_iter_no_change": 4}
+    ours, other = both(kind, learning_rate_init=0.005, max_iter=300, **options)
+    ours.fit(X, y)
+    other.fit(X, y)
+    assert ours.n_iter_ == other.n_iter_ < 300
+    np.testing.assert_allclose(ours.validation_scores_, other.validation_scores_, rtol=1e-6)
+    assert ours.best_validation_score_ == pytest.approx(other.best_validation_score_, rel=1e-6)
+    np.testing.assert_allclose(ours.coefs_[0], other.coefs_[0], atol=1e-6)
+
+
+def test_early_stopping_leaves_the_weights_of_the_best_epoch(rng):
+    X, y = rng.normal(size=(200, 5)), rng.normal(size=200)
+    model = MLPRegressor(
+        early_stopping=True, validation_data=(X[100:], y[100:]), learning_rate_init=0.01, random_state=0
+    )
+    model.fit(X[:100], y[:100])
+    assert model.validation_scores_[-1] < model.best_validation_score_ - 0.01
+    assert model.score(X[100:], y[100:]) == pytest.approx(model.best_validation_score_)
+
+
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 def test_weights_start_as_scikit_learns_for_the_same_random_state(activation):
     ours, other = both("Classifier", activation=activation, random_state=7, max_iter=1, learning_rate_init=1e-12)
@@ -321,7 +344,9 @@ def test_a_time_limit_and_a_progress_bar(capsys):
     model.fit(X_IRIS, Y_IRIS)
     assert 0 < model.n_iter_ < 10**6
     assert "stopped: the time limit of 0.2 s was reached" in capsys.readouterr().err
-    assert MLPClassifier(solver="lbfgs", tol=0, max_iter=10**6, max_fun=10**6, time_limit=0.2).fit(X_IRIS, Y_IRIS)
+    options = {"solver": "lbfgs", "random_state": 0, "tol": 0, "max_iter": 2000, "max_fun": 10**6}
+    free, limited = MLPRegressor(**options), MLPRegressor(time_limit=0.05, **options)
+    assert limited.fit(X_DIABETES, Y_DIABETES).n_iter_ < free.fit(X_DIABETES, Y_DIABETES).n_iter_
 
 
 def test_engine_callbacks_see_the_run():

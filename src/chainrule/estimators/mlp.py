@@ -189,12 +189,12 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         layers = self._layers(n_out)
         self.network_ = Network(layers, loss, seed=0, dtype=np.dtype(dtype).name)
         self._draw_weights(random_state)
-        self._rng = np.random.default_rng(random_state.randint(2**31))
         self.n_layers_ = len(self._hidden_sizes()) + 2
         self.n_iter_ = self.t_ = 0
         self.loss_curve_: list[float] = []
         self._no_improvement_count = 0
         self.__dict__.pop("_optimizer", None)
+        self.__dict__.pop("_rng", None)
         scored = self.early_stopping or self.validation_data is not None
         self.validation_scores_: Any = [] if scored else None
         self.validation_loss_curve_: Any = [] if scored else None
@@ -445,7 +445,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
         return self._label_binarizer.y_type_ == "multilabel-indicator"
 
     def _stratify(self, Y: Array) -> bool:
-        return not self._several_labels()
+        return not self._several_labels() and self.n_outputs_ == 1  # two classes only, as scikit-learn does
 
     def _probabilities(self, X: Any) -> Array:
         P = self._answers(X)

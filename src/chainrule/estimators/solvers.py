@@ -231,6 +231,8 @@ def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
     if estimator.early_stopping and task.incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
     X, Y, weight, validation, labels = set_aside(estimator, task)
+    if not hasattr(estimator, "_rng"):  # of shuffling and dropout; later calls go on with it
+        estimator._rng = np.random.default_rng(task.random_state.randint(2**31))
     n = X.shape[0]
     batch_size = min(200, n) if estimator.batch_size == "auto" else int(estimator.batch_size)
     if batch_size > n:
