@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from chainrule.data.tabular import TabularEncoder as TabularEncoder
     from chainrule.estimators.mlp import MLPClassifier as MLPClassifier
     from chainrule.estimators.mlp import MLPRegressor as MLPRegressor
+    from chainrule.estimators.tabular import TabularClassifier as TabularClassifier
+    from chainrule.estimators.tabular import TabularRegressor as TabularRegressor
     from chainrule.model.file import load as load
     from chainrule.model.file import save as save
     from chainrule.model.predictor import Predictor as Predictor
@@ -57,6 +59,7 @@ ROOMS = {
     "model.predictor": ["Predictor"],
     "model.file": ["load", "save"],
     "estimators.mlp": ["MLPClassifier", "MLPRegressor"],
+    "estimators.tabular": ["TabularClassifier", "TabularRegressor"],
 }  # fmt: skip
 HOMES = {name: room for room, names in ROOMS.items() for name in names}
 __all__ = sorted(HOMES)

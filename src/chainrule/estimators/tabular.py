@@ -1,0 +1,338 @@
+"""`TabularClassifier` and `TabularRegressor`: the best answer a network can give to a table, in one line.
+
+A table goes in as it is: numbers, categories, holes, odd scales. Inside are the encoder of `chainrule.data.tabular`,
+the recipe of `chainrule.training.recipe`, five members on five folds, and one calibrated ensemble of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from numbers import Integral, Real
+from time import perf_counter
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted, column_or_1d, validate_data
+
+from chainrule.arrays import Array
+from chainrule.data.tabular import Columns, TabularEncoder, read_columns
+from chainrule.model.ensemble import Ensemble, best_temperature, residual_quantile
+from chainrule.nn.losses import softmax
+from chainrule.nn.network import Network
+from chainrule.training.callbacks import Callback, ProgressBar, TimeLimit
+from chainrule.training.recipe import CLASSIFICATION, REGRESSION, Member, Recipe, folds, train_member
+
+LEAST_SECONDS = 0.01
+
+
+@dataclass(eq=False, repr=False)
+class BaseTabular(BaseEstimator):
+    """What both classes share: their parameters, encoding, and training the members."""
+
+    _: KW_ONLY
+    n_members: int = 5
+    epochs: int = 64
+    time_limit: float | None = None
+    random_state: int | np.random.RandomState | None = None
+    n_jobs: int | None = None
+    verbose: bool = False
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_members": [Interval(Integral, 2, None, closed="left")],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+        "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
+        "verbose": ["boolean"],
+    }
+
+    def _columns(self, X: Any, reset: bool) -> Columns:
+        """Return a table's columns by name; arrays are validated as scikit-learn does, missing values let through."""
+        if names_its_columns(X):
+            columns = read_columns(X)
+            if reset:
+                self.n_features_in_ = len(columns)
+                self.feature_names_in_ = np.array(list(columns), dtype=object)
+            return columns
+        return read_columns(validate_data(self, X, dtype=None, ensure_all_finite="allow-nan", reset=reset))
+
+    def _train(self, recipe: Recipe, X: Array, y: Array, weight: Array | None, n_out: int) -> list[Member]:
+        """Train a member on each fold, side by side where `n_jobs` allows, within the time limit."""
+        recipe = replace(recipe, members=min(self.n_members, len(X)), epochs=self.epochs)
+        seed = int(check_random_state(self.random_state).randint(2**31 - recipe.members))
+        held_out = folds(y, recipe.members, seed)
+        shown: list[Callback] = [ProgressBar()] if self.verbose else []
+        if self.n_jobs not in (None, 1):
+            limits = [] if self.time_limit is None else [TimeLimit(self.time_limit)]
+            work = (
+                delayed(train_member)(recipe, X, y, weight, rows, n_out, seed + k, limits)
+                for k, rows in enumerate(held_out)
+            )
+            return Parallel(n_jobs=self.n_jobs)(work)
+        end = None if self.time_limit is None else perf_counter() + self.time_limit
+        members = []
+        for k, rows in enumerate(held_out):
+            share = None if end is None else max(end - perf_counter(), LEAST_SECONDS) / (recipe.members - k)
+            callbacks = shown if share is None else [TimeLimit(share), *shown]
+            members.append(train_member(recipe, X, y, weight, rows, n_out, seed + k, callbacks))
+        return members
+
+    def _answers(self, X: Any) -> Array:
+        """Return the ensemble's answers (n, n_out)."""
+        check_is_fitted(self)
+        return self.ensemble_.predict(self.encoder_.transform(self._columns(X, reset=False)))
+
+    def get_feature_names_out(self) -> Array:
+        """Return the name of each column that the networks see."""
+        check_is_fitted(self)
+        return np.array(self.encoder_.get_feature_names_out(), dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+
+@dataclass(eq=False, repr=False)
+class TabularClassifier(ClassifierMixin, BaseTabular):
+    """A network for classes, from a table as it is: calibrated probabilities, nothing to tune.
+
+    Parameters
+    ----------
+    n_members : int, default=5
+        Networks, each trained on all rows but one fold: fewer are quicker and less accurate.
+    epochs : int, default=64
+        Times each member sees its rows, at most; it stops when it no longer improves.
+    time_limit : float, default=None
+        Seconds for all members together; each keeps its best epoch so far.
+    random_state : int, RandomState instance or None, default=None
+        Of folds, initial weights and order of rows.
+    n_jobs : int, default=None
+        Members trained side by side, as joblib counts them.
+    verbose : bool, default=False
+        Show the progress of each member on standard error.
+    class_weight : dict or "balanced", default=None
+        What each class counts for in training.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    ensemble_ : chainrule.model.ensemble.Ensemble
+        The members, their temperature, and the doubt mixed in.
+    encoder_ : chainrule.TabularEncoder
+        What became of each column; `encoder_.notices` says what was left out and why.
+    histories_ : list of chainrule.History
+        One a member.
+    out_of_fold_proba_ : ndarray of shape (n_samples, n_classes)
+        Each training row's probabilities by the member that was not trained on it.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+
+    Examples
+    --------
+    >>> from chainrule import TabularClassifier
+    >>> colours = ["red", "red", "red", "blue", "blue", "red"]
+    >>> table = {"size": [1.0, 1.2, None, 3.1, 3.3, 2.9] * 5, "colour": colours * 5}
+    >>> kind = ["small", "small", "small", "large", "large", "large"] * 5
+    >>> model = TabularClassifier(epochs=20, random_state=0).fit(table, kind)
+    >>> model.predict([{"size": 3.0, "colour": "blue"}, {"size": 1.1, "colour": None}])
+    array(['large', 'small'], dtype='<U5')
+    """
+
+    class_weight: dict[Any, float] | str | None = None
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseTabular._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on a table.
+
+        Parameters
+        ----------
+        X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels of any type.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+        """
+        columns = self._columns(X, reset=True)
+        require_target(self, y)
+        y = labels_of(y, columns)
+        columns, y, weight = rows_that_count(columns, y, sample_weight)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y must have two classes at least, however: there is 1 class, {self.classes_[0]!r}")
+        if self.class_weight is not None:
+            by_class = compute_sample_weight(self.class_weight, y)
+            weight = by_class if weight is None else weight * by_class
+        self.encoder_ = TabularEncoder().fit(columns)
+        encoded = self.encoder_.transform(columns)
+        members = self._train(CLASSIFICATION, encoded, codes, weight, len(self.classes_))
+        Z = out_of_fold(members, len(y))
+        temperature = best_temperature(Z, codes, weight)
+        self.ensemble_ = Ensemble(networks_of(members), temperature, rows=float(len(y)))
+        self.out_of_fold_proba_ = softmax(Z / temperature)
+        self.histories_ = [member.history for member in members]
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Return the likeliest class (n_samples,) of each row of a table."""
+        P = self.predict_proba(X)
+        return self.classes_[P.argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probability (n_samples, n_classes) of each class, in the order of `classes_`."""
+        return self._answers(X)
+
+
+@dataclass(eq=False, repr=False)
+class TabularRegressor(RegressorMixin, BaseTabular):
+    """A network for numbers, from a table as it is: answers in the target's unit, with honest intervals.
+
+    Parameters
+    ----------
+    n_members, epochs, time_limit, random_state, n_jobs, verbose
+        As for `TabularClassifier`.
+
+    Attributes
+    ----------
+    ensemble_, encoder_, histories_, n_features_in_, feature_names_in_
+        As for `TabularClassifier`.
+    residuals_ : ndarray of shape (n_samples, n_outputs)
+        Each training row's absolute error by the member that was not trained on it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import TabularRegressor
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> model = TabularRegressor(epochs=20, random_state=0).fit(X, 3 * X[:, 0] + 50_000)
+    >>> bool(abs(model.predict([[1.0, 0.0]])[0] - 50_003) < 1)
+    True
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on a table.
+
+        Parameters
+        ----------
+        X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+        """
+        columns = self._columns(X, reset=True)
+        require_target(self, y)
+        y = _check_y(y, multi_output=True, y_numeric=True, estimator=self).astype(np.float64)
+        if y.shape[1:] == (1,):
+            y = column_or_1d(y, warn=True)
+        check_lengths(columns, y)
+        columns, y, weight = rows_that_count(columns, y, sample_weight)
+        self._single = y.ndim == 1
+        Y = y[:, np.newaxis] if self._single else y
+        self.mean_, deviation = Y.mean(axis=0), Y.std(axis=0)
+        self.deviation_ = np.where(deviation > 0, deviation, 1.0)
+        standard = ((Y - self.mean_) / self.deviation_).astype(np.float32)
+        self.encoder_ = TabularEncoder().fit(columns)
+        members = self._train(REGRESSION, self.encoder_.transform(columns), standard, weight, Y.shape[1])
+        low, high = standard.min(axis=0), standard.max(axis=0)
+        self.ensemble_ = Ensemble(networks_of(members), low=low, high=high)
+        expected = np.clip(out_of_fold(members, len(Y)), low, high)
+        self.residuals_ = np.abs(expected - standard) * self.deviation_
+        self.histories_ = [member.history for member in members]
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Return the predicted number (n_samples,), or numbers (n_samples, n_outputs), for each row of a table."""
+        Y = self._answers(X) * self.deviation_ + self.mean_
+        return Y[:, 0] if self._single else Y
+
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
+        """Return the ends of an interval that holds the true number of `coverage` of new rows.
+
+        By split conformal prediction on rows that training never saw: each row's error is that of the member which was
+        not trained on it. Right on average over rows, whatever the data, as long as new rows are like the old ones.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2) or (n_samples, n_outputs, 2)
+        """
+        check_is_fitted(self)
+        half = residual_quantile(self.residuals_, coverage)
+        middle = self.predict(X)
+        half = half[0] if self._single else half
+        return np.stack([middle - half, middle + half], axis=-1)
+
+
+def require_target(estimator: BaseTabular, y: Any) -> None:
+    """Raise ValueError when there is no target."""
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+
+
+def labels_of(y: Any, columns: Columns) -> Array:
+    """Return labels (n,), one a row of the table, or raise ValueError."""
+    y = _check_y(y)
+    check_classification_targets(y)
+    check_lengths(columns, y)
+    return y
+
+
+def rows_that_count(columns: Columns, y: Array, sample_weight: Any) -> tuple[Columns, Array, Array | None]:
+    """Return the rows whose weight is not zero, with their weights; the others must decide nothing."""
+    if sample_weight is None:
+        return columns, y, None
+    weight = _check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
+    counts = weight > 0
+    return {name: values[counts] for name, values in columns.items()}, y[counts], weight[counts]
+
+
+def check_lengths(columns: Columns, y: Array) -> None:
+    """Raise ValueError unless the table has as many rows as y, and two at least."""
+    n = len(next(iter(columns.values()))) if columns else 0
+    if n != len(y):
+        raise ValueError(f"X and y must have as many rows, however: {n} and {len(y)}")
+    if n < 2:
+        raise ValueError(f"X must have two rows at least, a minimum of 2 is required, however: n_samples = {n}")
+
+
+def networks_of(members: Sequence[Member]) -> tuple[Network, ...]:
+    """Return the members' networks in float64: a row's answer is then the same alone and among others."""
+    return tuple(member.network.copy(dtype="float64") for member in members)
+
+
+def out_of_fold(members: Sequence[Member], n: int) -> Array:
+    """Return each row's raw outputs (n, n_out) by the member that was not trained on it."""
+    Z = np.empty((n, members[0].outputs.shape[1]), np.float64)
+    for member in members:
+        Z[member.rows] = member.outputs
+    return Z
+
+
+def names_its_columns(X: Any) -> bool:
+    """Tell whether X is a DataFrame, a dict of columns, a list of dicts or a structured array."""
+    if issparse(X):  # some sparse matrices are mappings too
+        return False
+    if isinstance(X, list):
+        return bool(X) and isinstance(X[0], Mapping)
+    structured = isinstance(X, np.ndarray) and X.dtype.names is not None
+    return isinstance(X, Mapping) or hasattr(X, "columns") or structured

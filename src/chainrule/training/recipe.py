@@ -1,0 +1,137 @@
+"""The recipe for tables: what to train on encoded columns, and how, when nothing else is known.
+
+                     classification                    regression, targets of mean 0 and deviation 1
+    layers           Scale, then 3 x (Dense 256, activation), then Dense; the last one's weights start at 0
+    activation       selu                              mish
+    loss             cross-entropy, label smoothing 0.1    squared error
+    start            weights N(0, 1 / n_in), biases N(0, 1)
+    rate             0.04 / sqrt(n_in)                 0.07 / sqrt(n_in); biases x 0.1, Scale x 6, without the root
+    optimiser        Adam, betas 0.9 and 0.95
+    schedule         coslog4
+    batches          256 rows, 64 epochs
+    members          5, each on four fifths of the rows; its best epoch on the last fifth is kept,
+    best epoch by    Brier score                       squared error
+    stop             after epoch 2 best + 12
+
+Layers, start, optimiser and schedule are RealMLP-TD-S's (Holzmueller et al. 2024, table 1). There weights are N(0, 1)
+and the layer divides by sqrt(n_in); under Adam, whose steps do not depend on the size of a gradient, that is the same
+as dividing the start and the rate instead. The members, their stopping and what becomes of their answers
+(`chainrule.model.ensemble`) are ours: measured on 13 tables, five members of 64 epochs have 10 % less error than one of
+256 in the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from chainrule.arrays import Array
+from chainrule.nn.layers import Activation, Dense, Layer, Scale
+from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
+from chainrule.nn.network import Network
+from chainrule.training.callbacks import Callback, KeepBest
+from chainrule.training.history import History
+from chainrule.training.loop import Run, train
+from chainrule.training.optimizers import Adam
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The table above, one column of it."""
+
+    activation: str
+    learning_rate: float
+    loss: Loss
+    chosen_by: str
+    hidden: tuple[int, ...] = (256, 256, 256)
+    bias_rate: float = 0.1
+    scale_rate: float = 6.0
+    betas: tuple[float, float] = (0.9, 0.95)
+    schedule: str = "coslog4"
+    batch_size: int = 256
+    epochs: int = 64
+    members: int = 5
+
+
+CLASSIFICATION = Recipe("selu", 0.04, CrossEntropy(label_smoothing=0.1), "brier")
+REGRESSION = Recipe("mish", 0.07, SquaredError(), "mse")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trained network, the rows it was not trained on, and its raw outputs for them."""
+
+    network: Network
+    rows: Array
+    outputs: Array
+    history: History
+
+
+class LastBest(KeepBest):
+    """Keep the last of the best epochs, and stop once more than twice as many epochs have passed, and 12 more."""
+
+    def on_epoch_end(self, run: Run) -> None:
+        column = run.history[self.metric or run.history.monitored]
+        if self.best is not None and column[-1] == self.best:
+            self.best = None
+        super().on_epoch_end(run)
+        if run.epoch > 2 * (self.best_epoch or 0) + 12:
+            run.stop = "no epoch since has been better"
+
+
+def build(recipe: Recipe, n_in: int, n_out: int, seed: int) -> Network:
+    """Return the recipe's network."""
+    layers: list[Layer] = [Scale(n_in)]
+    width = n_in
+    for size in recipe.hidden:
+        layers += [Dense(width, size, "lecun_normal", "normal"), Activation(recipe.activation)]
+        width = size
+    return Network([*layers, Dense(width, n_out, "zeros", "zeros")], recipe.loss, seed=seed)
+
+
+def rate_factors(recipe: Recipe, network: Network) -> dict[str, float]:
+    """Return what the rate of each block is multiplied by."""
+    of_weights = {f"{i}.W": 1 / sqrt(layer.n_in) for i, layer in enumerate(network.layers) if isinstance(layer, Dense)}
+    return {"scale": recipe.scale_rate, "b": recipe.bias_rate} | of_weights
+
+
+def folds(y: Array, n_folds: int, seed: int) -> list[Array]:
+    """Return the row numbers of each fold; class numbers y (n,) are spread evenly over the folds."""
+    strata = y if y.ndim == 1 else np.zeros(len(y), np.intp)
+    order = np.random.default_rng(seed).permutation(len(y))
+    order = order[np.argsort(strata[order], kind="stable")]
+    return [np.sort(order[k::n_folds]) for k in range(n_folds)]
+
+
+def train_member(
+    recipe: Recipe,
+    X: Array,
+    y: Array,
+    weight: Array | None,
+    held_out: Array,
+    n_out: int,
+    seed: int,
+    callbacks: Sequence[Callback] = (),
+) -> Member:
+    """Train one network on the rows that are not `held_out`, row numbers, and keep its best epoch on those that are."""
+    kept = np.setdiff1d(np.arange(len(X)), held_out)
+    network = build(recipe, X.shape[1], n_out, seed)
+    history = train(
+        network,
+        X[kept],
+        y[kept],
+        sample_weight=None if weight is None else weight[kept],
+        optimizer=Adam(recipe.learning_rate, recipe.betas),
+        schedule=recipe.schedule,
+        rate_factors=rate_factors(recipe, network),
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        validation=(X[held_out], y[held_out]),
+        metrics=[recipe.chosen_by],
+        callbacks=[LastBest(f"validation_{recipe.chosen_by}"), *callbacks],
+        seed=seed,
+    )
+    return Member(network, held_out, network.outputs(X[held_out]), history)

@@ -1,0 +1,72 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from chainrule import Adam, Dense, History, train
+from chainrule.training.recipe import CLASSIFICATION, REGRESSION, LastBest, build, folds, rate_factors, train_member
+
+
+def test_dividing_start_and_rate_is_dividing_in_the_layer(rng):
+    recipe = replace(CLASSIFICATION, hidden=(8, 8))
+    X, y = rng.normal(size=(50, 5)).astype(np.float32), rng.integers(0, 3, 50)
+    net = build(recipe, 5, 3, seed=0)
+    # The paper's form: W = V / sqrt(n_in) with V ~ N(0, 1), Adam's first step being rate * sign of the gradient in V.
+    roots = net.per_parameter({f"{i}.W": np.sqrt(l.n_in) for i, l in enumerate(net.layers) if isinstance(l, Dense)})
+    V, grad_V = net.theta * roots, net.loss_and_grad(X, y)[1] / roots
+    V -= recipe.learning_rate * net.per_parameter({"scale": 6.0, "b": 0.1}) * grad_V / (np.abs(grad_V) + 1e-8)
+    optimizer = Adam(recipe.learning_rate, recipe.betas)
+    train(net, X, y, optimizer=optimizer, rate_factors=rate_factors(recipe, net), epochs=1, batch_size=None)
+    np.testing.assert_allclose(net.theta, V / roots, atol=2e-4)
+
+
+def test_the_network_starts_with_answers_of_zero(rng):
+    net = build(REGRESSION, 4, 2, seed=0)
+    assert not net.outputs(rng.normal(size=(10, 4))).any()
+    assert net.params[1]["W"].std() == pytest.approx(0.5, rel=0.1)
+    assert net.params[1]["b"].std() == pytest.approx(1, rel=0.15)
+    assert [str(layer) for layer in net.layers][:3] == [
+        "Scale(4)",
+        "Dense(4, 256, 'lecun_normal', 'normal')",
+        "Activation('mish')",
+    ]
+
+
+@pytest.mark.parametrize("n_folds", [2, 5])
+def test_each_row_is_in_one_fold_and_each_class_in_all(n_folds, rng):
+    y = np.repeat([0, 1, 2], [50, 30, 10])
+    parts = folds(y, n_folds, seed=0)
+    assert sorted(np.concatenate(parts)) == list(range(90))
+    for part in parts:
+        counts = np.bincount(y[part], minlength=3)
+        assert np.abs(counts - np.array([50, 30, 10]) / n_folds).max() <= 1
+    assert not np.array_equal(parts[0], folds(y, n_folds, seed=1)[0])
+    assert {len(part) for part in folds(rng.normal(size=(11, 1)), 5, seed=0)} == {2, 3}
+
+
+def test_a_member_never_trains_on_its_own_fold(rng):
+    X = rng.normal(size=(60, 2)).astype(np.float32)
+    y = rng.integers(0, 2, 60)
+    held_out = np.arange(0, 60, 5)
+    first = train_member(CLASSIFICATION, X, y, None, held_out, 2, seed=0)
+    spoiled = X.copy()
+    spoiled[held_out] = 1e3  # other values there change the choice of the epoch at most
+    second = train_member(CLASSIFICATION, spoiled, y, None, held_out, 2, seed=0)
+    shared = min(len(first.history), len(second.history))
+    assert first.history.loss[:shared] == second.history.loss[:shared]
+
+
+def test_the_last_of_equal_epochs_is_kept_and_stopping_waits_for_twice_as_many():
+    net = SimpleNamespace(theta=np.zeros(1), buffers=np.zeros(0))
+    run = SimpleNamespace(history=History(monitored="validation_loss"), stop="", epoch=-1, net=net)
+    stopper = LastBest()
+    stopper.on_train_begin(run)
+    for value in [3.0, 1.0, 1.0] + [2.0] * 40:
+        run.epoch += 1
+        run.history.validation_loss.append(value)
+        stopper.on_epoch_end(run)
+        if run.stop:
+            break
+    assert stopper.best_epoch == 2
+    assert run.epoch == 2 * 2 + 13

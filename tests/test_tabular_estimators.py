@@ -1,0 +1,163 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.model_selection import cross_val_score, train_test_split
+from sklearn.utils.estimator_checks import check_estimator
+
+from chainrule import TabularClassifier, TabularRegressor
+
+QUICK = {"n_members": 3, "epochs": 16, "random_state": 0}
+WEIGHTS_ARE_NOT_REPEATS = {
+    "check_sample_weight_equivalence_on_dense_data": "folds are drawn by row: a row repeated may be in several"
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.parametrize(
+    "estimator", [TabularClassifier(n_members=2, epochs=8), TabularRegressor(n_members=2, epochs=8)]
+)
+def test_check_estimator_passes(estimator):
+    results = check_estimator(estimator, expected_failed_checks=WEIGHTS_ARE_NOT_REPEATS, on_fail=None)
+    assert [result["check_name"] for result in results if result["status"] == "failed"] == []
+
+
+@pytest.fixture
+def mixed(rng):
+    """Numbers of odd scales, categories, holes, an identifier; the class hangs on all but the identifier."""
+    n = 300
+    height, income = rng.normal(170, 10, n), np.exp(rng.normal(10, 2, n))
+    colour = rng.choice(["red", "green", "blue"], n).astype(object)
+    signs = (height > 170).astype(int) + (colour == "red") + (income > np.e**10)
+    y = np.where(signs >= 2, "yes", "no")
+    colour[::17] = None
+    height[::13] = np.nan
+    return {"row_id": np.arange(n), "height": height, "income": income, "colour": colour}, y
+
+
+def test_a_table_goes_in_as_it_is(mixed):
+    table, y = mixed
+    model = TabularClassifier(random_state=0).fit(table, y)
+    assert list(model.classes_) == ["no", "yes"]
+    assert list(model.feature_names_in_) == list(table)
+    assert any("row_id" in notice for notice in model.encoder_.notices)
+    assert np.mean(model.out_of_fold_proba_.argmax(axis=1) == (y == "yes")) > 0.75
+
+
+@pytest.mark.parametrize(
+    "make", [pd.DataFrame, pl.DataFrame, lambda t: [dict(zip(t, row)) for row in zip(*t.values())]]
+)
+def test_the_form_of_the_table_and_the_order_of_its_columns_do_not_matter(make, mixed):
+    table, y = mixed
+    table = {name: column.tolist() for name, column in table.items()}
+    model = TabularClassifier(**QUICK).fit(make(table), y)
+    turned = make(dict(reversed(table.items())))
+    np.testing.assert_allclose(
+        model.predict_proba(turned), TabularClassifier(**QUICK).fit(table, y).predict_proba(table)
+    )
+
+
+def test_a_linear_target_far_from_zero_is_learned():
+    X, y = load_diabetes(return_X_y=True)
+    y = 50_000 + 0.01 * y
+    X, X_test, y, y_test = train_test_split(X, y, random_state=0)
+    assert TabularRegressor(random_state=0).fit(X, y).score(X_test, y_test) > 0.3
+
+
+def test_answers_stay_within_the_training_range(rng):
+    X = rng.normal(size=(100, 2))
+    y = X[:, 0] ** 3
+    far = TabularRegressor(**QUICK).fit(X, y).predict(100 * X)
+    assert y.min() - 1e-3 <= far.min() <= far.max() <= y.max() + 1e-3
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.9])
+def test_intervals_cover_what_they_promise_on_new_rows(coverage, rng):
+    X = rng.normal(size=(1500, 3))
+    y = X[:, 0] * X[:, 1] + 0.5 * rng.standard_t(3, size=1500)
+    model = TabularRegressor(**QUICK).fit(X[:500], y[:500])
+    low, high = model.predict_interval(X[500:], coverage).T
+    assert np.mean((low <= y[500:]) & (y[500:] <= high)) == pytest.approx(coverage, abs=0.05)
+
+
+def test_several_targets_are_answered_together(rng):
+    X = rng.normal(size=(200, 3))
+    Y = np.column_stack([1000 * X[:, 0], 0.001 * X[:, 1]])
+    model = TabularRegressor(**QUICK | {"epochs": 40}).fit(X, Y)
+    assert model.predict(X).shape == (200, 2)
+    assert model.score(X, Y) > 0.8
+    assert model.predict_interval(X).shape == (200, 2, 2)
+
+
+def test_probabilities_are_calibrated_where_labels_are_noise(rng):
+    X, y = rng.normal(size=(400, 4)), rng.integers(0, 2, 400)
+    P = TabularClassifier(**QUICK).fit(X, y).predict_proba(rng.normal(size=(400, 4)))
+    assert np.abs(P - 0.5).mean() < 0.1
+
+
+@pytest.mark.parametrize("options", [{"class_weight": "balanced"}, {"class_weight": {0: 1, 1: 9}}])
+def test_class_weights_find_more_of_the_minority(options, rng):
+    y = (rng.random(400) < 0.1).astype(int)
+    X = rng.normal(size=(400, 2)) + y[:, np.newaxis]
+    plain, weighted = TabularClassifier(**QUICK).fit(X, y), TabularClassifier(**QUICK, **options).fit(X, y)
+    assert weighted.predict(X)[y == 1].mean() > plain.predict(X)[y == 1].mean() + 0.2
+
+
+def test_rows_that_weigh_nothing_do_not_decide(rng):
+    X = rng.normal(size=(200, 2))
+    y = (X[:, 0] > 0).astype(int)
+    wrong = np.concatenate([y, 1 - y])
+    weight = np.repeat([1.0, 0.0], 200)
+    assert TabularClassifier(**QUICK).fit(np.vstack([X, X]), wrong, weight).score(X, y) > 0.9
+
+
+def test_the_same_random_state_gives_the_same_answers_on_one_worker_or_two():
+    X, y = load_iris(return_X_y=True)
+    one, again, two = (TabularClassifier(**QUICK, n_jobs=n_jobs).fit(X, y).predict_proba(X) for n_jobs in (None, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_a_time_limit_is_kept(rng):
+    X, y = rng.normal(size=(4000, 10)), rng.integers(0, 2, 4000)
+    model = TabularClassifier(time_limit=1.0, random_state=0, epochs=5000).fit(X, y)
+    assert sum(sum(history.seconds) for history in model.histories_) < 2.5
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_they_clone_pickle_and_cross_validate():
+    X, y = load_iris(return_X_y=True)
+    model = TabularClassifier(**QUICK)
+    assert clone(model).get_params() == model.get_params()
+    assert cross_val_score(model, X, y, cv=2).mean() > 0.85
+    fitted = model.fit(X, y)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).predict(X), fitted.predict(X))
+    assert len(fitted.get_feature_names_out()) == fitted.ensemble_.n_in
+
+
+@pytest.mark.parametrize(
+    ("cls", "X", "y", "message"),
+    [
+        (TabularClassifier, np.ones((4, 2)) * np.arange(4)[:, None], [1, 1, 1, 1], "two classes at least"),
+        (TabularClassifier, {"a": [1.0, 2.0, 3.0]}, ["x", "y"], "X and y must have as many rows, however: 3 and 2"),
+        (TabularClassifier, {"a": [1.0]}, ["x"], "two rows at least"),
+        (TabularClassifier, {"a": [1.0, 2.0]}, None, "requires y to be passed"),
+        (TabularRegressor, {"a": [1.0, 2.0, 3.0]}, [1.0, np.nan, 2.0], "contains NaN"),
+        (TabularRegressor, {"a": [1.0, 2.0, np.inf]}, [1.0, 3.0, 2.0], "column 'a' must hold finite numbers"),
+    ],
+)
+def test_bad_tables_are_refused_with_the_reason(cls, X, y, message):
+    with pytest.raises(ValueError, match=message):
+        cls(**QUICK).fit(X, y)
+
+
+def test_a_column_that_is_missing_at_predict_time_is_named(mixed):
+    table, y = mixed
+    model = TabularClassifier(**QUICK).fit(table, y)
+    del table["colour"]
+    with pytest.raises(ValueError, match="'colour'"):
+        model.predict(table)
