@@ -83,6 +83,11 @@ def test_an_own_activation_passes_where_a_name_can(rng):
     assert check_gradients(net, X, y).ok
 
 
+def test_a_plain_function_is_told_what_an_activation_returns():
+    with pytest.raises(ValueError, match=r"must return \(A, backward\), however: tanh returns a ndarray"):
+        mlp(2, 4, 1, activation=np.tanh).predict([[1.0, 2.0]])
+
+
 def test_an_own_activation_with_a_wrong_derivative_is_caught_at_its_first_use(rng):
     net = mlp(2, 4, 1, activation=wrong_cube, seed=0)
     with pytest.raises(GradientError, match=r"your own has a wrong derivative.*most of all in 0\.[Wb]"):

@@ -162,6 +162,10 @@ def test_a_bounded_output_stays_in_its_range(rng):
     assert Bounded(-2, 3).forward(np.zeros((1, 1)), {})[0] == 0.5
 
 
+def test_numpy_bounds_keep_float32(rng):
+    assert Bounded(np.float64(0), np.float64(1)).forward(np.ones((1, 1), np.float32), {})[0].dtype == np.float32
+
+
 def test_a_residual_block_adds_to_what_it_was_given(rng):
     layer = Residual([Dense(3, 3)])
     X, params = rng.normal(size=(4, 3)), params_of(layer, rng)

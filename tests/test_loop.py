@@ -4,9 +4,24 @@ import numpy as np
 import pytest
 
 import oracles
-from chainrule import SGD, Activation, Adam, BatchNorm, Callback, Dense, Dropout, History, Network, mlp, train
+from chainrule import (
+    SGD,
+    Activation,
+    Adam,
+    BatchNorm,
+    Callback,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    History,
+    Network,
+    RMSProp,
+    mlp,
+    train,
+)
 from chainrule.errors import DivergenceError
 from chainrule.training.loop import length
+from chainrule.training.schedules import ReduceOnPlateau
 
 
 @pytest.fixture
@@ -198,12 +213,40 @@ def test_a_hopeless_training_raises_naming_epoch_batch_and_layer_and_leaves_good
     X, y = np.full((20, 2), 1e30), np.zeros(20)
     net = mlp(2, 8, 1, seed=0)
     before = net.theta.copy()
-    message = "diverged: epoch 1, batch 1: the (output of layer|loss).* halved 3 times"
-    with pytest.raises(DivergenceError, match=message):
-        train(net, X, y, epochs=3, batch_size=5, max_rollbacks=3)
-    with pytest.raises(DivergenceError, match=r"is not finite\. The network has its last good weights"):
-        train(net, X, y, max_rollbacks=0)
+    with pytest.raises(DivergenceError, match=r"cannot begin: epoch 1, batch 1: the .* largest number in X is 1e\+30"):
+        train(net, X, y, epochs=3, batch_size=5)
     np.testing.assert_array_equal(net.theta, before)
+
+
+@pytest.mark.parametrize(("optimizer", "loss"), [(RMSProp(1e6), "squared_error"), (SGD(1e9), "cross_entropy")])
+def test_a_rate_far_too_high_is_noticed_in_the_first_epoch(optimizer, loss, rng):
+    X = rng.normal(size=(300, 3))
+    y = X.sum(axis=1) if loss == "squared_error" else (X.sum(axis=1) > 0).astype(int)
+    net = mlp(3, 16, 1 if loss == "squared_error" else 2, loss=loss, seed=0)
+    before = net.evaluate(X, y)
+    with pytest.raises(DivergenceError, match=r"diverged: epoch 1, batch \d: the loss has grown .* halved 3 times"):
+        train(net, X, y, optimizer=optimizer, epochs=5, max_rollbacks=3)
+    assert net.evaluate(X, y) == before
+
+
+def test_an_interrupt_while_measuring_leaves_whole_epochs(data):
+    calls = []
+
+    def interrupt(y, prediction):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return 0.0
+
+    history = train(classifier(), *data, epochs=9, metrics=[interrupt])
+    assert {len(column) for column in history.columns.values()} == {2}
+
+
+def test_a_history_prints_in_one_line(data):
+    history = train(classifier(), *data, epochs=2)
+    assert repr(history).startswith("History(2 epochs, loss 0.")
+    assert "\n" not in repr(history)
+    assert repr(History()) == "History(0 epochs)"
 
 
 def test_the_first_layer_that_went_wrong_is_named():
@@ -253,9 +296,16 @@ def test_going_back_undoes_running_statistics_and_moments_too(rng):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "epochs must be at least 1, however: epochs=0"),
-        ({"batch_size": 0}, "batch_size must be at least 1, or None for all rows"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, however: epochs=0"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
         ({"clip_norm": 0}, "clip_norm must be above 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number"),
+        ({"batch_size": "3"}, "batch_size must be a whole number"),
+        ({"callbacks": [EarlyStopping]}, r"callbacks must hold Callback objects, such as EarlyStopping\(\)"),
+        ({"rate_factors": {"W": -1.0}}, r"rate_factors\['W'\] must be finite and not negative"),
+        ({"metrics": [max, max]}, "metrics must have different names"),
+        ({"metrics": ["mse"]}, "'mse' is for numbers, and y holds classes"),
+        ({"schedule": ReduceOnPlateau("acc")}, "metric must be one of loss, however: metric='acc'"),
         ({"max_rollbacks": -1}, "max_rollbacks must not be negative"),
         ({"optimizer": "adamax"}, "optimizer must be one of sgd, rmsprop, adam, adamw"),
         ({"schedule": "linear"}, "schedule must be one of constant"),

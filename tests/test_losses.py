@@ -234,6 +234,13 @@ def test_an_own_loss_with_a_wrong_derivative_is_caught_at_its_first_use(factor, 
         net.loss_and_grad(rng.normal(size=(10, 3)), rng.normal(size=10))
 
 
+def test_one_row_alone_does_not_prove_a_loss(rng):
+    net = Network([Dense(3, 1)], lambda Z, Y: ((Z - Y) ** 2, 2 * (Z - Y) / len(Z)), seed=0)
+    net.loss_and_grad(rng.normal(size=(1, 3)), [1.0])
+    with pytest.raises(GradientError, match="WRONG"):
+        net.loss_and_grad(rng.normal(size=(10, 3)), rng.normal(size=10))
+
+
 def test_an_own_loss_of_the_wrong_shape_is_told_which_is_right(rng):
     net = Network([Dense(3, 2)], lambda Z, Y: (((Z - Y) ** 2).mean(), Z - Y), seed=0)
     with pytest.raises(ValueError, match=r"losses of shape \(n,\) or \(n, k\)"):

@@ -51,6 +51,31 @@ def test_scores_of_numbers_are_scikit_learns(name, function, k, rng):
     assert METRICS[name].function(y, prediction) == pytest.approx(expected)
 
 
+def test_several_labels_are_measured_label_by_label(rng):
+    Y, P = rng.integers(0, 2, (40, 3)), rng.random((40, 3))
+    assert METRICS["accuracy"].function(Y, P) == pytest.approx(np.mean((P > 0.5) == Y))
+    each = [theirs.log_loss(Y[:, j], P[:, j]) for j in range(3)]
+    assert METRICS["log_loss"].function(Y, P) == pytest.approx(np.mean(each))
+    assert METRICS["accuracy"].function(Y, Y.astype(float)) == 1
+
+
+def test_a_metric_of_the_wrong_kind_is_refused():
+    with pytest.raises(ValueError, match="'mse' is for numbers, and y holds classes"):
+        METRICS["mse"].check(np.array([0, 1, 2]))
+    with pytest.raises(ValueError, match="'accuracy' is for classes, and y holds numbers"):
+        METRICS["accuracy"].check(np.array([[0.5], [7.0]]))
+    METRICS["accuracy"].check(np.eye(3))
+    METRICS["mse"].check(np.eye(3))
+
+
+def test_a_metric_cannot_change_what_it_measures():
+    def spoil(y, prediction):
+        y[...] = 0
+
+    with pytest.raises(ValueError, match="read-only"):
+        as_metric(spoil).measure(np.ones((3, 1)), np.ones((3, 1)))
+
+
 def test_a_function_is_a_metric_under_its_own_name():
     def worst(y, prediction):
         return float(np.abs(y - prediction).max())

@@ -157,6 +157,9 @@ def test_with_several_outputs_lbfgs_follows_the_gradient_of_its_own_loss():
         ({"dropout": 1.0}, "The 'dropout' parameter of MLP"),
         ({"normalization": "group"}, "The 'normalization' parameter of MLP"),
         ({"activation": ["relu"], "hidden_layer_sizes": (3, 3)}, "activation must have one entry for each of 2"),
+        ({"solver": "sgd", "weight_decay": 0.1}, "weight_decay needs solver='adam'"),
+        ({"scoring": "r2"}, "scoring needs early_stopping=True or validation_data"),
+        ({"hidden_layer_sizes": (5, (3,))}, "hidden_layer_sizes must be whole numbers"),
         ({"solver": "lbfgs", "dropout": 0.5}, "dropout needs solver='sgd' or 'adam'"),
         ({"solver": "lbfgs", "validation_data": (X_IRIS, Y_IRIS)}, "validation_data needs solver='sgd' or 'adam'"),
         ({"solver": "lbfgs", "normalization": "batch"}, "normalization='batch' needs solver"),
@@ -293,6 +296,7 @@ def test_several_quantiles_are_columns(rng):
     low, middle, high = model.fit(X, y).predict(X[:1])[0]
     assert (low, middle, high) == pytest.approx((-1.28, 0, 1.28), abs=0.12)
     assert model.n_outputs_ == 1
+    assert model.score(X, y) == pytest.approx(0, abs=0.05)
 
 
 def test_a_users_own_loss_is_proved_then_used():
@@ -457,6 +461,80 @@ def test_partial_fit_goes_on_exactly_where_it_stopped_also_through_a_pickle(solv
             steps = pickle.loads(pickle.dumps(steps))
     np.testing.assert_array_equal(whole.network_.theta, steps.network_.theta)
     assert whole.loss_curve_ == steps.loss_curve_
+
+
+@pytest.mark.parametrize("learning_rate", ["invscaling", "adaptive"])
+def test_partial_fit_keeps_the_rate_it_has_come_to(learning_rate):
+    options = {"solver": "sgd", "learning_rate": learning_rate, "learning_rate_init": 0.5, "shuffle": False}
+    options |= {"tol": 10, "n_iter_no_change": 1, "momentum": 0.5, "random_state": 0}
+    ours, other = both("Classifier", **options)
+    for _ in range(6):
+        ours.partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
+        other.partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
+        assert ours._optimizer.learning_rate == pytest.approx(other._optimizer.learning_rate)
+    np.testing.assert_allclose(ours.coefs_[0], other.coefs_[0], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": "tanh"}, "warm_start goes on with the network there is"),
+        ({"hidden_layer_sizes": (7,)}, "warm_start goes on with the network there is"),
+        ({"dropout": 0.5}, "warm_start goes on with the network there is"),
+    ],
+)
+def test_warm_start_with_other_parameters_is_refused(change, message):
+    model = MLPClassifier(warm_start=True, max_iter=3).fit(X_IRIS, Y_IRIS)
+    with pytest.raises(ValueError, match=message):
+        model.set_params(**change).fit(X_IRIS, Y_IRIS)
+
+
+def test_early_stopping_may_begin_with_a_later_fit():
+    model = MLPClassifier(warm_start=True, max_iter=3, random_state=0).fit(X_IRIS, Y_IRIS)
+    model.set_params(early_stopping=True).fit(X_IRIS, Y_IRIS)
+    assert len(model.validation_scores_) == 3
+    assert MLPClassifier(max_iter=3).fit(X_IRIS, Y_IRIS).validation_scores_ is None
+
+
+def test_a_refused_fit_leaves_the_model_as_it_was():
+    model = MLPClassifier(max_iter=3, random_state=0).fit(X_IRIS, Y_IRIS)
+    before = model.predict_proba(X_IRIS)
+    with pytest.raises(ValueError, match="activation must have one entry"):
+        model.set_params(activation=["relu", "tanh"]).fit(X_IRIS[:, :2], Y_IRIS)
+    np.testing.assert_array_equal(model.predict_proba(X_IRIS), before)
+
+
+def test_weights_can_be_assigned():
+    model = MLPClassifier(max_iter=3, random_state=0).fit(X_IRIS, Y_IRIS)
+    model.coefs_, model.intercepts_ = [0 * W for W in model.coefs_], [0 * b for b in model.intercepts_]
+    np.testing.assert_allclose(model.predict_proba(X_IRIS), 1 / 3)
+    with pytest.raises(ValueError, match="there must be 2 arrays"):
+        model.coefs_ = [1]
+    with pytest.raises(ValueError, match=r"layer 0 must have shape \(4, 100\)"):
+        model.coefs_ = [np.ones((3, 3)), np.ones((100, 3))]
+
+
+def test_rows_too_large_for_the_networks_type_are_refused():
+    model = MLPClassifier(max_iter=3).fit(X_IRIS.astype(np.float32), Y_IRIS)
+    with pytest.raises(ValueError, match="X must be finite in float32"):
+        model.predict_proba(np.full((2, 4), 1e39))
+
+
+@pytest.mark.parametrize("class_weight", [{0: -1}, {0: 0, 1: 0, 2: 0}])
+def test_class_weights_that_cannot_weigh_are_refused(class_weight):
+    with pytest.raises(ValueError, match="class_weight must be finite, not negative"):
+        MLPClassifier(class_weight=class_weight).fit(X_IRIS, Y_IRIS)
+
+
+def test_a_network_for_several_labels_becomes_a_classifier_of_several_labels():
+    net = mlp(20, 8, 5, activation="gelu", dropout=0.1, loss="binary_cross_entropy", seed=0, dtype="float64")
+    model = MLPClassifier.from_network(net, learning_rate_init=0.01, random_state=0)
+    np.testing.assert_array_equal(model.predict(X_LABELS), net.predict(X_LABELS) > 0.5)
+    for _ in range(100):
+        model.partial_fit(X_LABELS, Y_LABELS)
+    assert model.loss_curve_[-1] < 0.7 * model.loss_curve_[0]
+    twin = clone(model).fit(X_LABELS, Y_LABELS)
+    assert list(map(str, twin.network_.layers[1:3])) == ["Activation('gelu')", "Dropout(0.1)"]
 
 
 def test_warm_start_keeps_adams_moments():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from chainrule import Activation, BatchNorm, Dense, Dropout, Network, mlp, train
-from chainrule.nn.network import PREDICT_ROWS
+from chainrule.nn import network
 
 
 @pytest.fixture
@@ -21,6 +21,11 @@ def test_theta_is_one_contiguous_vector_and_params_are_views_of_it(net):
     net.theta = np.arange(26)
     np.testing.assert_array_equal(net.params[0]["W"], np.arange(12).reshape(3, 4))
     np.testing.assert_array_equal(net.params[2]["b"], [24, 25])
+
+
+def test_theta_that_is_not_finite_is_refused(net):
+    with pytest.raises(ValueError, match="theta must be finite"):
+        net.theta = np.full(26, np.nan)
 
 
 def test_theta_of_another_shape_is_refused(net):
@@ -74,12 +79,14 @@ def test_predict_goes_through_the_loss_link(rng):
     np.testing.assert_allclose(counts.predict(X), np.exp(counts.outputs(X)), rtol=1e-6)
 
 
-def test_many_rows_are_answered_in_blocks_as_few_are(net, rng):
-    n = 2 * PREDICT_ROWS + 5
+def test_many_rows_are_answered_in_parts_as_few_are(net, rng, monkeypatch):
+    monkeypatch.setattr(network, "PREDICT_ELEMENTS", 400)
+    n = 205
+    assert [part.stop - part.start for part in net.parts(n)] == [100, 100, 100]
     X, y, weight = rng.normal(size=(n, 3)), rng.integers(0, 2, n), rng.random(n)
     P = net.predict(X)
     assert P.shape == (n, 2)
-    np.testing.assert_allclose(P[[0, PREDICT_ROWS, n - 1]], net.predict(X[[0, PREDICT_ROWS, n - 1]]), rtol=1e-5)
+    np.testing.assert_allclose(P[[0, 100, n - 1]], net.predict(X[[0, 100, n - 1]]), rtol=1e-5)
     for w in (None, weight):
         assert net.evaluate(X, y, w) == pytest.approx(net.loss_and_grad(X, y, w)[0], rel=1e-5)
 
@@ -175,6 +182,7 @@ def test_bad_input_is_refused_with_the_reason(net, call, message):
         (lambda: mlp(3, 2, l2=-1), "l2 must be finite and not negative"),
         (lambda: mlp(3, 2, l1=np.nan), "l1 must be finite"),
         (lambda: mlp(3, 2, dtype="float16"), "dtype must be one of float32, float64"),
+        (lambda: mlp(3, 2).copy(dtype="int32"), "dtype must be one of float32, float64"),
         (lambda: mlp(3, 2, dtype=np.int32), "dtype must be one of float32, float64"),
     ],
 )

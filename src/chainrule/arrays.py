@@ -13,10 +13,8 @@ Array = NDArray[Any]
 def all_finite(X: Array) -> bool:
     """Tell whether no element is NaN or infinite, in one pass and without a temporary array."""
     with np.errstate(all="ignore"):
-        # A NaN or an infinity survives every sum, and the sum of squares is the fastest one; only a sum that overflowed
-        # needs the second look.
-        total = np.vdot(X, X) if X.flags.c_contiguous else X.sum()
-        return bool(np.isfinite(total)) or bool(np.isfinite(X).all())
+        # A NaN or an infinity survives every sum; only a sum that overflowed needs the second look.
+        return bool(np.isfinite(X.sum())) or bool(np.isfinite(X).all())
 
 
 def as_matrix(X: ArrayLike, n_columns: int, dtype: DTypeLike, name: str = "X") -> Array:
@@ -77,6 +75,12 @@ def as_weights(weight: ArrayLike | None, n: int, dtype: DTypeLike) -> Array | No
     if not weights.any():
         raise ValueError("sample_weight must not be zero in every row")
     return weights
+
+
+def require_whole(value: object, argument: str, least: int = 1) -> None:
+    """Raise ValueError unless `value` is a whole number of at least `least`."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+    require(bool(whole), argument, f"be a whole number of at least {least}", value)
 
 
 def require(condition: bool, argument: str, rule: str, value: object) -> None:

@@ -13,6 +13,10 @@ def main() -> None:
     except ImportError as error:
         print(f"chainrule: the command line needs {error.name}: run  pip install 'chainrule[cli]'", file=sys.stderr)
         sys.exit(2)
-    from chainrule.app.commands import app
+    try:
+        from chainrule.app.commands import app
 
-    app(prog_name="chainrule")
+        app(prog_name="chainrule")
+    except KeyboardInterrupt:  # while it was still starting
+        print("chainrule: interrupted; nothing was begun", file=sys.stderr)
+        sys.exit(130)

@@ -12,10 +12,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from math import inf, nan
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -34,7 +35,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from chainrule.arrays import Array, all_finite
+from chainrule.arrays import Array, all_finite, as_array
 from chainrule.estimators.docstrings import CLASSIFIER, REGRESSOR
 from chainrule.estimators.solvers import SOLVERS, Hooks, Task, dense_by_batch
 from chainrule.nn.activations import ACTIVATIONS, ActivationFunction
@@ -50,7 +51,7 @@ from chainrule.nn.layers import (
     Residual,
 )
 from chainrule.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss, Poisson, as_loss
-from chainrule.nn.network import PROOF_ROWS, Network, row_slices
+from chainrule.nn.network import PROOF_ROWS, Network
 from chainrule.training.callbacks import Callback
 from chainrule.training.schedules import SCHEDULES, Schedule
 
@@ -162,11 +163,15 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
+        self._check_parameters()
         X, Y = self._validate_input(X, y, incremental, reset=first)
         weight = self._weights(X, Y, sample_weight, incremental)
         random_state = check_random_state(self.random_state)
         if first:
             self._initialize(Y, X.dtype, random_state)
+        elif self.warm_start and not incremental:
+            self._check_same_network()
+        self._begin_curves()
         X = X.astype(self.network_.dtype, copy=False)
         context = self._init_callback_context(max_subtasks=1 if incremental else self.max_iter)
         hooks = Hooks(self, context, X, y, weight)
@@ -195,17 +200,43 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self._no_improvement_count = 0
         self.__dict__.pop("_optimizer", None)
         self.__dict__.pop("_rng", None)
-        scored = self.early_stopping or self.validation_data is not None
-        self.validation_scores_: Any = [] if scored else None
-        self.validation_loss_curve_: Any = [] if scored else None
-        self.best_validation_score_: Any = -inf if self.early_stopping else None
+        self.validation_scores_: Any = None
+        self.validation_loss_curve_: Any = None
+        self.best_validation_score_: Any = None
         self.best_loss_: Any = None if self.early_stopping else inf
+
+    def _begin_curves(self) -> None:
+        """Begin the curves that this fit needs and none before it has begun."""
+        if self.validation_scores_ is None and (self.early_stopping or self.validation_data is not None):
+            self.validation_scores_, self.validation_loss_curve_ = [], []
+        if self.early_stopping and self.best_validation_score_ is None:
+            self.best_validation_score_, self.best_loss_ = -inf, None
+        if not self.early_stopping and self.best_loss_ is None:
+            self.best_loss_ = inf
+
+    def _check_parameters(self) -> None:
+        """Raise ValueError or TypeError for parameters that contradict each other, before anything is changed."""
+        self._activations()
+        if self.scoring is not None and not self.early_stopping and self.validation_data is None:
+            raise ValueError("scoring needs early_stopping=True or validation_data; nothing is scored without them")
+
+    def _check_same_network(self) -> None:
+        """Raise ValueError when warm_start would go on with a network that the parameters no longer describe."""
+        described = [kind_of(layer) for layer in self._layers(self.network_.n_out)]
+        if described != [kind_of(layer) for layer in self.network_.layers]:
+            raise ValueError(
+                "warm_start goes on with the network there is, however: the parameters describe another one"
+            )
 
     def _hidden_sizes(self) -> list[int]:
         given: Any = self.hidden_layer_sizes
         sizes = list(given) if hasattr(given, "__iter__") else [given]
+        if any(np.ndim(size) for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise TypeError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
         return [int(size) for size in sizes]
 
     def _activations(self) -> list[str | ActivationFunction]:
@@ -242,7 +273,8 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             for layer, params in zip(self.network_.layers, self.network_.params, strict=True):
                 layer.init(params, rng)
             return
-        factor = 2.0 if self.activation == "logistic" else 6.0
+        activation: Any = self.activation
+        factor = 2.0 if activation == "logistic" else 6.0
         for W, b in zip(self.coefs_, self.intercepts_, strict=True):
             bound = np.sqrt(factor / sum(W.shape))
             W[...] = random_state.uniform(-bound, bound, W.shape)
@@ -293,11 +325,15 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         if plain and len(X) and not hasattr(self, "feature_names_in_") and all_finite(X):
             return X
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
-        return dense_by_batch(X.astype(dtype, copy=False))
+        with np.errstate(over="ignore"):
+            X = X.astype(dtype, copy=False)
+        if not all_finite(X.data if issparse(X) else X):
+            raise ValueError(f"X must be finite in {dtype}, the type of the network, however: it holds larger numbers")
+        return dense_by_batch(X)
 
     def _answers(self, X: Any) -> Array:
         """Return the network's answers (n, n_outputs) to validated rows, dense or sparse."""
-        blocks = [self.network_.loss.predict(self.network_.infer(X[rows])) for rows in row_slices(len(X))]
+        blocks = [self.network_.loss.predict(self.network_.infer(X[rows])) for rows in self.network_.parts(len(X))]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def hidden_activations(self, X: Any) -> list[Array]:
@@ -341,13 +377,31 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     @property
     def coefs_(self) -> list[Array]:
-        """Weight matrix (n_in, n_out) of each layer; views into `network_.theta`."""
+        """Weight matrix (n_in, n_out) of each layer; views into `network_.theta`. Assigning copies the values in."""
         return self._parameters("W")
+
+    @coefs_.setter
+    def coefs_(self, values: Sequence[Any]) -> None:
+        self._set_parameters("W", values)
 
     @property
     def intercepts_(self) -> list[Array]:
-        """Bias vector (n_out,) of each layer; views into `network_.theta`."""
+        """Bias vector (n_out,) of each layer; views into `network_.theta`. Assigning copies the values in."""
         return self._parameters("b")
+
+    @intercepts_.setter
+    def intercepts_(self, values: Sequence[Any]) -> None:
+        self._set_parameters("b", values)
+
+    def _set_parameters(self, kind: str, values: Sequence[Any]) -> None:
+        held = self._parameters(kind)
+        if len(values) != len(held):
+            raise ValueError(f"there must be {len(held)} arrays, one a layer, however: there are {len(values)}")
+        checked = [
+            as_array(v, a.shape, a.dtype, f"layer {i}") for i, (v, a) in enumerate(zip(values, held, strict=True))
+        ]
+        for array, value in zip(held, checked, strict=True):
+            array[...] = value
 
     def _parameters(self, kind: str) -> list[Array]:
         network = self.network_
@@ -359,9 +413,16 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return tags
 
     def _adopt(self, network: Network, n_outputs: int) -> Self:
-        """Become the fitted estimator of a copy of `network`."""
-        dense = [layer for layer in network.layers if isinstance(layer, Dense)]
+        """Become the fitted estimator of a copy of `network`, with the parameters that describe it best."""
+        flat = flattened(network.layers)
+        dense = [layer for layer in flat if isinstance(layer, Dense)]
+        last = max(i for i, layer in enumerate(flat) if isinstance(layer, Dense))
+        after_hidden = [layer.function for layer in flat[:last] if isinstance(layer, Activation)]
         self.hidden_layer_sizes = tuple(layer.n_out for layer in dense[:-1])
+        self.activation = after_hidden if len(after_hidden) == len(dense) - 1 else ["identity"] * (len(dense) - 1)
+        self.dropout = next((layer.rate for layer in flat if isinstance(layer, Dropout)), 0.0)
+        self.normalization = next((n for n, kind in NORMALIZATIONS.items() if any(type(x) is kind for x in flat)), None)
+        self.residual = any(isinstance(layer, Residual) for layer in network.layers)
         self.n_features_in_ = network.n_in
         self._initialize(np.empty((0, n_outputs)), network.dtype, check_random_state(self.random_state))
         self.network_ = network.copy()
@@ -422,7 +483,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
         if incremental and self.class_weight == "balanced":
             raise ValueError("class_weight='balanced' needs all rows at once; for partial_fit pass a dict")
         by_class = compute_sample_weight(self.class_weight, self._labels(Y)).astype(X.dtype)
-        return by_class if weight is None else weight * by_class
+        weight = by_class if weight is None else weight * by_class
+        if not (all_finite(weight) and weight.min() >= 0 and weight.any()):
+            raise ValueError(
+                f"class_weight must be finite, not negative, and not 0 for all rows: {self.class_weight!r}"
+            )
+        return weight
 
     @property
     def out_activation_(self) -> str:
@@ -551,10 +617,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
         labels = np.arange(n_classes) if classes is None else np.asarray(classes)
         if len(labels) != n_classes or not np.array_equal(labels, np.unique(labels)):
             raise ValueError(f"classes must be {n_classes} different labels in order, however: classes={classes!r}")
+        several_labels = network.n_out > 1 and isinstance(network.loss, BinaryCrossEntropy)
         estimator = cls(**params)
-        estimator._label_binarizer = LabelBinarizer().fit(labels)
+        estimator._label_binarizer = LabelBinarizer().fit(np.eye(n_classes, dtype=int) if several_labels else labels)
         estimator.classes_ = labels
-        return estimator._adopt(network, n_outputs=1 if n_classes == 2 else n_classes)
+        return estimator._adopt(network, n_outputs=1 if n_classes == 2 and not several_labels else n_classes)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -642,6 +709,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101
         """
         return self._predict(self._validate_rows(X))
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R2 (Pedregosa et al. 2011); of several quantiles the middle one stands for the answer.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        return float(self._default_score(y, self.predict(X), sample_weight))
+
     @available_if(lambda self: self._can_fit_partially())
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -674,6 +756,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101
         if isinstance(network.loss, CrossEntropy | BinaryCrossEntropy):
             raise ValueError(f"network must have a regression loss, however: loss={network.loss}")
         return cls(loss=network.loss, **params)._adopt(network, n_outputs=network.n_out)
+
+
+def flattened(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers with those inside a Residual in its place."""
+    inside = ([layer] if not isinstance(layer, Residual) else flattened(layer.layers) for layer in layers)
+    return [layer for part in inside for layer in part]
+
+
+def kind_of(layer: Layer) -> object:
+    """Return what a layer is, but for how it starts."""
+    if isinstance(layer, Residual):
+        return [kind_of(inner) for inner in layer.layers]
+    return ("Dense", layer.sizes) if isinstance(layer, Dense) else layer
 
 
 def engine_activation(name: Any) -> Any:

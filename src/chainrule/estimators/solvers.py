@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from chainrule.estimators.mlp import BaseMLP
 
 LEAST_ADAPTIVE_RATE = 1e-6
+STOPPED_BY_CALLBACK = 99
+"""SciPy's status for a callback that raised StopIteration."""
 
 
 class PenalisedByBatch:
@@ -92,7 +94,7 @@ class UncorrectedAdam(Adam):
 
 
 def make_optimizer(estimator: BaseMLP) -> Optimizer:
-    """Return the solver's optimiser; one that has begun hands its moments on, so that training goes on with them."""
+    """Return the solver's optimiser at its first rate; one that has begun hands its moments on (warm_start)."""
     rate = estimator.learning_rate_init
     optimizer: Optimizer
     if estimator.solver == "sgd":
@@ -230,6 +232,10 @@ def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
     """Train by sgd or adam."""
     if estimator.early_stopping and task.incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
+    if estimator.schedule and task.incremental:
+        raise ValueError("partial_fit does not support a schedule: it cannot know how far training will go")
+    if estimator.weight_decay and estimator.solver == "sgd":
+        raise ValueError("weight_decay needs solver='adam', however: solver='sgd'; there alpha is the same thing")
     X, Y, weight, validation, labels = set_aside(estimator, task)
     if not hasattr(estimator, "_rng"):  # of shuffling and dropout; later calls go on with it
         estimator._rng = np.random.default_rng(task.random_state.randint(2**31))
@@ -240,7 +246,8 @@ def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
         )
         batch_size = n
-    estimator._optimizer = make_optimizer(estimator)
+    if not (task.incremental and hasattr(estimator, "_optimizer")):
+        estimator._optimizer = make_optimizer(estimator)
     epochs = Epochs(estimator, validation, labels)
     extra: list[Callback] = [TimeLimit(estimator.time_limit)] if estimator.time_limit else []
     extra += [ProgressBar()] if estimator.progress_bar else []
@@ -357,7 +364,7 @@ def fit_lbfgs(estimator: BaseMLP, task: Task) -> None:
     network.theta[...], network.l2 = result.x, 0.0
     estimator.n_iter_ = min(result.nit, estimator.max_iter)
     estimator.loss_ = estimator.best_loss_ = float(result.fun)
-    if result.status != 0:
+    if result.status not in (0, STOPPED_BY_CALLBACK):
         warnings.warn(
             f"lbfgs failed to converge after {estimator.n_iter_} iteration(s): {result.message}. Increase max_iter or "
             "max_fun, or scale the data.",

@@ -17,7 +17,7 @@ from typing import final
 
 import numpy as np
 
-from chainrule.arrays import Array, require
+from chainrule.arrays import Array, require, require_whole
 from chainrule.errors import look_up
 from chainrule.nn.activations import ACTIVATIONS, ActivationFunction, logistic
 from chainrule.nn.initializers import INITIALIZERS
@@ -75,8 +75,8 @@ class Dense(Layer):
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
-        require_size(self.n_in, "n_in")
-        require_size(self.n_out, "n_out")
+        require_whole(self.n_in, "n_in")
+        require_whole(self.n_out, "n_out")
         look_up(INITIALIZERS, self.weights, "weights")
         look_up(INITIALIZERS, self.biases, "biases")
 
@@ -118,8 +118,8 @@ class Activation(Layer):
 
     @cached_property
     def activate(self) -> ActivationFunction:
-        """The function itself."""
-        return self.function if callable(self.function) else ACTIVATIONS[self.function]
+        """The function itself; a user's own is made to say what is wrong when it is of another form."""
+        return checked(self.function) if callable(self.function) else ACTIVATIONS[self.function]
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         A, chain_rule = self.activate(X)
@@ -137,7 +137,7 @@ class PerColumn(Layer):
     n: int
 
     def __post_init__(self) -> None:
-        require_size(self.n, "n")
+        require_whole(self.n, "n")
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -177,6 +177,8 @@ class Bounded(Layer):
     def __post_init__(self) -> None:
         require(bool(np.isfinite([self.low, self.high]).all()), "low and high", "be finite", (self.low, self.high))
         require(self.low < self.high, "low", f"be below high={self.high}", self.low)
+        object.__setattr__(self, "low", float(self.low))  # a NumPy scalar would turn float32 rows into float64
+        object.__setattr__(self, "high", float(self.high))
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         A = logistic(X)
@@ -357,6 +359,19 @@ def part(params: Params, i: int) -> Params:
     return {name.removeprefix(prefix): array for name, array in params.items() if name.startswith(prefix)}
 
 
+def checked(function: ActivationFunction) -> ActivationFunction:
+    """Return a function that does what a user's own does, or raises ValueError when that returns something else."""
+
+    def activate(Z: Array) -> tuple[Array, Callable[[Array], Array]]:
+        result = function(Z)
+        if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
+            told = f"{describe(function)} returns a {type(result).__name__}"
+            raise ValueError(f"an activation must return (A, backward), however: {told}")
+        return result
+
+    return activate
+
+
 def describe(option: object) -> str:
     """Return an option's value as code."""
     if isinstance(option, tuple):
@@ -383,12 +398,6 @@ def chain(layers: Sequence[Layer]) -> tuple[int, int] | None:
             raise ValueError(f"layer {i}, {layer}, must take the columns it is given, however: {source} gives {n_out}")
         n_in, n_out, source = n_in or taken, given, f"layer {i}, {layer},"
     return None if n_in is None or n_out is None else (n_in, n_out)
-
-
-def require_size(size: object, argument: str) -> None:
-    """Raise ValueError unless `size` is a whole number of at least 1."""
-    whole = isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1
-    require(bool(whole), argument, "be a whole number of at least 1", size)
 
 
 LAYERS: dict[str, type[Layer]] = {

@@ -22,8 +22,8 @@ from chainrule.nn.layers import LAYERS, Activation, Backward, Dense, Dropout, La
 from chainrule.nn.losses import LOSSES, Loss, RowLosses, as_loss
 from chainrule.nn.vector import lay_out, size_of, views
 
-PREDICT_ROWS = 2048
-"""Rows that go through the network at once at inference: their activations stay in the processor's cache."""
+PREDICT_ELEMENTS = 2**21
+"""Numbers that a layer may give at once at inference: more rows go through in parts, whatever their number."""
 PROOF_ROWS = 10
 """Rows on which the gradient of a user's own loss, activation or layer is proved."""
 
@@ -91,8 +91,7 @@ class Network:
         require(0 <= l1 < np.inf, "l1", "be finite and not negative", l1)
         require(0 <= l2 < np.inf, "l2", "be finite and not negative", l2)
         self.l1, self.l2 = float(l1), float(l2)
-        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
-        self.dtype = np.dtype(look_up({"float32": np.float32, "float64": np.float64}, name, "dtype"))
+        self.dtype = as_dtype(dtype)
         self.gradients_proved = type(self.loss) in LOSSES.values() and not any(map(is_own, self.layers))
         self._allocate()
         rng = np.random.default_rng(seed)
@@ -120,6 +119,7 @@ class Network:
     @theta.setter
     def theta(self, values: ArrayLike) -> None:
         require(np.shape(values) == self._theta.shape, "theta", f"have shape {self._theta.shape}", np.shape(values))
+        require(bool(np.isfinite(values).all()), "theta", "be finite", "an array with an entry that is not")
         self._theta[...] = values
 
     # Forward and backward: the whole of it.
@@ -193,7 +193,7 @@ class Network:
     def value(self, X: Array, y: Array, weight: Array | None = None) -> float:
         """Return what `evaluate` does, for arrays that `check` has returned."""
         total = 0.0
-        for rows in row_slices(len(X)):
+        for rows in self.parts(len(X)):
             part = None if weight is None else weight[rows]
             mean, _ = self.loss(self.infer(X[rows]), y[rows], part)
             total += mean * (len(X[rows]) if part is None else float(part.sum()))
@@ -206,9 +206,14 @@ class Network:
     def outputs(self, X: ArrayLike) -> Array:
         """Return the last layer's raw outputs Z (n, n_out): logits, for a classifier."""
         X = as_matrix(X, self.n_in, self.dtype)
-        if len(X) <= PREDICT_ROWS:
-            return self.infer(X)
-        return np.concatenate([self.infer(X[rows]) for rows in row_slices(len(X))])
+        outputs = [self.infer(X[rows]) for rows in self.parts(len(X))]
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+    def parts(self, n: int) -> list[slice]:
+        """Cut n rows into slices that go through the network at once."""
+        widest = max([self.n_in, *(layer.sizes[1] for layer in self.layers if layer.sizes)])
+        size = max(PREDICT_ELEMENTS // widest, 1)
+        return [slice(start, start + size) for start in range(0, max(n, 1), size)]
 
     def infer(self, X: Array) -> Array:
         """Return what `outputs` does for an array that fits; a layer's output is kept until the next has used it."""
@@ -247,7 +252,7 @@ class Network:
         report = check_gradients(self, X, y)
         if not report.ok:
             raise GradientError(f"a loss, activation or layer of your own has a wrong derivative; {report}")
-        self.gradients_proved = True
+        self.gradients_proved = len(X) > 1  # one row cannot tell a mean from a sum
 
     def first_non_finite(self, X: Array, y: Array, weight: Array | None = None) -> str:
         """Name the first place, on the way forward and then back, where a number is not finite; "" if all are."""
@@ -298,7 +303,7 @@ class Network:
     def copy(self, dtype: str | None = None) -> Self:
         """Return an independent network with the same layers and values, in `dtype` if given."""
         twin = object.__new__(type(self))
-        twin.__setstate__(self.__getstate__() | ({"dtype": np.dtype(dtype)} if dtype else {}))
+        twin.__setstate__(self.__getstate__() | ({"dtype": as_dtype(dtype)} if dtype else {}))
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -384,13 +389,14 @@ def mlp(
     return Network(layers, loss, l1=l1, l2=l2, seed=seed, dtype=dtype)
 
 
+def as_dtype(dtype: str) -> np.dtype[Any]:
+    """Return float32 or float64, or raise ValueError."""
+    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    return np.dtype(look_up({"float32": np.float32, "float64": np.float64}, name, "dtype"))
+
+
 def is_own(layer: Layer) -> bool:
     """Tell whether a layer is a user's own, or holds something that is."""
     if isinstance(layer, Residual):
         return any(map(is_own, layer.layers))
     return type(layer) not in LAYERS.values() or (isinstance(layer, Activation) and callable(layer.function))
-
-
-def row_slices(n: int) -> Iterator[slice]:
-    """Cut n rows into slices of at most PREDICT_ROWS."""
-    return (slice(start, start + PREDICT_ROWS) for start in range(0, n, PREDICT_ROWS))

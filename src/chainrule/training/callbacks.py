@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TextIO
 
 from chainrule.arrays import Array, require
+from chainrule.training.history import History
 
 if TYPE_CHECKING:
     from chainrule.training.loop import Run
@@ -33,6 +34,13 @@ class Callback:
         """Training is over, for whatever reason but an error."""
 
 
+def require_result(history: History, metric: str | None) -> None:
+    """Raise ValueError unless the history will have the column that something goes by."""
+    if metric is not None and metric not in history.results:
+        hint = "; validation_ columns need validation=(X, y)" if metric.startswith("validation_") else ""
+        raise ValueError(f"metric must be one of {', '.join(history.results)}, however: metric={metric!r}{hint}")
+
+
 class KeepBest(Callback):
     """Leave the network with the weights of its best epoch.
 
@@ -51,10 +59,7 @@ class KeepBest(Callback):
         self.min_delta = min_delta
 
     def on_train_begin(self, run: Run) -> None:
-        columns = [c for c in run.history.columns if c not in ("learning_rate", "gradient_norm", "seconds")]
-        if self.metric is not None and self.metric not in columns:
-            hint = "; validation_ columns need validation=(X, y)" if self.metric.startswith("validation_") else ""
-            raise ValueError(f"metric must be one of {', '.join(columns)}, however: metric={self.metric!r}{hint}")
+        require_result(run.history, self.metric)
         self.best: float | None = None
         self.best_epoch: int | None = None
         self.weights: tuple[Array, Array] | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import isnan
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """One number an epoch in each list; `history["validation_accuracy"]` reads any of them by name.
 
@@ -69,6 +69,12 @@ class History:
             }
         )
 
+    @property
+    def results(self) -> dict[str, list[float]]:
+        """The columns that say how good the network is: losses and metrics."""
+        housekeeping = ("learning_rate", "gradient_norm", "seconds")
+        return {name: column for name, column in self.columns.items() if name not in housekeeping}
+
     def improves(self, column: str, best: float | None, min_delta: float = 0.0) -> bool:
         """Tell whether the column's last value is better than `best` by more than `min_delta`; NaN never is."""
         value = self[column][-1]
@@ -83,7 +89,9 @@ class History:
 
     def line(self, epoch: int = -1) -> str:
         """Return one epoch's losses and metrics as text."""
-        shown = {
-            name: c for name, c in self.columns.items() if name not in ("learning_rate", "gradient_norm", "seconds")
-        }
-        return "  ".join(f"{name} {column[epoch]:.4g}" for name, column in shown.items())
+        return "  ".join(f"{name} {column[epoch]:.4g}" for name, column in self.results.items())
+
+    def __repr__(self) -> str:
+        """Return the number of epochs, the last one's results, and why it ended."""
+        ended = f", stopped: {self.stopped}" if self.stopped else ""
+        return f"History({len(self)} epochs{', ' + self.line() if self.loss else ''}{ended})"

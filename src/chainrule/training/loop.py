@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, all_finite, require
+from chainrule.arrays import Array, all_finite, require, require_whole
 from chainrule.errors import DivergenceError
 from chainrule.training.batches import Batch, batches
 from chainrule.training.callbacks import Callback, KeepBest, ProgressBar
@@ -26,7 +26,7 @@ from chainrule.training.optimizers import Optimizer, as_optimizer
 from chainrule.training.schedules import Schedule, as_schedule
 
 EXPLODED = 1e6
-"""Times the first epoch's loss, or 1 if that is more: beyond it a loss is as lost as an infinite one."""
+"""Times the loss of the first batch, or 1 if that is more: beyond it a loss is as lost as an infinite one."""
 
 
 class Objective(Protocol):
@@ -144,8 +144,13 @@ def train(
     >>> net.predict(X).argmax(axis=1)
     array([0, 1, 1, 0])
     """
-    require(epochs >= 1, "epochs", "be at least 1", epochs)
-    require(batch_size is None or batch_size >= 1, "batch_size", "be at least 1, or None for all rows", batch_size)
+    require_whole(epochs, "epochs")
+    if batch_size is not None:
+        require_whole(batch_size, "batch_size")
+    for callback in callbacks:
+        require(isinstance(callback, Callback), "callbacks", "hold Callback objects, such as EarlyStopping()", callback)
+    for key, factor in (rate_factors or {}).items():
+        require(0 <= factor < inf, f"rate_factors[{key!r}]", "be finite and not negative", factor)
     require(max_rollbacks >= 0, "max_rollbacks", "not be negative", max_rollbacks)
     require(clip_norm is None or clip_norm > 0, "clip_norm", "be above 0", clip_norm)
     require(validation is None or len(validation) in (2, 3), "validation", "be (X, y) or (X, y, weight)", validation)
@@ -202,12 +207,17 @@ class Run:
     good: Snapshot = field(default_factory=lambda: Snapshot())
     epoch: int = 0
     share_of_epoch: float = 0.0
+    first_loss: float | None = None
     rate_scale: float = 1.0
     rollbacks: int = 0
     stop: str = ""
 
     def __post_init__(self) -> None:
         before = "" if self.validation is None else "validation_"
+        names = [metric.name for metric in self.metrics]
+        require(len(set(names)) == len(names), "metrics", "have different names", names)
+        for metric in self.metrics:
+            metric.check((self.validation or self.rows)[1])
         self.history.monitored = f"{before}loss"
         self.history.metrics = {before + metric.name: [] for metric in self.metrics}
         self.history.rising = {before + metric.name for metric in self.metrics if metric.higher_is_better}
@@ -225,6 +235,7 @@ class Run:
 
     def train(self) -> None:
         """Run all epochs, or until something stops it."""
+        self.schedule.begin(self.history)
         best = KeepBest()
         observers = [best, *self.callbacks]
         for callback in observers:
@@ -260,17 +271,24 @@ class Run:
             except DivergedError as failure:
                 self.good.restore(self)
                 self.roll_back(f"epoch {self.epoch + 1}, {failure}")
-        history.loss.append(loss)
+        results = {"loss": loss} | self.measure()
         history.gradient_norm.append(norm)
         history.learning_rate.append(rate)
+        history.seconds.append(perf_counter() - start)
+        for name, column in history.results.items():
+            column.append(results[name])
+
+    def measure(self) -> dict[str, float]:
+        """Return the validation loss, where there is one, and the metrics, each under its column's name."""
+        results = {}
         if self.validation is not None:
-            history.validation_loss.append(self.net.value(*self.validation))
+            results["validation_loss"] = self.net.value(*self.validation)
         if self.metrics:
             X, y, _ = self.validation or self.rows
             prediction = self.net.predict(X)
-            for metric, column in zip(self.metrics, history.metrics.values(), strict=True):
-                column.append(float(metric.function(y, prediction)))
-        history.seconds.append(perf_counter() - start)
+            values = (metric.measure(y, prediction) for metric in self.metrics)
+            results |= dict(zip(self.history.metrics, values, strict=True))
+        return results
 
     def descend(self) -> tuple[float, float, float]:
         """Take a step for every batch; return the epoch's mean loss, mean gradient norm and last rate."""
@@ -283,6 +301,10 @@ class Run:
             if not (isfinite(value) and isfinite(norm)):
                 place = self.net.first_non_finite(X, y, weight) or "the gradient"
                 raise DivergedError(f"batch {k + 1}: {place} is not finite")
+            if self.first_loss is None:
+                self.first_loss = value
+            if value > EXPLODED * max(self.first_loss, 1):
+                raise DivergedError(f"batch {k + 1}: the loss has grown from {self.first_loss:.3g} to {value:.3g}")
             if norm > self.clip_norm:
                 grad *= self.clip_norm / norm
             rate = self.rate
@@ -296,13 +318,16 @@ class Run:
                 break
         if not all_finite(theta):
             raise DivergedError(f"batch {k + 1}: the weights after the step are not finite")
-        loss, first = loss_sum / (weight_sum or 1), self.history.loss[0] if self.history.loss else inf
-        if loss > EXPLODED * max(first, 1):
-            raise DivergedError(f"batch {k + 1}: the loss has grown from {first:.3g} to {loss:.3g}")
-        return loss, norm_sum / (k + 1), rate
+        return loss_sum / (weight_sum or 1), norm_sum / (k + 1), rate
 
     def roll_back(self, failure: str) -> None:
-        """Note the failure and halve the rate, or give up."""
+        """Note the failure and halve the rate, or give up: at once where no step has been taken yet."""
+        if self.first_loss is None:
+            X, y, _ = self.rows
+            largest = f"the largest number in X is {np.abs(X[:]).max():.3g}, in y {np.abs(y).max():.3g}"
+            raise DivergenceError(
+                f"training cannot begin: {failure} before any step; {largest}. Bring both to a common scale."
+            )
         if self.rollbacks == self.max_rollbacks:
             halved = f", though the learning rate was halved {self.rollbacks} times" if self.rollbacks else ""
             raise DivergenceError(
@@ -344,8 +369,8 @@ def changing(run: Run) -> dict[str, Array]:
 
 def length(vector: Array) -> float:
     """Return the Euclidean norm; in float64 where squares do not fit the vector's own dtype."""
-    square = float(np.vdot(vector, vector))
+    square = float(np.einsum("i,i", vector, vector))  # unlike a product of BLAS, it waits for no other thread
     if square == inf:
         vector = vector.astype(np.float64)
-        square = float(np.vdot(vector, vector))
+        square = float(np.einsum("i,i", vector, vector))
     return sqrt(square) if square >= 0 else square

@@ -16,20 +16,43 @@ from chainrule.errors import look_up
 
 @dataclass(frozen=True)
 class Metric:
-    """A function with its name and its better direction."""
+    """A function with its name, its better direction, and the targets it is for: "classes", "numbers" or "any"."""
 
     name: str
     function: Callable[[Array, Array], float]
     higher_is_better: bool = False
+    targets: str = "any"
+
+    def check(self, y: Array) -> None:
+        """Raise ValueError for targets of another kind."""
+        held = "classes" if y.ndim == 1 else "numbers" if y.min() < 0 or y.max() > 1 else "any"
+        if {held, self.targets} == {"classes", "numbers"}:
+            raise ValueError(f"metrics must fit y, however: {self.name!r} is for {self.targets}, and y holds {held}")
+
+    def measure(self, y: Array, prediction: Array) -> float:
+        """Return the metric's value; the function sees arrays that it cannot change."""
+        y, prediction = y.view(), prediction.view()
+        y.flags.writeable = prediction.flags.writeable = False
+        return float(self.function(y, prediction))
 
 
 def accuracy(y: Array, prediction: Array) -> float:
-    """Share of rows whose largest output is the class's; with one output, whose side of 1/2 is."""
+    """Share of rows whose largest output is the class's; with one output, whose side of 1/2 is.
+
+    With several labels a row, the share of labels whose side of 1/2 is right.
+    """
+    if has_several_labels(y):
+        return float(np.mean((prediction > 0.5) == (y > 0.5)))
     return float(np.mean(classes(y) == classes(prediction)))
 
 
 def log_loss(y: Array, prediction: Array) -> float:
-    """-mean log of the probability given to the class that was right; probabilities are kept above 1e-15."""
+    """-mean log of the probability given to the class that was right; probabilities are kept above 1e-15.
+
+    With several labels a row, the mean over them too.
+    """
+    if has_several_labels(y):
+        return float(np.mean([log_loss(label[:, np.newaxis], p[:, np.newaxis]) for label, p in zip(y.T, prediction.T)]))
     n, k = prediction.shape
     P = np.clip(prediction.astype(np.float64), 1e-15, 1)
     if k == 1:
@@ -65,6 +88,11 @@ def r2(y: Array, prediction: Array) -> float:
     return float(np.mean(1 - error / np.where(variance > 0, variance, 1)))
 
 
+def has_several_labels(y: Array) -> bool:
+    """Tell whether rows (n, k) of 0 and 1 say of each of k labels whether it holds, and not which of k classes."""
+    return y.ndim == 2 and y.shape[1] > 1 and not np.allclose(y.sum(axis=1), 1)
+
+
 def classes(rows: Array) -> Array:
     """Return class numbers (n,): those given, the largest column's, or for one column which side of 1/2 it is on."""
     if rows.ndim == 1:
@@ -75,13 +103,13 @@ def classes(rows: Array) -> Array:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", accuracy, higher_is_better=True),
-        Metric("log_loss", log_loss),
-        Metric("brier", brier),
-        Metric("mse", mse),
-        Metric("rmse", rmse),
-        Metric("mae", mae),
-        Metric("r2", r2, higher_is_better=True),
+        Metric("accuracy", accuracy, higher_is_better=True, targets="classes"),
+        Metric("log_loss", log_loss, targets="classes"),
+        Metric("brier", brier, targets="classes"),
+        Metric("mse", mse, targets="numbers"),
+        Metric("rmse", rmse, targets="numbers"),
+        Metric("mae", mae, targets="numbers"),
+        Metric("r2", r2, higher_is_better=True, targets="numbers"),
     )
 }
 

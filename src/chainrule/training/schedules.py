@@ -14,6 +14,7 @@ from typing import final
 
 from chainrule.arrays import require
 from chainrule.errors import look_up
+from chainrule.training.callbacks import require_result
 from chainrule.training.history import History
 
 
@@ -23,6 +24,9 @@ class Schedule(ABC):
     @abstractmethod
     def __call__(self, epoch: float, progress: float) -> float:
         """Return the factor on the learning rate."""
+
+    def begin(self, history: History) -> None:
+        """Look at the columns that there will be, and raise ValueError if one that is needed is not among them."""
 
     def observe(self, history: History) -> None:
         """Look at the epoch that has ended; only schedules that react to results do."""
@@ -116,6 +120,8 @@ class OneCycle(Schedule):
 
     def __post_init__(self) -> None:
         require(0 < self.peak < 1, "peak", "lie strictly between 0 and 1", self.peak)
+        require(0 <= self.start <= 1, "start", "lie in [0, 1]", self.start)
+        require(0 <= self.final <= 1, "final", "lie in [0, 1]", self.final)
 
     def __call__(self, epoch: float, progress: float) -> float:
         if progress < self.peak:
@@ -155,9 +161,13 @@ class ReduceOnPlateau(Schedule):
     def __post_init__(self) -> None:
         require(0 < self.factor < 1, "factor", "lie strictly between 0 and 1", self.factor)
         require(self.patience >= 1, "patience", "be at least 1", self.patience)
+        require(self.min_delta >= 0, "min_delta", "not be negative", self.min_delta)
 
     def __call__(self, epoch: float, progress: float) -> float:
         return self.scale
+
+    def begin(self, history: History) -> None:
+        require_result(history, self.metric)
 
     def observe(self, history: History) -> None:
         metric = self.metric or history.monitored
@@ -203,4 +213,5 @@ def as_schedule(schedule: str | Schedule | Callable[[float, float], float]) -> S
     """Return the schedule itself, the one of that name with its defaults, or a user's function as one."""
     if isinstance(schedule, Schedule):
         return schedule
+    require(not isinstance(schedule, type), "schedule", "be an object, such as Cosine()", schedule)
     return OwnSchedule(schedule) if callable(schedule) else look_up(SCHEDULES, schedule, "schedule")()
