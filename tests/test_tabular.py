@@ -2,16 +2,22 @@ import builtins
 import datetime
 import decimal
 import json
+import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainrule.data.tabular import COLUMNS, CategoryColumn, NumberColumn, TabularEncoder, as_plain, build, read_columns
+from chainrule.data import reading
+from chainrule.data.columns import COLUMNS, CategoryColumn, DateColumn, NumberColumn, as_plain, build
+from chainrule.data.reading import missing_rows, read_columns
+from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import TARGETS, ClassTarget, NumberTarget, fit_target, task_of
 from chainrule.errors import MissingExtraError, TableError
 
@@ -64,6 +70,50 @@ def test_a_list_of_rows_keeps_numbers_and_words_apart():
         NumberColumn,
         CategoryColumn,
     ]
+
+
+@pytest.mark.parametrize("form", [scipy.sparse.csr_array, scipy.sparse.csc_matrix, scipy.sparse.coo_array])
+def test_a_sparse_matrix_is_encoded_as_the_dense_one(form):
+    X = np.array([[0.0, 1.0], [2.0, 0.0], [0.0, 3.0], [5.0, 0.0]])
+    np.testing.assert_array_equal(TabularEncoder().fit_transform(form(X)), TabularEncoder().fit_transform(X))
+
+
+def test_a_sparse_matrix_too_large_to_be_dense_is_refused_before_it_is():
+    with pytest.raises(TableError, match="134,217,728 cells at most: it is made dense; it has 1,000,000 x 10,000"):
+        read_columns(scipy.sparse.csr_array((10**6, 10**4)))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda values: pd.DataFrame({"a": pd.Categorical(values)}),
+        lambda values: {"a": pd.Categorical(values)},
+        lambda values: {"a": pd.Series(values, dtype="category")},
+        lambda values: pl.DataFrame({"a": [None if v is None else str(v) for v in values]}, {"a": pl.Categorical}),
+    ],
+)
+def test_a_categorical_of_numbers_is_categories(form):
+    encoder = TabularEncoder().fit(form([3, 1, None, 2]))
+    assert list(encoder.get_feature_names_out()) == ["a=1", "a=2", "a=3"]
+    expected = [[0, 0, 1], [1, 0, 0], [0, 0, 0], [0, 1, 0]]
+    np.testing.assert_array_equal(encoder.transform(form([3, 1, None, 2])), expected)
+    np.testing.assert_array_equal(encoder.transform({"a": [3.0, 1, None, "2"]}), expected)
+
+
+@pytest.mark.parametrize("form", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_a_data_frame_is_read_column_by_column_and_only_where_it_is_used(form, monkeypatch):
+    frame = form(TABLE | {"new": [[1], [2], [3], [4]]})
+    encoder = TabularEncoder().fit(TABLE)
+    np.testing.assert_array_equal(encoder.transform(frame), encoder.transform(TABLE))
+    read, real = [], reading.Frame.__getitem__
+    monkeypatch.setattr(reading.Frame, "__getitem__", lambda self, name: read.append(name) or real(self, name))
+    encoder.transform(frame)
+    assert read == list(TABLE)
+
+
+def test_data_frames_with_names_that_are_one_as_text_are_refused():
+    with pytest.raises(TableError, match="there twice"):
+        read_columns(pd.DataFrame([[1, 2]], columns=[1, "1"]))
 
 
 def test_masked_cells_are_missing():
@@ -178,6 +228,243 @@ def test_finite_numbers_of_any_size_become_numbers_within_three(values):
         assert (np.diff(X[order, 0]) >= 0).all()
 
 
+# Ramps.
+
+
+def ramps_by_the_formula(x, edges):
+    return [[0 if v != v else min(1, max(0, (v - a) / (b - a))) for a, b in pairwise(edges)] for v in x]
+
+
+def test_ramps_rise_from_one_quantile_to_the_next():
+    values = np.array([1.0, 2.0, 4.0, 8.0, 16.0, np.nan, 32.0, 64.0, 128.0, 256.0])
+    encoder = TabularEncoder(ramps=4).fit({"a": values, "b": ["x", "y"] * 5})
+    assert list(encoder.get_feature_names_out()) == ["a", "a is missing", *(f"a ramp {j}" for j in (1, 2, 3, 4)), "b=y"]
+    new = np.array([*values, -5.0, 3.0, 1000.0])
+    X = encoder.transform({"a": new, "b": ["x"] * 13})
+    np.testing.assert_allclose(X[:, 2:6], ramps_by_the_formula(new, [1, 4, 16, 64, 256]), atol=1e-6)
+    np.testing.assert_array_equal(X[:10, :2], column(values))
+
+
+def test_quantiles_that_are_equal_make_one_edge():
+    encoder = TabularEncoder(ramps=8).fit({"a": [0.0] * 90 + [1.0] * 8 + [5.0, 9.0]})
+    assert encoder.columns[0].edges == (0.0, 9.0)
+    np.testing.assert_allclose(encoder.transform({"a": [4.5, None]})[:, 1], [0.5, 0])
+
+
+def test_there_are_no_ramps_unless_asked_for():
+    assert TabularEncoder().fit({"a": range_of(30)}).n_features == 1
+
+
+@pytest.mark.parametrize("ramps", [-1, 2.5, None])
+def test_ramps_must_be_a_whole_number(ramps):
+    with pytest.raises(ValueError, match="ramps must be a whole number"):
+        TabularEncoder(ramps=ramps)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=30), st.integers(1, 9))
+@settings(max_examples=100, deadline=None)
+def test_ramps_of_finite_numbers_of_any_size_rise_from_0_to_1(values, ramps):
+    if len(set(values)) > 1:
+        encoder = TabularEncoder(ramps=ramps).fit({"a": np.array(values)})
+        X = encoder.transform({"a": np.sort(values)})[:, 1:]
+        assert X.shape[1] <= ramps
+        assert (np.diff(X, axis=0) >= 0).all()
+        if X.shape[1]:
+            assert X.min() == 0
+            assert X.max() == 1
+
+
+# Dates.
+
+
+WHEN = ["2023-12-31 00:00", "2024-03-01 06:00", "", "2024-07-15 18:30"]
+DATE_FORMS = {
+    "text": lambda: WHEN,
+    "text with T and seconds": lambda: [text.replace(" ", "T") + ":00" * bool(text) for text in WHEN],
+    "text with zones": lambda: ["2023-12-31T02:00+02:00", "2024-03-01T06:00Z", None, "2024-07-15 14:30-0400"],
+    "datetimes": lambda: [datetime.datetime.fromisoformat(text) if text else None for text in WHEN],
+    "datetime64": lambda: np.array(WHEN, "M8[ns]"),
+    "datetime64 in minutes": lambda: np.array(WHEN, "M8[m]"),
+    "datetime64 in a list": lambda: list(np.array(WHEN, "M8[ms]")),
+    "timestamps": lambda: list(pd.to_datetime(WHEN)),
+    "pandas": lambda: pd.Series(pd.to_datetime(WHEN)),
+    "pandas elsewhere": lambda: pd.Series(pd.to_datetime(WHEN)).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"),
+}
+
+
+@pytest.mark.parametrize("form", DATE_FORMS)
+@pytest.mark.parametrize("table", [dict, pd.DataFrame], ids=["dict", "frame"])
+def test_dates_in_any_form_are_encoded_alike(form, table):
+    expected = column(np.array(WHEN, "M8[us]"))
+    given = table({"a": DATE_FORMS[form]()})
+    np.testing.assert_array_equal(TabularEncoder().fit_transform(given), expected)
+
+
+@pytest.mark.parametrize("frame", [pl.DataFrame, pa.table])
+def test_date_columns_of_data_frames_are_dates(frame):
+    days = [datetime.date(2024, 3, 1), None, datetime.date(2025, 6, 12)]
+    moments = [
+        datetime.datetime(2024, 3, 1, 5, tzinfo=datetime.UTC),
+        None,
+        datetime.datetime(2025, 6, 12, 7, tzinfo=datetime.UTC),
+    ]
+    encoder = TabularEncoder().fit(frame({"day": days, "moment": moments}))
+    twin = TabularEncoder().fit({"day": days, "moment": moments})
+    assert encoder.columns == twin.columns
+    assert [type(c) for c in twin.columns] == [DateColumn, DateColumn]
+
+
+def test_a_date_is_elapsed_days_the_year_and_places_on_circles():
+    encoder = TabularEncoder().fit(
+        {"a": ["2023-01-02", "2024-04-02 06:00", None, "2024-07-06 12:00", "2026-10-08 18:00"]}
+    )
+    names = [
+        "a days",
+        "a year",
+        *(f"a {part} {wave}" for part in ("month", "weekday", "hour") for wave in ("sin", "cos")),
+    ]
+    assert list(encoder.get_feature_names_out()) == [*names, "a is missing"]
+    assert set(encoder.sources) == {"a"}
+    X = encoder.transform({"a": ["2024-04-02 06:00", None]})
+    tuesday = 2 * np.pi / 7
+    np.testing.assert_allclose(X[0, 2:], [1, 0, np.sin(tuesday), np.cos(tuesday), 1, 0, 0], atol=1e-6)
+    assert X[1].tolist() == [0] * 8 + [1]
+    days = np.array(["2023-01-02", "2024-04-02T06", "2024-07-06T12", "2026-10-08T18"], "M8[h]").astype(float) / 24
+    np.testing.assert_allclose(X[0, 0], column(days)[1, 0], rtol=1e-5)
+    np.testing.assert_allclose(X[0, 1], column([2023, 2024, 2024, 2026])[1, 0], rtol=1e-5)
+
+
+def test_parts_of_a_date_that_do_not_vary_are_left_out():
+    march = [f"2024-03-{day:02}" for day in range(1, 31)]
+    assert list(TabularEncoder().fit({"a": march}).get_feature_names_out()) == [
+        "a days",
+        "a weekday sin",
+        "a weekday cos",
+    ]
+    assert column(["2024-03-01", None] * 3).ravel().tolist() == [0, 1] * 3
+
+
+def test_days_before_1970_and_leap_days_are_counted():
+    dates = np.array(["1969-12-31T23:00", "1900-02-28T12:00", "2000-02-29T00:00", "1600-07-01T03:00"], "M8[us]")
+    hours, weekdays = [], []
+    for date in dates.astype(object):
+        hours.append(date.hour), weekdays.append(date.weekday())
+    X = column(dates)
+    angle = np.arctan2(X[:, 6], X[:, 7]) % (2 * np.pi)
+    np.testing.assert_allclose(angle * 24 / (2 * np.pi), hours, atol=1e-4)
+    angle = np.arctan2(X[:, 4], X[:, 5]) % (2 * np.pi)
+    np.testing.assert_allclose(angle * 7 / (2 * np.pi), weekdays, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "row", "value"),
+    [
+        (["2024-01-01", "soon"], 2, "'soon'"),
+        (["2024-13-01"], 1, "'2024-13-01'"),
+        (["20240101"], 1, "'20240101'"),
+        ([None, 5.5], 2, "5.5"),
+        ([np.nan, True], 2, "True"),
+        (np.array([np.nan, 3.0]), 2, "3.0"),
+        ([datetime.time(3)], 1, "datetime.time"),
+        (["2024-01-01"] * 20_000 + ["x"], 20_001, "'x'"),
+    ],
+)
+def test_what_is_no_date_is_refused_by_column_row_and_value(values, row, value):
+    encoder = TabularEncoder().fit({"a": ["2024-01-01", "2024-02-02"]})
+    with pytest.raises(TableError, match=f"'a' must hold dates such as 2024-03-01, however row {row} holds {value}"):
+        encoder.transform({"a": values})
+
+
+def test_dates_too_far_for_microseconds_are_refused():
+    with pytest.raises(TableError, match="within 100,000 years of 1970, however row 2 holds 318"):
+        TabularEncoder().fit({"a": np.array([0, 10**13], "M8[s]")})
+
+
+def test_dates_cannot_be_declared_categories():
+    with pytest.raises(TableError, match="categories must not name dates or times, however: 'a'"):
+        TabularEncoder(categories=["a"]).fit({"a": np.array(["2024-01-01"], "M8[D]")})
+
+
+def test_text_of_other_shapes_is_no_date():
+    assert isinstance(TabularEncoder().fit({"a": ["01.03.2024", "02.03.2024"]}).columns[0], CategoryColumn)
+    assert isinstance(TabularEncoder().fit({"a": ["2024-03-01", "2024-03-02", "later"]}).columns[0], CategoryColumn)
+
+
+def test_missing_dates_are_told_in_any_unit():
+    for unit in ("D", "ns", "us"):
+        assert missing_rows("a", np.array(["2024-01-01", "NaT"], f"M8[{unit}]")).tolist() == [False, True]
+
+
+@given(st.lists(st.datetimes() | st.none(), min_size=3, max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_any_dates_become_numbers_within_three_that_grow_with_time(values):
+    if len({value for value in values if value}) > 1:
+        X = column(values)
+        assert np.isfinite(X).all()
+        assert np.abs(X).max() <= 3
+        known = [i for i, value in enumerate(values) if value]
+        order = sorted(known, key=lambda i: values[i])
+        assert (np.diff(X[order, 0]) >= 0).all()
+
+
+# Many columns of one range.
+
+
+def pixels(rng, n=50, d=70):
+    X = rng.integers(0, 256, (n, d))
+    X[0], X[1] = 0, 255
+    X[:, :3] = 0
+    X[2, 3] = 9
+    X[:2, 3] = 0
+    return X
+
+
+def test_pixels_share_one_mean_and_deviation(rng):
+    X = pixels(rng)
+    encoder = TabularEncoder(ramps=8).fit(X)
+    z = (X[:, 3:] - X[:, 3:].mean()) / X[:, 3:].std()
+    np.testing.assert_allclose(encoder.transform(X), z / np.sqrt(1 + (z / 3) ** 2), rtol=1e-5)
+    assert encoder.notices == [
+        "x3, x4, x5, x6, x7, x8, x9, x10, ... (67 in all): one mean and deviation for all, as they share one range",
+        "x0, x1, x2: left out, it is constant",
+    ]
+
+
+def test_what_is_no_pixel_is_scaled_on_its_own(rng):
+    X = pixels(rng)
+    table = {f"p{j}": X[:, j] for j in range(70)} | {"price": np.linspace(-5, 1e6, 50), "kind": ["a", "b"] * 25}
+    table["holes"] = np.where(X[:, 5] > 9, X[:, 5], np.nan)
+    table["code"] = X[:, 9]
+    encoder = TabularEncoder(categories=["code"]).fit(table)
+    columns = {c.name: c for c in encoder.columns}
+    assert columns["price"] == TabularEncoder().fit({"price": table["price"]}).columns[0]
+    assert columns["holes"] == TabularEncoder().fit({"holes": table["holes"]}).columns[0]
+    assert columns["code"].kind == columns["kind"].kind == "category"
+    assert columns["p3"].scale == columns["p9"].scale
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rng: rng.normal(size=(50, 70)),
+        lambda rng: rng.integers(0, 2, (50, 70)),
+        lambda rng: pixels(rng) * np.arange(1, 71),
+        lambda rng: np.maximum(pixels(rng), np.arange(70)),
+        lambda rng: pixels(rng, d=63),
+        lambda rng: np.where(rng.random((50, 70)) < 0.1, np.nan, pixels(rng)),
+    ],
+    ids=["many ranges", "two values", "many tops", "many bottoms", "few columns", "holes"],
+)
+def test_other_columns_are_scaled_one_by_one(make, rng):
+    X = make(rng)
+    encoder = TabularEncoder().fit(X)
+    assert (
+        encoder.columns[9]
+        == TabularEncoder().fit({encoder.columns[9].name: X[:, int(encoder.columns[9].name[1:])]}).columns[0]
+    )
+    assert not any("share" in notice for notice in encoder.notices)
+
+
 # Categories.
 
 
@@ -217,6 +504,19 @@ def test_only_the_most_frequent_levels_are_kept_and_that_is_said():
     ]
 
 
+def test_a_category_of_thousands_of_levels_stays_narrow(rng):
+    tails = np.array([f"N{i:05}" for i in range(4000)], object)[rng.integers(0, 4000, 30_000)]
+    encoder = TabularEncoder().fit({"tail": tails})
+    assert encoder.n_features == 50
+    assert "its 50 most frequent levels are told apart; the other" in encoder.notices[0]
+    assert encoder.transform({"tail": tails}).sum(axis=1).max() == 1
+
+
+def test_categories_must_be_a_list_of_names():
+    with pytest.raises(ValueError, match="categories must be a sequence of names"):
+        TabularEncoder(categories="zip")
+
+
 def test_a_constant_with_holes_tells_whether_it_is_there():
     np.testing.assert_array_equal(column(["pool", None, "pool", None]).ravel(), [1, 0, 1, 0])
     np.testing.assert_array_equal(column([7.0, None, 7.0, None]).ravel(), [1, 0, 1, 0])
@@ -237,8 +537,12 @@ def test_a_constant_with_holes_tells_whether_it_is_there():
         ("a", [f"person {i}" for i in range(30)], "identifier"),
         ("customer_id", range(30), "identifier"),
         ("userId", range(100, 130), "identifier"),
-        ("a", np.arange(30).astype("M8[D]"), "dates"),
-        ("a", [datetime.date(2020, 1, i + 1) for i in range(30)], "dates"),
+        ("a", np.full(30, "2024-03-01", "M8[D]"), "constant"),
+        ("a", np.full(30, "NaT", "M8[ns]"), "empty"),
+        ("a", np.arange(30).astype("m8[s]"), "durations"),
+        ("a", [datetime.timedelta(i) for i in range(30)], "durations"),
+        ("a", [datetime.time(i % 24) for i in range(30)], "times of day"),
+        ("a", [datetime.date(2020, 1, 1), "soon"] * 15, "dates among other things"),
     ],
 )
 def test_columns_that_say_nothing_are_left_out_by_name_with_the_reason(name, values, reason):
@@ -247,6 +551,11 @@ def test_columns_that_say_nothing_are_left_out_by_name_with_the_reason(name, val
     assert reason in encoder.left_out[name]
     assert encoder.notices == [f"{name}: left out, {encoder.left_out[name]}"]
     assert encoder.transform({"b": [3]}).shape == (1, 1)
+
+
+def test_columns_left_out_for_one_reason_share_a_notice():
+    table = {"a": [1] * 30, "b": range_of(30), "c": ["x"] * 30, "d": [None] * 30}
+    assert TabularEncoder().fit(table).notices == ["a, c: left out, it is constant", "d: left out, it is empty"]
 
 
 def test_a_quantity_whose_values_all_differ_is_no_identifier():
@@ -262,6 +571,21 @@ def test_order_does_not_matter_and_extra_columns_are_ignored():
     encoder = TabularEncoder().fit(TABLE)
     shuffled = {"new": [1, 2, 3, 4], **{name: TABLE[name] for name in reversed(TABLE)}}
     np.testing.assert_array_equal(encoder.transform(shuffled), encoder.transform(TABLE))
+
+
+def test_extra_columns_are_noticed_when_asked():
+    encoder = TabularEncoder().fit(TABLE | {"nothing": [None] * 4})
+    assert encoder.notices_for(TABLE | {"nothing": [1] * 4}) == []
+    assert encoder.notices_for(TABLE | {"new": [1] * 4}) == ["new: ignored, training did not have it"]
+    assert encoder.notices_for(pd.DataFrame(TABLE | {"p": 1, "q": 2})) == ["p, q: ignored, training did not have them"]
+
+
+def test_every_encoded_column_knows_where_it_comes_from():
+    encoder = TabularEncoder(ramps=2).fit(TABLE | {"when": ["2024-01-01", "2024-05-05", None, ""]})
+    assert len(encoder.sources) == encoder.n_features
+    for source, name in zip(encoder.sources, encoder.get_feature_names_out()):
+        assert name.startswith(source)
+    assert list(dict.fromkeys(encoder.sources)) == [c.name for c in encoder.columns]
 
 
 def test_a_missing_column_is_named_with_the_nearest_there_is():
@@ -305,14 +629,88 @@ def test_the_matrix_is_float32_with_a_name_a_column():
     assert encoder.n_features == 6
 
 
+def test_rows_are_encoded_alike_alone_in_blocks_and_together(rng):
+    n = reading.BLOCK + 100
+    table = {
+        "number": rng.normal(size=n),
+        "word": np.array(["a", "b", "c"], object)[rng.integers(0, 3, n)],
+        "when": np.datetime64("2024-01-01", "ms") + rng.integers(0, 10**11, n),
+    }
+    encoder = TabularEncoder(ramps=3).fit(table)
+    X = encoder.transform(table)
+    for row in (0, reading.BLOCK - 1, reading.BLOCK, n - 1):
+        np.testing.assert_array_equal(encoder.transform({k: v[[row]] for k, v in table.items()})[0], X[row])
+    np.testing.assert_array_equal(encoder.transform(pl.DataFrame(table)), X)
+
+
+@pytest.mark.parametrize("form", [dict, pl.DataFrame])
+def test_encoding_takes_little_more_memory_than_its_result(form, rng):
+    n = 60_000
+    table = {f"x{j}": rng.normal(size=n) for j in range(15)}
+    table |= {f"w{j}": np.array(["red", "green", "blue", "black"], object)[rng.integers(0, 4, n)] for j in range(5)}
+    table = form(table)
+    tracemalloc.start()
+    X = TabularEncoder().fit_transform(table)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * X.nbytes
+
+
+CELLS = st.one_of(
+    st.floats(allow_nan=True, allow_infinity=False),
+    st.integers(-(10**12), 10**12),
+    st.sampled_from(["a", "b", "", "2024-03-01", "7", "NA"]),
+    st.booleans(),
+    st.none(),
+    st.dates(),
+)
+
+
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=12), st.integers(0, 3))
+@settings(max_examples=150, deadline=None)
+def test_any_table_is_refused_or_encoded_as_its_saved_twin_encodes_it(rows, ramps):
+    table = {"a": [row[0] for row in rows], "b": [row[1] for row in rows], "c": range_of(len(rows))}
+    before = {name: list(values) for name, values in table.items()}
+    try:
+        encoder = TabularEncoder(ramps=ramps).fit(table)
+    except TableError:
+        return
+    X = encoder.transform(table)
+    assert np.isfinite(X).all()
+    assert X.shape == (len(rows), len(encoder.get_feature_names_out()))
+    twin = TabularEncoder.from_state(json.loads(json.dumps(encoder.state(), allow_nan=False)))
+    np.testing.assert_array_equal(twin.transform({name: table[name] for name in reversed(table)}), X)
+    assert all(x is y for name in table for x, y in zip(table[name], before[name]))
+
+
 # State.
 
 
 def test_an_encoder_goes_through_json_and_back():
-    encoder = TabularEncoder(categories=["city"]).fit(TABLE | {"nothing": [None] * 4})
+    table = TABLE | {"when": ["2024-03-01", "2025-04-02 12:30", None, ""]}
+    encoder = TabularEncoder(categories=["city"], ramps=4).fit(table | {"nothing": [None] * 4})
     twin = TabularEncoder.from_state(json.loads(json.dumps(encoder.state(), allow_nan=False)))
-    np.testing.assert_array_equal(twin.transform(TABLE), encoder.transform(TABLE))
+    np.testing.assert_array_equal(twin.transform(table), encoder.transform(table))
     assert twin.state() == encoder.state()
+    assert twin.columns == encoder.columns
+
+
+def test_a_state_from_before_there_were_ramps_still_loads():
+    encoder = TabularEncoder().fit(TABLE)
+    state = json.loads(json.dumps(encoder.state()))
+    del state["ramps"]
+    for column_state in state["columns"]:
+        column_state.pop("edges", None)
+    np.testing.assert_array_equal(TabularEncoder.from_state(state).transform(TABLE), encoder.transform(TABLE))
+
+
+DATE = {"kind": "date", "name": "a", "parts": ["days"], "indicator": False} | {
+    f"{part}_{fact}": 1.0 for part in ("days", "year") for fact in ("centre", "scale")
+}
+
+
+def test_the_state_of_a_date_is_one_that_fit_makes():
+    assert build(COLUMNS, "kind", DATE) == DateColumn("a", ("days",), 1.0, 1.0, 1.0, 1.0, False)
 
 
 @pytest.mark.parametrize(
@@ -323,6 +721,16 @@ def test_an_encoder_goes_through_json_and_back():
         {"kind": "number", "name": "a", "centre": 0.0, "scale": 1.0, "indicator": 1},
         {"kind": "number", "name": 3, "centre": 0.0, "scale": 1.0, "indicator": False},
         {"kind": "number", "name": "a", "centre": "0", "scale": 1.0, "indicator": False},
+        {"kind": "number", "name": "a", "centre": 0.0, "scale": 1.0, "indicator": False, "edges": [1.0]},
+        {"kind": "number", "name": "a", "centre": 0.0, "scale": 1.0, "indicator": False, "edges": [1.0, 1.0]},
+        {"kind": "number", "name": "a", "centre": 0.0, "scale": 1.0, "indicator": False, "edges": [0.0, "1"]},
+        DATE | {"parts": []},
+        DATE | {"parts": ["days", "days"]},
+        DATE | {"parts": ["minute"]},
+        DATE | {"days_scale": 0.0},
+        DATE | {"year_centre": float("nan")},
+        DATE | {"indicator": 1},
+        {"kind": "category", "name": "a", "levels": ["x", ""]},
         {"kind": "category", "name": "a", "levels": ["x", "x"]},
         {"kind": "category", "name": "a", "levels": [1, 2]},
         {"kind": "category", "name": "a", "levels": []},

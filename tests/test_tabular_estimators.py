@@ -77,11 +77,14 @@ def test_answers_stay_within_the_training_range(rng):
 
 @pytest.mark.parametrize("coverage", [0.8, 0.9])
 def test_intervals_cover_what_they_promise_on_new_rows(coverage, rng):
-    X = rng.normal(size=(1500, 3))
-    y = X[:, 0] * X[:, 1] + 0.5 * rng.standard_t(3, size=1500)
-    model = TabularRegressor(**QUICK).fit(X[:500], y[:500])
-    low, high = model.predict_interval(X[500:], coverage).T
-    assert np.mean((low <= y[500:]) & (y[500:] <= high)) == pytest.approx(coverage, abs=0.05)
+    covered = []
+    for _ in range(4):
+        X = rng.normal(size=(1500, 3))
+        y = X[:, 0] * X[:, 1] + 0.5 * rng.standard_t(3, size=1500)
+        model = TabularRegressor(**QUICK).fit(X[:500], y[:500])
+        low, high = model.predict_interval(X[500:], coverage).T
+        covered.append(np.mean((low <= y[500:]) & (y[500:] <= high)))
+    assert np.mean(covered) == pytest.approx(coverage, abs=0.03)
 
 
 def test_several_targets_are_answered_together(rng):

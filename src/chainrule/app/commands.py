@@ -34,7 +34,7 @@ from chainrule.app.pipeline import (
 )
 from chainrule.app.progress import LiveProgress
 from chainrule.app.tables import WRITERS, read_table, require_writable, suffix_of, write_table
-from chainrule.data.tabular import first_line, read_columns, shorten
+from chainrule.data.reading import first_line, read_columns, shorten
 from chainrule.data.targets import ClassTarget
 from chainrule.errors import ChainruleError, ModelFileError, TableError
 from chainrule.model.file import load

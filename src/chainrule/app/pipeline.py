@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array, require
-from chainrule.data.tabular import Columns, TabularEncoder, are_numbers, as_numbers, factorize, missing_rows, named
+from chainrule.data.reading import Columns, are_numbers, as_numbers, factorize, missing_rows, named
+from chainrule.data.tabular import TabularEncoder, notices_of
 from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
 from chainrule.errors import TableError
 from chainrule.model.predictor import Predictor
@@ -95,8 +96,8 @@ class Plan:
     @property
     def notices(self) -> list[str]:
         """What a person should know, beside the columns left out."""
-        left_out = tuple(f"{name}: left out, " for name in self.encoder.left_out)
-        return self.table.notices + [note for note in self.encoder.notices if not note.startswith(left_out)]
+        left_out = notices_of(self.encoder.left_out)
+        return self.table.notices + [note for note in self.encoder.notices if note not in left_out]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import IO
 
 import polars as pl
 
-from chainrule.data.tabular import first_line
+from chainrule.data.reading import first_line
 from chainrule.errors import TableError
 from chainrule.model.file import write_whole
 

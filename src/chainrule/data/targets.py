@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 
 from chainrule.arrays import Array, require
-from chainrule.data.tabular import are_numbers, as_numbers, factorize, missing_rows, shorten, to_number, to_text
+from chainrule.data.reading import are_numbers, as_numbers, factorize, missing_rows, shorten, to_number, to_text
 from chainrule.errors import TableError, look_up
 
 

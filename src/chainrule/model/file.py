@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from chainrule.arrays import Array, all_finite
-from chainrule.data.tabular import TabularEncoder, as_plain, build
+from chainrule.data.columns import as_plain, build
+from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import TARGETS
 from chainrule.errors import ModelFileError, look_up
 from chainrule.model.predictor import Predictor
@@ -57,6 +58,9 @@ def save(model: Predictor | Network, path: Path) -> None:
     """
     if not isinstance(model, Predictor | Network):
         raise ValueError(f"model must be a Predictor or a Network, however: it is a {type(model).__name__}")
+    network = model.network if isinstance(model, Predictor) else model
+    if not (all_finite(network.theta) and all_finite(network.buffers)):
+        raise ValueError("model must have finite parameters, however: one is not")
     content = pack(model)
     write_whole(path, lambda file: file.write(content))
 

@@ -22,8 +22,8 @@ from chainrule.nn.layers import LAYERS, Activation, Backward, Dense, Dropout, La
 from chainrule.nn.losses import LOSSES, Loss, RowLosses, as_loss
 from chainrule.nn.vector import lay_out, size_of, views
 
-PREDICT_ELEMENTS = 2**21
-"""Numbers that a layer may give at once at inference: more rows go through in parts, whatever their number."""
+PREDICT_ELEMENTS, PREDICT_ROWS = 2**19, 4096
+"""Numbers that a layer may give at once at inference, and rows that may go through: measured to suit the caches."""
 PROOF_ROWS = 10
 """Rows on which the gradient of a user's own loss, activation or layer is proved."""
 
@@ -211,8 +211,8 @@ class Network:
 
     def parts(self, n: int) -> list[slice]:
         """Cut n rows into slices that go through the network at once."""
-        widest = max([self.n_in, *(layer.sizes[1] for layer in self.layers if layer.sizes)])
-        size = max(PREDICT_ELEMENTS // widest, 1)
+        widest = max(layer.sizes[1] for layer in self.layers if layer.sizes)
+        size = min(max(PREDICT_ELEMENTS // widest, 1), PREDICT_ROWS)
         return [slice(start, start + size) for start in range(0, max(n, 1), size)]
 
     def infer(self, X: Array) -> Array:
