@@ -499,3 +499,16 @@ def test_without_matplotlib_the_report_says_what_to_install(house, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert run("train", "house.csv", "--target", "price", *QUICK, "--report", "r.html").exit_code == 0
     assert "pip install &#x27;chainrule[plot]&#x27;" in Path("r.html").read_text().replace("'", "&#x27;")
+
+
+def test_a_cell_that_is_no_number_is_named_by_its_row_in_the_file(tmp_path):
+    rows = [f"{i % 7},{i % 2}" for i in range(60)]
+    rows[33] = "abc,1"
+    file = tmp_path / "table.csv"
+    file.write_text("\n".join(["a,b", *rows]) + "\n")
+    refusals = [
+        run("train", file, "--target", "b", "--seed", seed, "--out", tmp_path / "m.chainrule") for seed in range(4)
+    ]
+    told = [result.stderr for result in refusals if result.exit_code]
+    assert told, "with some seed the cell lies outside the training rows"
+    assert all("row 34 holds 'abc'" in line for line in told)

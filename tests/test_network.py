@@ -91,6 +91,18 @@ def test_many_rows_are_answered_in_parts_as_few_are(net, rng, monkeypatch):
         assert net.evaluate(X, y, w) == pytest.approx(net.loss_and_grad(X, y, w)[0], rel=1e-5)
 
 
+def test_the_callers_rows_stay_as_they_are_where_relu_comes_first(rng):
+    X = rng.normal(size=(5, 3)).astype(np.float32)
+    before = X.copy()
+    for layers in (
+        [Activation("relu"), Dense(3, 1)],
+        [Dropout(0.5), Activation("identity"), Activation("relu"), Dense(3, 1)],
+    ):
+        net = Network(layers, seed=0)
+        np.testing.assert_allclose(net.predict(X), net.activations(X)[-1])
+        np.testing.assert_array_equal(X, before)
+
+
 def test_no_rows_are_answered_with_no_rows(net):
     assert net.predict(np.empty((0, 3))).shape == (0, 2)
 

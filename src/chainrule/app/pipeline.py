@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array, require
+from chainrule.data.columns import NumberColumn
 from chainrule.data.reading import Columns, are_numbers, as_numbers, factorize, missing_rows, named
 from chainrule.data.tabular import TabularEncoder, notices_of
 from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
@@ -180,7 +181,10 @@ def understand(table: Table, name: str, task: str | None, test_share: float, see
         target = NumberTarget.fit(name, seen)
     else:
         target = replace(target, shares=class_shares(target, seen))
-    return Plan(table, target, rows, TabularEncoder().fit(table.part(rows.training).inputs))
+    encoder = TabularEncoder().fit(table.part(rows.training).inputs)
+    for number in (kept for kept in encoder.columns if isinstance(kept, NumberColumn)):
+        as_numbers(number.name, table.inputs[number.name])  # on the whole table, whose row it names
+    return Plan(table, target, rows, encoder)
 
 
 def require_scorable(plan: Plan, held: Table) -> None:

@@ -22,8 +22,9 @@ from chainrule.nn.layers import LAYERS, Activation, Backward, Dense, Dropout, La
 from chainrule.nn.losses import LOSSES, Loss, RowLosses, as_loss
 from chainrule.nn.vector import lay_out, size_of, views
 
-PREDICT_ELEMENTS, PREDICT_ROWS = 2**19, 4096
+PREDICT_ELEMENTS, PREDICT_ROWS = 2**21, 4096
 """Numbers that a layer may give at once at inference, and rows that may go through: measured to suit the caches."""
+RELU = Activation("relu")
 PROOF_ROWS = 10
 """Rows on which the gradient of a user's own loss, activation or layer is proved."""
 
@@ -217,8 +218,13 @@ class Network:
 
     def infer(self, X: Array) -> Array:
         """Return what `outputs` does for an array that fits; a layer's output is kept until the next has used it."""
+        just_made = False
         for layer, params in zip(self.layers, self.params):
-            X = layer.forward(X, params)[0]
+            if just_made and layer == RELU:
+                np.maximum(X, 0, out=X)  # nobody else holds what Dense has just made
+            else:
+                X = layer.forward(X, params)[0]
+            just_made = isinstance(layer, Dense)
         return X
 
     def activations(self, X: ArrayLike) -> list[Array]:
