@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from chainrule.estimators.mlp import BaseMLP
 
 LEAST_ADAPTIVE_RATE = 1e-6
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+"""What scikit-learn says; where it went wrong is told after it."""
 STOPPED_BY_CALLBACK = 99
 """SciPy's status for a callback that raised StopIteration."""
 
@@ -316,10 +320,7 @@ def set_aside(estimator: BaseMLP, task: Task) -> tuple[Any, Array, Array | None,
 def give_up(estimator: BaseMLP, epochs: Epochs, failure: DivergenceError) -> None:
     """Keep the best weights that early stopping has seen, with a warning, or raise."""
     if epochs.best_weights is None:
-        raise ValueError(
-            "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-            f"preprocessed. {failure}"
-        ) from None
+        raise ValueError(f"{NON_FINITE} {failure}") from None
     estimator.validation_scores_.append(nan)
     warnings.warn(f"The weights of the best epoch are kept: {failure}", ConvergenceWarning, stacklevel=5)
 
@@ -373,8 +374,7 @@ def fit_lbfgs(estimator: BaseMLP, task: Task) -> None:
         )
     if not (np.isfinite(network.theta).all() and np.isfinite(estimator.loss_)):
         raise ValueError(
-            "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-            f"preprocessed. The first that is not finite: {network.first_non_finite(*rows) or 'the weights'}."
+            f"{NON_FINITE} The first that is not finite: {network.first_non_finite(*rows) or 'the weights'}."
         )
 
 
