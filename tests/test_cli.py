@@ -123,7 +123,7 @@ def test_quiet_says_nothing_and_json_says_one_object(house):
 def test_the_same_seed_gives_the_same_model_and_another_one_another(house):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert run("train", "house.csv", "--target", "price", *QUICK, "--out", name, "--seed", seed).exit_code == 0
-    a, b, c = (load(name).network.theta for name in "abc")
+    a, b, c = (load(name).ensemble.networks[0].theta for name in "abc")
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
 
@@ -188,9 +188,9 @@ def test_test_rows_have_no_say_in_the_training(house):
         pl.when(pl.col("house_id").is_in(rows.test.tolist())).then(1e6).otherwise("price").alias("price")
     )
     spoilt.write_csv("house.csv")
-    theta = load("house.chainrule").network.theta
+    theta = load("house.chainrule").ensemble.networks[0].theta
     second = json.loads(run("train", "house.csv", "--target", "price", *QUICK, "--json").stdout)
-    np.testing.assert_array_equal(load("house.chainrule").network.theta, theta)
+    np.testing.assert_array_equal(load("house.chainrule").ensemble.networks[0].theta, theta)
     assert first["scores"]["rmse"] < second["scores"]["rmse"]
 
 

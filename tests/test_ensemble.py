@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from chainrule import mlp
-from chainrule.model.ensemble import Ensemble, best_temperature, least, residual_quantile
+from chainrule.model.ensemble import Ensemble, best_temperature, least, residual_quantiles
 from chainrule.nn.losses import CrossEntropy, softmax
 
 
@@ -15,7 +15,7 @@ def test_classifiers_average_tempered_probabilities_and_mix_in_doubt(classifiers
     X = rng.normal(size=(5, 3))
     mean = np.mean([softmax(network.outputs(X) / 2.0) for network in classifiers], axis=0)
     np.testing.assert_allclose(Ensemble(classifiers, temperature=2.0).predict(X), mean)
-    doubtful = Ensemble(classifiers, temperature=2.0, rows=9).predict(X)
+    doubtful = Ensemble(classifiers, temperature=2.0, doubt=1 / 9).predict(X)
     np.testing.assert_allclose(doubtful, (9 * mean + 1 / 2) / 10)
     np.testing.assert_allclose(doubtful.sum(axis=1), 1)
 
@@ -23,7 +23,7 @@ def test_classifiers_average_tempered_probabilities_and_mix_in_doubt(classifiers
 def test_doubt_keeps_certainty_below_one(classifiers):
     for network in classifiers:
         network.theta = 100 * network.theta
-    P = Ensemble(classifiers, rows=100).predict(np.ones((1, 3)))
+    P = Ensemble(classifiers, doubt=1 / 100).predict(np.ones((1, 3)))
     assert P.max() <= (100 + 1 / 2) / 101
 
 
@@ -32,8 +32,8 @@ def test_numbers_are_averaged_and_kept_in_range(rng):
     X = rng.normal(size=(50, 3))
     mean = (networks[0].predict(X) + networks[1].predict(X)) / 2
     np.testing.assert_allclose(Ensemble(networks).predict(X), mean)
-    low, high = np.array([-0.1, -np.inf]), np.array([0.2, np.inf])
-    np.testing.assert_allclose(Ensemble(networks, low=low, high=high).predict(X), np.clip(mean, low, high))
+    bounds = np.array([[-0.1, -np.inf], [0.2, np.inf]])
+    np.testing.assert_allclose(Ensemble(networks, bounds=bounds).predict(X), np.clip(mean, *bounds))
 
 
 @pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
@@ -59,15 +59,36 @@ def test_the_least_of_a_valley_is_found():
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.95])
 def test_half_the_width_covers_what_it_promises(coverage, rng):
     residuals = np.abs(rng.normal(size=(5000, 1)))
-    half = residual_quantile(residuals, coverage)
+    half = residual_quantiles(residuals)[round(1000 * coverage) - 1]
     assert np.mean(np.abs(rng.normal(size=20_000)) <= half) == pytest.approx(coverage, abs=0.015)
 
 
 def test_too_few_rows_for_a_coverage_promise_nothing_finite():
-    assert residual_quantile(np.ones((5, 1)), 0.9)[0] == np.inf
-    assert residual_quantile(np.arange(9.0)[:, np.newaxis], 0.9)[0] == 8
-    with pytest.raises(ValueError, match="coverage must lie strictly between 0 and 1"):
-        residual_quantile(np.ones((5, 1)), 1.0)
+    assert residual_quantiles(np.ones((5, 1)))[899, 0] == np.inf
+    assert residual_quantiles(np.arange(9.0)[:, np.newaxis])[899, 0] == 8
+
+
+def test_every_width_is_the_order_statistic_of_the_paper(rng):
+    residuals = rng.random((37, 2))
+    widths = residual_quantiles(residuals)
+    for thousandths in range(1, 1000):
+        k = int(np.ceil(38 * thousandths / 1000 - 1e-9))
+        expected = np.sort(residuals, axis=0)[k - 1] if k <= 37 else [np.inf, np.inf]
+        np.testing.assert_array_equal(widths[thousandths - 1], expected)
+
+
+def test_a_width_is_looked_up_and_never_too_narrow(rng):
+    net = mlp(2, 1, seed=0)
+    ensemble = Ensemble.of_numbers([net], rng.normal(size=(5000, 1)), rng.normal(size=(5000, 1)))
+    assert ensemble.half_width(0.9) == ensemble.half_widths[899]
+    assert ensemble.half_width(0.9001) == ensemble.half_widths[900]
+    assert ensemble.half_width(0.07) == ensemble.half_widths[69]
+    assert ensemble.half_width(0.9999)[0] == np.inf
+    for coverage in (0, 1, -0.5, np.nan):
+        with pytest.raises(ValueError, match="coverage must lie strictly between 0 and 1"):
+            ensemble.half_width(coverage)
+    with pytest.raises(ValueError, match="was calibrated for it"):
+        Ensemble((net,)).half_width(0.9)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +97,12 @@ def test_too_few_rows_for_a_coverage_promise_nothing_finite():
         lambda: Ensemble(()),
         lambda: Ensemble((mlp(2, 1), mlp(3, 1))),
         lambda: Ensemble((mlp(2, 1),), temperature=0),
-        lambda: Ensemble((mlp(2, 1),), rows=0),
+        lambda: Ensemble((mlp(2, 3, 1), mlp(2, 4, 1))),
+        lambda: Ensemble((mlp(2, 1), mlp(2, 1, dtype="float64"))),
+        lambda: Ensemble((mlp(2, 1),), doubt=-1),
+        lambda: Ensemble((mlp(2, 1),), bounds=np.array([[1.0], [0.0]])),
+        lambda: Ensemble((mlp(2, 1),), bounds=np.zeros((2, 2))),
+        lambda: Ensemble((mlp(2, 1),), half_widths=np.full((999, 1), np.nan)),
     ],
 )
 def test_what_cannot_answer_together_is_refused(make):

@@ -57,6 +57,10 @@ def saved(path):
     return path
 
 
+def theta_of(predictor):
+    return np.stack([network.theta for network in predictor.ensemble.networks])
+
+
 def entries_of(path):
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
@@ -132,7 +136,7 @@ def test_a_predictor_comes_back_whole(path):
 
 def test_numpy_reads_the_file_and_the_same_model_makes_the_same_bytes(saved, tmp_path):
     with np.load(saved, allow_pickle=False) as archive:
-        np.testing.assert_array_equal(archive["theta"], a_predictor().network.theta)
+        np.testing.assert_array_equal(archive["theta"], [a_predictor().ensemble.networks[0].theta])
     save(load(saved), tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == saved.read_bytes()
 
@@ -284,20 +288,20 @@ def bare_pickle(path):
 
 
 def other_numbers(path):
-    theta = a_predictor().network.theta
+    theta = theta_of(a_predictor())
     rewrite(path, entries_of(path) | {"theta.npy": npy(theta + np.float32(1))})
 
 
 def reordered_numbers(path):
-    rewrite(path, entries_of(path) | {"theta.npy": npy(a_predictor().network.theta[::-1].copy())})
+    rewrite(path, entries_of(path) | {"theta.npy": npy(theta_of(a_predictor())[:, ::-1].copy())})
 
 
 def one_number_less(path):
-    rewrite(path, entries_of(path) | {"theta.npy": npy(a_predictor().network.theta[:-1])})
+    rewrite(path, entries_of(path) | {"theta.npy": npy(theta_of(a_predictor())[:, :-1])})
 
 
 def other_dtype(path):
-    rewrite(path, entries_of(path) | {"theta.npy": npy(a_predictor().network.theta.view(np.int32))})
+    rewrite(path, entries_of(path) | {"theta.npy": npy(theta_of(a_predictor()).view(np.int32))})
 
 
 def huge_shape(path):
@@ -309,7 +313,7 @@ def huge_shape(path):
 
 def not_finite(path):
     spoiled = a_predictor()
-    spoiled.network.theta[3] = np.nan
+    spoiled.ensemble.networks[0].theta[3] = np.nan
     path.write_bytes(pack(spoiled))  # past `save`, which refuses it
 
 

@@ -7,9 +7,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from chainrule import Adam, mlp, train
+from chainrule import Adam, load, mlp, train
 from chainrule.data.tabular import TabularEncoder, read_columns
 from chainrule.data.targets import fit_target
+from chainrule.model.fitting import fit_predictor
 from chainrule.model.predictor import Predictor
 
 rows = np.random.default_rng(0)
@@ -139,3 +140,25 @@ def test_a_table_read_once_serves_for_target_and_inputs():
     columns = read_columns(TABLE | {"y": TARGETS["text"]})
     values = columns.pop("y")
     assert (predictor_for(values).predict(columns) == values).mean() > 0.97
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path):
+    columns = read_columns({"height": TABLE["height"], "colour": TABLE["colour"]})
+    values = 1000 * HEIGHT + np.random.default_rng(1).normal(scale=500, size=200)
+    target = fit_target("y", values)
+    fitted = fit_predictor(columns, values, target, n_members=3, epochs=12)
+    low, high = fitted.predictor.predict_interval(columns, 0.8).T
+    assert np.mean((low <= values) & (values <= high)) == pytest.approx(0.85, abs=0.08)
+    np.testing.assert_allclose((low + high) / 2, fitted.predictor.predict(columns))
+    fitted.predictor.save(tmp_path / "model")
+    back = load(tmp_path / "model")
+    np.testing.assert_array_equal(back.predict_interval(columns, 0.8).T, [low, high])
+    np.testing.assert_array_equal(back.predict(columns), fitted.predictor.predict(columns))
+    size = sum(net.theta.size for net in back.ensemble.networks) * 4
+    assert (tmp_path / "model").stat().st_size < size + 20_000
+
+
+def test_intervals_are_refused_where_nothing_was_calibrated(predictors):
+    for name in ("text", "numbers"):
+        with pytest.raises(ValueError, match="answers numbers and was calibrated for it"):
+            predictors[name].predict_interval(TABLE)

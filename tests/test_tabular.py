@@ -797,7 +797,7 @@ def test_numbers_come_back_in_their_unit():
 
 
 def test_missing_targets_are_passed_over():
-    assert fit_target("y", np.array([1.5, np.nan, 3.5, 9.0])).mean == pytest.approx(14 / 3)
+    assert fit_target("y", np.array([1.5, np.nan, 3.5, 9.0])).means == pytest.approx((14 / 3,))
     assert fit_target("y", np.array(["a", None, "b"], object)).labels == ("a", "b")
 
 
@@ -830,7 +830,7 @@ def test_a_class_that_training_has_not_seen_is_named_by_row():
     [
         ClassTarget("y", "str", ("a", "b"), (0.5, 0.5)),
         ClassTarget("y", "bool", (False, True), (0.25, 0.75)),
-        NumberTarget("y", 3.5, 0.25),
+        NumberTarget("y", (3.5, 1.0), (0.25, 2.0)),
     ],
 )
 def test_a_target_goes_through_json_and_back(target):
@@ -846,8 +846,9 @@ def test_a_target_goes_through_json_and_back(target):
         ClassTarget("y", "str", ("a",), (1.0,)),
         ClassTarget("y", "str", ("a", "b"), (0.5,)),
         ClassTarget("y", "int8", ("a", "b"), (0.5, 0.5)),
-        NumberTarget("y", float("nan"), 1.0),
-        NumberTarget("y", 0.0, -1.0),
+        NumberTarget("y", (float("nan"),), (1.0,)),
+        NumberTarget("y", (0.0,), (-1.0,)),
+        NumberTarget("y", (0.0,), (1.0, 1.0)),
     ],
 )
 def test_a_target_that_fit_cannot_make_is_refused(target):

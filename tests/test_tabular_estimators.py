@@ -9,7 +9,7 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.utils.estimator_checks import check_estimator
 
-from chainrule import TabularClassifier, TabularRegressor
+from chainrule import TabularClassifier, TabularRegressor, load
 
 QUICK = {"n_members": 3, "epochs": 16, "random_state": 0}
 WEIGHTS_ARE_NOT_REPEATS = {
@@ -164,3 +164,17 @@ def test_a_column_that_is_missing_at_predict_time_is_named(mixed):
     del table["colour"]
     with pytest.raises(ValueError, match="'colour'"):
         model.predict(table)
+
+
+def test_a_saved_model_gives_the_answers_of_the_estimator(mixed, tmp_path):
+    table, y = mixed
+    model = TabularClassifier(**QUICK).fit(table, y)
+    model.save(tmp_path / "classes")
+    back = load(tmp_path / "classes")
+    np.testing.assert_array_equal(back.predict_proba(table), model.predict_proba(table))
+    np.testing.assert_array_equal(back.predict(table), model.predict(table))
+    Y = np.column_stack([table["income"], table["row_id"]]).astype(float)
+    model = TabularRegressor(**QUICK).fit(table, Y)
+    model.save(tmp_path / "numbers")
+    np.testing.assert_array_equal(load(tmp_path / "numbers").predict(table), model.predict(table))
+    np.testing.assert_array_equal(load(tmp_path / "numbers").predict_interval(table), model.predict_interval(table))

@@ -281,7 +281,7 @@ def column_lines(columns: list[dict[str, Any]], target: Target) -> list[str]:
     if isinstance(target, ClassTarget):
         told = f"{target.n_outputs} classes: {shorten(target.labels)}"
     else:
-        told = f"numbers, mean {target.mean:.5g}, deviation {target.deviation:.5g}"
+        told = f"numbers, mean {target.means[0]:.5g}, deviation {target.deviations[0]:.5g}"
     return [*lines, f"  {target.name:<{width}}  target    {told}"]
 
 

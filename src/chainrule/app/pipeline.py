@@ -252,7 +252,7 @@ def score(target: Target, values: Array, answers: Array) -> Scores:
     if isinstance(target, ClassTarget):
         y, prediction = target.encode(values), answers
     else:
-        y, prediction = target.numbers(values)[:, np.newaxis], target.decode(answers)[:, np.newaxis]
+        y, prediction = target.numbers(values), target.decode(answers)[:, np.newaxis]
     return {name: METRICS[name].function(y, prediction) for name in SCORES[target.task]}
 
 

@@ -180,7 +180,7 @@ def predicted_against_actual(result: Result) -> str:
     """Return a point a test row; on the line the two are equal."""
     target = result.predictor.target
     assert isinstance(target, NumberTarget)
-    actual, predicted = target.numbers(result.values), target.decode(result.answers)
+    actual, predicted = target.numbers(result.values)[:, 0], target.decode(result.answers)
     some = np.random.default_rng(0).permutation(len(actual))[:MOST_POINTS]
 
     def draw(ax: "Axes") -> None:

@@ -26,11 +26,11 @@ class Target(ABC):
 
     @abstractmethod
     def encode(self, values: Array) -> Array:
-        """Return what the loss takes for values (n,); TableError naming row and value of what does not fit."""
+        """Return what the loss takes for values (n,) or (n, n_outputs); TableError names row and value of a misfit."""
 
     @abstractmethod
     def decode(self, answers: Array) -> Array:
-        """Return values (n,) for a network's answers (n, n_outputs)."""
+        """Return values (n,), or (n, n_outputs) of several a row, for a network's answers (n, n_outputs)."""
 
     @abstractmethod
     def check(self) -> None:
@@ -106,11 +106,11 @@ class ClassTarget(Target):
 @final
 @dataclass(frozen=True)
 class NumberTarget(Target):
-    """Numbers, learned as (y - mean) / deviation and answered in their own unit."""
+    """Numbers, one or several a row, learned as (y - mean) / deviation and answered in their own unit."""
 
     name: str
-    mean: float
-    deviation: float
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
     task: ClassVar[str] = "regression"
     loss: ClassVar[str] = "squared_error"
 
@@ -122,34 +122,45 @@ class NumberTarget(Target):
         if len(numbers) == 0 or numbers.min() == numbers.max():
             held = f"{numbers[0]:g} in every row" if len(numbers) else "missing in every row"
             raise TableError(f"target {name!r} must vary, however: it is {held}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean, deviation = float(numbers.mean()), float(numbers.std())
-        if not (isfinite(mean) and 0 < deviation < inf):
+        target = cls.of(name, numbers[:, np.newaxis])
+        if not (isfinite(target.means[0]) and 0 < target.deviations[0] < inf):
             raise TableError(f"target {name!r} must vary within what squares can hold, however: its deviation does not")
-        return cls(name, mean, deviation)
+        return target
+
+    @classmethod
+    def of(cls, name: str, Y: Array) -> Self:
+        """See numbers (n, n_outputs), none missing; those that are all equal have the deviation 1."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            means, deviations = Y.mean(axis=0), Y.std(axis=0)
+        deviations[deviations == 0] = 1.0
+        return cls(name, tuple(means.tolist()), tuple(deviations.tolist()))
 
     @property
     def n_outputs(self) -> int:
-        return 1
+        return len(self.means)
 
     def numbers(self, values: Array) -> Array:
-        """Return values as float64 (n,), or raise TableError naming the first row that holds no number."""
-        numbers = as_numbers(self.name, values)
-        missing = np.isnan(numbers)
+        """Return values (n,) or (n, n_outputs) as float64 (n, n_outputs); TableError names the first missing number."""
+        columns = [values] if values.ndim == 1 else list(values.T)
+        numbers = np.column_stack([as_numbers(self.name, column) for column in columns])
+        missing = np.isnan(numbers).any(axis=1)
         if missing.any():
             raise TableError(f"target {self.name!r} must not be missing, however: it is in row {missing.argmax() + 1}")
         return numbers
 
     def encode(self, values: Array) -> Array:
-        return ((self.numbers(values) - self.mean) / self.deviation)[:, np.newaxis]
+        return (self.numbers(values) - self.means) / self.deviations
 
     def decode(self, answers: Array) -> Array:
-        return answers[:, 0].astype(np.float64) * self.deviation + self.mean
+        numbers = answers.astype(np.float64) * self.deviations + self.means
+        return numbers[:, 0] if self.n_outputs == 1 else numbers
 
     def check(self) -> None:
-        numbers = isinstance(self.mean, float) and isinstance(self.deviation, float)
-        require(numbers and isfinite(self.mean), "mean", "be a finite number", self.mean)
-        require(0 < self.deviation < inf, "deviation", "be above 0 and finite", self.deviation)
+        numbers = all(isinstance(number, float) for number in self.means + self.deviations)
+        require(numbers and all(map(isfinite, self.means)), "means", "be finite numbers", self.means)
+        positive = all(0 < deviation < inf for deviation in self.deviations)
+        fits = positive and len(self.deviations) == len(self.means) >= 1
+        require(fits, "deviations", "be above 0 and finite, one a mean", self.deviations)
 
 
 TARGETS: dict[str, type[ClassTarget] | type[NumberTarget]] = {

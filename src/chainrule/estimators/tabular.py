@@ -6,14 +6,13 @@ the recipe of `chainrule.training.recipe`, five members on five folds, and one c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from time import perf_counter
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_random_state, compute_sample_weight
@@ -22,16 +21,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array
+from chainrule.data.reading import to_text
 from chainrule.data.tabular import Columns, TabularEncoder, read_columns
-from chainrule.model.ensemble import Ensemble, best_temperature, residual_quantile
-from chainrule.nn.losses import softmax
-from chainrule.nn.network import Network
-from chainrule.training.callbacks import Callback, ProgressBar, TimeLimit
-from chainrule.training.recipe import CLASSIFICATION, REGRESSION, Member, Recipe, folds, train_member
-
-LEAST_SECONDS = 0.01
-RAMPS = 8
-"""Quantile bins on whose ramps a regressor sees each number beside the number itself: 5 % less error."""
+from chainrule.data.targets import ClassTarget, NumberTarget, label_type
+from chainrule.model.ensemble import Ensemble
+from chainrule.model.fitting import Fitted, fit_predictor
+from chainrule.training.callbacks import ProgressBar
 
 
 @dataclass(eq=False, repr=False)
@@ -65,31 +60,42 @@ class BaseTabular(BaseEstimator):
             return columns
         return read_columns(validate_data(self, X, dtype=None, ensure_all_finite="allow-nan", reset=reset))
 
-    def _train(self, recipe: Recipe, X: Array, y: Array, weight: Array | None, n_out: int) -> list[Member]:
-        """Train a member on each fold, side by side where `n_jobs` allows, within the time limit."""
-        recipe = replace(recipe, members=min(self.n_members, len(X)), epochs=self.epochs)
-        seed = int(check_random_state(self.random_state).randint(2**31 - recipe.members))
-        held_out = folds(y, recipe.members, seed)
-        shown: list[Callback] = [ProgressBar()] if self.verbose else []
-        if self.n_jobs not in (None, 1):
-            limits = [] if self.time_limit is None else [TimeLimit(self.time_limit)]
-            work = (
-                delayed(train_member)(recipe, X, y, weight, rows, n_out, seed + k, limits)
-                for k, rows in enumerate(held_out)
-            )
-            return Parallel(n_jobs=self.n_jobs)(work)
-        end = None if self.time_limit is None else perf_counter() + self.time_limit
-        members = []
-        for k, rows in enumerate(held_out):
-            share = None if end is None else max(end - perf_counter(), LEAST_SECONDS) / (recipe.members - k)
-            callbacks = shown if share is None else [TimeLimit(share), *shown]
-            members.append(train_member(recipe, X, y, weight, rows, n_out, seed + k, callbacks))
-        return members
+    def _fit(self, columns: Columns, values: Array, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
+        """Train, and keep what both classes have."""
+        fitted = fit_predictor(
+            columns,
+            values,
+            target,
+            weight=weight,
+            n_members=self.n_members,
+            epochs=self.epochs,
+            time_limit=self.time_limit,
+            seed=int(check_random_state(self.random_state).randint(2**31 - self.n_members)),
+            n_jobs=self.n_jobs,
+            callbacks=[ProgressBar()] if self.verbose else [],
+        )
+        self.predictor_, self.histories_ = fitted.predictor, fitted.histories
+        return fitted
 
-    def _answers(self, X: Any) -> Array:
-        """Return the ensemble's answers (n, n_out)."""
+    @property
+    def encoder_(self) -> TabularEncoder:
+        """What became of each column."""
+        return self.predictor_.encoder
+
+    @property
+    def ensemble_(self) -> Ensemble:
+        """The members and what they were calibrated to."""
+        return self.predictor_.ensemble
+
+    def _table(self, X: Any) -> Columns:
+        """Return the table to answer for, of a model that is fitted."""
         check_is_fitted(self)
-        return self.ensemble_.predict(self.encoder_.transform(self._columns(X, reset=False)))
+        return self._columns(X, reset=False)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to one file; `chainrule.load` gives its Predictor back, with NumPy alone installed."""
+        check_is_fitted(self)
+        self.predictor_.save(path)
 
     def get_feature_names_out(self) -> Array:
         """Return the name of each column that the networks see."""
@@ -128,6 +134,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+    predictor_ : chainrule.Predictor
+        What answers: it needs NumPy alone, and `save` writes it to a file.
     ensemble_ : chainrule.model.ensemble.Ensemble
         The members, their temperature, and the doubt mixed in.
     encoder_ : chainrule.TabularEncoder
@@ -182,14 +190,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, y)
             weight = by_class if weight is None else weight * by_class
-        self.encoder_ = TabularEncoder().fit(columns)
-        encoded = self.encoder_.transform(columns)
-        members = self._train(CLASSIFICATION, encoded, codes, weight, len(self.classes_))
-        Z = out_of_fold(members, len(y))
-        temperature = best_temperature(Z, codes, weight)
-        self.ensemble_ = Ensemble(networks_of(members), temperature, rows=float(len(y)))
-        self.out_of_fold_proba_ = softmax(Z / temperature)
-        self.histories_ = [member.history for member in members]
+        labels, shares = self.classes_.tolist(), (np.bincount(codes) / len(codes)).tolist()
+        dtype = label_type(y, labels)
+        target = ClassTarget("y", dtype, tuple(map(to_text, labels) if dtype == "str" else labels), tuple(shares))
+        self.out_of_fold_proba_ = self._fit(columns, y, target, weight).out_of_fold
         return self
 
     def predict(self, X: Any) -> Array:
@@ -199,7 +203,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability (n_samples, n_classes) of each class, in the order of `classes_`."""
-        return self._answers(X)
+        table = self._table(X)
+        return self.predictor_.predict_proba(table)
 
 
 @dataclass(eq=False, repr=False)
@@ -213,7 +218,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     Attributes
     ----------
-    ensemble_, encoder_, histories_, n_features_in_, feature_names_in_
+    predictor_, ensemble_, encoder_, histories_, n_features_in_, feature_names_in_
         As for `TabularClassifier`.
     residuals_ : ndarray of shape (n_samples, n_outputs)
         Each training row's absolute error by the member that was not trained on it.
@@ -249,24 +254,16 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             y = column_or_1d(y, warn=True)
         check_lengths(columns, y)
         columns, y, weight = rows_that_count(columns, y, sample_weight)
-        self._single = y.ndim == 1
-        Y = y[:, np.newaxis] if self._single else y
-        self.mean_, deviation = Y.mean(axis=0), Y.std(axis=0)
-        self.deviation_ = np.where(deviation > 0, deviation, 1.0)
-        standard = ((Y - self.mean_) / self.deviation_).astype(np.float32)
-        self.encoder_ = TabularEncoder(ramps=RAMPS).fit(columns)
-        members = self._train(REGRESSION, self.encoder_.transform(columns), standard, weight, Y.shape[1])
-        low, high = standard.min(axis=0), standard.max(axis=0)
-        self.ensemble_ = Ensemble(networks_of(members), low=low, high=high)
-        expected = np.clip(out_of_fold(members, len(Y)), low, high)
-        self.residuals_ = np.abs(expected - standard) * self.deviation_
-        self.histories_ = [member.history for member in members]
+        Y = y[:, np.newaxis] if y.ndim == 1 else y
+        target = NumberTarget.of("y", Y)
+        expected = target.decode(self._fit(columns, y, target, weight).out_of_fold)
+        self.residuals_ = np.abs(expected.reshape(Y.shape) - Y)
         return self
 
     def predict(self, X: Any) -> Array:
         """Return the predicted number (n_samples,), or numbers (n_samples, n_outputs), for each row of a table."""
-        Y = self._answers(X) * self.deviation_ + self.mean_
-        return Y[:, 0] if self._single else Y
+        table = self._table(X)
+        return self.predictor_.predict(table)
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
         """Return the ends of an interval that holds the true number of `coverage` of new rows.
@@ -278,11 +275,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         -------
         ndarray of shape (n_samples, 2) or (n_samples, n_outputs, 2)
         """
-        check_is_fitted(self)
-        half = residual_quantile(self.residuals_, coverage)
-        middle = self.predict(X)
-        half = half[0] if self._single else half
-        return np.stack([middle - half, middle + half], axis=-1)
+        table = self._table(X)
+        return self.predictor_.predict_interval(table, coverage)
 
 
 def require_target(estimator: BaseTabular, y: Any) -> None:
@@ -315,19 +309,6 @@ def check_lengths(columns: Columns, y: Array) -> None:
         raise ValueError(f"X and y must have as many rows, however: {n} and {len(y)}")
     if n < 2:
         raise ValueError(f"X must have two rows at least, a minimum of 2 is required, however: n_samples = {n}")
-
-
-def networks_of(members: Sequence[Member]) -> tuple[Network, ...]:
-    """Return the members' networks in float64: a row's answer is then the same alone and among others."""
-    return tuple(member.network.copy(dtype="float64") for member in members)
-
-
-def out_of_fold(members: Sequence[Member], n: int) -> Array:
-    """Return each row's raw outputs (n, n_out) by the member that was not trained on it."""
-    Z = np.empty((n, members[0].outputs.shape[1]), np.float64)
-    for member in members:
-        Z[member.rows] = member.outputs
-    return Z
 
 
 def names_its_columns(X: Any) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import ceil, exp, isfinite, log
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,29 +16,66 @@ from chainrule.nn.network import Network
 
 LEAST, MOST = 0.02, 50.0
 """Bounds of the temperature."""
+LEVELS = 999
+"""Coverages whose half-widths an ensemble keeps: 0.001 to 0.999."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Networks of the same sizes whose answers are averaged.
+    """Networks of the same layers and loss whose answers are averaged.
 
-    Classifiers average softmax(Z / temperature) and mix it with doubt: (rows P + 1 / K) / (rows + 1), what a network
-    that was right on all of `rows` rows may still be wrong about (Laplace's rule, K classes). Others average their
-    answers and keep them between `low` and `high` (n_out,), the range of the training targets.
+    Classifiers average softmax(Z / temperature) and mix it with `doubt`: (P + doubt / K) / (1 + doubt) for K classes.
+    Others average their answers and keep them within `bounds`. An ensemble of one is that network.
+
+    Parameters
+    ----------
+    networks : tuple of Network
+    temperature : float
+        What raw outputs are divided by (Guo et al. 2017, eq. 9).
+    doubt : float
+        1 / n for n rows: what networks that were right on all of n rows may still be wrong about (Laplace's rule).
+    bounds : (2, n_out), optional
+        Least and greatest answer, the range of the training targets.
+    half_widths : (999, n_out), optional
+        Row k - 1 is how far from the answer the truth was, at most, in k thousandths of the rows that no member was
+        trained on.
     """
 
     networks: tuple[Network, ...]
     temperature: float = 1.0
-    rows: float = np.inf
-    low: Array | float = -np.inf
-    high: Array | float = np.inf
+    doubt: float = 0.0
+    bounds: Array | None = None
+    half_widths: Array | None = None
 
     def __post_init__(self) -> None:
         require(len(self.networks) >= 1, "networks", "hold one network at least", self.networks)
-        sizes = {(network.n_in, network.n_out) for network in self.networks}
-        require(len(sizes) == 1, "networks", "have the same sizes", sorted(sizes))
-        require(self.temperature > 0, "temperature", "be above 0", self.temperature)
-        require(self.rows > 0, "rows", "be above 0", self.rows)
+        first = self.networks[0]
+        alike = all(
+            (net.layers, net.loss, net.dtype) == (first.layers, first.loss, first.dtype) for net in self.networks
+        )
+        require(alike, "networks", "have the same layers, loss and dtype", [str(net.layers) for net in self.networks])
+        require(self.temperature > 0 and isfinite(self.temperature), "temperature", "be above 0", self.temperature)
+        require(self.doubt >= 0 and isfinite(self.doubt), "doubt", "not be negative", self.doubt)
+        for name, array, rows in (("bounds", self.bounds, 2), ("half_widths", self.half_widths, LEVELS)):
+            fits = array is None or (array.shape == (rows, self.n_out) and bool((array[1:] >= array[:-1]).all()))
+            require(
+                fits,
+                name,
+                f"be of shape ({rows}, {self.n_out}) and rise from row to row",
+                getattr(array, "shape", None),
+            )
+
+    @classmethod
+    def of_classes(cls, networks: Sequence[Network], Z: Array, y: Array, weight: Array | None = None) -> Self:
+        """Calibrate classifiers by raw outputs Z (n, K) for rows of classes y (n,) that they were not trained on."""
+        return cls(tuple(networks), best_temperature(Z, y, weight), doubt=1 / len(y))
+
+    @classmethod
+    def of_numbers(cls, networks: Sequence[Network], Z: Array, Y: Array) -> Self:
+        """Calibrate regressors by answers Z for rows of targets Y, both (n, n_out), that they were not trained on."""
+        bounds = np.stack([Y.min(axis=0), Y.max(axis=0)])
+        half_widths = residual_quantiles(np.abs(np.clip(Z, *bounds) - Y))
+        return cls(tuple(networks), bounds=bounds, half_widths=half_widths)
 
     @property
     def n_in(self) -> int:
@@ -51,11 +89,27 @@ class Ensemble:
 
     def predict(self, X: ArrayLike) -> Array:
         """Return the answers (n, n_out) for rows X (n, n_in)."""
-        if not isinstance(self.networks[0].loss, CrossEntropy):
-            mean = np.mean([network.predict(X) for network in self.networks], axis=0)
-            return np.clip(mean, self.low, self.high)
-        P = np.mean([softmax(network.outputs(X) / self.temperature) for network in self.networks], axis=0)
-        return (P + 1 / (self.rows * self.n_out)) / (1 + 1 / self.rows)
+        return self.answers([network.outputs(X) for network in self.networks])
+
+    def answers(self, outputs: Sequence[Array]) -> Array:
+        """Return the answers (n, n_out) that each network's raw outputs (n, n_out) make together."""
+        loss = self.networks[0].loss
+        if isinstance(loss, CrossEntropy):
+            P = np.mean([softmax(Z / self.temperature) for Z in outputs], axis=0)
+            return (P + self.doubt / self.n_out) / (1 + self.doubt)
+        mean = np.mean([loss.predict(Z) for Z in outputs], axis=0)
+        return mean if self.bounds is None else np.clip(mean, *self.bounds)
+
+    def half_width(self, coverage: float) -> Array:
+        """Return how far (n_out,) from the answer the truth lies, at most, in `coverage` of new rows.
+
+        Infinite where the ensemble was calibrated on too few rows to tell. ValueError where it was on none.
+        """
+        require(0 < coverage < 1, "coverage", "lie strictly between 0 and 1", coverage)
+        if self.half_widths is None:
+            raise ValueError("predict_interval must be asked of a model that answers numbers and was calibrated for it")
+        k = ceil(round(coverage * (LEVELS + 1), 9))
+        return self.half_widths[k - 1] if k <= LEVELS else np.full(self.n_out, np.inf)
 
 
 def best_temperature(Z: Array, y: Array, weight: Array | None = None) -> float:
@@ -80,13 +134,14 @@ def least(function: Callable[[float], float], low: float, high: float, steps: in
     return (low + high) / 2
 
 
-def residual_quantile(residuals: Array, coverage: float) -> Array:
-    """Return the half-width that covers `coverage` of new rows, for each output.
+def residual_quantiles(residuals: Array) -> Array:
+    """Return the half-widths (999, n_out) that cover 1 to 999 thousandths of new rows, for each output.
 
-    `residuals` (n, n_out) are absolute errors on rows that the network was not trained on: their k-th least with
-    k = ceil((n + 1) coverage) (split conformal prediction, Lei et al. 2018, algorithm 2); infinite when n is too small.
+    `residuals` (n, n_out) are absolute errors on rows that the network was not trained on: for coverage c their k-th
+    least with k = ceil((n + 1) c) (split conformal prediction, Lei et al. 2018, algorithm 2); infinite when n is too
+    small for it.
     """
-    require(0 < coverage < 1, "coverage", "lie strictly between 0 and 1", coverage)
-    n = len(residuals)
-    k = int(np.ceil((n + 1) * coverage))
-    return np.full(residuals.shape[1], np.inf) if k > n else np.sort(residuals, axis=0)[k - 1]
+    n, n_out = residuals.shape
+    within = np.vstack([np.sort(residuals, axis=0), np.full((1, n_out), np.inf)])
+    k = -(-(n + 1) * np.arange(1, LEVELS + 1) // (LEVELS + 1))
+    return within[np.minimum(k, n + 1) - 1]

@@ -1,12 +1,14 @@
 """The model file: data, never code.
 
 A zip archive, nothing compressed, of `.npy` arrays and one document, `model.json`; `numpy.load(path)` opens it too.
-`theta.npy` holds every parameter, `buffers.npy` the running statistics. The document says what they belong to: layers,
-loss and activations by name, encoder and target by their fields. Names resolve through the tables of the library and
-through nothing else, and loading believes no size before it has held it against the length of the file.
+`theta.npy` holds every parameter, `buffers.npy` the running statistics, of a predictor a row a member; `bounds.npy` and
+`half_widths.npy` are those of `chainrule.model.ensemble`. The document says what they belong to: layers, loss and
+activations by name, encoder and target by their fields. Names resolve through the tables of the library and through
+nothing else, and loading believes no size before it has held it against the length of the file.
 
     model.json  {"format": "chainrule", "version": 1, "kind": "predictor" or "network", "network": {...},
-                 "arrays": {"theta": {"dtype", "shape", "crc32"}, ...}, "encoder", "target", "passport"}
+                 "arrays": {"theta": {"dtype", "shape", "crc32"}, ...},
+                 "ensemble": {"members", "temperature", "doubt"}, "encoder", "target", "passport"}
 """
 
 import os
@@ -14,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from io import BytesIO
+from math import prod
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -23,6 +26,7 @@ from chainrule.data.columns import as_plain, build
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import TARGETS
 from chainrule.errors import ModelFileError, look_up
+from chainrule.model.ensemble import LEVELS, Ensemble
 from chainrule.model.predictor import Predictor
 from chainrule.nn.layers import LAYERS, Layer, Residual
 from chainrule.nn.losses import LOSSES, Loss
@@ -39,6 +43,7 @@ DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float64": np.dt
 DOCUMENT = "model.json"
 MOST_DOCUMENT_BYTES = 16 * 2**20
 """A longer document is refused unread: one of this length describes tens of thousands of columns."""
+MOST_MEMBERS = 1000
 MOST_HEADER_BYTES = 4096
 """An array's header in the `.npy` format is some hundred bytes long."""
 
@@ -58,8 +63,8 @@ def save(model: Predictor | Network, path: Path) -> None:
     """
     if not isinstance(model, Predictor | Network):
         raise ValueError(f"model must be a Predictor or a Network, however: it is a {type(model).__name__}")
-    network = model.network if isinstance(model, Predictor) else model
-    if not (all_finite(network.theta) and all_finite(network.buffers)):
+    networks = model.ensemble.networks if isinstance(model, Predictor) else (model,)
+    if not all(all_finite(network.theta) and all_finite(network.buffers) for network in networks):
         raise ValueError("model must have finite parameters, however: one is not")
     content = pack(model)
     write_whole(path, lambda file: file.write(content))
@@ -119,8 +124,8 @@ def pack(model: Predictor | Network) -> bytes:
     import json
     from zipfile import ZipFile, ZipInfo
 
-    network = model.network if isinstance(model, Predictor) else model
-    arrays = {"theta": network.theta, "buffers": network.buffers}
+    network = model.ensemble.networks[0] if isinstance(model, Predictor) else model
+    arrays = {name: as_stored(array) for name, array in arrays_of(model).items()}
     document: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -129,8 +134,14 @@ def pack(model: Predictor | Network) -> bytes:
         "arrays": {name: describe_array(array) for name, array in arrays.items()},
     }
     if isinstance(model, Predictor):
+        ensemble = model.ensemble
         document |= {
             "kind": "predictor",
+            "ensemble": {
+                "members": len(ensemble.networks),
+                "temperature": ensemble.temperature,
+                "doubt": ensemble.doubt,
+            },
             "encoder": model.encoder.state(),
             "target": {"task": model.target.task} | as_plain(model.target),
             "passport": model.passport,
@@ -146,9 +157,22 @@ def pack(model: Predictor | Network) -> bytes:
         archive.writestr(ZipInfo(DOCUMENT), text)
         for name, array in arrays.items():
             raw = BytesIO()
-            np.lib.format.write_array(raw, little_endian(array), allow_pickle=False)
+            np.lib.format.write_array(raw, array, allow_pickle=False)
             archive.writestr(ZipInfo(f"{name}.npy"), raw.getvalue())
     return packed.getvalue()
+
+
+def arrays_of(model: Predictor | Network) -> dict[str, Array]:
+    """Return a model's numbers by name."""
+    if isinstance(model, Network):
+        return {"theta": model.theta, "buffers": model.buffers}
+    ensemble = model.ensemble
+    arrays = {
+        "theta": np.stack([network.theta for network in ensemble.networks]),
+        "buffers": np.stack([network.buffers for network in ensemble.networks]),
+    }
+    extra = {"bounds": ensemble.bounds, "half_widths": ensemble.half_widths}
+    return arrays | {name: array for name, array in extra.items() if array is not None}
 
 
 def describe_network(network: Network) -> dict[str, Any]:
@@ -192,13 +216,13 @@ def plain(value: Any) -> Any:
 
 def describe_array(array: Array) -> dict[str, Any]:
     """Return what a reader can hold an array against."""
-    array = little_endian(array)
     return {"dtype": array.dtype.str, "shape": list(array.shape), "crc32": crc32(array)}
 
 
-def little_endian(array: Array) -> Array:
-    """Return the array in the byte order of the file."""
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+def as_stored(array: Array) -> Array:
+    """Return the array in the byte order of the file, in single precision where that loses nothing."""
+    single = np.ascontiguousarray(array, "<f4")
+    return single if np.array_equal(single, array) else np.ascontiguousarray(array, "<f8")
 
 
 def crc32(array: Array) -> int:
@@ -222,12 +246,13 @@ def unpack(file: BinaryIO) -> Predictor | Network:
     with archive:
         sizes = entry_sizes(archive, os.fstat(file.fileno()).st_size)
         document = read_document(archive, sizes)
-        network = build_network(document["network"], document["arrays"], archive, sizes)
-    if document["kind"] == "network":
-        return network
-    require_that(document["kind"] == "predictor", f"its kind is {document['kind']!r}")
+        read = ArrayReader(archive, sizes, document["arrays"])
+        if document["kind"] == "network":
+            return build_networks(document["network"], (), read)[0]
+        require_that(document["kind"] == "predictor", f"its kind is {document['kind']!r}")
+        ensemble = build_ensemble(document["ensemble"], document["network"], read)
     encoder = TabularEncoder.from_state(document["encoder"])
-    return Predictor(encoder, network, build(TARGETS, "task", document["target"]), dict(document["passport"]))
+    return Predictor(encoder, ensemble, build(TARGETS, "task", document["target"]), dict(document["passport"]))
 
 
 def require_that(condition: bool, otherwise: str) -> None:
@@ -245,7 +270,8 @@ def entry_sizes(archive: "ZipFile", file_size: int) -> dict[str, int]:
         require_that(plain_bytes and not entry.flag_bits & 1, f"the entry {entry.filename!r} is not stored as it is")
         sizes[entry.filename] = entry.file_size
     wanted = {DOCUMENT, "theta.npy", "buffers.npy"}
-    require_that(set(sizes) == wanted, f"it must hold {', '.join(sorted(wanted))}, and holds {', '.join(sizes)}")
+    complete = wanted <= set(sizes) <= wanted | {"bounds.npy", "half_widths.npy"}
+    require_that(complete, f"it must hold {', '.join(sorted(wanted))}, and holds {', '.join(sizes)}")
     return sizes
 
 
@@ -266,10 +292,23 @@ def refuse_constant(name: str) -> float:
     raise ValueError(f"{DOCUMENT} holds {name}")
 
 
-def build_network(
-    description: Mapping[str, Any], arrays: Mapping[str, Any], archive: "ZipFile", sizes: Mapping[str, int]
-) -> Network:
-    """Return the network with its numbers in it, made only when the file proves to hold as many as it needs."""
+def build_ensemble(description: Mapping[str, Any], network: Mapping[str, Any], read: "ArrayReader") -> Ensemble:
+    """Return the ensemble that a document describes, its numbers in it."""
+    members = description["members"]
+    require_that(isinstance(members, int) and 1 <= members <= MOST_MEMBERS, f"it has {members!r} members")
+    networks = build_networks(network, (members,), read)
+    n_out = networks[0].n_out
+    return Ensemble(
+        tuple(networks),
+        temperature=description["temperature"],
+        doubt=description["doubt"],
+        bounds=read("bounds", (2, n_out)) if "bounds" in read.told else None,
+        half_widths=read("half_widths", (LEVELS, n_out)) if "half_widths" in read.told else None,
+    )
+
+
+def build_networks(description: Mapping[str, Any], members: tuple[int, ...], read: "ArrayReader") -> list[Network]:
+    """Return the networks with their numbers in them, made only when the file proves to hold as many as they need."""
     layers = [build_layer(layer) for layer in description["layers"]]
     loss = build_part(LOSSES, "loss", description["loss"])
     dtype = look_up(DTYPES, description["dtype"], "dtype")
@@ -277,11 +316,15 @@ def build_network(
         "theta": size_of(lay_out([layer.shapes for layer in layers])),
         "buffers": size_of(lay_out([layer.buffer_shapes for layer in layers])),
     }
-    vectors = {name: read_vector(archive, name, length, dtype, sizes, arrays[name]) for name, length in lengths.items()}
-    network = Network(layers, loss, l1=description["l1"], l2=description["l2"], seed=0, dtype=dtype.name)
-    network.theta[...] = vectors["theta"]
-    network.buffers[...] = vectors["buffers"]
-    return network
+    vectors = {name: np.atleast_2d(read(name, (*members, length))) for name, length in lengths.items()}
+    for name, vector in vectors.items():
+        require_that(all_finite(vector), f"{name}.npy holds numbers that are not finite")
+    networks = []
+    for theta, buffers in zip(vectors["theta"], vectors["buffers"]):
+        network = Network(layers, loss, l1=description["l1"], l2=description["l2"], seed=0, dtype=dtype.name)
+        network.theta[...], network.buffers[...] = theta, buffers
+        networks.append(network)
+    return networks
 
 
 def build_layer(description: Mapping[str, Any]) -> Layer:
@@ -299,27 +342,28 @@ def build_part(table: Mapping[str, type], key: str, description: Mapping[str, An
     return look_up(table, values.pop(key), key)(**values)
 
 
-def read_vector(
-    archive: "ZipFile",
-    name: str,
-    length: int,
-    dtype: np.dtype[Any],
-    sizes: Mapping[str, int],
-    told: Mapping[str, Any],
-) -> Array:
-    """Return a vector of the length that the layers need, checked against its size, header, checksum and finiteness."""
-    entry, n_bytes = f"{name}.npy", length * dtype.itemsize
-    fits = n_bytes < sizes[entry] <= n_bytes + MOST_HEADER_BYTES
-    require_that(fits, f"{entry} is {sizes[entry]:,} bytes long, and the layers need {length:,} numbers in it")
-    raw = BytesIO(archive.read(entry))
-    require_that(np.lib.format.read_magic(raw) == (1, 0), f"{entry} is of another version of the npy format")
-    shape, in_columns, stored = np.lib.format.read_array_header_1_0(raw)
-    as_needed = shape == (length,) and stored == dtype and not in_columns and raw.tell() + n_bytes == sizes[entry]
-    require_that(
-        as_needed, f"{entry} holds {stored} of shape {shape}, and the layers need {dtype} of shape ({length},)"
-    )
-    require_that(told["shape"] == [length] and told["dtype"] == dtype.str, f"{DOCUMENT} tells another {name}")
-    vector = np.frombuffer(raw.getvalue(), dtype, length, raw.tell())
-    require_that(crc32(vector) == told["crc32"], f"the checksum of {entry} is another one: its numbers were changed")
-    require_that(all_finite(vector), f"{entry} holds numbers that are not finite")
-    return vector
+class ArrayReader:
+    """Reads the arrays of a file, each checked against the shape that is needed, its size, header and checksum."""
+
+    def __init__(self, archive: "ZipFile", sizes: Mapping[str, int], told: Mapping[str, Any]) -> None:
+        arrays = {f"{name}.npy" for name in told}
+        require_that(arrays | {DOCUMENT} == set(sizes), f"{DOCUMENT} tells of {', '.join(told)}")
+        self.archive, self.sizes, self.told = archive, sizes, told
+
+    def __call__(self, name: str, shape: tuple[int, ...]) -> Array:
+        """Return the array of that name."""
+        entry, told = f"{name}.npy", self.told[name]
+        dtype = next((dtype for dtype in DTYPES.values() if dtype.str == told["dtype"]), None)
+        require_that(dtype is not None and told["shape"] == list(shape), f"{DOCUMENT} tells another {name}")
+        assert dtype is not None
+        n_bytes = prod(shape) * dtype.itemsize
+        fits = n_bytes < self.sizes[entry] <= n_bytes + MOST_HEADER_BYTES
+        require_that(fits, f"{entry} is {self.sizes[entry]:,} bytes long, and {n_bytes:,} of numbers are needed in it")
+        raw = BytesIO(self.archive.read(entry))
+        require_that(np.lib.format.read_magic(raw) == (1, 0), f"{entry} is of another version of the npy format")
+        found, in_columns, stored = np.lib.format.read_array_header_1_0(raw)
+        as_needed = found == shape and stored == dtype and not in_columns and raw.tell() + n_bytes == self.sizes[entry]
+        require_that(as_needed, f"{entry} holds {stored} of shape {found}, and {dtype} of shape {shape} is needed")
+        array = np.frombuffer(raw.getvalue(), dtype, prod(shape), raw.tell()).reshape(shape)
+        require_that(crc32(array) == told["crc32"], f"the checksum of {entry} is another one: its numbers were changed")
+        return array

@@ -1,11 +1,14 @@
-"""A predictor: encoder, network and target in one, from a table's rows to answers in the user's own words."""
+"""A predictor: encoder, networks and target in one, from a table's rows to answers in the user's own words."""
 
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 from chainrule.arrays import Array, require
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.model.ensemble import Ensemble
 from chainrule.nn.network import Network
 
 
@@ -16,8 +19,9 @@ class Predictor:
     ----------
     encoder : TabularEncoder
         Fitted.
-    network : Network
-        With the encoder's columns as inputs and the target's number of outputs.
+    network : Network or Ensemble
+        With the encoder's columns as inputs and the target's number of outputs. As attribute it is `ensemble`: a
+        network is an ensemble of one.
     target : ClassTarget or NumberTarget
         Turns outputs into labels, or into numbers of the target's own unit.
     passport : dict, optional
@@ -45,7 +49,7 @@ class Predictor:
     def __init__(
         self,
         encoder: TabularEncoder,
-        network: Network,
+        network: Network | Ensemble,
         target: ClassTarget | NumberTarget,
         passport: dict[str, Any] | None = None,
     ) -> None:
@@ -54,7 +58,7 @@ class Predictor:
         )
         require(network.n_out == target.n_outputs, "network", f"give {target.n_outputs} outputs", network.n_out)
         self.encoder = encoder
-        self.network = network
+        self.ensemble = Ensemble((network,)) if isinstance(network, Network) else network
         self.target = target
         self.passport = {} if passport is None else passport
 
@@ -67,6 +71,17 @@ class Predictor:
         require(isinstance(self.target, ClassTarget), "predict_proba", "be asked of a classifier", self.target.task)
         return self.answers(table)
 
+    def predict_interval(self, table: object, coverage: float = 0.9) -> Array:
+        """Return the ends (n, 2) of an interval that holds the true number of `coverage` of new rows.
+
+        Split conformal prediction (Lei et al. 2018, algorithm 2), from rows that training never saw: right on average
+        over rows as long as new ones are like the old ones. For several targets a row, (n, n_outputs, 2). ValueError
+        for a classifier, and for a model that was not calibrated.
+        """
+        half = self.ensemble.half_width(coverage)
+        answers = self.answers(table)
+        return np.stack([self.target.decode(answers - half), self.target.decode(answers + half)], axis=-1)
+
     @property
     def classes(self) -> Array:
         """The labels, in the order of `predict_proba`'s columns; only a classifier has them."""
@@ -75,8 +90,8 @@ class Predictor:
         return self.target.classes
 
     def answers(self, table: object) -> Array:
-        """Return the network's answers (n, n_outputs) for a table."""
-        return self.network.predict(self.encoder.transform(table))
+        """Return the networks' answers (n, n_outputs) for a table."""
+        return self.ensemble.predict(self.encoder.transform(table))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, which `chainrule.load` reads; see `chainrule.model.file`."""
