@@ -1,4 +1,7 @@
-"""Three hidden neurons fence in a disc, which no single neuron can.
+"""Three neurons fence in a disc
+=============================
+
+Three hidden neurons fence in a disc, which no single neuron can.
 
 Each hidden neuron of the 2-3-2 network draws a soft line, and the output neurons join the three half planes to a
 rounded shape. The cost is the quadratic one, (1/2) sum_k (a_k - y_k)^2 with y the one-hot class, and each step follows

@@ -1,4 +1,7 @@
-"""The networks of the other examples as diagrams: one neuron, the 2-2-2 network, its graph, and its derivatives.
+"""A network, its graph and its derivatives
+========================================
+
+The networks of the other examples as diagrams: one neuron, the 2-2-2 network, its graph, and its derivatives.
 
 The graph has a node for each operation, z sums, a activates, C is the cost, and a colour for each kind of edge. The
 derivatives have the same colours: each is the product of the derivatives of the edges on the way from the cost to the

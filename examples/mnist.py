@@ -1,4 +1,7 @@
-"""Handwritten digits, read twice: by the classic 784-30-10 network and by a better one.
+"""Handwritten digits
+==================
+
+Handwritten digits, read twice: by the classic 784-30-10 network and by a better one.
 
 The first is all sigmoids under the quadratic cost, with steps of rate 3.0 over batches of 10: simple, and right for
 more than 95 of 100 test images. The second changes what holds the first back. Under softmax and cross-entropy an

@@ -1,4 +1,7 @@
-"""A single sigmoid neuron learns which side of a line a point lies on.
+"""One sigmoid neuron draws a line
+===============================
+
+A single sigmoid neuron learns which side of a line a point lies on.
 
 Its output a = sigmoid(w . x + b) is a smooth form of the perceptron's step, so the cost C = (a - y)^2 has a gradient,
 dC/dw = 2 (a - y) a (1 - a) x. Batch gradient descent steps against its mean over all 100 points, 1500 times, at rate 1.

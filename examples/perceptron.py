@@ -1,4 +1,7 @@
-"""The perceptron, Rosenblatt's neuron of 1958: 1 when its weighted sum passes a threshold, else 0.
+"""Perceptrons: gates, an adder, and a rule that learns
+====================================================
+
+The perceptron, Rosenblatt's neuron of 1958: 1 when its weighted sum passes a threshold, else 0.
 
 Three sets of weights make it AND, OR and NAND. NAND alone is enough for everything a computer does: here an XOR, a half
 adder and a 4-bit adder are wired from it, and every input is tried. XOR itself is beyond a single perceptron, since no

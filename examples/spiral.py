@@ -1,4 +1,7 @@
-"""Batch, mini-batch and single-sample descent on three spirals wound into each other.
+"""Three descents on a spiral
+==========================
+
+Batch, mini-batch and single-sample descent on three spirals wound into each other.
 
 The network is two layers, relu between them and softmax with cross-entropy at the end, whose gradient in the raw
 outputs is simply P - Y. Following the mean gradient of all rows takes one sure step an epoch; of 32 rows, ten rougher

@@ -1,0 +1,43 @@
+"""What the site needs beside Sphinx: the gallery's pictures and order, and docstrings as the plain text they are."""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from sphinx_gallery.scrapers import figure_rst
+
+DRAWN = Path(mkdtemp(prefix="chainrule-gallery-"))
+ORDER = ["perceptron", "neuron", "figures", "disc", "spiral", "mnist"]
+
+
+def draw_here(config: Mapping[str, Any], script: str) -> list[str]:
+    """Return the arguments that a script is run with."""
+    return ["--out", str(DRAWN)]
+
+
+def pictures(block: object, variables: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Return the text that shows the pictures a script has drawn, once they are moved into the site."""
+    places: Iterator[str] = variables["image_path_iterator"]
+    moved = []
+    for drawn in sorted(DRAWN.glob("*.png"), key=lambda path: path.stat().st_mtime_ns):
+        moved.append(next(places))
+        shutil.move(drawn, moved[-1])
+    return str(figure_rst(moved, config["src_dir"]))
+
+
+def place(filename: str) -> tuple[int, str]:
+    """Return what the scripts are sorted by."""
+    name = Path(filename).stem
+    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
+
+
+def as_plain_text(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Keep |x|, x * y and x_ in a docstring from being taken for markup; code between backticks stays as it is."""
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...", ":")):
+            parts = re.split(r"(`[^`]*`)", line)
+            parts[::2] = [re.sub(r"[|*]|(?<=\w)_(?!\w)", r"\\\g<0>", part) for part in parts[::2]]
+            lines[i] = "".join(parts)
