@@ -27,7 +27,7 @@ from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer
 from chainrule.training.schedules import as_schedule
 
 if TYPE_CHECKING:
-    from chainrule.estimators.mlp import BaseMLP
+    from chainrule.estimators.base import BaseMLP
 
 LEAST_ADAPTIVE_RATE = 1e-6
 NON_FINITE = (

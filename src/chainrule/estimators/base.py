@@ -1,0 +1,372 @@
+"""What `MLPClassifier` and `MLPRegressor` share: parameters, fitting, answering, and the network's own attributes."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, nan
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.metrics import check_scoring
+from sklearn.neural_network import MLPClassifier as TheirClassifier
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from chainrule.arrays import Array, all_finite, as_array
+from chainrule.estimators.architecture import NORMALIZATIONS, activations_of, described_by, kind_of, layers_of, sizes_of
+from chainrule.estimators.solvers import SOLVERS, Hooks, Task, dense_by_batch
+from chainrule.nn.activations import ACTIVATIONS
+from chainrule.nn.initializers import INITIALIZERS
+from chainrule.nn.layers import Dense, Layer, Residual
+from chainrule.nn.losses import Loss
+from chainrule.nn.network import PROOF_ROWS, Network
+from chainrule.training.callbacks import Callback
+from chainrule.training.schedules import SCHEDULES, Schedule
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+    """What both classes share: their keyword parameters, fitting, and answering."""
+
+    solver: str = "adam"
+    alpha: float = 0.0001
+    batch_size: int | str = "auto"
+    learning_rate: str = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    max_iter: int = 200
+    shuffle: bool = True
+    random_state: int | np.random.RandomState | None = None
+    tol: float = 1e-4
+    verbose: bool | int = False
+    warm_start: bool = False
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    n_iter_no_change: float = 10
+    max_fun: int = 15000
+    initialization: str | None = None
+    dropout: float = 0.0
+    normalization: str | None = None
+    residual: bool = False
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    schedule: str | Schedule | Callable[[float, float], float] | None = None
+    validation_data: tuple[Any, Any] | None = None
+    scoring: str | Callable[..., float] | None = None
+    time_limit: float | None = None
+    progress_bar: bool = False
+    callbacks: Sequence[Callback] = ()
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TheirClassifier._parameter_constraints,
+        "activation": [StrOptions({"logistic", *ACTIVATIONS} - {"step"}), "array-like", callable],
+        "initialization": [StrOptions(set(INITIALIZERS)), None],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "normalization": [StrOptions(set(NORMALIZATIONS)), None],
+        "residual": ["boolean"],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "schedule": [StrOptions(set(SCHEDULES)), Schedule, callable, None],
+        "validation_data": [tuple, list, None],
+        "scoring": [str, callable, None],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+        "progress_bar": ["boolean"],
+        "callbacks": [tuple, list],
+    }
+
+    # What the two classes differ in.
+
+    @abstractmethod
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
+        """Return X and the target matrix Y (n, n_outputs), validated as scikit-learn does."""
+
+    @abstractmethod
+    def _make_loss(self) -> Loss:
+        """Return the engine's loss."""
+
+    @abstractmethod
+    def _targets(self, Y: Array) -> Array:
+        """Return the target matrix in the form the engine's loss takes."""
+
+    @abstractmethod
+    def _labels(self, Y: Array) -> Array:
+        """Return the target matrix as `y` is given by users."""
+
+    @abstractmethod
+    def _predict(self, X: Any) -> Array:
+        """Return answers to validated rows."""
+
+    @abstractmethod
+    def _default_score(self, y: Array, answers: Array, weight: Array | None) -> float:
+        """Return the accuracy or R2."""
+
+    # Fitting.
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the network to X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels of any type, or numbers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts for.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, incremental=False)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
+        first = not hasattr(self, "network_") or not (self.warm_start or incremental)
+        self._check_parameters()
+        X, Y = self._validate_input(X, y, incremental, reset=first)
+        weight = self._weights(X, Y, sample_weight, incremental)
+        random_state = check_random_state(self.random_state)
+        if first:
+            self._initialize(Y, X.dtype, random_state)
+        elif self.warm_start and not incremental:
+            self._check_same_network()
+        self._begin_curves()
+        X = X.astype(self.network_.dtype, copy=False)
+        context = self._init_callback_context(max_subtasks=1 if incremental else self.max_iter)
+        hooks = Hooks(self, context, X, y, weight)
+        context.call_on_fit_task_begin(estimator=self, **hooks.seen)
+        self.network_.prove_gradients(dense_by_batch(X)[:PROOF_ROWS], self._targets(Y)[:PROOF_ROWS])
+        SOLVERS[self.solver](self, Task(X, Y, weight, incremental, random_state, hooks))
+        context.call_on_fit_task_end(
+            estimator=self, reconstruction_attributes=self._reconstruction_attributes, **hooks.seen
+        )
+        return self
+
+    def _weights(self, X: Any, Y: Array, sample_weight: Any, incremental: bool) -> Array | None:
+        return None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=X.dtype)
+
+    def _initialize(self, Y: Array, dtype: Any, random_state: np.random.RandomState) -> None:
+        """Make the network, and set every counter and curve to its beginning."""
+        self.n_outputs_ = Y.shape[1]
+        loss = self._make_loss()
+        n_out = max(self.n_outputs_, np.size(getattr(loss, "levels", 0)))
+        layers = layers_of(self, n_out, self._output_layers())
+        self.network_ = Network(layers, loss, seed=0, dtype=np.dtype(dtype).name)
+        self._draw_weights(random_state)
+        self.n_layers_ = len(sizes_of(self)) + 2
+        self.n_iter_ = self.t_ = 0
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self.__dict__.pop("_optimizer", None)
+        self.__dict__.pop("_rng", None)
+        self.validation_scores_: Any = None
+        self.validation_loss_curve_: Any = None
+        self.best_validation_score_: Any = None
+        self.best_loss_: Any = None if self.early_stopping else inf
+
+    def _begin_curves(self) -> None:
+        """Begin the curves that this fit needs and none before it has begun."""
+        if self.validation_scores_ is None and (self.early_stopping or self.validation_data is not None):
+            self.validation_scores_, self.validation_loss_curve_ = [], []
+        if self.early_stopping and self.best_validation_score_ is None:
+            self.best_validation_score_, self.best_loss_ = -inf, None
+        if not self.early_stopping and self.best_loss_ is None:
+            self.best_loss_ = inf
+
+    def _check_parameters(self) -> None:
+        """Raise ValueError or TypeError for parameters that contradict each other, before anything is changed."""
+        activations_of(self)
+        if self.scoring is not None and not self.early_stopping and self.validation_data is None:
+            raise ValueError("scoring needs early_stopping=True or validation_data; nothing is scored without them")
+
+    def _check_same_network(self) -> None:
+        """Raise ValueError when warm_start would go on with a network that the parameters no longer describe."""
+        described = [kind_of(layer) for layer in layers_of(self, self.network_.n_out, self._output_layers())]
+        if described != [kind_of(layer) for layer in self.network_.layers]:
+            raise ValueError(
+                "warm_start goes on with the network there is, however: the parameters describe another one"
+            )
+
+    def _output_layers(self) -> list[Layer]:
+        """Return what stands between the last weights and the loss."""
+        return []
+
+    def _draw_weights(self, random_state: np.random.RandomState) -> None:
+        """Draw the initial weights: unless told otherwise scikit-learn's, to the bit, for the same random_state."""
+        if self.initialization is not None:
+            rng = np.random.default_rng(random_state.randint(2**31))
+            for layer, params in zip(self.network_.layers, self.network_.params, strict=True):
+                layer.init(params, rng)
+            return
+        activation: Any = self.activation
+        factor = 2.0 if activation == "logistic" else 6.0
+        for W, b in zip(self.coefs_, self.intercepts_, strict=True):
+            bound = np.sqrt(factor / sum(W.shape))
+            W[...] = random_state.uniform(-bound, bound, W.shape)
+            b[...] = random_state.uniform(-bound, bound, b.shape)
+
+    def _validate_validation_data(self) -> tuple[Any, Array]:
+        assert self.validation_data is not None
+        if len(self.validation_data) != 2:
+            raise ValueError(f"validation_data must be (X, y), however: it has {len(self.validation_data)} parts")
+        X, Y = self._validate_input(*self.validation_data, incremental=True, reset=False)
+        return X.astype(self.network_.dtype, copy=False), Y
+
+    def _stratify(self, Y: Array) -> bool:
+        return False
+
+    def _validation_score(self, X: Any, labels: Any, weight: Array | None) -> float:
+        """Return the score on validated rows by `scoring`; NaN where answers are not finite."""
+        if self.scoring is not None:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="X does not have valid feature names")
+                return float(check_scoring(self, self.scoring)(self, getattr(X, "matrix", X), labels))
+        answers = self._predict(X)
+        if answers.dtype.kind == "f" and not all_finite(answers):
+            return nan
+        return float(self._default_score(labels, answers, weight))
+
+    def _reconstruction_attributes(self) -> dict[str, Any]:
+        """Return what a callback needs to rebuild this estimator as it is now."""
+        fitted = {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
+        return fitted | {"network_": self.network_.copy()} | self._more_reconstruction_attributes()
+
+    def _more_reconstruction_attributes(self) -> dict[str, Any]:
+        return {}
+
+    def _can_fit_partially(self) -> bool:
+        if self.solver == "lbfgs":
+            raise AttributeError(f"partial_fit is only available for stochastic solvers, however: {self.solver=}")
+        return True
+
+    # Answering.
+
+    def _validate_rows(self, X: Any) -> Any:
+        """Return rows in the network's dtype; an array that plainly fits skips scikit-learn's long way round.
+
+        Whether its numbers are finite is seen when they are used.
+        """
+        if not hasattr(self, "network_"):
+            check_is_fitted(self)
+        dtype = self.network_.dtype
+        plain = type(X) is np.ndarray and X.dtype == dtype and X.ndim == 2 and X.shape[1] == self.n_features_in_
+        if plain and len(X) and not hasattr(self, "feature_names_in_"):
+            return X
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        with np.errstate(over="ignore"):
+            X = X.astype(dtype, copy=False)
+        if not all_finite(X.data if issparse(X) else X):
+            raise ValueError(f"X must be finite in {dtype}, the type of the network, however: it holds larger numbers")
+        return dense_by_batch(X)
+
+    def _answers(self, X: Any) -> Array:
+        """Return the network's answers (n, n_outputs) to validated rows, dense or sparse."""
+        answers = []
+        for rows in self.network_.parts(len(X)):
+            part = self._require_finite(X[rows])
+            answers.append(self.network_.loss.predict(self.network_.infer(part)))
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+    def _require_finite(self, X: Array) -> Array:
+        if not all_finite(X):
+            validate_data(self, X, reset=False)  # raises, in scikit-learn's words
+        return X
+
+    def hidden_activations(self, X: Any) -> list[Array]:
+        """Return the output of each hidden layer.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        list of ndarray of shape (n_samples, n_units)
+            One a hidden layer, after activation and normalisation.
+        """
+        X = self._validate_rows(X)
+        outputs = self.network_.activations(self._require_finite(X[:]))
+        layers = self.network_.layers
+        return [outputs[i - 1] for i in range(1, len(layers)) if isinstance(layers[i], Dense | Residual)]
+
+    def transform(self, X: Any) -> Array:
+        """Return the last hidden layer's output: the features the network has made for itself.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_units)
+            X itself for a network without hidden layers.
+        """
+        hidden = self.hidden_activations(X)
+        return hidden[-1] if hidden else self._validate_rows(X)[:]
+
+    @property
+    def _n_features_out(self) -> int:
+        """Columns that `transform` gives."""
+        return int(self.coefs_[-1].shape[0])
+
+    # The fitted attributes that are the network's own.
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """Weight matrix (n_in, n_out) of each layer; views into `network_.theta`. Assigning copies the values in."""
+        return self._parameters("W")
+
+    @coefs_.setter
+    def coefs_(self, values: Sequence[Any]) -> None:
+        self._set_parameters("W", values)
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """Bias vector (n_out,) of each layer; views into `network_.theta`. Assigning copies the values in."""
+        return self._parameters("b")
+
+    @intercepts_.setter
+    def intercepts_(self, values: Sequence[Any]) -> None:
+        self._set_parameters("b", values)
+
+    def _set_parameters(self, kind: str, values: Sequence[Any]) -> None:
+        held = self._parameters(kind)
+        if len(values) != len(held):
+            raise ValueError(f"there must be {len(held)} arrays, one a layer, however: there are {len(values)}")
+        checked = [
+            as_array(v, a.shape, a.dtype, f"layer {i}") for i, (v, a) in enumerate(zip(values, held, strict=True))
+        ]
+        for array, value in zip(held, checked, strict=True):
+            array[...] = value
+
+    def _parameters(self, kind: str) -> list[Array]:
+        network = self.network_
+        return [network.params[block.layer][block.name] for block in network.blocks if block.kind == kind]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _adopt(self, network: Network, n_outputs: int) -> Self:
+        """Become the fitted estimator of a copy of `network`, with the parameters that describe it best."""
+        for name, value in described_by(network).items():
+            setattr(self, name, value)
+        self.n_features_in_ = network.n_in
+        self._initialize(np.empty((0, n_outputs)), network.dtype, check_random_state(self.random_state))
+        self.network_ = network.copy()
+        return self
