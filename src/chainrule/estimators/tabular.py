@@ -6,13 +6,14 @@ the recipe of `chainrule.training.recipe`, five members on five folds, and one c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_random_state, compute_sample_weight
@@ -25,8 +26,9 @@ from chainrule.data.reading import to_text
 from chainrule.data.tabular import Columns, TabularEncoder, read_columns
 from chainrule.data.targets import ClassTarget, NumberTarget, label_type
 from chainrule.model.ensemble import Ensemble
-from chainrule.model.fitting import Fitted, fit_predictor
+from chainrule.model.fitting import Fitted, Work, fit_predictor
 from chainrule.training.callbacks import ProgressBar
+from chainrule.training.recipe import Member
 
 
 @dataclass(eq=False, repr=False)
@@ -71,8 +73,8 @@ class BaseTabular(BaseEstimator):
             epochs=self.epochs,
             time_limit=self.time_limit,
             seed=int(check_random_state(self.random_state).randint(2**31 - self.n_members)),
-            n_jobs=self.n_jobs,
-            callbacks=[ProgressBar()] if self.verbose else [],
+            workers=Joblib(self.n_jobs) if self.n_jobs not in (None, 1) else None,
+            watch=(lambda member: [ProgressBar()]) if self.verbose else None,
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
         return fitted
@@ -277,6 +279,16 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         """
         table = self._table(X)
         return self.predictor_.predict_interval(table, coverage)
+
+
+class Joblib:
+    """Members side by side as joblib does it: in threads, or where its `parallel_config` says, such as on a cluster."""
+
+    def __init__(self, n_jobs: int | None) -> None:
+        self.n_jobs, self.jobs = n_jobs, effective_n_jobs(n_jobs)
+
+    def __call__(self, works: Sequence[Work]) -> list[Member]:
+        return Parallel(self.n_jobs, prefer="threads")(delayed(work)([]) for work in works)
 
 
 def require_target(estimator: BaseTabular, y: Any) -> None:

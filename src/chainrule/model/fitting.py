@@ -2,23 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
+from math import ceil
 from time import perf_counter
+from typing import Protocol
 
 import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.data.tabular import Columns, TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.errors import MissingExtraError
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
 from chainrule.training.callbacks import Callback, TimeLimit
 from chainrule.training.history import History
+from chainrule.training.loop import Run
 from chainrule.training.recipe import CLASSIFICATION, REGRESSION, Member, Recipe, folds, train_member
 
 LEAST_SECONDS = 0.01
+
+Work = Callable[[Sequence[Callback]], Member]
+"""Trains a member, with these callbacks beside its own."""
+Watch = Callable[[int], Sequence[Callback]]
+"""The callbacks for the member of that number, counted from 0."""
+
+
+class Workers(Protocol):
+    """Who trains the members: `jobs` of them at a time. Calling it does the work and returns what is done."""
+
+    jobs: int
+
+    def __call__(self, works: Sequence[Work]) -> list[Member]:
+        """Return the members; after Ctrl-C those that have finished an epoch at least."""
+
+
+class InTurn:
+    """One member after the other. Ctrl-C ends the one that is trained, and the others are not begun."""
+
+    jobs = 1
+
+    def __call__(self, works: Sequence[Work]) -> list[Member]:
+        members = []
+        for work in works:
+            members.append(work([]))
+            if members[-1].history.stopped.startswith("interrupted"):
+                break
+        return [member for member in members if len(member.history)]
+
+
+class SideBySide(Callback):
+    """Members in `jobs` threads, which leave Python's lock alone while they multiply. Ctrl-C ends each at its batch."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+
+    def __call__(self, works: Sequence[Work]) -> list[Member]:
+        self.over = False
+        with ThreadPoolExecutor(self.jobs) as pool:
+            futures = [pool.submit(self.unless_over, work) for work in works]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                self.over = True
+        members = [future.result() for future in futures]
+        return [member for member in members if member is not None and len(member.history)]
+
+    def unless_over(self, work: Work) -> Member | None:
+        """Do the work, unless all was over before it began."""
+        return None if self.over else work([self])
+
+    def on_batch_end(self, run: Run) -> None:
+        if self.over:
+            run.stop = "interrupted; the network has its best weights so far"
 
 
 @dataclass(frozen=True)
@@ -26,7 +87,7 @@ class Fitted:
     """A predictor, the history of each of its members, and what is known of the rows it was trained on.
 
     `out_of_fold` (n, n_outputs) is each row's answer by the member that was not trained on it: probabilities, or
-    numbers as the target encodes them.
+    numbers as the target encodes them; NaN where Ctrl-C came before that member.
     """
 
     predictor: Predictor
@@ -44,8 +105,8 @@ def fit_predictor(
     epochs: int = 64,
     time_limit: float | None = None,
     seed: int = 0,
-    n_jobs: int | None = None,
-    callbacks: Sequence[Callback] = (),
+    workers: Workers | None = None,
+    watch: Watch | None = None,
 ) -> Fitted:
     """Return a predictor trained on a table, two rows at least, by the recipe of `chainrule.training.recipe`.
 
@@ -57,27 +118,36 @@ def fit_predictor(
         What to answer, none missing; `target` was fitted to them.
     weight : (n,), optional
         What each row counts for, above 0.
-    n_members, epochs, time_limit, seed, n_jobs
-        As for `chainrule.TabularClassifier`.
-    callbacks : sequence of Callback
-        Called in the training of each member; members trained side by side have none.
+    n_members, epochs, time_limit, seed
+        As for `chainrule.TabularClassifier`, whose `random_state` is the seed here.
+    workers : Workers, optional
+        Who trains the members; None: `InTurn()`.
+    watch : function, optional
+        Member number -> the callbacks of its training.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        For Ctrl-C before any member has finished an epoch; later it ends training, and what is there is returned.
     """
     recipe = CLASSIFICATION if isinstance(target, ClassTarget) else REGRESSION
     recipe = replace(recipe, members=min(n_members, len(values)), epochs=epochs)
     encoder = TabularEncoder(ramps=recipe.ramps).fit(columns)
     X, y = encoder.transform(columns), target.encode(values)
-    members = train_members(recipe, X, y, weight, target.n_outputs, seed, time_limit, n_jobs, callbacks)
+    members = train_members(recipe, X, y, weight, target.n_outputs, seed, time_limit, workers or InTurn(), watch)
+    if not members:
+        raise KeyboardInterrupt
     # In float64 a row's answer is the same alone and among others.
     networks = [member.network.copy(dtype="float64") for member in members]
-    outputs = np.empty((len(X), target.n_outputs), np.float64)
-    for member in members:
-        outputs[member.rows] = member.outputs
+    rows = np.concatenate([member.rows for member in members])
+    outputs = np.concatenate([member.outputs for member in members]).astype(np.float64)
     if isinstance(target, ClassTarget):
-        ensemble = Ensemble.of_classes(networks, outputs, y, weight)
+        ensemble = Ensemble.of_classes(networks, outputs, y[rows], None if weight is None else weight[rows])
     else:
-        ensemble = Ensemble.of_numbers(networks, outputs, y)
-    histories = [member.history for member in members]
-    return Fitted(Predictor(encoder, ensemble, target), histories, ensemble.answers([outputs]))
+        ensemble = Ensemble.of_numbers(networks, outputs, y[rows])
+    out_of_fold = np.full((len(X), target.n_outputs), np.nan)
+    out_of_fold[rows] = ensemble.answers([outputs])
+    return Fitted(Predictor(encoder, ensemble, target), [member.history for member in members], out_of_fold)
 
 
 def train_members(
@@ -88,26 +158,32 @@ def train_members(
     n_out: int,
     seed: int,
     time_limit: float | None,
-    n_jobs: int | None,
-    callbacks: Sequence[Callback],
+    workers: Workers,
+    watch: Watch | None,
 ) -> list[Member]:
-    """Train a member on each fold within the time limit: in turn, or with `n_jobs` side by side, as joblib does it."""
-    held_out = folds(y, recipe.members, seed)
-    if n_jobs not in (None, 1):
-        try:
-            from joblib import Parallel, delayed
-        except ImportError:
-            raise MissingExtraError("training with n_jobs", "sklearn") from None
-        limits = [] if time_limit is None else [TimeLimit(time_limit)]
-        work = (
-            delayed(train_member)(recipe, X, y, weight, rows, n_out, seed + k, limits)
-            for k, rows in enumerate(held_out)
-        )
-        return Parallel(n_jobs=n_jobs)(work)
+    """Have a member trained on each fold, within the time limit, and on one BLAS thread each."""
     end = None if time_limit is None else perf_counter() + time_limit
-    members = []
-    for k, rows in enumerate(held_out):
-        share = None if end is None else max(end - perf_counter(), LEAST_SECONDS) / (recipe.members - k)
-        limits = [] if share is None else [TimeLimit(share)]
-        members.append(train_member(recipe, X, y, weight, rows, n_out, seed + k, [*limits, *callbacks]))
-    return members
+
+    def work(k: int, held_out: Array, also: Sequence[Callback]) -> Member:
+        callbacks = [*also, *(watch(k) if watch else [])]
+        if end is not None:
+            rounds = ceil((recipe.members - k) / workers.jobs)
+            callbacks.append(TimeLimit(max(end - perf_counter(), LEAST_SECONDS) / rounds))
+        return train_member(recipe, X, y, weight, held_out, n_out, seed + k, callbacks)
+
+    with one_blas_thread():
+        return workers([partial(work, k, rows) for k, rows in enumerate(folds(y, recipe.members, seed))])
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Return a context in which matrix products run on one thread; without threadpoolctl, nothing is changed.
+
+    A second thread gains products as small as these nothing, and where another program wants the processor too, threads
+    that wait for each other made training 24 times slower.
+    """
+    try:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    except ImportError:
+        return nullcontext()
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
