@@ -7,19 +7,30 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("chainrule.viz", "plot") from error
 
+from chainrule.viz.classifiers import calibration, confusion, precision_recall, roc
 from chainrule.viz.curves import loss_curves
 from chainrule.viz.derivatives import draw_derivatives
 from chainrule.viz.diagrams import draw_graph, draw_network
+from chainrule.viz.influence import importance, partial_dependence
 from chainrule.viz.planes import decision_boundary, learned_line, scatter_labels, scatter_predictions
+from chainrule.viz.regressors import predicted_against_actual, residuals
 from chainrule.viz.weights import weight_images
 
 __all__ = [
+    "calibration",
+    "confusion",
     "decision_boundary",
     "draw_derivatives",
     "draw_graph",
     "draw_network",
+    "importance",
     "learned_line",
     "loss_curves",
+    "partial_dependence",
+    "precision_recall",
+    "predicted_against_actual",
+    "residuals",
+    "roc",
     "scatter_labels",
     "scatter_predictions",
     "weight_images",
