@@ -69,10 +69,10 @@ def roc_curve(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
     """
     hits, alarms, thresholds = counts_above(y, scores)
     require(hits[-1] > 0 and alarms[-1] > 0, "y", "hold both classes", "one class only")
-    hits, alarms = np.append(0, hits), np.append(0, alarms)
-    bends = np.diff(hits, 2).astype(bool) | np.diff(alarms, 2).astype(bool)
-    kept = np.concatenate([[True], bends, [True]])
-    return alarms[kept] / alarms[-1], hits[kept] / hits[-1], np.append(np.inf, thresholds)[kept]
+    kept = np.ones(len(hits), np.bool_)
+    kept[1:-1] = np.diff(hits, 2).astype(bool) | np.diff(alarms, 2).astype(bool)
+    shares = (np.append(0, counts[kept]) / counts[-1] for counts in (alarms, hits))
+    return *shares, np.append(np.inf, thresholds[kept])
 
 
 def precision_recall_curve(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
@@ -147,15 +147,16 @@ Answers = Callable[[Columns], ArrayLike]
 def answers_of(model: Predictor | Answers) -> Callable[[Columns], Array]:
     """Return what a model answers to a table, (n, k): probabilities, or numbers in the target's unit."""
     if not isinstance(model, Predictor):
-        return lambda table: as_rows(model(table))
+        return lambda table: as_rows(model(table), n_rows(table))
     if isinstance(model.target, ClassTarget):
         return model.answers
-    return lambda table: as_rows(model.target.decode(model.answers(table)))
+    return lambda table: as_rows(model.target.decode(model.answers(table)), n_rows(table))
 
 
-def as_rows(answers: ArrayLike) -> Array:
-    """Return answers (n,) or (n, k) as (n, k)."""
+def as_rows(answers: ArrayLike, n: int) -> Array:
+    """Return answers (n,) or (n, k) as (n, k), or raise a ValueError that says what is wrong."""
     answers = np.asarray(answers)
+    require(answers.ndim in (1, 2) and len(answers) == n, "model", f"answer each of {n} rows", answers.shape)
     return answers[:, np.newaxis] if answers.ndim == 1 else answers
 
 
@@ -228,11 +229,12 @@ def permutation_importance(
     if metric is None:
         raise ValueError("metric must be given with a function, such as 'log_loss' or 'rmse'")
     metric = as_metric(metric)
-    y = y if metric.targets == "classes" or y.ndim == 2 else y[:, np.newaxis]
     columns = list(given) if columns is None else list(columns)
     require_names(given, columns)
     answer = answers_of(model)
-    score = metric.measure(y, answer(given))
+    answers = answer(given)
+    y = y[:, np.newaxis] if y.ndim == answers.shape[1] == 1 else y
+    score = metric.measure(y, answers)
     sign = 1 if metric.higher_is_better else -1
     worse = {}
     for name in columns:
