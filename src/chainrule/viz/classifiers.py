@@ -23,7 +23,7 @@ from chainrule.insight.evaluation import (
     roc_curve,
     share_interval,
 )
-from chainrule.viz.style import DASHES, add_legend, cut, new_axes, palette_for, points_across, thinned
+from chainrule.viz.style import DASHES, add_legend, cut, new_axes, palette_for, points_across, spread_over
 
 LEAST_SIZE = 4.5
 """Points that text must have to be read; smaller, it is left out."""
@@ -196,10 +196,10 @@ def draw_curves(ax: Axes, curves: Sequence[Curve], area: str, corner: str, draws
     hardest = sorted(curves, key=lambda curve: curve.area)[:most]
     others = [curve for curve in curves if curve not in hardest]
     for curve in others:
-        corners = thinned(len(curve.x))
+        corners = spread_over(len(curve.x))
         ax.plot(curve.x[corners], curve.y[corners], color=colours.pale, alpha=0.5, linewidth=0.8, drawstyle=drawstyle)
     for k, curve in enumerate(curve for curve in curves if curve in hardest):
-        corners = thinned(len(curve.x))
+        corners = spread_over(len(curve.x))
         label = f"{cut(curve.name)} ({curve.area:.3f})"
         ax.plot(
             curve.x[corners],

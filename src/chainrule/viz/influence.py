@@ -43,7 +43,7 @@ def name_places(axis: Axis, names: Iterable[object]) -> None:
     points = 72 / figure_of(axis.axes).dpi
     room = along * points / len(names)
     size = min(10.0, 0.85 * room)
-    letters = max(8, min(MOST_LETTERS, int(0.5 * across * points / size)))
+    letters = max(8, min(MOST_LETTERS, int(0.75 * across * points / size)))
     shown = [cut(name, letters) for name in names]
     axis.set_ticks(np.arange(len(shown)), shown, fontsize=size)
     if is_x and 0.6 * size * max(map(len, shown)) > room:

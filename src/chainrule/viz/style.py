@@ -55,6 +55,8 @@ ON_EITHER = Palette("#808080", "#808080", "#0356f8", "#36a492", "#9850a1", "#c71
 
 MARKERS = ("o", "s", "^", "D", "v")
 DASHES = ("-", "--", "-.", ":")
+NOTHING = (0.0, 0.0, 0.0, 0.0)
+"""The colour of no ground."""
 MOST_LETTERS = 24
 """Letters of a name that are shown."""
 MOST_POINTS = 2_000
@@ -69,14 +71,20 @@ def new_axes(ax: Axes | None, width: float = 5.0, height: float = 5.0) -> Axes:
     return ax
 
 
-def palette_for(ground: Axes | Figure) -> Palette:
-    """Return the colours to be seen on this ground; on none, colours for light and dark, and the ink of text."""
-    red, green, blue, opacity = to_rgba(ground.get_facecolor())
-    if opacity == 0 and isinstance(ground, Axes):
-        return palette_for(figure_of(ground))
+def palette_for(place: Axes | Figure) -> Palette:
+    """Return the colours to be seen on the ground there; on none, colours for light and dark, and the ink of text."""
+    red, green, blue, opacity = ground_of(place)
     if opacity == 0:
         return replace(ON_EITHER, ink=to_hex(plt.rcParams["text.color"]))
     return ON_DARK if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else ON_LIGHT
+
+
+def ground_of(place: Axes | Figure) -> tuple[float, float, float, float]:
+    """Return the colour that is behind everything: the Axes' own or, where that lets all through, its figure's."""
+    red, green, blue, opacity = to_rgba(place.get_facecolor()) if place.patch.get_visible() else NOTHING
+    if opacity == 0 and isinstance(place, Axes):
+        return ground_of(figure_of(place))
+    return red, green, blue, opacity
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -102,10 +110,10 @@ def points_across(ax: Axes) -> float:
 
 
 def add_legend(ax: Axes, loc: str = "best", title: str | None = None) -> None:
-    """Add a legend without a frame; in small Axes its text is small."""
-    size = min(9.0, points_across(ax) / 22)
+    """Add a legend on a thin veil of ground; in small Axes its text is small."""
+    size, ground = min(9.0, points_across(ax) / 22), ground_of(ax)
     look: dict[str, Any] = {"loc": loc, "alignment": "left", "fontsize": size, "title_fontsize": size}
-    ax.legend(frameon=False, title=title, **look)
+    ax.legend(title=title, frameon=ground[3] > 0, facecolor=ground, framealpha=0.7, edgecolor="none", **look)
 
 
 def some_of(n: int) -> Array:
@@ -113,9 +121,9 @@ def some_of(n: int) -> Array:
     return np.sort(np.random.default_rng(0).permutation(n)[:MOST_POINTS]) if n > MOST_POINTS else np.arange(n)
 
 
-def thinned(n: int) -> Array:
-    """Return the numbers of a line's corners, out of n, that are drawn: evenly spaced, its two ends among them."""
-    return np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).round().astype(np.intp))
+def spread_over(n: int, most: int = MOST_POINTS) -> Array:
+    """Return at most so many of the numbers 0 to n - 1, evenly spaced, both ends among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.intp))
 
 
 def require_plane(X: Array) -> None:
