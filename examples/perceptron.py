@@ -103,7 +103,7 @@ def main(out="examples/output", seed=0):
 
 def draw(net, X, y, out):
     out.mkdir(parents=True, exist_ok=True)
-    figure, axes = plt.subplots(1, 4, figsize=(13, 3.6), layout="constrained")
+    figure, axes = plt.subplots(1, 4, figsize=(13, 4.1), layout="constrained")
     for (gate, neuron), ax in zip(GATES.items(), axes, strict=False):
         learned_line(neuron, scatter_labels(*truth_table(gate), ax, f"{gate.upper()}, weights by hand"))
         ax.set(xlim=(-0.5, 1.5), ylim=(-0.5, 1.5), xticks=[0, 1], yticks=[0, 1])

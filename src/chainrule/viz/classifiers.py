@@ -156,7 +156,7 @@ def calibration(
 # Their parts.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curve:
     """A class's curve and its area."""
 

@@ -51,7 +51,7 @@ class Palette:
 
 ON_LIGHT = Palette("#1a1a1a", "#8c8c8c", "#1d4e89", "#00a080", "#be3ad6", "#a61b29", "#b88600")
 ON_DARK = Palette("#f2f2f2", "#8c8c8c", "#4a86c4", "#22ddb5", "#c93cf8", "#e4473c", "#f6bc22")
-ON_EITHER = Palette("#808080", "#808080", "#0356f8", "#36a492", "#9850a1", "#c71837", "#ca8002")
+ON_EITHER = Palette("#808080", "#808080", "#036df8", "#07834a", "#ba3fb8", "#fd2b5c", "#b6790f")
 
 MARKERS = ("o", "s", "^", "D", "v")
 DASHES = ("-", "--", "-.", ":")
