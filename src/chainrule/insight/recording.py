@@ -92,7 +92,7 @@ class LayerSamples(Callback):
 
     def on_epoch_end(self, run: Run) -> None:
         epoch = run.epoch + 1
-        if epoch & (epoch - 1) == 0 or epoch == run.epochs:  # a power of two has a single bit
+        if epoch & (epoch - 1) == 0:  # a power of two has a single bit
             self.look(network_of(run), epoch)
 
     def on_train_end(self, run: Run) -> None:
