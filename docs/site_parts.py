@@ -10,7 +10,7 @@ from typing import Any
 from sphinx_gallery.scrapers import figure_rst
 
 DRAWN = Path(mkdtemp(prefix="chainrule-gallery-"))
-ORDER = ["perceptron", "neuron", "figures", "disc", "spiral", "mnist"]
+ORDER = ["perceptron", "neuron", "figures", "disc", "spiral", "layers", "quality", "mnist"]
 
 
 def draw_here(config: Mapping[str, Any], script: str) -> list[str]:
@@ -22,8 +22,8 @@ def pictures(block: object, variables: Mapping[str, Any], config: Mapping[str, A
     """Return the text that shows the pictures a script has drawn, once they are moved into the site."""
     places: Iterator[str] = variables["image_path_iterator"]
     moved = []
-    for drawn in sorted(DRAWN.glob("*.png"), key=lambda path: path.stat().st_mtime_ns):
-        moved.append(next(places))
+    for drawn in sorted(DRAWN.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        moved.append(str(Path(next(places)).with_suffix(drawn.suffix)))
         shutil.move(drawn, moved[-1])
     return str(figure_rst(moved, config["src_dir"]))
 

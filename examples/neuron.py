@@ -42,9 +42,10 @@ def main(out="examples/output", seeds=range(20)):
 
 def draw(net, X, y, out):
     out.mkdir(parents=True, exist_ok=True)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 5.2), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 5.2), layout="constrained")
     scatter_labels(X, y, left)
     learned_line(net, scatter_predictions(net, X, right))
+    figure.colorbar(right.collections[0], ax=right, shrink=0.7, label="the neuron's answer")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(out / "neuron.png", dpi=120)
     plt.close(figure)

@@ -103,11 +103,12 @@ def main(out="examples/output", seed=0):
 
 def draw(net, X, y, out):
     out.mkdir(parents=True, exist_ok=True)
-    figure, axes = plt.subplots(1, 4, figsize=(13, 3.6), layout="constrained")
+    figure, axes = plt.subplots(1, 4, figsize=(13, 4.1), layout="constrained")
     for (gate, neuron), ax in zip(GATES.items(), axes, strict=False):
         learned_line(neuron, scatter_labels(*truth_table(gate), ax, f"{gate.upper()}, weights by hand"))
         ax.set(xlim=(-0.5, 1.5), ylim=(-0.5, 1.5), xticks=[0, 1], yticks=[0, 1])
     learned_line(net, scatter_labels(X, y, axes[3], "the learning rule's line"))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(out / "perceptron.png", dpi=120)
     plt.close(figure)
 

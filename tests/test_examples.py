@@ -21,9 +21,10 @@ def load(name):
     return module
 
 
-def assert_drawn(folder, *names):
-    """The PNGs are there, and on each something is drawn, in colour."""
-    assert sorted(path.name for path in folder.iterdir()) == sorted(f"{name}.png" for name in names)
+def assert_drawn(folder, *names, moving=()):
+    """The PNGs, and the GIFs that are named as moving, are there, and on each PNG something is drawn, in colour."""
+    expected = [f"{name}.png" for name in names] + [f"{name}.gif" for name in moving]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(expected)
     for name in names:
         pixels = plt.imread(folder / f"{name}.png")[..., :3].reshape(-1, 3)
         assert 0.5 < np.mean(pixels.min(axis=1) > 0.7) < 0.999, "a picture is mostly ground, and not all"
@@ -78,7 +79,22 @@ def test_all_three_descents_unwind_the_spiral(tmp_path):
     accuracies = load("spiral").main(tmp_path)["accuracies"]
     assert list(accuracies) == ["batch", "mini-batch of 32", "single sample"]
     assert min(accuracies.values()) >= 0.97
-    assert_drawn(tmp_path, "spiral")
+    assert_drawn(tmp_path, "spiral", "spiral_paths", moving=["spiral"])
+
+
+def test_twelve_layers_learn_with_relu_and_not_with_sigmoids(tmp_path):
+    result = load("layers").main(tmp_path)
+    assert result["accuracies"]["relu"] > 0.95
+    assert result["accuracies"]["sigmoid"] < 0.7
+    assert result["shares"]["sigmoid"] < 1e-6 < 1e-2 < result["shares"]["relu"]
+    assert_drawn(tmp_path, "layers_sigmoid", "layers_relu")
+
+
+def test_penguins_never_seen_are_told_apart_by_their_bills(tmp_path):
+    result = load("quality").main(tmp_path)
+    assert result["accuracy"] > 0.95
+    assert result["ranking"][0] == "bill_length_mm"
+    assert_drawn(tmp_path, "quality", "quality_columns")
 
 
 def test_the_figures_are_drawn(tmp_path):

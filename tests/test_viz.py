@@ -3,6 +3,7 @@
 import math
 import re
 import sys
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import matplotlib.pyplot as plt
@@ -11,7 +12,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Circle, FancyArrowPatch
 
-from chainrule import SGD, Activation, BatchNorm, Dense, Dropout, Network, mlp, train
+from chainrule import SGD, Activation, BatchNorm, Dense, Dropout, History, Network, mlp, train
 from chainrule.data.datasets import disc, half_plane, spiral
 from chainrule.errors import MissingExtraError
 from chainrule.nn.losses import SquaredError
@@ -26,8 +27,10 @@ from chainrule.viz import (
     scatter_predictions,
     weight_images,
 )
+from chainrule.viz.canvas import Canvas
 from chainrule.viz.derivatives import Sheet
-from chainrule.viz.style import MARKERS, ON_DARK, ON_LIGHT, palette_for
+from chainrule.viz.diagrams import THICKEST, THINNEST
+from chainrule.viz.style import MARKERS, MOST_POINTS, ON_DARK, ON_EITHER, ON_LIGHT, cut, palette_for
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +111,7 @@ VISION = {
 }
 TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 WHITE = np.array([0.9505, 1, 1.089])
+GROUNDS = [(ON_LIGHT, "white"), (ON_DARK, "#121212"), (ON_EITHER, "white"), (ON_EITHER, "#16181b")]
 
 
 def linear(colour):
@@ -128,14 +132,14 @@ def as_lab(colour, eye):
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-@pytest.mark.parametrize(("palette", "ground"), [(ON_LIGHT, "white"), (ON_DARK, "#121212")], ids=["light", "dark"])
+@pytest.mark.parametrize(("palette", "ground"), GROUNDS)
 @pytest.mark.parametrize("eye", VISION)
 def test_any_two_colours_can_be_told_apart_by_every_kind_of_eye(eye, palette, ground):
     for one, other in combinations(palette.classes, 2):
         assert np.linalg.norm(as_lab(one, eye) - as_lab(other, eye)) > 10, (one, other)
 
 
-@pytest.mark.parametrize(("palette", "ground"), [(ON_LIGHT, "white"), (ON_DARK, "#121212")], ids=["light", "dark"])
+@pytest.mark.parametrize(("palette", "ground"), GROUNDS)
 def test_every_colour_stands_out_from_its_ground(palette, ground):
     assert min(contrast(colour, ground) for colour in (*palette.classes, palette.ink, palette.pale)) >= 3
 
@@ -153,6 +157,20 @@ def test_see_through_axes_have_their_figures_ground():
     figure, ax = plt.subplots(facecolor="black")
     ax.set_facecolor("none")
     assert palette_for(ax) is palette_for(figure) is ON_DARK
+
+
+def test_without_any_ground_the_colours_hold_on_both_and_ink_is_the_texts():
+    with plt.rc_context({"text.color": "#010203"}):
+        _, ax = plt.subplots(facecolor="none")
+        ax.patch.set_visible(False)
+        assert palette_for(ax) == replace(ON_EITHER, ink="#010203")
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end():
+    assert cut("short  name\n") == "short name"
+    assert cut("abcdefghijkl", 9) == "abcde\N{HORIZONTAL ELLIPSIS}jkl"
+    assert len(cut("x" * 1000)) == 24
+    assert cut("$10 to $20") == r"\$10 to \$20"
 
 
 # Diagrams.
@@ -200,10 +218,29 @@ def test_no_two_texts_of_a_diagram_overlap_and_none_is_cut_off(name, inches):
 def test_one_neuron_has_two_inputs_a_curve_and_one_arrow_out():
     ax = draw_network(sigmoid_net(2, 1))
     assert sum(isinstance(patch, Circle) for patch in ax.patches) == 3
-    assert sum(isinstance(patch, FancyArrowPatch) for patch in ax.patches) == 3
-    assert texts(ax) == ["$w_{11}^{1}$", "$w_{12}^{1}$", "$x_{1}$", "$x_{2}$", "$a$"]
+    arrows = [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
+    assert len(arrows) == 3 + 2  # and two lines in the key
+    assert texts(ax) == ["$w_{11}^{1}$", "$w_{12}^{1}$", "$x_{1}$", "$x_{2}$", "$a$", "positive", "negative"]
     (curve,) = ax.lines
     assert np.all(np.diff(curve.get_ydata()) > 0)
+
+
+def test_a_weights_colour_and_dash_are_its_sign_and_its_thickness_its_size():
+    ax = draw_network(line_net(w=(-2.0, 0.5)))
+    negative, positive = [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)][:2]
+    assert (to_hex(negative.get_edgecolor()), negative.get_linestyle()) == (ON_LIGHT.blue, "--")
+    assert (to_hex(positive.get_edgecolor()), positive.get_linestyle()) == (ON_LIGHT.orange, "-")
+    lines = [edge.get_linewidth() / Canvas(None, 6.4, 4.2, 0.6).line_width for edge in (negative, positive)]
+    assert lines == pytest.approx([THICKEST, THINNEST + (THICKEST - THINNEST) / 4], rel=0.02)
+    keys = {text.get_text(): text for text in ax.texts}
+    assert {"positive", "negative"} <= set(keys)
+
+
+def test_a_layer_of_zeros_is_drawn_thin():
+    net = mlp(2, 2)
+    net.theta = np.zeros_like(net.theta)
+    edges = [patch for patch in draw_network(net).patches if isinstance(patch, FancyArrowPatch)]
+    assert len({edge.get_linewidth() for edge in edges[:4]}) == 1
 
 
 def test_the_layers_are_named_over_braces():
@@ -414,6 +451,15 @@ def test_a_single_point_can_be_drawn():
     assert len(scatter_labels([[1.0, 2.0]], [1]).collections) == 1
 
 
+def test_of_many_points_some_are_drawn_within_the_limits_of_all(rng):
+    X = rng.normal(size=(100_000, 2))
+    X[0] = 50
+    ax = scatter_labels(X, rng.integers(0, 2, 100_000))
+    assert sum(len(points.get_offsets()) for points in ax.collections) == MOST_POINTS
+    assert ax.get_xlim()[1] > 50
+    assert len(scatter_predictions(line_net(), X).collections[0].get_offsets()) == MOST_POINTS
+
+
 @pytest.mark.parametrize("net", [line_net(), sigmoid_net(2, 3, 2)], ids=["one output", "two outputs"])
 def test_predictions_are_coloured_by_the_answer_for_class_1(net):
     X, _ = half_plane()
@@ -504,6 +550,24 @@ def test_every_training_has_its_curve_by_epoch_with_its_colour_dash_and_name():
         assert list(line.get_ydata()) == past.loss
     assert len({line.get_color() for line in ax.lines}) == len({line.get_linestyle() for line in ax.lines}) == 2
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("epoch", "loss", "log")
+
+
+def test_the_epoch_whose_weights_were_kept_is_marked():
+    past = History(loss=[3.0, 2.0, 1.0], validation_loss=[3.0, 1.0, 2.0], best_epoch=1)
+    kept = loss_curves(past).lines[-1]
+    assert (kept.get_xdata().tolist(), kept.get_ydata().tolist()) == ([2], [1])
+    assert [text.get_text() for text in loss_curves(past).get_legend().get_texts()] == [
+        "training",
+        "validation",
+        "kept",
+    ]
+
+
+def test_a_single_epoch_is_a_dot_and_losses_below_0_make_the_scale_linear():
+    ax = loss_curves(History(loss=[0.5]))
+    assert ax.lines[0].get_marker() == "o"
+    assert ax.get_xlim() == (0, 2)
+    assert loss_curves(History(loss=[0.5, -0.5])).get_yscale() == "linear"
 
 
 def test_validation_losses_are_drawn_thinner_in_the_same_colour():

@@ -7,19 +7,38 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("chainrule.viz", "plot") from error
 
+from chainrule.viz.animation import animate_boundary
+from chainrule.viz.classifiers import calibration, confusion, precision_recall, roc
 from chainrule.viz.curves import loss_curves
 from chainrule.viz.derivatives import draw_derivatives
 from chainrule.viz.diagrams import draw_graph, draw_network
+from chainrule.viz.flows import activation_histograms, gradient_histograms
+from chainrule.viz.influence import importance, partial_dependence
+from chainrule.viz.landscapes import descent_paths, loss_surface
 from chainrule.viz.planes import decision_boundary, learned_line, scatter_labels, scatter_predictions
+from chainrule.viz.regressors import predicted_against_actual, residuals
 from chainrule.viz.weights import weight_images
 
 __all__ = [
+    "activation_histograms",
+    "animate_boundary",
+    "calibration",
+    "confusion",
     "decision_boundary",
+    "descent_paths",
     "draw_derivatives",
     "draw_graph",
     "draw_network",
+    "gradient_histograms",
+    "importance",
     "learned_line",
     "loss_curves",
+    "loss_surface",
+    "partial_dependence",
+    "precision_recall",
+    "predicted_against_actual",
+    "residuals",
+    "roc",
     "scatter_labels",
     "scatter_predictions",
     "weight_images",

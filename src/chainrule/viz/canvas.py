@@ -83,8 +83,17 @@ class Canvas:
         """Draw a curve in front of circles."""
         self.ax.plot(x, y, color=colour, linewidth=0.045 * self.points, solid_capstyle="round", zorder=4)
 
-    def arrow(self, start: Point, end: Point, gap: float, colour: str = "", head: bool = True) -> None:
-        """Draw an arrow, or a line, from one point to another that stops `gap` short of both."""
+    def arrow(
+        self,
+        start: Point,
+        end: Point,
+        gap: float,
+        colour: str = "",
+        head: bool = True,
+        heft: float = 1.0,
+        dash: str = "-",
+    ) -> None:
+        """Draw an arrow, or a line, from one point to another that stops `gap` short of both, `heft` lines thick."""
         step = np.subtract(end, start)
         short = gap * step / np.hypot(*step)
         self.ax.add_patch(
@@ -95,7 +104,8 @@ class Canvas:
                 mutation_scale=0.2 * self.points,
                 shrinkA=0,
                 shrinkB=0,
-                linewidth=self.line_width,
+                linewidth=heft * self.line_width,
+                linestyle=dash,
                 color=colour or self.colours.ink,
                 zorder=2,
             )

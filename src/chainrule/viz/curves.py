@@ -1,39 +1,49 @@
 """Curves of a training, epoch by epoch."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from chainrule.arrays import require
 from chainrule.training.history import History
-from chainrule.viz.style import DASHES, new_axes, palette_for
+from chainrule.viz.style import DASHES, add_legend, new_axes, palette_for
 
 
 def loss_curves(
     histories: History | Mapping[str, History],
     ax: Axes | None = None,
     title: str = "loss",
-    scale: str = "log",
+    scale: str | None = None,
 ) -> Axes:
     """Draw the loss of each training by epoch: one history, or several by name.
 
-    Validation losses, where there are some, are drawn thin in the same colour. `scale` is matplotlib's name of the
-    axis's scale, "log" or "linear".
+    Validation losses, where there are some, are drawn thin in the same colour; a dot marks the epoch whose weights were
+    kept, where it is not the last. `scale` is matplotlib's name of the axis's scale; None is "log" where every loss is
+    above 0, else "linear".
     """
-    named = {"training": histories} if isinstance(histories, History) else dict(histories)
+    named = {"": histories} if isinstance(histories, History) else dict(histories)
     require(bool(named) and all(map(len, named.values())), "histories", "hold an epoch each", list(named))
     ax = new_axes(ax, 6.4, 4.2)
     colours = palette_for(ax).classes
     for k, (name, history) in enumerate(named.items()):
-        colour, dash = colours[k % len(colours)], DASHES[k % len(DASHES)]
-        epochs = np.arange(1, len(history) + 1)
-        ax.plot(epochs, history.loss, color=colour, linestyle=dash, linewidth=2, label=name)
+        look: dict[str, Any] = {"color": colours[k % len(colours)], "linestyle": DASHES[k % len(DASHES)]}
+        look["marker"] = "o" if len(history) == 1 else None
+        epochs, before = np.arange(1, len(history) + 1), f"{name}, " if name else ""
+        ax.plot(epochs, history.loss, linewidth=2, label=name or "training", **look)
         if history.validation_loss:
-            ax.plot(
-                epochs, history.validation_loss, color=colour, linestyle=dash, linewidth=1, label=f"{name}, validation"
-            )
-    ax.set(xlabel="epoch", ylabel="loss", title=title, yscale=scale)
+            ax.plot(epochs, history.validation_loss, linewidth=1, label=f"{before}validation", **look)
+        if history.best_epoch is not None and history.best_epoch < len(history) - 1:
+            kept = (history.validation_loss or history.loss)[history.best_epoch]
+            look["marker"] = "o"
+            ax.plot([history.best_epoch + 1], [kept], markersize=7, label=f"{before}kept", **look)
+    lowest = min(min(history.loss + history.validation_loss) for history in named.values())
+    ax.set(xlabel="epoch", ylabel="loss", title=title, yscale=scale or ("log" if lowest > 0 else "linear"))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if max(map(len, named.values())) == 1:
+        ax.set_xlim(0, 2)
     ax.grid(alpha=0.25)
-    ax.legend(frameon=False)
+    add_legend(ax)
     return ax

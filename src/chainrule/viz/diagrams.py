@@ -5,11 +5,12 @@ being layer 1. That is `params["W"][j - 1, i - 1]` of the l-th Dense layer.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from chainrule.arrays import Array
 from chainrule.nn.layers import Activation, Dense, Dropout
 from chainrule.nn.losses import (
     AbsoluteError,
@@ -31,6 +32,10 @@ SIZE, SMALL = 0.4, 0.34
 """Text in circles and on braces; text on edges."""
 STEP, COST_STEP, GRAPH_ROW = 2.4, 3.0, 1.9
 """In the graph: the length of an edge with an activation and of one with a cost, and the distance between nodes."""
+FOOT = 0.6
+"""Height of the key below a network."""
+THINNEST, THICKEST = 0.3, 2.5
+"""A weight of 0 and the largest of its layer, in lines."""
 MOST_UNITS = 8
 """Columns of more units are drawn with dots in the middle."""
 MOST_LABELS, MOST_GRAPH_LABELS = 6, 9
@@ -43,9 +48,10 @@ COST_PER_OUTPUT = SquaredError, AbsoluteError, Huber, Quantile, Poisson, BinaryC
 
 @dataclass(frozen=True)
 class Stage:
-    """A Dense layer and the activation after it, None where there is none."""
+    """A Dense layer, its weights W (n_in, n_out), and the activation after it, None where there is none."""
 
     dense: Dense
+    W: Array
     activation: Activation | None
 
     def activated(self, z: str) -> str:
@@ -61,9 +67,9 @@ def stages(net: Network, caller: str) -> list[Stage]:
     found: list[Stage] = []
     for i, layer in enumerate(net.layers):
         if isinstance(layer, Dense):
-            found.append(Stage(layer, None))
+            found.append(Stage(layer, net.params[i]["W"], None))
         elif isinstance(layer, Activation) and found and found[-1].activation is None:
-            found[-1] = Stage(found[-1].dense, layer)
+            found[-1] = replace(found[-1], activation=layer)
         elif not isinstance(layer, Dropout):
             raise ValueError(
                 f"{caller} draws Dense layers, each with one Activation at most, however: layer {i} is {layer}"
@@ -77,7 +83,9 @@ def stages(net: Network, caller: str) -> list[Stage]:
 def draw_network(net: Network, ax: Axes | None = None) -> Axes:
     """Draw a network of Dense and Activation layers: a circle a unit, in it the curve of its activation.
 
-    Weights are labelled where there is room for it, layers of more than eight units are drawn with dots in the middle.
+    A weight is the thicker, the larger it is beside the largest of its layer; orange where positive, blue and dashed
+    where negative. Weights have their names where there is room for them, and layers of more than eight units are drawn
+    with dots in the middle.
 
     Raises
     ------
@@ -89,11 +97,11 @@ def draw_network(net: Network, ax: Axes | None = None) -> Axes:
     shown = [visible(size) for size in sizes]
     rows = max(map(len, shown))
     braces = sizes[1:] != [1]
-    height = ROW * rows + (1.6 if braces else 0.2)
+    height = FOOT + ROW * rows + (1.6 if braces else 0.2)
     canvas = Canvas(ax, COLUMN * len(parts) + 3.2, height, inches=0.6)
-    columns = [column(units, 1.0 + COLUMN * l, ROW * rows / 2 + 0.1) for l, units in enumerate(shown)]
+    columns = [column(units, 1.0 + COLUMN * l, FOOT + ROW * rows / 2) for l, units in enumerate(shown)]
     for l, stage in enumerate(parts, start=1):
-        draw_edges(canvas, columns[l - 1], columns[l], l)
+        draw_edges(canvas, columns[l - 1], columns[l], l, weight_looks(stage.W, canvas.colours))
         for at in columns[l].values():
             canvas.circle(at, RADIUS)
             draw_activation(canvas, stage.activation, at)
@@ -104,10 +112,11 @@ def draw_network(net: Network, ax: Axes | None = None) -> Axes:
         canvas.arrow((x + RADIUS, y), (x + 1.4, y), 0)
         canvas.text(x + 1.7, y, "$a$" if sizes[-1] == 1 else f"$a_{{{i}}}$", SIZE)
     draw_dots(canvas, shown, columns, sizes)
+    draw_key(canvas)
     if braces:
         for places, name in zip(columns, layer_names(len(parts)), strict=True):
             x = next(iter(places.values()))[0]
-            canvas.brace(x - 0.9, x + 0.9, ROW * rows + 0.2, 0.4, name, SMALL)
+            canvas.brace(x - 0.9, x + 0.9, FOOT + ROW * rows + 0.1, 0.4, name, SMALL)
     return canvas.ax
 
 
@@ -125,23 +134,40 @@ def column(units: Sequence[int | None], x: float, middle: float, row: float = RO
     return {unit: (x, top - row * k) for k, unit in enumerate(units) if unit is not None}
 
 
+Look = tuple[str, float, str]
+"""An edge's colour, its thickness in lines, and its dash."""
+
+
 def draw_edges(
     canvas: Canvas,
     before: dict[int, Point],
     after: dict[int, Point],
     l: int,
-    colour: str = "",
+    look: Callable[[int, int], Look],
     most_labels: int = MOST_LABELS,
 ) -> None:
     """Draw the weights of layer l between two columns, with their names if they are few."""
     labelled = len(before) * len(after) <= most_labels
     for j, start in before.items():
         for i, end in after.items():
-            canvas.arrow(start, end, RADIUS, colour)
+            colour, heft, dash = look(i, j)
+            canvas.arrow(start, end, RADIUS, colour, heft=heft, dash=dash)
             if labelled:
                 share = label_share(len(before), len(after))
                 x, y = (1 - share) * np.array(start) + share * np.array(end)
-                canvas.label(x, y, weight_name(i, j, l), SMALL, colour or canvas.colours.ink)
+                canvas.label(x, y, weight_name(i, j, l), SMALL, colour)
+
+
+def weight_looks(W: Array, colours: Palette) -> Callable[[int, int], Look]:
+    """Return what tells the look of the weight to unit i from unit j: its sign's, and as thick as it is large."""
+    largest = float(np.abs(W).max()) or 1.0
+
+    def look(i: int, j: int) -> Look:
+        w = float(W[j - 1, i - 1])
+        heft = THINNEST + (THICKEST - THINNEST) * abs(w) / largest
+        return (colours.blue, heft, "--") if w < 0 else (colours.orange, heft, "-")
+
+    return look
 
 
 def label_share(n_before: int, n_after: int) -> float:
@@ -177,6 +203,14 @@ def draw_dots(
         if None in units:
             x, above = places[units.index(None)]
             canvas.text(x, above - ROW, f"$\\vdots$\n{size}\n$\\vdots$", SMALL)
+
+
+def draw_key(canvas: Canvas) -> None:
+    """Say at the foot what the two kinds of line are."""
+    colours = canvas.colours
+    for x, name, colour, dash in ((0.4, "positive", colours.orange, "-"), (3.4, "negative", colours.blue, "--")):
+        canvas.arrow((x, FOOT / 2), (x + 0.8, FOOT / 2), 0, colour, head=False, heft=1.5, dash=dash)
+        canvas.text(x + 1.0, FOOT / 2, name, SMALL, align="left")
 
 
 def layer_names(depth: int) -> list[str]:
@@ -254,7 +288,7 @@ class Graph:
     def sum(self, l: int, size: int, colour: str) -> None:
         """Draw z^l with an edge for each weight."""
         before = self.place("z", l, size, sum_step(len(self.places) * size))
-        draw_edges(self.canvas, before, self.places, l, colour, MOST_GRAPH_LABELS)
+        draw_edges(self.canvas, before, self.places, l, lambda i, j: (colour, 1.0, "-"), MOST_GRAPH_LABELS)
 
     def activate(self, l: int, stage: Stage, colour: str) -> None:
         """Draw a^l with an edge from each z^l."""

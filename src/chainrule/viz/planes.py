@@ -9,7 +9,7 @@ from chainrule.nn.layers import Activation, Dense
 from chainrule.nn.losses import class_numbers
 from chainrule.nn.network import Network
 from chainrule.training.metrics import classes
-from chainrule.viz.style import MARKERS, new_axes, palette_for, require_plane
+from chainrule.viz.style import MARKERS, new_axes, palette_for, require_plane, some_of
 
 GRID = 300
 """Points a side at which a network is asked for its decision."""
@@ -18,13 +18,15 @@ MARGIN = 0.05
 
 
 def scatter_labels(X: ArrayLike, y: ArrayLike, ax: Axes | None = None, title: str = "true labels") -> Axes:
-    """Draw points X (n, 2), each class of y (n,) in its own colour and marker."""
+    """Draw points X (n, 2), each class of y (n,) in its own colour and marker; of many points 2,000."""
     X, y = np.asarray(X, np.float64), np.asarray(y)
     require_plane(X)
     ax = plane(X, ax, title)
     colours = palette_for(ax).classes
     require(len(y) == len(X), "y", f"have one class number for each of {len(X)} points", y.shape)
     y = class_numbers(y, len(colours))
+    rows = some_of(len(X))
+    X, y = X[rows], y[rows]
     for k in np.unique(y):
         own = X[y == k]
         name = f"class {k}"
@@ -41,6 +43,7 @@ def scatter_predictions(net: Network, X: ArrayLike, ax: Axes | None = None, titl
     require_plane(X)
     require(net.n_out <= 2, "net", "have one output or two", net.n_out)
     ax = plane(X, ax, title)
+    X = X[some_of(len(X))]
     answers = net.predict(X)[:, -1]
     ax.scatter(X[:, 0], X[:, 1], s=22, c=answers, cmap=palette_for(ax).scale, vmin=0, vmax=1, linewidths=0, zorder=3)
     return ax
@@ -61,6 +64,8 @@ def decision_boundary(
             ax.contourf(*grids, lead, levels=[0, lead.max() + 1], colors=[colour], alpha=0.22, zorder=1)
         if lead.min() < 0 < lead.max():
             ax.contour(*grids, lead, levels=[0], colors=[colours.ink], linewidths=1.2, zorder=2)
+    rows = some_of(len(X))
+    X, y = X[rows], y[rows]
     wrong = X[classes(net.predict(X)) != y]
     ax.scatter(wrong[:, 0], wrong[:, 1], s=80, facecolor="none", edgecolor=colours.ink, label="wrong", zorder=4)
     return ax

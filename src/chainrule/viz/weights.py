@@ -4,7 +4,6 @@ from math import ceil, sqrt
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 
 from chainrule.arrays import require
 from chainrule.nn.layers import Dense
@@ -31,9 +30,7 @@ def weight_images(
         top, left = k // columns * (height + 1), k % columns * (width + 1)
         sheet[top : top + height, left : left + width] = w.reshape(shape) / (np.abs(w).max() or 1)
     ax = new_axes(ax, 6.0, 6.0 * sheet.shape[0] / sheet.shape[1] + 0.4)
-    colours, ground = palette_for(figure_of(ax)), figure_of(ax).get_facecolor()
-    scale = LinearSegmentedColormap.from_list("weights", [colours.blue, ground, colours.orange])
-    ax.imshow(sheet, cmap=scale, vmin=-1, vmax=1)
+    ax.imshow(sheet, cmap=palette_for(figure_of(ax)).signs, vmin=-1, vmax=1)
     ax.set_title(title)
     ax.set_axis_off()
     return ax
