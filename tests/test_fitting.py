@@ -71,7 +71,7 @@ def test_ctrl_c_before_the_first_epoch_ends_is_passed_on(table):
 def test_ctrl_c_ends_members_in_threads_at_their_batch_and_keeps_them(table, monkeypatch):
     from chainrule.model import fitting
 
-    def wait_then_interrupt(futures, **options):
+    def wait_then_interrupt(futures, timeout):
         while not all(second_epoch):
             pass
         raise KeyboardInterrupt

@@ -1,28 +1,103 @@
-"""The live progress bar of a training, drawn by rich."""
+"""What shows a training while it runs: one live line on a terminal, a line a member elsewhere."""
 
+import sys
+from collections.abc import Callable
+from time import perf_counter
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
 from chainrule.training.loop import Run
 
 
-class LiveProgress(Callback):
-    """One line that is rewritten: bar, epoch, loss, validation score and the time left at most. A context manager."""
+class Board:
+    """Where the members' trainings are followed, from one thread or from several. A context manager."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, members: int) -> None:
+        self.members = members
+        self.done = 0
+        self.shares: dict[int, float] = {}
+        self.begun = perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left open."""
+
+    def watch(self, member: int) -> list[Callback]:
+        """Return the callbacks of a member."""
+        return [Follow(self, member)]
+
+    def show(self, member: int, run: Run) -> None:
+        """Tell of a batch or an epoch."""
+
+    def finish(self, member: int, run: Run) -> None:
+        """Tell of a member that is trained."""
+
+    @property
+    def share(self) -> float:
+        """How much of the whole is done, at least: members may stop before their last epoch."""
+        return sum(self.shares.values()) / self.members
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it will take, at most."""
+        gone = perf_counter() - self.begun
+        return gone * (1 / self.share - 1) if self.share > 0 else float("inf")
+
+
+class Follow(Callback):
+    """Reports one member's run to the board."""
+
+    def __init__(self, board: Board, member: int) -> None:
+        self.board, self.member = board, member
+
+    def on_batch_end(self, run: Run) -> None:
+        self.board.shares[self.member] = run.progress
+        self.board.show(self.member, run)
+
+    def on_train_end(self, run: Run) -> None:
+        self.board.shares[self.member] = 1.0
+        self.board.done += 1
+        self.board.finish(self.member, run)
+
+
+class Lines(Board):
+    """A line a member, for a file or a pipe."""
+
+    def __init__(self, members: int, write: Callable[[str], object] = sys.stderr.write) -> None:
+        super().__init__(members)
+        self.write = write
+
+    def finish(self, member: int, run: Run) -> None:
+        history = run.history
+        best = "" if history.best_epoch is None else f", epoch {history.best_epoch + 1} was best"
+        seconds = sum(history.seconds)
+        self.write(
+            f"member {member + 1} of {self.members}: {len(history)} epochs{best}, {numbers(history)}, {seconds:.1f} s\n"
+        )
+
+
+class Live(Board):
+    """One line that is rewritten: bar, members, epoch, loss, validation score, and the time left at most."""
+
+    def __init__(self, members: int, console: Console) -> None:
+        super().__init__(members)
         self.bar = Progress(
             BarColumn(bar_width=16),
             # What is last is what a narrow terminal cuts off.
-            TextColumn("epoch {task.fields[epoch]}, {task.fields[left]}  {task.fields[numbers]}"),
+            TextColumn("{task.fields[place]}, {task.fields[left]}  {task.fields[numbers]}"),
             console=console,
             transient=True,
         )
-        self.task: TaskID | None = None
+        self.task = self.bar.add_task("", total=1.0, place=f"0 of {members} members", numbers="", left="starting")
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -33,23 +108,13 @@ class LiveProgress(Callback):
     ) -> None:
         self.bar.stop()
 
-    def on_train_begin(self, run: Run) -> None:
-        self.task = self.bar.add_task("", total=1.0, epoch=f"1/{run.epochs}", numbers="", left="time left unknown")
-
-    def on_batch_end(self, run: Run) -> None:
-        assert self.task is not None
-        self.bar.update(self.task, completed=run.progress)
-
-    def on_epoch_end(self, run: Run) -> None:
-        assert self.task is not None
-        gone = sum(run.history.seconds)
-        left = gone / (run.epoch + 1) * (run.epochs - run.epoch - 1)
+    def show(self, member: int, run: Run) -> None:
         self.bar.update(
             self.task,
-            completed=(run.epoch + 1) / run.epochs,
-            epoch=f"{run.epoch + 1}/{run.epochs}",
+            completed=self.share,
+            place=f"member {member + 1} of {self.members}, epoch {run.epoch + 1}/{run.epochs}",
             numbers=numbers(run.history),
-            left=f"{left:.0f} s left",
+            left=f"{self.seconds_left:.0f} s left at most",
         )
 
 

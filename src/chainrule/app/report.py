@@ -1,6 +1,6 @@
-"""The report of a training: one HTML file that needs no network, reads in light and dark and on a phone."""
+"""The report of a model on rows it was not trained on: one HTML file, without network, for light, dark and print."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from io import StringIO
 from pathlib import Path
@@ -8,24 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.app.pipeline import HIGHER_IS_BETTER, Result, show_score
-from chainrule.arrays import Array
+from chainrule.app.pipeline import Result, coverage_of
+from chainrule.app.say import facts
+from chainrule.app.scores import HIGHER_IS_BETTER, show_score
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance
 from chainrule.model.file import write_whole
-from chainrule.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_CLASSES = 40
-MOST_POINTS = 2_000
+Draw = Callable[["Axes"], object]
+
+MOST_WRONG = 8
+"""Rows shown of those that the model got most wrong."""
+DEPENDENCES = 4
+"""Columns, the most important first, whose partial dependence is shown."""
+REPEATS = 5
 INK = "#010203"
 """Stands in figures for the colour of the text around them."""
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1a1a1a; --pale: #63666a; --ground: #fff; --line: #d8dbe0; --blue: 29 78 137; }
+:root { color-scheme: light dark; --ink: #1a1a1a; --pale: #63666a; --ground: #fff; --line: #d8dbe0; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #f0f0f0; --pale: #a3a8ae; --ground: #16181b; --line: #3a3f45; --blue: 94 156 219; } }
+  :root { --ink: #f0f0f0; --pale: #a3a8ae; --ground: #16181b; --line: #3a3f45; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 56rem; padding: 1.5rem 1rem 4rem; color: var(--ink); background: var(--ground);
   font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
@@ -41,9 +47,9 @@ thead th { border-bottom: 1px solid var(--line); color: var(--pale); font-weight
 td.reason { white-space: normal; }
 .number { text-align: right; }
 .big { font-size: 1.25rem; font-weight: 600; }
-.confusion td { min-width: 2.75rem; padding: .35rem .5rem; text-align: right; border: 1px solid var(--line);
-  background: rgb(var(--blue) / calc(var(--share) * .6)); }
-.confusion th { padding: .35rem .75rem .35rem 0; color: var(--ink); }
+.pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
+.pictures > * { flex: 0 1 auto; min-width: 0; }
+code { font-size: .9em; overflow-wrap: anywhere; white-space: pre-wrap; }
 svg { display: block; max-width: 100%; height: auto; color: var(--ink); }
 @media print { body { max-width: none; } h2 { break-after: avoid; } }
 """
@@ -57,17 +63,19 @@ def write_report(path: Path, result: Result) -> None:
 
 def render(result: Result) -> str:
     """Return the report's HTML."""
-    told = result.predictor.passport
-    classifier = isinstance(result.predictor.target, ClassTarget)
-    title = f"{told['target']} from {told['table']}"
-    rows = told["rows"]
+    told, target = result.predictor.passport, result.predictor.target
+    title = f"{target.name} from {told.get('table', 'a table')}"
+    found = permutation_importance(result.predictor, result.inputs, result.values, repeats=REPEATS)
     sections = [
         ("Scores on rows never trained on", scores_table(result)),
-        ("The table", columns_table(told["columns"])),
-        ("Notices", bullets(told["notices"] + result.history.notes)),
-        ("Learning curve", learning_curve(result.history)),
-        ("Which class was taken for which", confusion(result) if classifier else ""),
-        ("Predicted against actual", "" if classifier else predicted_against_actual(result)),
+        ("The target", target_picture(result)),
+        ("The table", columns_table(told["columns"]) if "columns" in told else ""),
+        ("Notices", bullets(told.get("notices", []) + notes(result))),
+        ("Learning curves", learning_curves(result)),
+        ("How good the answers are", quality(result)),
+        ("What matters", importance(found)),
+        ("How it matters", dependences(result, found)),
+        ("The rows it got most wrong", most_wrong(result)),
         ("How to make it again", definitions(told)),
     ]
     body = "".join(f"<section><h2>{escape(name)}</h2>{html}</section>\n" for name, html in sections if html)
@@ -81,76 +89,109 @@ def render(result: Result) -> str:
 </head>
 <body>
 <h1>{escape(title)}</h1>
-<p class="pale">A network for {told["task"]}: {rows["training"]:,} rows to train on, {rows["validation"]:,} to choose
-the best epoch by, {rows["test"]:,} to test on. {told["seconds"]:.1f} s.</p>
+<p class="pale">{escape(summary(result))}</p>
 {body}</body>
 </html>
 """
 
 
+def summary(result: Result) -> str:
+    """Return what the page is about, in a sentence."""
+    told, members = result.predictor.passport, len(result.predictor.ensemble.networks)
+    trained = f", trained on {told['rows']['training']:,} rows in {told['seconds']:.1f} s" if "seconds" in told else ""
+    task = result.predictor.target.task
+    return f"{members} networks for {task}{trained}; measured on {len(result.values):,} others."
+
+
 # Tables.
 
 
+def table(head: Iterable[str], rows: Iterable[str]) -> str:
+    """Return a table of cells that are HTML already."""
+    return (
+        f"<div class='wide'><table><thead><tr>{''.join(head)}</tr></thead>"
+        f"<tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table></div>"
+    )
+
+
 def scores_table(result: Result) -> str:
-    """Return the scores beside the baseline's."""
+    """Return the scores, where they may lie, and the baseline's."""
     baseline = "class shares alone" if isinstance(result.predictor.target, ClassTarget) else "the mean alone"
+    head = [
+        "<th></th>",
+        *(f"<th class='number'>{name}</th>" for name in ("network", "90 % interval", baseline)),
+        "<th></th>",
+    ]
     rows = [
-        f"<tr><th>{name.replace('_', ' ')}</th><td class='number big'>{show_score(name, value)}</td>"
+        f"<th>{name.replace('_', ' ')}</th><td class='number big'>{show_score(name, value)}</td>"
+        f"<td class='number pale'>{' to '.join(show_score(name, end) for end in result.spread[name])}</td>"
         f"<td class='number'>{show_score(name, result.baseline[name])}</td>"
-        f"<td class='pale'>{'higher' if name in HIGHER_IS_BETTER else 'lower'} is better</td></tr>"
+        f"<td class='pale'>{'higher' if name in HIGHER_IS_BETTER else 'lower'} is better</td>"
         for name, value in result.scores.items()
     ]
-    head = f"<tr><th></th><th class='number'>network</th><th class='number'>{baseline}</th><th></th></tr>"
-    return f"<div class='wide'><table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    covered = coverage_of(result)
+    if covered is not None:
+        rows.append(
+            f"<th>rows in their 90 % interval</th><td class='number big'>{covered:.1%}</td><td></td><td></td><td></td>"
+        )
+    return table(head, rows)
 
 
 def columns_table(columns: Sequence[Mapping[str, Any]]) -> str:
     """Return what each column of the table was taken for."""
-    rows = "".join(
-        f"<tr><th>{escape(column['name'])}</th><td>{column['kind']}</td>"
-        f"<td class='number'>{column['missing'] or ''}</td><td class='reason'>{escape(content(column))}</td></tr>"
+    head = ["<th>column</th>", "<th>taken for</th>", "<th class='number'>missing</th>", "<th>holds</th>"]
+    rows = (
+        f"<th>{escape(column['name'])}</th><td>{column['kind']}</td>"
+        f"<td class='number'>{column['missing'] or ''}</td>"
+        f"<td class='reason'>{escape(facts({**column, 'missing': 0}))}</td>"
         for column in columns
     )
-    head = "<tr><th>column</th><th>taken for</th><th class='number'>missing</th><th>holds</th></tr>"
-    return f"<div class='wide'><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+    return table(head, rows)
 
 
-def content(column: Mapping[str, Any]) -> str:
-    """Return what a column holds, in words."""
-    if "from" in column:
-        return f"{column['from']:.6g} to {column['to']:.6g}"
-    return f"{column['levels']:,} levels" if "levels" in column else str(column["reason"])
-
-
-def confusion(result: Result) -> str:
-    """Return the confusion matrix: a row an actual class, a column a predicted one, shaded by the row's share."""
-    target = result.predictor.target
-    assert isinstance(target, ClassTarget)
-    k = target.n_outputs
-    if k > MOST_CLASSES:
-        return f"<p class='pale'>{k} classes are too many to show.</p>"
-    pairs = target.encode(result.values) * k + result.answers.argmax(axis=1)
-    counts = np.bincount(pairs, minlength=k * k).reshape(k, k)
-    totals = np.maximum(counts.sum(axis=1), 1)
-    labels = [escape(str(label)) for label in target.labels]
-    head = "".join(f"<th class='number'>{label}</th>" for label in labels)
-    rows = "".join(
-        f"<tr><th>{label}</th>"
-        + "".join(f"<td style='--share:{count / total:.3f}'>{count or ''}</td>" for count in row)
-        + "</tr>"
-        for label, row, total in zip(labels, counts.tolist(), totals.tolist())
+def most_wrong(result: Result) -> str:
+    """Return the rows whose truth the model expected least, with what it said."""
+    target, answers = result.predictor.target, result.answers
+    names = [column.name for column in result.predictor.encoder.columns][:8]
+    if isinstance(target, ClassTarget):
+        expected = answers[np.arange(len(answers)), target.encode(result.values)]
+        worst = np.argsort(expected, kind="stable")[:MOST_WRONG]
+        worst = worst[answers[worst].argmax(axis=1) != target.encode(result.values)[worst]]
+        said = [f"{label} ({P.max():.0%})" for label, P in zip(target.decode(answers[worst]), answers[worst])]
+    else:
+        truth, predicted = target.numbers(result.values)[:, 0], target.decode(answers)
+        worst = np.argsort(-np.abs(truth - predicted), kind="stable")[:MOST_WRONG]
+        said = [f"{value:.5g}" for value in predicted[worst]]
+    if not len(worst):
+        return "<p>None of these rows was taken for another class.</p>"
+    head = [f"<th>{escape(name)}</th>" for name in ("truth", "answer", *names)]
+    rows = (
+        f"<th>{escape(cell(result.values[i]))}</th><td>{escape(answer)}</td>"
+        + "".join(f"<td>{escape(cell(result.inputs[name][i]))}</td>" for name in names)
+        for i, answer in zip(worst.tolist(), said)
     )
-    return (
-        "<p class='pale'>A row for each actual class, a column for each predicted one.</p><div class='wide'>"
-        f"<table class='confusion'><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    return table(head, rows)
+
+
+def cell(value: object) -> str:
+    """Return a table's cell as text."""
+    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def definitions(told: Mapping[str, Any]) -> str:
     """Return what reproduces the training."""
-    names = ("chainrule", "numpy", "date", "seed", "hidden", "epochs", "best_epoch")
-    rows = "".join(f"<tr><th>{name.replace('_', ' ')}</th><td>{escape(str(told[name]))}</td></tr>" for name in names)
-    return f"<table><tbody>{rows}</tbody></table>"
+    names = ("command", "chainrule", "numpy", "date", "seed", "members", "best_epochs")
+    rows = (
+        f"<th>{name.replace('_', ' ')}</th><td class='reason'><code>{escape(str(told[name]))}</code></td>"
+        for name in names
+        if name in told
+    )
+    return f"<div class='wide'><table><tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table></div>"
+
+
+def notes(result: Result) -> list[str]:
+    """Return what happened in training that a reader should know."""
+    return [f"member {k + 1}: {note}" for k, history in enumerate(result.histories) for note in history.notes]
 
 
 def bullets(lines: Sequence[str]) -> str:
@@ -158,52 +199,120 @@ def bullets(lines: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>" if lines else ""
 
 
-# Figures.
+# Pictures.
 
 
-def learning_curve(history: History) -> str:
-    """Return the losses by epoch."""
+def target_picture(result: Result) -> str:
+    """Return how the target is spread over the rows."""
+    target = result.predictor.target
+    if isinstance(target, ClassTarget):
+        counts = np.bincount(target.encode(result.values), minlength=target.n_outputs)
+
+        def bars(ax: "Axes") -> None:
+            places = np.arange(target.n_outputs)
+            ax.barh(places, counts, color="#4a86c4", height=0.7)
+            ax.set_yticks(places, [str(label)[:30] for label in target.labels])
+            ax.invert_yaxis()
+            ax.set(xlabel="rows")
+
+        return svg(bars, 5.6, 0.9 + 0.28 * target.n_outputs, "Rows of each class")
+    numbers = target.numbers(result.values)[:, 0]
+
+    def histogram(ax: "Axes") -> None:
+        ax.hist(numbers, bins=40, color="#4a86c4")
+        ax.set(xlabel=target.name, ylabel="rows")
+
+    return svg(histogram, 5.6, 2.6, "Rows by the target's value")
+
+
+def learning_curves(result: Result) -> str:
+    """Return the losses of each member by epoch; nothing where the training is not known."""
+    if not result.histories:
+        return ""
 
     def draw(ax: "Axes") -> None:
-        epochs = np.arange(1, len(history) + 1)
-        ax.plot(epochs, history.loss, color="#b88600", label="training loss, dropout included")
-        ax.plot(epochs, history.validation_loss, color="#4a86c4", linewidth=2, label="validation loss")
-        if history.best_epoch is not None:
-            ax.axvline(history.best_epoch + 1, color=INK, linewidth=0.8, linestyle=":", label="best epoch, kept")
+        for k, history in enumerate(result.histories):
+            epochs = np.arange(1, len(history) + 1)
+            label = ("training", "validation") if k == 0 else (None, None)
+            ax.plot(epochs, history.loss, color="#b88600", linewidth=1, alpha=0.7, label=label[0])
+            ax.plot(epochs, history.validation_loss, color="#4a86c4", linewidth=1.5, label=label[1])
+            if history.best_epoch is not None:
+                best = history.best_epoch
+                ax.plot(best + 1, history.validation_loss[best], "o", color="#4a86c4", markersize=5)
         ax.set(xlabel="epoch", ylabel="loss", yscale="log")
         ax.legend(frameon=False, labelcolor=INK)
 
-    return svg(draw, 5.6, 3.2, "Losses by epoch")
+    return (
+        svg(draw, 5.6, 3.2, "Losses by epoch")
+        + "<p class='pale'>A pair of lines for each member; the dot is the epoch that is kept.</p>"
+    )
 
 
-def predicted_against_actual(result: Result) -> str:
-    """Return a point a test row; on the line the two are equal."""
+def quality(result: Result) -> str:
+    """Return the pictures of what was answered against what was true."""
     target = result.predictor.target
-    assert isinstance(target, NumberTarget)
-    actual, predicted = target.numbers(result.values)[:, 0], target.decode(result.answers)
-    some = np.random.default_rng(0).permutation(len(actual))[:MOST_POINTS]
+    if isinstance(target, NumberTarget):
+        truth, answers = target.numbers(result.values)[:, 0], target.decode(result.answers)
+        return pictures(
+            (
+                lambda viz, ax: viz.predicted_against_actual(truth, answers, target.name, ax=ax),
+                4.4,
+                4.0,
+                "Predicted against actual",
+            ),
+            (lambda viz, ax: viz.residuals(truth, answers, target.name, ax=ax), 4.4, 4.0, "Residuals"),
+        )
+    y, P = target.encode(result.values), result.answers
+    width = float(np.clip(0.35 * target.n_outputs, 4.0, 9))
+    return pictures(
+        (lambda viz, ax: viz.confusion(y, P, target.labels, ax=ax), width + 0.4, width, "Confusion matrix"),
+        (lambda viz, ax: viz.calibration(y, P, target.labels, ax=ax), 4.4, 4.0, "Calibration"),
+        (lambda viz, ax: viz.roc(y, P, target.labels, ax=ax), 4.4, 4.0, "ROC curve"),
+        (lambda viz, ax: viz.precision_recall(y, P, target.labels, ax=ax), 4.4, 4.0, "Precision and recall"),
+    )
 
-    def draw(ax: "Axes") -> None:
-        both: Array = np.concatenate([actual[some], predicted[some]])
-        ends = [both.min(), both.max()]
-        ax.plot(ends, ends, color=INK, linewidth=0.8, linestyle=":")
-        ax.plot(actual[some], predicted[some], "o", color="#4a86c4", markersize=3, alpha=0.5, markeredgewidth=0)
-        ax.set(xlabel=f"actual {target.name}", ylabel="predicted")
 
-    return svg(draw, 4.8, 4.4, "Predicted against actual values")
+def importance(found: Importance) -> str:
+    """Return how much worse the answers get without each column."""
+    shown = min(len(found.worse), 20)
+    return pictures((lambda viz, ax: viz.importance(found, ax=ax), 5.6, 1.3 + 0.28 * shown, "Importance of columns"))
 
 
-def svg(draw: Callable[["Axes"], None], width: float, height: float, label: str) -> str:
+def dependences(result: Result, found: Importance) -> str:
+    """Return how the answers move with each of the columns that matter most."""
+    dependences = [partial_dependence(result.predictor, result.inputs, name) for name in found.ranking[:DEPENDENCES]]
+    return pictures(
+        *(
+            (lambda viz, ax, one=one: viz.partial_dependence(one, ax=ax), 4.2, 3.0, f"Dependence on {one.column}")
+            for one in dependences
+        )
+    )
+
+
+def pictures(*wanted: tuple[Callable[..., object], float, float, str]) -> str:
+    """Return pictures side by side: each a function of `chainrule.viz` and an Axes, with its width, height and name."""
+    try:
+        from chainrule import viz
+    except ImportError:
+        return NO_MATPLOTLIB
+    drawn = (svg(lambda ax, draw=draw: draw(viz, ax), width, height, name) for draw, width, height, name in wanted)  # type: ignore[misc]
+    return f"<div class='pictures'>{''.join(f'<div>{picture}</div>' for picture in drawn)}</div>"
+
+
+NO_MATPLOTLIB = "<p class='pale'>Figures need matplotlib: run  pip install 'chainrule[plot]'</p>"
+
+
+def svg(draw: Draw, width: float, height: float, label: str) -> str:
     """Return a figure as SVG text, its ink the colour of the page's text; a note when matplotlib is not there."""
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError:
-        return "<p class='pale'>Figures need matplotlib: run  pip install 'chainrule[plot]'</p>"
+        return NO_MATPLOTLIB
     inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     ink: dict[Any, Any] = dict.fromkeys(inks, INK)
     with rc_context({**ink, "svg.fonttype": "none", "svg.hashsalt": label, "font.family": "sans-serif"}):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
         ax = figure.add_subplot()
         ax.spines[["top", "right"]].set_visible(False)
         ax.patch.set_visible(False)

@@ -1,12 +1,21 @@
-"""Files of tables: CSV and Parquet in and out, through polars."""
+"""Files of tables, in and out: CSV of any dialect, Parquet, Arrow, JSON lines, and the standard streams.
 
+A CSV file's separator, encoding and decimal mark are found by looking at its beginning; what was not plain is told in
+`notices`. A table can be read whole, or in batches where it may be larger than memory.
+"""
+
+import codecs
+import csv
 import gzip
 import os
+import re
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from io import BytesIO, StringIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import polars as pl
 
@@ -14,66 +23,211 @@ from chainrule.data.reading import first_line
 from chainrule.errors import TableError
 from chainrule.model.file import write_whole
 
+STDIN = Path("-")
 SEPARATORS = ",;\t|"
+SAMPLE_BYTES = 1 << 20
+BATCH_ROWS = 50_000
+MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig"}
+
+ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".csv.gz": "csv",
+    ".tsv.gz": "csv",
+    ".csv.zst": "csv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+"""What a file's name ends in -> its kind."""
 
 
-def read_csv(path: Path) -> pl.DataFrame:
-    """Read separated values, compressed or not; the separator is the one that the header holds most of."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        header = file.readline(1 << 20).decode("utf-8", "replace")
-    separator = max(SEPARATORS, key=header.count)
-    # All rows tell what a column holds: the first decimal, or the first word, may stand in the last one.
-    return pl.read_csv(path, separator=separator, infer_schema_length=None)
+class TableFile:
+    """A file of a table, or standard input where `path` is "-", whose `kind` must be told."""
+
+    def __init__(self, path: Path, kind: str | None = None) -> None:
+        self.path = path
+        self.kind = kind or (ENDINGS[suffix_of(path, ENDINGS)] if path != STDIN else "csv")
+        self.notices: list[str] = []
+        self.source: Path | bytes = sys.stdin.buffer.read() if path == STDIN else path
+        self.name = "standard input" if path == STDIN else path.name
+        if path != STDIN:
+            require_readable(path)
+        elif not self.source:
+            raise TableError("standard input is empty; it needs a line of column names and rows under it")
+        if self.kind == "csv":
+            self.separator, self.encoding, self.decimal_comma = self.look()
+
+    def look(self) -> tuple[str, str, bool]:
+        """Return the separator, the encoding and whether decimals have a comma, by the file's first lines."""
+        sample = self.sample()
+        encoding = next((name for mark, name in MARKS.items() if sample.startswith(mark)), "utf-8")
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(sample)
+        except UnicodeDecodeError:
+            encoding, text = "cp1252", sample.decode("cp1252", "replace")
+            self.notices.append(f"{self.name} is not UTF-8; it is read as Windows-1252, Western European")
+        header = text.split("\n", 1)[0]
+        separator = max(SEPARATORS, key=header.count)
+        decimal_comma = separator != "," and bool(re.search(r"\d,\d", text)) and not re.search(r"\d\.\d", text)
+        if decimal_comma:
+            self.notices.append(f"{self.name} writes decimals with a comma")
+        return separator, encoding, decimal_comma
+
+    def sample(self) -> bytes:
+        """Return the first bytes, decompressed."""
+        if isinstance(self.source, bytes):
+            return self.source[:SAMPLE_BYTES]
+        with self.readable():
+            if self.source.suffix == ".zst":
+                lines = pl.read_csv(self.source, separator="\x01", has_header=False, quote_char=None, n_rows=100)
+                return "\n".join(lines.to_series().drop_nulls().cast(pl.String).to_list()).encode()
+            with (gzip.open if self.source.suffix == ".gz" else open)(self.source, "rb") as file:
+                return file.read(SAMPLE_BYTES)
+
+    def read(self) -> pl.DataFrame:
+        """Return the whole table; TableError tells what cannot be read."""
+        with self.readable():
+            if self.kind != "csv":
+                return SCANNERS[self.kind](self.opened()).collect()
+            # All rows tell what a column holds: the first decimal, or the first word, may stand in the last one.
+            options: dict[str, Any] = {"separator": self.separator, "decimal_comma": self.decimal_comma}
+            return pl.read_csv(self.text(), infer_schema_length=None, **options)
+
+    def batches(self, numbers: Iterable[str]) -> Iterator[pl.DataFrame]:
+        """Yield the rows in order, some at a time, so that they need not fit into memory; one batch at least.
+
+        In a CSV file, whose columns have no types, those named in `numbers` are read as numbers where all cells are.
+        """
+        if self.kind == "csv" and (self.encoding != "utf-8" or self.decimal_comma):
+            frames: Iterable[pl.DataFrame] = self.read().iter_slices(BATCH_ROWS)
+        elif self.kind == "csv":
+            lazy = pl.scan_csv(self.opened(), separator=self.separator, infer_schema=False)
+            frames = lazy.collect_batches(chunk_size=BATCH_ROWS)
+        else:
+            frames = SCANNERS[self.kind](self.opened()).collect_batches(chunk_size=BATCH_ROWS)
+        some = False
+        with self.readable():
+            for frame in frames:
+                some = True
+                yield with_numbers(frame, numbers)
+            if not some:
+                yield self.read()
+
+    def opened(self) -> Path | BytesIO:
+        """Return what polars reads from."""
+        return BytesIO(self.source) if isinstance(self.source, bytes) else self.source
+
+    def text(self) -> Path | BytesIO:
+        """Return what polars reads text from, in UTF-8."""
+        if self.encoding == "utf-8":
+            return self.opened()
+        if isinstance(self.source, bytes):
+            content = self.source
+        else:
+            with (gzip.open if self.source.suffix == ".gz" else open)(self.source, "rb") as file:
+                content = file.read()
+        return BytesIO(content.decode(self.encoding, "replace").encode())
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """Turn whatever reading raises into a TableError that says where the trouble is."""
+        told = f"{self.path if self.path != STDIN else self.name} cannot be read as {self.kind.upper()}"
+        try:
+            yield
+        except (OSError, EOFError, UnicodeError, pl.exceptions.PolarsError) as error:
+            raise TableError(f"{told}: {self.ragged_row() or first_line(error)}") from None
+        except BaseException as error:
+            if type(error).__name__ == "PanicException":  # what polars raises when its Rust code gives up
+                raise TableError(f"{told}: {first_line(error)}") from None
+            raise
+
+    def ragged_row(self) -> str:
+        """Return which line of a CSV file has more cells than the header, if one of the first has."""
+        if self.kind != "csv":
+            return ""
+        with suppress(Exception):
+            rows = csv.reader(StringIO(self.sample().decode(self.encoding, "replace")), delimiter=self.separator)
+            header = next(rows)
+            for row in rows:
+                if len(row) > len(header):
+                    return f"line {rows.line_num} has {len(row)} cells, and the header names {len(header)} columns"
+        return ""
 
 
-READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".txt": read_csv,
-    ".csv.gz": read_csv,
-    ".tsv.gz": read_csv,
-    ".parquet": pl.read_parquet,
+SCANNERS: dict[str, Callable[[Any], pl.LazyFrame]] = {
+    "parquet": pl.scan_parquet,
+    "arrow": pl.scan_ipc,
+    "jsonl": lambda source: pl.scan_ndjson(source, infer_schema_length=None),
 }
 
-WRITERS: dict[str, Callable[[pl.DataFrame, IO[bytes]], object]] = {
-    ".csv": pl.DataFrame.write_csv,
-    ".tsv": partial(pl.DataFrame.write_csv, separator="\t"),
-    ".parquet": pl.DataFrame.write_parquet,
+
+def with_numbers(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """Return a table whose columns of text are numbers where they are named and every cell is one."""
+    for name in names:
+        if name in frame.columns and frame[name].dtype == pl.String:
+            with suppress(pl.exceptions.PolarsError):
+                frame = frame.with_columns(pl.col(name).cast(pl.Float64))
+    return frame
+
+
+# Writing.
+
+
+def write_csv(frames: Iterable[pl.DataFrame], file: IO[bytes], separator: str = ",") -> None:
+    """Write tables under each other, one header above."""
+    for i, frame in enumerate(frames):
+        # Through a text, for polars does not say what went wrong with a file that it writes to.
+        file.write(frame.write_csv(separator=separator, include_header=i == 0).encode())
+
+
+def write_jsonl(frames: Iterable[pl.DataFrame], file: IO[bytes]) -> None:
+    """Write a JSON object a row."""
+    for frame in frames:
+        frame.write_ndjson(file)
+
+
+WRITERS: dict[str, Callable[[Iterable[pl.DataFrame], IO[bytes]], object]] = {
+    ".csv": write_csv,
+    ".tsv": lambda frames, file: write_csv(frames, file, "\t"),
+    ".parquet": lambda frames, file: pl.concat(frames).write_parquet(file),
+    ".arrow": lambda frames, file: pl.concat(frames).write_ipc(file),
+    ".feather": lambda frames, file: pl.concat(frames).write_ipc(file),
+    ".jsonl": write_jsonl,
+    ".ndjson": write_jsonl,
 }
 
 
-def read_table(path: Path) -> pl.DataFrame:
-    """Return the table in a file; its name says how it is written. Raises TableError when it cannot be read."""
-    suffix = suffix_of(path, READERS)
+def write_table(frames: Iterable[pl.DataFrame], path: Path) -> None:
+    """Write tables under each other as the name's ending says, whole or not at all."""
+    write = WRITERS[suffix_of(path, WRITERS)]
+    write_whole(path, lambda file: write(frames, file))
+
+
+# Places.
+
+
+def suffix_of(path: Path, table: Mapping[str, object]) -> str:
+    """Return the longest ending in `table` that the path has; TableError lists them when it has none."""
+    found = [suffix for suffix in table if path.name.lower().endswith(suffix)]
+    if not found:
+        if path.is_dir():
+            raise TableError(f"{path} is a folder; name a file in it")
+        raise TableError(f"{path} must end in one of {' '.join(table)}")
+    return max(found, key=len)
+
+
+def require_readable(path: Path) -> None:
+    """Raise TableError unless there is a file with something in it."""
     if not path.exists():
         raise TableError(f"{path}: there is no such file; the present folder is {Path.cwd()}")
     if not path.is_file():
         raise TableError(f"{path} is a folder; name a file in it")
     if not os.stat(path).st_size:
         raise TableError(f"{path} is empty; it needs a line of column names and rows under it")
-    try:
-        return READERS[suffix](path)
-    except (OSError, EOFError, pl.exceptions.PolarsError) as error:
-        kind = suffix.lstrip(".").upper()
-        raise TableError(f"{path} cannot be read as {kind}: {first_line(error)}") from None
-    except BaseException as error:
-        if type(error).__name__ == "PanicException":  # what polars raises when its Rust code gives up
-            raise TableError(f"{path} cannot be read: {first_line(error)}") from None
-        raise
-
-
-def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """Write a table as its name's ending says, whole or not at all."""
-    write = WRITERS[suffix_of(path, WRITERS)]
-    write_whole(path, lambda file: write(frame, file))
-
-
-def suffix_of(path: Path, table: Mapping[str, Callable[..., object]]) -> str:
-    """Return the longest ending in `table` that the path has; TableError lists them when it has none."""
-    found = [suffix for suffix in table if path.name.lower().endswith(suffix)]
-    if not found:
-        raise TableError(f"{path} must end in one of {' '.join(table)}")
-    return max(found, key=len)
 
 
 def require_writable(path: Path) -> None:

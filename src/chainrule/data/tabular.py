@@ -192,10 +192,11 @@ class TabularEncoder:
             )
         return CategoryColumn(name, tuple(sorted(frequent)))
 
-    def transform(self, table: object) -> Array:
+    def transform(self, table: object, first_row: int = 0) -> Array:
         """Return the float32 matrix (n, d) for a table; extra columns are ignored, and the table stays as it is.
 
-        Raises TableError naming a column that is missing, or column, row and value of what cannot be encoded.
+        `first_row` is where in a larger table this one begins: errors name rows. Raises TableError naming a column that
+        is missing, or column, row and value of what cannot be encoded.
         """
         require(bool(self.columns), "TabularEncoder", "be fitted first", self.columns)
         given = open_columns(table)
@@ -206,7 +207,7 @@ class TabularEncoder:
         for start in range(0, len(X), BLOCK):
             block, rows = rows_from(given, start, start + BLOCK), slice(start, start + BLOCK)
             for column, first, end in zip(self.columns, [0, *ends], ends):
-                column.encode(block[column.name], X[rows, first:end], start)
+                column.encode(block[column.name], X[rows, first:end], first_row + start)
         return X
 
     def fit_transform(self, table: object) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,8 @@ from chainrule.training.loop import Run
 from chainrule.training.recipe import CLASSIFICATION, REGRESSION, Member, Recipe, folds, train_member
 
 LEAST_SECONDS = 0.01
+PATIENCE = 0.1
+"""Seconds after which Ctrl-C is looked for."""
 
 Work = Callable[[Sequence[Callback]], Member]
 """Trains a member, with these callbacks beside its own."""
@@ -62,10 +64,12 @@ class SideBySide(Callback):
 
     def __call__(self, works: Sequence[Work]) -> list[Member]:
         self.over = False
+        futures: list[Future[Member | None]] = []
         with ThreadPoolExecutor(self.jobs) as pool:
-            futures = [pool.submit(self.unless_over, work) for work in works]
             try:
-                wait(futures, return_when=FIRST_EXCEPTION)
+                futures.extend(pool.submit(self.unless_over, work) for work in works)
+                while wait(futures, PATIENCE).not_done:
+                    pass  # a signal that another thread was given is heard between two waits only
             except KeyboardInterrupt:
                 pass
             finally:
@@ -74,8 +78,14 @@ class SideBySide(Callback):
         return [member for member in members if member is not None and len(member.history)]
 
     def unless_over(self, work: Work) -> Member | None:
-        """Do the work, unless all was over before it began."""
-        return None if self.over else work([self])
+        """Do the work, unless all was over before it began; when it fails all is over."""
+        if self.over:
+            return None
+        try:
+            return work([self])
+        except BaseException:
+            self.over = True
+            raise
 
     def on_batch_end(self, run: Run) -> None:
         if self.over:
@@ -107,6 +117,7 @@ def fit_predictor(
     seed: int = 0,
     workers: Workers | None = None,
     watch: Watch | None = None,
+    encoder: TabularEncoder | None = None,
 ) -> Fitted:
     """Return a predictor trained on a table, two rows at least, by the recipe of `chainrule.training.recipe`.
 
@@ -124,15 +135,16 @@ def fit_predictor(
         Who trains the members; None: `InTurn()`.
     watch : function, optional
         Member number -> the callbacks of its training.
+    encoder : TabularEncoder, optional
+        One of `encoder_for(target)` that was fitted to the table; None: one is made.
 
     Raises
     ------
     KeyboardInterrupt
         For Ctrl-C before any member has finished an epoch; later it ends training, and what is there is returned.
     """
-    recipe = CLASSIFICATION if isinstance(target, ClassTarget) else REGRESSION
-    recipe = replace(recipe, members=min(n_members, len(values)), epochs=epochs)
-    encoder = TabularEncoder(ramps=recipe.ramps).fit(columns)
+    recipe = replace(recipe_for(target), members=min(n_members, len(values)), epochs=epochs)
+    encoder = encoder or encoder_for(target).fit(columns)
     X, y = encoder.transform(columns), target.encode(values)
     members = train_members(recipe, X, y, weight, target.n_outputs, seed, time_limit, workers or InTurn(), watch)
     if not members:
@@ -148,6 +160,16 @@ def fit_predictor(
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
     out_of_fold[rows] = ensemble.answers([outputs])
     return Fitted(Predictor(encoder, ensemble, target), [member.history for member in members], out_of_fold)
+
+
+def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:
+    """Return the recipe for what is to be answered."""
+    return CLASSIFICATION if isinstance(target, ClassTarget) else REGRESSION
+
+
+def encoder_for(target: ClassTarget | NumberTarget, categories: Sequence[str] = ()) -> TabularEncoder:
+    """Return an encoder, not yet fitted, as the recipe for a target wants it."""
+    return TabularEncoder(categories=categories, ramps=recipe_for(target).ramps)
 
 
 def train_members(

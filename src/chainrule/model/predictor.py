@@ -89,9 +89,9 @@ class Predictor:
             raise AttributeError("classes: only a classifier has them, and this model answers numbers")
         return self.target.classes
 
-    def answers(self, table: object) -> Array:
-        """Return the networks' answers (n, n_outputs) for a table."""
-        return self.ensemble.predict(self.encoder.transform(table))
+    def answers(self, table: object, first_row: int = 0) -> Array:
+        """Return the networks' answers (n, n_outputs) for a table; errors count its rows from `first_row` + 1."""
+        return self.ensemble.predict(self.encoder.transform(table, first_row))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, which `chainrule.load` reads; see `chainrule.model.file`."""

@@ -1,0 +1,95 @@
+"""How good a predictor's answers are, beside knowing nothing, and how far the figure can be trusted."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from chainrule.arrays import Array
+from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.insight.evaluation import area_under, roc_curve
+from chainrule.training.metrics import METRICS
+
+Target = ClassTarget | NumberTarget
+Score = Callable[[Array, Array], float]
+
+RESAMPLES = 200
+SURE = 0.9
+"""The share of resamples between the ends of a score's interval."""
+
+
+def balanced_accuracy(y: Array, P: Array) -> float:
+    """Return the mean, over the classes there are, of the share of its rows that were taken for it."""
+    right = P.argmax(axis=1) == y
+    return float(np.mean([right[y == k].mean() for k in np.unique(y)]))
+
+
+def roc_auc(y: Array, P: Array) -> float:
+    """Return the area under the ROC curve of the second class; NaN where only one class is there."""
+    if len(np.unique(y)) < 2:
+        return float("nan")
+    return area_under(*roc_curve(y, P[:, 1])[:2])
+
+
+def known(name: str) -> Score:
+    """Return the engine's metric of that name."""
+    return METRICS[name].function
+
+
+SCORES: dict[str, Score] = {
+    "accuracy": known("accuracy"),
+    "balanced_accuracy": balanced_accuracy,
+    "roc_auc": roc_auc,
+    "log_loss": known("log_loss"),
+    "rmse": known("rmse"),
+    "mae": known("mae"),
+    "r2": known("r2"),
+}
+HIGHER_IS_BETTER = frozenset({"accuracy", "balanced_accuracy", "roc_auc", "r2"})
+IN_THE_TARGETS_UNIT = frozenset({"rmse", "mae"})
+
+
+def names_for(target: Target) -> tuple[str, ...]:
+    """Return the scores that suit a target."""
+    if isinstance(target, NumberTarget):
+        return ("rmse", "mae", "r2")
+    return ("accuracy", "roc_auc" if target.n_outputs == 2 else "balanced_accuracy", "log_loss")
+
+
+def pairs(target: Target, values: Array, answers: Array) -> tuple[Array, Array]:
+    """Return truth and prediction as the scores take them."""
+    if isinstance(target, ClassTarget):
+        return target.encode(values), answers
+    return target.numbers(values), target.decode(answers)[:, np.newaxis]
+
+
+def score(target: Target, values: Array, answers: Array) -> dict[str, float]:
+    """Return the scores of answers (n, n_outputs) for rows whose target is `values` (n,)."""
+    y, prediction = pairs(target, values, answers)
+    return {name: SCORES[name](y, prediction) for name in names_for(target)}
+
+
+def score_baseline(target: Target, values: Array) -> dict[str, float]:
+    """Return the scores of knowing nothing of a row: the classes' shares in training, or the mean."""
+    shares = target.shares if isinstance(target, ClassTarget) else (0.0,)
+    return score(target, values, np.tile(np.array(shares), (len(values), 1)))
+
+
+def spread(target: Target, values: Array, answers: Array, seed: int = 0) -> dict[str, tuple[float, float]]:
+    """Return the ends between which 90 % of the scores lie when the rows are drawn again with replacement.
+
+    (Efron 1979: the percentile bootstrap, 200 resamples.)
+    """
+    y, prediction = pairs(target, values, answers)
+    rng = np.random.default_rng(seed)
+    drawn = [rng.integers(0, len(y), len(y)) for _ in range(RESAMPLES)]
+    ends = [(1 - SURE) / 2, (1 + SURE) / 2]
+    found = {}
+    for name in names_for(target):
+        low, high = np.nanquantile([SCORES[name](y[rows], prediction[rows]) for rows in drawn], ends)
+        found[name] = (float(low), float(high))
+    return found
+
+
+def show_score(name: str, value: float) -> str:
+    """Return a score as text: errors in the target's unit with five digits, the others with four decimals."""
+    return f"{value:.5g}" if name in IN_THE_TARGETS_UNIT else f"{round(value, 4) + 0:.4f}"
