@@ -141,6 +141,11 @@ def test_each_way_is_drawn_where_it_went_from_the_start_they_share():
     assert ax.get_legend().get_title().get_text() == f"{surface.share:.0%} in this plane"
 
 
+def test_without_a_way_there_is_nothing_to_draw():
+    with pytest.raises(ValueError, match="paths must hold one way at least"):
+        viz.descent_paths(SURFACE, {})
+
+
 # The animation.
 
 
