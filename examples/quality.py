@@ -9,6 +9,7 @@ length tells Adelies, whose bills are short, from the others. All numbers are th
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,10 +22,8 @@ from chainrule.model.fitting import fit_predictor
 from chainrule.viz import calibration, confusion, importance, roc
 from chainrule.viz import partial_dependence as draw_dependence
 
-PENGUINS = Path(__file__).parent / "data" / "penguins.csv"
 
-
-def read_penguins(path=PENGUINS):
+def read_csv(path):
     lines = [line.split(",") for line in Path(path).read_text().splitlines()]
     return read_columns([dict(zip(lines[0], line, strict=True)) for line in lines[1:]])
 
@@ -33,8 +32,8 @@ def part(table, rows):
     return {name: column[rows] for name, column in table.items()}
 
 
-def main(out="examples/output", seed=0):
-    table = read_penguins()
+def main(path="examples/data/penguins.csv", out="examples/output", seed=0):
+    table = read_csv(path)
     species = table.pop("species")
     target = fit_target("species", species)
     order = np.random.default_rng(seed).permutation(len(species))
@@ -68,4 +67,4 @@ def draw(y, P, labels, found, dependence, out):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="examples/output", help="folder for the pictures")
-    main(parser.parse_args().out)
+    main(Path(sys.argv[0]).parent / "data" / "penguins.csv", parser.parse_args().out)

@@ -283,6 +283,12 @@ def test_each_kind_of_column_is_held_at_what_it_holds(cells, expected):
         (lambda: permutation_importance(added, {"a": [1]}, [1], "rmse", repeats=0), ValueError, "repeats must be"),
         (lambda: permutation_importance(added, {"a": [1]}, [1], "rmse", columns=["d"]), TableError, "'d'"),
         (lambda: permutation_importance(lambda t: [1], {"a": [1, 2]}, [1, 2], "rmse"), ValueError, "model must answer"),
+        (
+            lambda: permutation_importance(added, {"a": [1]}, [1], "rmse", columns=[]),
+            ValueError,
+            "columns must name one",
+        ),
+        (lambda: partial_dependence(added, {"a": [np.inf]}, "a"), TableError, "column 'a' must hold a finite number"),
         (lambda: partial_dependence(added, {"a": [1.0]}, "d"), TableError, "'d'"),
         (lambda: partial_dependence(added, {"a": [None, ""]}, "a"), TableError, "column 'a' must hold something"),
         (lambda: partial_dependence(added, {"a": [1.0]}, "a", points=1), ValueError, "points must be"),

@@ -91,7 +91,7 @@ def test_twelve_layers_learn_with_relu_and_not_with_sigmoids(tmp_path):
 
 
 def test_penguins_never_seen_are_told_apart_by_their_bills(tmp_path):
-    result = load("quality").main(tmp_path)
+    result = load("quality").main(EXAMPLES / "data" / "penguins.csv", tmp_path)
     assert result["accuracy"] > 0.95
     assert result["ranking"][0] == "bill_length_mm"
     assert_drawn(tmp_path, "quality", "quality_columns")

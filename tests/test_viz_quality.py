@@ -142,7 +142,7 @@ def legend(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-def test_a_cell_holds_its_count_and_the_darkness_of_its_share():
+def test_a_cell_holds_its_count_and_the_blue_of_its_share():
     y, P = [0, 0, 0, 1], [0.1, 0.2, 0.9, 0.8]
     ax = viz.confusion(y, P, ["no", "yes"])
     assert {text.get_position(): text.get_text() for text in ax.texts} == {(0, 0): "2", (1, 0): "1", (1, 1): "1"}

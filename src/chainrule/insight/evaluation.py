@@ -225,11 +225,12 @@ def permutation_importance(
         classifier = isinstance(model.target, ClassTarget)
         y = model.target.encode(y) if classifier else model.target.decode(model.target.encode(y))
         metric = metric or ("log_loss" if classifier else "rmse")
-        columns = columns or [column.name for column in model.encoder.columns]
+        columns = [column.name for column in model.encoder.columns] if columns is None else columns
     if metric is None:
         raise ValueError("metric must be given with a function, such as 'log_loss' or 'rmse'")
     metric = as_metric(metric)
     columns = list(given) if columns is None else list(columns)
+    require(len(columns) > 0, "columns", "name one column at least", columns)
     require_names(given, columns)
     answer = answers_of(model)
     answers = answer(given)
@@ -320,10 +321,13 @@ def cells_to_hold(name: str, column: Array, most: int) -> tuple[list[Any], Array
         frequent = np.argsort(-np.bincount(codes), kind="stable")[:most]
         return [cells[i] for i in frequent], np.array([str(cells[i]) for i in frequent])
     by_rank = np.sort(places[codes])
-    by_rank = by_rank[by_rank == by_rank]  # without words for what is missing
+    by_rank = by_rank[np.isfinite(by_rank)]  # without words for what is missing
+    if not len(by_rank):
+        raise TableError(f"column {name!r} must hold a finite number, however: it holds {cells[0]!r}")
     chosen = np.unique(by_rank)
     if len(chosen) > most:
-        chosen = np.unique(by_rank[np.linspace(0.05, 0.95, most).dot(len(by_rank) - 1).round().astype(np.intp)])
+        ranks = np.linspace(0.05, 0.95, most) * (len(by_rank) - 1)
+        chosen = np.unique(by_rank[ranks.round().astype(np.intp)])
     cell_at = dict(zip(places.tolist(), cells))
     return [cell_at[place] for place in chosen.tolist()], chosen
 

@@ -38,7 +38,7 @@ def confusion(
 ) -> Axes:
     """Draw how many rows of each actual class, down, were taken for each class, across.
 
-    A cell is the darker, the larger its share of the row. Numbers and names are left out where they would be too small.
+    A cell is the bluer, the larger its share of the row. Numbers and names are left out where they would be too small.
     """
     counts = confusion_matrix(y, P)
     K = len(counts)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from chainrule.arrays import Array
+from chainrule.arrays import Array, require
 from chainrule.insight.surface import Surface
 from chainrule.viz.style import DASHES, MARKERS, add_legend, cut, new_axes, palette_for
 
@@ -13,7 +13,7 @@ LEVELS = 14
 
 
 def loss_surface(surface: Surface, ax: Axes | None = None, title: str = "loss around the weights") -> Axes:
-    """Draw the loss over a plane of weights: lines of equal loss, the ground the darker, the higher it is.
+    """Draw the loss over a plane of weights: lines of equal loss, the ground the bluer, the higher it is.
 
     `surface` is what `surface_around` and `surface_of_paths` return. A cross marks the lowest loss that was measured.
     Levels lie the closer, the lower they are.
@@ -45,6 +45,7 @@ def descent_paths(
     A large mark is where a way ends. What is off the plane is drawn at the point of it that is closest; the legend says
     how much of the ways lies in it.
     """
+    require(len(paths) > 0, "paths", "hold one way at least", paths)
     ax = loss_surface(surface, ax, title)
     colours = palette_for(ax)
     begins = {tuple(surface.project(thetas[:1])[0]) for thetas in paths.values()}

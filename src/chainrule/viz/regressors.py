@@ -11,8 +11,8 @@ from chainrule.viz.style import add_legend, cut, new_axes, palette_for, some_of
 
 BINS, ROWS_A_BIN = 10, 20
 """Bins of equally many rows whose residuals are summed up, and how many rows each must have at the least."""
-
 FEW_DOTS = 100
+"""Dots up to which each is large."""
 
 
 def predicted_against_actual(
@@ -30,7 +30,7 @@ def predicted_against_actual(
     low, high = min(y.min(), answers.min()), max(y.max(), answers.max())
     room = 0.04 * (high - low) or 0.05 * abs(high) or 1.0
     limits = low - room, high + room
-    ax.plot(limits, limits, color=colours.pale, linewidth=1.2, linestyle=":", label="equal")
+    ax.plot(limits, limits, color=colours.pale, linewidth=1.2, linestyle=":")
     ax.scatter(y, answers, color=colours.blue, zorder=3, **dots(len(y)))
     ax.set(xlim=limits, ylim=limits, aspect="equal", title=title)
     ax.set(xlabel=f"actual {cut(name)}".rstrip(), ylabel=f"predicted {cut(name)}".rstrip())

@@ -40,13 +40,18 @@ class Palette:
     @property
     def shades(self) -> LinearSegmentedColormap:
         """From the bare ground to a blue on which ink can still be read."""
-        return LinearSegmentedColormap.from_list("shades", [(self.blue, 0.0), (self.blue, 0.6)])
+        return LinearSegmentedColormap.from_list("shades", [to_rgba(self.blue, 0.0), to_rgba(self.blue, 0.6)])
 
     @property
     def signs(self) -> LinearSegmentedColormap:
         """From blue, negative, through the bare ground, 0, to orange, positive."""
-        halves = (0.0, self.blue), (0.5, (self.blue, 0.0)), (0.5, (self.orange, 0.0)), (1.0, self.orange)
-        return LinearSegmentedColormap.from_list("signs", halves)
+        halves = [
+            to_rgba(self.blue, 1.0),
+            to_rgba(self.blue, 0.0),
+            to_rgba(self.orange, 0.0),
+            to_rgba(self.orange, 1.0),
+        ]
+        return LinearSegmentedColormap.from_list("signs", list(zip((0.0, 0.5, 0.5, 1.0), halves)))
 
 
 ON_LIGHT = Palette("#1a1a1a", "#8c8c8c", "#1d4e89", "#00a080", "#be3ad6", "#a61b29", "#b88600")
@@ -89,9 +94,7 @@ def ground_of(place: Axes | Figure) -> tuple[float, float, float, float]:
 
 def figure_of(ax: Axes) -> Figure:
     """Return the figure that the Axes are part of."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure
+    return ax.figure.figure
 
 
 def cut(name: object, most: int = MOST_LETTERS) -> str:
