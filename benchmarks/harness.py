@@ -62,16 +62,21 @@ def machine(packages: Iterable[str]) -> str:
     return f"{len(os.sched_getaffinity(0))} cores, {model}; Python {platform.python_version()}, {versions}"
 
 
-def publish(name: str, title: str, notes: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table and write it to results/<name>.md."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown, its columns aligned."""
     widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
+    rule = ["-" * (width - 1) + (":" if k else "-") for k, width in enumerate(widths)]
 
     def line(row: Sequence[str]) -> str:
-        cells = [cell.ljust(width) if k == 0 else cell.rjust(width) for k, (cell, width) in enumerate(zip(row, widths))]
+        cells = [cell.rjust(width) if k else cell.ljust(width) for k, (cell, width) in enumerate(zip(row, widths))]
         return f"| {' | '.join(cells)} |"
 
-    rule = "|".join(["", *("-" * (width + 1) + (":" if k else "-") for k, width in enumerate(widths)), ""])
-    table = "\n".join([line(header), rule, *map(line, rows)])
-    print(f"\n{table}\n\n{notes}", flush=True)
+    return "\n".join(map(line, [header, rule, *rows]))
+
+
+def publish(name: str, title: str, *parts: str) -> None:
+    """Print the parts and write them as results/<name>.md."""
+    text = "\n\n".join(parts)
+    print(f"\n{text}", flush=True)
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(f"# {title}\n\n{table}\n\n{notes}\n")
+    (RESULTS / f"{name}.md").write_text(f"# {title}\n\n{text}\n")

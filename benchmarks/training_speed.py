@@ -9,7 +9,7 @@ import warnings
 from itertools import pairwise
 
 import numpy as np
-from harness import interleaved, machine, peak, present, publish, seconds
+from harness import interleaved, machine, peak, present, publish, seconds, table
 
 from chainrule import mlp, train
 
@@ -160,21 +160,29 @@ def main():
     ours = {"NumPy": "numpy"} | ({"fast": "numba"} if "numba" in packages else {})
     makers = {name: chainrule_with(kernels) for name, kernels in ours.items()}
     makers |= {name: maker for name, (package, maker) in PEERS.items() if package in packages}
-    best, rows = peak(), []
+    peers = [name for name in PEERS if name in makers]
+    best, speeds, ratios = peak(), [], []
     for sizes, (batch_size, n) in SHAPES.items():
         rng = np.random.default_rng(0)
         X, y = rng.normal(size=(n, sizes[0])).astype(np.float32), rng.integers(0, sizes[-1], n)
         times = interleaved({name: make(sizes, batch_size, X, y) for name, make in makers.items()})
-        row = [f"{'-'.join(map(str, sizes))}, {batch_size}"]
-        row += [f"{n / times[name] / 1000:,.4g}" for name in makers]
-        row += [f"{flops(sizes) * n / times[name] / best:.0%}" for name in ours]
-        row += [f"{times[peer] / times[name]:.2f}" for name in ours for peer in PEERS if peer in makers]
-        rows.append(row)
-        print(*row, sep="  ", flush=True)
-    header = ["shape, batch", *(f"{name}, k/s" for name in makers), *(f"{name}, of peak" for name in ours)]
-    header += [f"{name} / {peer}" for name in ours for peer in PEERS if peer in makers]
-    notes = f"{machine(packages)}. The machine's peak: {best / 1e9:.0f} GFLOP/s, a 2048 x 2048 product in float32."
-    publish("training_speed", "Training, thousand samples a second", notes, header, rows)
+        best = max(best, peak())
+        shape = f"{'-'.join(map(str, sizes))}, {batch_size}"
+        speeds.append([shape, *(f"{n / seconds / 1000:,.4g}" for seconds in times.values())])
+        ratios.append([shape, *(f"{times[peer] / times[name]:.2f}" for name in ours for peer in peers)])
+        ratios[-1] += [flops(sizes) * n / times[name] for name in ours]
+        print(*ratios[-1][: -len(ours)], sep="  ", flush=True)
+    for row in ratios:
+        row[-len(ours) :] = [f"{rate / best:.0%}" for rate in row[-len(ours) :]]
+    publish(
+        "training_speed",
+        "Training, thousand samples a second",
+        machine(packages),
+        table(["shape, batch", *makers], speeds),
+        "Times as fast as the peers, and the share of the machine's matrix-product peak "
+        f"({best / 1e9:.0f} GFLOP/s in float32) that is reached:",
+        table(["shape, batch", *(f"{o} / {p}" for o in ours for p in peers), *(f"{o}, of peak" for o in ours)], ratios),
+    )
 
 
 if __name__ == "__main__":

@@ -121,7 +121,9 @@ def softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
     dZ, zero, sum_of_losses = np.empty_like(Z), Z.dtype.type(0), 0.0
     share = Z.dtype.type(1 / len(Z))
     for i in range(Z.shape[0]):
-        most, total = Z[i].max(), zero
+        most, total = Z[i, 0], zero
+        for j in range(1, Z.shape[1]):
+            most = max(most, Z[i, j])
         for j in range(Z.shape[1]):
             dZ[i, j] = np.exp(Z[i, j] - most)
             total += dZ[i, j]
@@ -164,7 +166,8 @@ def forward(theta: Array, sizes: Array, codes: Array, X: Array) -> Array:
     A = np.empty((len(X), sizes.sum()), theta.dtype)
     for row in range(len(X)):
         a, start, first = A[row], 0, 0  # where the layer's weights begin in theta, and its inputs in a
-        a[: sizes[0]] = X[row]
+        for i in range(sizes[0]):
+            a[i] = X[row, i]
         for k, code in enumerate(codes):
             n_in, n_out = sizes[k], sizes[k + 1]
             after = first + n_in
@@ -184,7 +187,8 @@ def backward(theta: Array, sizes: Array, codes: Array, A: Array, dY: Array, grad
     grad[:] = zero
     for row in range(len(A)):
         a, start, after = A[row], theta.size, A.shape[1] - sizes[-1]
-        d[after:] = dY[row]
+        for j in range(sizes[-1]):
+            d[after + j] = dY[row, j]
         for k in range(len(codes) - 1, -1, -1):
             n_in, n_out = sizes[k], sizes[k + 1]
             start, first = start - (n_in + 1) * n_out, after - n_in
