@@ -1,7 +1,8 @@
 """Training samples a second, whole epochs with shuffling and gathering: chainrule beside what else there is.
 
 float32, Adam, softmax cross-entropy, ReLU. Each peer in its best form: scikit-learn by one fit, PyTorch eager with its
-fused Adam, JAX with a whole epoch compiled into one scan that shuffles inside, and a textbook's loops, one sample at a time.
+fused Adam, JAX with a whole epoch compiled into one scan that shuffles inside, and a textbook's loops,
+one sample at a time.
 """
 
 import os
@@ -9,9 +10,9 @@ import warnings
 from itertools import pairwise
 
 import numpy as np
-from harness import interleaved, machine, peak, present, publish, seconds, table
 
 from chainrule import mlp, train
+from harness import interleaved, machine, peak, present, publish, seconds, table
 
 SHAPES = {
     (2, 3, 2): (10, 20_000),

@@ -20,7 +20,11 @@ from chainrule.training.kernels import Rate
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Of what fastmath allows, all but to take numbers for finite: a NaN must arrive where it is looked for.
-OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "afn", "nsz"}, "nogil": True}
+OPTIONS: dict[str, Any] = {
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "arcp", "afn", "nsz"},
+    "nogil": True,
+}
 
 
 def twin(function: F) -> F:
@@ -105,7 +109,7 @@ def bias_relu(Z: Array, b: Array) -> None:
 
 @twin
 def relu_backward(dA: Array, A: Array, db: Array) -> Array:
-    """dZ = dA where A > 0, else 0, and db its sum over rows."""
+    """Return dZ = dA where A > 0, else 0, and fill db with its sum over rows."""
     dZ, zero = np.empty_like(A), A.dtype.type(0)
     db[:] = zero
     for i in range(A.shape[0]):
@@ -117,7 +121,7 @@ def relu_backward(dA: Array, A: Array, db: Array) -> Array:
 
 @twin
 def softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
-    """Mean over rows of -log P_y with P = softmax(Z), and its derivative (P - one-hot y) / n."""
+    """Return the mean over rows of -log P_y with P = softmax(Z), and its derivative (P - one-hot y) / n."""
     dZ, zero, sum_of_losses = np.empty_like(Z), Z.dtype.type(0), 0.0
     share = Z.dtype.type(1 / len(Z))
     for i in range(Z.shape[0]):
@@ -142,17 +146,17 @@ CODES = {"identity": 0, "relu": 1, "sigmoid": 2, "tanh": 3}
 
 @twin
 def activated(code: int, z: Any) -> Any:
-    """f(z)."""
+    """Return f(z)."""
     if code == 0:
         return z
     if code == 1:
-        return z * 0 if z <= 0 else z
+        return z if z > 0 else z * 0
     return np.tanh(z) if code == 3 else 1 / (1 + np.exp(-z))
 
 
 @twin
 def derivative(code: int, a: Any) -> Any:
-    """df/dz where f(z) = a."""
+    """Return df/dz where f(z) = a."""
     if code == 0:
         return a * 0 + 1
     if code == 1:

@@ -97,7 +97,11 @@ def fuse(objective: Any) -> Any:
         return objective
     codes = activation_codes(objective.layers)
     penalised = objective.l1 or objective.l2
-    return SmallNetwork(objective, codes) if codes and objective.theta.size <= SMALL and not penalised else FusedNetwork(objective)
+    return (
+        SmallNetwork(objective, codes)
+        if codes and objective.theta.size <= SMALL and not penalised
+        else FusedNetwork(objective)
+    )
 
 
 NUMBA = Kernels(

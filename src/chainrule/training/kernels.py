@@ -1,10 +1,10 @@
 """Kernels: the loops over whole vectors that training spends its time in beside the matrix products.
 
 Each is a NumPy form, which stands here, and a compiled twin under the same name in `chainrule.training.compiled`. NumPy
-takes a pass over memory for every operation, the twin one for all. The choice is made once, when a training starts: the
-twins where numba is there (extra `fast`) and the training is long enough to repay its start, else NumPy; or as the
-environment variable CHAINRULE_KERNELS says, "numpy" or "numba". It depends on nothing else, so that the same training
-gives the same bits.
+takes a pass over memory for every operation, the twin one for all. A training chooses once, when it starts: the twins
+where numba is there (extra `fast`) and the training is long enough to repay its start, else NumPy; or what the
+environment variable CHAINRULE_KERNELS says, "numpy" or "numba". The choice depends on nothing else: the same training
+gives the same bits whatever ran before it.
 
 All take flat arrays of one dtype and change `theta` and the moments in place; `rate` is a number or one for each entry.
 """
@@ -22,7 +22,6 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.errors import look_up
-from chainrule.nn.network import Network
 
 REPAID = 1e9
 """Entries of theta stepped in all, from which on the twins save more than the half second in which numba starts."""
@@ -47,24 +46,24 @@ class Kernels(NamedTuple):
 
 
 def square_sum(vector: Array) -> float:
-    """sum_i vector_i^2."""
+    """Return sum_i vector_i^2."""
     return float(np.einsum("i,i", vector, vector))  # unlike a product of BLAS, it waits for no other thread
 
 
 def sgd(theta: Array, grad: Array, rate: Rate) -> None:
-    """theta <- theta - rate g."""
+    """Plain descent: theta <- theta - rate g."""
     theta -= grad * rate
 
 
 def momentum(theta: Array, grad: Array, velocity: Array, rate: Rate, mu: float) -> None:
-    """v <- mu v - rate g, theta <- theta + v."""
+    """Momentum: v <- mu v - rate g, theta <- theta + v."""
     velocity *= mu
     velocity -= grad * rate
     theta += velocity
 
 
 def nesterov(theta: Array, grad: Array, velocity: Array, rate: Rate, mu: float) -> None:
-    """v <- mu v - rate g, theta <- theta + mu v - rate g."""
+    """Nesterov: v <- mu v - rate g, theta <- theta + mu v - rate g."""
     move = grad * rate
     velocity *= mu
     velocity -= move
@@ -73,7 +72,7 @@ def nesterov(theta: Array, grad: Array, velocity: Array, rate: Rate, mu: float) 
 
 
 def rmsprop(theta: Array, grad: Array, square: Array, rate: Rate, rho: float, epsilon: float) -> None:
-    """v <- rho v + (1 - rho) g^2, theta <- theta - rate g / (sqrt(v) + epsilon)."""
+    """RMSProp: v <- rho v + (1 - rho) g^2, theta <- theta - rate g / (sqrt(v) + epsilon)."""
     square *= rho
     square += (1 - rho) * (grad * grad)
     root = np.sqrt(square)
@@ -84,7 +83,7 @@ def rmsprop(theta: Array, grad: Array, square: Array, rate: Rate, rho: float, ep
 def adam(
     theta: Array, grad: Array, mean: Array, square: Array, rate: Rate, beta1: float, beta2: float, epsilon: float
 ) -> None:
-    """m <- beta1 m + g, v <- beta2 v + g^2, theta <- theta - rate m / (sqrt(v) + epsilon)."""
+    """Adam: m <- beta1 m + g, v <- beta2 v + g^2, theta <- theta - rate m / (sqrt(v) + epsilon)."""
     for part in parts(theta.size):
         m, v, g = mean[part], square[part], grad[part]
         m *= beta1
