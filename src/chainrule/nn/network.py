@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 from chainrule.arrays import Array, as_array, as_matrix, as_weights, require
 from chainrule.errors import GradientError, look_up
 from chainrule.nn.activations import ActivationFunction
-from chainrule.nn.gradcheck import check_gradients
 from chainrule.nn.initializers import SUITED_TO
 from chainrule.nn.layers import LAYERS, Activation, Backward, Dense, Dropout, Layer, Params, Residual, chain
 from chainrule.nn.losses import LOSSES, Loss, RowLosses, as_loss
@@ -83,6 +82,22 @@ class Network:
         seed: int | np.random.Generator | None = None,
         dtype: str = "float32",
     ) -> None:
+        self._set_up(layers, loss, l1, l2, dtype)
+        rng = np.random.default_rng(seed)
+        for layer, params in zip(self.layers, self.params, strict=True):
+            layer.init(params, rng)
+
+    @classmethod
+    def unfilled(cls, layers: Sequence[Layer], loss: str | Loss, *, l1: float, l2: float, dtype: str) -> Self:
+        """Return a network whose every number is zero, for one who has the numbers; nothing is drawn."""
+        network = cls.__new__(cls)
+        network._set_up(layers, loss, l1, l2, dtype)
+        return network
+
+    def _set_up(
+        self, layers: Sequence[Layer], loss: str | Loss | RowLosses, l1: float, l2: float, dtype: str
+    ) -> None:
+        """Check the arguments and make everything but the initial values."""
         self.layers = tuple(layers)
         sizes = chain(self.layers)
         if sizes is None:
@@ -95,9 +110,6 @@ class Network:
         self.dtype = as_dtype(dtype)
         self.gradients_proved = type(self.loss) in LOSSES.values() and not any(map(is_own, self.layers))
         self._allocate()
-        rng = np.random.default_rng(seed)
-        for layer, params in zip(self.layers, self.params, strict=True):
-            layer.init(params, rng)
 
     def _allocate(self) -> None:
         """Make the vectors and the views into them."""
@@ -256,6 +268,8 @@ class Network:
         """Raise GradientError if a user's own loss, activation or layer is wrong on these rows; look only once."""
         if self.gradients_proved:
             return
+        from chainrule.nn.gradcheck import check_gradients  # a network that only answers has no use for it
+
         report = check_gradients(self, X, y)
         if not report.ok:
             raise GradientError(f"a loss, activation or layer of your own has a wrong derivative; {report}")
