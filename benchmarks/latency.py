@@ -1,13 +1,13 @@
-"""Answers of one network, 784-128-10: one row, and 10,000 rows, by chainrule and by what else there is, same weights."""
+"""Answers of one network, 784-128-10, to one row and to 10,000, by chainrule and by what else there is."""
 
 import warnings
 from statistics import median
 
 import numpy as np
-from harness import interleaved, machine, present, publish, seconds, table
 
 from chainrule import Predictor, TabularEncoder, mlp
 from chainrule.data.targets import fit_target
+from harness import interleaved, machine, present, publish, seconds, table
 
 SIZES = (784, 128, 10)
 ROWS = {1: 300, 10_000: 5}

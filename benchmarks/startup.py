@@ -16,9 +16,9 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from harness import machine, present, publish, seconds, table
 
 from chainrule import mlp, save
+from harness import machine, present, publish, seconds, table
 
 ROUNDS = 15
 SIZES = (784, 128, 10)
@@ -100,7 +100,7 @@ def run(code):
 def measure(statements):
     """Return for each program the median of its seconds, and its peak memory in megabytes."""
     times, peaks = {name: [] for name in statements}, {}
-    for name, code in statements.items():
+    for code in statements.values():
         run(code)  # which also writes the bytecode
     for _ in range(ROUNDS):
         for name, code in statements.items():

@@ -94,9 +94,7 @@ class Network:
         network._set_up(layers, loss, l1, l2, dtype)
         return network
 
-    def _set_up(
-        self, layers: Sequence[Layer], loss: str | Loss | RowLosses, l1: float, l2: float, dtype: str
-    ) -> None:
+    def _set_up(self, layers: Sequence[Layer], loss: str | Loss | RowLosses, l1: float, l2: float, dtype: str) -> None:
         """Check the arguments and make everything but the initial values."""
         self.layers = tuple(layers)
         sizes = chain(self.layers)

@@ -18,7 +18,7 @@ import numpy as np
 
 from chainrule.arrays import Array, require
 from chainrule.errors import look_up
-from chainrule.training.kernels import KERNELS, Kernels
+from chainrule.training.kernels import KERNELS, Kernels, parts
 
 FLUSH_EVERY = 256
 """Steps between two flushes of moments that have decayed into denormal numbers, which are many times slower to use."""
@@ -163,7 +163,9 @@ class AdamW(Adam):
 
 def flush_denormals(vector: Array) -> None:
     """Set to zero, in place, what is too small to be held in full."""
-    vector[np.abs(vector) < np.finfo(vector.dtype).tiny] = 0
+    for part in parts(vector.size):
+        some = vector[part]
+        some[np.abs(some) < np.finfo(vector.dtype).tiny] = 0
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSProp, "adam": Adam, "adamw": AdamW}
