@@ -1,5 +1,5 @@
 """Why depth was hard, and what made it easy
-========================================
+=========================================
 
 Twelve layers of sigmoids do not learn what twelve layers of relu do: look at what flows through them.
 

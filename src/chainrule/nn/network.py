@@ -120,8 +120,7 @@ class Network:
         self.grads = views(self.grad, self.blocks, depth)
         kept = views(self.buffers, running, depth)
         self.params = [own | statistics for own, statistics in zip(views(self._theta, self.blocks, depth), kept)]
-        widest = max(layer.sizes[1] for layer in self.layers if layer.sizes)
-        self._rows_at_once = min(max(PREDICT_ELEMENTS // widest, 1), PREDICT_ROWS)
+        self._widest = max(layer.sizes[1] for layer in self.layers if layer.sizes)
         self._first_trained = min((block.layer for block in self.blocks), default=depth)
 
     @property
@@ -224,7 +223,7 @@ class Network:
 
     def parts(self, n: int) -> list[slice]:
         """Cut n rows into slices that go through the network at once."""
-        size = self._rows_at_once
+        size = min(max(PREDICT_ELEMENTS // self._widest, 1), PREDICT_ROWS)
         return [slice(start, start + size) for start in range(0, max(n, 1), size)]
 
     def infer(self, X: Array) -> Array:
@@ -327,7 +326,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Views would come back as arrays of their own; so only what they are made from is kept."""
-        left_out = ("blocks", "grad", "grads", "params", "_rows_at_once", "_first_trained")
+        left_out = ("blocks", "grad", "grads", "params", "_widest", "_first_trained")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
