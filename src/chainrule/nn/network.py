@@ -155,18 +155,22 @@ class Network:
         value, dY = self.loss(Z, y, weight)
         for i in reversed(range(self._first_trained, len(backwards))):
             dY = backwards[i](dY, self.grads[i], i > self._first_trained)
-        if self.l1 or self.l2:
-            value += self.penalty()
+        if self.l2:
             for W, dW in self._weight_matrices():
-                dW += self.l2 * W + self.l1 * np.sign(W)
-        return value, self.grad
+                dW += self.l2 * W
+        if self.l1:
+            for W, dW in self._weight_matrices():
+                dW += self.l1 * np.sign(W)
+        return value + self.penalty(), self.grad
 
     def penalty(self) -> float:
         """Return l1 * sum |W| + l2 / 2 * sum W^2 over the weight matrices."""
-        if not (self.l1 or self.l2):
-            return 0.0
-        matrices = [W for W, _ in self._weight_matrices()]
-        return sum(self.l1 * float(np.abs(W).sum()) + 0.5 * self.l2 * float(np.vdot(W, W)) for W in matrices)
+        value = 0.0
+        if self.l2:
+            value += 0.5 * self.l2 * sum(float(np.vdot(W, W)) for W, _ in self._weight_matrices())
+        if self.l1:
+            value += self.l1 * sum(float(np.abs(W).sum()) for W, _ in self._weight_matrices())
+        return value
 
     def _weight_matrices(self) -> Iterator[tuple[Array, Array]]:
         """Yield each W and its gradient, as flat views."""
