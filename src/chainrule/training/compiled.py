@@ -132,8 +132,9 @@ def softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
             dZ[i, j] = np.exp(Z[i, j] - most)
             total += dZ[i, j]
         sum_of_losses += np.log(total) + most - Z[i, y[i]]
+        scale = share / total
         for j in range(Z.shape[1]):
-            dZ[i, j] *= share / total
+            dZ[i, j] *= scale
         dZ[i, y[i]] -= share
     return sum_of_losses / len(Z), dZ
 
