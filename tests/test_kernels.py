@@ -68,10 +68,10 @@ def stack(*layers, loss="squared_error"):
 
 NETWORKS = {
     "relu layers": relus(6, 30, 20, 3),
-    "dropout": relus(6, 30, 3, dropout=0.4),
+    "dropout": relus(6, 60, 3, dropout=0.4),
     "penalties": relus(6, 3, 3, l1=0.01, l2=0.1),
-    "label smoothing": relus(6, 30, 3, loss=CrossEntropy(0.1)),
-    "relu at the end": relus(6, 30, 3, output_activation="relu"),
+    "label smoothing": relus(6, 60, 3, loss=CrossEntropy(0.1)),
+    "relu at the end": relus(6, 60, 3, output_activation="relu"),
     "another loss": relus(6, 60, 1, loss="huber"),
     "residual": stack(Dense(6, 5), Residual([Dense(5, 5), Activation("relu")]), Activation("relu"), Dense(5, 1)),
     "batch normalisation": stack(Dense(6, 5), BatchNorm(5), Activation("relu"), Dense(5, 1)),
@@ -106,11 +106,17 @@ def test_a_fused_network_answers_as_the_network_itself(name, dtype, weighted, rn
     assert fused_grad is net.grad
 
 
+@pytest.mark.parametrize("n", [12, 2000])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_only_small_plain_networks_are_taken_whole(name, numba_kernels):
-    whole = type(numba_kernels.fuse(NETWORKS[name]("float32"))).__name__ == "SmallNetwork"
-    plain = {"small", "small, deeper", "small, sigmoid", "small, tanh", "small, Dense alone"}
-    assert whole is (name in plain | {"small, two Dense in a row"})
+def test_only_small_batches_through_plain_layers_are_taken_in_loops(name, n, rng, numba_kernels, monkeypatch):
+    from chainrule.training import compiled
+
+    net, taken = NETWORKS[name]("float32"), []
+    monkeypatch.setattr(compiled, "forward", lambda *rows, forward=compiled.forward: taken.append(1) or forward(*rows))
+    y = rng.integers(0, 2, n if "CrossEntropy(" in str(net.loss) and net.n_out > 1 else (n, net.n_out))
+    numba_kernels.fuse(net).objective(*net.check(rng.normal(size=(n, 6)), y))
+    odd = {"small, an activation first", "small, two activations", "small, dropout"}
+    assert bool(taken) is (name.startswith("small") and name not in odd and n == 12)
 
 
 def test_an_objective_that_is_no_network_stays_as_it_is(numba_kernels):

@@ -16,8 +16,8 @@ from chainrule.nn.network import Network
 from chainrule.training import compiled
 from chainrule.training.kernels import Kernels
 
-SMALL = 256
-"""Parameters up to which plain loops are done before the products of BLAS and the calls around them are."""
+SMALL = 4096
+"""Parameters times rows, up to which plain loops are done before the products of BLAS and the calls around them are."""
 
 
 @final
@@ -45,11 +45,17 @@ def cross_entropy(Z: Array, Y: Array, weight: Array | None = None) -> tuple[floa
     return CrossEntropy()(Z, Y, weight)
 
 
+@final
 class FusedNetwork(Network):
-    """A network on the vectors of `original`, with a DenseRelu for every Dense that a relu follows."""
+    """A network on the vectors of `original`, with a DenseRelu for every Dense that a relu follows.
+
+    Small batches through plain layers go forward in one loop and back in another.
+    """
 
     def __init__(self, original: Network) -> None:
         self.__dict__.update(original.__dict__)
+        self.codes = np.array([] if self.l1 or self.l2 else activation_codes(self.layers), np.intp)
+        self.sizes = np.array([self.n_in, *(layer.n_out for layer in self.layers if isinstance(layer, Dense))])
         layers = list(self.layers)
         for i, (layer, following) in enumerate(pairwise(self.layers)):
             if isinstance(layer, Dense) and following == Activation("relu"):
@@ -58,20 +64,11 @@ class FusedNetwork(Network):
         if self.loss == CrossEntropy():
             self.loss: Any = cross_entropy
 
-
-@final
-class SmallNetwork(FusedNetwork):
-    """The same as one loop forward and one back, for plain layers; `codes` names the activation after each Dense."""
-
-    def __init__(self, original: Network, codes: Sequence[int]) -> None:
-        super().__init__(original)
-        dense = [layer for layer in original.layers if isinstance(layer, Dense)]
-        self.sizes = np.array([self.n_in, *(layer.n_out for layer in dense)])
-        self.codes = np.array(codes)
-
     def objective(
         self, X: Array, y: Array, weight: Array | None = None, rng: np.random.Generator | None = None
     ) -> tuple[float, Array]:
+        if not len(self.codes) or len(X) * self._theta.size > SMALL:
+            return super().objective(X, y, weight, rng)
         A = compiled.forward(self._theta, self.sizes, self.codes, X)
         value, dY = self.loss(A[:, -self.n_out :], y, weight)
         compiled.backward(self._theta, self.sizes, self.codes, A, dY, self.grad)
@@ -92,16 +89,8 @@ def activation_codes(layers: Sequence[Layer]) -> list[int]:
 
 
 def fuse(objective: Any) -> Any:
-    """Return the fitting one of the two for a Network, and anything else as it is."""
-    if type(objective) is not Network:
-        return objective
-    codes = activation_codes(objective.layers)
-    penalised = objective.l1 or objective.l2
-    return (
-        SmallNetwork(objective, codes)
-        if codes and objective.theta.size <= SMALL and not penalised
-        else FusedNetwork(objective)
-    )
+    """Return a FusedNetwork for a Network, and anything else as it is."""
+    return FusedNetwork(objective) if type(objective) is Network else objective
 
 
 NUMBA = Kernels(
