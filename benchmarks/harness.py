@@ -21,7 +21,7 @@ def seconds(work: Callable[[], object]) -> float:
     return perf_counter() - start
 
 
-def interleaved(contestants: dict[str, Callable[[], float]], rounds: int = 5) -> dict[str, float]:
+def interleaved(contestants: dict[str, Callable[[], float]], rounds: int = 7) -> dict[str, float]:
     """Return the median of what each contestant measures of itself; all take their turn in every round."""
     measured: dict[str, list[float]] = {name: [] for name in contestants}
     for work in contestants.values():

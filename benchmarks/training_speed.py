@@ -109,7 +109,7 @@ def jax_scan(sizes, batch_size, X, y):
 
 def sample_by_sample(sizes, batch_size, X, y):
     """The loops of Nielsen's book: a forward and a backward pass for each sample, and a plain step for each batch."""
-    n, rng = min(len(X), max(2 * batch_size, 200_000 // max(sizes))), np.random.default_rng(0)
+    n, rng = min(len(X), max(batch_size, 100_000 // max(sizes))), np.random.default_rng(0)
     weights = [rng.normal(0, (2 / n_in) ** 0.5, (n_out, n_in)).astype(np.float32) for n_in, n_out in pairwise(sizes)]
     biases = [np.zeros((n_out, 1), np.float32) for n_out in sizes[1:]]
     goals = np.eye(sizes[-1], dtype=np.float32)
