@@ -26,7 +26,8 @@ docs: $(VENV)/.dev ## Build the site into docs/_build/html/, every example run
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.dev ## Measure, side by side with what is installed, and write benchmarks/results/
-	for script in benchmarks/*.py; do env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out %/harness.py,$(wildcard benchmarks/*.py)); do \
+		echo; echo "== $$script"; env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python $$script || exit 1; done
 
 clean: ## Remove what the other commands made
 	rm -rf $(VENV) demo examples/output docs/_build docs/gallery build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

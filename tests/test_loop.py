@@ -1,4 +1,5 @@
 import signal
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -356,3 +357,17 @@ def test_anything_that_answers_with_loss_and_gradient_trains(data):
     train(whole, *data, epochs=5, batch_size=None)
     train(Halves(halves), *data, epochs=5, batch_size=None)
     np.testing.assert_allclose(whole.theta, halves.theta, rtol=1e-9)
+
+
+def test_a_memory_mapped_table_is_trained_on_without_being_read_into_memory(tmp_path):
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", mode="w+", dtype=np.float32, shape=(20_000, 50))
+    X[...] = np.random.default_rng(0).normal(size=X.shape)
+    net = mlp(50, 4, 2, loss="cross_entropy", seed=0)
+    y = (X[:, 0] > 0).astype(int)
+    tracemalloc.start()
+    try:
+        history = train(net, X, y, epochs=2, batch_size=100)
+        assert tracemalloc.get_traced_memory()[1] < X.nbytes / 4
+    finally:
+        tracemalloc.stop()
+    assert history.loss[-1] < history.loss[0]

@@ -168,7 +168,8 @@ def frames_of(gif):
 
 def test_it_is_drawn_on_the_axes_it_is_given_and_ends_with_the_last_epoch(tmp_path):
     figure, ax = plt.subplots(figsize=(2, 2))
-    viz.animate_boundary(tmp_path / "disc.gif", mlp(2, 4, 2, activation="tanh"), WAY, *disc(30), ax, frames=2)
+    other = mlp(2, 4, 2, activation="tanh", loss="cross_entropy")
+    viz.animate_boundary(tmp_path / "disc.gif", other, WAY, *disc(30), ax, frames=2)
     assert ax.get_title() == "epoch 4"
     last = viz.decision_boundary(NET, *disc(30), plt.figure(figure.number).add_subplot())
     for drawn, expected in zip(ax.collections, last.collections, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ def all_finite(X: Array) -> bool:
     """Tell whether no element is NaN or infinite, in one pass and without a temporary array."""
     with np.errstate(all="ignore"):
         # A NaN or an infinity survives every sum; only a sum that overflowed needs the second look.
-        return bool(np.isfinite(X.sum())) or bool(np.isfinite(X).all())
+        return isfinite(X.sum()) or bool(np.isfinite(X).all())
 
 
 def as_matrix(X: ArrayLike, n_columns: int, dtype: DTypeLike, name: str = "X") -> Array:
@@ -24,8 +25,10 @@ def as_matrix(X: ArrayLike, n_columns: int, dtype: DTypeLike, name: str = "X") -
     """
     try:
         given = np.asarray(X)
-        with np.errstate(over="ignore"):
-            matrix = given.astype(dtype, copy=False) if given.dtype.kind != "c" else None
+        matrix: Array | None = given
+        if given.dtype != dtype:
+            with np.errstate(over="ignore"):
+                matrix = given.astype(dtype) if given.dtype.kind != "c" else None
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold numbers only; however: {error}") from None
     if matrix is None:

@@ -321,7 +321,7 @@ def build_networks(description: Mapping[str, Any], members: tuple[int, ...], rea
         require_that(all_finite(vector), f"{name}.npy holds numbers that are not finite")
     networks = []
     for theta, buffers in zip(vectors["theta"], vectors["buffers"]):
-        network = Network(layers, loss, l1=description["l1"], l2=description["l2"], seed=0, dtype=dtype.name)
+        network = Network.unfilled(layers, loss, l1=description["l1"], l2=description["l2"], dtype=dtype.name)
         network.theta[...], network.buffers[...] = theta, buffers
         networks.append(network)
     return networks

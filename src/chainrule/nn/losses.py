@@ -37,7 +37,7 @@ class Loss(ABC):
         losses, dZ = self.per_row(Z, Y)
         if weight is None:
             dZ *= 1 / len(Z)
-            return float(losses.mean()), dZ
+            return float(losses.sum()) / len(Z), dZ
         # Rows that all weigh nothing have nothing to say.
         share = weight / (weight.sum() or 1)
         dZ *= share[:, np.newaxis]
@@ -216,19 +216,26 @@ class CrossEntropy(Loss):
         require(0 <= self.label_smoothing < 1, "label_smoothing", "lie in [0, 1)", self.label_smoothing)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
-        P, log_P = softmax_and_log(Z)
         keep, share = 1 - self.label_smoothing, self.label_smoothing / Z.shape[1]
+        S = shifted(Z)
+        # The targets of a row sum to 1, so that -sum_k Y_k log P_k = log sum_j exp(S_j) - sum_k Y_k S_k.
         if Y.ndim == 1:
-            rows = np.arange(len(Z))
-            losses = -keep * log_P[rows, Y]
-            P[rows, Y] -= keep
+            entries = Y * len(Z) + np.arange(len(Z))  # where in S, read as one vector, the rows' own classes stand
+            told = keep * S.take(entries)
         else:
-            losses = -keep * np.einsum("ij,ij->i", Y, log_P)
-            P -= keep * Y
+            told = keep * np.einsum("ij,ji->i", Y, S)
         if share:
-            losses -= share * log_P.sum(axis=1)
+            told += share * S.sum(axis=0)
+        P = np.exp(S, out=S)
+        total = P.sum(axis=0)
+        P /= total
+        if Y.ndim == 1:
+            P.reshape(-1)[entries] -= keep
+        else:
+            P -= keep * Y.T
+        if share:
             P -= share
-        return losses, P
+        return np.log(total) - told, P.T
 
     def predict(self, Z: Array) -> Array:
         return softmax(Z)
@@ -279,17 +286,20 @@ def class_numbers(y: Array, n_classes: int) -> Array:
 
 def softmax(Z: Array) -> Array:
     """exp(Z_k) / sum_j exp(Z_j) for each row of Z (n, k); rows sum to 1."""
-    return softmax_and_log(Z)[0]
+    P = shifted(Z)
+    np.exp(P, out=P)
+    P /= P.sum(axis=0)
+    return np.ascontiguousarray(P.T)
 
 
-def softmax_and_log(Z: Array) -> tuple[Array, Array]:
-    """Return P = softmax(Z) and log P, both (n, k). Once its row's maximum is taken off, no entry overflows."""
-    S = Z - Z.max(axis=1, keepdims=True)
-    P = np.exp(S)
-    total = P.sum(axis=1, keepdims=True)
-    P /= total
-    S -= np.log(total)
-    return P, S
+def shifted(Z: Array) -> Array:
+    """Return S (k, n): the rows of Z (n, k), each less its maximum so that no exponential overflows, as columns.
+
+    NumPy adds a few long rows many times faster than many short ones, and n is the long side.
+    """
+    S = Z.T.copy()
+    S -= S.max(axis=0)
+    return S
 
 
 LOSSES: dict[str, type[Loss]] = {

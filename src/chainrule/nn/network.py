@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 from chainrule.arrays import Array, as_array, as_matrix, as_weights, require
 from chainrule.errors import GradientError, look_up
 from chainrule.nn.activations import ActivationFunction
-from chainrule.nn.gradcheck import check_gradients
 from chainrule.nn.initializers import SUITED_TO
 from chainrule.nn.layers import LAYERS, Activation, Backward, Dense, Dropout, Layer, Params, Residual, chain
 from chainrule.nn.losses import LOSSES, Loss, RowLosses, as_loss
@@ -83,6 +82,20 @@ class Network:
         seed: int | np.random.Generator | None = None,
         dtype: str = "float32",
     ) -> None:
+        self._set_up(layers, loss, l1, l2, dtype)
+        rng = np.random.default_rng(seed)
+        for layer, params in zip(self.layers, self.params, strict=True):
+            layer.init(params, rng)
+
+    @classmethod
+    def unfilled(cls, layers: Sequence[Layer], loss: str | Loss, *, l1: float, l2: float, dtype: str) -> Self:
+        """Return a network whose every number is zero, for one who has the numbers; nothing is drawn."""
+        network = cls.__new__(cls)
+        network._set_up(layers, loss, l1, l2, dtype)
+        return network
+
+    def _set_up(self, layers: Sequence[Layer], loss: str | Loss | RowLosses, l1: float, l2: float, dtype: str) -> None:
+        """Check the arguments and make everything but the initial values."""
         self.layers = tuple(layers)
         sizes = chain(self.layers)
         if sizes is None:
@@ -95,9 +108,6 @@ class Network:
         self.dtype = as_dtype(dtype)
         self.gradients_proved = type(self.loss) in LOSSES.values() and not any(map(is_own, self.layers))
         self._allocate()
-        rng = np.random.default_rng(seed)
-        for layer, params in zip(self.layers, self.params, strict=True):
-            layer.init(params, rng)
 
     def _allocate(self) -> None:
         """Make the vectors and the views into them."""
@@ -110,6 +120,7 @@ class Network:
         self.grads = views(self.grad, self.blocks, depth)
         kept = views(self.buffers, running, depth)
         self.params = [own | statistics for own, statistics in zip(views(self._theta, self.blocks, depth), kept)]
+        self._widest = max(layer.sizes[1] for layer in self.layers if layer.sizes)
         self._first_trained = min((block.layer for block in self.blocks), default=depth)
 
     @property
@@ -144,18 +155,22 @@ class Network:
         value, dY = self.loss(Z, y, weight)
         for i in reversed(range(self._first_trained, len(backwards))):
             dY = backwards[i](dY, self.grads[i], i > self._first_trained)
-        if self.l1 or self.l2:
-            value += self.penalty()
+        if self.l2:
             for W, dW in self._weight_matrices():
-                dW += self.l2 * W + self.l1 * np.sign(W)
-        return value, self.grad
+                dW += self.l2 * W
+        if self.l1:
+            for W, dW in self._weight_matrices():
+                dW += self.l1 * np.sign(W)
+        return value + self.penalty(), self.grad
 
     def penalty(self) -> float:
         """Return l1 * sum |W| + l2 / 2 * sum W^2 over the weight matrices."""
-        if not (self.l1 or self.l2):
-            return 0.0
-        matrices = [W for W, _ in self._weight_matrices()]
-        return sum(self.l1 * float(np.abs(W).sum()) + 0.5 * self.l2 * float(np.vdot(W, W)) for W in matrices)
+        value = 0.0
+        if self.l2:
+            value += 0.5 * self.l2 * sum(float(np.vdot(W, W)) for W, _ in self._weight_matrices())
+        if self.l1:
+            value += self.l1 * sum(float(np.abs(W).sum()) for W, _ in self._weight_matrices())
+        return value
 
     def _weight_matrices(self) -> Iterator[tuple[Array, Array]]:
         """Yield each W and its gradient, as flat views."""
@@ -212,8 +227,7 @@ class Network:
 
     def parts(self, n: int) -> list[slice]:
         """Cut n rows into slices that go through the network at once."""
-        widest = max(layer.sizes[1] for layer in self.layers if layer.sizes)
-        size = min(max(PREDICT_ELEMENTS // widest, 1), PREDICT_ROWS)
+        size = min(max(PREDICT_ELEMENTS // self._widest, 1), PREDICT_ROWS)
         return [slice(start, start + size) for start in range(0, max(n, 1), size)]
 
     def infer(self, X: Array) -> Array:
@@ -255,6 +269,8 @@ class Network:
         """Raise GradientError if a user's own loss, activation or layer is wrong on these rows; look only once."""
         if self.gradients_proved:
             return
+        from chainrule.nn.gradcheck import check_gradients  # a network that only answers has no use for it
+
         report = check_gradients(self, X, y)
         if not report.ok:
             raise GradientError(f"a loss, activation or layer of your own has a wrong derivative; {report}")
@@ -314,7 +330,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Views would come back as arrays of their own; so only what they are made from is kept."""
-        left_out = ("blocks", "grad", "grads", "params", "_first_trained")
+        left_out = ("blocks", "grad", "grads", "params", "_widest", "_first_trained")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from chainrule.errors import DivergenceError
 from chainrule.training.batches import Batch, batches
 from chainrule.training.callbacks import Callback, KeepBest, ProgressBar
 from chainrule.training.history import History
+from chainrule.training.kernels import NUMPY, Kernels, choose
 from chainrule.training.metrics import Metric, as_metric
 from chainrule.training.optimizers import Optimizer, as_optimizer
 from chainrule.training.schedules import Schedule, as_schedule
@@ -218,6 +219,9 @@ class Run:
         require(len(set(names)) == len(names), "metrics", "have different names", names)
         for metric in self.metrics:
             metric.check((self.validation or self.rows)[1])
+        steps = self.epochs * -(-len(self.rows[0]) // self.batch_size)
+        self.kernels = choose(self.net.theta.size * steps)
+        self.optimizer.kernels_name = self.kernels.name
         self.history.monitored = f"{before}loss"
         self.history.metrics = {before + metric.name: [] for metric in self.metrics}
         self.history.rising = {before + metric.name for metric in self.metrics if metric.higher_is_better}
@@ -293,11 +297,12 @@ class Run:
     def descend(self) -> tuple[float, float, float]:
         """Take a step for every batch; return the epoch's mean loss, mean gradient norm and last rate."""
         theta, n_batches = self.net.theta, -(-len(self.rows[0]) // self.batch_size)
+        objective = self.kernels.fuse(self.net).objective
         watching = [c for c in self.callbacks if type(c).on_batch_end is not Callback.on_batch_end]
         loss_sum = weight_sum = norm_sum = rate = 0.0
         for k, (X, y, weight) in enumerate(batches(*self.rows, self.batch_size, self.rng if self.shuffle else None)):
-            value, grad = self.net.objective(X, y, weight, self.rng)
-            norm = length(grad)
+            value, grad = objective(X, y, weight, self.rng)
+            norm = length(grad, self.kernels)
             if not (isfinite(value) and isfinite(norm)):
                 place = self.net.first_non_finite(X, y, weight) or "the gradient"
                 raise DivergedError(f"batch {k + 1}: {place} is not finite")
@@ -367,10 +372,9 @@ def changing(run: Run) -> dict[str, Array]:
     return {"theta": run.net.theta, "buffers": run.net.buffers} | run.optimizer.moments
 
 
-def length(vector: Array) -> float:
+def length(vector: Array, kernels: Kernels = NUMPY) -> float:
     """Return the Euclidean norm; in float64 where squares do not fit the vector's own dtype."""
-    square = float(np.einsum("i,i", vector, vector))  # unlike a product of BLAS, it waits for no other thread
+    square = kernels.square_sum(vector)
     if square == inf:
-        vector = vector.astype(np.float64)
-        square = float(np.einsum("i,i", vector, vector))
+        square = kernels.square_sum(vector.astype(np.float64))
     return sqrt(square) if square >= 0 else square

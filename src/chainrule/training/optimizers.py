@@ -10,7 +10,6 @@ stopped.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import final
@@ -19,9 +18,8 @@ import numpy as np
 
 from chainrule.arrays import Array, require
 from chainrule.errors import look_up
+from chainrule.training.kernels import KERNELS, Kernels, parts
 
-PART = 32768
-"""Entries of theta that are stepped at once."""
 FLUSH_EVERY = 256
 """Steps between two flushes of moments that have decayed into denormal numbers, which are many times slower to use."""
 
@@ -33,6 +31,7 @@ class Optimizer(ABC):
     learning_rate: float
     steps: int = field(default=0, init=False)
     moments: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
+    kernels_name: str = field(default="numpy", init=False, repr=False)
 
     def __post_init__(self) -> None:
         require(0 < self.learning_rate < np.inf, "learning_rate", "be above 0 and finite", self.learning_rate)
@@ -43,6 +42,11 @@ class Optimizer(ABC):
 
         `rate`, a number or one for each entry, stands in for `learning_rate`.
         """
+
+    @property
+    def kernels(self) -> Kernels:
+        """The form in which steps are taken; a training chooses it."""
+        return KERNELS[self.kernels_name]()
 
     def moment(self, name: str, theta: Array) -> Array:
         """Return the named moment, zeros at first."""
@@ -78,18 +82,12 @@ class SGD(Optimizer):
         require(self.momentum > 0 or not self.nesterov, "momentum", "be above 0 for nesterov", self.momentum)
 
     def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
-        move = grad * (self.learning_rate if rate is None else rate)
+        rate = self.learning_rate if rate is None else rate
         if self.momentum:
-            velocity = self.moment("velocity", theta)
-            velocity *= self.momentum
-            velocity -= move
-            if self.nesterov:
-                theta += self.momentum * velocity
-                theta -= move
-            else:
-                theta += velocity
+            step = self.kernels.nesterov if self.nesterov else self.kernels.momentum
+            step(theta, grad, self.moment("velocity", theta), rate, self.momentum)
         else:
-            theta -= move
+            self.kernels.sgd(theta, grad, rate)
         self.steps += 1
 
 
@@ -108,12 +106,8 @@ class RMSProp(Optimizer):
         require(self.epsilon > 0, "epsilon", "be above 0", self.epsilon)
 
     def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
-        square = self.moment("square", theta)
-        square *= self.rho
-        square += (1 - self.rho) * (grad * grad)
-        root = np.sqrt(square)
-        root += self.epsilon
-        theta -= np.divide(grad, root, out=root) * (self.learning_rate if rate is None else rate)
+        rate = self.learning_rate if rate is None else rate
+        self.kernels.rmsprop(theta, grad, self.moment("square", theta), rate, self.rho, self.epsilon)
         self.steps += 1
 
 
@@ -143,18 +137,7 @@ class Adam(Optimizer):
         corrected_mean = (1 - beta1) / (1 - beta1**self.steps)
         corrected_root = sqrt((1 - beta2) / (1 - beta2**self.steps))
         scale = (self.learning_rate if rate is None else rate) * (corrected_mean / corrected_root)
-        for part in parts(theta.size):
-            m, v, g = mean[part], square[part], grad[part]
-            m *= beta1
-            m += g
-            v *= beta2
-            move = g * g
-            v += move
-            np.sqrt(v, out=move)
-            move += self.epsilon / corrected_root
-            np.divide(m, move, out=move)
-            move *= scale[part] if isinstance(scale, np.ndarray) else scale
-            theta[part] -= move
+        self.kernels.adam(theta, grad, mean, square, scale, beta1, beta2, self.epsilon / corrected_root)
 
 
 @final
@@ -178,14 +161,11 @@ class AdamW(Adam):
         super().step(theta, grad, rate)
 
 
-def parts(size: int) -> Iterator[slice]:
-    """Cut a vector into slices that stay in the processor's cache from the first pass over them to the last."""
-    return (slice(start, start + PART) for start in range(0, size, PART))
-
-
 def flush_denormals(vector: Array) -> None:
     """Set to zero, in place, what is too small to be held in full."""
-    vector[np.abs(vector) < np.finfo(vector.dtype).tiny] = 0
+    for part in parts(vector.size):
+        some = vector[part]
+        some[np.abs(some) < np.finfo(vector.dtype).tiny] = 0
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSProp, "adam": Adam, "adamw": AdamW}

@@ -1,0 +1,139 @@
+"""Answers of one network, 784-128-10, to one row and to 10,000, by chainrule and by what else there is."""
+
+import warnings
+from statistics import median
+
+import numpy as np
+
+from chainrule import Predictor, TabularEncoder, mlp
+from chainrule.data.targets import fit_target
+from harness import interleaved, machine, present, publish, seconds, table
+
+SIZES = (784, 128, 10)
+ROWS = {1: 300, 10_000: 5}
+"""Rows asked at once: times they are asked in a turn."""
+
+
+def bare_numpy(net):
+    """The arithmetic alone: what Python and NumPy need at least."""
+    (W1, b1), (W2, b2) = [(params["W"], params["b"]) for params in net.params if params]
+
+    def answer(X):
+        Z = np.maximum(X @ W1 + b1, 0) @ W2 + b2
+        P = np.exp(Z - Z.max(axis=1, keepdims=True))
+        return P / P.sum(axis=1, keepdims=True)
+
+    return answer
+
+
+def predictor(net):
+    """From a table of 784 columns, each encoded."""
+    X = np.random.default_rng(0).normal(size=(1000, net.n_in)).astype(np.float32)
+    encoder = TabularEncoder().fit(X)
+    return Predictor(encoder, net, fit_target("digit", np.arange(1000) % net.n_out)).predict_proba
+
+
+def our_estimator(net):
+    from chainrule import MLPClassifier
+
+    return MLPClassifier.from_network(net).predict_proba
+
+
+def sklearn_proba(net):
+    from sklearn.neural_network import MLPClassifier
+
+    model = MLPClassifier(SIZES[1:-1], max_iter=1)
+    model.fit(np.zeros((20, SIZES[0]), np.float32), np.arange(20) % SIZES[-1])
+    model.coefs_ = [params["W"] for params in net.params if params]
+    model.intercepts_ = [params["b"] for params in net.params if params]
+    return model.predict_proba
+
+
+def torch_inference(net):
+    import torch
+    from torch import nn
+
+    model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10), nn.Softmax(dim=1)).eval()
+    with torch.no_grad():
+        for layer, params in zip(model, net.params):
+            if params:
+                layer.weight.copy_(torch.from_numpy(params["W"].T))
+                layer.bias.copy_(torch.from_numpy(params["b"]))
+
+    def answer(X):
+        with torch.inference_mode():
+            return model(torch.from_numpy(X)).numpy()
+
+    return answer
+
+
+def onnx_model(net):
+    """Return the network as the bytes of an ONNX file."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    (W1, b1), (W2, b2) = [(params["W"], params["b"]) for params in net.params if params]
+    weights = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
+    nodes = [
+        helper.make_node("Gemm", ["X", "W1", "b1"], ["Z"]),
+        helper.make_node("Relu", ["Z"], ["A"]),
+        helper.make_node("Gemm", ["A", "W2", "b2"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["P"], axis=1),
+    ]
+    X = helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", net.n_in])
+    P = helper.make_tensor_value_info("P", TensorProto.FLOAT, ["n", net.n_out])
+    initial = [numpy_helper.from_array(np.array(array), name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "mlp", [X], [P], initial)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
+def onnx_runtime(net):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(onnx_model(net), providers=["CPUExecutionProvider"])
+    return lambda X: session.run(None, {"X": X})[0]
+
+
+CONTESTANTS = {
+    "bare NumPy": ("numpy", bare_numpy),
+    "Network.predict": ("numpy", lambda net: net.predict),
+    "Predictor": ("numpy", predictor),
+    "MLPClassifier": ("scikit-learn", our_estimator),
+    "scikit-learn": ("scikit-learn", sklearn_proba),
+    "PyTorch": ("torch", torch_inference),
+    "onnxruntime": ("onnxruntime", onnx_runtime),
+}
+
+
+def main():
+    warnings.filterwarnings("ignore")
+    packages = present("numpy", "scikit-learn", "torch", "onnx", "onnxruntime")
+    if "onnx" not in packages:
+        packages = [package for package in packages if package != "onnxruntime"]
+    net = mlp(*SIZES, loss="cross_entropy", seed=0)
+    answers = {name: make(net) for name, (package, make) in CONTESTANTS.items() if package in packages}
+    rng, times = np.random.default_rng(0), {}
+    for n, repeats in ROWS.items():
+        X = rng.normal(size=(n, SIZES[0])).astype(np.float32)
+        expected = net.predict(X)
+        for name, answer in answers.items():
+            if name != "Predictor":  # which scales the columns first
+                np.testing.assert_allclose(answer(X), expected, atol=1e-5)
+
+        def turn(answer, X=X, repeats=repeats):
+            return lambda: median(seconds(lambda: answer(X)) for _ in range(repeats))
+
+        times[n] = interleaved({name: turn(answer) for name, answer in answers.items()})
+    rows = []
+    for name in answers:
+        one, many = times[1][name], times[10_000][name]
+        rows.append([name, f"{one * 1e6:,.1f}", f"{one / times[1]['bare NumPy']:.2f}", f"{many * 1e3:,.1f}"])
+    publish(
+        "latency",
+        "Answers of 784-128-10",
+        machine(packages),
+        table(["by", "one row, us", "times bare NumPy", "10,000 rows, ms"], rows),
+    )
+
+
+if __name__ == "__main__":
+    main()
