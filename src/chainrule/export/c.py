@@ -1,0 +1,520 @@
+"""C99: a model as one header, which needs math.h and nothing else and allocates no memory.
+
+`NAME_predict(x, out)` fills `out` with probabilities or numbers; NAME is the file's own name. With the macro
+NAME_SELF_TEST defined, the header is a program that answers the golden rows in it. For a predictor `x` is a raw row:
+numbers as they are, NaN where missing, and a category as the position of its level, which `NAME_level_K` finds for
+column K.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from math import nan
+from typing import Any
+
+import numpy as np
+
+import chainrule
+from chainrule.arrays import Array
+from chainrule.data.columns import CategoryColumn, Column, DateColumn, NumberColumn
+from chainrule.export.golden import TOLERANCE, Golden, golden_of
+from chainrule.export.steps import (
+    Affine,
+    Around,
+    Elementwise,
+    Model,
+    Normalised,
+    Program,
+    Quantised,
+    Scaled,
+    Softmax,
+    Step,
+    fold,
+    infer,
+    program_of,
+    quantise,
+)
+from chainrule.export.writing import Export, stem_of, write
+from chainrule.model.file import Path
+
+
+def to_c(model: Model, path: Path, int8: bool = False) -> Export:
+    """Write a model as a C99 header.
+
+    Parameters
+    ----------
+    model : Predictor, Ensemble or Network
+        A predictor whose columns are numbers and categories; a network takes its own columns.
+    path : str or Path
+        The file's name becomes the prefix of every name in it.
+    int8 : bool
+        Weights as whole numbers of -127 to 127 with one scale an output column: a quarter of the bytes. What that costs
+        on the golden rows is returned as `loss`; the header tests itself by the rounded weights' answers.
+
+    Raises
+    ------
+    ValueError
+        When the model holds a layer or loss of the user's own, or a column of dates; nothing is written.
+    """
+    program, golden = program_of(model), golden_of(model)
+    refuse_dates(program)
+    program = replace(program, members=tuple(map(fold, program.members)))
+    loss = None
+    if int8:
+        program = replace(program, members=tuple(map(quantise, program.members)))
+        rounded = infer(program, golden.X).astype(np.float64)
+        loss = golden.difference(rounded)
+        golden = replace(golden, answers=rounded)
+    difference = golden.require_close(golden.difference(infer(program, golden.X)))
+    text = header(program, golden, path, loss)
+    return write(path, text.encode(), len(golden.X), difference, loss)
+
+
+def refuse_dates(program: Program) -> None:
+    """Raise ValueError naming a column of dates."""
+    for column in program.columns or ():
+        if isinstance(column, DateColumn):
+            raise ValueError(
+                f"a C header must have columns of numbers and categories, however: {column.name!r} holds dates; "
+                "export to Python, or export `model.ensemble`, which takes encoded columns"
+            )
+
+
+def header(program: Program, golden: Golden, path: Path, loss: float | None) -> str:
+    """Return the header's text."""
+    members = [Member(program, steps, k) for k, steps in enumerate(program.members)]
+    helpers = {helper for member in members for helper in member.helpers}
+    encoding = []
+    if program.columns is not None:
+        helpers |= {"squash", "ramp", "find"}
+        encoding = [encoder(program.columns)]
+    parts = [
+        about(program, os.path.basename(os.fspath(path)), loss),
+        *(text for helper, text in HELPERS.items() if helper in helpers),
+        *names(program),
+        *encoding,
+        *(part for member in members for part in (*member.arrays, member.function())),
+        predict(program),
+        self_test(program, golden),
+    ]
+    name = stem_of(path)
+    text = TOP + "\n\n".join(parts) + BOTTOM
+    return text.replace("@@", name.upper()).replace("@", name)
+
+
+TOP = "#ifndef @@_H\n#define @@_H\n\n"
+BOTTOM = "\n\n#endif\n"
+
+
+def about(program: Program, file: str, loss: float | None) -> str:
+    """Return what stands at the top: how it is used, what goes in and what comes out."""
+    shown = file if re.fullmatch(r"[\w.-]+", file) else "FILE"
+    n_columns = program.n_in if program.columns is None else len(program.columns)
+    categories = [k for k, column in enumerate(program.columns or ()) if isinstance(column, CategoryColumn)]
+    taken = "the network's own columns" if program.columns is None else "@_column(0), ...: numbers, NAN where missing"
+    given = "numbers" if program.labels is None else "probabilities; @_label(@_class(out)) is the likeliest class"
+    lines = [
+        f"/* Written by chainrule {chainrule.__version__}. C99, math.h and nothing else, no memory allocated.",
+        "",
+        "     float x[@@_N_IN], out[@@_N_OUT];",
+        "     @_predict(x, out);",
+        "",
+        f"   x    {taken}",
+        *(f'        x[{k}] = @_level_{k}("text"), -1 where missing or unseen' for k in categories),
+        f"   out  {given}",
+        "",
+        f"   Self-test:  cc -std=c99 -D@@_SELF_TEST -x c {shown} -o @ -lm && ./@",
+    ]
+    if loss is not None:
+        lines.append(f"   Weights in 8 bits: the greatest difference on the golden rows is {loss:.1e}.")
+    defines = f"#include <math.h>\n\n#define @@_N_IN {n_columns}\n#define @@_N_OUT {program.n_out}"
+    return "\n".join([*lines[:-1], f"{lines[-1]} */", "", defines])
+
+
+def names(program: Program) -> list[str]:
+    """Return the functions that name columns and classes, and find levels."""
+    functions = []
+    if program.columns is not None:
+        functions.append(text_function("@_column", [column.name for column in program.columns]))
+        for k, column in enumerate(program.columns):
+            if isinstance(column, CategoryColumn):
+                functions.append(level_function(k, column))
+    if program.labels is not None:
+        functions += [text_function("@_label", list(map(str, program.labels))), CLASS]
+    return functions
+
+
+def text_function(name: str, texts: Sequence[str]) -> str:
+    """Return a function that gives the k-th text."""
+    table = f"static const char *const texts[] = {{{', '.join(map(quoted, texts))}}};"
+    return f"static inline const char *{name}(int k)\n{{\n    {table}\n    return texts[k];\n}}"
+
+
+def level_function(k: int, column: CategoryColumn) -> str:
+    """Return the function that finds a level's position."""
+    table = f"static const char *const levels[] = {{{', '.join([*map(quoted, column.levels), '0'])}}};"
+    return f"static inline float @_level_{k}(const char *text)\n{{\n    {table}\n    return @_find(levels, text);\n}}"
+
+
+CLASS = """\
+static inline int @_class(const float *out)
+{
+    int k, best = 0;
+    for (k = 1; k < @@_N_OUT; k++) if (out[k] > out[best]) best = k;
+    return best;
+}"""
+
+
+def quoted(text: str) -> str:
+    """Return a text as a literal in UTF-8: all that C could read otherwise, and our own @, in octal."""
+    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?@' else f"\\{byte:03o}" for byte in text.encode())
+    return f'"{"".join(plain)}"'
+
+
+# Numbers.
+
+
+def single_array(name: str, values: Array) -> str:
+    """Return an array of floats, each the shortest text that reads as the same number."""
+    texts = [f"{text}f" for text in values.astype(np.float32).ravel().astype("U").tolist()]
+    return array("float", name, texts)
+
+
+def array(kind: str, name: str, texts: Sequence[str], a_line: int = 10) -> str:
+    """Return an array of literals."""
+    rows = [", ".join(texts[i : i + a_line]) for i in range(0, len(texts), a_line)]
+    return f"static const {kind} {name}[{len(texts)}] = {{\n    " + ",\n    ".join(rows) + "};"
+
+
+# A network.
+
+
+class Member:
+    """One network as a function that adds its share to `out`; its numbers are `arrays`, what it calls `helpers`.
+
+    The row goes through two buffers in turn: a step that changes the width reads `self.here` and writes `self.there`.
+    """
+
+    def __init__(self, program: Program, steps: Sequence[Step], k: int) -> None:
+        self.k, self.n_in, self.n_out = k, program.n_in, program.n_out
+        self.arrays: list[str] = []
+        self.helpers: set[str] = set()
+        self.lines: list[str] = []
+        self.kept: list[int] = []
+        self.here, self.there, self.turns = "a", "b", 0
+        self.widest = max(self.n_in, *(widths(steps)))
+        self.width = self.n_in
+        self.add(steps)
+
+    def add(self, steps: Sequence[Step]) -> None:
+        """Write the lines of these steps."""
+        for step in steps:
+            STEPS[type(step)](self, step)
+            self.width = step.width
+
+    def array(self, values: Array) -> str:
+        """Keep an array of floats, and return its name."""
+        name = f"@_{self.k}_{len(self.arrays)}"
+        self.arrays.append(single_array(name, values))
+        return name
+
+    def whole_array(self, values: Array) -> str:
+        """Keep an array of small whole numbers, and return its name."""
+        name = f"@_{self.k}_{len(self.arrays)}"
+        self.arrays.append(array("signed char", name, list(map(str, values.ravel().tolist())), 25))
+        return name
+
+    def call(self, helper: str, *arguments: object) -> None:
+        """Write a line that calls a helper."""
+        self.helpers.add(helper)
+        self.lines.append(f"@_{helper}({', '.join(map(str, arguments))});")
+
+    def each(self, width: int, statement: str) -> None:
+        """Write a line that does a statement for each number of a row."""
+        self.lines.append(f"for (i = 0; i < {width}; i++) {statement};")
+
+    def turn(self) -> None:
+        """Have the next step read what this one has written."""
+        self.here, self.there, self.turns = self.there, self.here, self.turns + 1
+
+    def function(self) -> str:
+        """Return the function's text."""
+        kept = "".join(f", kept_{i}[{width}]" for i, width in enumerate(self.kept))
+        second = f", b[{self.widest}]" if self.turns else ""
+        lines = [
+            f"float a[{self.widest}]{second}{kept};",
+            "int i;",
+            f"for (i = 0; i < {self.n_in}; i++) a[i] = x[i];",
+            *self.lines,
+            f"for (i = 0; i < {self.n_out}; i++) out[i] += {self.here}[i];",
+        ]
+        body = "\n    ".join(lines)
+        return f"static inline void @_member_{self.k}(const float *x, float *out)\n{{\n    {body}\n}}"
+
+
+def widths(steps: Sequence[Step]) -> Iterator[int]:
+    """Yield the width of every step, those inside others too."""
+    for step in steps:
+        yield step.width
+        if isinstance(step, Around):
+            yield from widths(step.steps)
+
+
+def write_affine(member: Member, step: Affine) -> None:
+    """Write y = x W + b."""
+    W, b = member.array(step.W), member.array(step.b)
+    member.call("affine", member.here, W, b, member.width, step.width, member.there)
+    member.turn()
+
+
+def write_quantised(member: Member, step: Quantised) -> None:
+    """Write y = (x W) scale + b."""
+    W, scale, b = member.whole_array(step.W), member.array(step.scale), member.array(step.b)
+    member.call("quantised", member.here, W, scale, b, member.width, step.width, member.there)
+    member.turn()
+
+
+def write_scaled(member: Member, step: Scaled) -> None:
+    """Write y = (x - centre) scale + shift."""
+    centre, scale, shift = (member.array(values) for values in (step.centre, step.scale, step.shift))
+    x = f"{member.here}[i]"
+    member.each(step.width, f"{x} = ({x} - {centre}[i]) * {scale}[i] + {shift}[i]")
+
+
+def write_elementwise(member: Member, step: Elementwise) -> None:
+    """Write y = f(x)."""
+    member.helpers.add(step.function)
+    x = f"{member.here}[i]"
+    member.each(step.width, f"{x} = @_{step.function}({x})")
+
+
+def write_normalised(member: Member, step: Normalised) -> None:
+    """Write the row normalised."""
+    member.call("normalise", member.here, step.width, f"{step.epsilon!r}f")
+
+
+def write_softmax(member: Member, step: Softmax) -> None:
+    """Write the row's softmax."""
+    member.call("softmax", member.here, step.width)
+
+
+def write_around(member: Member, step: Around) -> None:
+    """Write x + steps(x): x is kept in an array of its own."""
+    kept = f"kept_{len(member.kept)}"
+    member.kept.append(step.width)
+    member.each(step.width, f"{kept}[i] = {member.here}[i]")
+    member.add(step.steps)
+    member.each(step.width, f"{member.here}[i] += {kept}[i]")
+
+
+STEPS: dict[type[Step], Callable[[Member, Any], None]] = {
+    Affine: write_affine,
+    Quantised: write_quantised,
+    Scaled: write_scaled,
+    Elementwise: write_elementwise,
+    Normalised: write_normalised,
+    Softmax: write_softmax,
+    Around: write_around,
+}
+
+
+def of_one(name: str, expression: str) -> str:
+    """Return the text of a function of one number."""
+    return f"static inline float @_{name}(float z)\n{{\n    return {expression};\n}}"
+
+
+HELPERS = {
+    "affine": """\
+static inline void @_affine(const float *x, const float *W, const float *b, int n_in, int n_out, float *y)
+{
+    int i, j;
+    for (j = 0; j < n_out; j++) y[j] = b[j];
+    for (i = 0; i < n_in; i++, W += n_out) {
+        const float x_i = x[i];
+        for (j = 0; j < n_out; j++) y[j] += x_i * W[j];
+    }
+}""",
+    "quantised": """\
+static inline void @_quantised(const float *x, const signed char *W, const float *scale, const float *b,
+                               int n_in, int n_out, float *y)
+{
+    int i, j;
+    for (j = 0; j < n_out; j++) y[j] = 0.0f;
+    for (i = 0; i < n_in; i++, W += n_out) {
+        const float x_i = x[i];
+        for (j = 0; j < n_out; j++) y[j] += x_i * (float)W[j];
+    }
+    for (j = 0; j < n_out; j++) y[j] = y[j] * scale[j] + b[j];
+}""",
+    "normalise": """\
+static inline void @_normalise(float *x, int n, float epsilon)
+{
+    float mean = 0.0f, variance = 0.0f;
+    int i;
+    for (i = 0; i < n; i++) mean += x[i] / (float)n;
+    for (i = 0; i < n; i++) x[i] -= mean;
+    for (i = 0; i < n; i++) variance += x[i] * x[i] / (float)n;
+    for (i = 0; i < n; i++) x[i] /= sqrtf(variance + epsilon);
+}""",
+    "softmax": """\
+static inline void @_softmax(float *z, int n)
+{
+    float most = z[0], sum = 0.0f;
+    int i;
+    for (i = 1; i < n; i++) if (z[i] > most) most = z[i];
+    for (i = 0; i < n; i++) sum += z[i] = expf(z[i] - most);
+    for (i = 0; i < n; i++) z[i] /= sum;
+}""",
+    "sigmoid": of_one("sigmoid", "1.0f / (1.0f + expf(fminf(-z, 87.0f)))"),
+    "step": of_one("step", "z > 0.0f ? 1.0f : 0.0f"),
+    "tanh": of_one("tanh", "tanhf(z)"),
+    "relu": of_one("relu", "z > 0.0f ? z : 0.0f"),
+    "leaky_relu": of_one("leaky_relu", "z > 0.0f ? z : 0.01f * z"),
+    "elu": of_one("elu", "z > 0.0f ? z : expm1f(z)"),
+    "selu": of_one("selu", "z > 0.0f ? 1.05070099f * z : 1.75809934f * expm1f(z)"),
+    "softplus": of_one("softplus", "log1pf(expf(-fabsf(z))) + fmaxf(z, 0.0f)"),
+    "silu": of_one("silu", "z / (1.0f + expf(fminf(-z, 87.0f)))"),
+    "gelu": of_one("gelu", "0.5f * z * (1.0f + tanhf(0.797884561f * (z + 0.044715f * z * z * z)))"),
+    "mish": """\
+static inline float @_mish(float z)
+{
+    const float u = expf(fminf(z, 20.0f)), w = u * (u + 2.0f);
+    return z * (w / (w + 2.0f));
+}""",
+    "exp": of_one("exp", "expf(fminf(z, 87.7f))"),
+    "squash": """\
+static inline float @_squash(double x, double centre, double scale)
+{
+    const double z = fmax(-1e6, fmin(1e6, (x - centre) * scale));
+    return isnan(x) ? 0.0f : (float)(z / sqrt(1.0 + z * z / 9.0));
+}""",
+    "ramp": """\
+static inline float @_ramp(double x, double low, double high)
+{
+    const double share = (x / 2 - low / 2) / (high / 2 - low / 2);
+    return isnan(x) ? 0.0f : (float)fmax(0.0, fmin(1.0, share));
+}""",
+    "find": """\
+static inline float @_find(const char *const *levels, const char *text)
+{
+    int k, i;
+    for (k = 0; levels[k]; k++) {
+        for (i = 0; levels[k][i] && levels[k][i] == text[i]; i++) {}
+        if (levels[k][i] == text[i]) return (float)k;
+    }
+    return -1.0f;
+}""",
+}
+
+
+# A table's row.
+
+
+def encoder(columns: Sequence[Column]) -> str:
+    """Return the function that encodes a row."""
+    lines: list[str] = []
+    for j, column in enumerate(columns):
+        for expression in ENCODED[type(column)](column, f"x[{j}]"):
+            lines.append(f"X[{len(lines)}] = {expression};")
+    body = "\n    ".join(lines)
+    return f"static inline void @_encode(const float *x, float *X)\n{{\n    {body}\n}}"
+
+
+def number_expressions(column: NumberColumn, x: str) -> Iterator[str]:
+    """Yield the expression of each encoded column of a number."""
+    yield f"@_squash({x}, {column.centre!r}, {column.scale!r})"
+    if column.indicator:
+        yield f"isnan({x}) ? 1.0f : 0.0f"
+    for low, high in pairwise(column.edges):
+        yield f"@_ramp({x}, {low!r}, {high!r})"
+
+
+def category_expressions(column: CategoryColumn, x: str) -> Iterator[str]:
+    """Yield the expression of each encoded column of a category."""
+    if len(column.levels) == 2:
+        yield f"{x} == 0.0f ? -1.0f : {x} == 1.0f ? 1.0f : 0.0f"
+        return
+    for k in range(len(column.levels)):
+        yield f"{x} == {k}.0f ? 1.0f : 0.0f"
+
+
+ENCODED: dict[type[Column], Callable[[Any, str], Iterator[str]]] = {
+    NumberColumn: number_expressions,
+    CategoryColumn: category_expressions,
+}
+
+
+# What a user calls, and the test.
+
+
+def predict(program: Program) -> str:
+    """Return the function that answers a row."""
+    width = program.n_in
+    encoded = [] if program.columns is None else [f"float X[{width}];"]
+    encode = [] if program.columns is None else ["@_encode(x, X);"]
+    X = "x" if program.columns is None else "X"
+    lines = [
+        *encoded,
+        "int j;",
+        *encode,
+        "for (j = 0; j < @@_N_OUT; j++) out[j] = 0.0f;",
+        *(f"@_member_{k}({X}, out);" for k in range(len(program.members))),
+    ]
+    arrays = []
+    if program.bounds is not None:
+        arrays = [single_array(f"@_{name}", bound) for name, bound in zip(("least", "most"), program.bounds)]
+        lines.append("for (j = 0; j < @@_N_OUT; j++) out[j] = fmaxf(@_least[j], fminf(@_most[j], out[j]));")
+    body = "\n    ".join(lines)
+    function = f"static inline void @_predict(const float *x, float *out)\n{{\n    {body}\n}}"
+    return "\n\n".join([*arrays, function])
+
+
+def self_test(program: Program, golden: Golden) -> str:
+    """Return the program that answers the golden rows, under its macro."""
+    rows = golden.X if program.columns is None else raw_rows(program.columns, golden.rows)
+    texts = rows.astype(np.float32).ravel().astype("U").tolist()
+    parts = [
+        "#ifdef @@_SELF_TEST\n#include <stdio.h>",
+        array("float", "@_golden_rows", ["NAN" if text == "nan" else f"{text}f" for text in texts]),
+        single_array("@_golden_answers", golden.answers),
+        single_array("@_golden_units", golden.units),
+        SELF_TEST.replace("ROWS", str(len(rows))).replace("TOLERANCE", repr(TOLERANCE)),
+        "#endif",
+    ]
+    return "\n\n".join(parts)
+
+
+def raw_rows(columns: Sequence[Column], rows: Any) -> Array:
+    """Return golden rows as the header takes them: numbers, and the positions of levels."""
+    places = {c.name: {level: k for k, level in enumerate(c.levels)} for c in columns if isinstance(c, CategoryColumn)}
+    table = np.empty((len(rows), len(columns)))
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            cell = row[column.name]
+            if column.name in places:
+                table[i, j] = -1 if cell is None else places[column.name].get(cell, -1)
+            else:
+                table[i, j] = nan if cell is None else cell
+    return table
+
+
+SELF_TEST = """\
+int main(void)
+{
+    float out[@@_N_OUT], greatest = 0.0f;
+    int i, j, wrong = 0;
+    for (i = 0; i < ROWS; i++) {
+        @_predict(@_golden_rows + i * @@_N_IN, out);
+        for (j = 0; j < @@_N_OUT; j++) {
+            const float apart = fabsf(out[j] - @_golden_answers[i * @@_N_OUT + j]) / @_golden_units[j];
+            if (apart > greatest) greatest = apart;
+            if (!(apart <= TOLERANCEf)) wrong++;
+        }
+    }
+    printf("ROWS golden rows: the greatest difference is %.1e, %d answers are wrong\\n", greatest, wrong);
+    return wrong ? 1 : 0;
+}"""
