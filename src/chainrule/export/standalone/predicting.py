@@ -6,7 +6,7 @@ import csv
 import math
 import sys
 from base64 import b64decode
-from io import BytesIO
+from io import BytesIO, StringIO
 from typing import Any
 
 from chainrule.export.standalone.cells import encode, from_csv
@@ -87,21 +87,22 @@ class Model:
                     return math.inf
         return greatest
 
-    def read_csv(self, lines: list[str]) -> Any:
-        """Return the rows in the lines of a CSV, the separator being the one that the header holds most of."""
-        separator = max(",;\t|", key=lines[0].count) if lines else ","
+    def read_csv(self, text: str) -> Any:
+        """Return the rows in a CSV, the separator being the one that the header holds most of."""
+        separator = max(",;\t|", key=text.partition("\n")[0].count)
+        lines = list(csv.reader(StringIO(text, newline=""), delimiter=separator))
         if self.columns is not None:
-            rows = list(csv.DictReader(lines, delimiter=separator))
+            header, *rest = lines or [[]]
+            kinds = {column["name"]: column for column in self.columns}
+            rows = [dict(zip(header, cells or [""])) for cells in rest if cells or len(header) == 1]
             for row in rows:
-                for column in self.columns:
-                    if row.get(column["name"]) is not None:
-                        row[column["name"]] = from_csv(column, row[column["name"]])
+                row.update({name: from_csv(kinds[name], row[name]) for name in kinds if name in row})
             return rows
-        cells = [row for row in csv.reader(lines, delimiter=separator) if row]
+        lines = [cells for cells in lines if cells]
         try:
-            return [list(map(float, row)) for row in cells]
+            return [list(map(float, cells)) for cells in lines]
         except ValueError:
-            return [list(map(float, row)) for row in cells[1:]]
+            return [list(map(float, cells)) for cells in lines[1:]]
 
     def main(self, arguments: list[str]) -> int:
         """Test, or answer the CSV on standard input with a line a row; return the exit status."""
@@ -113,7 +114,7 @@ class Model:
             print("usage: python FILE --test, or python FILE < rows.csv", file=sys.stderr)
             return 2
         try:
-            answers = self.predict(self.read_csv(sys.stdin.read().splitlines()))
+            answers = self.predict(self.read_csv(sys.stdin.buffer.read().decode("utf-8-sig")))
         except ValueError as error:
             print(error, file=sys.stderr)
             return 2
