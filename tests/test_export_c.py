@@ -47,7 +47,9 @@ def ask(header, X, n_out):
     name = header.stem
     driver = header.with_name(f"ask_{name}.c")
     driver.write_text(DRIVER.replace("NAME", name).replace("UPPER", name.upper()))
-    done = subprocess.run([compiled(driver)], input=X.astype(np.float32).tobytes(), capture_output=True, check=True)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is encoded as 3 too
+        rows = X.astype(np.float32).tobytes()
+    done = subprocess.run([compiled(driver)], input=rows, capture_output=True, check=True)
     return np.frombuffer(done.stdout, np.float32).reshape(-1, n_out)
 
 
