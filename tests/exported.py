@@ -144,7 +144,16 @@ def asked_table(kind, n=1000):
             x[rng.random(n) < 0.1] = np.nan
             x[:2] = 1e300, -1e300
             table[name] = x
+        elif name in DATES:
+            days = rng.integers(-25_000 * 128, 47_000 * 128, n) / 128  # which single precision holds exactly
+            texts = (np.datetime64("1970-01-01", "s") + (86400 * days).astype(int)).astype(str)
+            table[name] = np.where(rng.random(n) < 0.1, None, texts)
         else:
-            pool = np.array([*dict.fromkeys(values), None, *([] if name in DATES else ["never seen", ""])], object)
+            pool = np.array([*dict.fromkeys(values), None, "never seen", ""], object)
             table[name] = pool[rng.integers(0, len(pool), n)]
     return table
+
+
+def days_of(cell):
+    """Days since 1970 began, NaN for a missing date."""
+    return np.nan if cell is None else (np.datetime64(cell, "s") - np.datetime64("1970-01-01")) / np.timedelta64(1, "D")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from chainrule import Activation, Dense, Layer, Network, mlp
+from chainrule.data.columns import DateColumn
 from chainrule.export import to_c
 from chainrule.nn.layers import LAYERS
 from exported import (
@@ -13,6 +14,7 @@ from exported import (
     TARGETS,
     answers_of,
     asked_table,
+    days_of,
     predictor_of,
     rows_for,
 )
@@ -65,7 +67,9 @@ def raw_rows(predictor, table):
     for column in predictor.encoder.columns:
         cells = table[column.name]
         levels = list(getattr(column, "levels", ()))
-        columns.append([levels.index(cell) if cell in levels else -1 for cell in cells] if levels else cells)
+        if levels:
+            cells = [levels.index(cell) if cell in levels else -1 for cell in cells]
+        columns.append(list(map(days_of, cells)) if isinstance(column, DateColumn) else cells)
     return np.array(columns, np.float64).T
 
 
@@ -124,7 +128,8 @@ int main(void)
         ("numbers", "numbers", 4),
         ("numbers and categories", "text", 0),
         ("categories", "whole numbers", 0),
-        ("numbers and categories", "numbers", 4),
+        ("all kinds", "numbers", 4),
+        ("all kinds", "booleans", 0),
     ],
 )
 def test_a_predictor_takes_raw_cells(kind, target, ramps, tmp_path):
@@ -203,9 +208,7 @@ def test_a_name_that_is_no_identifier_still_makes_one(tmp_path):
         assert f"{prefix}_predict(" in (tmp_path / name).read_text()
 
 
-def test_dates_and_what_a_user_wrote_are_refused_by_name(tmp_path):
-    with pytest.raises(ValueError, match="'born' holds dates"):
-        to_c(predictor_of(TABLES["all kinds"], TARGETS["text"]), tmp_path / "net.h")
+def test_what_a_user_wrote_is_refused_by_name(tmp_path):
     own = Activation(lambda Z: (Z, lambda dA: dA))
     with pytest.raises(ValueError, match="layer 1 is Activation"):
         to_c(Network([Dense(2, 2), own]), tmp_path / "net.h")

@@ -79,10 +79,3 @@ def test_a_mistake_is_one_line_and_nothing_is_written(arguments, told, here):
     assert told in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert [path.name for path in here.iterdir()] == ["who.chainrule"]
-
-
-def test_a_model_with_dates_is_told_where_it_can_go(here):
-    predictor_of(TABLES["all kinds"], TARGETS["text"]).save("dates.chainrule")
-    result = export("dates.chainrule", "--to", "c")
-    assert result.exit_code == 2
-    assert "'born' holds dates; export to Python" in result.stderr

@@ -4,9 +4,20 @@ import numpy as np
 import pytest
 
 from chainrule import Activation, Dense, Layer, Network, mlp
-from chainrule.data.columns import CategoryColumn, NumberColumn
+from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
 from chainrule.errors import ModelFileError
-from exported import CATEGORIES, NETWORKS, NUMBERS, TABLES, TARGETS, answers_of, asked_table, predictor_of, rows_for
+from exported import (
+    CATEGORIES,
+    NETWORKS,
+    NUMBERS,
+    TABLES,
+    TARGETS,
+    answers_of,
+    asked_table,
+    days_of,
+    predictor_of,
+    rows_for,
+)
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -27,8 +38,13 @@ def inputs_for(predictor, table):
 
     numbers, categories = columns(NumberColumn), columns(CategoryColumn)
     texts = [["" if cell is None else cell for cell in column] for column in categories]
-    told = {"numbers": np.array(numbers, np.float64).T} if numbers else {}
-    return told | ({"categories": np.array(texts, object).T} if categories else {})
+    days = [list(map(days_of, column)) for column in columns(DateColumn)]
+    told = {
+        "numbers": np.array(numbers, np.float64).T,
+        "dates": np.array(days).T,
+        "categories": np.array(texts, object).T,
+    }
+    return {name: cells for name, cells in told.items() if cells.size}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -43,7 +59,7 @@ def test_a_network_answers_in_onnxruntime_as_it_does_here(name, tmp_path):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("kind", ["numbers", "numbers and categories", "categories"])
+@pytest.mark.parametrize("kind", TABLES)
 @pytest.mark.parametrize("ramps", [0, 4])
 def test_a_predictor_takes_raw_cells(kind, target, ramps, tmp_path):
     predictor, table = predictor_of(TABLES[kind], TARGETS[target], ramps), asked_table(kind)
@@ -89,7 +105,7 @@ def test_the_file_tells_its_columns_in_order(tmp_path):
     to_onnx(predictor, tmp_path / "table.onnx")
     (told,) = onnx.load(tmp_path / "table.onnx").metadata_props
     columns = json.loads(told.value)["columns"]
-    assert columns == {"numbers": list(NUMBERS), "categories": list(CATEGORIES)}
+    assert columns == {"numbers": list(NUMBERS), "dates": [], "categories": list(CATEGORIES)}
 
 
 def test_a_file_proves_itself_and_a_changed_one_does_not(tmp_path):
@@ -108,11 +124,8 @@ def test_a_file_proves_itself_and_a_changed_one_does_not(tmp_path):
         verify_onnx(path)
 
 
-def test_dates_are_refused_by_name_and_the_ensemble_is_the_way_out(tmp_path):
+def test_the_ensemble_takes_encoded_columns(tmp_path):
     predictor, path = predictor_of(TABLES["all kinds"], TARGETS["numbers"]), tmp_path / "table.onnx"
-    with pytest.raises(ValueError, match=r"'born' holds dates; .*model\.ensemble"):
-        to_onnx(predictor, path)
-    assert not path.exists()
     to_onnx(predictor.ensemble, path)
     X = predictor.encoder.transform(asked_table("all kinds"))
     np.testing.assert_allclose(run(path, X=X)["Y"], predictor.ensemble.predict(X), atol=1e-5)

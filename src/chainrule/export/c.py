@@ -2,8 +2,8 @@
 
 `NAME_predict(x, out)` fills `out` with probabilities or numbers; NAME is the file's own name. With the macro
 NAME_SELF_TEST defined, the header is a program that answers the golden rows in it. For a predictor `x` is a raw row:
-numbers as they are, NaN where missing, and a category as the position of its level, which `NAME_level_K` finds for
-column K.
+numbers as they are, NaN where missing, a date as the days since 1970 began, in UTC, and a category as the position of
+its level, which `NAME_level_K` finds for column K.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 
 import chainrule
 from chainrule.arrays import Array
-from chainrule.data.columns import CategoryColumn, Column, DateColumn, NumberColumn
-from chainrule.export.golden import TOLERANCE, Golden, golden_of
+from chainrule.data.columns import PERIODS, CategoryColumn, Column, DateColumn, NumberColumn
+from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of
 from chainrule.export.steps import (
     Affine,
     Around,
@@ -48,7 +48,7 @@ def to_c(model: Model, path: Path, int8: bool = False) -> Export:
     Parameters
     ----------
     model : Predictor, Ensemble or Network
-        A predictor whose columns are numbers and categories; a network takes its own columns.
+        A network takes its own columns, a predictor raw cells.
     path : str or Path
         The file's name becomes the prefix of every name in it.
     int8 : bool
@@ -58,10 +58,9 @@ def to_c(model: Model, path: Path, int8: bool = False) -> Export:
     Raises
     ------
     ValueError
-        When the model holds a layer or loss of the user's own, or a column of dates; nothing is written.
+        When the model holds a layer or loss of the user's own; nothing is written.
     """
     program, golden = program_of(model), golden_of(model)
-    refuse_dates(program)
     program = replace(program, members=tuple(map(fold, program.members)))
     loss = None
     if int8:
@@ -74,23 +73,13 @@ def to_c(model: Model, path: Path, int8: bool = False) -> Export:
     return write(path, text.encode(), len(golden.X), difference, loss)
 
 
-def refuse_dates(program: Program) -> None:
-    """Raise ValueError naming a column of dates."""
-    for column in program.columns or ():
-        if isinstance(column, DateColumn):
-            raise ValueError(
-                f"a C header must have columns of numbers and categories, however: {column.name!r} holds dates; "
-                "export to Python, or export `model.ensemble`, which takes encoded columns"
-            )
-
-
 def header(program: Program, golden: Golden, path: Path, loss: float | None) -> str:
     """Return the header's text."""
     members = [Member(program, steps, k) for k, steps in enumerate(program.members)]
     helpers = {helper for member in members for helper in member.helpers}
     encoding = []
     if program.columns is not None:
-        helpers |= {"squash", "ramp", "find"}
+        helpers |= {"squash", "ramp", "find", "dates"}
         encoding = [encoder(program.columns)]
     parts = [
         about(program, os.path.basename(os.fspath(path)), loss),
@@ -114,7 +103,7 @@ def about(program: Program, file: str, loss: float | None) -> str:
     """Return what stands at the top: how it is used, what goes in and what comes out."""
     shown = file if re.fullmatch(r"[\w.-]+", file) else "FILE"
     n_columns = program.n_in if program.columns is None else len(program.columns)
-    categories = [k for k, column in enumerate(program.columns or ()) if isinstance(column, CategoryColumn)]
+    columns = list(enumerate(program.columns or ()))
     taken = "the network's own columns" if program.columns is None else "@_column(0), ...: numbers, NAN where missing"
     given = "numbers" if program.labels is None else "probabilities; @_label(@_class(out)) is the likeliest class"
     lines = [
@@ -124,7 +113,11 @@ def about(program: Program, file: str, loss: float | None) -> str:
         "     @_predict(x, out);",
         "",
         f"   x    {taken}",
-        *(f'        x[{k}] = @_level_{k}("text"), -1 where missing or unseen' for k in categories),
+        *(
+            f'        x[{k}] = @_level_{k}("text"), -1 where missing or unseen'
+            for k in of_kind(columns, CategoryColumn)
+        ),
+        *(f"        x[{k}] = days since 1970 began, in UTC" for k in of_kind(columns, DateColumn)),
         f"   out  {given}",
         "",
         f"   Self-test:  cc -std=c99 -D@@_SELF_TEST -x c {shown} -o @ -lm && ./@",
@@ -133,6 +126,11 @@ def about(program: Program, file: str, loss: float | None) -> str:
         lines.append(f"   Weights in 8 bits: the greatest difference on the golden rows is {loss:.1e}.")
     defines = f"#include <math.h>\n\n#define @@_N_IN {n_columns}\n#define @@_N_OUT {program.n_out}"
     return "\n".join([*lines[:-1], f"{lines[-1]} */", "", defines])
+
+
+def of_kind(columns: Sequence[tuple[int, Column]], kind: type[Column]) -> list[int]:
+    """Return the positions of the columns of one kind."""
+    return [k for k, column in columns if isinstance(column, kind)]
 
 
 def names(program: Program) -> list[str]:
@@ -398,6 +396,31 @@ static inline float @_ramp(double x, double low, double high)
     const double share = (x / 2 - low / 2) / (high / 2 - low / 2);
     return isnan(x) ? 0.0f : (float)fmax(0.0, fmin(1.0, share));
 }""",
+    "dates": """\
+/* Months since 1970 began: here years begin in March, and 400 of them have 146097 days. */
+static inline double @_months(double days)
+{
+    const double day = floor(days) + 719468, era = floor(day / 146097), of_era = day - era * 146097;
+    const double leap = floor(of_era / 1460) - floor(of_era / 36524) + floor(of_era / 146096);
+    const double year = floor((of_era - leap) / 365);
+    const double of_year = of_era - (365 * year + floor(year / 4) - floor(year / 100));
+    return 12 * (era * 400 + year) + floor((5 * of_year + 2) / 153) + 2 - 12 * 1970;
+}
+
+static inline double @_year(double days) { return 1970 + floor(@_months(days) / 12); }
+static inline double @_month(double days) { return @_months(days) - 12 * floor(@_months(days) / 12); }
+static inline double @_weekday(double days) { return floor(days) + 3 - 7 * floor((floor(days) + 3) / 7); }
+static inline double @_hour(double days) { return 24 * (days - floor(days)); }
+
+/* Where a part of a period stands on its circle. */
+static inline float @_sine(double part, double period)
+{
+    return isnan(part) ? 0.0f : (float)sin(part * (6.283185307179586 / period));
+}
+static inline float @_cosine(double part, double period)
+{
+    return isnan(part) ? 0.0f : (float)cos(part * (6.283185307179586 / period));
+}""",
     "find": """\
 static inline float @_find(const char *const *levels, const char *text)
 {
@@ -442,8 +465,23 @@ def category_expressions(column: CategoryColumn, x: str) -> Iterator[str]:
         yield f"{x} == {k}.0f ? 1.0f : 0.0f"
 
 
+def date_expressions(column: DateColumn, x: str) -> Iterator[str]:
+    """Yield the expression of each encoded column of a date."""
+    for part in column.parts:
+        if part in PERIODS:
+            yield f"@_sine(@_{part}({x}), {PERIODS[part]})"
+            yield f"@_cosine(@_{part}({x}), {PERIODS[part]})"
+        elif part == "days":
+            yield f"@_squash({x}, {column.days_centre!r}, {column.days_scale!r})"
+        else:
+            yield f"@_squash(@_year({x}), {column.year_centre!r}, {column.year_scale!r})"
+    if column.indicator:
+        yield f"isnan({x}) ? 1.0f : 0.0f"
+
+
 ENCODED: dict[type[Column], Callable[[Any, str], Iterator[str]]] = {
     NumberColumn: number_expressions,
+    DateColumn: date_expressions,
     CategoryColumn: category_expressions,
 }
 
@@ -489,17 +527,21 @@ def self_test(program: Program, golden: Golden) -> str:
 
 
 def raw_rows(columns: Sequence[Column], rows: Any) -> Array:
-    """Return golden rows as the header takes them: numbers, and the positions of levels."""
-    places = {c.name: {level: k for k, level in enumerate(c.levels)} for c in columns if isinstance(c, CategoryColumn)}
+    """Return golden rows as the header takes them."""
     table = np.empty((len(rows), len(columns)))
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
-            cell = row[column.name]
-            if column.name in places:
-                table[i, j] = -1 if cell is None else places[column.name].get(cell, -1)
-            else:
-                table[i, j] = nan if cell is None else cell
+            cell = TAKEN[type(column)](column, row[column.name])
+            table[i, j] = nan if cell is None else cell
     return table
+
+
+TAKEN: dict[type[Column], Callable[[Any, Any], float | None]] = {
+    NumberColumn: lambda column, cell: cell,
+    DateColumn: lambda column, cell: days_of(cell),
+    CategoryColumn: lambda column, cell: column.levels.index(cell) if cell in column.levels else -1,
+}
+"""What a header takes for a golden cell."""
 
 
 SELF_TEST = """\

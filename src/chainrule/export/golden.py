@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -109,11 +109,20 @@ EARLIEST, LATEST = -70 * 365.25, 130 * 365.25
 
 
 def dates(column: DateColumn, n: int, rng: np.random.Generator) -> list[str | None]:
-    """Return dates as ISO texts, with the time of day where the column has one; one in eight is missing."""
+    """Return dates as ISO texts, with the time of day where the column has one; one in eight is missing.
+
+    A time is a number of 128ths of a day, so that the days since 1970 are exact in single precision.
+    """
     days = np.clip(column.days_centre + rng.normal(size=n) / column.days_scale, EARLIEST, LATEST)
+    days = np.rint(days * 128) / 128
     length = 19 if "hour" in column.parts else 10
-    texts = [(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).isoformat()[:length] for day in days.tolist()]
+    texts = [(datetime(1970, 1, 1) + timedelta(days=day)).isoformat()[:length] for day in days.tolist()]
     return [None if hole else text for text, hole in zip(texts, rng.random(n) < 1 / 8)]
+
+
+def days_of(text: str | None) -> float | None:
+    """Return the days from the beginning of 1970 to a golden date; None for a missing one."""
+    return None if text is None else (datetime.fromisoformat(text) - datetime(1970, 1, 1)) / timedelta(days=1)
 
 
 CELLS: dict[type[Column], Callable[[Any, int, np.random.Generator], list[Any]]] = {

@@ -1,10 +1,13 @@
 """ONNX: a model as a graph of standard operators, its preprocessing inside.
 
-A network takes `X` (n, n_in), float, and gives `Y` (n, n_out). A predictor takes raw cells: `numbers` (n, number
-columns), double with NaN where missing, and `categories` (n, category columns), string with "" where missing, each only
-where the table has such columns. It gives `label` (n,) and `probabilities` (n, classes), no ZipMap, or `answers`
-(n, outputs) in the target's unit. The order of columns and the golden rows are in the file's metadata, under
-"chainrule".
+A network takes `X` (n, n_in), float, and gives `Y` (n, n_out). A predictor takes raw cells, each kind only where the
+table has such columns, in the order that the file's metadata tells under "chainrule", beside the golden rows:
+
+    numbers     double (n, columns)   NaN where missing
+    dates       double (n, columns)   days since 1970 began, in UTC; NaN where missing
+    categories  string (n, columns)   "" where missing
+
+It gives `label` (n,) and `probabilities` (n, classes), with no ZipMap, or `answers` (n, outputs) in the target's unit.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ import numpy as np
 
 import chainrule
 from chainrule.arrays import Array
-from chainrule.data.columns import CategoryColumn, Column, DateColumn, NumberColumn
+from chainrule.data.columns import PERIODS, CategoryColumn, Column, DateColumn, NumberColumn
 from chainrule.errors import MissingExtraError, ModelFileError
-from chainrule.export.golden import TOLERANCE, Golden, golden_of
+from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of
 from chainrule.export.steps import (
     Affine,
     Around,
@@ -58,13 +61,13 @@ def to_onnx(model: Model, path: Path) -> Export:
     Parameters
     ----------
     model : Predictor, Ensemble or Network
-        A predictor whose columns are numbers and categories; a network takes its own columns.
+        A network takes its own columns, a predictor raw cells.
     path : str or Path
 
     Raises
     ------
     ValueError
-        When the model holds a layer or loss of the user's own, or a column of dates; nothing is written.
+        When the model holds a layer or loss of the user's own; nothing is written.
     MissingExtraError
         On import, without the extra `onnx`.
     """
@@ -181,13 +184,7 @@ def label_array(program: Program) -> Array:
 
 
 def inputs_of(columns: Sequence[Column]) -> list[Any]:
-    """Return the inputs of a table with these columns; ValueError naming one of dates."""
-    for column in columns:
-        if isinstance(column, DateColumn):
-            raise ValueError(
-                f"an ONNX file must have columns of numbers and categories, however: {column.name!r} holds dates; "
-                "export to Python, or export `model.ensemble`, which takes encoded columns"
-            )
+    """Return the inputs of a table with these columns."""
     return [
         helper.make_tensor_value_info(name, element, ["n", len(names)])
         for name, (kind, element) in INPUTS.items()
@@ -197,6 +194,7 @@ def inputs_of(columns: Sequence[Column]) -> list[Any]:
 
 INPUTS: dict[str, tuple[type[Column], int]] = {
     "numbers": (NumberColumn, TensorProto.DOUBLE),
+    "dates": (DateColumn, TensorProto.DOUBLE),
     "categories": (CategoryColumn, TensorProto.STRING),
 }
 
@@ -231,28 +229,94 @@ def encode_numbers(graph: Graph, columns: Sequence[NumberColumn], starts: Mappin
     """Add what encodes numbers: squashed, whether missing, ramps."""
     first = [starts[column.name] for column in columns]
     missing = graph.add("IsNaN", "numbers")
-    z = graph.add("Sub", "numbers", graph.constant([column.centre for column in columns], np.float64))
-    z = graph.add("Mul", z, graph.constant([column.scale for column in columns], np.float64))
-    z = clip(graph, z, -1e6, 1e6)
-    third = graph.add("Div", z, graph.constant(3, np.float64))
-    root = graph.add("Sqrt", graph.add("Add", graph.constant(1, np.float64), graph.add("Mul", third, third)))
-    squashed = zero_where(graph, missing, graph.add("Div", z, root))
-    encoded = [(squashed, [(place, 1.0) for place in first])]
-    holes = [j for j, column in enumerate(columns) if column.indicator]
-    if holes:
-        which = graph.add("Gather", missing, graph.constant(holes, np.int64), axis=1)
-        indicators = graph.add("Cast", which, to=TensorProto.FLOAT)
-        encoded.append((indicators, [(first[j] + 1, 1.0) for j in holes]))
+    z = squash(graph, "numbers", [column.centre for column in columns], [column.scale for column in columns])
+    encoded = [(zero_where(graph, missing, z), [(place, 1.0) for place in first])]
+    encoded += indicators(graph, missing, {j: first[j] + 1 for j, column in enumerate(columns) if column.indicator})
     ramps = [(j, k, *edges) for j, column in enumerate(columns) for k, edges in enumerate(pairwise(column.edges))]
     if ramps:
         source, _, low, high = (np.array(values) for values in zip(*ramps))
         sources = graph.constant(source, np.int64)
-        half = graph.add("Mul", graph.add("Gather", "numbers", sources, axis=1), graph.constant(0.5, np.float64))
-        above = graph.add("Sub", half, graph.constant(low / 2, np.float64))
-        share = clip(graph, graph.add("Div", above, graph.constant(high / 2 - low / 2, np.float64)), 0, 1)
+        half = double(graph, "Mul", graph.add("Gather", "numbers", sources, axis=1), 0.5)
+        share = clip(graph, double(graph, "Div", double(graph, "Sub", half, low / 2), high / 2 - low / 2), 0, 1)
         ramp = zero_where(graph, graph.add("Gather", missing, sources, axis=1), share)
         encoded.append((ramp, [(first[j] + 1 + columns[j].indicator + k, 1.0) for j, k, *_ in ramps]))
     return encoded
+
+
+def squash(graph: Graph, x: str, centres: Sequence[float], scales: Sequence[float]) -> str:
+    """Add z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale."""
+    z = double(graph, "Mul", double(graph, "Sub", x, centres), scales)
+    z = clip(graph, z, -1e6, 1e6)
+    third = double(graph, "Div", z, 3)
+    return graph.add("Div", z, graph.add("Sqrt", double(graph, "Add", graph.add("Mul", third, third), 1)))
+
+
+def indicators(graph: Graph, missing: str, places: Mapping[int, int]) -> Encoded:
+    """Add 1 where a cell is missing; `places` are those of the columns of `missing` that are asked for."""
+    if not places:
+        return []
+    which = graph.add("Gather", missing, graph.constant(list(places), np.int64), axis=1)
+    return [(graph.add("Cast", which, to=TensorProto.FLOAT), [(place, 1.0) for place in places.values()])]
+
+
+def encode_dates(graph: Graph, columns: Sequence[DateColumn], starts: Mapping[str, int]) -> Encoded:
+    """Add what encodes dates, days since 1970: days and year squashed, the others as points on a circle."""
+    missing = graph.add("IsNaN", "dates")
+    encoded: Encoded = []
+    for part, days in parts_of_dates(graph, "dates").items():
+        having = [j for j, column in enumerate(columns) if part in column.parts]
+        if not having:
+            continue
+        which = graph.constant(having, np.int64)
+        numbers, holes = (graph.add("Gather", source, which, axis=1) for source in (days, missing))
+        first = [starts[columns[j].name] + place_of(columns[j], part) for j in having]
+        if part in PERIODS:
+            angle = double(graph, "Mul", numbers, 2 * np.pi / PERIODS[part])
+            waves = [graph.add("Sin", angle), graph.add("Sin", double(graph, "Add", angle, np.pi / 2))]
+        else:
+            scaled = [(getattr(columns[j], f"{part}_centre"), getattr(columns[j], f"{part}_scale")) for j in having]
+            waves = [squash(graph, numbers, *map(list, zip(*scaled)))]
+        encoded += [
+            (zero_where(graph, holes, wave), [(place + k, 1.0) for place in first]) for k, wave in enumerate(waves)
+        ]
+    last = {j: starts[column.name] + len(column.feature_names) - 1 for j, column in enumerate(columns)}
+    return encoded + indicators(graph, missing, {j: last[j] for j in last if columns[j].indicator})
+
+
+def place_of(column: DateColumn, part: str) -> int:
+    """Return where a part begins among a date's encoded columns."""
+    return sum(1 + (earlier in PERIODS) for earlier in column.parts[: column.parts.index(part)])
+
+
+def parts_of_dates(graph: Graph, days: str) -> dict[str, str]:
+    """Add what calendar and clock say of days since 1970; years begin in March, and 400 of them have 146097 days."""
+
+    def floor_of(x: str, divisor: float) -> str:
+        return graph.add("Floor", double(graph, "Div", x, divisor))
+
+    def less(x: str, *others: str) -> str:
+        for other in others:
+            x = graph.add("Sub", x, other)
+        return x
+
+    whole = graph.add("Floor", days)
+    shifted = double(graph, "Add", whole, 719468)
+    era = floor_of(shifted, 146097)
+    of_era = less(shifted, double(graph, "Mul", era, 146097))
+    leap = graph.add("Add", less(floor_of(of_era, 1460), floor_of(of_era, 36524)), floor_of(of_era, 146096))
+    year = floor_of(less(of_era, leap), 365)
+    of_year = graph.add("Add", less(of_era, double(graph, "Mul", year, 365), floor_of(year, 4)), floor_of(year, 100))
+    month = floor_of(double(graph, "Add", double(graph, "Mul", of_year, 5), 2), 153)
+    months = graph.add("Add", double(graph, "Mul", graph.add("Add", double(graph, "Mul", era, 400), year), 12), month)
+    months = double(graph, "Add", months, 2)
+    since_monday = double(graph, "Add", whole, 3)
+    return {
+        "days": days,
+        "year": floor_of(months, 12),
+        "month": less(months, double(graph, "Mul", floor_of(months, 12), 12)),
+        "weekday": less(since_monday, double(graph, "Mul", floor_of(since_monday, 7), 7)),
+        "hour": double(graph, "Mul", less(days, whole), 24),
+    }
 
 
 def encode_categories(graph: Graph, columns: Sequence[CategoryColumn], starts: Mapping[str, int]) -> Encoded:
@@ -271,8 +335,14 @@ def encode_categories(graph: Graph, columns: Sequence[CategoryColumn], starts: M
 
 ENCODED: dict[type[Column], Callable[[Graph, Any, Mapping[str, int]], Encoded]] = {
     NumberColumn: encode_numbers,
+    DateColumn: encode_dates,
     CategoryColumn: encode_categories,
 }
+
+
+def double(graph: Graph, operator: str, x: str, constant: Any) -> str:
+    """Add an operation of doubles and a constant."""
+    return graph.add(operator, x, graph.constant(constant, np.float64))
 
 
 def clip(graph: Graph, x: str, low: float, high: float) -> str:
@@ -374,7 +444,12 @@ def metadata(program: Program, golden: Golden) -> dict[str, Any]:
             for name, (kind, _) in INPUTS.items()
         }
         rows: Any = golden.rows
-        inputs = {name: [[row[of] for of in names] for row in rows] for name, names in told["columns"].items() if names}
+        of_date = {column.name for column in program.columns if isinstance(column, DateColumn)}
+        inputs = {
+            name: [[days_of(row[of]) if of in of_date else row[of] for of in names] for row in rows]
+            for name, names in told["columns"].items()
+            if names
+        }
     if program.target is not None:
         told |= {"target": program.target.name, "task": program.target.task}
     golden_rows = {"inputs": inputs, "answers": golden.answers.tolist(), "units": golden.units.tolist()}
@@ -384,6 +459,7 @@ def metadata(program: Program, golden: Golden) -> dict[str, Any]:
 AS_TAKEN: dict[str, Callable[[Any], Array]] = {
     "X": lambda rows: np.array(rows, np.float32),
     "numbers": lambda rows: np.array(rows, np.float64),
+    "dates": lambda rows: np.array(rows, np.float64),
     "categories": lambda rows: np.array([[cell or "" for cell in row] for row in rows], object),
 }
 """Rows of plain cells, None where missing, as the graph takes them."""
