@@ -201,6 +201,13 @@ def test_missing_cells_of_golden_rows_are_there(tmp_path):
     assert "NAN" in golden
 
 
+def test_a_header_says_what_to_put_where(tmp_path):
+    to_c(predictor_of(TABLES["all kinds"], TARGETS["text"]), tmp_path / "who.h")
+    top = (tmp_path / "who.h").read_text().partition("*/")[0]
+    assert "x[0] = days since 1970 began, in UTC" in top
+    assert 'x[2] = who_level_2("text"), -1 where missing or unseen' in top
+
+
 def test_a_name_that_is_no_identifier_still_makes_one(tmp_path):
     network = mlp(2, 3, 1, seed=0)
     for name, prefix in [("my-model.v2.h", "my_model_v2"), ("7.h", "n7"), ("é.h", "model")]:

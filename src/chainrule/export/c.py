@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib.resources import files
 from itertools import pairwise
 from math import nan
 from typing import Any
@@ -76,16 +77,14 @@ def to_c(model: Model, path: Path, int8: bool = False) -> Export:
 def header(program: Program, golden: Golden, path: Path, loss: float | None) -> str:
     """Return the header's text."""
     members = [Member(program, steps, k) for k, steps in enumerate(program.members)]
+    columns = program.columns or ()
     helpers = {helper for member in members for helper in member.helpers}
-    encoding = []
-    if program.columns is not None:
-        helpers |= {"squash", "ramp", "find", "dates"}
-        encoding = [encoder(program.columns)]
+    helpers |= {helper for column in columns for helper in NEEDED[type(column)]}
     parts = [
         about(program, os.path.basename(os.fspath(path)), loss),
-        *(text for helper, text in HELPERS.items() if helper in helpers),
+        *(text for helper, text in read_helpers().items() if helper in helpers),
         *names(program),
-        *encoding,
+        *([encoder(columns)] if columns else []),
         *(part for member in members for part in (*member.arrays, member.function())),
         predict(program),
         self_test(program, golden),
@@ -103,7 +102,6 @@ def about(program: Program, file: str, loss: float | None) -> str:
     """Return what stands at the top: how it is used, what goes in and what comes out."""
     shown = file if re.fullmatch(r"[\w.-]+", file) else "FILE"
     n_columns = program.n_in if program.columns is None else len(program.columns)
-    columns = list(enumerate(program.columns or ()))
     taken = "the network's own columns" if program.columns is None else "@_column(0), ...: numbers, NAN where missing"
     given = "numbers" if program.labels is None else "probabilities; @_label(@_class(out)) is the likeliest class"
     lines = [
@@ -114,10 +112,10 @@ def about(program: Program, file: str, loss: float | None) -> str:
         "",
         f"   x    {taken}",
         *(
-            f'        x[{k}] = @_level_{k}("text"), -1 where missing or unseen'
-            for k in of_kind(columns, CategoryColumn)
+            f"        x[{k}] = {HINTS[type(column)].format(k=k)}"
+            for k, column in enumerate(program.columns or ())
+            if type(column) in HINTS
         ),
-        *(f"        x[{k}] = days since 1970 began, in UTC" for k in of_kind(columns, DateColumn)),
         f"   out  {given}",
         "",
         f"   Self-test:  cc -std=c99 -D@@_SELF_TEST -x c {shown} -o @ -lm && ./@",
@@ -128,9 +126,11 @@ def about(program: Program, file: str, loss: float | None) -> str:
     return "\n".join([*lines[:-1], f"{lines[-1]} */", "", defines])
 
 
-def of_kind(columns: Sequence[tuple[int, Column]], kind: type[Column]) -> list[int]:
-    """Return the positions of the columns of one kind."""
-    return [k for k, column in columns if isinstance(column, kind)]
+HINTS: dict[type[Column], str] = {
+    CategoryColumn: '@_level_{k}("text"), -1 where missing or unseen',
+    DateColumn: "days since 1970 began, in UTC",
+}
+"""What to put where a column is not of numbers."""
 
 
 def names(program: Program) -> list[str]:
@@ -182,7 +182,7 @@ def single_array(name: str, values: Array) -> str:
     return array("float", name, texts)
 
 
-def array(kind: str, name: str, texts: Sequence[str], a_line: int = 10) -> str:
+def array(kind: str, name: str, texts: Sequence[str], a_line: int = 8) -> str:
     """Return an array of literals."""
     rows = [", ".join(texts[i : i + a_line]) for i in range(0, len(texts), a_line)]
     return f"static const {kind} {name}[{len(texts)}] = {{\n    " + ",\n    ".join(rows) + "};"
@@ -320,118 +320,10 @@ STEPS: dict[type[Step], Callable[[Member, Any], None]] = {
 }
 
 
-def of_one(name: str, expression: str) -> str:
-    """Return the text of a function of one number."""
-    return f"static inline float @_{name}(float z)\n{{\n    return {expression};\n}}"
-
-
-HELPERS = {
-    "affine": """\
-static inline void @_affine(const float *x, const float *W, const float *b, int n_in, int n_out, float *y)
-{
-    int i, j;
-    for (j = 0; j < n_out; j++) y[j] = b[j];
-    for (i = 0; i < n_in; i++, W += n_out) {
-        const float x_i = x[i];
-        for (j = 0; j < n_out; j++) y[j] += x_i * W[j];
-    }
-}""",
-    "quantised": """\
-static inline void @_quantised(const float *x, const signed char *W, const float *scale, const float *b,
-                               int n_in, int n_out, float *y)
-{
-    int i, j;
-    for (j = 0; j < n_out; j++) y[j] = 0.0f;
-    for (i = 0; i < n_in; i++, W += n_out) {
-        const float x_i = x[i];
-        for (j = 0; j < n_out; j++) y[j] += x_i * (float)W[j];
-    }
-    for (j = 0; j < n_out; j++) y[j] = y[j] * scale[j] + b[j];
-}""",
-    "normalise": """\
-static inline void @_normalise(float *x, int n, float epsilon)
-{
-    float mean = 0.0f, variance = 0.0f;
-    int i;
-    for (i = 0; i < n; i++) mean += x[i] / (float)n;
-    for (i = 0; i < n; i++) x[i] -= mean;
-    for (i = 0; i < n; i++) variance += x[i] * x[i] / (float)n;
-    for (i = 0; i < n; i++) x[i] /= sqrtf(variance + epsilon);
-}""",
-    "softmax": """\
-static inline void @_softmax(float *z, int n)
-{
-    float most = z[0], sum = 0.0f;
-    int i;
-    for (i = 1; i < n; i++) if (z[i] > most) most = z[i];
-    for (i = 0; i < n; i++) sum += z[i] = expf(z[i] - most);
-    for (i = 0; i < n; i++) z[i] /= sum;
-}""",
-    "sigmoid": of_one("sigmoid", "1.0f / (1.0f + expf(fminf(-z, 87.0f)))"),
-    "step": of_one("step", "z > 0.0f ? 1.0f : 0.0f"),
-    "tanh": of_one("tanh", "tanhf(z)"),
-    "relu": of_one("relu", "z > 0.0f ? z : 0.0f"),
-    "leaky_relu": of_one("leaky_relu", "z > 0.0f ? z : 0.01f * z"),
-    "elu": of_one("elu", "z > 0.0f ? z : expm1f(z)"),
-    "selu": of_one("selu", "z > 0.0f ? 1.05070099f * z : 1.75809934f * expm1f(z)"),
-    "softplus": of_one("softplus", "log1pf(expf(-fabsf(z))) + fmaxf(z, 0.0f)"),
-    "silu": of_one("silu", "z / (1.0f + expf(fminf(-z, 87.0f)))"),
-    "gelu": of_one("gelu", "0.5f * z * (1.0f + tanhf(0.797884561f * (z + 0.044715f * z * z * z)))"),
-    "mish": """\
-static inline float @_mish(float z)
-{
-    const float u = expf(fminf(z, 20.0f)), w = u * (u + 2.0f);
-    return z * (w / (w + 2.0f));
-}""",
-    "exp": of_one("exp", "expf(fminf(z, 87.7f))"),
-    "squash": """\
-static inline float @_squash(double x, double centre, double scale)
-{
-    const double z = fmax(-1e6, fmin(1e6, (x - centre) * scale));
-    return isnan(x) ? 0.0f : (float)(z / sqrt(1.0 + z * z / 9.0));
-}""",
-    "ramp": """\
-static inline float @_ramp(double x, double low, double high)
-{
-    const double share = (x / 2 - low / 2) / (high / 2 - low / 2);
-    return isnan(x) ? 0.0f : (float)fmax(0.0, fmin(1.0, share));
-}""",
-    "dates": """\
-/* Months since 1970 began: here years begin in March, and 400 of them have 146097 days. */
-static inline double @_months(double days)
-{
-    const double day = floor(days) + 719468, era = floor(day / 146097), of_era = day - era * 146097;
-    const double leap = floor(of_era / 1460) - floor(of_era / 36524) + floor(of_era / 146096);
-    const double year = floor((of_era - leap) / 365);
-    const double of_year = of_era - (365 * year + floor(year / 4) - floor(year / 100));
-    return 12 * (era * 400 + year) + floor((5 * of_year + 2) / 153) + 2 - 12 * 1970;
-}
-
-static inline double @_year(double days) { return 1970 + floor(@_months(days) / 12); }
-static inline double @_month(double days) { return @_months(days) - 12 * floor(@_months(days) / 12); }
-static inline double @_weekday(double days) { return floor(days) + 3 - 7 * floor((floor(days) + 3) / 7); }
-static inline double @_hour(double days) { return 24 * (days - floor(days)); }
-
-/* Where a part of a period stands on its circle. */
-static inline float @_sine(double part, double period)
-{
-    return isnan(part) ? 0.0f : (float)sin(part * (6.283185307179586 / period));
-}
-static inline float @_cosine(double part, double period)
-{
-    return isnan(part) ? 0.0f : (float)cos(part * (6.283185307179586 / period));
-}""",
-    "find": """\
-static inline float @_find(const char *const *levels, const char *text)
-{
-    int k, i;
-    for (k = 0; levels[k]; k++) {
-        for (i = 0; levels[k][i] && levels[k][i] == text[i]; i++) {}
-        if (levels[k][i] == text[i]) return (float)k;
-    }
-    return -1.0f;
-}""",
-}
+def read_helpers() -> dict[str, str]:
+    """Return the functions of `helpers.h` by the word that the comment above each begins with."""
+    text = (files("chainrule.export") / "helpers.h").read_text("utf-8").strip().replace("NAME_", "@_")
+    return {block[3 : block.index(":")]: block for block in re.split(r"\n\n(?=/\* \w+: )", text)}
 
 
 # A table's row.
@@ -484,6 +376,14 @@ ENCODED: dict[type[Column], Callable[[Any, str], Iterator[str]]] = {
     DateColumn: date_expressions,
     CategoryColumn: category_expressions,
 }
+
+
+NEEDED: dict[type[Column], tuple[str, ...]] = {
+    NumberColumn: ("squash", "ramp"),
+    DateColumn: ("squash", "dates"),
+    CategoryColumn: ("find",),
+}
+"""The helpers that encoding a column calls."""
 
 
 # What a user calls, and the test.
