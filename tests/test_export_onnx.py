@@ -122,6 +122,9 @@ def test_a_file_proves_itself_and_a_changed_one_does_not(tmp_path):
     onnx.save(model, path)
     with pytest.raises(ModelFileError, match="no golden rows"):
         verify_onnx(path)
+    path.write_bytes(b"no model")
+    with pytest.raises(ModelFileError, match="no ONNX model"):
+        verify_onnx(path)
 
 
 def test_the_ensemble_takes_encoded_columns(tmp_path):

@@ -50,14 +50,19 @@ class Golden:
 
     def difference(self, answers: Array) -> float:
         """Return the greatest difference of other answers (n, n_out) from these, in `units`."""
-        return float(np.max(np.abs(answers - self.answers) / self.units))
+        return greatest_difference(answers, self.answers, self.units)
 
     def require_close(self, difference: float) -> float:
         """Return the difference; ValueError where it is so great that an export must not be written."""
         if not difference <= TOLERANCE:
-            told = f"on its golden rows they are {difference:.1e} apart"
-            raise ValueError(f"an export in single precision must answer like the model, however: {told}; try Python")
+            told = f"on its golden rows they are {difference:.1e} apart; single precision may be too little for it"
+            raise ValueError(f"an export must answer like the model, however: {told}")
         return difference
+
+
+def greatest_difference(answers: Array, expected: Array, units: Array) -> float:
+    """Return the greatest difference of answers from those expected, both (n, n_out), in units (n_out,)."""
+    return float(np.max(np.abs(answers - expected) / units))
 
 
 def golden_of(model: Model) -> Golden:

@@ -23,8 +23,9 @@ import numpy as np
 import chainrule
 from chainrule.arrays import Array
 from chainrule.data.columns import PERIODS, CategoryColumn, Column, DateColumn, NumberColumn
+from chainrule.data.reading import first_line
 from chainrule.errors import MissingExtraError, ModelFileError
-from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of
+from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, greatest_difference
 from chainrule.export.steps import (
     Affine,
     Around,
@@ -82,7 +83,7 @@ def verify_onnx(path: Path) -> float:
     """Return the greatest difference on the golden rows in a file of `to_onnx`, run by onnxruntime.
 
     Differences count in units of the largest answer, of probabilities in 1. Raises ModelFileError when it is above
-    1e-5, or when the file holds no golden rows.
+    1e-5, when the file holds no golden rows, or when it is no ONNX model.
     """
     with open(path, "rb") as file:
         difference = run_golden(file.read())
@@ -95,12 +96,14 @@ def run_golden(content: bytes) -> float:
     """Return the greatest difference on the golden rows that an ONNX file's bytes hold."""
     try:
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        told = json.loads(session.get_modelmeta().custom_metadata_map[KEY])["golden"]
-        given = session.run(None, read_inputs(told["inputs"]))[-1]
-        expected, units = np.array(told["answers"]), np.array(told["units"])
-    except KeyError:
-        raise ModelFileError("the file holds no golden rows: it is no export of this library's") from None
-    return Golden([], expected, expected, units).difference(given)
+    except Exception as error:  # onnxruntime has a class of its own for each of many mistakes
+        raise ModelFileError(f"the file is no ONNX model that can be run: {first_line(error)}") from None
+    metadata = session.get_modelmeta().custom_metadata_map
+    if KEY not in metadata:
+        raise ModelFileError("the file holds no golden rows: it is no export of this library's")
+    told = json.loads(metadata[KEY])["golden"]
+    given = session.run(None, read_inputs(told["inputs"]))[-1]
+    return greatest_difference(given, np.array(told["answers"]), np.array(told["units"]))
 
 
 # The graph.
