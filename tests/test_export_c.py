@@ -233,6 +233,9 @@ def test_what_a_user_wrote_is_refused_by_name(tmp_path):
 def test_what_single_precision_cannot_tell_is_not_written(tmp_path):
     network = mlp(2, 3, 1, seed=0, dtype="float64")
     network.theta = 1e39 * network.theta
-    with pytest.raises(ValueError, match="must answer like the model, however: .* single precision"), np.errstate(all="ignore"):
+    with (
+        pytest.raises(ValueError, match=r"must answer like the model, however: .* single precision"),
+        np.errstate(all="ignore"),
+    ):
         to_c(network, tmp_path / "net.h")
     assert list(tmp_path.iterdir()) == []
