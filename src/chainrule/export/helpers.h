@@ -76,13 +76,13 @@ static inline float NAME_leaky_relu(float z)
 /* elu: z above 0, else exp(z) - 1. */
 static inline float NAME_elu(float z)
 {
-    return z > 0.0f ? z : expm1f(z);
+    return z > 0.0f ? z : expf(z) - 1.0f;
 }
 
 /* selu: s z above 0, else s a (exp(z) - 1). */
 static inline float NAME_selu(float z)
 {
-    return z > 0.0f ? 1.05070099f * z : 1.75809934f * expm1f(z);
+    return z > 0.0f ? 1.05070099f * z : 1.75809934f * (expf(z) - 1.0f);
 }
 
 /* softplus: log(1 + exp(z)). */

@@ -49,7 +49,7 @@ def to_python(model: Model, path: Path, pure: bool = False) -> Export:
     model : Predictor, Ensemble or Network
     path : str or Path
     pure : bool
-        The file needs no NumPy: for small models and few rows, at some fifty times the time a row.
+        The file needs no NumPy: for small models and few rows, at fifty to a hundred times the time a row.
 
     Raises
     ------
