@@ -179,5 +179,5 @@ def read_modules(names: Sequence[str]) -> tuple[str, str]:
             elif node.module and not node.module.startswith((chainrule.__name__, "__future__")):
                 members.setdefault(node.module, set()).update(alias.name for alias in node.names)
         bodies.append("\n".join(text.splitlines()[statements[-1].end_lineno :]).strip())
-    named = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(members.items())]
+    named = [f"from {module} import {', '.join(sorted(taken))}" for module, taken in sorted(members.items())]
     return "\n".join([*sorted(modules), *named]), "\n\n\n".join(bodies)
