@@ -7,6 +7,7 @@ import typer
 
 import chainrule
 from chainrule.app.answers import evaluate_command, predict_command
+from chainrule.app.export import export_command
 from chainrule.app.models import inspect_command, report_command
 from chainrule.app.train import train_command
 
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate_command,
     "inspect": inspect_command,
     "report": report_command,
+    "export": export_command,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

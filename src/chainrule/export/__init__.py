@@ -1,0 +1,20 @@
+"""Exports: a model as ONNX, C or Python, each with golden rows by which it tests itself."""
+
+from typing import TYPE_CHECKING, Any
+
+from chainrule.export.c import to_c
+from chainrule.export.python import to_python
+from chainrule.export.writing import Export
+
+if TYPE_CHECKING:
+    from chainrule.export.onnx import to_onnx, verify_onnx
+
+__all__ = ["Export", "to_c", "to_onnx", "to_python", "verify_onnx"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("to_onnx", "verify_onnx"):
+        raise AttributeError(f"module 'chainrule.export' has no attribute {name!r}")
+    from chainrule.export import onnx  # which needs the extra `onnx`
+
+    return getattr(onnx, name)

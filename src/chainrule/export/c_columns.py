@@ -1,0 +1,142 @@
+"""Raw cells in a C header: what encodes them, and the names of columns, levels and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from chainrule.arrays import Array
+from chainrule.data.columns import PERIODS, CategoryColumn, Column, DateColumn, NumberColumn
+from chainrule.export.golden import days_of
+from chainrule.export.steps import Program
+
+# Names.
+
+
+def names(program: Program) -> list[str]:
+    """Return the functions that name columns and classes, and find levels."""
+    functions = []
+    if program.columns is not None:
+        functions.append(text_function("@_column", [column.name for column in program.columns]))
+        for k, column in enumerate(program.columns):
+            if isinstance(column, CategoryColumn):
+                functions.append(level_function(k, column))
+    if program.labels is not None:
+        functions += [text_function("@_label", list(map(str, program.labels))), CLASS]
+    return functions
+
+
+def text_function(name: str, texts: Sequence[str]) -> str:
+    """Return a function that gives the k-th text."""
+    table = f"static const char *const texts[] = {{{', '.join(map(quoted, texts))}}};"
+    return f"static inline const char *{name}(int k)\n{{\n    {table}\n    return texts[k];\n}}"
+
+
+def level_function(k: int, column: CategoryColumn) -> str:
+    """Return the function that finds a level's position."""
+    table = f"static const char *const levels[] = {{{', '.join([*map(quoted, column.levels), '0'])}}};"
+    return f"static inline float @_level_{k}(const char *text)\n{{\n    {table}\n    return @_find(levels, text);\n}}"
+
+
+CLASS = """\
+static inline int @_class(const float *out)
+{
+    int k, best = 0;
+    for (k = 1; k < @@_N_OUT; k++) if (out[k] > out[best]) best = k;
+    return best;
+}"""
+
+
+def quoted(text: str) -> str:
+    """Return a text as a literal in UTF-8: all that C could read otherwise, and our own @, in octal."""
+    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?@' else f"\\{byte:03o}" for byte in text.encode())
+    return f'"{"".join(plain)}"'
+
+
+# Cells.
+
+
+HINTS: dict[type[Column], str] = {
+    CategoryColumn: '@_level_{k}("text"), -1 where missing or unseen',
+    DateColumn: "days since 1970 began, in UTC",
+}
+"""What to put where a column is not of numbers."""
+
+
+def encoder(columns: Sequence[Column]) -> str:
+    """Return the function that encodes a row."""
+    lines: list[str] = []
+    for j, column in enumerate(columns):
+        for expression in ENCODED[type(column)](column, f"x[{j}]"):
+            lines.append(f"X[{len(lines)}] = {expression};")
+    body = "\n    ".join(lines)
+    return f"static inline void @_encode(const float *x, float *X)\n{{\n    {body}\n}}"
+
+
+def number_expressions(column: NumberColumn, x: str) -> Iterator[str]:
+    """Yield the expression of each encoded column of a number."""
+    yield f"@_squash({x}, {column.centre!r}, {column.scale!r})"
+    if column.indicator:
+        yield f"isnan({x}) ? 1.0f : 0.0f"
+    for low, high in pairwise(column.edges):
+        yield f"@_ramp({x}, {low!r}, {high!r})"
+
+
+def category_expressions(column: CategoryColumn, x: str) -> Iterator[str]:
+    """Yield the expression of each encoded column of a category."""
+    if len(column.levels) == 2:
+        yield f"{x} == 0.0f ? -1.0f : {x} == 1.0f ? 1.0f : 0.0f"
+        return
+    for k in range(len(column.levels)):
+        yield f"{x} == {k}.0f ? 1.0f : 0.0f"
+
+
+def date_expressions(column: DateColumn, x: str) -> Iterator[str]:
+    """Yield the expression of each encoded column of a date."""
+    for part in column.parts:
+        if part in PERIODS:
+            yield f"@_sine(@_{part}({x}), {PERIODS[part]})"
+            yield f"@_cosine(@_{part}({x}), {PERIODS[part]})"
+        elif part == "days":
+            yield f"@_squash({x}, {column.days_centre!r}, {column.days_scale!r})"
+        else:
+            yield f"@_squash(@_year({x}), {column.year_centre!r}, {column.year_scale!r})"
+    if column.indicator:
+        yield f"isnan({x}) ? 1.0f : 0.0f"
+
+
+ENCODED: dict[type[Column], Callable[[Any, str], Iterator[str]]] = {
+    NumberColumn: number_expressions,
+    DateColumn: date_expressions,
+    CategoryColumn: category_expressions,
+}
+
+
+NEEDED: dict[type[Column], tuple[str, ...]] = {
+    NumberColumn: ("squash", "ramp"),
+    DateColumn: ("squash", "dates"),
+    CategoryColumn: ("find",),
+}
+"""The helpers that encoding a column calls."""
+
+
+def raw_rows(columns: Sequence[Column], rows: Any) -> Array:
+    """Return golden rows as the header takes them."""
+    table = np.empty((len(rows), len(columns)))
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            cell = TAKEN[type(column)](column, row[column.name])
+            table[i, j] = nan if cell is None else cell
+    return table
+
+
+TAKEN: dict[type[Column], Callable[[Any, Any], float | None]] = {
+    NumberColumn: lambda column, cell: cell,
+    DateColumn: lambda column, cell: days_of(cell),
+    CategoryColumn: lambda column, cell: column.levels.index(cell) if cell in column.levels else -1,
+}
+"""What a header takes for a golden cell."""

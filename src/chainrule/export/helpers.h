@@ -1,0 +1,167 @@
+/* affine: y = x W + b, a row of W at a time, so that memory is read in order. */
+static inline void NAME_affine(const float *x, const float *W, const float *b, int n_in, int n_out, float *y)
+{
+    int i, j;
+    for (j = 0; j < n_out; j++) y[j] = b[j];
+    for (i = 0; i < n_in; i++, W += n_out) {
+        const float x_i = x[i];
+        for (j = 0; j < n_out; j++) y[j] += x_i * W[j];
+    }
+}
+
+/* quantised: y = (x W) scale + b with weights in 8 bits. */
+static inline void NAME_quantised(const float *x, const signed char *W, const float *scale, const float *b,
+                               int n_in, int n_out, float *y)
+{
+    int i, j;
+    for (j = 0; j < n_out; j++) y[j] = 0.0f;
+    for (i = 0; i < n_in; i++, W += n_out) {
+        const float x_i = x[i];
+        for (j = 0; j < n_out; j++) y[j] += x_i * (float)W[j];
+    }
+    for (j = 0; j < n_out; j++) y[j] = y[j] * scale[j] + b[j];
+}
+
+/* normalise: x with its mean taken off, divided by sqrt(variance + epsilon). */
+static inline void NAME_normalise(float *x, int n, float epsilon)
+{
+    float mean = 0.0f, variance = 0.0f;
+    int i;
+    for (i = 0; i < n; i++) mean += x[i] / (float)n;
+    for (i = 0; i < n; i++) x[i] -= mean;
+    for (i = 0; i < n; i++) variance += x[i] * x[i] / (float)n;
+    for (i = 0; i < n; i++) x[i] /= sqrtf(variance + epsilon);
+}
+
+/* softmax: exp(z_k) / sum_j exp(z_j); once the greatest is taken off, nothing overflows. */
+static inline void NAME_softmax(float *z, int n)
+{
+    float most = z[0], sum = 0.0f;
+    int i;
+    for (i = 1; i < n; i++) if (z[i] > most) most = z[i];
+    for (i = 0; i < n; i++) sum += z[i] = expf(z[i] - most);
+    for (i = 0; i < n; i++) z[i] /= sum;
+}
+
+/* sigmoid: 1 / (1 + exp(-z)). */
+static inline float NAME_sigmoid(float z)
+{
+    return 1.0f / (1.0f + expf(fminf(-z, 87.0f)));
+}
+
+/* step: 1 above 0, else 0. */
+static inline float NAME_step(float z)
+{
+    return z > 0.0f ? 1.0f : 0.0f;
+}
+
+/* tanh: the function itself. */
+static inline float NAME_tanh(float z)
+{
+    return tanhf(z);
+}
+
+/* relu: max(0, z). */
+static inline float NAME_relu(float z)
+{
+    return z > 0.0f ? z : 0.0f;
+}
+
+/* leaky_relu: z above 0, else 0.01 z. */
+static inline float NAME_leaky_relu(float z)
+{
+    return z > 0.0f ? z : 0.01f * z;
+}
+
+/* elu: z above 0, else exp(z) - 1. */
+static inline float NAME_elu(float z)
+{
+    return z > 0.0f ? z : expf(z) - 1.0f;
+}
+
+/* selu: s z above 0, else s a (exp(z) - 1). */
+static inline float NAME_selu(float z)
+{
+    return z > 0.0f ? 1.05070099f * z : 1.75809934f * (expf(z) - 1.0f);
+}
+
+/* softplus: log(1 + exp(z)). */
+static inline float NAME_softplus(float z)
+{
+    return log1pf(expf(-fabsf(z))) + fmaxf(z, 0.0f);
+}
+
+/* silu: z / (1 + exp(-z)). */
+static inline float NAME_silu(float z)
+{
+    return z / (1.0f + expf(fminf(-z, 87.0f)));
+}
+
+/* gelu: z (1 + tanh(c (z + 0.044715 z^3))) / 2 with c = sqrt(2 / pi). */
+static inline float NAME_gelu(float z)
+{
+    return 0.5f * z * (1.0f + tanhf(0.797884561f * (z + 0.044715f * z * z * z)));
+}
+
+/* mish: z tanh(log(1 + exp(z))). */
+static inline float NAME_mish(float z)
+{
+    const float u = expf(fminf(z, 20.0f)), w = u * (u + 2.0f);
+    return z * (w / (w + 2.0f));
+}
+
+/* exp: exp(z), kept below the greatest float. */
+static inline float NAME_exp(float z)
+{
+    return expf(fminf(z, 87.7f));
+}
+
+/* squash: z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale; 0 where x is missing. */
+static inline float NAME_squash(double x, double centre, double scale)
+{
+    const double z = fmax(-1e6, fmin(1e6, (x - centre) * scale));
+    return isnan(x) ? 0.0f : (float)(z / sqrt(1.0 + z * z / 9.0));
+}
+
+/* ramp: from 0 at low to 1 at high; 0 where x is missing. */
+static inline float NAME_ramp(double x, double low, double high)
+{
+    const double share = (x / 2 - low / 2) / (high / 2 - low / 2);
+    return isnan(x) ? 0.0f : (float)fmax(0.0, fmin(1.0, share));
+}
+
+/* dates: what calendar and clock say of days since 1970, and where a part of a period stands on its circle. For months,
+   years begin in March, and 400 of them have 146097 days. */
+static inline double NAME_months(double days)
+{
+    const double day = floor(days) + 719468, era = floor(day / 146097), of_era = day - era * 146097;
+    const double leap = floor(of_era / 1460) - floor(of_era / 36524) + floor(of_era / 146096);
+    const double year = floor((of_era - leap) / 365);
+    const double of_year = of_era - (365 * year + floor(year / 4) - floor(year / 100));
+    return 12 * (era * 400 + year) + floor((5 * of_year + 2) / 153) + 2 - 12 * 1970;
+}
+
+static inline double NAME_year(double days) { return 1970 + floor(NAME_months(days) / 12); }
+static inline double NAME_month(double days) { return NAME_months(days) - 12 * floor(NAME_months(days) / 12); }
+static inline double NAME_weekday(double days) { return floor(days) + 3 - 7 * floor((floor(days) + 3) / 7); }
+static inline double NAME_hour(double days) { return 24 * (days - floor(days)); }
+
+static inline float NAME_sine(double part, double period)
+{
+    return isnan(part) ? 0.0f : (float)sin(part * (6.283185307179586 / period));
+}
+static inline float NAME_cosine(double part, double period)
+{
+    return isnan(part) ? 0.0f : (float)cos(part * (6.283185307179586 / period));
+}
+
+/* find: the position of a text among the levels, which end in a null pointer; -1 where it is not there. */
+static inline float NAME_find(const char *const *levels, const char *text)
+{
+    int k, i;
+    for (k = 0; levels[k]; k++) {
+        for (i = 0; levels[k][i] && levels[k][i] == text[i]; i++) {}
+        if (levels[k][i] == text[i]) return (float)k;
+    }
+    return -1.0f;
+}

@@ -1,0 +1,126 @@
+"""The model: what answers rows, and the command that the file is."""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from base64 import b64decode
+from io import BytesIO, StringIO
+from typing import Any
+
+from chainrule.export.standalone.cells import encode, from_csv
+from chainrule.export.standalone.pure import answer, read_array
+
+
+def fill(described: Any, numbers: BytesIO) -> Any:
+    """Return a description with each array, told as a tuple of its kind and shape, read from the numbers in order."""
+    if isinstance(described, tuple):
+        return read_array(described[0], list(described[1:]), numbers)
+    if isinstance(described, dict):
+        return {name: fill(part, numbers) for name, part in described.items()}
+    return [fill(part, numbers) for part in described] if isinstance(described, list) else described
+
+
+class Model:
+    """Networks with all that they need to answer rows: `predict`, `predict_proba`, `predict_interval`."""
+
+    def __init__(self, description: dict[str, Any], numbers: str) -> None:
+        self.__dict__.update(fill(description, BytesIO(b64decode(numbers))))
+
+    target: str
+    labels: Any
+    columns: Any
+    n_in: int
+    members: Any
+    bounds: Any
+    half_widths: Any
+    golden_rows: Any
+    golden_answers: Any
+    golden_units: Any
+
+    def answers(self, rows: Any) -> Any:
+        """Return the networks' answers, a row each: probabilities, or numbers in the target's unit."""
+        if self.columns is not None:
+            rows = encode(self.columns, [rows] if isinstance(rows, dict) else list(rows))
+        elif len(rows) and len(rows[0]) != self.n_in:
+            raise ValueError(f"a row must hold {self.n_in} numbers, however: it holds {len(rows[0])}")
+        return answer(self.members, self.bounds, rows) if len(rows) else []
+
+    def predict(self, rows: Any) -> Any:
+        """Return a label or a number for each row, a dict of its cells; a bare network's answers as they are."""
+        answers = self.answers(rows)
+        if self.labels is not None:
+            return [self.labels[max(range(len(row)), key=list(row).__getitem__)] for row in answers]
+        one_number = self.columns is not None and len(self.golden_units) == 1
+        return [float(row[0]) for row in answers] if one_number else answers
+
+    def predict_proba(self, rows: Any) -> Any:
+        """Return the probabilities of `MODEL.labels` for each row."""
+        if self.labels is None:
+            raise ValueError("predict_proba must be asked of a classifier, and this model answers numbers")
+        return self.answers(rows)
+
+    def predict_interval(self, rows: Any, coverage: float = 0.9) -> Any:
+        """Return (low, high) for each row, which hold the true number in that share of new rows; of several a list."""
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage must lie strictly between 0 and 1, however: coverage={coverage!r}")
+        if self.half_widths is None:
+            raise ValueError("predict_interval must be asked of a model that answers numbers and was calibrated for it")
+        n_levels = len(self.half_widths)
+        k = math.ceil(round(coverage * (n_levels + 1), 9))
+        half = self.half_widths[k - 1] if k <= n_levels else [math.inf] * len(self.golden_units)
+        ends = [[(float(y - h), float(y + h)) for y, h in zip(row, half)] for row in self.answers(rows)]
+        return [row[0] for row in ends] if len(self.golden_units) == 1 else ends
+
+    def difference(self) -> float:
+        """Return how far the answers to the golden rows are from the golden answers, at most."""
+        rows = self.golden_rows
+        if self.columns is not None:
+            rows = [dict(zip((column["name"] for column in self.columns), row)) for row in rows]
+        greatest = 0.0
+        for given, expected in zip(self.answers(rows), self.golden_answers):
+            for y, golden, unit in zip(given, expected, self.golden_units):
+                apart = float(abs(y - golden) / unit)
+                greatest = apart if not apart <= greatest else greatest
+                if math.isnan(greatest):
+                    return math.inf
+        return greatest
+
+    def read_csv(self, text: str) -> Any:
+        """Return the rows in a CSV, the separator being the one that the header holds most of."""
+        separator = max(",;\t|", key=text.partition("\n")[0].count)
+        lines = list(csv.reader(StringIO(text, newline=""), delimiter=separator))
+        if self.columns is not None:
+            header, *rest = lines or [[]]
+            kinds = {column["name"]: column for column in self.columns}
+            rows = [dict(zip(header, cells or [""])) for cells in rest if cells or len(header) == 1]
+            for row in rows:
+                row.update({name: from_csv(kinds[name], row[name]) for name in kinds if name in row})
+            return rows
+        lines = [cells for cells in lines if cells]
+        try:
+            return [list(map(float, cells)) for cells in lines]
+        except ValueError:
+            return [list(map(float, cells)) for cells in lines[1:]]
+
+    def main(self, arguments: list[str]) -> int:
+        """Test, or answer the CSV on standard input with a line a row; return the exit status."""
+        if arguments == ["--test"]:
+            difference = self.difference()
+            print(f"{len(self.golden_answers)} golden rows: the greatest difference is {difference:.1e}")
+            return int(not difference <= 1e-5)
+        if arguments:
+            print("usage: python FILE --test, or python FILE < rows.csv", file=sys.stderr)
+            return 2
+        try:
+            answers = self.predict(self.read_csv(sys.stdin.buffer.read().decode("utf-8-sig")))
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
+        n_out = len(self.golden_units)
+        written = csv.writer(sys.stdout, lineterminator="\n")
+        several = self.labels is None and (n_out > 1 or self.columns is None)
+        written.writerow([f"{self.target}{j}" for j in range(n_out)] if several else [self.target])
+        written.writerows(map(list, answers) if several else ([label] for label in answers))
+        return 0

@@ -1,0 +1,108 @@
+"""The networks' arithmetic in plain Python: one row at a time, a list of floats."""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from io import BytesIO
+from operator import mul
+from typing import Any, Callable, List
+
+Row = List[float]
+
+
+def read_array(kind: str, shape: list[int], numbers: BytesIO) -> Any:
+    """Return the next array of that shape, as lists: kind "f" is single precision, "d" double, both little-endian."""
+    values = array(kind)
+    values.frombytes(numbers.read(math.prod(shape) * values.itemsize))
+    if sys.byteorder == "big":
+        values.byteswap()
+    width = shape[-1]
+    return (
+        values.tolist() if len(shape) == 1 else [values[i : i + width].tolist() for i in range(0, len(values), width)]
+    )
+
+
+def answer(members: list[Any], bounds: Any, rows: Any) -> list[Row]:
+    """Return the answers to encoded rows: the sum of what each member makes of them, within `bounds`."""
+    answers = [list(map(math.fsum, zip(*(run(steps, row) for steps in members)))) for row in rows]
+    if bounds is None:
+        return answers
+    return [[max(low, min(high, y)) for y, low, high in zip(row, *bounds)] for row in answers]
+
+
+def run(steps: list[Any], x: Row) -> Row:
+    """Return what the steps make of a row."""
+    for name, *arguments in steps:
+        x = STEPS[name](x, *arguments)
+    return x
+
+
+def affine(x: Row, W: list[Row], b: Row) -> Row:
+    """Return x W + b; a row of W here is one output's weights."""
+    return [sum(map(mul, x, weights)) + bias for weights, bias in zip(W, b)]
+
+
+def normalised(x: Row, epsilon: float) -> Row:
+    """Return the row with its mean taken off, divided by its deviation."""
+    mean = sum(x) / len(x)
+    h = [value - mean for value in x]
+    deviation = math.sqrt(sum(map(mul, h, h)) / len(h) + epsilon)
+    return [value / deviation for value in h]
+
+
+def softmax(z: Row) -> Row:
+    """Return exp(z_k) / sum_j exp(z_j)."""
+    most = max(z)
+    p = [math.exp(value - most) for value in z]
+    total = sum(p)
+    return [value / total for value in p]
+
+
+def around(x: Row, steps: list[Any]) -> Row:
+    """Return x + steps(x)."""
+    return [value + correction for value, correction in zip(x, run(steps, x))]
+
+
+def sigmoid(z: float) -> float:
+    """Return 1 / (1 + exp(-z))."""
+    return 1 / (1 + math.exp(min(-z, 87)))
+
+
+def gelu(z: float) -> float:
+    """Return z (1 + tanh(c (z + 0.044715 z^3))) / 2."""
+    c = max(-30.0, min(30.0, z))
+    return 0.5 * z * (1 + math.tanh(math.sqrt(2 / math.pi) * (c + 0.044715 * c * c * c)))
+
+
+def mish(z: float) -> float:
+    """Return z tanh(log(1 + exp(z)))."""
+    u = math.exp(min(z, 20))
+    return z * (u * (u + 2) / (u * (u + 2) + 2))
+
+
+def each(function: Callable[[float], float]) -> Callable[[Row], Row]:
+    """Return the function of a row that a function of one number makes."""
+    return lambda x: [function(value) for value in x]
+
+
+STEPS: dict[str, Callable[..., Row]] = {
+    "affine": affine,
+    "scaled": lambda x, *of: [(value - centre) * scale + shift for value, centre, scale, shift in zip(x, *of)],
+    "normalised": normalised,
+    "softmax": softmax,
+    "around": around,
+    "sigmoid": each(sigmoid),
+    "step": each(lambda z: 1.0 if z > 0 else 0.0),
+    "tanh": each(math.tanh),
+    "relu": each(lambda z: z if z > 0 else 0.0),
+    "leaky_relu": each(lambda z: z if z > 0 else 0.01 * z),
+    "elu": each(lambda z: z if z > 0 else math.expm1(z)),
+    "selu": each(lambda z: 1.0507009873554805 * (z if z > 0 else 1.6732632423543772 * math.expm1(z))),
+    "softplus": each(lambda z: math.log1p(math.exp(-abs(z))) + max(z, 0.0)),
+    "silu": each(lambda z: z * sigmoid(z)),
+    "gelu": each(gelu),
+    "mish": each(mish),
+    "exp": each(lambda z: math.exp(min(z, 708))),
+}

@@ -1,0 +1,241 @@
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from chainrule import Activation, Dense, Layer, Network, mlp
+from chainrule.data.columns import DateColumn
+from chainrule.export import to_c
+from chainrule.nn.layers import LAYERS
+from exported import (
+    NETWORKS,
+    TABLES,
+    TARGETS,
+    answers_of,
+    asked_table,
+    days_of,
+    predictor_of,
+    rows_for,
+)
+
+COMPILER = shutil.which("gcc") or shutil.which("cc")
+FLAGS = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic"]
+needs_a_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+DRIVER = """
+#include <stdio.h>
+#include "NAME.h"
+int main(void)
+{
+    float x[UPPER_N_IN], out[UPPER_N_OUT];
+    while (fread(x, sizeof x, 1, stdin) == 1) {
+        NAME_predict(x, out);
+        fwrite(out, sizeof out, 1, stdout);
+    }
+    return 0;
+}
+"""
+
+
+def compiled(path, *options):
+    """Compile one source with every warning an error, and return the program."""
+    program = path.with_suffix(".out")
+    subprocess.run([COMPILER, *FLAGS, *options, str(path), "-o", str(program), "-lm"], check=True)
+    return program
+
+
+def ask(header, X, n_out):
+    """What the header's function answers to rows."""
+    name = header.stem
+    driver = header.with_name(f"ask_{name}.c")
+    driver.write_text(DRIVER.replace("NAME", name).replace("UPPER", name.upper()))
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is encoded as 3 too
+        rows = X.astype(np.float32).tobytes()
+    done = subprocess.run([compiled(driver)], input=rows, capture_output=True, check=True)
+    return np.frombuffer(done.stdout, np.float32).reshape(-1, n_out)
+
+
+def self_test(header):
+    """Run the header as the program that it is under its macro."""
+    program = compiled(header, f"-D{header.stem.upper()}_SELF_TEST", "-x", "c")
+    return subprocess.run([program], capture_output=True, text=True, check=False)
+
+
+def raw_rows(predictor, table):
+    """A table as the header takes it: numbers, NaN where missing, and the positions of levels."""
+    columns = []
+    for column in predictor.encoder.columns:
+        cells = table[column.name]
+        levels = list(getattr(column, "levels", ()))
+        if levels:
+            cells = [levels.index(cell) if cell in levels else -1 for cell in cells]
+        columns.append(list(map(days_of, cells)) if isinstance(column, DateColumn) else cells)
+    return np.array(columns, np.float64).T
+
+
+@needs_a_compiler
+def test_every_network_answers_in_c_as_it_does_here(tmp_path):
+    """All of them in one program, which compiles but once."""
+    calls, includes, expected = [], [], []
+    for k, name in enumerate(NETWORKS):
+        network, X = NETWORKS[name](), rows_for(name)
+        written = to_c(network, tmp_path / f"net{k}.h")
+        assert written.difference < 1e-5
+        X.tofile(tmp_path / f"net{k}.rows")
+        expected.append((name, network.predict(X)))
+        includes.append(f'#include "net{k}.h"')
+        calls.append(f'ask("net{k}", net{k}_predict, NET{k}_N_IN, NET{k}_N_OUT);')
+    (tmp_path / "all.c").write_text(ALL.replace("INCLUDES", "\n".join(includes)).replace("CALLS", "\n".join(calls)))
+    subprocess.run([compiled(tmp_path / "all.c")], cwd=tmp_path, check=True)
+    for k, (name, answers) in enumerate(expected):
+        given = np.fromfile(tmp_path / f"net{k}.answers", np.float32).reshape(answers.shape)
+        scale = 1e-5 * max(1, np.abs(answers).max())
+        np.testing.assert_allclose(given, answers, rtol=1e-5, atol=scale, err_msg=name)
+
+
+ALL = """
+#include <stdio.h>
+#include <string.h>
+INCLUDES
+static void ask(const char *name, void (*predict)(const float *, float *), int n_in, int n_out)
+{
+    float x[64], out[64];
+    char path[64];
+    FILE *rows, *answers;
+    strcat(strcpy(path, name), ".rows");
+    rows = fopen(path, "rb");
+    strcat(strcpy(path, name), ".answers");
+    answers = fopen(path, "wb");
+    while (fread(x, sizeof(float), (size_t)n_in, rows) == (size_t)n_in) {
+        predict(x, out);
+        fwrite(out, sizeof(float), (size_t)n_out, answers);
+    }
+    fclose(rows);
+    fclose(answers);
+}
+int main(void)
+{
+    CALLS
+    return 0;
+}
+"""
+
+
+@needs_a_compiler
+@pytest.mark.parametrize(
+    ("kind", "target", "ramps"),
+    [
+        ("numbers", "numbers", 4),
+        ("numbers and categories", "text", 0),
+        ("categories", "whole numbers", 0),
+        ("all kinds", "numbers", 4),
+        ("all kinds", "booleans", 0),
+    ],
+)
+def test_a_predictor_takes_raw_cells(kind, target, ramps, tmp_path):
+    predictor, table = predictor_of(TABLES[kind], TARGETS[target], ramps), asked_table(kind)
+    to_c(predictor, tmp_path / "table.h")
+    expected = answers_of(predictor, table)
+    given = ask(tmp_path / "table.h", raw_rows(predictor, table), expected.shape[1])
+    scale = np.abs(expected).max(axis=0) if target == "numbers" else 1
+    assert np.max(np.abs(given - expected) / scale) < 1e-5
+
+
+@needs_a_compiler
+def test_a_header_tests_itself_and_a_changed_one_fails(tmp_path):
+    header = tmp_path / "who.h"
+    to_c(predictor_of(TABLES["numbers and categories"], TARGETS["text"]), header)
+    done = self_test(header)
+    assert done.returncode == 0
+    assert "golden rows" in done.stdout
+    text = header.read_text()
+    header.write_text(text.replace("1.75809934f", "1.85809934f"))
+    assert self_test(header).returncode == 1
+
+
+@needs_a_compiler
+def test_levels_columns_and_labels_are_found_by_name(tmp_path):
+    predictor = predictor_of(TABLES["numbers and categories"], TARGETS["text"])
+    to_c(predictor, tmp_path / "who.h")
+    column = predictor.encoder.columns[0]
+    asked = ["green", "never seen", '"?@\\*/é']
+    literals = ['"green"', '"never seen"', '"\\"\\?@\\\\*/\\303\\251"']
+    calls = " ".join(f'printf("%g ", who_level_0({literal}));' for literal in literals)
+    (tmp_path / "names.c").write_text(
+        '#include <stdio.h>\n#include "who.h"\nint main(void)\n{\n'
+        f"    const float out[3] = {{0.2f, 0.5f, 0.3f}};\n    {calls}\n"
+        '    printf("%s %s", who_column(0), who_label(who_class(out)));\n    return 0;\n}\n'
+    )
+    done = subprocess.run([compiled(tmp_path / "names.c")], capture_output=True, text=True, check=True)
+    places = [column.levels.index(level) if level in column.levels else -1 for level in asked]
+    assert done.stdout == " ".join(map(str, places)) + ' colour b, "c"'
+
+
+@needs_a_compiler
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_a_header_is_cplusplus_too(tmp_path):
+    to_c(predictor_of(TABLES["numbers and categories"], TARGETS["text"]), tmp_path / "who.h", int8=True)
+    options = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-DWHO_SELF_TEST", "-x", "c++"]
+    program = tmp_path / "who"
+    subprocess.run(["g++", *options, str(tmp_path / "who.h"), "-o", str(program)], check=True)
+    assert subprocess.run([program], capture_output=True, check=False).returncode == 0
+
+
+@needs_a_compiler
+def test_weights_in_8_bits_lose_what_is_said(tmp_path):
+    predictor, table = predictor_of(TABLES["numbers"], TARGETS["text"]), asked_table("numbers")
+    whole = to_c(predictor, tmp_path / "whole.h")
+    rounded = to_c(predictor, tmp_path / "rounded.h", int8=True)
+    assert whole.loss is None
+    assert self_test(tmp_path / "rounded.h").returncode == 0
+    given = ask(tmp_path / "rounded.h", raw_rows(predictor, table), 3)
+    difference = np.abs(given - answers_of(predictor, table)).max()
+    assert 1e-4 < rounded.loss < 0.02
+    assert difference < 3 * rounded.loss
+    assert f"{rounded.loss:.1e}" in (tmp_path / "rounded.h").read_text()
+
+
+def test_missing_cells_of_golden_rows_are_there(tmp_path):
+    to_c(predictor_of(TABLES["numbers"], TARGETS["text"]), tmp_path / "who.h")
+    golden = (tmp_path / "who.h").read_text().partition("golden_rows")[2].partition("}")[0]
+    assert "NAN" in golden
+
+
+def test_a_header_says_what_to_put_where(tmp_path):
+    to_c(predictor_of(TABLES["all kinds"], TARGETS["text"]), tmp_path / "who.h")
+    top = (tmp_path / "who.h").read_text().partition("*/")[0]
+    assert "x[0] = days since 1970 began, in UTC" in top
+    assert 'x[2] = who_level_2("text"), -1 where missing or unseen' in top
+
+
+def test_a_name_that_is_no_identifier_still_makes_one(tmp_path):
+    network = mlp(2, 3, 1, seed=0)
+    for name, prefix in [("my-model.v2.h", "my_model_v2"), ("7.h", "n7"), ("é.h", "model")]:
+        to_c(network, tmp_path / name)
+        assert f"{prefix}_predict(" in (tmp_path / name).read_text()
+
+
+def test_what_a_user_wrote_is_refused_by_name(tmp_path):
+    own = Activation(lambda Z: (Z, lambda dA: dA))
+    with pytest.raises(ValueError, match="layer 1 is Activation"):
+        to_c(Network([Dense(2, 2), own]), tmp_path / "net.h")
+
+    class Own(Layer):
+        def forward(self, X, params, rng=None):
+            raise AssertionError("an export must not run it")
+
+    assert Own not in LAYERS.values()
+    with pytest.raises(ValueError, match="layer 1 is Own"):
+        to_c(Network([Dense(2, 2), Own()]), tmp_path / "net.h")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_single_precision_cannot_tell_is_not_written(tmp_path):
+    network = mlp(2, 3, 1, seed=0, dtype="float64")
+    network.theta = 1e39 * network.theta
+    with (
+        pytest.raises(ValueError, match=r"must answer like the model, however: .* single precision"),
+        np.errstate(all="ignore"),
+    ):
+        to_c(network, tmp_path / "net.h")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,152 @@
+import json
+
+import numpy as np
+import pytest
+
+from chainrule import Activation, Dense, Layer, Network, mlp
+from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
+from chainrule.errors import ModelFileError
+from exported import (
+    CATEGORIES,
+    NETWORKS,
+    NUMBERS,
+    TABLES,
+    TARGETS,
+    answers_of,
+    asked_table,
+    days_of,
+    predictor_of,
+    rows_for,
+)
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+export = pytest.importorskip("chainrule.export")
+to_onnx, verify_onnx = export.to_onnx, export.verify_onnx
+
+
+def run(path, **inputs):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return dict(zip((output.name for output in session.get_outputs()), session.run(None, inputs)))
+
+
+def inputs_for(predictor, table):
+    """A table as the graph takes it, its columns found by the predictor's own."""
+
+    def columns(kind):
+        return [table[column.name] for column in predictor.encoder.columns if isinstance(column, kind)]
+
+    numbers, categories = columns(NumberColumn), columns(CategoryColumn)
+    texts = [["" if cell is None else cell for cell in column] for column in categories]
+    days = [list(map(days_of, column)) for column in columns(DateColumn)]
+    told = {
+        "numbers": np.array(numbers, np.float64).T,
+        "dates": np.array(days).T,
+        "categories": np.array(texts, object).T,
+    }
+    return {name: cells for name, cells in told.items() if cells.size}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_answers_in_onnxruntime_as_it_does_here(name, tmp_path):
+    network, X = NETWORKS[name](), rows_for(name)
+    written = to_onnx(network, tmp_path / "net.onnx")
+    expected = network.predict(X)
+    given = run(tmp_path / "net.onnx", X=X)["Y"]
+    np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
+    assert written.difference < 1e-5
+    assert written.n_bytes == (tmp_path / "net.onnx").stat().st_size
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("ramps", [0, 4])
+def test_a_predictor_takes_raw_cells(kind, target, ramps, tmp_path):
+    predictor, table = predictor_of(TABLES[kind], TARGETS[target], ramps), asked_table(kind)
+    to_onnx(predictor, tmp_path / "table.onnx")
+    given = run(tmp_path / "table.onnx", **inputs_for(predictor, table))
+    expected = answers_of(predictor, table)
+    if target == "numbers":
+        np.testing.assert_allclose(given["answers"], expected, rtol=1e-5)
+    else:
+        np.testing.assert_allclose(given["probabilities"], expected, atol=1e-5)
+        clear = np.ptp(np.sort(expected, axis=1)[:, -2:], axis=1) > 1e-5
+        np.testing.assert_array_equal(given["label"][clear], predictor.predict(table)[clear])
+
+
+def test_one_row_and_no_rows_are_answered(tmp_path):
+    network = mlp(3, 4, 2, loss="cross_entropy", seed=0)
+    to_onnx(network, tmp_path / "net.onnx")
+    for n in (0, 1):
+        assert run(tmp_path / "net.onnx", X=np.zeros((n, 3), np.float32))["Y"].shape == (n, 2)
+
+
+def test_labels_are_strings_or_whole_numbers_and_there_is_no_zipmap(tmp_path):
+    types = {}
+    for target in ("text", "whole numbers", "booleans"):
+        to_onnx(predictor_of(NUMBERS, TARGETS[target]), tmp_path / "table.onnx")
+        model = onnx.load(tmp_path / "table.onnx")
+        assert {node.domain for node in model.graph.node} == {""}
+        assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 19)]
+        types[target] = model.graph.output[0].type.tensor_type.elem_type
+    text, whole, booleans = onnx.TensorProto.STRING, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+    assert types == {"text": text, "whole numbers": whole, "booleans": booleans}
+
+
+def test_preprocessing_is_folded_into_the_first_weights(tmp_path):
+    to_onnx(predictor_of(TABLES["numbers and categories"], TARGETS["numbers"], members=1), tmp_path / "table.onnx")
+    operators = [node.op_type for node in onnx.load(tmp_path / "table.onnx").graph.node]
+    assert operators.count("Gemm") == 2
+    assert operators[operators.index("Gemm") :] == ["Gemm", "Selu", "Gemm", "Max", "Min", "Identity"]
+
+
+def test_the_file_tells_its_columns_in_order(tmp_path):
+    predictor = predictor_of(TABLES["numbers and categories"], TARGETS["text"])
+    to_onnx(predictor, tmp_path / "table.onnx")
+    (told,) = onnx.load(tmp_path / "table.onnx").metadata_props
+    columns = json.loads(told.value)["columns"]
+    assert columns == {"numbers": list(NUMBERS), "dates": [], "categories": list(CATEGORIES)}
+
+
+def test_a_file_proves_itself_and_a_changed_one_does_not(tmp_path):
+    path = tmp_path / "table.onnx"
+    to_onnx(predictor_of(TABLES["categories"], TARGETS["text"]), path)
+    assert verify_onnx(path) < 1e-5
+    model = onnx.load(path)
+    weights = next(array for array in model.graph.initializer if array.data_type == onnx.TensorProto.FLOAT)
+    weights.CopyFrom(onnx.numpy_helper.from_array(1.1 * onnx.numpy_helper.to_array(weights), weights.name))
+    onnx.save(model, path)
+    with pytest.raises(ModelFileError, match="answers its golden rows otherwise"):
+        verify_onnx(path)
+    del model.metadata_props[:]
+    onnx.save(model, path)
+    with pytest.raises(ModelFileError, match="no golden rows"):
+        verify_onnx(path)
+    path.write_bytes(b"no model")
+    with pytest.raises(ModelFileError, match="no ONNX model"):
+        verify_onnx(path)
+
+
+def test_the_ensemble_takes_encoded_columns(tmp_path):
+    predictor, path = predictor_of(TABLES["all kinds"], TARGETS["numbers"]), tmp_path / "table.onnx"
+    to_onnx(predictor.ensemble, path)
+    X = predictor.encoder.transform(asked_table("all kinds"))
+    np.testing.assert_allclose(run(path, X=X)["Y"], predictor.ensemble.predict(X), atol=1e-5)
+
+
+class Own(Layer):
+    def forward(self, X, params, rng=None):
+        raise AssertionError("an export must not run it")
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        (Network([Dense(2, 2), Own()]), "layer 1 is Own"),
+        (Network([Dense(2, 2), Activation(lambda Z: (Z, lambda dA: dA))]), r"layer 1 is Activation\(<lambda>\)"),
+    ],
+)
+def test_what_a_user_wrote_is_refused_by_name(network, told, tmp_path):
+    with pytest.raises(ValueError, match=told):
+        to_onnx(network, tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []

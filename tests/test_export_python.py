@@ -1,0 +1,262 @@
+import ast
+import csv
+import importlib.util
+import shutil
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from chainrule import Activation, Dense, Network, Predictor, TabularEncoder, mlp
+from chainrule.data.targets import NumberTarget
+from chainrule.export import to_python
+from chainrule.model.ensemble import Ensemble
+from exported import NETWORKS, TABLES, TARGETS, N, answers_of, asked_table, predictor_of, rows_for
+
+FORMS = pytest.mark.parametrize("pure", [False, True], ids=["NumPy", "pure"])
+
+
+def imported(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def dicts(table):
+    return [dict(zip(table, cells)) for cells in zip(*table.values())]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("exports")
+
+
+@FORMS
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_answers_as_it_does_here(name, pure, place):
+    network, X = NETWORKS[name](), rows_for(name, 50)
+    written = to_python(network, place / "net.py", pure)
+    expected = network.predict(X)
+    given = imported(place / "net.py").predict(X.tolist())
+    np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
+    assert written.difference < 1e-5
+
+
+@FORMS
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_predictor_answers_dicts_to_the_last_digits(kind, target, pure, place):
+    predictor, table = predictor_of(TABLES[kind], TARGETS[target], ramps=3), asked_table(kind, 200)
+    to_python(predictor, place / "table.py", pure)
+    module, rows = imported(place / "table.py"), dicts(table)
+    if target == "numbers":
+        np.testing.assert_allclose(module.predict(rows), predictor.predict(table), rtol=1e-9)
+    else:
+        np.testing.assert_allclose(module.predict_proba(rows), answers_of(predictor, table), atol=1e-7)
+        assert module.predict(rows) == predictor.predict(table).tolist()
+
+
+ODD_CELLS = {
+    "height": [None, float("nan"), "", " NA ", "171.5", " 1.7e2", True, 171, Decimal("170.25"), np.float32(169.5)],
+    "colour": ["red", "", None, "violet", 3, 3.0, True, b"green", np.str_("red"), float("nan")],
+    "stars": ["1", 1, 1.0, Decimal(2), np.int64(3), "1.0", True, None, 2.5, np.float64(4)],
+    "born": [
+        "1999-12-31", None, "-", date(2001, 2, 3), datetime(2001, 2, 3, 4, 5, 6, 7), np.datetime64("2001-02-03"),
+        "0001-01-01", "9999-12-31", "2000-02-29", "1969-12-31 23:59:59.999999",
+    ],
+    "seen": [
+        "2024-03-01T12:30Z", "2024-03-01 12:30:45.5+0130", "2024-03-01T12:30:45-05:00", "2024-02-29 23:59:59.123456789",
+        datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 5, tzinfo=timezone(timedelta(hours=9))), "",
+        float("nan"), np.datetime64("NaT"), "1950-06-15",
+    ],
+}  # fmt: skip
+
+
+def test_odd_cells_are_read_as_the_encoder_reads_them(place):
+    predictor = predictor_of(TABLES["all kinds"], TARGETS["numbers"], ramps=3)
+    to_python(predictor, place / "table.py", pure=True)
+    module = imported(place / "table.py")
+    usual = dicts(TABLES["all kinds"])[0]
+    for name, cells in ODD_CELLS.items():
+        for cell in cells:
+            row = usual | {name: cell}
+            (given,), (expected,) = module.encode(module.MODEL.columns, [row]), predictor.encoder.transform([row])
+            np.testing.assert_allclose(given, expected, rtol=1e-6, atol=1e-7, err_msg=f"{name}={cell!r}")
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "told"),
+    [
+        ("height", "tall", "column 'height' must hold finite numbers, however row 2 holds 'tall'"),
+        ("height", float("inf"), "column 'height' must hold finite numbers, however row 2 holds inf"),
+        ("height", "1_000", "column 'height' must hold finite numbers"),
+        ("born", "20240301", "column 'born' must hold dates such as 2024-03-01, however row 2 holds '20240301'"),
+        ("born", "2024-13-01", "column 'born' must hold dates"),
+        ("born", "2024-03-01 12:30+25:00", "column 'born' must hold dates"),
+        ("born", 3, "column 'born' must hold dates"),
+    ],
+)
+def test_what_the_encoder_refuses_is_refused(name, cell, told, place):
+    predictor = predictor_of(TABLES["all kinds"], TARGETS["numbers"])
+    to_python(predictor, place / "table.py", pure=True)
+    usual = dicts(TABLES["all kinds"])[0]
+    rows = [usual, usual | {name: cell}]
+    for predict in (imported(place / "table.py").predict, predictor.predict):
+        with pytest.raises(ValueError, match=told.replace("finite ", "(finite )?")):
+            predict(rows)
+
+
+def test_a_column_that_no_row_has_is_named(place):
+    to_python(predictor_of(TABLES["numbers"], TARGETS["text"]), place / "table.py", pure=True)
+    with pytest.raises(ValueError, match="the rows have no column 'weight'; they have height"):
+        imported(place / "table.py").predict([{"height": 3}])
+
+
+@FORMS
+def test_intervals_are_the_models_own(pure, place):
+    predictor, table = predictor_of(TABLES["all kinds"], TARGETS["numbers"]), asked_table("all kinds", 20)
+    to_python(predictor, place / "table.py", pure)
+    module, rows = imported(place / "table.py"), dicts(table)
+    for coverage in (0.5, 0.7501, 0.9, 0.9991, 0.995):
+        given = module.predict_interval(rows, coverage)
+        np.testing.assert_allclose(given, predictor.predict_interval(table, coverage), rtol=1e-9)
+    with pytest.raises(ValueError, match="coverage must lie strictly between 0 and 1"):
+        module.predict_interval(rows, 1)
+    with pytest.raises(ValueError, match="predict_proba must be asked of a classifier"):
+        module.predict_proba(rows)
+
+
+@FORMS
+def test_several_numbers_a_row_are_answered(pure, place):
+    X, Y = {"x": np.arange(N) % 7.0}, np.random.default_rng(0).normal(3, 100, (N, 2))
+    encoder = TabularEncoder().fit(X)
+    ensemble = Ensemble(
+        (mlp(1, 4, 2, seed=0, dtype="float64"),), bounds=np.array([[-1.0, -1], [1, 1]]), half_widths=np.ones((999, 2))
+    )
+    predictor = Predictor(encoder, ensemble, NumberTarget.of("y", Y))
+    to_python(predictor, place / "two.py", pure)
+    module = imported(place / "two.py")
+    np.testing.assert_allclose(module.predict(dicts(X)), predictor.predict(X), rtol=1e-9)
+    np.testing.assert_allclose(module.predict_interval(dicts(X), 0.5), predictor.predict_interval(X, 0.5), rtol=1e-9)
+
+
+@FORMS
+def test_no_rows_get_no_answers(pure, place):
+    to_python(predictor_of(TABLES["numbers"], TARGETS["text"]), place / "table.py", pure)
+    assert imported(place / "table.py").predict([]) == []
+
+
+def answered(path, rows, *interpreter):
+    command = [*(interpreter or [sys.executable]), str(path)]
+    return subprocess.run(command, input=rows, capture_output=True, text=True, check=True, encoding="utf-8").stdout
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_csv_is_answered_as_the_command_line_would(separator, place):
+    predictor, table = predictor_of(TABLES["all kinds"], TARGETS["text"]), asked_table("all kinds", 40)
+    to_python(predictor, place / "table.py", pure=True)
+    text = (
+        pl.DataFrame({name: list(cells) for name, cells in table.items()}).fill_nan(None).write_csv(separator=separator)
+    )
+    # Without site-packages: nothing but the standard library is there.
+    answers = answered(place / "table.py", text, sys.executable, "-I", "-S").splitlines()
+    expected = predictor.predict(pl.read_csv(text.encode(), separator=separator))
+    assert list(csv.reader(answers)) == [["the target"], *([label] for label in expected)]
+
+
+def test_categories_that_a_csv_holds_as_numbers_are_found(place):
+    predictor = predictor_of({"stars": TABLES["categories"]["stars"]}, TARGETS["numbers"])
+    to_python(predictor, place / "stars.py", pure=True)
+    given = answered(place / "stars.py", "stars\n1.0\n2\n03\n").splitlines()[1:]
+    assert list(map(float, given)) == pytest.approx(predictor.predict({"stars": [1, 2, 3]}))
+
+
+def test_booleans_in_a_csv_are_found(place):
+    predictor = predictor_of({"glasses": [True, False] * (N // 2)}, TARGETS["numbers"])
+    to_python(predictor, place / "glasses.py", pure=True)
+    given = list(map(float, answered(place / "glasses.py", "glasses\ntrue\nFALSE\n\n").splitlines()[1:]))
+    assert given == pytest.approx(predictor.predict({"glasses": [True, False, None]}))
+    assert len(set(given)) == 3
+
+
+def test_a_bare_network_answers_rows_of_numbers(place):
+    network = mlp(2, 3, 2, loss="cross_entropy", seed=0)
+    to_python(network, place / "net.py", pure=True)
+    given = answered(place / "net.py", "a,b\n1,2\n3,4\n").splitlines()
+    assert given[0] == "y0,y1"
+    values = [list(map(float, line.split(","))) for line in given[1:]]
+    np.testing.assert_allclose(values, network.predict([[1, 2], [3, 4]]), rtol=1e-6)
+    assert answered(place / "net.py", "1,2\n3,4\n").splitlines()[1:] == given[1:]
+
+
+@FORMS
+def test_a_file_tests_itself_and_a_changed_one_fails(pure, place):
+    to_python(predictor_of(TABLES["all kinds"], TARGETS["numbers"]), place / "table.py", pure)
+    command = [sys.executable, str(place / "table.py"), "--test"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("16 golden rows: the greatest difference is ")
+    text = (place / "table.py").read_text()
+    (place / "table.py").write_text(text.replace("1.0507009873554805", "1.06"))
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+
+
+def test_a_mistake_on_the_command_line_is_one_line(place):
+    to_python(predictor_of(TABLES["numbers"], TARGETS["text"]), place / "table.py", pure=True)
+    command = [sys.executable, str(place / "table.py")]
+    done = subprocess.run([*command, "--tset"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    done = subprocess.run(command, input="a,b\n1,2\n", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "the rows have no column 'height'; they have a, b\n")
+
+
+def older_interpreters():
+    """Pythons of 3.8 to 3.10 that run here."""
+    found = [shutil.which(f"python3.{minor}") for minor in (8, 9, 10)]
+    found += [str(path) for minor in (8, 9, 10) for path in Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")]
+    return [path for path in found if path and runs(path)]
+
+
+def runs(interpreter):
+    return subprocess.run([interpreter, "-c", ""], check=False, capture_output=True).returncode == 0
+
+
+@FORMS
+def test_a_file_is_python_3_8(pure, place):
+    to_python(predictor_of(TABLES["all kinds"], TARGETS["text"]), place / "table.py", pure)
+    ast.parse((place / "table.py").read_text(), feature_version=(3, 8))
+
+
+def test_an_older_interpreter_runs_it(place):
+    interpreters = older_interpreters()
+    if not interpreters:
+        pytest.skip("there is no Python 3.8 to 3.10 here")
+    predictor, table = predictor_of(TABLES["all kinds"], TARGETS["text"]), asked_table("all kinds", 20)
+    to_python(predictor, place / "table.py", pure=True)
+    text = pl.DataFrame({name: list(cells) for name, cells in table.items()}).fill_nan(None).write_csv()
+    expected = answered(place / "table.py", text)
+    for interpreter in interpreters:
+        assert subprocess.run([interpreter, str(place / "table.py"), "--test"], check=False).returncode == 0
+        assert answered(place / "table.py", text, interpreter) == expected
+
+
+def test_what_a_user_wrote_is_refused_by_name(tmp_path):
+    own = Activation(lambda Z: (Z, lambda dA: dA))
+    with pytest.raises(ValueError, match="layer 1 is Activation"):
+        to_python(Network([Dense(2, 2), own]), tmp_path / "net.py")
+    with pytest.raises(ValueError, match="must be a Predictor, an Ensemble or a Network, however: it is int"):
+        to_python(3, tmp_path / "net.py")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_look_like_code_stay_text(place):
+    table = {'"""\nimport os  # \\': [1.0, 2, 3, 4], "b'": ["x\n", '"""', "x\n", '"""']}
+    labels = np.array(['"""', "\\", '"""', "\\"])
+    predictor = predictor_of(table, labels)
+    to_python(predictor, place / 'odd "name".py', pure=True)
+    assert imported(place / 'odd "name".py').predict(dicts(table)) == predictor.predict(table).tolist()

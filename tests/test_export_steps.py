@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from chainrule import Activation, BatchNorm, Dense, LayerNorm, Network, Residual, Scale
+from chainrule.data.columns import CategoryColumn, DateColumn
+from chainrule.export.golden import golden_of
+from chainrule.export.steps import LINKS, LOWERED, Affine, Around, Elementwise, fold, infer, program_of, quantise, run
+from chainrule.model.ensemble import Ensemble
+from chainrule.nn.layers import LAYERS
+from chainrule.nn.losses import LOSSES
+from exported import DATES, NETWORKS, TABLES, TARGETS, answers_of, predictor_of, rows_for, shaken
+
+
+def test_every_layer_and_loss_has_its_steps():
+    assert set(LOWERED) == set(LAYERS.values())
+    assert set(LINKS) >= set(LOSSES.values())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_folding_changes_no_answer(name):
+    network, X = NETWORKS[name](), rows_for(name, 50)
+    (steps,) = program_of(network).members
+    expected = network.predict(X)
+    for version in (steps, fold(steps)):
+        np.testing.assert_allclose(run(version, X), expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+def test_what_is_affine_is_folded_into_the_weights():
+    inner = Residual([Dense(4, 4), BatchNorm(4), Activation("relu")])
+    layers = [Scale(3), Dense(3, 4), BatchNorm(4), Activation("tanh"), inner, LayerNorm(4), Dense(4, 2), Scale(2)]
+    (steps,) = program_of(shaken(Network(layers, seed=0))).members
+    folded = fold(steps)
+    names = [type(step).__name__ for step in folded]
+    assert names == ["Affine", "Elementwise", "Around", "Normalised", "Affine"]
+    assert [type(step) for step in folded[2].steps] == [Affine, Elementwise]
+
+
+def test_members_temperature_doubt_and_unit_leave_no_step_of_their_own():
+    regressor = program_of(predictor_of(TABLES["numbers"], TARGETS["numbers"]))
+    assert [type(step) for step in fold(regressor.members[0])] == [Affine, Elementwise, Affine]
+    np.testing.assert_allclose(regressor.bounds, 5e4 + np.array([[-1.4], [1.1]]) * 1e3, rtol=0.02)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_sum_of_the_members_is_the_answer(target):
+    predictor = predictor_of(TABLES["all kinds"], TARGETS[target])
+    X = predictor.encoder.transform(TABLES["all kinds"])
+    np.testing.assert_allclose(
+        infer(program_of(predictor), X), answers_of(predictor, TABLES["all kinds"]), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_rounded_weights_are_within_half_a_scale(rng):
+    step = Affine(3, rng.normal(size=(20, 3)), rng.normal(size=3))
+    step.W[:, 1] = 0
+    rounded, around = quantise([step, Around(3, (step,))])
+    assert rounded.W.dtype == np.int8
+    assert np.all(np.abs(rounded.W * rounded.scale - step.W) <= rounded.scale / 2 * (1 + 1e-9))
+    np.testing.assert_array_equal(around.steps[0].W, rounded.W)
+
+
+def test_golden_rows_hold_all_that_columns_can():
+    predictor = predictor_of(TABLES["all kinds"], TARGETS["numbers"])
+    golden, again = golden_of(predictor), golden_of(predictor)
+    assert golden.rows == again.rows
+    assert set(golden.rows[-1].values()) == {None}
+    for column in predictor.encoder.columns:
+        cells = [row[column.name] for row in golden.rows[:-1]]
+        if isinstance(column, CategoryColumn):
+            assert set(cells) == {*column.levels, "unseen", None}
+        elif isinstance(column, DateColumn):
+            assert {len(cell) for cell in cells if cell is not None} == {19 if column.name == "seen" else 10}
+        else:
+            numbers = np.array([cell for cell in cells if cell is not None])
+            assert None in cells
+            np.testing.assert_array_equal(numbers, numbers.astype(np.float32))
+            assert np.median(numbers) == pytest.approx(column.centre, abs=1 / column.scale)
+    assert set(DATES) < set(golden.rows[0])
+
+
+def test_a_difference_counts_in_units_of_the_largest_answer():
+    classifier = golden_of(predictor_of(TABLES["numbers"], TARGETS["text"]))
+    assert classifier.difference(classifier.answers + 0.25) == pytest.approx(0.25)
+    regressor = golden_of(predictor_of(TABLES["numbers"], TARGETS["numbers"]))
+    assert regressor.difference(regressor.answers + regressor.answers.max() / 4) == pytest.approx(0.25)
+    assert np.isnan(classifier.difference(classifier.answers * np.nan))
+    with pytest.raises(ValueError, match="must answer like the model"):
+        classifier.require_close(np.nan)
+
+
+def test_members_may_differ_in_what_is_trivial():
+    layers = [Scale(3), Dense(3, 2)]
+    trained, fresh = shaken(Network(layers, seed=0)), Network(layers, seed=1)
+    ensemble = Ensemble((trained, fresh))
+    X = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    np.testing.assert_allclose(infer(program_of(ensemble), X), ensemble.predict(X), rtol=1e-5, atol=1e-6)
