@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 
 from chainrule.arrays import Array, require
-from chainrule.data.reading import as_dates, as_numbers, factorize, is_missing, to_text
+from chainrule.data.reading import Matrix, as_dates, as_numbers, factorize, is_missing, matrix_place, to_text
 from chainrule.errors import TableError, look_up
 
 
@@ -94,14 +94,17 @@ class NumberColumn(Column):
         require(rising and len(self.edges) != 1, "edges", "be rising numbers, two at least", self.edges)
 
 
-def squash(x: Array, centre: float, scale: float) -> Array:
+def squash(x: Array, centre: float | Array, scale: float | Array) -> Array:
     """Return z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale, changing `x` in place."""
     with np.errstate(over="ignore"):
         x -= centre
         x *= scale
     # Beyond 1e6 the curve is flat to the last bit, and squares stay finite.
     np.clip(x, -1e6, 1e6, out=x)
-    x /= np.sqrt(1 + (x / 3) ** 2)
+    root = x / 3
+    root *= root
+    root += 1
+    x /= np.sqrt(root, out=root)
     return x
 
 
@@ -316,6 +319,54 @@ class CategoryColumn(Column):
     def check(self) -> None:
         text = all(isinstance(level, str) and level for level in self.levels)
         require(text and 0 < len(set(self.levels)) == len(self.levels), "levels", "be different texts", self.levels)
+
+
+# All of them.
+
+CELLS = 2**17
+"""Numbers that are encoded together: a megabyte, which stays in the cache."""
+
+
+@final
+class Layout:
+    """Where the encoded columns of each of `columns` stand in the matrix, and how a table's rows get there."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.names = [column.name for column in columns]
+        *starts, self.n_features = np.cumsum([0, *(len(column.feature_names) for column in columns)]).tolist()
+        self.places = [(c, start, start + len(c.feature_names)) for c, start in zip(columns, starts)]
+        self.plain = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn) and not c.edges]
+        self.others = [place for place in self.places if not isinstance(place[0], NumberColumn) or place[0].edges]
+        self.in_matrix = np.array([matrix_place(column.name) for column, _ in self.plain], np.intp)
+        self.firsts = np.array([start for _, start in self.plain], np.intp)
+        self.centres = np.array([column.centre for column, _ in self.plain])
+        self.scales = np.array([column.scale for column, _ in self.plain])
+        self.indicators = np.flatnonzero([column.indicator for column, _ in self.plain])
+
+    def encode(self, given: Mapping[str, Array], X: Array, first_row: int) -> None:
+        """Write the encoded columns of some rows, of which the first is a table's `first_row`, into X, of zeros."""
+        if isinstance(given, Matrix) and self.plain:
+            self.encode_together(given, X, first_row)
+            alone = self.others
+        else:
+            alone = self.places
+        for column, start, end in alone:
+            column.encode(given[column.name], X[:, start:end], first_row)
+
+    def encode_together(self, given: Matrix, X: Array, first_row: int) -> None:
+        """Encode a matrix's plain numbers as `NumberColumn.encode` does one by one."""
+        step = max(1, CELLS // len(self.plain))
+        for start in range(0, len(X), step):
+            rows = slice(start, start + step)
+            x = given.numbers[rows, self.in_matrix].astype(np.float64, copy=False)
+            if np.isinf(x).any():
+                for column, _ in self.plain:
+                    as_numbers(column.name, given[column.name][rows], first_row + start)
+            missing = np.isnan(x)
+            squash(x, self.centres, self.scales)
+            x[missing] = 0
+            X[rows, self.firsts] = x
+            X[rows, self.firsts[self.indicators] + 1] = missing[:, self.indicators]
 
 
 COLUMNS: dict[str, type[NumberColumn] | type[DateColumn] | type[CategoryColumn]] = {

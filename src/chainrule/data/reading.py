@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from math import nan
 from typing import Any, final
 
@@ -53,12 +54,14 @@ def read_columns(table: object) -> Columns:
 
 
 def open_columns(table: object) -> Mapping[str, Array]:
-    """Return a table's columns as `read_columns` does, those of a DataFrame unread until they are asked for."""
-    if isinstance(table, Frame):
+    """Return a table's columns as `read_columns` does, those of a DataFrame or matrix when they are asked for."""
+    if isinstance(table, Frame | Matrix):
         return table
     if isinstance(table, Mapping):
         named = [(str(name), values) for name, values in table.items()]
     elif isinstance(table, np.ndarray):
+        if table.ndim == 2 and table.shape[1] and table.dtype.kind in "iuf" and type(table) is not np.ma.MaskedArray:
+            return Matrix(table)
         named = array_columns(table)
     elif isinstance(table, list | tuple):
         named = row_columns(table)
@@ -85,15 +88,15 @@ def open_columns(table: object) -> Mapping[str, Array]:
 
 def n_rows(columns: Mapping[str, Array]) -> int:
     """Return how many rows there are; none where there is no column."""
-    if isinstance(columns, Frame):
-        return len(columns.frame)
+    if isinstance(columns, Frame | Matrix):
+        return columns.n_rows
     return len(next(iter(columns.values()))) if columns else 0
 
 
 def rows_from(columns: Mapping[str, Array], start: int, stop: int) -> Mapping[str, Array]:
     """Return some rows of every column, as views."""
-    if isinstance(columns, Frame):
-        return Frame(columns.frame[start:stop])
+    if isinstance(columns, Frame | Matrix):
+        return columns.rows(start, stop)
     return {name: values[start:stop] for name, values in columns.items()}
 
 
@@ -103,7 +106,18 @@ def array_columns(table: Array) -> list[tuple[str, object]]:
         return [(name, table[name]) for name in table.dtype.names]
     if table.ndim != 2:
         raise TableError(f"a table must be 2-D, rows by columns, however: its shape is {table.shape}")
-    return [(f"x{j}", table[:, j]) for j in range(table.shape[1])]
+    return [(name, table[:, j]) for name, j in matrix_names(table.shape[1]).items()]
+
+
+@lru_cache(maxsize=16)
+def matrix_names(n_columns: int) -> dict[str, int]:
+    """Return what the columns of a matrix are called, each with its number."""
+    return {f"x{j}": j for j in range(n_columns)}
+
+
+def matrix_place(name: str) -> int:
+    """Return the number of a matrix's column by its name, -1 for a name that no matrix has."""
+    return int(name[1:]) if re.fullmatch(r"x(0|[1-9][0-9]{,8})", name) else -1
 
 
 def row_columns(rows: Sequence[object]) -> list[tuple[str, object]]:
@@ -153,7 +167,36 @@ def as_column(name: str, values: object) -> Array:
     return column
 
 
-# DataFrames.
+# Columns that are made when they are asked for.
+
+
+@final
+class Matrix(Mapping[str, Array]):
+    """The columns of a 2-D array of numbers (n, d), by the names that `matrix_names` gives them."""
+
+    def __init__(self, numbers: Array) -> None:
+        self.numbers = numbers
+        self.names = matrix_names(numbers.shape[1])
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.numbers)
+
+    def rows(self, start: int, stop: int) -> "Matrix":
+        """Return some rows, a view."""
+        return Matrix(self.numbers[start:stop])
+
+    def __getitem__(self, name: str) -> Array:
+        return self.numbers[:, self.names[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 @final
@@ -177,6 +220,14 @@ class Frame(Mapping[str, Array]):
             told = shorten(list(opened.frame.columns))
             raise TableError(f"a table must name its columns differently, however: one of {told} is there twice")
         return opened
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.frame)
+
+    def rows(self, start: int, stop: int) -> "Frame":
+        """Return some rows."""
+        return Frame(self.frame[start:stop])
 
     def __getitem__(self, name: str) -> Array:
         import narwhals.stable.v1 as nw

@@ -17,6 +17,7 @@ from chainrule.data.columns import (
     CategoryColumn,
     Column,
     DateColumn,
+    Layout,
     NumberColumn,
     as_plain,
     build,
@@ -100,6 +101,7 @@ class TabularEncoder:
         self.max_levels = max_levels
         self.ramps = ramps
         self.columns: list[Column] = []
+        self.layout = Layout(())
         self.left_out: dict[str, str] = {}
         self.notices: list[str] = []
 
@@ -125,6 +127,7 @@ class TabularEncoder:
         self.notices += notices_of(self.left_out)
         if not self.columns:
             raise TableError(f"no column is left to learn from: {'; '.join(self.notices)}")
+        self.layout = Layout(self.columns)
         return self
 
     def fit_column(self, name: str, values: Array) -> Column | str:
@@ -200,14 +203,12 @@ class TabularEncoder:
         """
         require(bool(self.columns), "TabularEncoder", "be fitted first", self.columns)
         given = open_columns(table)
-        require_names(given, (column.name for column in self.columns))
-        ends = np.cumsum([len(column.feature_names) for column in self.columns]).tolist()
-        X = np.zeros((n_rows(given), ends[-1]), np.float32)
+        require_names(given, self.layout.names)
+        X = np.zeros((n_rows(given), self.layout.n_features), np.float32)
         # Block by block, what is read and what is written stays in the cache, and nothing is there twice.
         for start in range(0, len(X), BLOCK):
-            block, rows = rows_from(given, start, start + BLOCK), slice(start, start + BLOCK)
-            for column, first, end in zip(self.columns, [0, *ends], ends):
-                column.encode(block[column.name], X[rows, first:end], first_row + start)
+            stop = start + BLOCK
+            self.layout.encode(rows_from(given, start, stop), X[start:stop], first_row + start)
         return X
 
     def fit_transform(self, table: object) -> Array:
@@ -224,7 +225,7 @@ class TabularEncoder:
     @property
     def n_features(self) -> int:
         """Columns of the matrix."""
-        return sum(len(column.feature_names) for column in self.columns)
+        return self.layout.n_features
 
     @property
     def sources(self) -> list[str]:
@@ -252,6 +253,7 @@ class TabularEncoder:
         options = {"max_levels": state["max_levels"], "ramps": state.get("ramps", 0)}
         encoder = cls(categories=texts(state["categories"]), **options)
         encoder.columns = [build(COLUMNS, "kind", column) for column in state["columns"]]
+        encoder.layout = Layout(encoder.columns)
         encoder.left_out = {name: str(reason) for name, reason in state["left_out"].items()}
         encoder.notices = list(texts(state["notices"]))
         return encoder
