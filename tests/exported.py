@@ -120,9 +120,9 @@ def predictor_of(table, target, ramps=0, members=3, networks=None):
     if goal.task == "classification":
         ensemble = Ensemble(tuple(networks), temperature=1.7, doubt=1 / N)
     else:
-        widths = np.linspace(0.1, 2, LEVELS)[:, np.newaxis]
-        widths[990:] = np.inf
-        ensemble = Ensemble(tuple(networks), bounds=np.array([[-1.4], [1.1]]), half_widths=widths)
+        residuals = np.linspace(-1, 2, LEVELS)[:, np.newaxis]
+        residuals[:10], residuals[980:] = -np.inf, np.inf
+        ensemble = Ensemble(tuple(networks), bounds=np.array([[-1.4], [1.1]]), residuals=residuals)
     return Predictor(encoder, ensemble, goal)
 
 

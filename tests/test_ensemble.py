@@ -1,3 +1,6 @@
+from fractions import Fraction
+from math import ceil, floor
+
 import numpy as np
 import pytest
 
@@ -56,39 +59,46 @@ def test_the_least_of_a_valley_is_found():
     assert least(lambda t: (t - 1.7) ** 2, -10, 10) == pytest.approx(1.7, abs=1e-6)
 
 
-@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.95])
-def test_half_the_width_covers_what_it_promises(coverage, rng):
-    residuals = np.abs(rng.normal(size=(5000, 1)))
-    half = residual_quantiles(residuals)[round(1000 * coverage) - 1]
-    assert np.mean(np.abs(rng.normal(size=20_000)) <= half) == pytest.approx(coverage, abs=0.015)
+@pytest.mark.parametrize("quantile", [0.05, 0.25, 0.5, 0.8, 0.975])
+def test_that_share_of_new_rows_lies_below_a_quantile_however_skewed_they_are(quantile, rng):
+    shift = residual_quantiles(rng.exponential(size=(5000, 1)))[round(1000 * quantile) - 1]
+    assert np.mean(rng.exponential(size=20_000) <= shift) == pytest.approx(quantile, abs=0.015)
 
 
-def test_too_few_rows_for_a_coverage_promise_nothing_finite():
-    assert residual_quantiles(np.ones((5, 1)))[899, 0] == np.inf
-    assert residual_quantiles(np.arange(9.0)[:, np.newaxis])[899, 0] == 8
+def test_too_few_rows_for_a_quantile_promise_nothing_finite():
+    few = residual_quantiles(np.arange(9.0)[:, np.newaxis])[:, 0]
+    assert few[98] == -np.inf
+    assert few[99] == 0
+    assert few[899] == 8
+    assert few[900] == np.inf
 
 
-def test_every_width_is_the_order_statistic_of_the_paper(rng):
-    residuals = rng.random((37, 2))
-    widths = residual_quantiles(residuals)
+def test_every_quantile_is_the_order_statistic_of_the_paper(rng):
+    R = rng.normal(size=(37, 2))
+    found = residual_quantiles(R)
+    ends = {0: [-np.inf, -np.inf], 38: [np.inf, np.inf]}
     for thousandths in range(1, 1000):
-        k = int(np.ceil(38 * thousandths / 1000 - 1e-9))
-        expected = np.sort(residuals, axis=0)[k - 1] if k <= 37 else [np.inf, np.inf]
-        np.testing.assert_array_equal(widths[thousandths - 1], expected)
+        place = Fraction(38 * thousandths, 1000)
+        k = floor(place) if thousandths < 500 else ceil(place)
+        np.testing.assert_array_equal(found[thousandths - 1], ends.get(k, np.sort(R, axis=0)[min(k, 37) - 1]))
 
 
-def test_a_width_is_looked_up_and_never_too_narrow(rng):
+def test_an_interval_is_looked_up_and_never_too_narrow(rng):
     net = mlp(2, 1, seed=0)
-    ensemble = Ensemble.of_numbers([net], rng.normal(size=(5000, 1)), rng.normal(size=(5000, 1)))
-    assert ensemble.half_width(0.9) == ensemble.half_widths[899]
-    assert ensemble.half_width(0.9001) == ensemble.half_widths[900]
-    assert ensemble.half_width(0.07) == ensemble.half_widths[69]
-    assert ensemble.half_width(0.9999)[0] == np.inf
+    bounds = np.array([[-1.0], [1.0]])
+    ensemble = Ensemble.of_numbers([net], rng.normal(size=(5000, 1)), rng.normal(size=(5000, 1)), bounds)
+    R = ensemble.residuals
+    assert ensemble.shifts(0.9) == (R[49], R[949])
+    assert ensemble.shifts(0.9001) == (R[48], R[950])
+    assert ensemble.shifts(0.07) == (R[464], R[534])
+    assert ensemble.shifts(0.9999) == (-np.inf, np.inf)
     for coverage in (0, 1, -0.5, np.nan):
         with pytest.raises(ValueError, match="coverage must lie strictly between 0 and 1"):
-            ensemble.half_width(coverage)
-    with pytest.raises(ValueError, match="was calibrated for it"):
-        Ensemble((net,)).half_width(0.9)
+            ensemble.shifts(coverage)
+        with pytest.raises(ValueError, match="quantile must lie strictly between 0 and 1"):
+            ensemble.shift(coverage)
+    with pytest.raises(ValueError, match="was calibrated for them"):
+        Ensemble((net,)).shifts(0.9)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +112,7 @@ def test_a_width_is_looked_up_and_never_too_narrow(rng):
         lambda: Ensemble((mlp(2, 1),), doubt=-1),
         lambda: Ensemble((mlp(2, 1),), bounds=np.array([[1.0], [0.0]])),
         lambda: Ensemble((mlp(2, 1),), bounds=np.zeros((2, 2))),
-        lambda: Ensemble((mlp(2, 1),), half_widths=np.full((999, 1), np.nan)),
+        lambda: Ensemble((mlp(2, 1),), residuals=np.full((999, 1), np.nan)),
     ],
 )
 def test_what_cannot_answer_together_is_refused(make):

@@ -149,7 +149,11 @@ def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path):
     fitted = fit_predictor(columns, values, target, n_members=3, epochs=12)
     low, high = fitted.predictor.predict_interval(columns, 0.8).T
     assert np.mean((low <= values) & (values <= high)) == pytest.approx(0.85, abs=0.08)
-    np.testing.assert_allclose((low + high) / 2, fitted.predictor.predict(columns))
+    answer = fitted.predictor.predict(columns)
+    assert (low < answer).all() and (answer < high).all()  # noqa: PT018
+    tenth, median, ninetieth = fitted.predictor.predict_quantiles(columns, (0.1, 0.5, 0.9)).T
+    np.testing.assert_array_equal([low, high], [tenth, ninetieth])
+    assert np.mean(values <= median) == pytest.approx(0.5, abs=0.08)
     fitted.predictor.save(tmp_path / "model")
     back = load(tmp_path / "model")
     np.testing.assert_array_equal(back.predict_interval(columns, 0.8).T, [low, high])
@@ -160,5 +164,5 @@ def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path):
 
 def test_intervals_are_refused_where_nothing_was_calibrated(predictors):
     for name in ("text", "numbers"):
-        with pytest.raises(ValueError, match="answers numbers and was calibrated for it"):
+        with pytest.raises(ValueError, match="answers numbers and was calibrated for them"):
             predictors[name].predict_interval(TABLE)

@@ -4,20 +4,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from chainrule import Adam, Dense, History, train
+from chainrule import Adam, Callback, Dense, History, train
+from chainrule.training import callbacks, recipe
 from chainrule.training.recipe import CLASSIFICATION, REGRESSION, LastBest, build, folds, rate_factors, train_member
 
 
 def test_dividing_start_and_rate_is_dividing_in_the_layer(rng):
-    recipe = replace(CLASSIFICATION, hidden=(8, 8))
+    small = replace(CLASSIFICATION, hidden=(8, 8))
     X, y = rng.normal(size=(50, 5)).astype(np.float32), rng.integers(0, 3, 50)
-    net = build(recipe, 5, 3, seed=0)
+    net = build(small, 5, 3, seed=0)
     # The paper's form: W = V / sqrt(n_in) with V ~ N(0, 1), Adam's first step being rate * sign of the gradient in V.
     roots = net.per_parameter({f"{i}.W": np.sqrt(l.n_in) for i, l in enumerate(net.layers) if isinstance(l, Dense)})
     V, grad_V = net.theta * roots, net.loss_and_grad(X, y)[1] / roots
-    V -= recipe.learning_rate * net.per_parameter({"scale": 6.0, "b": 0.1}) * grad_V / (np.abs(grad_V) + 1e-8)
-    optimizer = Adam(recipe.learning_rate, recipe.betas)
-    train(net, X, y, optimizer=optimizer, rate_factors=rate_factors(recipe, net), epochs=1, batch_size=None)
+    V -= small.learning_rate * net.per_parameter({"scale": 6.0, "b": 0.1}) * grad_V / (np.abs(grad_V) + 1e-8)
+    optimizer = Adam(small.learning_rate, small.betas)
+    train(net, X, y, optimizer=optimizer, rate_factors=rate_factors(small, net), epochs=1, batch_size=None)
     np.testing.assert_allclose(net.theta, V / roots, atol=2e-4)
 
 
@@ -45,6 +46,11 @@ def test_each_row_is_in_one_fold_and_each_class_in_all(n_folds, rng):
     assert {len(part) for part in folds(rng.normal(size=(11, 1)), 5, seed=0)} == {2, 3}
 
 
+@pytest.mark.parametrize(("n_rows", "rows"), [(10, 32), (256, 32), (800, 100), (2048, 256), (10**6, 256)])
+def test_an_epoch_has_eight_batches_unless_they_are_too_small(n_rows, rows):
+    assert recipe.batch_size(CLASSIFICATION, n_rows) == rows
+
+
 def test_a_member_never_trains_on_its_own_fold(rng):
     X = rng.normal(size=(60, 2)).astype(np.float32)
     y = rng.integers(0, 2, 60)
@@ -55,6 +61,29 @@ def test_a_member_never_trains_on_its_own_fold(rng):
     second = train_member(CLASSIFICATION, spoiled, y, None, held_out, 2, seed=0)
     shared = min(len(first.history), len(second.history))
     assert first.history.loss[:shared] == second.history.loss[:shared]
+
+
+@pytest.mark.parametrize(("seconds", "epochs"), [(40, 64), (10, 20), (0.6, 1), (0.4, 1)])
+def test_within_a_time_limit_the_schedule_comes_to_its_end(seconds, epochs, monkeypatch):
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(recipe, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(callbacks, "perf_counter", lambda: clock.now)
+
+    class Batch(Callback):
+        def on_batch_end(self, run):
+            clock.now += 0.25
+            rates.append(run.rate)
+
+    rates = []
+    net = build(CLASSIFICATION, 2, 2, seed=0)
+    X, y = np.zeros((512, 2), np.float32), np.zeros(512, np.intp)
+    limited = [Batch(), recipe.Within(seconds)]
+    history = train(net, X, y, epochs=64, batch_size=256, schedule="coslog4", callbacks=limited)
+    assert len(history) == epochs
+    assert clock.now - 100 <= max(seconds, 0.5)
+    assert ("the time limit" in history.stopped) == (epochs < 64)
+    if epochs > 2:
+        assert rates[-1] < 0.02 * max(rates)
 
 
 def test_the_last_of_equal_epochs_is_kept_and_stopping_waits_for_twice_as_many():

@@ -87,6 +87,60 @@ def test_intervals_cover_what_they_promise_on_new_rows(coverage, rng):
     assert np.mean(covered) == pytest.approx(coverage, abs=0.03)
 
 
+def test_that_share_of_new_rows_lies_below_a_quantile_where_errors_are_lopsided(rng):
+    below = []
+    for _ in range(4):
+        X = rng.normal(size=(1500, 3))
+        y = 3 * X[:, 0] + rng.exponential(size=1500)
+        model = TabularRegressor(**QUICK).fit(X[:500], y[:500])
+        quantiles = model.predict_quantiles(X[500:], (0.1, 0.5, 0.95))
+        assert (np.diff(quantiles, axis=1) > 0).all()
+        below.append(np.mean(y[500:, np.newaxis] <= quantiles, axis=0))
+    np.testing.assert_allclose(np.mean(below, axis=0), (0.1, 0.5, 0.95), atol=0.05)
+
+
+def test_rows_apart_choose_the_epoch_and_calibrate(rng):
+    X = rng.normal(size=(600, 3))
+    y = np.where(X[:, 0] + 0.5 * rng.normal(size=600) > 0, "yes", "no")
+    model = TabularClassifier(**QUICK, validation_data=(X[400:], y[400:])).fit(X[:400], y[:400])
+    assert model.score(X[400:], y[400:]) > 0.8
+    assert np.isnan(model.out_of_fold_proba_).all()
+    assert model.ensemble_.doubt == 1 / 200
+    opposite = np.where(y == "yes", "no", "yes")
+    unsure = TabularClassifier(**QUICK, validation_data=(X[400:], opposite[400:])).fit(X[:400], y[:400])
+    assert unsure.ensemble_.temperature > 10 * model.ensemble_.temperature
+    numbers = TabularRegressor(**QUICK, validation_data=(X[400:], X[400:, 0] + 7)).fit(X[:400], X[:400, 0])
+    np.testing.assert_allclose(numbers.predict_quantiles(X[:5], [0.5])[:, 0] - numbers.predict(X[:5]), 7, atol=1)
+    assert numbers.predict(X).max() <= X[:, 0].max() + 7.001
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((np.zeros((3, 2)),), "validation_data must be"),
+        ((np.zeros((3, 2)), ["a"] * 3), "2 features"),
+        ((np.zeros((3, 3)), ["a"] * 2), "as many rows, however: 3 and 2"),
+        ((np.zeros((3, 3)), ["c"] * 3), "must be one of a, b"),
+    ],
+)
+def test_rows_apart_that_do_not_fit_are_refused(data, message, rng):
+    with pytest.raises(ValueError, match=message):
+        TabularClassifier(**QUICK, validation_data=data).fit(rng.normal(size=(20, 3)), ["a", "b"] * 10)
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "accuracy", lambda y, P: float(P[:, 0].mean())])
+def test_the_best_epoch_is_chosen_by_the_metric(metric, mixed):
+    table, y = mixed
+    model = TabularClassifier(**QUICK, metric=metric).fit(table, y)
+    for history in model.histories_:
+        (name,) = (name for name in history.metrics if name.startswith("validation_"))
+        column = history[name]
+        best = max(column) if metric == "accuracy" else min(column)
+        assert column[history.best_epoch] == best
+    with pytest.raises(ValueError, match="metric"):
+        TabularClassifier(metric="auc").fit(table, y)
+
+
 def test_several_targets_are_answered_together(rng):
     X = rng.normal(size=(200, 3))
     Y = np.column_stack([1000 * X[:, 0], 0.001 * X[:, 1]])
@@ -147,7 +201,7 @@ def test_they_clone_pickle_and_cross_validate():
     [
         (TabularClassifier, np.ones((4, 2)) * np.arange(4)[:, None], [1, 1, 1, 1], "two classes at least"),
         (TabularClassifier, {"a": [1.0, 2.0, 3.0]}, ["x", "y"], "X and y must have as many rows, however: 3 and 2"),
-        (TabularClassifier, {"a": [1.0]}, ["x"], "two rows at least"),
+        (TabularClassifier, {"a": [1.0]}, ["x"], "n_samples >= 2"),
         (TabularClassifier, {"a": [1.0, 2.0]}, None, "requires y to be passed"),
         (TabularRegressor, {"a": [1.0, 2.0, 3.0]}, [1.0, np.nan, 2.0], "contains NaN"),
         (TabularRegressor, {"a": [1.0, 2.0, np.inf]}, [1.0, 3.0, 2.0], "column 'a' must hold finite numbers"),

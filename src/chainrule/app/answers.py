@@ -58,9 +58,9 @@ def predict_command(
         predictor = load_predictor(model)
         if proba and not isinstance(predictor.target, ClassTarget):
             raise TableError(f"--proba must be asked of a classifier, however: {model} answers numbers")
-        half = None if interval is None else predictor.ensemble.half_width(interval)
+        shifts = None if interval is None else predictor.ensemble.shifts(interval)
         source = TableFile(file, form)
-        frames = answered(predictor, source, proba, half, identifier)
+        frames = answered(predictor, source, proba, shifts, identifier)
         if out is not None:
             write_table(frames, out)
         else:
@@ -69,7 +69,11 @@ def predict_command(
 
 
 def answered(
-    predictor: Predictor, source: TableFile, proba: bool, half: Array | None, identifier: Sequence[str] | None
+    predictor: Predictor,
+    source: TableFile,
+    proba: bool,
+    shifts: tuple[Array, Array] | None,
+    identifier: Sequence[str] | None,
 ) -> Iterator[pl.DataFrame]:
     """Yield the answers to a table, some rows at a time; what should be known goes to standard error."""
     target, encoder, row = predictor.target, predictor.encoder, 0
@@ -83,9 +87,9 @@ def answered(
         answers = predictor.answers(frame, first_row=row)
         columns: dict[str, object] = {name: frame[name] for name in kept if name != target.name}
         columns[target.name] = target.decode(answers).tolist()
-        if half is not None:
-            columns[f"{target.name} low"] = target.decode(answers - half)
-            columns[f"{target.name} high"] = target.decode(answers + half)
+        if shifts is not None:
+            for end, shift in zip(("low", "high"), shifts):
+                columns[f"{target.name} {end}"] = target.decode(answers + shift)
         if proba and isinstance(target, ClassTarget):
             columns |= {f"{target.name}={label}": answers[:, k] for k, label in enumerate(target.labels)}
         if not row:

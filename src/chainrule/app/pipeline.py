@@ -220,11 +220,11 @@ def score_on(predictor: Predictor, table: Table, histories: Sequence[History] = 
 def coverage_of(result: Result, promised: float = 0.9) -> float | None:
     """Return the share of rows whose true number lies in its interval; None where there are no intervals."""
     target, ensemble = result.predictor.target, result.predictor.ensemble
-    if not isinstance(target, NumberTarget) or ensemble.half_widths is None:
+    if not isinstance(target, NumberTarget) or ensemble.residuals is None:
         return None
-    half = ensemble.half_width(promised)
-    truth = target.encode(result.values)
-    return float(np.mean(np.abs(truth - result.answers) <= half))
+    low, high = ensemble.shifts(promised)
+    residuals = target.encode(result.values) - result.answers
+    return float(np.mean((low <= residuals) & (residuals <= high)))
 
 
 def describe_columns(plan: Plan) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ the recipe of `chainrule.training.recipe`, five members on five folds, and one c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -28,6 +29,7 @@ from chainrule.data.targets import ClassTarget, NumberTarget, label_type
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import Fitted, Work, fit_predictor
 from chainrule.training.callbacks import ProgressBar
+from chainrule.training.metrics import METRICS, Metric, as_metric
 from chainrule.training.recipe import Member
 
 
@@ -38,6 +40,8 @@ class BaseTabular(BaseEstimator):
     _: KW_ONLY
     n_members: int = 5
     epochs: int = 64
+    metric: str | Metric | Callable[[Array, Array], float] | None = None
+    validation_data: tuple[Any, Any] | None = None
     time_limit: float | None = None
     random_state: int | np.random.RandomState | None = None
     n_jobs: int | None = None
@@ -46,6 +50,8 @@ class BaseTabular(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_members": [Interval(Integral, 2, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left")],
+        "metric": [StrOptions(set(METRICS)), Metric, callable, None],
+        "validation_data": [tuple, list, None],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
@@ -69,8 +75,10 @@ class BaseTabular(BaseEstimator):
             values,
             target,
             weight=weight,
+            validation=self._validation(),
             n_members=self.n_members,
             epochs=self.epochs,
+            metric=None if self.metric is None else as_metric(self.metric),
             time_limit=self.time_limit,
             seed=int(check_random_state(self.random_state).randint(2**31 - self.n_members)),
             workers=Joblib(self.n_jobs) if self.n_jobs not in (None, 1) else None,
@@ -78,6 +86,21 @@ class BaseTabular(BaseEstimator):
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
         return fitted
+
+    def _validation(self) -> tuple[Columns, Array] | None:
+        """Return the columns and the targets of `validation_data`, of one row at least."""
+        if self.validation_data is None:
+            return None
+        if len(self.validation_data) != 2:
+            raise ValueError(f"validation_data must be (X, y), however: it has {len(self.validation_data)} parts")
+        X, y = self.validation_data
+        columns, values = self._columns(X, reset=False), self._targets(y)
+        check_lengths(columns, values, least=1)
+        return columns, values
+
+    @abstractmethod
+    def _targets(self, y: Any) -> Array:
+        """Return a target as an array, labels or numbers, or raise ValueError."""
 
     @property
     def encoder_(self) -> TabularEncoder:
@@ -121,13 +144,21 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     n_members : int, default=5
         Networks, each trained on all rows but one fold: fewer are quicker and less accurate.
     epochs : int, default=64
-        Times each member sees its rows, at most; it stops when it no longer improves.
+        Times each member sees its rows, at most; it stops when it no longer improves. More gain little: five members of
+        64 epochs have 10 % less error than one of 256.
+    metric : str or callable, default=None
+        What a member's best epoch is chosen by on the rows it is not trained on: "accuracy", "log_loss" or "brier", or
+        a function of (y, prediction), class numbers (n,) and probabilities (n, n_classes), for which lower is better.
+        None is "brier": unlike accuracy it sees how sure the network was, and unlike log loss no row decides it alone.
+    validation_data : tuple (X, y), default=None
+        Rows apart for that, and for calibration; members are then trained on all rows of `fit`. None: each member has a
+        fold of the rows of `fit` for it, so that together they have learned from all.
     time_limit : float, default=None
-        Seconds for all members together; each keeps its best epoch so far.
+        Seconds for all members together, which then train for fewer epochs; each keeps its best.
     random_state : int, RandomState instance or None, default=None
         Of folds, initial weights and order of rows.
     n_jobs : int, default=None
-        Members trained side by side, as joblib counts them.
+        Members trained side by side, as joblib counts them; -1 is one a processor. They take a thread each.
     verbose : bool, default=False
         Show the progress of each member on standard error.
     class_weight : dict or "balanced", default=None
@@ -145,7 +176,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     histories_ : list of chainrule.History
         One a member.
     out_of_fold_proba_ : ndarray of shape (n_samples, n_classes)
-        Each training row's probabilities by the member that was not trained on it.
+        Each training row's probabilities by the member that was not trained on it; NaN with `validation_data`.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
 
@@ -184,7 +215,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         """
         columns = self._columns(X, reset=True)
         require_target(self, y)
-        y = labels_of(y, columns)
+        y = self._targets(y)
+        check_lengths(columns, y)
         columns, y, weight = rows_that_count(columns, y, sample_weight)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -195,8 +227,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         labels, shares = self.classes_.tolist(), (np.bincount(codes) / len(codes)).tolist()
         dtype = label_type(y, labels)
         target = ClassTarget("y", dtype, tuple(map(to_text, labels) if dtype == "str" else labels), tuple(shares))
-        self.out_of_fold_proba_ = self._fit(columns, y, target, weight).out_of_fold
+        self.out_of_fold_proba_ = self._fit(columns, y, target, weight).out_of_fold[: len(y)]
         return self
+
+    def _targets(self, y: Any) -> Array:
+        y = _check_y(y)
+        check_classification_targets(y)
+        return y
 
     def predict(self, X: Any) -> Array:
         """Return the likeliest class (n_samples,) of each row of a table."""
@@ -215,15 +252,18 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     Parameters
     ----------
-    n_members, epochs, time_limit, random_state, n_jobs, verbose
+    n_members, epochs, validation_data, time_limit, random_state, n_jobs, verbose
         As for `TabularClassifier`.
+    metric : str or callable, default=None
+        What a member's best epoch is chosen by: "mse", "rmse", "mae" or "r2", or a function of (y, prediction), both
+        (n, n_outputs) of mean 0 and deviation 1, for which lower is better. None is "mse", which is trained on too.
 
     Attributes
     ----------
     predictor_, ensemble_, encoder_, histories_, n_features_in_, feature_names_in_
         As for `TabularClassifier`.
     residuals_ : ndarray of shape (n_samples, n_outputs)
-        Each training row's absolute error by the member that was not trained on it.
+        Each training row's absolute error by the member that was not trained on it; NaN with `validation_data`.
 
     Examples
     --------
@@ -251,16 +291,18 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         """
         columns = self._columns(X, reset=True)
         require_target(self, y)
-        y = _check_y(y, multi_output=True, y_numeric=True, estimator=self).astype(np.float64)
-        if y.shape[1:] == (1,):
-            y = column_or_1d(y, warn=True)
+        y = self._targets(y)
         check_lengths(columns, y)
         columns, y, weight = rows_that_count(columns, y, sample_weight)
         Y = y[:, np.newaxis] if y.ndim == 1 else y
         target = NumberTarget.of("y", Y)
-        expected = target.decode(self._fit(columns, y, target, weight).out_of_fold)
+        expected = target.decode(self._fit(columns, y, target, weight).out_of_fold[: len(y)])
         self.residuals_ = np.abs(expected.reshape(Y.shape) - Y)
         return self
+
+    def _targets(self, y: Any) -> Array:
+        y = _check_y(y, multi_output=True, y_numeric=True, estimator=self).astype(np.float64)
+        return column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
 
     def predict(self, X: Any) -> Array:
         """Return the predicted number (n_samples,), or numbers (n_samples, n_outputs), for each row of a table."""
@@ -280,6 +322,18 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         table = self._table(X)
         return self.predictor_.predict_interval(table, coverage)
 
+    def predict_quantiles(self, X: Any, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> Array:
+        """Return the numbers below which the true number lies in each of these shares of new rows.
+
+        From the same rows as `predict_interval`, whose ends for a coverage of 0.8 are the quantiles 0.1 and 0.9.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles)
+        """
+        table = self._table(X)
+        return self.predictor_.predict_quantiles(table, quantiles)
+
 
 class Joblib:
     """Members side by side as joblib does it: in threads, or where its `parallel_config` says, such as on a cluster."""
@@ -297,14 +351,6 @@ def require_target(estimator: BaseTabular, y: Any) -> None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
 
 
-def labels_of(y: Any, columns: Columns) -> Array:
-    """Return labels (n,), one a row of the table, or raise ValueError."""
-    y = _check_y(y)
-    check_classification_targets(y)
-    check_lengths(columns, y)
-    return y
-
-
 def rows_that_count(columns: Columns, y: Array, sample_weight: Any) -> tuple[Columns, Array, Array | None]:
     """Return the rows whose weight is not zero, with their weights; the others must decide nothing."""
     if sample_weight is None:
@@ -314,13 +360,15 @@ def rows_that_count(columns: Columns, y: Array, sample_weight: Any) -> tuple[Col
     return {name: values[counts] for name, values in columns.items()}, y[counts], weight[counts]
 
 
-def check_lengths(columns: Columns, y: Array) -> None:
-    """Raise ValueError unless the table has as many rows as y, and two at least."""
+def check_lengths(columns: Columns, y: Array, least: int = 2) -> None:
+    """Raise ValueError unless the table has as many rows as y, and `least` at least."""
     n = len(next(iter(columns.values()))) if columns else 0
     if n != len(y):
         raise ValueError(f"X and y must have as many rows, however: {n} and {len(y)}")
-    if n < 2:
-        raise ValueError(f"X must have two rows at least, a minimum of 2 is required, however: n_samples = {n}")
+    if n < least:
+        raise ValueError(
+            f"X must have n_samples >= {least}, a minimum of {least} is required, however: n_samples = {n}"
+        )
 
 
 def names_its_columns(X: Any) -> bool:

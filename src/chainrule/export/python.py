@@ -57,7 +57,7 @@ def to_python(model: Model, path: Path, pure: bool = False) -> Export:
         When the model holds a layer or loss of the user's own; nothing is written.
     """
     program, golden = program_of(model), golden_of(model)
-    description = describe(program, golden, as_ensemble(model).half_widths)
+    description = describe(program, golden, as_ensemble(model).residuals)
     text = source(description, title_of(program, path), "pure" if pure else "with_numpy")
     namespace: dict[str, Any] = {"__name__": "exported"}
     exec(compile(text, "exported", "exec"), namespace)  # it is our own text: the file's first run, before it is a file
@@ -68,15 +68,15 @@ def to_python(model: Model, path: Path, pure: bool = False) -> Export:
 # What the file says of the model.
 
 
-def describe(program: Program, golden: Golden, half_widths: Array | None) -> dict[str, Any]:
+def describe(program: Program, golden: Golden, residuals: Array | None) -> dict[str, Any]:
     """Return the model as plain lists, dicts and arrays, which the file's own `fill` reads."""
     columns, target = None, program.target
     rows: Any = golden.rows
     if program.columns is not None:
         columns = [{"kind": column.kind} | as_plain(column) for column in program.columns]
         rows = [[row[column["name"]] for column in columns] for row in rows]
-    if half_widths is not None and isinstance(target, NumberTarget):
-        half_widths = half_widths * np.array(target.deviations)
+    if residuals is not None and isinstance(target, NumberTarget):
+        residuals = residuals * np.array(target.deviations)
     return {
         "target": "y" if target is None else target.name,
         "labels": None if program.labels is None else list(program.labels),
@@ -84,7 +84,7 @@ def describe(program: Program, golden: Golden, half_widths: Array | None) -> dic
         "n_in": program.n_in,
         "members": [[describe_step(step) for step in steps] for steps in program.members],
         "bounds": program.bounds,
-        "half_widths": half_widths,
+        "residuals": residuals,
         "golden_rows": rows,
         "golden_answers": golden.answers,
         "golden_units": golden.units,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, exp, isfinite, log
+from math import ceil, exp, floor, isfinite, log
 from typing import Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from chainrule.nn.network import Network
 LEAST, MOST = 0.02, 50.0
 """Bounds of the temperature."""
 LEVELS = 999
-"""Coverages whose half-widths an ensemble keeps: 0.001 to 0.999."""
+"""Quantiles of residuals that an ensemble keeps: 0.001 to 0.999."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +36,15 @@ class Ensemble:
         1 / n for n rows: what networks that were right on all of n rows may still be wrong about (Laplace's rule).
     bounds : (2, n_out), optional
         Least and greatest answer, the range of the training targets.
-    half_widths : (999, n_out), optional
-        Row k - 1 is how far from the answer the truth was, at most, in k thousandths of the rows that no member was
-        trained on.
+    residuals : (999, n_out), optional
+        Row k - 1 is the quantile k / 1000 of truth - answer on rows that no member was trained on.
     """
 
     networks: tuple[Network, ...]
     temperature: float = 1.0
     doubt: float = 0.0
     bounds: Array | None = None
-    half_widths: Array | None = None
+    residuals: Array | None = None
 
     def __post_init__(self) -> None:
         require(len(self.networks) >= 1, "networks", "hold one network at least", self.networks)
@@ -56,7 +55,7 @@ class Ensemble:
         require(alike, "networks", "have the same layers, loss and dtype", [str(net.layers) for net in self.networks])
         require(self.temperature > 0 and isfinite(self.temperature), "temperature", "be above 0", self.temperature)
         require(self.doubt >= 0 and isfinite(self.doubt), "doubt", "not be negative", self.doubt)
-        for name, array, rows in (("bounds", self.bounds, 2), ("half_widths", self.half_widths, LEVELS)):
+        for name, array, rows in (("bounds", self.bounds, 2), ("residuals", self.residuals, LEVELS)):
             fits = array is None or (array.shape == (rows, self.n_out) and bool((array[1:] >= array[:-1]).all()))
             require(
                 fits,
@@ -71,11 +70,10 @@ class Ensemble:
         return cls(tuple(networks), best_temperature(Z, y, weight), doubt=1 / len(y))
 
     @classmethod
-    def of_numbers(cls, networks: Sequence[Network], Z: Array, Y: Array) -> Self:
+    def of_numbers(cls, networks: Sequence[Network], Z: Array, Y: Array, bounds: Array) -> Self:
         """Calibrate regressors by answers Z for rows of targets Y, both (n, n_out), that they were not trained on."""
-        bounds = np.stack([Y.min(axis=0), Y.max(axis=0)])
-        half_widths = residual_quantiles(np.abs(np.clip(Z, *bounds) - Y))
-        return cls(tuple(networks), bounds=bounds, half_widths=half_widths)
+        residuals = residual_quantiles(Y - np.clip(Z, *bounds))
+        return cls(tuple(networks), bounds=bounds, residuals=residuals)
 
     @property
     def n_in(self) -> int:
@@ -100,16 +98,25 @@ class Ensemble:
         mean = np.mean([loss.predict(Z) for Z in outputs], axis=0)
         return mean if self.bounds is None else np.clip(mean, *self.bounds)
 
-    def half_width(self, coverage: float) -> Array:
-        """Return how far (n_out,) from the answer the truth lies, at most, in `coverage` of new rows.
+    def shift(self, quantile: float) -> Array:
+        """Return what to add (n_out,) to an answer, below which the truth lies in that share of new rows.
 
-        Infinite where the ensemble was calibrated on too few rows to tell. ValueError where it was on none.
+        Infinite where the ensemble was calibrated on too few rows to tell, and within a thousandth of 0 or 1: whatever
+        lies between two shifts holds at least the share that it should. ValueError where it was calibrated on none.
         """
+        require(0 < quantile < 1, "quantile", "lie strictly between 0 and 1", quantile)
+        if self.residuals is None:
+            raise ValueError("intervals must be asked of a model that answers numbers and was calibrated for them")
+        place = round(quantile * (LEVELS + 1), 9)
+        k = floor(place) if quantile < 0.5 else ceil(place)
+        if 1 <= k <= LEVELS:
+            return self.residuals[k - 1]
+        return np.full(self.n_out, -np.inf if quantile < 0.5 else np.inf)
+
+    def shifts(self, coverage: float) -> tuple[Array, Array]:
+        """Return what to add to an answer for the ends, each (n_out,), of the interval of that coverage."""
         require(0 < coverage < 1, "coverage", "lie strictly between 0 and 1", coverage)
-        if self.half_widths is None:
-            raise ValueError("predict_interval must be asked of a model that answers numbers and was calibrated for it")
-        k = ceil(round(coverage * (LEVELS + 1), 9))
-        return self.half_widths[k - 1] if k <= LEVELS else np.full(self.n_out, np.inf)
+        return self.shift((1 - coverage) / 2), self.shift((1 + coverage) / 2)
 
 
 def best_temperature(Z: Array, y: Array, weight: Array | None = None) -> float:
@@ -135,13 +142,15 @@ def least(function: Callable[[float], float], low: float, high: float, steps: in
 
 
 def residual_quantiles(residuals: Array) -> Array:
-    """Return the half-widths (999, n_out) that cover 1 to 999 thousandths of new rows, for each output.
+    """Return the shifts (999, n_out) below which 1 to 999 thousandths of new rows' truths lie, for each output.
 
-    `residuals` (n, n_out) are absolute errors on rows that the network was not trained on: for coverage c their k-th
-    least with k = ceil((n + 1) c) (split conformal prediction, Lei et al. 2018, algorithm 2); infinite when n is too
-    small for it.
+    `residuals` (n, n_out) are truth - answer on rows that the network was not trained on. For a share c below 1/2 it is
+    their floor((n + 1) c)-th least, from 1/2 on their ceil((n + 1) c)-th: split conformal prediction (Lei et al. 2018,
+    algorithm 2) for each tail by itself, as errors need not be symmetric. Infinite when n is too small for it.
     """
     n, n_out = residuals.shape
-    within = np.vstack([np.sort(residuals, axis=0), np.full((1, n_out), np.inf)])
-    k = -(-(n + 1) * np.arange(1, LEVELS + 1) // (LEVELS + 1))
-    return within[np.minimum(k, n + 1) - 1]
+    ends = np.full((1, n_out), np.inf)
+    within = np.vstack([-ends, np.sort(residuals, axis=0), ends])
+    thousandths = np.arange(1, LEVELS + 1)
+    below, above = (n + 1) * thousandths // (LEVELS + 1), -(-(n + 1) * thousandths // (LEVELS + 1))
+    return within[np.where(2 * thousandths < LEVELS + 1, below, above)]

@@ -2,7 +2,7 @@
 
 A zip archive, nothing compressed, of `.npy` arrays and one document, `model.json`; `numpy.load(path)` opens it too.
 `theta.npy` holds every parameter, `buffers.npy` the running statistics, of a predictor a row a member; `bounds.npy` and
-`half_widths.npy` are those of `chainrule.model.ensemble`. The document says what they belong to: layers, loss and
+`residuals.npy` are those of `chainrule.model.ensemble`. The document says what they belong to: layers, loss and
 activations by name, encoder and target by their fields. Names resolve through the tables of the library and through
 nothing else, and loading believes no size before it has held it against the length of the file.
 
@@ -171,7 +171,7 @@ def arrays_of(model: Predictor | Network) -> dict[str, Array]:
         "theta": np.stack([network.theta for network in ensemble.networks]),
         "buffers": np.stack([network.buffers for network in ensemble.networks]),
     }
-    extra = {"bounds": ensemble.bounds, "half_widths": ensemble.half_widths}
+    extra = {"bounds": ensemble.bounds, "residuals": ensemble.residuals}
     return arrays | {name: array for name, array in extra.items() if array is not None}
 
 
@@ -270,7 +270,7 @@ def entry_sizes(archive: "ZipFile", file_size: int) -> dict[str, int]:
         require_that(plain_bytes and not entry.flag_bits & 1, f"the entry {entry.filename!r} is not stored as it is")
         sizes[entry.filename] = entry.file_size
     wanted = {DOCUMENT, "theta.npy", "buffers.npy"}
-    complete = wanted <= set(sizes) <= wanted | {"bounds.npy", "half_widths.npy"}
+    complete = wanted <= set(sizes) <= wanted | {"bounds.npy", "residuals.npy"}
     require_that(complete, f"it must hold {', '.join(sorted(wanted))}, and holds {', '.join(sizes)}")
     return sizes
 
@@ -303,7 +303,7 @@ def build_ensemble(description: Mapping[str, Any], network: Mapping[str, Any], r
         temperature=description["temperature"],
         doubt=description["doubt"],
         bounds=read("bounds", (2, n_out)) if "bounds" in read.told else None,
-        half_widths=read("half_widths", (LEVELS, n_out)) if "half_widths" in read.told else None,
+        residuals=read("residuals", (LEVELS, n_out)) if "residuals" in read.told else None,
     )
 
 

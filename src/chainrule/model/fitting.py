@@ -18,10 +18,11 @@ from chainrule.data.tabular import Columns, TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
-from chainrule.training.callbacks import Callback, TimeLimit
+from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
 from chainrule.training.loop import Run
-from chainrule.training.recipe import CLASSIFICATION, REGRESSION, Member, Recipe, folds, train_member
+from chainrule.training.metrics import Metric
+from chainrule.training.recipe import CLASSIFICATION, REGRESSION, Member, Recipe, Within, folds, train_member
 
 LEAST_SECONDS = 0.01
 PATIENCE = 0.1
@@ -97,7 +98,8 @@ class Fitted:
     """A predictor, the history of each of its members, and what is known of the rows it was trained on.
 
     `out_of_fold` (n, n_outputs) is each row's answer by the member that was not trained on it: probabilities, or
-    numbers as the target encodes them; NaN where Ctrl-C came before that member.
+    numbers as the target encodes them; NaN where Ctrl-C came before that member. With rows apart for validation it has
+    theirs too, below the table's, which are NaN.
     """
 
     predictor: Predictor
@@ -111,8 +113,10 @@ def fit_predictor(
     target: ClassTarget | NumberTarget,
     *,
     weight: Array | None = None,
+    validation: tuple[Columns, Array] | None = None,
     n_members: int = 5,
     epochs: int = 64,
+    metric: str | Metric | None = None,
     time_limit: float | None = None,
     seed: int = 0,
     workers: Workers | None = None,
@@ -129,7 +133,10 @@ def fit_predictor(
         What to answer, none missing; `target` was fitted to them.
     weight : (n,), optional
         What each row counts for, above 0.
-    n_members, epochs, time_limit, seed
+    validation : (columns, values), optional
+        Rows apart on which every member's best epoch is chosen and the ensemble is calibrated; each member is then
+        trained on all rows of the table. None: each member has a fold of the table's own rows for it.
+    n_members, epochs, metric, time_limit, seed
         As for `chainrule.TabularClassifier`, whose `random_state` is the seed here.
     workers : Workers, optional
         Who trains the members; None: `InTurn()`.
@@ -143,23 +150,43 @@ def fit_predictor(
     KeyboardInterrupt
         For Ctrl-C before any member has finished an epoch; later it ends training, and what is there is returned.
     """
+    end = None if time_limit is None else perf_counter() + time_limit
     recipe = replace(recipe_for(target), members=min(n_members, len(values)), epochs=epochs)
+    if metric is not None:
+        recipe = replace(recipe, chosen_by=metric)
     encoder = encoder or encoder_for(target).fit(columns)
     X, y = encoder.transform(columns), target.encode(values)
-    members = train_members(recipe, X, y, weight, target.n_outputs, seed, time_limit, workers or InTurn(), watch)
+    if validation is None:
+        held_out = folds(y, recipe.members, seed)
+    else:
+        held_out = [np.arange(len(X), len(X) + len(validation[1]))] * recipe.members
+        X = np.concatenate([X, encoder.transform(validation[0])])
+        y = np.concatenate([y, target.encode(validation[1])])
+        weight = None if weight is None else np.concatenate([weight, np.ones(len(X) - len(weight))])
+    members = train_members(recipe, X, y, weight, held_out, target.n_outputs, seed, end, workers or InTurn(), watch)
     if not members:
         raise KeyboardInterrupt
     # In float64 a row's answer is the same alone and among others.
     networks = [member.network.copy(dtype="float64") for member in members]
-    rows = np.concatenate([member.rows for member in members])
-    outputs = np.concatenate([member.outputs for member in members]).astype(np.float64)
+    rows, outputs = outputs_of_unseen(members)
     if isinstance(target, ClassTarget):
         ensemble = Ensemble.of_classes(networks, outputs, y[rows], None if weight is None else weight[rows])
     else:
-        ensemble = Ensemble.of_numbers(networks, outputs, y[rows])
+        bounds = np.stack([y.min(axis=0), y.max(axis=0)])
+        ensemble = Ensemble.of_numbers(networks, outputs, y[rows], bounds)
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
     out_of_fold[rows] = ensemble.answers([outputs])
     return Fitted(Predictor(encoder, ensemble, target), [member.history for member in members], out_of_fold)
+
+
+def outputs_of_unseen(members: Sequence[Member]) -> tuple[Array, Array]:
+    """Return the numbers of the rows (m,) that some member was not trained on, and such members' mean outputs."""
+    pooled = np.concatenate([member.rows for member in members])
+    outputs = np.concatenate([member.outputs for member in members]).astype(np.float64)
+    rows, places, counts = np.unique(pooled, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(rows), outputs.shape[1]))
+    np.add.at(sums, places, outputs)
+    return rows, sums / counts[:, np.newaxis]
 
 
 def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:
@@ -177,24 +204,27 @@ def train_members(
     X: Array,
     y: Array,
     weight: Array | None,
+    held_out: Sequence[Array],
     n_out: int,
     seed: int,
-    time_limit: float | None,
+    end: float | None,
     workers: Workers,
     watch: Watch | None,
 ) -> list[Member]:
-    """Have a member trained on each fold, within the time limit, and on one BLAS thread each."""
-    end = None if time_limit is None else perf_counter() + time_limit
+    """Have a member trained for each entry of `held_out`, the rows it does not see, on one BLAS thread each.
 
-    def work(k: int, held_out: Array, also: Sequence[Callback]) -> Member:
+    `end` is the time by `perf_counter` at which all must be trained.
+    """
+
+    def work(k: int, also: Sequence[Callback]) -> Member:
         callbacks = [*also, *(watch(k) if watch else [])]
         if end is not None:
             rounds = ceil((recipe.members - k) / workers.jobs)
-            callbacks.append(TimeLimit(max(end - perf_counter(), LEAST_SECONDS) / rounds))
-        return train_member(recipe, X, y, weight, held_out, n_out, seed + k, callbacks)
+            callbacks.append(Within(max(end - perf_counter(), LEAST_SECONDS) / rounds))
+        return train_member(recipe, X, y, weight, held_out[k], n_out, seed + k, callbacks)
 
     with one_blas_thread():
-        return workers([partial(work, k, rows) for k, rows in enumerate(folds(y, recipe.members, seed))])
+        return workers([partial(work, k) for k in range(recipe.members)])
 
 
 def one_blas_thread() -> AbstractContextManager[object]:

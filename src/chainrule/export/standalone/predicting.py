@@ -34,7 +34,7 @@ class Model:
     n_in: int
     members: Any
     bounds: Any
-    half_widths: Any
+    residuals: Any
     golden_rows: Any
     golden_answers: Any
     golden_units: Any
@@ -65,12 +65,15 @@ class Model:
         """Return (low, high) for each row, which hold the true number in that share of new rows; of several a list."""
         if not 0 < coverage < 1:
             raise ValueError(f"coverage must lie strictly between 0 and 1, however: coverage={coverage!r}")
-        if self.half_widths is None:
+        if self.residuals is None:
             raise ValueError("predict_interval must be asked of a model that answers numbers and was calibrated for it")
-        n_levels = len(self.half_widths)
-        k = math.ceil(round(coverage * (n_levels + 1), 9))
-        half = self.half_widths[k - 1] if k <= n_levels else [math.inf] * len(self.golden_units)
-        ends = [[(float(y - h), float(y + h)) for y, h in zip(row, half)] for row in self.answers(rows)]
+        n_levels = len(self.residuals)
+        below = math.floor(round((1 - coverage) / 2 * (n_levels + 1), 9))
+        above = math.ceil(round((1 + coverage) / 2 * (n_levels + 1), 9))
+        endless = [math.inf] * len(self.golden_units)
+        low = self.residuals[below - 1] if below >= 1 else [-end for end in endless]
+        high = self.residuals[above - 1] if above <= n_levels else endless
+        ends = [[(float(y + a), float(y + b)) for y, a, b in zip(row, low, high)] for row in self.answers(rows)]
         return [row[0] for row in ends] if len(self.golden_units) == 1 else ends
 
     def difference(self) -> float:
