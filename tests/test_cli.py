@@ -1,4 +1,5 @@
 import gzip
+import io
 import json
 import os
 import re
@@ -10,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from chainrule import mlp
-from chainrule.app import cli, commands, train
+from chainrule import train as train_network
+from chainrule.app import cli, commands, tables, train
 from chainrule.app.pipeline import hold_out
-from chainrule.app.progress import Board
+from chainrule.app.progress import Board, Lines, Live
 from chainrule.app.tables import TableFile
 from chainrule.model.file import load, save
 from chainrule.training.callbacks import Callback
@@ -211,6 +214,160 @@ def test_every_class_is_held_out_alike_to_within_a_row(n, share, rng):
         size = int((strata == k).sum())
         assert abs((strata[held] == k).sum() - share * size) <= 1
         assert (strata[kept] == k).any()
+
+
+def test_columns_that_name_rows_are_not_used_and_stay_beside_the_answers(house):
+    house = house.with_columns(tag=pl.concat_str(pl.lit("h"), "house_id"))
+    house.write_csv("house.csv")
+    assert run("train", "house.csv", "--target", "price", *QUICK, "--id", "tag").exit_code == 0
+    assert "tag" not in [column.name for column in load("house.chainrule").encoder.columns]
+    done = run("predict", "house.chainrule", "house.csv", "--out", "a.csv")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert pl.read_csv("a.csv")["tag"].to_list() == house["tag"].to_list()
+    assert pl.read_csv("a.csv").columns == ["tag", "price"]
+    run("predict", "house.chainrule", "house.csv", "--out", "b.csv", "--id", "house_id", "--id", "roof")
+    assert pl.read_csv("b.csv").columns == ["house_id", "roof", "price"]
+
+
+def test_intervals_stand_beside_the_answers_and_hold_their_share(house):
+    assert run("train", "house.csv", "--target", "price", *QUICK).exit_code == 0
+    wide, narrow = (
+        pl.read_csv(run("predict", "house.chainrule", "house.csv", "--interval", share).stdout.encode())
+        for share in (0.9, 0.5)
+    )
+    assert wide.columns == ["price", "price low", "price high"]
+    assert ((wide["price low"] < narrow["price low"]) & (narrow["price high"] < wide["price high"])).all()
+    assert house["price"].is_between(wide["price low"], wide["price high"]).mean() > 0.8
+
+
+def test_a_column_of_weights_is_not_learned_from_and_rows_of_little_weight_count_for_little():
+    x = [i / 10 for i in range(100)] * 2
+    y = [value + 5 for value in x[:100]] + [-value for value in x[100:]]
+    pl.DataFrame({"x": x, "y": y, "w": [1000.0] * 100 + [0.001] * 100}).write_csv("t.csv")
+    assert run("train", "t.csv", "--target", "y", "--weight", "w", "--epochs", 30, "--members", 2, "-q").exit_code == 0
+    model = load("t.chainrule")
+    assert [column.name for column in model.encoder.columns] == ["x"]
+    assert abs(model.predict([{"x": 5.0}])[0] - 10) < 2
+
+
+def test_numbers_can_be_declared_codes(house):
+    house.with_columns(zone=pl.col("house_id") % 5).write_csv("house.csv")
+    assert run("train", "house.csv", "--target", "price", *QUICK, "--category", "zone").exit_code == 0
+    assert {column.name: column.kind for column in load("house.chainrule").encoder.columns}["zone"] == "category"
+
+
+def test_whole_labels_stay_whole_where_some_are_missing():
+    pl.DataFrame({"x": range(60), "y": [None if i == 7 else i % 2 for i in range(60)]}).write_csv("t.csv")
+    assert run("train", "t.csv", "--target", "y", *QUICK).exit_code == 0
+    assert set(run("predict", "t.chainrule", "t.csv").stdout.splitlines()[1:]) <= {"0", "1"}
+
+
+def test_labels_that_blanks_tell_apart_are_told():
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i},{['a', 'b', 'a '][i % 3]}\n" for i in range(60)))
+    assert (
+        "note: y: 'a ' and 'a' are two classes; blanks tell them apart"
+        in run("train", "t.csv", "--target", "y", *QUICK[:-1]).stdout
+    )
+
+
+def test_a_terminal_is_given_no_control_characters(house):
+    house.rename({"roof": "\x1b[31mroof"}).write_csv("house.csv")
+    done = run("train", "house.csv", "--target", "price", *QUICK[:-1])
+    assert "\\x1b[31mroof" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_table_comes_and_answers_go_through_pipes(form, model):
+    frame = pl.read_csv(PENGUINS, null_values="NA")
+    text = frame.write_csv() if form == "csv" else frame.write_ndjson()
+    answers = [
+        shell("predict", model, "-", "--format", form, input=text).stdout,
+        shell("predict", model, PENGUINS).stdout,
+    ]
+    assert answers[0] == answers[1]
+    assert len(answers[0].splitlines()) == 345
+
+
+def test_rows_are_answered_in_parts_as_they_are_together(model, monkeypatch):
+    whole = pl.read_csv(run("predict", model, PENGUINS, "--proba").stdout.encode())
+    monkeypatch.setattr(tables, "BATCH_ROWS", 50)
+    parts = pl.read_csv(run("predict", model, PENGUINS, "--proba").stdout.encode())
+    assert parts["species"].equals(whole["species"])
+    np.testing.assert_allclose(parts[:, 1:].to_numpy(), whole[:, 1:].to_numpy(), rtol=1e-9)
+    lines = PENGUINS.read_text().splitlines()
+    place = lines[0].split(",").index("body_mass_g")
+    cells = lines[200].split(",")
+    cells[place] = "heavy"
+    Path("t.csv").write_text("\n".join([*lines[:200], ",".join(cells), *lines[201:]]) + "\n")
+    done = run("predict", model, "t.csv", "--out", "answers.csv")
+    assert done.exit_code == 2
+    assert "'body_mass_g' must hold numbers, however row 200 holds 'heavy'" in done.stderr
+    assert files(".") == ["t.csv"]
+
+
+def test_a_model_is_inspected(model):
+    told = run("inspect", model).stdout
+    for line in (
+        r"classification of species: 3 classes: Adelie, Chinstrap, Gentoo",
+        r"3 networks of [\d,]+ parameters, [\d,]+ KB in all",
+        r"island +category +3 levels",
+        r"bill_length_mm +number +32.1 to 59.6, 2 missing",
+        r"Dense\(256, 256",
+        r"seed +0",
+        r"test accuracy +(0\.9\d+|1\.0000)",
+    ):
+        assert re.search(line, told), line
+    document = json.loads(run("inspect", model, "--json").stdout)
+    assert document["networks"] == 3
+    assert document["bytes"] == model.stat().st_size
+    assert document["passport"]["rows"] == {"training": 276, "test": 68}
+
+
+def test_a_report_is_written_of_a_model_that_is_there(model):
+    done = run("report", model, PENGUINS)
+    assert (done.exit_code, done.stdout) == (0, "report  penguins.html\n")
+    assert "species" in Path("penguins.html").read_text()
+    assert run("report", model, PENGUINS, "--out", "no/r.html").exit_code == 2
+
+
+# Progress.
+
+
+def followed(board):
+    """Follow two members through two epochs of two batches each."""
+    X, y = np.zeros((4, 1)), np.zeros((4, 1))
+    for member in range(2):
+        train_network(mlp(1, 1), X, y, batch_size=2, epochs=2, validation=(X, y), callbacks=board.watch(member))
+
+
+def test_elsewhere_than_on_a_terminal_each_member_has_a_line():
+    written = []
+    followed(Lines(2, written.append))
+    assert [re.sub(r"\d[\d.e-]*", "#", line) for line in written] == [
+        "member # of #: # epochs, epoch # was best, loss #, validation #, # s\n"
+    ] * 2
+    assert written[1].startswith("member 2 of 2: 2 epochs")
+
+
+def test_on_a_terminal_one_line_tells_how_far_it_is():
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, legacy_windows=False)
+    with Live(2, console) as board:
+        shares = []
+
+        class Look(Callback):
+            def on_batch_end(self, run):
+                shares.append(board.share)
+
+        X, y = np.zeros((4, 1)), np.zeros((4, 1))
+        for member in range(2):
+            callbacks = [*board.watch(member), Look()]
+            train_network(mlp(1, 1), X, y, batch_size=2, epochs=2, validation=(X, y), callbacks=callbacks)
+        board.bar.refresh()
+    assert shares == [k / 8 for k in range(1, 9)]
+    shown = console.file.getvalue()
+    assert "member 2 of 2, epoch 2/2" in shown
+    assert re.search(r"\d s left at most", shown)
 
 
 # Interruption.
