@@ -345,7 +345,7 @@ def test_elsewhere_than_on_a_terminal_each_member_has_a_line():
     written = []
     followed(Lines(2, written.append))
     assert [re.sub(r"\d[\d.e-]*", "#", line) for line in written] == [
-        "member # of #: # epochs, epoch # was best, loss #, validation #, # s\n"
+        "member # of #: # epochs, loss #, validation #, # s\n"
     ] * 2
     assert written[1].startswith("member 2 of 2: 2 epochs")
 

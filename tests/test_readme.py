@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROSE = {"not-for.md"}
+PROSE = {"not-for.md", "command-line.md"}
+"""Pages without Python."""
 
 
 def blocks(page):
@@ -34,20 +35,17 @@ def test_the_python_blocks_run_as_they_stand(page, tmp_path, monkeypatch, capsys
         assert expected in printed
 
 
-COMMANDS = [line for language, code in blocks(PAGES[0]) if language == "sh" for line in code.splitlines()]
+def commands(page):
+    return [line for language, code in blocks(page) if language == "sh" for line in code.splitlines()]
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("chainrule ")])
-def test_the_chainrule_commands_succeed(line, tmp_path_factory):
-    folder = tmp_path_factory.getbasetemp() / "readme"
-    if not folder.exists():
-        folder.mkdir()
-        (folder / "examples").symlink_to(ROOT / "examples")
-    command = [sys.executable, "-m", "chainrule", *line.split("#")[0].split()[1:]]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-
-
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("make ")])
-def test_the_make_targets_exist(line):
-    assert f"\n{line.split()[1]}:" in (ROOT / "Makefile").read_text()
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name_of)
+def test_the_commands_succeed_one_after_the_other(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for line in commands(page):
+        if line.startswith("make "):
+            assert f"\n{line.split()[1]}:" in (ROOT / "Makefile").read_text()
+        elif line.startswith("chainrule "):
+            done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, (line, done.stderr)

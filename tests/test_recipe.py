@@ -51,6 +51,11 @@ def test_an_epoch_has_eight_batches_unless_they_are_too_small(n_rows, rows):
     assert recipe.batch_size(CLASSIFICATION, n_rows) == rows
 
 
+@pytest.mark.parametrize(("n_rows", "epochs"), [(10, 64), (50_000, 64), (200_000, 32), (5 * 10**6, 7), (10**12, 1)])
+def test_large_tables_are_seen_less_often(n_rows, epochs):
+    assert recipe.epochs_for(REGRESSION, n_rows) == epochs
+
+
 def test_a_member_never_trains_on_its_own_fold(rng):
     X = rng.normal(size=(60, 2)).astype(np.float32)
     y = rng.integers(0, 2, 60)

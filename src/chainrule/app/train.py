@@ -62,7 +62,10 @@ def train_command(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write a report, one HTML file, here.")] = None,
     members: Annotated[int, typer.Option(min=2, help="Networks, each trained on all rows but one part.")] = 5,
-    epochs: Annotated[int, typer.Option(min=1, help="Times each member sees its rows, at most.")] = 64,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Times each member sees its rows, at most; unless told, 64 or by the rows."),
+    ] = None,
     time_limit: Annotated[float | None, typer.Option(min=1, help="Seconds after which training ends.")] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Members trained side by side; unless told, one a processor.")

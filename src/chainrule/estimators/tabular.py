@@ -39,7 +39,7 @@ class BaseTabular(BaseEstimator):
 
     _: KW_ONLY
     n_members: int = 5
-    epochs: int = 64
+    epochs: int | None = None
     metric: str | Metric | Callable[[Array, Array], float] | None = None
     validation_data: tuple[Any, Any] | None = None
     time_limit: float | None = None
@@ -49,7 +49,7 @@ class BaseTabular(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_members": [Interval(Integral, 2, None, closed="left")],
-        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "epochs": [Interval(Integral, 1, None, closed="left"), None],
         "metric": [StrOptions(set(METRICS)), Metric, callable, None],
         "validation_data": [tuple, list, None],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
@@ -143,9 +143,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     ----------
     n_members : int, default=5
         Networks, each trained on all rows but one fold: fewer are quicker and less accurate.
-    epochs : int, default=64
-        Times each member sees its rows, at most; it stops when it no longer improves. More gain little: five members of
-        64 epochs have 10 % less error than one of 256.
+    epochs : int, default=None
+        Times each member sees its rows, at most; it stops when it no longer improves. None is 64, and for more than
+        50,000 rows 64 sqrt(50,000 / rows). More gain little: five members of 64 have 10 % less error than one of 256.
     metric : str or callable, default=None
         What a member's best epoch is chosen by on the rows it is not trained on: "accuracy", "log_loss" or "brier", or
         a function of (y, prediction), class numbers (n,) and probabilities (n, n_classes), for which lower is better.

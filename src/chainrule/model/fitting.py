@@ -22,7 +22,16 @@ from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
 from chainrule.training.loop import Run
 from chainrule.training.metrics import Metric
-from chainrule.training.recipe import CLASSIFICATION, REGRESSION, Member, Recipe, Within, folds, train_member
+from chainrule.training.recipe import (
+    CLASSIFICATION,
+    REGRESSION,
+    Member,
+    Recipe,
+    Within,
+    epochs_for,
+    folds,
+    train_member,
+)
 
 LEAST_SECONDS = 0.01
 PATIENCE = 0.1
@@ -115,7 +124,7 @@ def fit_predictor(
     weight: Array | None = None,
     validation: tuple[Columns, Array] | None = None,
     n_members: int = 5,
-    epochs: int = 64,
+    epochs: int | None = None,
     metric: str | Metric | None = None,
     time_limit: float | None = None,
     seed: int = 0,
@@ -151,9 +160,13 @@ def fit_predictor(
         For Ctrl-C before any member has finished an epoch; later it ends training, and what is there is returned.
     """
     end = None if time_limit is None else perf_counter() + time_limit
-    recipe = replace(recipe_for(target), members=min(n_members, len(values)), epochs=epochs)
-    if metric is not None:
-        recipe = replace(recipe, chosen_by=metric)
+    recipe = recipe_for(target)
+    recipe = replace(
+        recipe,
+        members=min(n_members, len(values)),
+        epochs=epochs_for(recipe, len(values)) if epochs is None else epochs,
+        chosen_by=recipe.chosen_by if metric is None else metric,
+    )
     encoder = encoder or encoder_for(target).fit(columns)
     X, y = encoder.transform(columns), target.encode(values)
     if validation is None:
