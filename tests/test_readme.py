@@ -43,9 +43,17 @@ def commands(page):
 def test_the_commands_succeed_one_after_the_other(page, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    told = []
     for line in commands(page):
         if line.startswith("make "):
             assert f"\n{line.split()[1]}:" in (ROOT / "Makefile").read_text()
         elif line.startswith("chainrule "):
             done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
             assert done.returncode == 0, (line, done.stderr)
+            told += done.stdout.splitlines()
+    shown = [line for language, code in blocks(page) if language == "text" for line in code.splitlines()]
+    assert set(map(but_for_numbers, shown)) <= set(map(but_for_numbers, told)), "what is shown is what is told"
+
+
+def but_for_numbers(line):
+    return re.sub(r"[\d.,]+|\s+", " ", line)
