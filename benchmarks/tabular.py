@@ -1,7 +1,8 @@
 """Scores of the tabular estimators at their defaults beside what peers scored, on fixed splits: ratios, ours to theirs.
 
 Reads `name.csv.gz`, `splits.npz` (row numbers `name/split/train` and `test`) and `peers.csv` (dataset, split_seed,
-model, metric, value, fit_s) from the folder CHAINRULE_DATA, and says so where it is not set. Data sets may be named.
+model, metric, value, fit_s) from the folder CHAINRULE_DATA, and says so where it is not set. Then the share of new rows
+that intervals hold, on these regressions and on scikit-learn's. Data sets may be named; then nothing is written.
 """
 
 import csv
@@ -12,42 +13,81 @@ from time import perf_counter
 
 import numpy as np
 import polars as pl
+from sklearn.datasets import load_diabetes, make_friedman1, make_friedman2, make_friedman3, make_sparse_uncorrelated
+from sklearn.model_selection import train_test_split
 
 from chainrule import TabularClassifier, TabularRegressor
 from chainrule.data.tabular import read_columns
+from harness import machine, publish, table
 
-TARGETS = {
+CLASSES = {
     "penguins": "species",
     "credit_data": "Status",
     "bank_marketing": "y",
     "letter": "lettr",
     "adult": "income",
+}
+NUMBERS = {
     "concrete": "compressive_strength",
     "abalone": "rings",
     "bike_hourly": "bikers",
     "california_housing": "MedHouseVal",
     "diamonds": "price",
 }
-REGRESSIONS = ("concrete", "abalone", "bike_hourly", "california_housing", "diamonds")
-PEERS = ("sklearn_mlp_pipeline", "sklearn_mlp_pipeline_y_standardised", "realmlp_td_s", "hist_gradient_boosting")
+TARGETS = CLASSES | NUMBERS
+PEERS = {
+    "sklearn_mlp_pipeline": "scikit-learn's MLP in a pipeline",
+    "sklearn_mlp_pipeline_y_standardised": "the same, y standardised",
+    "realmlp_td_s": "RealMLP-TD-S",
+    "hist_gradient_boosting": "HistGradientBoosting",
+}
 SPLITS = 3
+COVERAGE = 0.9
+OTHERS = {
+    "diabetes": lambda: load_diabetes(return_X_y=True),
+    "friedman1": lambda: make_friedman1(1000, noise=1.0, random_state=0),
+    "friedman2": lambda: make_friedman2(1000, noise=100.0, random_state=0),
+    "friedman3": lambda: make_friedman3(1000, noise=0.1, random_state=0),
+    "sparse_uncorrelated": lambda: make_sparse_uncorrelated(1000, random_state=0),
+}
 
 
-def our_scores(name, split, columns, target, rows):
-    train, test = (({key: values[part] for key, values in columns.items()}, target[part]) for part in rows)
+def numbers(model, X, y):
+    """Return the root mean squared error, and the share of rows in their interval."""
+    low, high = model.predict_interval(X, COVERAGE).T
+    inside = float(np.mean((low <= y) & (y <= high)))
+    return {"rmse": float(np.sqrt(np.mean((model.predict(X) - y) ** 2)))}, inside
+
+
+def classes(model, X, y):
+    """Return the error rate and the log loss; there are no intervals."""
+    P = model.predict_proba(X)
+    k = np.searchsorted(model.classes_, y)
+    log_loss = float(-np.log(P[np.arange(len(k)), k]).mean())
+    return {"error": float(np.mean(P.argmax(axis=1) != k)), "logloss": log_loss}, None
+
+
+def trained(name, X, y, seed):
+    """Return a model at its defaults, and the seconds it took."""
     start = perf_counter()
-    if name in REGRESSIONS:
-        model = TabularRegressor(random_state=split).fit(*train)
-        seconds = perf_counter() - start
-        return {"rmse": float(np.sqrt(np.mean((model.predict(test[0]) - test[1]) ** 2)))}, seconds
-    model = TabularClassifier(random_state=split).fit(*train)
-    seconds = perf_counter() - start
-    P = model.predict_proba(test[0])
-    y = np.searchsorted(model.classes_, test[1])
-    return {
-        "error": float(np.mean(P.argmax(axis=1) != y)),
-        "logloss": float(-np.log(P[np.arange(len(y)), y]).mean()),
-    }, seconds
+    model = (TabularClassifier if name in CLASSES else TabularRegressor)(random_state=seed).fit(X, y)
+    return model, perf_counter() - start
+
+
+def fixed_splits(folder, names):
+    """Yield the name, the split, its number, and rows and targets to train and to test on."""
+    splits = np.load(folder / "splits.npz")
+    for name in names:
+        frame = pl.read_csv(folder / f"{name}.csv.gz", null_values=[""], infer_schema_length=None)
+        columns = read_columns(frame)
+        target = columns.pop(TARGETS[name])
+        for split in range(SPLITS):
+            parts = [splits[f"{name}/{split}/{part}"] for part in ("train", "test")]
+            yield (
+                name,
+                split,
+                [({key: values[part] for key, values in columns.items()}, target[part]) for part in parts],
+            )
 
 
 def main(names):
@@ -55,28 +95,59 @@ def main(names):
     if not folder:
         print("skipped: CHAINRULE_DATA names no folder of tables")
         return
-    splits = np.load(Path(folder) / "splits.npz")
-    with open(Path(folder) / "peers.csv") as file:
+    folder = Path(folder)
+    with open(folder / "peers.csv") as file:
         theirs = {(r["dataset"], r["split_seed"], r["model"], r["metric"]): r for r in csv.DictReader(file)}
-    ratios = {}
-    for name in names or TARGETS:
-        frame = pl.read_csv(Path(folder) / f"{name}.csv.gz", null_values=[""], infer_schema_length=None)
-        columns = read_columns(frame)
-        target = columns.pop(TARGETS[name])
-        for split in range(SPLITS):
-            rows = splits[f"{name}/{split}/train"], splits[f"{name}/{split}/test"]
-            scores, seconds = our_scores(name, split, columns, target, rows)
-            told = "  ".join(f"{metric} {value:.4f}" for metric, value in scores.items())
-            print(f"{name:<20}{split}  {told}  {seconds:.1f} s", flush=True)
-            for metric, value in scores.items():
-                for peer in PEERS:
-                    row = theirs.get((name, str(split), peer, metric))
-                    if row is not None and float(row["value"]) > 0:
-                        ratios.setdefault((peer, metric), {}).setdefault(name, []).append(value / float(row["value"]))
-    for (peer, metric), by_name in sorted(ratios.items()):
-        each = {name: float(np.exp(np.mean(np.log(values)))) for name, values in by_name.items()}
-        mean = float(np.exp(np.mean(np.log(list(each.values())))))
-        print(f"{metric:<8} / {peer:<36}{mean:.3f}  ", "  ".join(f"{name} {ratio:.2f}" for name, ratio in each.items()))
+    scores, times, inside = {}, {}, {}
+    for name, split, (train, test) in fixed_splits(folder, names or TARGETS):
+        model, seconds = trained(name, *train, split)
+        found, share = (classes if name in CLASSES else numbers)(model, *test)
+        for metric, value in found.items():
+            scores.setdefault((metric, name), []).append(value)
+        times.setdefault(name, []).append(seconds)
+        if share is not None:
+            inside.setdefault(name, []).append(share)
+        told = "  ".join(f"{metric} {value:.4f}" for metric, value in found.items())
+        print(f"{name:<20}{split}  {told}  {seconds:.1f} s", flush=True)
+    rows, ratios = [], {}
+    for (metric, name), values in scores.items():
+        row = [f"{name}, {metric}", f"{np.mean(values):.4g}"]
+        for peer in PEERS:
+            found = [theirs.get((name, str(split), peer, metric)) for split in range(SPLITS)]
+            pairs = [(v, float(other["value"])) for v, other in zip(values, found) if other is not None]
+            pairs = [(ours, other) for ours, other in pairs if other > 0 and ours > 0]
+            if pairs:
+                ratio = float(np.exp(np.mean([np.log(ours / other) for ours, other in pairs])))
+                ratios.setdefault((metric, peer), []).append(ratio)
+                row.append(f"{ratio:.3f}")
+            else:
+                row.append("")
+        rows.append([*row, f"{np.mean(times[name]):.1f}"])
+    for metric in dict.fromkeys(metric for metric, _ in scores):
+        means = [ratios.get((metric, peer)) for peer in PEERS]
+        rows.append(
+            [f"**{metric}**", "", *("" if r is None else f"{np.exp(np.mean(np.log(r))):.3f}" for r in means), ""]
+        )
+    if not names:
+        for name, load in OTHERS.items():
+            X, y = load()
+            for split in range(SPLITS):
+                X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=split)
+                model, _ = trained(name, X_train, y_train, split)
+                inside.setdefault(name, []).append(numbers(model, X_test, y_test)[1])
+    covered = table(["table", "in their 90 % interval"], [[n, f"{np.mean(s):.3f}"] for n, s in inside.items()])
+    header = ["table, metric", "ours", *(f"/ {peer}" for peer in PEERS.values()), "seconds"]
+    parts = [
+        machine(["chainrule", "numpy"]),
+        f"Means over {SPLITS} splits, one processor each; ratios and their means are geometric, below 1 is better.",
+        table(header, rows),
+        "Rows never trained on whose true number lies in its interval:",
+        covered,
+    ]
+    if names:
+        print("\n\n".join(parts))
+    else:
+        publish("tabular", "Tables", *parts)
 
 
 if __name__ == "__main__":
