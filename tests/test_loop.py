@@ -98,6 +98,7 @@ def test_history_has_a_number_an_epoch_in_every_column(data):
         "validation_log_loss",
         "learning_rate",
         "gradient_norm",
+        "step_ratio",
         "seconds",
     ]
     for column in history.columns:

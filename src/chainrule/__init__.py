@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from chainrule.estimators.mlp import MLPRegressor as MLPRegressor
     from chainrule.estimators.tabular import TabularClassifier as TabularClassifier
     from chainrule.estimators.tabular import TabularRegressor as TabularRegressor
+    from chainrule.insight.diagnosis import diagnose as diagnose
     from chainrule.model.file import load as load
     from chainrule.model.file import save as save
     from chainrule.model.predictor import Predictor as Predictor
@@ -56,6 +57,7 @@ ROOMS = {
     "training.callbacks": ["Callback", "EarlyStopping", "KeepBest", "ProgressBar", "TimeLimit"],
     "training.history": ["History"],
     "training.loop": ["train"],
+    "insight.diagnosis": ["diagnose"],
     "model.predictor": ["Predictor"],
     "model.file": ["load", "save"],
     "estimators.mlp": ["MLPClassifier", "MLPRegressor"],

@@ -22,6 +22,8 @@ class History:
         At the epoch's last step, before factors of single blocks.
     gradient_norm : list of float
         Mean Euclidean norm over the epoch's batches, before clipping.
+    step_ratio : list of float
+        Length of the epoch's last step, as a share of the length of all weights; NaN where it did not come to that.
     seconds : list of float
         Time the epoch took, validation included.
     notes : list of str
@@ -37,6 +39,7 @@ class History:
     metrics: dict[str, list[float]] = field(default_factory=dict)
     learning_rate: list[float] = field(default_factory=list)
     gradient_norm: list[float] = field(default_factory=list)
+    step_ratio: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     stopped: str = ""
@@ -65,6 +68,7 @@ class History:
             | {
                 "learning_rate": self.learning_rate,
                 "gradient_norm": self.gradient_norm,
+                "step_ratio": self.step_ratio,
                 "seconds": self.seconds,
             }
         )
@@ -72,7 +76,7 @@ class History:
     @property
     def results(self) -> dict[str, list[float]]:
         """The columns that say how good the network is: losses and metrics."""
-        housekeeping = ("learning_rate", "gradient_norm", "seconds")
+        housekeeping = ("learning_rate", "gradient_norm", "step_ratio", "seconds")
         return {name: column for name, column in self.columns.items() if name not in housekeeping}
 
     def improves(self, column: str, best: float | None, min_delta: float = 0.0) -> bool:

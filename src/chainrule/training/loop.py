@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from math import inf, isfinite, sqrt
+from math import inf, isfinite, nan, sqrt
 from time import perf_counter
 from typing import Protocol
 
@@ -270,7 +270,7 @@ class Run:
             self.good.take(self)
         while True:
             try:
-                loss, norm, rate = self.descend()
+                loss, norm, rate, step_ratio = self.descend()
                 break
             except DivergedError as failure:
                 self.good.restore(self)
@@ -278,6 +278,7 @@ class Run:
         results = {"loss": loss} | self.measure()
         history.gradient_norm.append(norm)
         history.learning_rate.append(rate)
+        history.step_ratio.append(step_ratio)
         history.seconds.append(perf_counter() - start)
         for name, column in history.results.items():
             column.append(results[name])
@@ -294,12 +295,13 @@ class Run:
             results |= dict(zip(self.history.metrics, values, strict=True))
         return results
 
-    def descend(self) -> tuple[float, float, float]:
-        """Take a step for every batch; return the epoch's mean loss, mean gradient norm and last rate."""
+    def descend(self) -> tuple[float, float, float, float]:
+        """Take a step for every batch; return the epoch's mean loss and gradient norm, last rate and step ratio."""
         theta, n_batches = self.net.theta, -(-len(self.rows[0]) // self.batch_size)
         objective = self.kernels.fuse(self.net).objective
         watching = [c for c in self.callbacks if type(c).on_batch_end is not Callback.on_batch_end]
         loss_sum = weight_sum = norm_sum = rate = 0.0
+        before = None
         for k, (X, y, weight) in enumerate(batches(*self.rows, self.batch_size, self.rng if self.shuffle else None)):
             value, grad = objective(X, y, weight, self.rng)
             norm = length(grad, self.kernels)
@@ -313,6 +315,8 @@ class Run:
             if norm > self.clip_norm:
                 grad *= self.clip_norm / norm
             rate = self.rate
+            if k == n_batches - 1:
+                before = theta.copy()
             self.optimizer.step(theta, grad, rate * self.factors)
             heft = len(X) if weight is None else float(weight.sum())
             loss_sum, weight_sum, norm_sum = loss_sum + heft * value, weight_sum + heft, norm_sum + norm
@@ -323,7 +327,8 @@ class Run:
                 break
         if not all_finite(theta):
             raise DivergedError(f"batch {k + 1}: the weights after the step are not finite")
-        return loss_sum / (weight_sum or 1), norm_sum / (k + 1), rate
+        step_ratio = nan if before is None else length(theta - before) / (length(before) or 1.0)
+        return loss_sum / (weight_sum or 1), norm_sum / (k + 1), rate, step_ratio
 
     def roll_back(self, failure: str) -> None:
         """Note the failure and halve the rate, or give up: at once where no step has been taken yet."""

@@ -1,0 +1,313 @@
+"""Each fault is planted and found; runs that are well say nothing."""
+
+import re
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, make_moons
+
+from chainrule import SGD, Activation, Adam, Dense, EarlyStopping, Network, diagnose, mlp, train
+from chainrule.insight.diagnosis import CHECKS
+from chainrule.training.recipe import CLASSIFICATION, REGRESSION, folds, train_member
+
+
+def standardised(X):
+    return (X - X.mean(axis=0)) / (X.std(axis=0) + 1e-9)
+
+
+def kinds(diagnosis):
+    return [finding.kind for finding in diagnosis]
+
+
+def classes_of(n=300, seed=0):
+    """Two classes that overlap a little, from three columns of which none is enough."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3))
+    return X, (X.sum(axis=1) + 0.3 * rng.normal(size=n) > 0).astype(int)
+
+
+# Each of these returns the arguments of `diagnose`, with one thing wrong.
+
+
+def leaking_class():
+    X, y = classes_of()
+    X[:, 1] = y * 7 + 3.5
+    X = standardised(X)
+    net = mlp(3, 8, 2, loss="cross_entropy", seed=0)
+    return net, X, y, train(net, X, y, optimizer=Adam(0.01), epochs=40)
+
+
+def leaking_number():
+    X, _ = classes_of()
+    y = X @ [1.0, 2.0, 3.0]
+    X[:, 2] = 5 * y + 0.01
+    net = mlp(3, 8, 1, seed=0)
+    return net, standardised(X), y[:, np.newaxis], None
+
+
+def repeated_rows():
+    X, y = classes_of()
+    net = mlp(3, 8, 2, loss="cross_entropy", seed=0)
+    return net, X, y, None, {"validation": (X[:40], y[:40])}
+
+
+def collapsed():
+    X, y = classes_of()
+    net = mlp(3, 8, 2, loss="cross_entropy", seed=0)
+    net.params[-1]["b"][...] = [8, -8]
+    return net, X, y, None
+
+
+def erratic():
+    X, y = classes_of()
+    net = mlp(3, 8, 2, loss="cross_entropy", seed=0)
+    return net, X, y, train(net, X, y, optimizer=SGD(15.0), epochs=30, batch_size=20)
+
+
+def diverging():
+    X, _ = classes_of()
+    net = mlp(3, 8, 1, seed=0)
+    return net, X, X[:, :1], train(net, X, X[:, :1], optimizer=SGD(2.0), epochs=5, max_rollbacks=30)
+
+
+def unscaled_inputs():
+    X, y = classes_of()
+    return mlp(3, 8, 2, loss="cross_entropy", seed=0), X * [1, 1, 5000], y, None
+
+
+def tiny_inputs():
+    X, y = classes_of()
+    return mlp(3, 8, 2, loss="cross_entropy", seed=0), X * 1e-4, y, None
+
+
+def unscaled_targets():
+    X, _ = classes_of()
+    y = 50_000 + 900 * np.sin(X[:, 0] * X[:, 1])
+    return mlp(3, 8, 1, seed=0), X, y[:, np.newaxis], None
+
+
+def dead():
+    X, y = classes_of()
+    net = mlp(3, 16, 2, loss="cross_entropy", seed=0)
+    net.params[0]["b"][:10] = -50
+    return net, X, y, None
+
+
+def saturated():
+    X, y = classes_of()
+    net = mlp(3, 16, 2, activation="tanh", loss="cross_entropy", seed=0)
+    net.params[0]["W"][...] *= 100
+    return net, X, y, None
+
+
+def vanishing():
+    X, y = classes_of()
+    net = mlp(3, *[8] * 10, 2, activation="sigmoid", loss="cross_entropy", seed=0)
+    return net, X, y, None
+
+
+def exploding():
+    X, y = classes_of()
+    net = mlp(3, 16, 16, 2, loss="cross_entropy", seed=0)
+    net.params[0]["W"][...] *= 1e-5
+    return net, X, y, None
+
+
+def slow():
+    X, y = classes_of()
+    net = mlp(3, 8, 2, loss="cross_entropy", seed=0)
+    return net, X, y, train(net, X, y, optimizer=SGD(1e-4), epochs=40)
+
+
+def unfinished():
+    X, y = classes_of()
+    net = mlp(3, 8, 2, loss="cross_entropy", seed=0)
+    return net, X, y, train(net, X, y, optimizer=Adam(0.002), epochs=12)
+
+
+def by_heart():
+    X, y = classes_of(60)
+    X = np.hstack([X, np.random.default_rng(5).normal(size=(60, 40))])
+    net = mlp(43, 64, 2, loss="cross_entropy", seed=0)
+    return (
+        net,
+        X[:30],
+        y[:30],
+        train(net, X[:30], y[:30], optimizer=Adam(0.01), epochs=150, validation=(X[30:], y[30:])),
+    )
+
+
+def wrong_labels():
+    X, y = classes_of(400)
+    far = np.flatnonzero(np.abs(X.sum(axis=1)) > 2)[:12]
+    net = mlp(3, 8, 2, loss="cross_entropy", seed=0)
+    history = train(net, X, y, optimizer=Adam(0.01), epochs=60)
+    wrong = y.copy()
+    wrong[far] = 1 - wrong[far]
+    return net, X, wrong, history, {"answers": net.predict(X)}
+
+
+def wrong_numbers():
+    X, _ = classes_of(400)
+    y = np.sin(X[:, :1]) + 0.05 * np.random.default_rng(1).normal(size=(400, 1))
+    net = mlp(3, 32, 1, activation="tanh", seed=0)
+    history = train(net, X, y, optimizer=Adam(0.01), epochs=100)
+    y[3::40] += 50
+    return net, X, y, history
+
+
+def rare_class():
+    X, y = classes_of()
+    y[y == 1] = np.where(X[y == 1, 0] > 0, 1, 2)
+    y[:3], y[3:][y[3:] == 0] = 0, 1
+    return mlp(3, 8, 3, loss="cross_entropy", seed=0), X, y, None
+
+
+FAULTS = {
+    leaking_class: ("a column that gives the answer away", r"column 1 alone tells the target"),
+    leaking_number: ("a column that gives the answer away", r"column 2 alone"),
+    repeated_rows: ("rows on both sides of the split", r"40 of 40 validation rows \(100%\)"),
+    collapsed: ("majority-class collapse", r"100% of the rows are taken for class 0, which \d\d% of them are"),
+    erratic: (
+        "rate too high",
+        r"rose in \d\d% of the later epochs and swings by \d+%; a step is \de-\d\d of the weights",
+    ),
+    diverging: ("rate too high", r"into the infinite and back \d+ times"),
+    unscaled_inputs: ("inputs unscaled", r"column 2 of X has a size of [45]\.?\d*e\+03"),
+    tiny_inputs: ("inputs unscaled", r"the largest column of X has a size of \d\.\d+e-05"),
+    unscaled_targets: ("targets unscaled", r"y has a size of 5e\+04 and a deviation of \d\d\d"),
+    dead: ("dead units", r"62% of the units of layer 1, relu"),
+    saturated: ("saturated units", r"9\d% of what layer 1, tanh gives is within 1 % of its ends"),
+    vanishing: ("vanishing or exploding gradients", r"at the first layer is [\d,]+ times smaller than at the last"),
+    exploding: ("vanishing or exploding gradients", r"at the first layer is [\d,]+ times larger than at the last"),
+    slow: (
+        "rate too low",
+        r"as evenly in the last half of 40 epochs.*a step is \de-0[5-9] of the weights, where 1e-04",
+    ),
+    unfinished: ("still improving", r"\d+% of what the loss fell by came in the last 2 of 12 epochs"),
+    by_heart: ("overfitting", r"the validation loss rose from 0\.\d+ after epoch \d+ to \d"),
+    wrong_labels: ("labels that look wrong", r"the targets of 12 rows look wrong"),
+    wrong_numbers: ("labels that look wrong", r"the targets of 10 rows look wrong .*: 4, 44, 84, 124, 164 and 5 more"),
+    rare_class: ("too few rows in a class", r"class 0 \(3\) has fewer than 5 rows"),
+}
+
+
+def diagnosed(case):
+    """Diagnose what a function returns: the arguments, and perhaps a dict of options after them."""
+    *arguments, last = case()
+    return diagnose(*arguments, **last) if isinstance(last, dict) else diagnose(*arguments, last)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_fault_that_is_planted_is_found(fault):
+    kind, message = FAULTS[fault]
+    found = diagnosed(fault)
+    assert kind in kinds(found), found
+    told = next(finding for finding in found if finding.kind == kind)
+    assert re.search(message, told.message), told.message
+    assert told.remedy
+
+
+def test_every_check_has_a_fault_that_it_finds():
+    assert {kind for kind, _ in FAULTS.values()} == set(CHECKS)
+
+
+# Runs that are well.
+
+
+def member_of(recipe, X, y, n_out):
+    held_out = folds(y, 5, seed=0)[0]
+    member = train_member(recipe, X.astype(np.float32), y, None, held_out, n_out, seed=0)
+    answers = np.full((len(X), n_out), np.nan)
+    answers[held_out] = member.network.predict(X[held_out])
+    return member.network, X, y, member.history, {"answers": answers}
+
+
+def seeds_gates():
+    X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    y = np.array([[0], [1], [1], [1]])
+    net = (
+        mlp(2, 1, output_activation="sigmoid", seed=0)
+        if False
+        else Network([Dense(2, 1), Activation("sigmoid")], seed=0)
+    )
+    return net, X, y, train(net, X, y, optimizer=SGD(2.0), epochs=2000, batch_size=None)
+
+
+def seeds_digits():
+    X, y = load_digits(return_X_y=True)
+    layers = [Dense(64, 30), Activation("sigmoid"), Dense(30, 10), Activation("sigmoid")]
+    net = Network(layers, loss="squared_error", seed=0)
+    return net, X / 16, np.eye(10)[y], train(net, X / 16, np.eye(10)[y], optimizer=SGD(3.0), epochs=30, batch_size=10)
+
+
+def moons():
+    X, y = make_moons(400, noise=0.2, random_state=0)
+    net = mlp(2, 32, 32, 2, loss="cross_entropy", seed=0)
+    stop = EarlyStopping(patience=10)
+    history = train(
+        net, X[:300], y[:300], optimizer=Adam(0.005), epochs=200, validation=(X[300:], y[300:]), callbacks=[stop]
+    )
+    return net, X[:300], y[:300], history, {"validation": (X[300:], y[300:])}
+
+
+def binary():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = standardised(X)
+    net = mlp(30, 16, 1, loss="binary_cross_entropy", l2=0.01, seed=0)
+    return net, X, y[:, np.newaxis], train(net, X, y[:, np.newaxis], optimizer=Adam(0.005), epochs=60)
+
+
+def numbers():
+    X, y = load_diabetes(return_X_y=True)
+    X, y = standardised(X), standardised(y)[:, np.newaxis]
+    net = mlp(10, 16, 1, activation="tanh", l2=0.01, seed=0)
+    stop = EarlyStopping(patience=20)
+    history = train(
+        net, X[:350], y[:350], optimizer=Adam(0.005), epochs=200, validation=(X[350:], y[350:]), callbacks=[stop]
+    )
+    return net, X[:350], y[:350], history, {"validation": (X[350:], y[350:])}
+
+
+HEALTHY = {
+    "the seeds' neuron": seeds_gates,
+    "the seeds' digits": seeds_digits,
+    "moons": moons,
+    "two classes, one output": binary,
+    "numbers": numbers,
+    "the recipe's flowers": lambda: member_of(CLASSIFICATION, standardised(load_iris().data), load_iris().target, 3),
+    "the recipe's diabetes": lambda: member_of(
+        REGRESSION, standardised(load_diabetes().data), standardised(load_diabetes().target)[:, np.newaxis], 1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_of_a_run_that_is_well_nothing_is_said(name):
+    found = diagnosed(HEALTHY[name])
+    assert not found, str(found)
+    assert str(found) == "Nothing stands out."
+
+
+def test_what_does_most_harm_comes_first():
+    X, y = classes_of()
+    net = mlp(3, 16, 2, loss="cross_entropy", seed=0)
+    net.params[0]["b"][:10] = -1e6
+    net.params[-1]["W"][...] = 0
+    found = diagnose(net, X * 5000, y)
+    assert kinds(found) == ["majority-class collapse", "inputs unscaled", "dead units"]
+    assert str(found).count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"names": ["a", "b"]}, r"len\(names\) must be 3, one for each column of X"),
+        ({"answers": np.zeros((300, 3))}, r"answers must have shape \(300, 2\)"),
+        ({"validation": (np.zeros((2, 4)), [0, 1])}, "3 columns"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(options, message):
+    X, y = classes_of()
+    with pytest.raises(ValueError, match=message):
+        diagnose(mlp(3, 8, 2, loss="cross_entropy"), X, y, **options)
