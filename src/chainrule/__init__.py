@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from chainrule.estimators.mlp import MLPRegressor as MLPRegressor
     from chainrule.estimators.tabular import TabularClassifier as TabularClassifier
     from chainrule.estimators.tabular import TabularRegressor as TabularRegressor
+    from chainrule.insight.trace import Trace as Trace
+    from chainrule.insight.trace import trace as trace
     from chainrule.model.file import load as load
     from chainrule.model.file import save as save
     from chainrule.model.predictor import Predictor as Predictor
@@ -58,6 +60,7 @@ ROOMS = {
     "training.loop": ["train"],
     "model.predictor": ["Predictor"],
     "model.file": ["load", "save"],
+    "insight.trace": ["Trace", "trace"],
     "estimators.mlp": ["MLPClassifier", "MLPRegressor"],
     "estimators.tabular": ["TabularClassifier", "TabularRegressor"],
 }  # fmt: skip

@@ -2,8 +2,8 @@ r"""One training step as data: every quantity of the way forward, of the way bac
 
     trace(net, X, y) -> Trace
 
-A trace is a list of quantities. Each knows its formula in two notations, its values, which earlier quantities it is made
-of and how: so a trace can be read, shown, and proved (`Trace.verify`).
+A trace is a list of quantities. Each knows its formula in two notations, its values, and how it is made of earlier
+ones: so a trace can be read, shown, set as an exercise, and proved (`Trace.verify`).
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from chainrule.arrays import Array, require
 from chainrule.errors import look_up
-from chainrule.insight.layer_formulas import Pass, record
-from chainrule.insight.loss_formulas import record_loss, record_penalty
-from chainrule.insight.quantities import Quantity, Symbol, Tape
-from chainrule.insight.step_formulas import record_steps
+from chainrule.insight.tracing.layers import record
+from chainrule.insight.tracing.losses import record_loss, record_penalty
+from chainrule.insight.tracing.passes import Pass
+from chainrule.insight.tracing.quantities import Quantity, Symbol, Tape
+from chainrule.insight.tracing.steps import record_steps
 from chainrule.nn.layers import Dropout, Layer, Residual
 from chainrule.nn.network import Network
 from chainrule.training.optimizers import SGD, Optimizer, as_optimizer
 
 if TYPE_CHECKING:
-    from chainrule.insight.exercise import Exercise
-    from chainrule.insight.proof import Proof
+    from chainrule.insight.tracing.exercise import Exercise
+    from chainrule.insight.tracing.proof import Proof
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +73,13 @@ class Trace:
 
     def to_text(self, notation: str = "row") -> str:
         """Return all lines as text for a terminal; `notation` is "row" or "column"."""
-        from chainrule.insight.trace_text import as_page
+        from chainrule.insight.tracing.text import as_page
 
         return as_page(self, notation)
 
     def to_latex(self, notation: str = "row") -> str:
         r"""Return the body of a LaTeX document, which needs `\usepackage{amsmath}`; `notation` is "row" or "column"."""
-        from chainrule.insight.trace_text import as_latex
+        from chainrule.insight.tracing.text import as_latex
 
         return as_latex(self, notation)
 
@@ -87,25 +88,25 @@ class Trace:
 
         It opens in the notation "row" or "column" and can be switched to the other.
         """
-        from chainrule.insight.trace_html import as_html
+        from chainrule.insight.tracing.page import as_html
 
         return as_html(self, notation)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain texts, numbers, lists and dicts, which `json.dumps` takes."""
-        from chainrule.insight.trace_text import as_dict
+        from chainrule.insight.tracing.text import as_dict
 
         return as_dict(self)
 
     def verify(self) -> Proof:
         """Find every line again from its sources, and hold every derivative against finite differences, in float64."""
-        from chainrule.insight.proof import prove
+        from chainrule.insight.tracing.proof import prove
 
         return prove(self)
 
     def exercise(self, blanks: int | Sequence[str] = 5, seed: int = 0) -> Exercise:
         """Return the trace with blanks to be filled in: so many, drawn by `seed`, or the quantities of these names."""
-        from chainrule.insight.exercise import Exercise
+        from chainrule.insight.tracing.exercise import Exercise
 
         return Exercise.of(self, blanks, seed)
 
@@ -143,8 +144,8 @@ def trace(
         Given: as in training, with dropout's masks drawn from a copy of it, and the batch's own statistics; None: as at
         inference.
     masks : sequence of arrays, optional
-        As in training, with these masks, of ones where a Dropout keeps and zeros where it drops, one for each Dropout in
-        the order of the layers.
+        As in training, with these masks, of ones where a Dropout keeps and zeros where it drops; one for each Dropout,
+        in the order of the layers.
 
     Returns
     -------
@@ -198,7 +199,7 @@ def trace(
 
 
 def told(optimizer: Optimizer) -> str:
-    """Return an optimiser with its rate and what differs from its defaults and, if it has begun, how many steps it did."""
+    """Return an optimiser with its rate, what differs from its defaults, and how many steps it has taken."""
     options = [option for option in fields(optimizer) if option.init]
     shown = [f"{option.name}={getattr(optimizer, option.name)}" for option in options if is_told(optimizer, option)]
     begun = f" after {optimizer.steps:,} steps" if optimizer.steps else ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.insight.quantities import Quantity
+from chainrule.insight.tracing.quantities import Quantity
 from chainrule.nn.gradcheck import Comparison, compare_along, embed, unit
 
 if TYPE_CHECKING:

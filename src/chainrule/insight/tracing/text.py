@@ -10,8 +10,8 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.errors import look_up
-from chainrule.insight.notation import as_text
-from chainrule.insight.quantities import NOTATIONS, Quantity
+from chainrule.insight.tracing.notation import as_text
+from chainrule.insight.tracing.quantities import NOTATIONS, Quantity
 
 if TYPE_CHECKING:
     from chainrule.insight.trace import Trace
@@ -46,23 +46,34 @@ def require_notation(notation: str) -> str:
 # Numbers.
 
 
-def numbers(values: Array) -> list[list[str]]:
-    """Return the entries of a matrix as texts of one form, so that small numbers can be read and columns align."""
-    return [[show(value, form_of(values)) for value in row] for row in values]
+def shown(values: Array) -> list[list[str]]:
+    """Return the entries of a matrix as texts with as many decimals, so that they align; small ones keep their digits."""
+    decimals = decimals_for(values)
+    return [[show(value, decimals) for value in row] for row in values.tolist()]
 
 
-def show(value: float, form: str) -> str:
-    """Return a number in a form; one that is not finite as a word."""
-    return format(value, form) if np.isfinite(value) else str(value)
-
-
-def form_of(values: Array) -> str:
-    """Return the form in which the greatest value has five digits at least and the least three."""
+def decimals_for(values: Array) -> int | None:
+    """Return with how many decimals the largest value has five digits; None where powers of ten are plainer."""
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     if not sizes.size or (sizes.max() < 1e6 and bool((sizes == np.round(sizes)).all())):
-        return ".0f"
-    decimals = max(4 - int(np.floor(np.log10(sizes.max()))), 2 - int(np.floor(np.log10(sizes.min()))), 0)
-    return f".{decimals}f" if decimals <= 8 and sizes.max() < 1e7 else ".4e"
+        return 0
+    decimals = max(4 - int(np.floor(np.log10(sizes.max()))), 0)
+    return decimals if decimals <= 8 and sizes.max() < 1e7 else None
+
+
+def show(value: float, decimals: int | None) -> str:
+    """Return a number with so many decimals, or as digits and a power of ten where they would leave nothing of it.
+
+    Examples
+    --------
+    >>> show(0.25, 4), show(0.00000314, 4), show(0.0, 4)
+    ('0.2500', '3.14e-06', '0.0000')
+    """
+    if not np.isfinite(value):
+        return str(value)
+    if decimals is None:
+        return f"{value:.4e}"
+    return f"{value:.{decimals}f}" if value == 0 or abs(value) >= 10.0 ** (1 - decimals) else f"{value:.2e}"
 
 
 def places(size: int) -> list[int | None]:
@@ -95,7 +106,7 @@ def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
 def matrix_lines(quantity: Quantity, notation: str, blank: bool) -> list[str]:
     """Return the values as aligned lines, abridged where they are many."""
     grid = quantity.grid(notation)
-    texts = numbers(grid) if not blank else [[BLANK] * grid.shape[1]] * grid.shape[0]
+    texts = shown(grid) if not blank else [[BLANK] * grid.shape[1]] * grid.shape[0]
     rows, columns = places(grid.shape[0]), places(grid.shape[1])
     cells = [["..." if i is None or j is None else texts[i][j] for j in columns] for i in rows]
     widths = [max(map(len, column)) for column in zip(*cells)]
@@ -139,7 +150,7 @@ def whole(quantity: Quantity, notation: str) -> str:
 
 def latex_matrix(grid: Array) -> str:
     """Return a matrix, abridged where it is large; a single number as it is."""
-    texts = [[latex_number(text) for text in row] for row in numbers(grid)]
+    texts = [[latex_number(text) for text in row] for row in shown(grid)]
     if grid.size == 1:
         return texts[0][0]
     rows, columns = places(grid.shape[0]), places(grid.shape[1])
@@ -188,4 +199,6 @@ def as_dict(trace: Trace) -> dict[str, Any]:
 
 def plain(values: Array) -> Any:
     """Return an array as nested lists."""
-    return np.where(np.isfinite(values), values, None).tolist()
+    known = values.astype(object)
+    known[~np.isfinite(values)] = None
+    return known.tolist()

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.insight.curves import exp, sigmoid
-from chainrule.insight.quantities import Formula, Function, Symbol, Tape
+from chainrule.insight.tracing.curves import exp, sigmoid
+from chainrule.insight.tracing.quantities import Formula, Function, Symbol, Tape
 from chainrule.nn.losses import (
     AbsoluteError,
     BinaryCrossEntropy,
@@ -46,7 +46,7 @@ class Cost:
 
 
 def squared_error(loss: Any) -> Cost:
-    """factor (z - y)^2."""
+    """Factor (z - y)^2."""
     factor, twice = (fraction(value) for value in (loss.factor, 2 * loss.factor))
     return Cost(
         f"{factor}(z - y)^{{2}}",
@@ -79,7 +79,7 @@ def huber(loss: Any) -> Cost:
 
 
 def quantile(loss: Any) -> Cost:
-    """q (y - z) above the answer, (1 - q) (z - y) below it."""
+    """Q (y - z) above the answer, (1 - q) (z - y) below it."""
     q = np.asarray(loss.levels, np.float64)
     name = f"{loss.levels:g}" if q.ndim == 0 else "q"
     return Cost(
@@ -92,7 +92,7 @@ def quantile(loss: Any) -> Cost:
 
 
 def poisson(loss: Any) -> Cost:
-    """p - y + y log(y / p), p = e^z."""
+    """P - y + y log(y / p), p = e^z."""
     return Cost(
         r"(p - y + y \log(y / p))",
         lambda Z, Y: exp(Z) - Y - Y * Z + Y * np.log(np.where(Y > 0, Y, 1)),
@@ -330,7 +330,7 @@ def targets_as_rows(loss: Loss, y: Array, Z: Array) -> Array:
 
 
 def log_softmax(Z: Array) -> Array:
-    """log softmax, the row's largest taken off first."""
+    """Log softmax, the row's largest taken off first."""
     S = Z - Z.max(axis=1, keepdims=True)
     return S - np.log(np.exp(S).sum(axis=1, keepdims=True))
 

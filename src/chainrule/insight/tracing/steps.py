@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.insight.quantities import Formula, Function, Symbol, Tape
+from chainrule.insight.tracing.quantities import Formula, Function, Symbol, Tape
 from chainrule.nn.network import Network
 from chainrule.nn.vector import Block
 from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
@@ -116,7 +116,7 @@ LETTERS = {"mean": "m", "square": "v", "velocity": "v"}
 
 
 def record_steps(tape: Tape, net: Network, optimizer: Optimizer, parameters: dict[str, Symbol]) -> None:
-    """Write down the step in every parameter, the blocks of `net` by their full names; net and optimiser stay as they are."""
+    """Write down the step in every parameter, known by its full name in `net`; net and optimiser stay as they are."""
     moved, mover = net.theta.copy(), deepcopy(optimizer)
     for name, moment in mover.moments.items():
         mover.moments[name] = moment.astype(np.float64)

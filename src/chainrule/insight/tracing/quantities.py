@@ -63,7 +63,7 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Formula:
-    """The right-hand side, in both notations, in the little LaTeX of `chainrule.insight.notation`."""
+    """The right-hand side, in both notations, in the little LaTeX of `chainrule.insight.tracing.notation`."""
 
     row: str
     column: str
@@ -133,10 +133,11 @@ class Quantity:
         rows = np.atleast_2d(self.values)
         return rows if notation == "row" else rows.T
 
-    def recompute(self, values: Mapping[str, Array]) -> Array:
-        """Return its values, found from those of its sources."""
-        assert self.function is not None
-        return np.asarray(self.function(*(values[name] for name in self.sources)))
+    def recompute(self, values: Mapping[str, Array], function: Function | None = None) -> Array:
+        """Return its values, found from those of its sources; by its own function unless another is given."""
+        compute = function or self.function
+        assert compute is not None
+        return np.asarray(compute(*(values[name] for name in self.sources)))
 
 
 class Tape:

@@ -14,7 +14,8 @@ from html import escape
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|.", re.DOTALL)
 LETTERS = {
     r"\alpha": "α", r"\beta": "β", r"\gamma": "γ", r"\delta": "δ", r"\Delta": "Δ", r"\epsilon": "ε", r"\eta": "η",
-    r"\lambda": "λ", r"\mu": "μ", r"\rho": "ρ", r"\sigma": "σ", r"\tau": "τ", r"\theta": "θ", r"\partial": "∂", r"\pi": "π",
+    r"\theta": "θ", r"\lambda": "λ", r"\mu": "μ", r"\pi": "π", r"\rho": "ρ", r"\sigma": "σ", r"\tau": "τ",
+    r"\partial": "∂",
 }  # fmt: skip
 SIGNS = {r"\odot": "⊙", r"\sum": "Σ", r"\cdot": "·", r"\leftarrow": "←", r"\le": "≤", r"\ne": "≠", r"\to": "→"}
 NAMES = {rf"\{name}": name for name in ("log", "exp", "tanh", "max", "min")}
@@ -90,7 +91,7 @@ def parse_one(tokens: list[str]) -> Part:
     if token in (r"\{", r"\}"):
         return Part("sign", token[1:])
     if token.startswith("\\"):
-        raise ValueError(f"formula must use the commands of chainrule.insight.notation, however: {token}")
+        raise ValueError(f"formula must use the commands of chainrule.insight.tracing.notation, however: {token}")
     if token.isspace():
         return Part("space", " ")
     return Part("number" if token[0].isdigit() else "letter" if token.isalpha() else "sign", token)
@@ -182,6 +183,7 @@ def mathml_scripts(part: Part, inner: list[str]) -> str:
     return f"<{tag}>{base}{''.join(scripts[mark] for mark in '_^' if mark in scripts)}</{tag}>"
 
 
+TYPESET = {"-": "\N{MINUS SIGN}", "'": "\N{PRIME}"}
 MATHML: dict[str, Callable[[str, list[str]], str]] = {
     "row": lambda text, inner: f"<mrow>{''.join(inner)}</mrow>",
     "fraction": lambda text, inner: f"<mfrac>{inner[0]}{inner[1]}</mfrac>",
@@ -190,7 +192,7 @@ MATHML: dict[str, Callable[[str, list[str]], str]] = {
     "letter": lambda text, inner: f"<mi>{text}</mi>",
     "name": lambda text, inner: f"<mi>{text}</mi><mo>&#x2061;</mo>",
     "number": lambda text, inner: f"<mn>{text}</mn>",
-    "sign": lambda text, inner: f'<mo stretchy="false">{text}</mo>',
+    "sign": lambda text, inner: f'<mo stretchy="false">{TYPESET.get(text, text)}</mo>',
     "text": lambda text, inner: f"<mtext>{text}</mtext>",
     "space": lambda text, inner: "",
 }

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require, require_whole
-from chainrule.insight.quantities import Quantity
+from chainrule.insight.tracing.quantities import Function, Quantity
 
 if TYPE_CHECKING:
     from chainrule.insight.trace import Trace
@@ -100,14 +100,14 @@ class Exercise:
 
     def to_text(self, notation: str = "row") -> str:
         """Return the trace as text, question marks in the blanks; `notation` is "row" or "column"."""
-        from chainrule.insight.trace_text import as_page
+        from chainrule.insight.tracing.text import as_page
 
         shapes = "".join(f"\n  {name:<12}{self.trace[name].shape}" for name in self.blanks)
         return f"{as_page(self.trace, notation, self.hidden)}\n\nTo be found{shapes}"
 
     def to_latex(self, notation: str = "row") -> str:
         """Return the trace as LaTeX, question marks in the blanks; `notation` is "row" or "column"."""
-        from chainrule.insight.trace_text import as_latex
+        from chainrule.insight.tracing.text import as_latex
 
         return as_latex(self.trace, notation, self.hidden)
 
@@ -171,7 +171,7 @@ class Exercise:
         lines = self.upstream(quantity)
         for at, line in enumerate(lines):
             for mistake, function in line.wrong.items():
-                spoiled = carried(line, function, lines[at::-1], values)
+                spoiled = carried(function, lines[at::-1], values)
                 if spoiled is not None:
                     where = "" if line is quantity else f", in {line.name}"
                     yield f"{mistake}{where}", spoiled
@@ -183,8 +183,7 @@ class Exercise:
             now = dict(values)
             try:
                 for line in reversed(lines):
-                    function = line.wrong.get(mistake, line.function)
-                    now[line.name] = np.asarray(function(*(now[name] for name in line.sources)))
+                    now[line.name] = line.recompute(now, line.wrong.get(mistake))
             except ValueError:
                 continue
             yield f"{mistake}, everywhere", now[lines[0].name]
@@ -199,13 +198,14 @@ class Exercise:
         return lines
 
 
-def carried(line: Quantity, function, lines: list[Quantity], values: Mapping[str, Array]) -> Array | None:
-    """Return what the last of the lines becomes when the first is computed by another function; None where it cannot."""
+def carried(mistake: Function, lines: list[Quantity], values: Mapping[str, Array]) -> Array | None:
+    """Return what the last of the lines becomes when the first is computed by a mistake; None where it cannot be."""
+    first, *others = lines
     now = dict(values)
     try:
-        for each in lines:
-            compute = function if each is line else each.function
-            now[each.name] = np.asarray(compute(*(now[name] for name in each.sources)))
+        now[first.name] = first.recompute(now, mistake)
+        for line in others:
+            now[line.name] = line.recompute(now)
     except ValueError:  # a matrix that is not square cannot be mistaken for its transpose
         return None
     return now[lines[-1].name]

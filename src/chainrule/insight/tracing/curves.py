@@ -42,7 +42,7 @@ def sigmoid(Z: Array) -> Array:
 
 
 def sigmoid_slope(Z: Array) -> Array:
-    """sigmoid (1 - sigmoid)."""
+    """Sigmoid (1 - sigmoid)."""
     return sigmoid(Z) * (1 - sigmoid(Z))
 
 
