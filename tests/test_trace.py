@@ -38,21 +38,27 @@ from chainrule.nn.layers import LAYERS
 from chainrule.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss, Quantile, SquaredError
 from chainrule.training.optimizers import OPTIMIZERS
 
-MIDDLES = {
-    "Dense": [Dense(4, 4, biases="normal")],
-    "Activation": [Activation("tanh")],
-    "Scale": [Scale(4)],
-    "Bounded": [Bounded(-1, 2)],
-    "Dropout": [Dropout(0.4)],
-    "LayerNorm": [LayerNorm(4)],
-    "BatchNorm": [BatchNorm(4)],
-    "Residual": [Residual([Dense(4, 4), Dropout(0.3), Residual([BatchNorm(4), Activation("gelu")]), Dense(4, 4)])],
-}
+
+def middles(d):
+    """Layers of every kind, for d columns."""
+    return {
+        "Dense": [Dense(d, d, biases="normal")],
+        "Activation": [Activation("tanh")],
+        "Scale": [Scale(d)],
+        "Bounded": [Bounded(-1, 2)],
+        "Dropout": [Dropout(0.4)],
+        "LayerNorm": [LayerNorm(d)],
+        "BatchNorm": [BatchNorm(d)],
+        "Residual": [Residual([Dense(d, d), Dropout(0.3), Residual([BatchNorm(d), Activation("gelu")]), Dense(d, d)])],
+    }
 
 
-def network_with(middle, loss="squared_error", n_out=2, **options):
-    """Layers between two Dense ones, nothing at a value that would hide it."""
-    net = Network([Dense(3, 4), *middle, Dense(4, n_out)], loss, seed=1, dtype="float64", **options)
+MIDDLES = middles(4)
+
+
+def network_with(middle, loss="squared_error", n_out=2, d=4, **options):
+    """Layers for d columns between two Dense ones, nothing at a value that would hide it."""
+    net = Network([Dense(3, d), *middle, Dense(d, n_out)], loss, seed=1, dtype="float64", **options)
     net.theta += 0.1 * np.random.default_rng(2).normal(size=net.theta.shape)
     return net
 
@@ -64,11 +70,12 @@ def gradient_of(step, net):
     return np.concatenate([by_parameter[name].ravel() for name in parameters])
 
 
-def everything(rng, n=5):
+def everything(rng, n=5, d=4):
     """A trace in which every kind of layer, penalty, weight and moment has its line."""
-    middle = [part for parts in MIDDLES.values() for part in parts]
-    net = network_with(middle, CrossEntropy(label_smoothing=0.1), 3, l1=0.02, l2=0.3)
-    return net, trace(net, rng.normal(size=(n, 3)), rng.integers(0, 3, n), AdamW(0.01), rng.uniform(0.5, 2, n), rng=rng)
+    middle = [part for parts in middles(d).values() for part in parts]
+    net = network_with(middle, CrossEntropy(label_smoothing=0.1), 3, d, l1=0.02, l2=0.3)
+    X, y, weight = rng.normal(size=(n, 3)), rng.integers(0, 3, n), rng.uniform(0.5, 2, n)
+    return trace(net, X, y, AdamW(0.01), weight, rng=rng)
 
 
 def assert_holds(step):
@@ -284,7 +291,7 @@ def test_a_layer_loss_activation_and_optimiser_of_ones_own_are_told_honestly(rng
     assert as_text(step["o1"].equation("row")) == "O₁ = Swish(Z₁, beta₁)"
     assert as_text(step["o1'"].equation("row")) == "O₁' = cube(O₁)"
     assert as_text(step["dbeta1"].equation("row")) == "dbeta₁ = Swish.backward(dO₁)"
-    np.testing.assert_array_equal(step["step W1"].values, -0.1 * np.sign(step["dW1"].values))
+    np.testing.assert_allclose(step["step W1"].values, -0.1 * np.sign(step["dW1"].values))
 
 
 def test_the_proof_names_the_line_of_a_wrong_derivative_of_ones_own(rng):
@@ -304,7 +311,7 @@ def test_a_second_layer_of_a_kind_has_a_prime(rng):
 
 
 def test_the_trace_of_everything_holds_and_its_proof_prints_as_a_table(rng):
-    _, step = everything(rng)
+    step = everything(rng)
     proof = step.verify()
     assert proof.ok, str(proof)
     assert str(proof).startswith(f"the trace holds: {len(proof.lines)} lines follow")
@@ -317,7 +324,7 @@ def tampered(step, name, change):
 
 
 def test_a_value_that_is_tampered_with_is_found_whatever_it_is(rng):
-    _, step = everything(rng)
+    step = everything(rng, n=2, d=3)
     for quantity in step:
         proof = tampered(step, quantity.name, lambda values: values + 1e-4 * (1 + np.abs(values))).verify()
         assert not proof.ok, quantity.name
@@ -439,7 +446,7 @@ def test_an_unknown_name_lists_those_there_are(rng):
 
 
 def test_sources_come_before_what_is_made_of_them(rng):
-    _, step = everything(rng)
+    step = everything(rng)
     seen = set()
     for quantity in step:
         assert set(quantity.sources) <= seen, quantity.name
@@ -450,7 +457,7 @@ def test_sources_come_before_what_is_made_of_them(rng):
 
 @pytest.mark.parametrize("notation", ["row", "column"])
 def test_the_text_has_every_line_with_aligned_numbers(notation, rng):
-    _, step = everything(rng)
+    step = everything(rng)
     lines = step.to_text(notation).splitlines()
     assert [line for line in lines if line in ("Forward", "Loss", "Back", "Step")] == [
         "Forward",
@@ -471,8 +478,8 @@ def test_the_columns_text_is_the_rows_transposed():
     net = mlp(3, 2, seed=0)
     net.theta = np.arange(8) / 8
     step = trace(net, [[1.0, 2.0, 3.0]], [[0.0, 1.0]])
-    assert "0.00000  0.12500\n              0.25000  0.37500\n" in step.to_text("row")
-    assert "0.00000  0.25000  0.50000\n              0.12500  0.37500  0.62500\n" in step.to_text("column")
+    assert re.search(r" 0.00000  0.12500\n +0.25000  0.37500\n +0.50000  0.62500\n", step.to_text("row"))
+    assert re.search(r" 0.00000  0.25000  0.50000\n +0.12500  0.37500  0.62500\n", step.to_text("column"))
 
 
 def test_small_numbers_keep_their_digits_and_long_arrays_are_abridged(rng):
@@ -515,19 +522,22 @@ def assert_balanced(latex):
 
 @pytest.mark.parametrize("notation", ["row", "column"])
 def test_the_latex_is_balanced_and_has_every_line(notation, rng):
-    _, step = everything(rng, n=12)
+    step = everything(rng, n=12)
     latex = step.to_latex(notation)
     assert_balanced(latex)
     for quantity in step:
-        assert quantity.title(notation) in latex
+        title = quantity.symbol.row if notation == "row" else quantity.symbol.column("")
+        assert re.search(rf"^{re.escape(title)} &= ", latex, re.MULTILINE), quantity.name
     assert latex.count(r"\begin{align*}") == 4
-    assert all(row.count("&") < 10 for row in re.findall(r"\\begin\{bmatrix\}(.*?)\\end", latex)), "amsmath's most"
+    for matrix in re.findall(r"\\begin\{bmatrix\}(.*?)\\end", latex):
+        assert len({row.count("&") for row in matrix.split(r"\\")}) == 1
+        assert matrix.split(r"\\")[0].count("&") < 10, "amsmath takes no more columns"
     assert r"label\_smoothing" in latex
 
 
 def test_a_formula_has_no_script_upon_a_script(rng):
     """LaTeX refuses x^a^b and x_a_b."""
-    for step in (everything(rng)[1], everything(rng, n=1)[1]):
+    for step in (everything(rng), everything(rng, n=1)):
         for quantity in step:
             for notation in ("row", "column"):
                 equation = quantity.equation(notation)
@@ -537,7 +547,7 @@ def test_a_formula_has_no_script_upon_a_script(rng):
 
 
 def test_the_dict_is_plain_json_that_holds_all(rng):
-    _, step = everything(rng)
+    step = everything(rng)
     document = json.loads(json.dumps(step.to_dict(), allow_nan=False))
     assert [entry["name"] for entry in document["quantities"]] == [quantity.name for quantity in step]
     for entry, quantity in zip(document["quantities"], step):

@@ -14,7 +14,7 @@ from chainrule.insight.tracing.passes import (
     sum_of_rows,
     sum_over_rows,
 )
-from chainrule.insight.tracing.quantities import Formula, Symbol
+from chainrule.insight.tracing.quantities import Formula, Symbol, rounding_of
 from chainrule.nn.layers import BatchNorm, LayerNorm
 
 
@@ -144,6 +144,7 @@ def batch_statistics(
         Formula(*(f"{move:g} ({new} - {old})" for new, old in both(mean, old_mean))),
         lambda old, new: move * (new - old),
         p.params["mean"] - p.before["mean"],
+        rounding=rounding_of(p.before["mean"], p.params["mean"]),
     )
     p.tape.compute(
         old_variance.step(),
@@ -152,6 +153,7 @@ def batch_statistics(
         Formula(*(rf"{move:g} (\frac{{n}}{{n - 1}} {new} - {old})" for new, old in both(variance, old_variance))),
         lambda old, new: move * (n / (n - 1) * new - old),
         p.params["variance"] - p.before["variance"],
+        rounding=rounding_of(p.before["variance"], p.params["variance"]),
     )
     return mean, running_deviation(p, layer, variance)
 

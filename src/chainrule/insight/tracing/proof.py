@@ -100,7 +100,7 @@ def find_again(quantity: Quantity, values: Mapping[str, Array]) -> Line:
         return Line(quantity.name, np.inf, 0.0)
     # What rounding the sources to 16 digits can do, where they nearly cancel.
     noise = 16 * np.finfo(np.float64).eps * max(float(np.abs(values[name]).max(initial=0)) for name in quantity.sources)
-    allowed = LINE_TOLERANCE * float(np.abs(quantity.values).max(initial=0)) + noise
+    allowed = LINE_TOLERANCE * float(np.abs(quantity.values).max(initial=0)) + float(noise) + quantity.rounding
     return Line(quantity.name, float(np.abs(found - quantity.values).max(initial=0)), allowed)
 
 

@@ -92,6 +92,8 @@ class Quantity:
         Name of the quantity that it is the loss's derivative in; "" if it is no such derivative.
     mixing : bool
         Whether each of its units is made of all units of what comes in; else a unit is made of the same unit.
+    rounding : float
+        How far the values may be off because they are a difference of large numbers.
     """
 
     symbol: Symbol
@@ -103,6 +105,7 @@ class Quantity:
     wrong: Mapping[str, Function] = field(default_factory=dict)
     derivative_of: str = ""
     mixing: bool = False
+    rounding: float = 0.0
 
     def __post_init__(self) -> None:
         values = np.array(self.values, np.float64)
@@ -197,13 +200,30 @@ class Tape:
         wrong: Mapping[str, Function] | None = None,
         derivative_of: str = "",
         mixing: bool = False,
+        rounding: float = 0.0,
     ) -> Symbol:
         """Write down what is computed.
 
         `values` are the network's own; None where it keeps them to itself: then they are the formula's.
         """
         found = function(*(self[source] for source in sources)) if values is None else values
-        names = tuple(source.name for source in sources)
         return self.add(
-            Quantity(symbol, kind, np.asarray(found), names, formula, function, wrong or {}, derivative_of, mixing)
+            Quantity(
+                symbol,
+                kind,
+                np.asarray(found),
+                tuple(source.name for source in sources),
+                formula,
+                function,
+                wrong or {},
+                derivative_of,
+                mixing,
+                rounding,
+            )
         )
+
+
+def rounding_of(before: Array, after: Array) -> float:
+    """Return how far after - before may be off."""
+    eps = float(np.finfo(np.float64).eps)
+    return 2 * eps * float(max(np.abs(before).max(initial=0), np.abs(after).max(initial=0)))

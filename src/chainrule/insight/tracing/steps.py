@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.insight.tracing.quantities import Formula, Function, Symbol, Tape
+from chainrule.insight.tracing.quantities import Formula, Function, Symbol, Tape, rounding_of
 from chainrule.nn.network import Network
 from chainrule.nn.vector import Block
 from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
@@ -123,16 +123,15 @@ def record_steps(tape: Tape, net: Network, optimizer: Optimizer, parameters: dic
     mover.step(moved, net.grad.copy())
     blocks = [block for block in net.blocks if block.full_name in parameters]
     for block in blocks:
-        theta = parameters[block.full_name]
-        values = (moved - net.theta)[block.slice].reshape(block.shape)
+        after = moved[block.slice].reshape(block.shape)
         if type(optimizer) in RULES:
-            record_step(tape, optimizer, block, theta, values)
+            record_step(tape, optimizer, block, parameters[block.full_name], after)
         else:
-            record_own_step(tape, optimizer, blocks, block, parameters, values)
+            record_own_step(tape, optimizer, blocks, block, parameters, after)
 
 
-def record_step(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol, values: Array) -> None:
-    """Write down the step of an optimiser of the table."""
+def record_step(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol, after: Array) -> None:
+    """Write down the step of an optimiser of the table, after which the parameter is `after`."""
     rule, g = RULES[type(optimizer)](optimizer, block), theta.derivative()
     kept = {}
     for name in rule.moments:
@@ -154,30 +153,33 @@ def record_step(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol, v
         (g, *kept.values(), *([theta] if rule.decays else [])),
         Formula(row, column),
         rule.function,
-        values,
+        after - tape[theta],
         wrong={"the sign is wrong: the step goes uphill": lambda *given: -rule.function(*given), **rule.wrong},
+        rounding=rounding_of(tape[theta], after),
     )
 
 
 def record_own_step(
-    tape: Tape, optimizer: Optimizer, blocks: list[Block], block: Block, parameters: dict[str, Symbol], values: Array
+    tape: Tape, optimizer: Optimizer, blocks: list[Block], block: Block, parameters: dict[str, Symbol], after: Array
 ) -> None:
     """Write down the step of an optimiser of one's own, of which no more is known than what its `step` does."""
     thetas = [parameters[block.full_name] for block in blocks]
     count = len(blocks)
 
     def step(*given: Array) -> Array:
-        theta, grad = (np.concatenate([array.ravel() for array in part]) for part in (given[:count], given[count:]))
-        before = theta.copy()
-        deepcopy(optimizer).step(theta, grad)
-        return (theta - before)[block.slice].reshape(block.shape)
+        before, grad = (np.concatenate([array.ravel() for array in part]) for part in (given[:count], given[count:]))
+        moved = before.copy()
+        deepcopy(optimizer).step(moved, grad)
+        return (moved - before)[block.slice].reshape(block.shape)
 
     name = rf"\operatorname{{{type(optimizer).__name__.replace('_', '')}}}(\theta, g)"
+    theta = parameters[block.full_name]
     tape.compute(
-        parameters[block.full_name].step(),
+        theta.step(),
         "step",
         (*thetas, *(theta.derivative() for theta in thetas)),
         Formula(name, name),
         step,
-        values,
+        after - tape[theta],
+        rounding=rounding_of(tape[theta], after),
     )
