@@ -199,9 +199,22 @@ def test_an_answer_that_is_missing_or_of_another_shape_is_told(sigmoid_step):
     assert "0 of 2 right" in str(grades)
 
 
-def test_one_row_may_be_given_without_outer_brackets():
+def test_one_row_may_be_given_as_a_list_a_row_or_a_column():
     step = trace(mlp(2, 2, seed=0), [[1.0, 2.0]], [[0.0, 0.0]])
-    assert step.exercise(["z1"]).grade({"z1": step["z1"].values[0].tolist()}).ok
+    exercise, (a, b) = step.exercise(["z1"]), step["z1"].values[0]
+    for answer in ([a, b], [[a, b]], [[a], [b]]):
+        assert exercise.grade({"z1": answer}).ok
+
+
+def test_answers_may_be_in_the_column_form(sigmoid_step):
+    exercise = sigmoid_step.exercise(["dW1", "z1", "db1"])
+    answers = {name: sigmoid_step[name].grid("column") for name in exercise.blanks}
+    assert exercise.grade(answers, notation="column").ok
+    assert exercise.to_text("column").endswith(
+        "To be found\n  z1          (2, 3)\n  dW1         (2, 2)\n  db1         (2, 1)"
+    )
+    answers["dW1"] = 3 * answers["dW1"]
+    assert exercise.grade(answers, notation="column")["dW1"].remark == "1/n is missing, in da2"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require, require_whole
 from chainrule.insight.tracing.quantities import Function, Quantity
+from chainrule.insight.tracing.text import as_latex, as_page, require_notation
 
 if TYPE_CHECKING:
     from chainrule.insight.trace import Trace
@@ -100,28 +101,25 @@ class Exercise:
 
     def to_text(self, notation: str = "row") -> str:
         """Return the trace as text, question marks in the blanks; `notation` is "row" or "column"."""
-        from chainrule.insight.tracing.text import as_page
-
-        shapes = "".join(f"\n  {name:<12}{self.trace[name].shape}" for name in self.blanks)
+        shapes = "".join(f"\n  {name:<12}{self.trace[name].grid(notation).shape}" for name in self.blanks)
         return f"{as_page(self.trace, notation, self.hidden)}\n\nTo be found{shapes}"
 
     def to_latex(self, notation: str = "row") -> str:
         """Return the trace as LaTeX, question marks in the blanks; `notation` is "row" or "column"."""
-        from chainrule.insight.tracing.text import as_latex
-
         return as_latex(self.trace, notation, self.hidden)
 
     def __str__(self) -> str:
         return self.to_text()
 
-    def grade(self, answers: Mapping[str, ArrayLike], tolerance: float = TOLERANCE) -> Grades:
+    def grade(self, answers: Mapping[str, ArrayLike], notation: str = "row", tolerance: float = TOLERANCE) -> Grades:
         """Grade the answers and name the likely mistake in each wrong one.
 
         Parameters
         ----------
         answers : dict of array-likes
-            By the blanks' names, each in the shape that the exercise tells; a row may be given without its outer
-            brackets.
+            By the blanks' names, each in the shape that the exercise tells; a single row or column may be a list.
+        notation : "row" or "column"
+            In which the answers are.
         tolerance : float
             How far a number may be off, beside the largest number of its quantity.
 
@@ -138,7 +136,8 @@ class Exercise:
         require(tolerance > 0, "tolerance", "be above 0", tolerance)
         for name in answers:
             require(name in self.blanks, "answers", f"have names out of {', '.join(self.blanks)}", name)
-        given = {name: as_answer(answer, self.trace[name]) for name, answer in answers.items()}
+        require_notation(notation)
+        given = {name: as_answer(answer, self.trace[name], notation) for name, answer in answers.items()}
         return Grades(tuple(self.mark(self.trace[name], given, tolerance) for name in self.blanks))
 
     def mark(self, quantity: Quantity, given: Mapping[str, Array], tolerance: float) -> Mark:
@@ -211,15 +210,15 @@ def carried(mistake: Function, lines: list[Quantity], values: Mapping[str, Array
     return now[lines[-1].name]
 
 
-def as_answer(answer: ArrayLike, quantity: Quantity) -> Array:
-    """Return an answer as numbers, a single row or column as the matrix that it stands for."""
+def as_answer(answer: ArrayLike, quantity: Quantity, notation: str) -> Array:
+    """Return an answer as numbers in the row form; what is a single row or column stands for it however it is given."""
     try:
         numbers = np.asarray(answer, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"answers must hold numbers, however that to {quantity.name!r} does not: {error}") from None
-    if numbers.size == quantity.values.size and 1 in (*quantity.shape, quantity.values.size) and numbers.ndim < 2:
+    if numbers.size == quantity.values.size == max(quantity.shape, default=1):
         return numbers.reshape(quantity.shape)
-    return numbers
+    return numbers if notation == "row" else numbers.T
 
 
 def is_close(answer: Array, right: Array, tolerance: float) -> bool:

@@ -78,37 +78,32 @@ def path_of(trace: Trace, gradient: Quantity) -> Path:
 def spread(trace: Trace, parameter: Quantity, touched: Quantity) -> dict[str, str]:
     """Return where an entry of the parameter matters, in each quantity that it touches."""
     reached = {touched.name: "j" if parameter.symbol.index else "a"}
-    lit = {parameter.name: "e", **reached}
+    lit = {parameter.name: "e"}
     if parameter.symbol.index == "jk":
         lit[touched.sources[0]] = "k"
     for quantity in trace:
         before = [reached[source] for source in quantity.sources if source in reached]
         if quantity.kind in ("forward", "loss") and before and quantity.name not in reached:
-            reached[quantity.name] = lit[quantity.name] = "a" if quantity.mixing or "a" in before else "j"
-            lit |= {
-                source: place_beside(trace[source], before, reached[quantity.name])
-                for source in quantity.sources
-                if source not in lit and trace[source].symbol.letter not in ADDED
-            }
-        elif quantity.derivative_of in reached:
+            reached[quantity.name] = "a" if quantity.mixing or "a" in before else "j"
+            for source in quantity.sources:
+                lit.setdefault(source, place_beside(trace[source], before, reached[quantity.name]))
+        elif quantity.kind == "loss" and parameter.name in quantity.sources:
+            reached[quantity.name] = "a"  # the penalty
+    lit = {name: place for name, place in lit.items() if trace[name].symbol.letter not in ADDED or place == "e"}
+    lit |= reached
+    for quantity in trace:
+        if quantity.derivative_of in reached:
             lit[quantity.name] = reached[quantity.derivative_of]
         elif quantity.kind == "slope" and quantity.sources[0] in reached:
             lit[quantity.name] = reached[quantity.sources[0]]
-        elif quantity.derivative_of == parameter.name:
-            lit[quantity.name] = "e"
-        elif quantity.kind == "step" and is_step_of(quantity, parameter):
-            lit |= dict.fromkeys((quantity.name, *quantity.sources), "e")
+        elif parameter.name in (quantity.derivative_of, quantity.name.rpartition(" ")[2]):
+            lit[quantity.name] = "e"  # its gradient, its moments and its step
     return lit
 
 
 def place_beside(source: Quantity, before: list[str], now: str) -> str:
     """Return where the other factor of a touched quantity matters, such as the next layer's W."""
     return "r" if source.symbol.index == "jk" and "a" not in before else now
-
-
-def is_step_of(step: Quantity, parameter: Quantity) -> bool:
-    """Tell whether a step is the parameter's own."""
-    return step.symbol == parameter.symbol.step()
 
 
 def factors_of(
