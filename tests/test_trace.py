@@ -1,4 +1,4 @@
-"""A trace is the network's own step: its values are the engine's, its formulas find them again, and a lie is found out."""
+"""A trace is the network's own step: its values are the engine's, its formulas find them again, a lie is found out."""
 
 import json
 import re
@@ -134,7 +134,8 @@ def test_the_softmax_network_is_the_second_seeds_in_its_row_form(rng):
 
 
 def test_every_kind_of_layer_loss_and_optimiser_has_its_formulas():
-    assert set(FORMULAS) == set(LAYERS.values()) and set(MIDDLES) == set(LAYERS)
+    assert set(FORMULAS) == set(LAYERS.values())
+    assert set(MIDDLES) == set(LAYERS)
     assert set(COSTS) == set(LOSSES.values())
     assert set(RULES) == set(OPTIMIZERS.values())
 
@@ -543,7 +544,8 @@ def test_a_formula_has_no_script_upon_a_script(rng):
                 equation = quantity.equation(notation)
                 assert_balanced(equation)
                 assert not re.search(r"[\^_](\{(?:[^{}]|\{[^{}]*\})*\}|\w)'*\^(\{[^{}]*\}|\w)\^", equation), equation
-                assert as_text(equation) and as_mathml(equation)
+                assert as_text(equation)
+                assert as_mathml(equation)
 
 
 def test_the_dict_is_plain_json_that_holds_all(rng):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chainrule import SGD, Activation, Adam, BatchNorm, Dense, Dropout, Network, Residual, mlp, trace
+from chainrule import SGD, Adam, BatchNorm, Dense, Dropout, Network, Residual, mlp, trace
 
 
 @pytest.fixture

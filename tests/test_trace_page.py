@@ -56,7 +56,9 @@ def test_the_page_is_whole_and_asks_for_nothing_else(step):
     assert "http" not in text
     assert not {"src", "href"} & {name for tag, attrs in page.tags for name in attrs if tag != "link"}
     assert [attrs["href"] for tag, attrs in page.tags if tag == "link"] == ["data:,"]
-    assert "url(" not in text and "@import" not in text and "fetch(" not in text
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "fetch(" not in text
     assert "prefers-color-scheme: dark" in text
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.tags
 
@@ -150,7 +152,8 @@ def test_a_layer_of_ones_own_lights_everything_that_may_depend_on_it(rng):
 
     step = trace(Network([Dense(2, 3), Activation(cube), Dense(3, 1)], seed=0), rng.normal(size=(2, 2)), [0.0, 1.0])
     way = next(way for way in paths(step) if way.parameter.name == "W1")
-    assert way.lit["z1"] == "j" and way.lit["o1"] == "a"
+    assert way.lit["z1"] == "j"
+    assert way.lit["o1"] == "a"
     Page(step.to_html())
 
 
@@ -172,5 +175,6 @@ def test_the_script_can_read_the_ways(step):
     assert set(ways) == {way.parameter.name for way in paths(step)}
     names = {quantity.name for quantity in step}
     for way in ways.values():
-        assert way["gradient"] in names and set(way["lit"]) <= names
+        assert way["gradient"] in names
+        assert set(way["lit"]) <= names
         assert all(name in names | {""} for _, name, _, _ in way["factors"])

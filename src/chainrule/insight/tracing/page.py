@@ -1,7 +1,7 @@
 r"""A trace as a page: one file without a network, in which a weight's way through the chain rule lights up.
 
-The colours are the kinds of edges of the network's graph: two for weights and two for activations, in turn from layer to
-layer, and one for the loss.
+The colours are the kinds of edges of the network's graph: two for weights and two for activations, in turn from layer
+to layer, and one for the loss.
 """
 
 from __future__ import annotations

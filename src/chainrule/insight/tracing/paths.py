@@ -1,8 +1,8 @@
 r"""A parameter's way through the chain rule: what it touches on the way to the loss, and what its gradient is made of.
 
-Where one entry of a parameter matters is told for each quantity by a letter: "j" in the column of the unit that it leads
-to, "k" in that of the unit that it comes from, "r" in the row of the unit that it leads to, "e" in the entry itself, "a"
-everywhere.
+Where one entry of a parameter matters is told for each quantity by a letter: "j" in the column of the unit that it
+leads to, "k" in that of the unit that it comes from, "r" in the row of the unit that it leads to, "e" in the entry
+itself, "a" everywhere.
 """
 
 from __future__ import annotations
@@ -85,11 +85,11 @@ def spread(trace: Trace, parameter: Quantity, touched: Quantity) -> dict[str, st
         before = [reached[source] for source in quantity.sources if source in reached]
         if quantity.kind in ("forward", "loss") and before and quantity.name not in reached:
             reached[quantity.name] = "a" if quantity.mixing or "a" in before else "j"
-            for source in quantity.sources:
-                lit.setdefault(source, place_beside(trace[source], before, reached[quantity.name]))
+            for source in map(trace.__getitem__, quantity.sources):
+                if source.kind == "given" and source.symbol.letter not in ADDED:
+                    lit.setdefault(source.name, place_beside(source, before, reached[quantity.name]))
         elif quantity.kind == "loss" and parameter.name in quantity.sources:
             reached[quantity.name] = "a"  # the penalty
-    lit = {name: place for name, place in lit.items() if trace[name].symbol.letter not in ADDED or place == "e"}
     lit |= reached
     for quantity in trace:
         if quantity.derivative_of in reached:
@@ -109,7 +109,7 @@ def place_beside(source: Quantity, before: list[str], now: str) -> str:
 def factors_of(
     trace: Trace, parameter: Quantity, touched: Quantity, gradient: Quantity
 ) -> tuple[tuple[Factor, ...], tuple[str, str] | None]:
-    """Return the factors of a gradient, and the names of what the first is summed of; none for what is not a product."""
+    """Return the factors of a gradient, none where it is no product, and the names of what the first is summed of."""
     z = touched.symbol
     into = next((quantity for quantity in trace if quantity.derivative_of == touched.name), None)
     if into is None or parameter.symbol.index not in ("j", "jk"):

@@ -47,7 +47,7 @@ def require_notation(notation: str) -> str:
 
 
 def shown(values: Array) -> list[list[str]]:
-    """Return the entries of a matrix as texts with as many decimals, so that they align; small ones keep their digits."""
+    """Return the entries of a matrix as texts with as many decimals, but for those that would lose their digits."""
     decimals = decimals_for(values)
     return [[show(value, decimals) for value in row] for row in values.tolist()]
 
@@ -66,14 +66,15 @@ def show(value: float, decimals: int | None) -> str:
 
     Examples
     --------
-    >>> show(0.25, 4), show(0.00000314, 4), show(0.0, 4)
-    ('0.2500', '3.14e-06', '0.0000')
+    >>> show(0.25, 4), show(0.00000314, 4), show(0.0, 4), show(3.0, 0)
+    ('0.2500', '3.14e-06', '0.0000', '3')
     """
     if not np.isfinite(value):
         return str(value)
     if decimals is None:
         return f"{value:.4e}"
-    return f"{value:.{decimals}f}" if value == 0 or abs(value) >= 10.0 ** (1 - decimals) else f"{value:.2e}"
+    readable = value == 0 or decimals == 0 or abs(value) >= 10.0 ** (1 - decimals)
+    return f"{value:.{decimals}f}" if readable else f"{value:.2e}"
 
 
 def places(size: int) -> list[int | None]:
