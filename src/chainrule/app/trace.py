@@ -85,7 +85,7 @@ def require_one_form(forms: dict[str, bool]) -> None:
 
 
 def trained_on(loaded: Predictor | Network, model: Path) -> Path:
-    """Return the table that a model was trained on, beside its file or in the present folder; TableError without one."""
+    """Return the table that a model was trained on, beside its file or in the present folder, or raise TableError."""
     name = loaded.passport.get("table") if isinstance(loaded, Predictor) else None
     found = [path for path in (model.parent / str(name), Path(str(name))) if name and path.is_file()]
     if not found:

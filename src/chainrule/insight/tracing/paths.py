@@ -87,7 +87,7 @@ def spread(trace: Trace, parameter: Quantity, touched: Quantity) -> dict[str, st
             reached[quantity.name] = "a" if quantity.mixing or "a" in before else "j"
             for source in map(trace.__getitem__, quantity.sources):
                 if source.kind == "given" and source.symbol.letter not in ADDED:
-                    lit.setdefault(source.name, place_beside(source, before, reached[quantity.name]))
+                    lit.setdefault(source.name, "a" if "a" in before else place_beside(source))
         elif quantity.kind == "loss" and parameter.name in quantity.sources:
             reached[quantity.name] = "a"  # the penalty
     lit |= reached
@@ -101,9 +101,9 @@ def spread(trace: Trace, parameter: Quantity, touched: Quantity) -> dict[str, st
     return lit
 
 
-def place_beside(source: Quantity, before: list[str], now: str) -> str:
-    """Return where the other factor of a touched quantity matters, such as the next layer's W."""
-    return "r" if source.symbol.index == "jk" and "a" not in before else now
+def place_beside(source: Quantity) -> str:
+    """Return where the other factor of a unit matters: the row of the next layer's W, or the unit's own column."""
+    return "r" if source.symbol.index == "jk" else "j"
 
 
 def factors_of(
