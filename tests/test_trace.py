@@ -228,6 +228,16 @@ def test_the_steps_are_those_that_the_optimiser_takes(optimizer, begun, rng):
     np.testing.assert_allclose(steps, net.theta - before, rtol=1e-9, atol=1e-14)
 
 
+def test_a_rate_takes_the_place_of_the_optimisers_own(rng):
+    net, adam = network_with([]), Adam(0.01)
+    X, y = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
+    step = trace(net, X, y, rate=0.5)
+    assert_holds(step)
+    np.testing.assert_allclose(step["step W1"].values, -0.5 * step["dW1"].values)
+    assert trace(net, X, y, adam, rate=0.5).optimizer == "Adam(learning_rate=0.5)"
+    assert adam.learning_rate == 0.01
+
+
 def test_weight_decay_may_differ_from_parameter_to_parameter(rng):
     net = network_with([])
     decay = net.per_parameter({"W": 0.5}, default=0)
@@ -262,6 +272,14 @@ class Swish(Layer):
     factor = 1.0
 
 
+class WrongOnTheWayBack(Swish):
+    """What it hands back is off by a thousandth; its own gradient is right."""
+
+    def forward(self, X, params, rng=None):
+        Y, backward = super().forward(X, params, rng)
+        return Y, lambda dY, grads, need_dX=True: 1.001 * backward(dY, grads)
+
+
 class WrongSwish(Swish):
     """Its gradient is off by a thousandth."""
 
@@ -291,7 +309,7 @@ def test_a_layer_loss_activation_and_optimiser_of_ones_own_are_told_honestly(rng
     assert_holds(step)
     assert as_text(step["o1"].equation("row")) == "O₁ = Swish(Z₁, beta₁)"
     assert as_text(step["o1'"].equation("row")) == "O₁' = cube(O₁)"
-    assert as_text(step["dbeta1"].equation("row")) == "dbeta₁ = Swish.backward(dO₁)"
+    assert as_text(step["dbeta1"].equation("row")) == "dbeta₁ = backward of Swish(dO₁)"
     np.testing.assert_allclose(step["step W1"].values, -0.1 * np.sign(step["dW1"].values))
 
 
@@ -300,6 +318,12 @@ def test_the_proof_names_the_line_of_a_wrong_derivative_of_ones_own(rng):
     proof = trace(net, rng.normal(size=(4, 3)), rng.normal(size=4)).verify()
     assert proof.wrong == ("dbeta1",)
     assert str(proof).startswith("the trace is WRONG in dbeta1")
+
+
+def test_the_first_line_that_is_named_is_where_the_mistake_is(rng):
+    net = Network([Dense(3, 4), WrongOnTheWayBack(), Dense(4, 1)], seed=0)
+    proof = trace(net, rng.normal(size=(4, 3)), rng.normal(size=4)).verify()
+    assert proof.wrong == ("delta1", "dW1", "db1"), "what is made of a wrong delta is wrong by differences too"
 
 
 def test_a_second_layer_of_a_kind_has_a_prime(rng):
@@ -426,6 +450,7 @@ def test_at_inference_dropout_has_no_line(rng):
         ({"masks": [[[1, 2, 1, 1]]]}, r"masks\[0\] must hold zeros and ones in 1 rows"),
         ({"masks": [[[1, 1]]]}, r"masks must have the shape \(1, 4\)"),
         ({"masks": [[[1, 1, 1, 1]]], "rng": np.random.default_rng(0)}, "rng must be None where masks are given"),
+        ({"rate": 0.0}, "rate must be above 0 and finite, however: rate=0.0"),
         ({"optimizer": "sdg"}, "optimizer must be one of sgd"),
         ({"X": [0.0, 1.0, 2.0]}, "is it one row"),
         ({"net": "net"}, "net must be a Network"),

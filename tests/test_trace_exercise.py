@@ -1,5 +1,7 @@
 """Right answers are right, and each classic mistake, made by hand, is called by its name."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -182,6 +184,17 @@ def test_blanks_are_hidden_with_the_steps_that_would_give_them_away(sigmoid_step
     at = next(i for i, line in enumerate(lines) if line.startswith("  dW2 "))
     assert lines[at + 1].split() == ["?", "?"]
     assert lines[-2:] == ["To be found", "  dW2         (2, 2)"]
+
+
+def test_the_page_has_question_marks_and_no_numbers_in_the_blanks(sigmoid_step):
+    exercise = sigmoid_step.exercise(["dW2"])
+    page = exercise.to_html()
+    assert "To be found, where a ? stands: <b>dW2</b>" in page
+    for quantity in sigmoid_step:
+        cells = re.findall(rf'<td data-q="{re.escape(quantity.name)}"([^>]*)>([^<]*)</td>', page)
+        assert len(cells) == 2 * quantity.values.size
+        blank = quantity.name in exercise.hidden
+        assert all(("data-v" not in place, text == "?") == (blank, blank) for place, text in cells), quantity.name
 
 
 def test_the_seed_draws_the_blanks(sigmoid_step):

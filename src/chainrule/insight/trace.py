@@ -104,7 +104,7 @@ class Trace:
 
         return prove(self)
 
-    def exercise(self, blanks: int | Sequence[str] = 5, seed: int = 0) -> Exercise:
+    def exercise(self, blanks: int | str | Sequence[str] = 5, seed: int = 0) -> Exercise:
         """Return the trace with blanks to be filled in: so many, drawn by `seed`, or the quantities of these names."""
         from chainrule.insight.tracing.exercise import Exercise
 
@@ -125,6 +125,7 @@ def trace(
     optimizer: str | Optimizer | None = None,
     sample_weight: ArrayLike | None = None,
     *,
+    rate: float | None = None,
     rng: np.random.Generator | None = None,
     masks: Sequence[ArrayLike] | None = None,
 ) -> Trace:
@@ -140,6 +141,8 @@ def trace(
         As for `net.loss_and_grad`; one row or several.
     optimizer : str or Optimizer, optional
         Whose step is shown, with the moments that it has; it is not changed. None: `SGD()`, gradient descent.
+    rate : float, optional
+        The learning rate of the step; None: the optimiser's own.
     rng : Generator, optional
         Given: as in training, with dropout's masks drawn from a copy of it, and the batch's own statistics; None: as at
         inference.
@@ -162,7 +165,7 @@ def trace(
     --------
     >>> from chainrule import mlp, trace
     >>> net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", seed=0)
-    >>> step = trace(net, [[0.05, 0.10]], [[0.01, 0.99]], optimizer="sgd")
+    >>> step = trace(net, [[0.05, 0.10]], [[0.01, 0.99]], rate=0.5)
     >>> [quantity.name for quantity in step if quantity.kind == "derivative"]
     ['da2', 'delta2', 'da1', 'delta1']
     >>> print(step["delta1"].equation("row"))
@@ -172,7 +175,7 @@ def trace(
     """
     require(rng is None or masks is None, "rng", "be None where masks are given", rng)
     require(isinstance(net, Network), "net", "be a Network", net)
-    optimizer = SGD() if optimizer is None else as_optimizer(optimizer)
+    optimizer = at_rate(SGD() if optimizer is None else as_optimizer(optimizer), rate)
     whole, net = (net.copy(dtype="float64") for _ in range(2))
     whole.gradients_proved = True  # a wrong derivative is shown, and `verify` names its line
     X, y, weight = whole.check(X, y, sample_weight)
@@ -196,6 +199,15 @@ def trace(
     record_steps(tape, whole, optimizer, tape.parameters)
     layers = ", ".join(map(str, net.layers))
     return Trace(tuple(tape), layers, str(net.loss), told(optimizer), len(X))
+
+
+def at_rate(optimizer: Optimizer, rate: float | None) -> Optimizer:
+    """Return a copy of an optimiser, moments and all, with this learning rate if one is given."""
+    mover = deepcopy(optimizer)
+    if rate is not None:
+        require(0 < rate < np.inf, "rate", "be above 0 and finite", rate)
+        mover.learning_rate = rate
+    return mover
 
 
 def told(optimizer: Optimizer) -> str:

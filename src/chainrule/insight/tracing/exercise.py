@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require, require_whole
+from chainrule.insight.tracing.page import as_html
 from chainrule.insight.tracing.quantities import Function, Quantity
 from chainrule.insight.tracing.text import as_latex, as_page, require_notation
 
@@ -107,6 +108,10 @@ class Exercise:
     def to_latex(self, notation: str = "row") -> str:
         """Return the trace as LaTeX, question marks in the blanks; `notation` is "row" or "column"."""
         return as_latex(self.trace, notation, self.hidden)
+
+    def to_html(self, notation: str = "row") -> str:
+        """Return the trace as a page, question marks in the blanks; it opens in the notation "row" or "column"."""
+        return as_html(self.trace, notation, self.blanks, self.hidden)
 
     def __str__(self) -> str:
         return self.to_text()

@@ -300,7 +300,7 @@ def own(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
         return grads | {"": forward(X, values)[1](dY.copy(), grads)}
 
     def backward(dy: Symbol, need_dx: bool) -> Symbol:
-        titles = (rf"\operatorname{{{name}}}.\operatorname{{backward}}({dy})" for (dy,) in both(dy))
+        titles = (rf"\text{{backward of }} \operatorname{{{name}}}({title})" for (title,) in both(dy))
         formula = Formula(*titles)
         sources = (dy, x, *parameters.values())
         for key, parameter in parameters.items():

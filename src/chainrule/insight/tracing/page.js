@@ -6,7 +6,8 @@ let held = null;
 const cells = name => document.querySelectorAll(`td[data-q="${CSS.escape(name)}"]`);
 const cell = (name, i, j) => document.querySelector(`td[data-q="${CSS.escape(name)}"][data-i="${i}"][data-j="${j}"]`);
 const numberOf = td => td && Number(td.dataset.v);
-const short = value => String(Number(value.toPrecision(4))).replaceAll("-", "−");
+// A blank of an exercise has no number, nor has what is made of it.
+const short = value => Number.isNaN(value) ? "?" : String(Number(value.toPrecision(4))).replaceAll("-", "−");
 const factor = value => value < 0 ? `(${short(value)})` : short(value);
 
 // Where a cell must stand to be on the way of entry (k, j) of a parameter.
@@ -52,7 +53,7 @@ function explain(way, k, j) {
   for (let row = 0; way.factors.length && row < Math.min(way.rows, 3); row++) {
     const values = way.factors.map(([, name, place]) => name ? numberOf(cell(name, row, place === "k" ? k : j)) : 1);
     if (values.includes(null)) break;
-    const product = values.reduce((a, b) => a * b, 1);
+    const product = Number.isNaN(total) ? total : values.reduce((a, b) => a * b, 1);
     const terms = values.map((value, f) => `<b class="${way.factors[f][3]}">${factor(value)}</b>`).join(" · ");
     const label = way.rows > 1 ? `row ${row + 1}: ` : "";
     box.append(paragraph(`${label}${terms} = ${short(product)}${branches(way, row, j)}`));

@@ -7,6 +7,7 @@ to layer, and one for the loss.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from chainrule.insight.tracing.notation import as_mathml
 from chainrule.insight.tracing.paths import Path, paths
 from chainrule.insight.tracing.quantities import NOTATIONS, Quantity
-from chainrule.insight.tracing.text import decimals_for, places, require_notation, sections, show
+from chainrule.insight.tracing.text import BLANK, decimals_for, places, require_notation, sections, show
 
 if TYPE_CHECKING:
     from chainrule.insight.trace import Trace
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 NOTATION_TITLES = {"row": "rows, Z = X W + b", "column": "columns, z = Σ w a + b"}
 
 
-def as_html(trace: Trace, notation: str) -> str:
-    """Return the trace as a page that opens in a notation."""
+def as_html(trace: Trace, notation: str, asked: Sequence[str] = (), hidden: Collection[str] = ()) -> str:
+    """Return the trace as a page that opens in a notation; of an exercise, what is asked and what is not shown."""
     require_notation(notation)
     ways = list(paths(trace))
     focusable = {way.parameter.name for way in ways}
-    body = "".join(section(title, quantities, focusable) for title, quantities in sections(trace))
+    body = "".join(section(title, quantities, focusable, hidden) for title, quantities in sections(trace))
     place = files("chainrule.insight.tracing")
     return f"""<!doctype html>
 <html lang="en">
@@ -46,7 +47,7 @@ def as_html(trace: Trace, notation: str) -> str:
 <fieldset><legend>Notation</legend>{"".join(choice(name, notation) for name in NOTATIONS)}</fieldset>
 <p>Point at a weight, tap it, or reach it with Tab and the arrow keys: its way through the chain rule lights up.
 Enter or a click holds it, Escape lets go.</p>
-</header>
+{task(trace, asked)}</header>
 <main>
 {body}</main>
 <aside id="chain" aria-live="polite"></aside>
@@ -64,24 +65,30 @@ def summary(trace: Trace) -> str:
     return f"{rows}; {trace.network}; {trace.loss}; {trace.optimizer}"
 
 
+def task(trace: Trace, asked: Sequence[str]) -> str:
+    """Return what an exercise asks for; nothing of a trace that is whole."""
+    told = (f"<b>{escape(name)}</b> {' × '.join(map(str, trace[name].grid('row').shape))}" for name in asked)
+    return f"<p>To be found, where a {BLANK} stands: {', '.join(told)}.</p>\n" if asked else ""
+
+
 def choice(name: str, chosen: str) -> str:
     """Return the button that shows a notation."""
     checked = " checked" if name == chosen else ""
     return f'<label><input type="radio" name="notation" value="{name}"{checked}> {NOTATION_TITLES[name]}</label> '
 
 
-def section(title: str, quantities: list[Quantity], focusable: set[str]) -> str:
+def section(title: str, quantities: list[Quantity], focusable: set[str], hidden: Collection[str]) -> str:
     """Return a part of the step with its quantities."""
-    cards = "".join(card(quantity, quantity.name in focusable) for quantity in quantities)
+    cards = "".join(card(quantity, quantity.name in focusable, quantity.name in hidden) for quantity in quantities)
     return f'<section aria-label="{title}"><h2>{title}</h2><div class="cards">\n{cards}</div></section>\n'
 
 
-def card(quantity: Quantity, focusable: bool) -> str:
+def card(quantity: Quantity, focusable: bool, blank: bool) -> str:
     """Return a quantity: its formula and its values, in both notations."""
     name = escape(quantity.name)
     forms = "".join(
         f'<div class="{notation}">{as_mathml(quantity.equation(notation))}'
-        f"{values_table(quantity, notation, focusable)}</div>"
+        f"{values_table(quantity, notation, focusable, blank)}</div>"
         for notation in NOTATIONS
     )
     origin = f"from {escape(', '.join(quantity.sources))}" if quantity.sources else "given"
@@ -102,8 +109,11 @@ def colour_of(quantity: Quantity) -> str:
     return f"{'weight' if own else 'unit'}{int(layer) % 2}"
 
 
-def values_table(quantity: Quantity, notation: str, focusable: bool) -> str:
-    """Return the values as a table, abridged where they are many; a cell knows its place in the row form."""
+def values_table(quantity: Quantity, notation: str, focusable: bool, blank: bool) -> str:
+    """Return the values as a table, abridged where they are many; a cell knows its place in the row form.
+
+    A blank has question marks, and its cells know no number.
+    """
     grid = quantity.grid(notation)
     decimals, name = decimals_for(grid), escape(quantity.name)
     lines = []
@@ -116,10 +126,11 @@ def values_table(quantity: Quantity, notation: str, focusable: bool) -> str:
                 continue
             row, column = (i, j) if notation == "row" else (j, i)
             value = float(grid[i, j])
+            text, known = (BLANK, "") if blank else (show(value, decimals), f' data-v="{value:.6g}"')
             stop = f' tabindex="{0 if first else -1}"' if focusable else ""
-            label = f' aria-label="{name}, {row + 1}, {column + 1}: {show(value, decimals)}"' if focusable else ""
-            at = f'data-q="{name}" data-i="{row}" data-j="{column}" data-v="{value:.6g}"'
-            cells.append(f"<td {at}{stop}{label}>{show(value, decimals)}</td>")
+            label = f' aria-label="{name}, {row + 1}, {column + 1}: {text}"' if focusable else ""
+            at = f'data-q="{name}" data-i="{row}" data-j="{column}"{known}'
+            cells.append(f"<td {at}{stop}{label}>{text}</td>")
             first = False
         lines.append(f"<tr>{''.join(cells)}</tr>")
     shape = " × ".join(map(str, grid.shape))

@@ -59,10 +59,9 @@ class Proof:
 
     @property
     def wrong(self) -> tuple[str, ...]:
-        """Names of the quantities that do not hold, each once."""
-        lines = [line.name for line in self.lines if not line.ok]
-        slopes = [slope.name for slope in self.slopes if not slope.error <= SLOPE_TOLERANCE]
-        return tuple(dict.fromkeys([*lines, *slopes]))
+        """Names of the quantities that do not hold, in the order of the trace: the first is where to look."""
+        slopes = {slope.name for slope in self.slopes if not slope.error <= SLOPE_TOLERANCE}
+        return tuple(line.name for line in self.lines if not line.ok or line.name in slopes)
 
     @property
     def ok(self) -> bool:
