@@ -189,7 +189,7 @@ def test_blanks_are_hidden_with_the_steps_that_would_give_them_away(sigmoid_step
 def test_the_page_has_question_marks_and_no_numbers_in_the_blanks(sigmoid_step):
     exercise = sigmoid_step.exercise(["dW2"])
     page = exercise.to_html()
-    assert "To be found, where a ? stands: <b>dW2</b>" in page
+    assert "To be found, where a ? stands: <b>dW2</b>&nbsp;2&nbsp;×&nbsp;2." in page
     for quantity in sigmoid_step:
         cells = re.findall(rf'<td data-q="{re.escape(quantity.name)}"([^>]*)>([^<]*)</td>', page)
         assert len(cells) == 2 * quantity.values.size

@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -178,3 +181,56 @@ def test_the_script_can_read_the_ways(step):
         assert way["gradient"] in names
         assert set(way["lit"]) <= names
         assert all(name in names | {""} for _, name, _, _ in way["factors"])
+
+
+# In a browser, where one is installed.
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+LOOK = """
+const seen = frame => {
+  const page = frame.contentDocument;
+  const point = td => td.dispatchEvent(new MouseEvent("mouseover", {bubbles: true}));
+  point(page.querySelector('.row td[data-q="W1"][data-i="1"][data-j="2"]'));
+  const lit = [...page.querySelectorAll(".row td.on")].map(td => [td.dataset.q, td.dataset.i, td.dataset.j]);
+  const told = page.getElementById("chain").textContent;
+  const wide = page.documentElement.scrollWidth - page.documentElement.clientWidth;
+  point(page.querySelector("h1"));
+  return {lit, told, wide, dark: page.querySelectorAll("td.on").length};
+};
+addEventListener("load", () => {
+  document.body.textContent = JSON.stringify([...document.querySelectorAll("iframe")].map(seen));
+});
+"""
+
+
+def looked_at(page, folder, *widths):
+    """What a browser shows of a page in windows of these widths, while the pointer is on a weight."""
+    frames = "".join(f'<iframe srcdoc="{escape(page)}" style="width: {width}px"></iframe>' for width in widths)
+    place = folder / "look.html"
+    place.write_text(f'<meta charset="utf-8"><body>{frames}<script>{LOOK}</script>', encoding="utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    done = subprocess.run([*command, "--dump-dom", place.as_uri()], capture_output=True, timeout=60, check=True)
+    return json.loads(re.search(r"<body>(.*)</body>", done.stdout.decode(), re.DOTALL)[1])
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_in_a_browser_a_weights_way_lights_up_and_no_width_overflows(step, tmp_path):
+    way = next(way for way in paths(step) if way.parameter.name == "W1")
+    expected = {
+        (name, str(i), str(j))
+        for name, place in way.lit.items()
+        for i, j in np.argwhere(is_on_the_way(place, step[name].grid("row").shape, k=1, j=2)).tolist()
+    }
+    for seen in looked_at(step.to_html(), tmp_path, 390, 1280):
+        assert {tuple(cell) for cell in seen["lit"]} == expected
+        assert f"= {step['dW1'].values[1, 2]:.4g}".replace("-", "−") in seen["told"]
+        assert seen["told"].count("row") == step.n_rows
+        assert (seen["wide"], seen["dark"]) == (0, 0)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_in_a_browser_a_blank_is_not_given_away(step, tmp_path):
+    (seen,) = looked_at(step.exercise(["dW1"]).to_html(), tmp_path, 1280)
+    assert re.search(r"= \?row 1", seen["told"])
+    assert re.search(r"= \?row 2", seen["told"])
+    assert ("dW1", "1", "2") in {tuple(cell) for cell in seen["lit"]}

@@ -67,7 +67,9 @@ def summary(trace: Trace) -> str:
 
 def task(trace: Trace, asked: Sequence[str]) -> str:
     """Return what an exercise asks for; nothing of a trace that is whole."""
-    told = (f"<b>{escape(name)}</b> {' × '.join(map(str, trace[name].grid('row').shape))}" for name in asked)
+    told = (
+        f"<b>{escape(name)}</b>&nbsp;{'&nbsp;×&nbsp;'.join(map(str, trace[name].grid('row').shape))}" for name in asked
+    )
     return f"<p>To be found, where a {BLANK} stands: {', '.join(told)}.</p>\n" if asked else ""
 
 
