@@ -391,6 +391,53 @@ def test_a_wrong_engine_is_found(monkeypatch, rng):
     assert set(proof.wrong) == {"db1", "db2"}
 
 
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_wrong_way_back_is_found_in_every_kind_of_layer(kind, monkeypatch, rng):
+    honest = LAYERS[kind].forward
+
+    def forward(self, X, params, rng=None):
+        Y, backward = honest(self, X, params, rng)
+        return Y, lambda dY, grads, need_dX=True: 1.001 * backward(dY, grads, need_dX)
+
+    monkeypatch.setattr(LAYERS[kind], "forward", forward)
+    step = trace(network_with(MIDDLES[kind]), rng.normal(size=(4, 3)), rng.normal(size=(4, 2)), rng=rng)
+    assert not step.verify().ok
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_wrong_way_forward_is_found_in_every_kind_of_layer(kind, monkeypatch, rng):
+    honest = LAYERS[kind].forward
+
+    def forward(self, X, params, rng=None):
+        Y, backward = honest(self, X, params, rng)
+        return 1.001 * Y, lambda dY, grads, need_dX=True: 1.001 * backward(dY, grads, need_dX)
+
+    monkeypatch.setattr(LAYERS[kind], "forward", forward)
+    step = trace(network_with(MIDDLES[kind]), rng.normal(size=(4, 3)), rng.normal(size=(4, 2)), rng=rng)
+    assert not step.verify().ok
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_wrong_loss_is_found_though_its_derivative_fits(name, monkeypatch, rng):
+    honest = LOSSES[name].per_row
+    monkeypatch.setattr(LOSSES[name], "per_row", lambda self, Z, Y: tuple(1.001 * part for part in honest(self, Z, Y)))
+    step = trace(network_with([], name), rng.normal(size=(4, 3)), oracles.targets_for(name, 4, 2, rng))
+    assert step.verify().wrong[:1] == ("L",)
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "step"])
+def test_a_wrong_activation_is_found_though_its_slope_fits(name, monkeypatch, rng):
+    honest = ACTIVATIONS[name]
+
+    def spoiled(Z):
+        A, backward = honest(Z)
+        return 1.001 * A, lambda dA: 1.001 * backward(dA)
+
+    monkeypatch.setitem(ACTIVATIONS, name, spoiled)
+    step = trace(network_with([Activation(name)]), rng.normal(size=(4, 3)), rng.normal(size=(4, 2)))
+    assert step.verify().wrong[:1] == ("a1",)
+
+
 def test_a_large_network_is_proved_along_random_directions(rng):
     net = mlp(20, 30, 3, loss="cross_entropy", seed=0)
     step = trace(net, rng.normal(size=(10, 20)), rng.integers(0, 3, 10))
@@ -432,8 +479,8 @@ def test_masks_that_are_given_are_dropouts(rng):
     masks = [[[1, 0, 1, 1], [0, 0, 1, 1]], [[1, 1, 1, 1], [1, 1, 0, 1]]]
     step = trace(net, X, y, masks=masks)
     assert_holds(step)
-    np.testing.assert_allclose(step["mask1"].values, np.array(masks[0]) * 2)
-    np.testing.assert_allclose(step["mask2"].values, np.array(masks[1]) * 1.25)
+    np.testing.assert_allclose(step["mask1"].values, masks[0])
+    np.testing.assert_allclose(step["mask2"].values, masks[1])
     np.testing.assert_allclose(step["d1"].values, step["z1"].values * masks[0] * 2)
 
 

@@ -200,21 +200,30 @@ def bounded(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
 
 
 def dropout(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
-    """D = X * M, M a mask of zeros and 1 / (1 - rate); at inference the layer lets everything pass, and has no line."""
+    """D = X * M / (1 - rate), M a mask of zeros and ones; at inference the layer lets all pass, and has no line."""
     assert isinstance(p.layer, Dropout)
     Y = p.run(x)
     if p.rng is None or p.layer.rate == 0:
         return x, lambda dy, need_dx: dy
     ones, _ = p.layer.forward(np.ones(p.tape[x].shape), {}, p.rng_before)
-    mask = p.tape.give(p.tape.unit("mask", "m", "M"), ones)
+    mask = p.tape.give(p.tape.unit("mask", "m", "M"), ones != 0)
+    kept = 1 - p.layer.rate
+
+    def masked(title: Symbol) -> Formula:
+        share = rf"\frac{{1}}{{{kept:g}}} "
+        return Formula(rf"{share}{title.row} \odot {mask.row}", f"{share}{title.column()} {mask.column()}")
+
+    def drop(X: Array, M: Array) -> Array:
+        return X * M / kept
+
     d = p.tape.compute(
         p.tape.unit("d"),
         "forward",
         (x, mask),
-        Formula(rf"{x.row} \odot {mask.row}", f"{x.column()} {mask.column()}"),
-        np.multiply,
+        masked(x),
+        drop,
         Y,
-        wrong={"the mask does not divide by 1 - rate": lambda X, M: X * (M > 0)},
+        wrong={"the mask does not divide by 1 - rate": np.multiply},
     )
 
     def backward(dd: Symbol, need_dx: bool) -> Symbol:
@@ -222,8 +231,8 @@ def dropout(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
             x,
             dd,
             (dd, mask),
-            Formula(rf"{dd.row} \odot {mask.row}", f"{dd.column()} {mask.column()}"),
-            np.multiply,
+            masked(dd),
+            drop,
             wrong={"the mask is forgotten on the way back": lambda dD, M: dD},
         )
 
