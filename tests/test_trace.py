@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -545,6 +546,15 @@ def test_the_text_has_every_line_with_aligned_numbers(notation, rng):
         matrix = lines[at + 1 : at + 1 + len(quantity.grid(notation))]
         assert len({len(line) for line in matrix}) == 1, "the columns align"
         assert all(line.startswith(" ") for line in matrix)
+
+
+def test_the_lines_that_the_site_shows_are_true():
+    page = (Path(__file__).parent.parent / "docs" / "learn" / "trace.md").read_text(encoding="utf-8")
+    lines = re.search(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1].splitlines()
+    net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", seed=0)
+    printed = [line.strip() for line in trace(net, [[0.05, 0.10]], [[0.01, 0.99]], rate=0.5).to_text().splitlines()]
+    start = printed.index(lines[0].strip())
+    assert printed[start : start + len(lines)] == [line.strip() for line in lines]
 
 
 def test_the_columns_text_is_the_rows_transposed():
