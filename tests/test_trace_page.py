@@ -229,6 +229,14 @@ def test_in_a_browser_a_weights_way_lights_up_and_no_width_overflows(step, tmp_p
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.parametrize(("n_out", "abridged"), [(8, False), (9, True)])
+def test_in_a_browser_branches_that_are_left_out_are_dots(n_out, abridged, tmp_path, rng):
+    step = trace(mlp(2, 3, n_out, activation="tanh", seed=0), rng.normal(size=(1, 2)), rng.normal(size=(1, n_out)))
+    (seen,) = looked_at(step.to_html(), tmp_path, 1280)
+    assert seen["told"].endswith("…") == abridged
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 def test_in_a_browser_a_blank_is_not_given_away(step, tmp_path):
     (seen,) = looked_at(step.exercise(["dW1"]).to_html(), tmp_path, 1280)
     assert re.search(r"= \?row 1", seen["told"])

@@ -56,7 +56,7 @@ def trace_command(
     notation: Annotated[Notation, typer.Option(help="Rows and Z = X W + b, or columns and w_jk.")] = Notation.row,
     out: Annotated[Path | None, typer.Option(help="Where it goes; the terminal unless told.")] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Prove every line and derivative; 1 where one is wrong.")
+        bool, typer.Option("--verify", help="Prove every line and derivative; exit status 1 if one is wrong.")
     ] = False,
     form: KindOption = None,
 ) -> None:

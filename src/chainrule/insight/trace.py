@@ -45,7 +45,8 @@ class Trace:
     quantities : tuple of Quantity
     network : str
         Its layers.
-    loss, optimizer : str
+    loss : str
+    optimizer : str
     n_rows : int
         Rows of data.
     """
@@ -78,7 +79,7 @@ class Trace:
         return as_page(self, notation)
 
     def to_latex(self, notation: str = "row") -> str:
-        r"""Return the body of a LaTeX document, which needs `\usepackage{amsmath}`; `notation` is "row" or "column"."""
+        """Return the body of a LaTeX document that loads amsmath; `notation` is "row" or "column"."""
         from chainrule.insight.tracing.text import as_latex
 
         return as_latex(self, notation)
@@ -105,7 +106,7 @@ class Trace:
         return prove(self)
 
     def exercise(self, blanks: int | str | Sequence[str] = 5, seed: int = 0) -> Exercise:
-        """Return the trace with blanks to be filled in: so many, drawn by `seed`, or the quantities of these names."""
+        """Return the trace with blanks to be filled in: so many, drawn by `seed`, or those of these names."""
         from chainrule.insight.tracing.exercise import Exercise
 
         return Exercise.of(self, blanks, seed)
@@ -168,8 +169,8 @@ def trace(
     >>> step = trace(net, [[0.05, 0.10]], [[0.01, 0.99]], rate=0.5)
     >>> [quantity.name for quantity in step if quantity.kind == "derivative"]
     ['da2', 'delta2', 'da1', 'delta1']
-    >>> print(step["delta1"].equation("row"))
-    dZ_{1} = dA_{1} \odot \sigma'(Z_{1})
+    >>> step["delta1"].sources
+    ('da1', 'slope z1')
     >>> step.verify().ok
     True
     """

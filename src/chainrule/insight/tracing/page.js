@@ -69,12 +69,14 @@ function explain(way, k, j) {
 function branches(way, row, j) {
   if (!way.branches) return "";
   const [delta, W] = way.branches;
-  const terms = [...document.querySelectorAll(`.row td[data-q="${CSS.escape(W)}"][data-i="${j}"]`)].map(weight => {
+  const weights = [...document.querySelectorAll(`.row td[data-q="${CSS.escape(W)}"][data-i="${j}"]`)];
+  if (!weights.length) return "";  // the page leaves this row out
+  const terms = weights.map(weight => {
     const error = cell(delta, row, weight.dataset.j);
     return `<b class="${weight.closest("article").className}">${factor(numberOf(weight))}</b> · ${factor(numberOf(error))}`;
   });
   const first = numberOf(cell(...[way.factors[0][1], row, j]));
-  return `<span class="pale">, where ${short(first)} = ${terms.join(" + ")}${terms.length > 6 ? " …" : ""}</span>`;
+  return `<span class="pale">, where ${short(first)} = ${terms.join(" + ")}${weights[0].parentElement.cells.length > weights.length ? " + …" : ""}</span>`;
 }
 
 function move(td, down, right) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import groupby
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def places(size: int) -> list[int | None]:
 def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
     """Return the trace as text; quantities in `blanks` have no values."""
     require_notation(notation)
-    lines = [trace.title]
+    lines = wrap(trace.title, 100, break_on_hyphens=False)
     width = max(len(quantity.name) for quantity in trace)
     for title, quantities in sections(trace):
         equations = [as_text(quantity.equation(notation)) for quantity in quantities]
