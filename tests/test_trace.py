@@ -427,6 +427,14 @@ def test_a_wrong_loss_is_found_though_its_derivative_fits(name, monkeypatch, rng
     assert step.verify().wrong[:1] == ("L",)
 
 
+@pytest.mark.parametrize("name", ["poisson", "binary_cross_entropy", "cross_entropy"])
+def test_a_wrong_link_is_found(name, monkeypatch, rng):
+    honest = LOSSES[name].predict
+    monkeypatch.setattr(LOSSES[name], "predict", lambda self, Z: 1.001 * honest(self, Z))
+    step = trace(network_with([], name), rng.normal(size=(4, 3)), oracles.targets_for(name, 4, 2, rng))
+    assert step.verify().wrong[:1] == ("P",)
+
+
 @pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "step"])
 def test_a_wrong_activation_is_found_though_its_slope_fits(name, monkeypatch, rng):
     honest = ACTIVATIONS[name]

@@ -186,6 +186,7 @@ def record_loss(
             (z,),
             filled(cost.link[0], symbols),
             cost.link[1],
+            loss.predict(Z.copy()),
             wrong=cost.link_wrong,
             mixing=isinstance(loss, CrossEntropy),
         )
