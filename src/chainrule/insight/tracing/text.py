@@ -67,11 +67,12 @@ def show(value: float, decimals: int | None) -> str:
 
     Examples
     --------
-    >>> show(0.25, 4), show(0.00000314, 4), show(0.0, 4), show(3.0, 0)
+    >>> show(0.25, 4), show(0.00000314, 4), show(-0.0, 4), show(3.0, 0)
     ('0.2500', '3.14e-06', '0.0000', '3')
     """
     if not np.isfinite(value):
         return str(value)
+    value += 0.0  # a zero has no sign
     if decimals is None:
         return f"{value:.4e}"
     readable = value == 0 or decimals == 0 or abs(value) >= 10.0 ** (1 - decimals)
