@@ -61,7 +61,7 @@ def collapsed():
 def erratic():
     X, y = classes_of()
     net = mlp(3, 8, 2, loss="cross_entropy", seed=0)
-    return net, X, y, train(net, X, y, optimizer=SGD(15.0), epochs=30, batch_size=20)
+    return net, X, y, train(net, X, y, optimizer=SGD(10.0), epochs=30, batch_size=20)
 
 
 def diverging():

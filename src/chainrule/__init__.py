@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from chainrule.estimators.tabular import TabularClassifier as TabularClassifier
     from chainrule.estimators.tabular import TabularRegressor as TabularRegressor
     from chainrule.insight.diagnosis import diagnose as diagnose
+    from chainrule.insight.trace import Trace as Trace
+    from chainrule.insight.trace import trace as trace
     from chainrule.model.file import load as load
     from chainrule.model.file import save as save
     from chainrule.model.predictor import Predictor as Predictor
@@ -58,6 +60,7 @@ ROOMS = {
     "training.history": ["History"],
     "training.loop": ["train"],
     "insight.diagnosis": ["diagnose"],
+    "insight.trace": ["Trace", "trace"],
     "model.predictor": ["Predictor"],
     "model.file": ["load", "save"],
     "estimators.mlp": ["MLPClassifier", "MLPRegressor"],

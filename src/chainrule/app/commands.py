@@ -9,6 +9,7 @@ import chainrule
 from chainrule.app.answers import evaluate_command, predict_command
 from chainrule.app.export import export_command
 from chainrule.app.models import inspect_command, report_command
+from chainrule.app.trace import trace_command
 from chainrule.app.train import train_command
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect_command,
     "report": report_command,
     "export": export_command,
+    "trace": trace_command,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -1,0 +1,207 @@
+r"""A trace as text for a terminal, as LaTeX and as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import groupby
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.arrays import Array
+from chainrule.errors import look_up
+from chainrule.insight.tracing.notation import as_text
+from chainrule.insight.tracing.quantities import NOTATIONS, Quantity
+
+if TYPE_CHECKING:
+    from chainrule.insight.trace import Trace
+
+MOST, FIRST, LAST = 8, 5, 2
+"""Rows or columns of a matrix that are shown; of more, the first and the last ones."""
+SECTIONS = {
+    "forward": "Forward",
+    "loss": "Loss",
+    "slope": "Back",
+    "derivative": "Back",
+    "gradient": "Back",
+    "step": "Step",
+}
+BLANK = "?"
+
+
+def sections(trace: Trace) -> list[tuple[str, list[Quantity]]]:
+    """Return the parts of a step with their quantities; what is given belongs to what it is first needed for."""
+    named, title = [], SECTIONS["step"]
+    for quantity in reversed(trace.quantities):
+        title = SECTIONS.get(quantity.kind, title)
+        named.append((title, quantity))
+    return [(title, [quantity for _, quantity in group]) for title, group in groupby(named[::-1], lambda pair: pair[0])]
+
+
+def require_notation(notation: str) -> str:
+    """Return the notation, or raise ValueError."""
+    return look_up({name: name for name in NOTATIONS}, notation, "notation")
+
+
+# Numbers.
+
+
+def shown(values: Array) -> list[list[str]]:
+    """Return the entries of a matrix as texts with as many decimals, but for those that would lose their digits."""
+    decimals = decimals_for(values)
+    return [[show(value, decimals) for value in row] for row in values.tolist()]
+
+
+def decimals_for(values: Array) -> int | None:
+    """Return with how many decimals the largest value has five digits; None where powers of ten are plainer."""
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    if not sizes.size or (sizes.max() < 1e6 and bool((sizes == np.round(sizes)).all())):
+        return 0
+    decimals = max(4 - int(np.floor(np.log10(sizes.max()))), 0)
+    return decimals if decimals <= 8 and sizes.max() < 1e7 else None
+
+
+def show(value: float, decimals: int | None) -> str:
+    """Return a number with so many decimals, or as digits and a power of ten where they would leave nothing of it.
+
+    Examples
+    --------
+    >>> show(0.25, 4), show(0.00000314, 4), show(-0.0, 4), show(3.0, 0)
+    ('0.2500', '3.14e-06', '0.0000', '3')
+    """
+    if not np.isfinite(value):
+        return str(value)
+    value += 0.0  # a zero has no sign
+    if decimals is None:
+        return f"{value:.4e}"
+    readable = value == 0 or decimals == 0 or abs(value) >= 10.0 ** (1 - decimals)
+    return f"{value:.{decimals}f}" if readable else f"{value:.2e}"
+
+
+def places(size: int) -> list[int | None]:
+    """Return which rows or columns are shown; None stands for those that are not."""
+    if size <= MOST:
+        return list(range(size))
+    return [*range(FIRST), None, *range(size - LAST, size)]
+
+
+# Text.
+
+
+def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
+    """Return the trace as text; quantities in `blanks` have no values."""
+    require_notation(notation)
+    lines = wrap(trace.title, 100, break_on_hyphens=False)
+    width = max(len(quantity.name) for quantity in trace)
+    for title, quantities in sections(trace):
+        equations = [as_text(quantity.equation(notation)) for quantity in quantities]
+        middle = min(48, max(map(len, equations)))
+        lines += ["", title]
+        for quantity, equation in zip(quantities, equations):
+            origin = f"from {', '.join(quantity.sources)}" if quantity.sources else "given"
+            shape = str(quantity.grid(notation).shape)
+            lines.append(f"  {quantity.name:<{width}}  {equation:<{middle}}  {shape}  {origin}")
+            lines += [" " * (width + 6) + line for line in matrix_lines(quantity, notation, quantity.name in blanks)]
+    return "\n".join(lines)
+
+
+def matrix_lines(quantity: Quantity, notation: str, blank: bool) -> list[str]:
+    """Return the values as aligned lines, abridged where they are many."""
+    grid = quantity.grid(notation)
+    texts = shown(grid) if not blank else [[BLANK] * grid.shape[1]] * grid.shape[0]
+    rows, columns = places(grid.shape[0]), places(grid.shape[1])
+    cells = [["..." if i is None or j is None else texts[i][j] for j in columns] for i in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    return ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for row in cells]
+
+
+# LaTeX.
+
+ESCAPES = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+}  # fmt: skip
+
+
+def as_latex(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
+    """Return the trace as the body of a LaTeX document."""
+    require_notation(notation)
+    parts = [r"\allowdisplaybreaks", "".join(ESCAPES.get(letter, letter) for letter in trace.title)]
+    for title, quantities in sections(trace):
+        lines = [latex_line(quantity, notation, quantity.name in blanks) for quantity in quantities]
+        body = " \\\\[1ex]\n".join(lines)
+        parts.append(f"\\section*{{{title}}}\n\\begin{{align*}}\n{body}\n\\end{{align*}}")
+    return "\n\n".join(parts) + "\n"
+
+
+def latex_line(quantity: Quantity, notation: str, blank: bool) -> str:
+    """Return a quantity's formula and under it its values."""
+    matrix = r"\;?" if blank else latex_matrix(quantity.grid(notation))
+    if quantity.formula is None:
+        return f"{whole(quantity, notation)} &= {matrix}"
+    side = getattr(quantity.formula, notation).replace(r", \;", ", \\\\\n&\\quad ")
+    if quantity.values.size == 1:
+        return f"{quantity.title(notation)} &= {side} = {matrix}"
+    return f"{quantity.title(notation)} &= {side} \\\\\n{whole(quantity, notation)} &= {matrix}"
+
+
+def whole(quantity: Quantity, notation: str) -> str:
+    """Return the title of a quantity as a whole: in column form without the indices of an entry."""
+    return quantity.symbol.row if notation == "row" else quantity.symbol.column("")
+
+
+def latex_matrix(grid: Array) -> str:
+    """Return a matrix, abridged where it is large; a single number as it is."""
+    texts = [[latex_number(text) for text in row] for row in shown(grid)]
+    if grid.size == 1:
+        return texts[0][0]
+    rows, columns = places(grid.shape[0]), places(grid.shape[1])
+    cells = [[latex_cell(texts, i, j) for j in columns] for i in rows]
+    return r"\begin{bmatrix} " + r" \\ ".join(" & ".join(row) for row in cells) + r" \end{bmatrix}"
+
+
+def latex_cell(texts: Sequence[Sequence[str]], i: int | None, j: int | None) -> str:
+    """Return an entry, or the dots that stand for those left out."""
+    if i is None:
+        return r"\vdots" if j is not None else r"\ddots"
+    return r"\cdots" if j is None else texts[i][j]
+
+
+def latex_number(text: str) -> str:
+    """Return a number's text as a formula."""
+    digits, e, power = text.partition("e")
+    return rf"{digits} \cdot 10^{{{int(power)}}}" if e and power else text.replace("inf", r"\infty")
+
+
+# Data.
+
+
+def as_dict(trace: Trace) -> dict[str, Any]:
+    """Return the trace as plain texts, numbers, lists and dicts; numbers that are not finite are None."""
+    return {
+        "network": trace.network,
+        "loss": trace.loss,
+        "optimizer": trace.optimizer,
+        "rows": trace.n_rows,
+        "quantities": [
+            {
+                "name": quantity.name,
+                "kind": quantity.kind,
+                "derivative_of": quantity.derivative_of or None,
+                "sources": list(quantity.sources),
+                "shape": list(quantity.shape),
+                "values": plain(quantity.values),
+                "text": {notation: as_text(quantity.equation(notation)) for notation in NOTATIONS},
+                "latex": {notation: quantity.equation(notation) for notation in NOTATIONS},
+            }
+            for quantity in trace
+        ],
+    }
+
+
+def plain(values: Array) -> Any:
+    """Return an array as nested lists."""
+    known = values.astype(object)
+    known[~np.isfinite(values)] = None
+    return known.tolist()
