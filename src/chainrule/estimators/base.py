@@ -157,7 +157,9 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return self
 
     def _weights(self, X: Any, Y: Array, sample_weight: Any, incremental: bool) -> Array | None:
-        return None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=X.dtype)
+        return None if sample_weight is None else _check_sample_weight(
+            sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+        )
 
     def _initialize(self, Y: Array, dtype: Any, random_state: np.random.RandomState) -> None:
         """Make the network, and set every counter and curve to its beginning."""
@@ -235,8 +237,9 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="X does not have valid feature names")
                 return float(check_scoring(self, self.scoring)(self, getattr(X, "matrix", X), labels))
-        answers = self._predict(X)
-        if answers.dtype.kind == "f" and not all_finite(answers):
+        try:
+            answers = self._predict(X)
+        except ValueError:  # there is no answer in finite numbers
             return nan
         return float(self._default_score(labels, answers, weight))
 
@@ -278,7 +281,10 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         answers = []
         for rows in self.network_.parts(len(X)):
             part = self._require_finite(X[rows])
-            answers.append(self.network_.loss.predict(self.network_.infer(part)))
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
+                Z = self.network_.infer(part)
+            self.network_.require_finite(Z, part)
+            answers.append(self.network_.loss.predict(Z))
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
     def _require_finite(self, X: Array) -> Array:

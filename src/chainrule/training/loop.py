@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from math import inf, isfinite, sqrt
+from math import inf, isfinite, nan, sqrt
 from time import perf_counter
 from typing import Protocol
 
@@ -52,6 +52,9 @@ class Objective(Protocol):
 
     def first_non_finite(self, X: Array, y: Array, weight: Array | None = None) -> str:
         """Name the first place where a number is not finite."""
+
+    def largest_output(self, X: Array) -> str:
+        """Name the layer whose output is the largest, and the number."""
 
 
 class Trainable(Objective, Protocol):
@@ -289,7 +292,10 @@ class Run:
             results["validation_loss"] = self.net.value(*self.validation)
         if self.metrics:
             X, y, _ = self.validation or self.rows
-            prediction = self.net.predict(X)
+            try:
+                prediction = self.net.predict(X)
+            except ValueError:  # there is no answer in finite numbers, which the next epoch will find and mend
+                return results | dict.fromkeys(self.history.metrics, nan)
             values = (metric.measure(y, prediction) for metric in self.metrics)
             results |= dict(zip(self.history.metrics, values, strict=True))
         return results
@@ -309,7 +315,8 @@ class Run:
             if self.first_loss is None:
                 self.first_loss = value
             if value > EXPLODED * max(self.first_loss, 1):
-                raise DivergedError(f"batch {k + 1}: the loss has grown from {self.first_loss:.3g} to {value:.3g}")
+                grown = f"the loss has grown from {self.first_loss:.3g} to {value:.3g}"
+                raise DivergedError(f"batch {k + 1}: {grown}, most of all by {self.net.largest_output(X)}")
             if norm > self.clip_norm:
                 grad *= self.clip_norm / norm
             rate = self.rate

@@ -1,0 +1,456 @@
+"""The page `docs/use/hostile.md` is true: what it says of each kind of input happens at every door.
+
+A door is where a user hands something in. The page says what should happen there; CASES says what is handed in.
+"""
+
+import csv
+import os
+import pickle
+import re
+import signal
+import warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import partial
+from multiprocessing import get_context
+from operator import methodcaller
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import scipy.sparse
+from typer.testing import CliRunner
+
+from chainrule import (
+    MLPClassifier,
+    MLPRegressor,
+    SGD,
+    TabularClassifier,
+    TabularRegressor,
+    load,
+    mlp,
+    save,
+    train,
+)
+from chainrule.app import commands
+from chainrule.app import train as app_train
+from chainrule.app.progress import Board
+from chainrule.errors import DivergenceError
+from chainrule.estimators import tabular
+from chainrule.model.fitting import fit_predictor
+from chainrule.training.callbacks import Callback
+
+PAGE = Path(__file__).parent.parent / "docs/use/hostile.md"
+N = 40
+X = np.random.default_rng(0).normal(size=(N, 3)).round(3)
+CLASSES = (X[:, 0] > 0).astype(int)
+NUMBERS = X[:, 0] - X[:, 1]
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What a user hands in: a table with its target and weights, and later rows to answer for."""
+
+    X: Any
+    y: Any
+    weight: Any = None
+    new: Any = None
+    rate: float = 1e-3
+
+    @property
+    def rows(self):
+        return self.X if self.new is None else self.new
+
+
+# The doors.
+
+
+class Engine:
+    """`train`, `Network`."""
+
+    def fit(self, handed, callbacks=()):
+        """Return a model trained on what was handed in, for classes or for numbers as `y` tells."""
+        columns = np.shape(handed.X)[1] if np.ndim(handed.X) == 2 else 3
+        outputs, loss = (1, "squared_error") if are_numbers(handed.y) else (2, "cross_entropy")
+        net = mlp(columns, 4, outputs, loss=loss, seed=0)
+        options = {"optimizer": SGD(handed.rate), "epochs": 4, "batch_size": 16, "callbacks": callbacks}
+        history = train(net, handed.X, handed.y, sample_weight=handed.weight, **options)
+        self.said = history.stopped
+        return net
+
+    def answer(self, net, rows):
+        """Return probabilities or numbers, a row a row."""
+        return net.predict(rows)
+
+    def save(self, net, path):
+        save(net, path)
+
+    def form(self, table):
+        """Return a table as this door takes it; here columns by name become an array of objects."""
+        return np.array(list(zip(*table.values())), object) if isinstance(table, dict) else table
+
+
+class Estimator(Engine):
+    """`MLPClassifier`, `MLPRegressor`."""
+
+    def fit(self, handed, callbacks=()):
+        options = {"hidden_layer_sizes": (4,), "max_iter": 4, "random_state": 0, "callbacks": callbacks}
+        make = MLPRegressor if are_numbers(handed.y) else MLPClassifier
+        model = make(learning_rate_init=handed.rate, **options)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(handed.X, handed.y, sample_weight=handed.weight)
+        self.said = str(caught[0].message)
+        return model
+
+    def answer(self, model, rows):
+        return model.predict_proba(rows) if hasattr(model, "predict_proba") else model.predict(rows)
+
+    def save(self, model, path):
+        save(model.network_, path)
+
+
+class Tabular(Estimator):
+    """`TabularClassifier`, `TabularRegressor`."""
+
+    def fit(self, handed, callbacks=()):
+        make = TabularRegressor if are_numbers(handed.y) else TabularClassifier
+        with pytest.MonkeyPatch.context() as patch:
+            watched = partial(fit_predictor, watch=lambda member: callbacks)
+            patch.setattr(tabular, "fit_predictor", lambda *args, watch, **options: watched(*args, **options))
+            model = make(n_members=2, epochs=4, random_state=0).fit(handed.X, handed.y, sample_weight=handed.weight)
+        self.said = model.histories_[-1].stopped
+        return model
+
+    def save(self, model, path):
+        model.save(path)
+
+    def form(self, table):
+        return table
+
+
+class RefusedError(ValueError):
+    """The command has said in one line what is wrong."""
+
+
+class CommandLine(Tabular):
+    """`chainrule train`, `chainrule predict`, by way of CSV files; a model is its path."""
+
+    def fit(self, handed, callbacks=(), out="m.chainrule"):
+        self.handed = handed
+        weights = {} if handed.weight is None else {"weight": handed.weight}
+        write("t.csv", columns_of(handed.X) | {"y": handed.y} | weights)
+        options = ["--epochs", 4, "--members", 2, "--jobs", 1, "--out", out, *(["--weight", "weight"] if weights else [])]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(app_train, "board", lambda *_: Watching(callbacks))
+            self.said = run("train", "t.csv", "--target", "y", *options)
+        return out
+
+    def answer(self, path, rows):
+        write("new.csv", columns_of(rows))
+        classes = hasattr(load(path).target, "labels")
+        lines = run("predict", path, "new.csv", *["--proba"] * classes).splitlines()
+        return np.array([[float(cell) for cell in line[classes:]] for line in csv.reader(lines[1:])])
+
+    def save(self, path, place):
+        self.fit(self.handed, out=place)
+
+
+class Watching(Board):
+    """Shows nothing, and hands every member these callbacks."""
+
+    def __init__(self, callbacks):
+        super().__init__(2)
+        self.callbacks = callbacks
+
+    def watch(self, member):
+        return self.callbacks
+
+
+DOORS = {"engine": Engine, "estimators": Estimator, "tables": Tabular, "command": CommandLine}
+
+
+def are_numbers(y):
+    return np.asarray(y).dtype.kind == "f"
+
+
+def run(*arguments):
+    done = CliRunner().invoke(commands.app, [str(argument) for argument in arguments])
+    if done.exit_code:
+        assert done.stderr.count("\n") == 1, done.output
+        raise RefusedError(done.stderr)
+    return done.stdout
+
+
+def columns_of(rows):
+    """Return names and columns; an array's are named by their place."""
+    if isinstance(rows, np.ndarray):
+        return {f"x{j}": column for j, column in enumerate(rows.T)}
+    return {f"{name} {j}": column for j, (name, column) in enumerate(rows.items())}
+
+
+def write(path, columns):
+    """Write columns as CSV, their names up to the first blank."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([name.split()[0] for name in columns])
+        writer.writerows(["" if cell is None else cell for cell in row] for row in zip(*columns.values(), strict=True))
+
+
+# What is handed in.
+
+
+def plain(**changes):
+    return replace(Handed(X.copy(), NUMBERS.copy()), **changes)
+
+
+def labelled(y, **changes):
+    return replace(Handed(X.copy(), y), **changes)
+
+
+def with_cell(values, value):
+    """The values but for one, in row 4."""
+    spoilt = values.copy()
+    spoilt[(3, 1)[: values.ndim]] = value
+    return spoilt
+
+
+def table(names="abc"):
+    return dict(zip(names, X.T, strict=True))
+
+
+def with_column(*values):
+    """A table whose column b holds these values over and over."""
+    return table() | {"b": np.array((values * N)[:N], dtype=object)}
+
+
+def framed(columns):
+    return pd.DataFrame(columns)
+
+
+def twice(frame):
+    """A DataFrame in which two columns have one name."""
+    return frame.rename(columns={"b": "a"})
+
+
+def later(change):
+    """A table to train on, and in another form to answer for."""
+    return plain(X=framed(table()), new=change(framed(table())))
+
+
+def read_only(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def mapped(array):
+    np.save("mapped.npy", array)
+    return np.load("mapped.npy", mmap_mode="r")
+
+
+def masked(array, row=None):
+    cells = np.ma.masked_array(array.copy(), mask=np.zeros(array.shape, bool))
+    if row is not None:
+        cells[row, 1] = np.ma.masked
+    return cells
+
+
+def objects(array):
+    return array.astype(object)
+
+
+WHOLE = (100 * X).astype(int)
+SCALES = np.float32([1e4, -1e4, 1])
+RARE = (np.arange(N) == 3).astype(int)
+NAMES = np.array(["très bien", "평화 の"])[CLASSES]
+DAYS = [date(2024, 1, 1) + timedelta(days=k) for k in range(N)]
+
+
+def hands(make, same_as=None):
+    """A case: the answers to what `make` makes are finite, one a row, and those to what `same_as` makes."""
+
+    def case(door):
+        handed, answers = go_through(door, make())
+        assert np.isfinite(answers).all()
+        assert len(answers) == n_rows(handed.rows)
+        if same_as is not None:
+            _, expected = go_through(door, same_as())
+            np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-7)
+
+    return case
+
+
+def go_through(door, handed):
+    """Train and answer; what was handed in is afterwards what it was, to the byte."""
+    handed = replace(handed, X=door.form(handed.X), new=None if handed.new is None else door.form(handed.new))
+    parts = handed.X, handed.y, handed.weight, handed.new
+    before = [pickle.dumps(part) for part in parts]
+    try:
+        return handed, door.answer(door.fit(handed), handed.rows)
+    finally:
+        assert [pickle.dumps(part) for part in parts] == before, "what was handed in has been changed"
+
+
+def n_rows(rows):
+    return len(next(iter(rows.values()))) if isinstance(rows, dict) else rows.shape[0]
+
+
+# Runs, files, threads and processes: cases that need more than a table.
+
+
+class Raise(Callback):
+    """Sends this process a signal at the end of the second epoch."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def on_epoch_end(self, run):
+        if run.epoch == 1:
+            signal.raise_signal(self.number)
+
+
+def interrupted(number):
+    """A case: a signal in the middle of a training ends it, and the weights of the best epoch so far answer."""
+
+    def case(door):
+        handlers = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            model = door.fit(plain(), callbacks=[Raise(number)])
+        finally:
+            for sent, handler in handlers.items():
+                signal.signal(sent, handler)
+        assert np.isfinite(door.answer(model, X)).all()
+        assert "interrupted" in door.said
+
+    return case
+
+
+def saved(place, spoil=None):
+    """A case: a model that was saved is saved again where it cannot be; what was there stays."""
+
+    def case(door):
+        model = door.fit(plain())
+        Path("folder").mkdir()
+        door.save(model, "kept")
+        before = {path.name: path.read_bytes() for path in Path().glob("*") if path.is_file()}
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                if spoil:
+                    spoil(patch)
+                door.save(model, place)
+        finally:
+            assert {path.name: path.read_bytes() for path in Path().glob("*") if path.is_file()} == before
+            assert list(Path("folder").iterdir()) == []
+
+    return case
+
+
+def full(patch):
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    patch.setattr(os, "fsync", fail)
+
+
+def answers_in(pool):
+    """A case: a model answers in every worker of a pool as it does here."""
+
+    def case(door):
+        model = door.fit(plain())
+        expected = model.predict(X)
+        with pool() as map_over:
+            for answers in map_over(methodcaller("predict", X), [model] * 32):
+                np.testing.assert_array_equal(answers, expected)
+
+    return case
+
+
+@contextmanager
+def threads():
+    with ThreadPoolExecutor(16) as pool:
+        yield pool.map
+
+
+@contextmanager
+def processes(method):
+    with ProcessPoolExecutor(1, mp_context=get_context(method)) as pool:
+        yield pool.map
+
+
+@contextmanager
+def joblib_workers():
+    yield lambda function, models: joblib.Parallel(2)(joblib.delayed(function)(model) for model in models)
+
+
+CASES = {
+    "NaN in `X`": hands(lambda: plain(X=with_cell(X, np.nan))),
+    "an infinity in `X`": hands(lambda: plain(X=with_cell(X, np.inf))),
+    "NaN in `y`": hands(lambda: plain(y=with_cell(NUMBERS, np.nan))),
+    "an infinity in `y`": hands(lambda: plain(y=with_cell(NUMBERS, np.inf))),
+    "huge numbers, to 1e300": hands(lambda: plain(X=X * 1e300)),
+    "tiny numbers, from 1e-300": hands(lambda: plain(X=X * 1e-300)),
+    "huge targets, to 1e300": hands(lambda: plain(y=NUMBERS * 1e300)),
+    "rows to 3e38 to answer for, in float32": hands(
+        lambda: plain(X=X.astype(np.float32), new=np.full((2, 3), 3e38, np.float32))
+    ),
+    "a constant column": hands(lambda: plain(X=table() | {"d": np.full(N, 7.0)})),
+    "an empty column": hands(lambda: plain(X=table() | {"d": np.full(N, None, object)}), lambda: plain(X=table())),
+    "booleans": hands(lambda: plain(X=X > 0)),
+    "integers as strings": hands(lambda: plain(X=objects(WHOLE.astype(str))), lambda: plain(X=WHOLE)),
+    "mixed types in a column": hands(lambda: plain(X=with_column(1, "two", 3.5))),
+    "dates": hands(lambda: plain(X=with_column(*DAYS))),
+    "`Decimal`": hands(lambda: plain(X=np.vectorize(Decimal, [object])(X)), plain),
+    "complex numbers": hands(lambda: plain(X=X + 1j)),
+    "no rows": hands(lambda: plain(X=X[:0], y=NUMBERS[:0])),
+    "one row": hands(lambda: plain(X=X[:1], y=NUMBERS[:1])),
+    "no rows to answer for": hands(lambda: plain(new=X[:0])),
+    "one row to answer for": hands(lambda: plain(new=X[:1])),
+    "`X` and `y` of different lengths": hands(lambda: plain(y=NUMBERS[:-1])),
+    "a 3-D array": hands(lambda: plain(X=X[:, :, np.newaxis])),
+    "one class": hands(lambda: labelled(np.zeros(N, int))),
+    "one row in a class": hands(lambda: labelled(RARE)),
+    "labels with blanks and beyond ASCII": hands(lambda: labelled(NAMES), lambda: labelled(CLASSES)),
+    "NaN among labels": hands(lambda: labelled(with_cell(objects(NAMES), np.nan))),
+    "all weights zero": hands(lambda: plain(weight=np.zeros(N))),
+    "a negative weight": hands(lambda: plain(weight=with_cell(np.ones(N), -1))),
+    "columns in another order": hands(lambda: later(lambda frame: frame[["c", "a", "b"]]), lambda: later(framed)),
+    "an extra column": hands(lambda: later(lambda frame: frame.assign(d=1.0)), lambda: later(framed)),
+    "a missing column": hands(lambda: later(lambda frame: frame[["a", "c"]])),
+    "two columns of one name": hands(lambda: later(twice)),
+    "a category that training had not": hands(
+        lambda: plain(X=with_column("yes", "no", "oh"), new=with_column("new")),
+        lambda: plain(X=with_column("yes", "no", "oh"), new=with_column(None)),
+    ),
+    "object arrays": hands(lambda: plain(X=objects(X)), plain),
+    "non-contiguous arrays": hands(lambda: plain(X=np.repeat(X, 2, axis=1)[::-1, ::2][::-1]), plain),
+    "read-only arrays": hands(lambda: plain(X=read_only(X), y=read_only(NUMBERS)), plain),
+    "memory-mapped arrays": hands(lambda: plain(X=mapped(X)), plain),
+    "masked arrays, nothing masked": hands(lambda: plain(X=masked(X)), plain),
+    "masked arrays": hands(lambda: plain(X=masked(X, row=3))),
+    "pandas": hands(lambda: plain(X=framed(table()), y=pd.Series(NUMBERS)), lambda: plain(X=table())),
+    "polars": hands(lambda: plain(X=pl.DataFrame(table()), y=pl.Series(NUMBERS)), lambda: plain(X=table())),
+    "pyarrow": hands(lambda: plain(X=pa.table(table()), y=pa.array(NUMBERS)), lambda: plain(X=table())),
+    "sparse": hands(lambda: plain(X=scipy.sparse.csr_matrix(X)), plain),
+    "a learning rate of 1e6": hands(lambda: plain(rate=1e6)),
+    "inputs to 1e30": hands(lambda: plain(X=X * 1e30)),
+    "targets to 1e30": hands(lambda: plain(y=NUMBERS * 1e30)),
+    "Ctrl-C": interrupted(signal.SIGINT),
+    "SIGTERM": interrupted(signal.SIGTERM),
+    "a full disk": saved("kept", full),
+    "no permission to write": saved("/proc/m"),
+    "a folder as the model's path": saved("folder"),
+    "16 threads": answers_in(threads),
+    "fork": answers_in(lambda: processes("fork")),
+    "spawn": answers_in(lambda: processes("spawn")),
+    "joblib's workers": answers_in(joblib_workers),
+}
