@@ -75,13 +75,13 @@ def require_forms(net: Network, X: Array, y: Array) -> None:
 
 def require_rows(loss: Loss, Z: Array, Y: Array) -> Array:
     """Return dZ (n, k), or raise ValueError unless `loss.per_row` gives a loss for each row and their derivative."""
-    result = loss.per_row(Z.copy(), Y)
+    name, result = type(loss).__name__, loss.per_row(Z.copy(), Y)
     if not (isinstance(result, tuple) and len(result) == 2):
-        raise ValueError(f"{type(loss).__name__} must return (losses, dZ) from per_row, however: it is a {type(result).__name__}")
+        raise ValueError(f"{name} must return (losses, dZ) from per_row, however: it is a {type(result).__name__}")
     losses, dZ = result
     if np.shape(losses) != Z.shape[:1] or np.shape(dZ) != Z.shape:
         raise ValueError(
-            f"{type(loss).__name__} must return losses of shape {Z.shape[:1]} and dZ of shape {Z.shape} from per_row, "
+            f"{name} must return losses of shape {Z.shape[:1]} and dZ of shape {Z.shape} from per_row, "
             f"however: {np.shape(losses)} and {np.shape(dZ)}"
         )
     return dZ
