@@ -10,7 +10,7 @@ import re
 import signal
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -27,14 +27,19 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from joblib.externals.loky import get_reusable_executor
 from typer.testing import CliRunner
 
 from chainrule import (
     SGD,
+    Adam,
     MLPClassifier,
     MLPRegressor,
     TabularClassifier,
+    TabularEncoder,
     TabularRegressor,
     load,
     mlp,
@@ -44,10 +49,17 @@ from chainrule import (
 from chainrule.app import commands
 from chainrule.app import train as app_train
 from chainrule.app.progress import Board
+from chainrule.errors import DivergenceError, TableError
 from chainrule.estimators import tabular
 from chainrule.model.fitting import fit_predictor
+from chainrule.nn.activations import ACTIVATIONS
+from chainrule.nn.layers import LAYERS
+from chainrule.nn.losses import LOSSES, as_loss
 from chainrule.training.callbacks import Callback
 from chainrule.training.loop import Run
+from oracles import targets_for
+from test_layers import EXAMPLES, WIDTH, params_of
+from test_tabular import CELLS
 
 PAGE = Path(__file__).parent.parent / "docs/use/hostile.md"
 N = 40
@@ -540,3 +552,95 @@ def test_what_the_page_says_is_refused_is_refused_in_these_words(section, kind, 
     assert name in {base.__name__ for base in type(caught.value).__mro__}
     assert words in str(caught.value)
     assert not (epochs and section in FOR_TRAINING), "it was refused only after work was done"
+
+
+# Whatever it is that is handed in.
+
+ANYTHING = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+SIZES = st.integers(1, 6)
+
+
+def numbers(largest):
+    """Matrices of one row to six, of float32 numbers to `largest`; four columns where a layer has its size."""
+    shapes = st.tuples(SIZES, st.just(WIDTH))
+    return arrays(np.float32, shapes, elements=st.floats(-largest, largest, width=32))
+
+
+@contextmanager
+def or_told(kind, message):
+    """Lets an error pass whose message is of that form."""
+    try:
+        yield
+    except kind as error:
+        if not re.search(message, str(error)):
+            raise
+
+
+@given(st.lists(CELLS, min_size=2, max_size=8), st.lists(CELLS, min_size=1, max_size=8))
+@ANYTHING
+def test_a_column_of_anything_is_encoded_in_finite_numbers_or_refused_also_when_new(seen, new):
+    with suppress(TableError):
+        encoder = TabularEncoder().fit({"a": seen, "b": list(range(len(seen)))})
+        encoded = encoder.transform({"a": new, "b": [10**300] * len(new)})
+        assert encoded.shape == (len(new), encoder.n_features)
+        assert np.isfinite(encoded).all()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@given(given_in=numbers(2.0**50), training=st.booleans(), seed=st.integers(0, 9))
+@settings(ANYTHING, max_examples=20)
+def test_a_layer_gives_finite_numbers_both_ways_and_leaves_its_input_alone(name, given_in, training, seed):
+    layer, rng = EXAMPLES[name], np.random.default_rng(seed)
+    params = {name: array.astype(np.float32) for name, array in params_of(layer, rng).items()}
+    before = given_in.tobytes()
+    Y, backward = layer.forward(given_in, params, rng if training else None)
+    dX = backward(np.ones_like(Y), {name: np.empty(shape, np.float32) for name, shape in layer.shapes.items()})
+    assert Y.shape == dX.shape == given_in.shape
+    assert np.isfinite(Y).all()
+    assert np.isfinite(dX).all()
+    assert given_in.tobytes() == before
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@given(Z=numbers(2.0**50), seed=st.integers(0, 9))
+@settings(ANYTHING, max_examples=20)
+def test_a_loss_is_never_nan_nor_negative_and_its_answers_are_finite(name, Z, seed):
+    loss = as_loss(name)
+    y = targets_for(name, len(Z), WIDTH, np.random.default_rng(seed))
+    value, dZ = loss(Z, loss.targets(y, WIDTH, np.float32))
+    assert value >= 0
+    assert dZ.shape == Z.shape
+    assert not np.isnan(dZ).any()
+    assert np.isfinite(loss.predict(Z)).all()
+
+
+@given(rows=numbers(2.0**127), seed=st.integers(0, 9), activation=st.sampled_from(sorted(ACTIVATIONS)))
+@ANYTHING
+def test_finite_rows_have_finite_answers_or_an_error_that_names_the_layer(rows, seed, activation):
+    net = mlp(WIDTH, 8, 8, 2, activation=activation, loss="cross_entropy", seed=seed)
+    with or_told(ValueError, r"X must be small enough for float32, .* the output of layer \d"):
+        assert np.isfinite(net.predict(rows)).all()
+
+
+@given(
+    inputs=st.integers(-30, 38),
+    targets=st.integers(-30, 38),
+    rate=st.integers(-9, 30),
+    n=st.integers(1, 20),
+    batch_size=st.integers(1, 8),
+    optimizer=st.sampled_from([SGD, Adam]),
+    seed=st.integers(0, 9),
+)
+@ANYTHING
+def test_a_training_leaves_finite_weights_or_says_where_it_went_wrong(
+    inputs, targets, rate, n, batch_size, optimizer, seed
+):
+    rng = np.random.default_rng(seed)
+    rows, y = rng.uniform(-1, 1, (n, 3)) * 10.0**inputs, rng.uniform(-1, 1, n) * 10.0**targets
+    net = mlp(3, 4, 1, seed=seed)
+    with or_told(DivergenceError, r"epoch \d, batch \d+: .*(layer|loss|gradient|weights)"):
+        history = train(net, rows, y, epochs=3, batch_size=batch_size, optimizer=optimizer(10.0**rate), seed=seed)
+        assert np.isfinite(history.loss).all()
+    assert np.isfinite(net.theta).all()
+    with or_told(ValueError, "X must be small enough"):
+        assert np.isfinite(net.predict(rows)).all()

@@ -44,7 +44,7 @@ def as_real(values: ArrayLike, dtype: DTypeLike, name: str) -> Array:
 
 def require_no_mask(values: object, name: str) -> None:
     """Raise ValueError for an array with masked cells, whose numbers mean nothing."""
-    n_masked = int(np.ma.count_masked(values)) if isinstance(values, np.ma.MaskedArray) else 0
+    n_masked = int(np.ma.getmaskarray(values).sum()) if isinstance(values, np.ma.MaskedArray) else 0
     if n_masked:
         raise ValueError(f"{name} must have no masked cell, however: {n_masked} are masked; fill or drop them")
 

@@ -56,6 +56,8 @@ class Network:
         Where each parameter array lies in `theta`.
     n_in, n_out : int
         Columns taken and given.
+    first_trained : int
+        The first layer with parameters: no derivative is asked of those before it.
     gradients_proved : bool
         False until a user's own loss, activation or layer has passed `check_gradients`.
 
@@ -107,7 +109,7 @@ class Network:
         require(0 <= l2 < np.inf, "l2", "be finite and not negative", l2)
         self.l1, self.l2 = float(l1), float(l2)
         self.dtype = as_dtype(dtype)
-        self.gradients_proved = not any(map(is_own, [*self.layers, self.loss]))
+        self.gradients_proved = not (is_own(self.loss) or any(map(is_own, self.layers)))
         self._allocate()
 
     def _allocate(self) -> None:
@@ -122,7 +124,7 @@ class Network:
         kept = views(self.buffers, running, depth)
         self.params = [own | statistics for own, statistics in zip(views(self._theta, self.blocks, depth), kept)]
         self._widest = max(layer.sizes[1] for layer in self.layers if layer.sizes)
-        self._first_trained = min((block.layer for block in self.blocks), default=depth)
+        self.first_trained = min((block.layer for block in self.blocks), default=depth)
 
     @property
     def theta(self) -> Array:
@@ -152,8 +154,8 @@ class Network:
         """
         Z, backwards = self.forward(X, rng)
         value, dY = self.loss(Z, y, weight)
-        for i in reversed(range(self._first_trained, len(backwards))):
-            dY = backwards[i](dY, self.grads[i], i > self._first_trained)
+        for i in reversed(range(self.first_trained, len(backwards))):
+            dY = backwards[i](dY, self.grads[i], i > self.first_trained)
         if self.l2:
             for W, dW in self._weight_matrices():
                 dW += self.l2 * W
@@ -356,7 +358,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Views would come back as arrays of their own; so only what they are made from is kept."""
-        left_out = ("blocks", "grad", "grads", "params", "_widest", "_first_trained")
+        left_out = ("blocks", "grad", "grads", "params", "_widest", "first_trained")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ def require_forms(net: Network, X: Array, y: Array) -> None:
     columns = [net.n_in]
     for layer in net.layers:
         columns.append(layer.sizes[1] if layer.sizes else columns[-1])
-    for i in reversed(range(len(backwards))):
+    for i in reversed(range(net.first_trained, len(backwards))):
         name = f"layer {i}, {net.layers[i]},"
         try:
             inspect.signature(backwards[i]).bind(dY, net.grads[i], True)
