@@ -432,7 +432,7 @@ def of_joblib():
 
 
 CASES = {
-    "NaN in `X`": hands(lambda: plain(X=with_cell(X, np.nan))),
+    "NaN in `X`": hands(lambda: plain(X=with_cell(X, np.nan)), lambda: plain(X=with_cell(objects(X), None))),
     "an infinity in `X`": hands(lambda: plain(X=with_cell(X, np.inf))),
     "NaN in `y`": hands(lambda: plain(y=with_cell(NUMBERS, np.nan))),
     "an infinity in `y`": hands(lambda: plain(y=with_cell(NUMBERS, np.inf))),
@@ -443,7 +443,9 @@ CASES = {
     "an empty column": hands(lambda: plain(X=table() | {"d": np.full(N, None, object)}), plain),
     "booleans": hands(lambda: plain(X=X > 0)),
     "integers as strings": hands(lambda: plain(X=objects(WHOLE.astype(str))), lambda: plain(X=WHOLE)),
-    "mixed types in a column": hands(lambda: plain(X=with_column(1, "two", 3.5))),
+    "mixed types in a column": hands(
+        lambda: plain(X=with_column(1, "two", 3.5)), lambda: plain(X=with_column("1", "two", "3.5"))
+    ),
     "dates": hands(lambda: plain(X=with_column(*DAYS))),
     "`Decimal`": hands(lambda: plain(X=np.vectorize(Decimal, [object])(X)), plain),
     "complex numbers": hands(lambda: plain(X=X + 1j)),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from chainrule import Activation, BatchNorm, Dense, Layer, Loss, Network, Residual, mlp, train
+from chainrule import Activation, BatchNorm, Dense, Layer, Loss, Network, Residual, check_gradients, mlp, train
 
 
 class Own(Layer):
@@ -70,6 +70,8 @@ def test_a_layer_of_another_form_is_named_before_it_trains(layer, X):
     theta, before = net.theta.copy(), X.tobytes()
     with pytest.raises(ValueError, match=f"layer 1, {(FORWARDS | BACKWARDS)[layer]}"):
         train(net, X, X[:, 0])
+    with pytest.raises(ValueError, match=f"layer 1, {(FORWARDS | BACKWARDS)[layer].replace('10', '12')}"):
+        check_gradients(net, X, X[:, 0])
     np.testing.assert_array_equal(net.theta, theta)
     assert X.tobytes() == before
 

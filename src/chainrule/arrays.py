@@ -22,10 +22,10 @@ def all_finite(X: Array) -> bool:
 
 
 def as_real(values: ArrayLike, dtype: DTypeLike, name: str) -> Array:
-    """Return `values` as an array of `dtype`, the caller's own where it fits, or raise ValueError: they are no numbers.
+    """Return `values` as an array of `dtype`, the caller's own where it fits; ValueError for what are no numbers.
 
-    Text that reads as a number is one. Complex numbers, dates, masked cells and sparse matrices are none: a part of
-    them would be lost without a word.
+    Text that reads as a number is one. Complex numbers, dates and masked cells are none: a part of what they say would
+    be lost without a word.
     """
     require_no_mask(values, name)
     if hasattr(values, "toarray"):

@@ -21,6 +21,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from chainrule.arrays import Array, all_finite, as_array, require_no_mask
+from chainrule.errors import OutOfRangeError
 from chainrule.estimators.architecture import NORMALIZATIONS, activations_of, described_by, kind_of, layers_of, sizes_of
 from chainrule.estimators.solvers import SOLVERS, Hooks, Task, dense_by_batch
 from chainrule.nn.activations import ACTIVATIONS
@@ -159,11 +160,9 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return self
 
     def _weights(self, X: Any, Y: Array, sample_weight: Any, incremental: bool) -> Array | None:
-        return (
-            None
-            if sample_weight is None
-            else _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-        )
+        if sample_weight is None:
+            return None
+        return _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
 
     def _initialize(self, Y: Array, dtype: Any, random_state: np.random.RandomState) -> None:
         """Make the network, and set every counter and curve to its beginning."""
@@ -243,7 +242,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
                 return float(check_scoring(self, self.scoring)(self, getattr(X, "matrix", X), labels))
         try:
             answers = self._predict(X)
-        except ValueError:  # there is no answer in finite numbers
+        except OutOfRangeError:
             return nan
         return float(self._default_score(labels, answers, weight))
 
@@ -283,14 +282,12 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _answers(self, X: Any) -> Array:
         """Return the network's answers (n, n_outputs) to validated rows, dense or sparse."""
-        answers = []
-        for rows in self.network_.parts(len(X)):
-            part = self._require_finite(X[rows])
-            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
-                Z = self.network_.infer(part)
-            self.network_.require_finite(Z, part)
-            answers.append(self.network_.loss.predict(Z))
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        network = self.network_
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
+            outputs = [network.infer(self._require_finite(X[rows])) for rows in network.parts(len(X))]
+        Z = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        network.require_finite(Z, X)
+        return network.loss.predict(Z)
 
     def _require_finite(self, X: Array) -> Array:
         if not all_finite(X):

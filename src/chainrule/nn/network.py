@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, all_finite, as_array, as_matrix, as_weights, require
-from chainrule.errors import GradientError, look_up
+from chainrule.errors import GradientError, OutOfRangeError, look_up
 from chainrule.nn.activations import ActivationFunction
 from chainrule.nn.initializers import SUITED_TO
 from chainrule.nn.layers import Activation, Backward, Dense, Dropout, Layer, Params, as_layers, chain
 from chainrule.nn.losses import Loss, RowLosses, as_loss
-from chainrule.nn.own import is_own, require_forms, require_forward
+from chainrule.nn.own import is_own, require_forward
 from chainrule.nn.vector import lay_out, size_of, views
 
 PREDICT_ELEMENTS, PREDICT_ROWS = 2**21, 4096
@@ -217,7 +217,10 @@ class Network:
         return total / (len(X) if weight is None else float(weight.sum())) + self.penalty()
 
     def predict(self, X: ArrayLike) -> Array:
-        """Return the answers (n, n_out) for rows X (n, n_in), through the loss's link: a classifier's probabilities."""
+        """Return the answers (n, n_out) for rows X (n, n_in), through the loss's link: a classifier's probabilities.
+
+        Raises OutOfRangeError rather than answer NaN where rows are so large that a layer's output is not finite.
+        """
         return self.loss.predict(self.outputs(X))
 
     def outputs(self, X: ArrayLike) -> Array:
@@ -232,14 +235,14 @@ class Network:
         return Z
 
     def require_finite(self, Z: Array, X: Array) -> None:
-        """Raise ValueError unless the outputs Z for rows X are finite, and name the row and the layer where X grew."""
+        """Raise OutOfRangeError, naming row and layer, unless the outputs Z for rows X are finite."""
         if all_finite(Z):
             return
         row = int(np.argmin(np.isfinite(Z).all(axis=1)))
         with np.errstate(all="ignore"):
             sound = [bool(np.isfinite(A).all()) for A in self.activations(X[row : row + 1])]
         i = sound.index(False) if False in sound else len(sound) - 1
-        raise ValueError(
+        raise OutOfRangeError(
             f"X must be small enough for {self.dtype}, however: for X[{row}], whose largest number is "
             f"{np.abs(X[row : row + 1]).max():.3g}, the output of layer {i}, {self.layers[i]} is not finite"
         )
@@ -288,7 +291,6 @@ class Network:
         """Raise GradientError if a user's own loss, activation or layer is wrong on these rows; look only once."""
         if self.gradients_proved:
             return
-        require_forms(self.copy(), X, y)  # running statistics move in training
         from chainrule.nn.gradcheck import check_gradients  # a network that only answers has no use for it
 
         report = check_gradients(self, X, y)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, all_finite, require, require_whole
-from chainrule.errors import DivergenceError
+from chainrule.errors import DivergenceError, OutOfRangeError
 from chainrule.training.batches import Batch, batches
 from chainrule.training.callbacks import Callback, KeepBest, ProgressBar
 from chainrule.training.history import History
@@ -294,7 +294,7 @@ class Run:
             X, y, _ = self.validation or self.rows
             try:
                 prediction = self.net.predict(X)
-            except ValueError:  # there is no answer in finite numbers, which the next epoch will find and mend
+            except OutOfRangeError:  # the next epoch will find it and mend it
                 return results | dict.fromkeys(self.history.metrics, nan)
             values = (metric.measure(y, prediction) for metric in self.metrics)
             results |= dict(zip(self.history.metrics, values, strict=True))
