@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.sparse
 
 from chainrule.arrays import all_finite, as_matrix, as_weights, require
 from chainrule.errors import MissingExtraError, look_up
@@ -43,11 +44,19 @@ def test_lists_integers_booleans_and_objects_become_numbers(given):
         ([[1, 2, np.nan, 4]], r"X must be finite in float32, however: X\[0, 2\]=nan"),
         ([[1, 2, 3, 1e300]], r"X\[0, 3\]=1e\+300"),
         ([[1, 2, 3, None]], r"X must be finite"),
+        (np.array([["2024-01-01"] * 4], "M8[D]"), r"X must hold real numbers; however: X.dtype=datetime64\[D\]"),
+        (np.array([[1] * 4], "m8[s]"), r"X must hold real numbers; however: X.dtype=timedelta64\[s\]"),
+        (np.ma.masked_less([[1, 2, 3, 4]], 3), "X must have no masked cell, however: 2 are masked"),
+        (scipy.sparse.eye(4).tocsr(), r"X must be dense, such as X.toarray\(\), however: it is a csr_matrix"),
     ],
 )
 def test_what_is_no_matrix_is_refused_with_the_reason(X, message):
     with pytest.raises(ValueError, match=message):
         as_matrix(X, 4, np.float32)
+
+
+def test_an_array_in_which_nothing_is_masked_is_an_array():
+    np.testing.assert_array_equal(as_matrix(np.ma.masked_less([[1, 2]], 0), 2, np.float32), [[1, 2]])
 
 
 def test_a_vector_for_one_column_is_told_how_to_become_one():
@@ -63,6 +72,8 @@ def test_a_vector_for_one_column_is_told_how_to_become_one():
         ([1, np.nan, 1], "finite"),
         ([0, 0, 0], "not be zero in every row"),
         (["a", "b", "c"], "numbers only"),
+        (np.ones(3, complex), "real numbers"),
+        (np.ma.masked_less([1, 2, 3], 2), "sample_weight must have no masked cell"),
     ],
 )
 def test_weights_that_cannot_weigh_are_refused(weight, message):

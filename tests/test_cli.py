@@ -139,6 +139,13 @@ def test_the_same_seed_gives_the_same_model_and_another_one_another(house):
     assert not np.array_equal(a, c)
 
 
+def test_a_score_that_the_test_rows_cannot_tell_is_left_out():
+    rare = "x,y\n" + "".join(f"{i % 7},{'rare' if i == 3 else 'usual'}\n" for i in range(40))
+    Path("t.csv").write_text(rare)
+    told = json.loads(run("train", "t.csv", "--target", "y", *QUICK, "--json").stdout)
+    assert set(told["scores"]) == set(told["baseline"]) == set(told["spread"]) == {"accuracy", "log_loss"}
+
+
 def test_dropped_columns_are_not_used(house):
     assert run("train", "house.csv", "--target", "price", *QUICK, "--drop", "size", "--drop", "house_id").exit_code == 0
     assert [column.name for column in load("house.chainrule").encoder.columns] == ["roof"]

@@ -192,6 +192,8 @@ def test_residual_blocks_nest_and_keep_running_statistics(rng):
         ([Activation("relu"), Dropout(0.1)], "one layer at least that knows its size"),
         ([], "one layer at least that knows its size"),
         ([Dense(2, 3), "relu"], r"must hold Layer objects, however: layers\[1\]='relu'"),
+        (Dense(2, 3), r"must be a list of Layer objects, .*; did you mean \[Dense\(2, 3\)\]\?"),
+        (None, "must be a list of Layer objects, however: layers=None"),
     ],
 )
 def test_layers_that_do_not_chain_are_refused_and_both_are_named(layers, message):
@@ -214,6 +216,8 @@ def test_layers_that_do_not_chain_are_refused_and_both_are_named(layers, message
         lambda: BatchNorm(2, epsilon=0),
         lambda: LayerNorm(2, epsilon=-1),
         lambda: Residual([Dense(2, 3)]),
+        lambda: Residual(Dense(3, 3)),
+        lambda: Residual([3]),
     ],
 )
 def test_bad_options_are_refused_when_the_layer_is_made(make):

@@ -226,9 +226,25 @@ def test_a_rate_far_too_high_is_noticed_in_the_first_epoch(optimizer, loss, rng)
     y = X.sum(axis=1) if loss == "squared_error" else (X.sum(axis=1) > 0).astype(int)
     net = mlp(3, 16, 1 if loss == "squared_error" else 2, loss=loss, seed=0)
     before = net.evaluate(X, y)
-    with pytest.raises(DivergenceError, match=r"diverged: epoch 1, batch \d: the loss has grown .* halved 3 times"):
+    with pytest.raises(
+        DivergenceError,
+        match=r"diverged: epoch 1, batch \d: the loss has grown .* by the output of layer 2, .* halved 3 times",
+    ):
         train(net, X, y, optimizer=optimizer, epochs=5, max_rollbacks=3)
     assert net.evaluate(X, y) == before
+
+
+def test_a_metric_of_answers_that_are_not_finite_is_nan(data):
+    class Inflate(Callback):
+        def on_batch_end(self, run):
+            run.net.params[0]["W"][...] = 3e38
+
+    net = classifier()
+    assert np.isnan(
+        train(net, *data, epochs=1, batch_size=None, metrics=["accuracy"], callbacks=[Inflate()])["accuracy"]
+    )
+    with pytest.raises(ValueError, match="the output of layer 0"):
+        net.predict(data[0])
 
 
 def test_an_interrupt_while_measuring_leaves_whole_epochs(data):

@@ -165,8 +165,12 @@ def test_huber_bends_at_delta(delta, rng):
     [
         ("squared_error", [1.0, 2.0], 2, r"a column for each of 2 outputs, however: y.shape=\(2,\)"),
         ("squared_error", [[1.0, 2.0]], 1, r"y.shape=\(1, 2\)"),
-        ("squared_error", [np.nan], 1, "y must be finite, however row 0"),
+        ("squared_error", [np.nan], 1, r"y must be finite in float32, however: y\[0\]=nan"),
+        ("squared_error", [1e300], 1, r"y must be finite in float32, however: y\[0\]=1e\+300"),
         ("squared_error", ["a"], 1, "y must hold numbers only"),
+        ("squared_error", [1j], 1, "y must hold real numbers; however: y.dtype=complex128"),
+        ("squared_error", np.ma.masked_less([0, 1], 1), 1, "y must have no masked cell"),
+        ("cross_entropy", np.ma.masked_less([0, 1], 1), 2, "y must have no masked cell"),
         ("poisson", [1.0, -1.0], 1, "not be negative for poisson"),
         ("binary_cross_entropy", [0, 2], 1, r"lie in \[0, 1\]"),
         ("cross_entropy", [0, 3], 3, "class numbers from 0 to 2, however: 0 to 3 occur"),

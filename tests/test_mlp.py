@@ -670,3 +670,26 @@ def test_multi_output_of_single_column_warns_as_scikit_learn_does():
         warnings.simplefilter("always")
         MLPRegressor(max_iter=2).fit(X, y[:, np.newaxis])
     assert any("column-vector" in str(w.message) for w in caught)
+
+
+@pytest.mark.parametrize("name", ["X", "y", "sample_weight"])
+def test_masked_cells_are_not_taken_for_numbers(name, rng):
+    given = {"X": rng.normal(size=(20, 2)), "y": rng.normal(size=20), "sample_weight": np.ones(20)}
+    given[name] = np.ma.masked_less(given[name], 0.5 if name != "sample_weight" else 2)
+    with pytest.raises(ValueError, match=f"{name} must have no masked cell"):
+        MLPRegressor().fit(**given)
+
+
+def test_negative_weights_are_refused(rng):
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        MLPRegressor().fit(rng.normal(size=(20, 2)), rng.normal(size=20), sample_weight=-np.ones(20))
+
+
+@pytest.mark.parametrize("model", [MLPClassifier(max_iter=1), MLPRegressor(max_iter=1)])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_numbers_that_grow_too_large_on_the_way_are_no_answer(model, rng):
+    X = rng.normal(size=(20, 2)).astype(np.float32)
+    model.fit(X, np.arange(20) % 2).coefs_[0][...] *= 100
+    for given in (X, sparse.csr_matrix(X)):
+        with pytest.raises(ValueError, match=r"X must be small enough for float32, .* the output of layer"):
+            model.predict(given * np.float32(1e38))

@@ -29,7 +29,7 @@ def test_theta_that_is_not_finite_is_refused(net):
 
 
 def test_theta_of_another_shape_is_refused(net):
-    with pytest.raises(ValueError, match=r"theta must have shape \(26,\), however: theta=\(3,\)"):
+    with pytest.raises(ValueError, match=r"theta must have shape \(26,\), however: its shape is \(3,\)"):
         net.theta = [1, 2, 3]
 
 
@@ -201,6 +201,33 @@ def test_bad_input_is_refused_with_the_reason(net, call, message):
 def test_bad_options_are_refused_when_the_network_is_made(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (None, "weights must be a list, a dict for each layer, however: weights=None"),
+        ([None] * 3, r"weights\[0\] must be a dict with the names \['W', 'b'\], however: weights\[0\]=None"),
+        ([np.ones(2)] * 3, r"weights\[0\] must be a dict"),
+    ],
+)
+def test_what_are_no_weights_by_layer_is_refused(net, weights, message):
+    with pytest.raises(ValueError, match=message):
+        net.set_weights(weights)
+
+
+@pytest.mark.parametrize("ask", ["predict", "outputs"])
+def test_numbers_that_grow_too_large_on_the_way_are_no_answer(net, ask):
+    X = np.ones((5000, 3), np.float32)
+    X[4500] = 3e38
+    told = r"small enough for float32, however: for X\[4500\], whose .* 3e\+38, the output of layer 0, Dense\(3, 4"
+    with pytest.raises(ValueError, match=told):
+        getattr(net, ask)(X)
+
+
+def test_the_largest_output_is_named(net):
+    net.params[2]["b"][1] = 1e4
+    assert net.largest_output(np.ones((2, 3), np.float32)).startswith("the output of layer 2, Dense(4, 2")
 
 
 def test_mlp_puts_an_activation_after_each_layer_but_the_last():

@@ -136,7 +136,7 @@ def test_masked_cells_are_missing():
         ({"a": [[1], [2, 3]]}, "'a' must hold simple values"),
         ({1: [1, 2], "1": [3, 4]}, "'1' is there twice"),
         (pl.LazyFrame({"a": [1]}), "cannot be read"),
-        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "cannot be read|there twice"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "must name its columns differently, however: .*'a'"),
     ],
 )
 def test_what_is_no_table_is_refused_with_the_reason(table, message):

@@ -232,3 +232,10 @@ def test_a_saved_model_gives_the_answers_of_the_estimator(mixed, tmp_path):
     model.save(tmp_path / "numbers")
     np.testing.assert_array_equal(load(tmp_path / "numbers").predict(table), model.predict(table))
     np.testing.assert_array_equal(load(tmp_path / "numbers").predict_interval(table), model.predict_interval(table))
+
+
+def test_targets_whose_squares_no_float_can_hold_are_refused(rng):
+    X = rng.normal(size=(20, 2))
+    for scale in (1e300, 1e-300):
+        with pytest.raises(ValueError, match="'y' must vary within what squares can hold"):
+            TabularRegressor(**QUICK).fit(X, scale * X)

@@ -20,6 +20,10 @@ class DivergenceError(ChainruleError, ArithmeticError):
     """Training left the finite numbers and lowering the learning rate did not bring it back."""
 
 
+class OutOfRangeError(ChainruleError, ValueError):
+    """A number has grown, on its way through a network, beyond what its type can hold."""
+
+
 class ModelFileError(ChainruleError, ValueError):
     """A file is not a model, or not one that can be trusted."""
 

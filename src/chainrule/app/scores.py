@@ -1,6 +1,7 @@
 """How good a predictor's answers are, beside knowing nothing, and how far the figure can be trusted."""
 
 from collections.abc import Callable
+from math import isfinite
 
 import numpy as np
 
@@ -63,9 +64,10 @@ def pairs(target: Target, values: Array, answers: Array) -> tuple[Array, Array]:
 
 
 def score(target: Target, values: Array, answers: Array) -> dict[str, float]:
-    """Return the scores of answers (n, n_outputs) for rows whose target is `values` (n,)."""
+    """Return the scores of answers (n, n_outputs) for rows whose target is `values` (n,): those such rows can tell."""
     y, prediction = pairs(target, values, answers)
-    return {name: SCORES[name](y, prediction) for name in names_for(target)}
+    scores = {name: SCORES[name](y, prediction) for name in names_for(target)}
+    return {name: value for name, value in scores.items() if isfinite(value)}
 
 
 def score_baseline(target: Target, values: Array) -> dict[str, float]:
@@ -84,7 +86,7 @@ def spread(target: Target, values: Array, answers: Array, seed: int = 0) -> dict
     drawn = [rng.integers(0, len(y), len(y)) for _ in range(RESAMPLES)]
     ends = [(1 - SURE) / 2, (1 + SURE) / 2]
     found = {}
-    for name in names_for(target):
+    for name in score(target, values, answers):
         low, high = np.nanquantile([SCORES[name](y[rows], prediction[rows]) for rows in drawn], ends)
         found[name] = (float(low), float(high))
     return found

@@ -256,6 +256,9 @@ def readable() -> Iterator[None]:
 
     try:
         yield
+    except nw.exceptions.DuplicateError as error:
+        told = " ".join(str(error).split())
+        raise TableError(f"a table must name its columns differently, however: {told}") from None
     except (TypeError, ValueError, nw.exceptions.NarwhalsError) as error:
         if isinstance(error, TableError):
             raise

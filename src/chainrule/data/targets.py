@@ -122,17 +122,20 @@ class NumberTarget(Target):
         if len(numbers) == 0 or numbers.min() == numbers.max():
             held = f"{numbers[0]:g} in every row" if len(numbers) else "missing in every row"
             raise TableError(f"target {name!r} must vary, however: it is {held}")
-        target = cls.of(name, numbers[:, np.newaxis])
-        if not (isfinite(target.means[0]) and 0 < target.deviations[0] < inf):
-            raise TableError(f"target {name!r} must vary within what squares can hold, however: its deviation does not")
-        return target
+        return cls.of(name, numbers[:, np.newaxis])
 
     @classmethod
     def of(cls, name: str, Y: Array) -> Self:
-        """See numbers (n, n_outputs), none missing; those that are all equal have the deviation 1."""
+        """See numbers (n, n_outputs), none missing; those that are all equal have the deviation 1.
+
+        Raises TableError where their squares are too large or too small for a float.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
             means, deviations = Y.mean(axis=0), Y.std(axis=0)
-        deviations[deviations == 0] = 1.0
+        varying = np.ptp(Y / 2, axis=0) > 0
+        deviations[~varying] = 1.0
+        if not (np.isfinite(means) & (deviations > 0) & np.isfinite(deviations)).all():
+            raise TableError(f"target {name!r} must vary within what squares can hold, however: its deviation does not")
         return cls(name, tuple(means.tolist()), tuple(deviations.tolist()))
 
     @property

@@ -20,7 +20,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from chainrule.arrays import Array, all_finite, as_array
+from chainrule.arrays import Array, all_finite, as_array, require_no_mask
+from chainrule.errors import OutOfRangeError
 from chainrule.estimators.architecture import NORMALIZATIONS, activations_of, described_by, kind_of, layers_of, sizes_of
 from chainrule.estimators.solvers import SOLVERS, Hooks, Task, dense_by_batch
 from chainrule.nn.activations import ACTIVATIONS
@@ -137,6 +138,8 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         self._check_parameters()
+        for name, given in (("X", X), ("y", y), ("sample_weight", sample_weight)):
+            require_no_mask(given, name)
         X, Y = self._validate_input(X, y, incremental, reset=first)
         weight = self._weights(X, Y, sample_weight, incremental)
         random_state = check_random_state(self.random_state)
@@ -157,7 +160,9 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return self
 
     def _weights(self, X: Any, Y: Array, sample_weight: Any, incremental: bool) -> Array | None:
-        return None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=X.dtype)
+        if sample_weight is None:
+            return None
+        return _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
 
     def _initialize(self, Y: Array, dtype: Any, random_state: np.random.RandomState) -> None:
         """Make the network, and set every counter and curve to its beginning."""
@@ -235,8 +240,9 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="X does not have valid feature names")
                 return float(check_scoring(self, self.scoring)(self, getattr(X, "matrix", X), labels))
-        answers = self._predict(X)
-        if answers.dtype.kind == "f" and not all_finite(answers):
+        try:
+            answers = self._predict(X)
+        except OutOfRangeError:
             return nan
         return float(self._default_score(labels, answers, weight))
 
@@ -266,6 +272,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         plain = type(X) is np.ndarray and X.dtype == dtype and X.ndim == 2 and X.shape[1] == self.n_features_in_
         if plain and len(X) and not hasattr(self, "feature_names_in_"):
             return X
+        require_no_mask(X, "X")
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         with np.errstate(over="ignore"):
             X = X.astype(dtype, copy=False)
@@ -275,11 +282,12 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _answers(self, X: Any) -> Array:
         """Return the network's answers (n, n_outputs) to validated rows, dense or sparse."""
-        answers = []
-        for rows in self.network_.parts(len(X)):
-            part = self._require_finite(X[rows])
-            answers.append(self.network_.loss.predict(self.network_.infer(part)))
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        network = self.network_
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
+            outputs = [network.infer(self._require_finite(X[rows])) for rows in network.parts(len(X))]
+        Z = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        network.require_finite(Z, X)
+        return network.loss.predict(Z)
 
     def _require_finite(self, X: Array) -> Array:
         if not all_finite(X):

@@ -44,7 +44,8 @@ class PenalisedByBatch:
     def __init__(self, network: Network, alpha: float) -> None:
         self.network, self.alpha = network, alpha
         self.theta, self.buffers = network.theta, network.buffers
-        self.predict, self.first_non_finite = network.predict, network.first_non_finite
+        self.predict = network.predict
+        self.first_non_finite, self.largest_output = network.first_non_finite, network.largest_output
 
     def objective(
         self, X: Array, y: Array, weight: Array | None = None, rng: np.random.Generator | None = None

@@ -21,7 +21,8 @@ from chainrule.model.predictor import Predictor
 from chainrule.nn import layers, losses
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.layers import Layer, Params
-from chainrule.nn.network import Network, is_own
+from chainrule.nn.network import Network
+from chainrule.nn.own import is_own
 
 Model = Predictor | Ensemble | Network
 

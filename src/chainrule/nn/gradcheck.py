@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require
+from chainrule.nn.own import require_forms
 
 if TYPE_CHECKING:
     from chainrule.nn.network import Network
@@ -119,9 +120,11 @@ def check_gradients(
     True
     """
     require(directions >= 1, "directions", "be at least 1", directions)
-    net = net.copy(dtype="float64")
+    proved, net = net.gradients_proved, net.copy(dtype="float64")
     net.gradients_proved = True  # so that `check` does not ask for the proof that this is
     arrays = net.check(X, y, sample_weight)
+    if not proved:
+        require_forms(net, *arrays[:2])
     theta = net.theta.copy()
 
     def value_at(point: Array) -> float:

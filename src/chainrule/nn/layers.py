@@ -314,7 +314,7 @@ class Residual(Layer):
     layers: tuple[Layer, ...]
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        object.__setattr__(self, "layers", tuple(layers))
+        object.__setattr__(self, "layers", as_layers(layers))
         if self.sizes is not None and self.sizes[0] != self.sizes[1]:
             taken, given = self.sizes
             raise ValueError(f"a Residual's layers must give as many columns as they take, however: {taken} to {given}")
@@ -384,13 +384,22 @@ def pass_back(dY: Array, grads: Params, need_dX: bool = True) -> Array:
     return dY
 
 
+def as_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return layers as a tuple, or raise ValueError for what is no sequence of them."""
+    if not isinstance(layers, Sequence):
+        hint = f"; did you mean [{layers}]?" if isinstance(layers, Layer) else ""
+        raise ValueError(f"layers must be a list of Layer objects, however: layers={layers}{hint}")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise ValueError(f"layers must hold Layer objects, however: layers[{i}]={layer!r}")
+    return tuple(layers)
+
+
 def chain(layers: Sequence[Layer]) -> tuple[int, int] | None:
     """Return the sizes of `layers` in a row, (n_in, n_out); raise ValueError where one does not fit the next."""
     n_in = n_out = None
     source = ""
     for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise ValueError(f"layers must hold Layer objects, however: layers[{i}]={layer!r}")
         if layer.sizes is None:
             continue
         taken, given = layer.sizes

@@ -17,7 +17,7 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from chainrule.arrays import Array, all_finite, require
+from chainrule.arrays import Array, all_finite, as_real, require, require_no_mask
 from chainrule.errors import look_up
 from chainrule.nn.activations import logistic
 
@@ -52,10 +52,7 @@ class Loss(ABC):
 
         Raises ValueError for another shape, and for anything but finite numbers.
         """
-        try:
-            Y = np.asarray(y).astype(dtype, copy=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"y must hold numbers only for {self}; however: {error}") from None
+        Y = as_real(y, dtype, "y")
         if Y.ndim == 1 and n_out == 1:
             Y = Y[:, np.newaxis]
         if Y.ndim != 2 or Y.shape[1] != n_out:
@@ -64,7 +61,8 @@ class Loss(ABC):
                 f"y must be 2-D with a column for each of {n_out} outputs, however: y.shape={Y.shape}{hint}"
             )
         if not all_finite(Y):
-            raise ValueError(f"y must be finite, however row {np.argwhere(~np.isfinite(Y))[0][0]} is not")
+            row = int(np.argwhere(~np.isfinite(Y))[0][0])
+            raise ValueError(f"y must be finite in {Y.dtype}, however: y[{row}]={np.asarray(y)[row]}")
         return Y
 
 
@@ -248,6 +246,7 @@ class CrossEntropy(Loss):
             if Y.min(initial=0) < 0 or not np.allclose(Y.sum(axis=1), 1, atol=1e-3):
                 raise ValueError("y must hold probabilities for cross_entropy: no entry negative, each row's sum 1")
             return Y / Y.sum(axis=1, keepdims=True)
+        require_no_mask(y, "y")
         return class_numbers(np.asarray(y), n_out)
 
 
@@ -259,7 +258,10 @@ class OwnLoss(Loss):
     function: RowLosses = field(repr=False)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
-        losses, dZ = self.function(Z, Y)
+        result = self.function(Z, Y)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise ValueError(f"loss must return (losses, dZ), however: it returns a {type(result).__name__}")
+        losses, dZ = result
         losses = np.asarray(losses, Z.dtype)
         if np.shape(dZ) != Z.shape or losses.shape not in (Z.shape, Z.shape[:1]):
             raise ValueError(

@@ -13,12 +13,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, as_array, as_matrix, as_weights, require
-from chainrule.errors import GradientError, look_up
+from chainrule.arrays import Array, all_finite, as_array, as_matrix, as_weights, require
+from chainrule.errors import GradientError, OutOfRangeError, look_up
 from chainrule.nn.activations import ActivationFunction
 from chainrule.nn.initializers import SUITED_TO
-from chainrule.nn.layers import LAYERS, Activation, Backward, Dense, Dropout, Layer, Params, Residual, chain
-from chainrule.nn.losses import LOSSES, Loss, RowLosses, as_loss
+from chainrule.nn.layers import Activation, Backward, Dense, Dropout, Layer, Params, as_layers, chain
+from chainrule.nn.losses import Loss, RowLosses, as_loss
+from chainrule.nn.own import is_own, require_forward
 from chainrule.nn.vector import lay_out, size_of, views
 
 PREDICT_ELEMENTS, PREDICT_ROWS = 2**21, 4096
@@ -55,6 +56,8 @@ class Network:
         Where each parameter array lies in `theta`.
     n_in, n_out : int
         Columns taken and given.
+    first_trained : int
+        The first layer with parameters: no derivative is asked of those before it.
     gradients_proved : bool
         False until a user's own loss, activation or layer has passed `check_gradients`.
 
@@ -96,7 +99,7 @@ class Network:
 
     def _set_up(self, layers: Sequence[Layer], loss: str | Loss | RowLosses, l1: float, l2: float, dtype: str) -> None:
         """Check the arguments and make everything but the initial values."""
-        self.layers = tuple(layers)
+        self.layers = as_layers(layers)
         sizes = chain(self.layers)
         if sizes is None:
             raise ValueError("layers must hold one layer at least that knows its size, such as Dense(2, 3)")
@@ -106,7 +109,7 @@ class Network:
         require(0 <= l2 < np.inf, "l2", "be finite and not negative", l2)
         self.l1, self.l2 = float(l1), float(l2)
         self.dtype = as_dtype(dtype)
-        self.gradients_proved = type(self.loss) in LOSSES.values() and not any(map(is_own, self.layers))
+        self.gradients_proved = not (is_own(self.loss) or any(map(is_own, self.layers)))
         self._allocate()
 
     def _allocate(self) -> None:
@@ -121,7 +124,7 @@ class Network:
         kept = views(self.buffers, running, depth)
         self.params = [own | statistics for own, statistics in zip(views(self._theta, self.blocks, depth), kept)]
         self._widest = max(layer.sizes[1] for layer in self.layers if layer.sizes)
-        self._first_trained = min((block.layer for block in self.blocks), default=depth)
+        self.first_trained = min((block.layer for block in self.blocks), default=depth)
 
     @property
     def theta(self) -> Array:
@@ -130,9 +133,7 @@ class Network:
 
     @theta.setter
     def theta(self, values: ArrayLike) -> None:
-        require(np.shape(values) == self._theta.shape, "theta", f"have shape {self._theta.shape}", np.shape(values))
-        require(bool(np.isfinite(values).all()), "theta", "be finite", "an array with an entry that is not")
-        self._theta[...] = values
+        self._theta[...] = as_array(values, self._theta.shape, self.dtype, "theta")
 
     # Forward and backward: the whole of it.
 
@@ -153,8 +154,8 @@ class Network:
         """
         Z, backwards = self.forward(X, rng)
         value, dY = self.loss(Z, y, weight)
-        for i in reversed(range(self._first_trained, len(backwards))):
-            dY = backwards[i](dY, self.grads[i], i > self._first_trained)
+        for i in reversed(range(self.first_trained, len(backwards))):
+            dY = backwards[i](dY, self.grads[i], i > self.first_trained)
         if self.l2:
             for W, dW in self._weight_matrices():
                 dW += self.l2 * W
@@ -216,14 +217,35 @@ class Network:
         return total / (len(X) if weight is None else float(weight.sum())) + self.penalty()
 
     def predict(self, X: ArrayLike) -> Array:
-        """Return the answers (n, n_out) for rows X (n, n_in), through the loss's link: a classifier's probabilities."""
+        """Return the answers (n, n_out) for rows X (n, n_in), through the loss's link: a classifier's probabilities.
+
+        Raises OutOfRangeError rather than answer NaN where rows are so large that a layer's output is not finite.
+        """
         return self.loss.predict(self.outputs(X))
 
     def outputs(self, X: ArrayLike) -> Array:
         """Return the last layer's raw outputs Z (n, n_out): logits, for a classifier."""
         X = as_matrix(X, self.n_in, self.dtype)
-        outputs = [self.infer(X[rows]) for rows in self.parts(len(X))]
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        if not self.gradients_proved:
+            require_forward(self, X[:PROOF_ROWS])
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
+            outputs = [self.infer(X[rows]) for rows in self.parts(len(X))]
+        Z = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        self.require_finite(Z, X)
+        return Z
+
+    def require_finite(self, Z: Array, X: Array) -> None:
+        """Raise OutOfRangeError, naming row and layer, unless the outputs Z for rows X are finite."""
+        if all_finite(Z):
+            return
+        row = int(np.argmin(np.isfinite(Z).all(axis=1)))
+        with np.errstate(all="ignore"):
+            sound = [bool(np.isfinite(A).all()) for A in self.activations(X[row : row + 1])]
+        i = sound.index(False) if False in sound else len(sound) - 1
+        raise OutOfRangeError(
+            f"X must be small enough for {self.dtype}, however: for X[{row}], whose largest number is "
+            f"{np.abs(X[row : row + 1]).max():.3g}, the output of layer {i}, {self.layers[i]} is not finite"
+        )
 
     def parts(self, n: int) -> list[slice]:
         """Cut n rows into slices that go through the network at once."""
@@ -289,6 +311,12 @@ class Network:
                 return f"the gradient of {block.full_name}"
         return ""
 
+    def largest_output(self, X: Array) -> str:
+        """Name the layer whose output is the largest for rows X, and the number, with its size."""
+        sizes = [float(np.abs(A).max()) for A in self.activations(X)]
+        i = int(np.argmax(sizes))
+        return f"the output of layer {i}, {self.layers[i]}: {sizes[i]:.3g}"
+
     def per_parameter(self, values: Mapping[str, float], default: float = 1.0) -> Array:
         """Return a vector of theta's shape that holds one number a block.
 
@@ -313,9 +341,11 @@ class Network:
         Raises ValueError naming the layer and array whose name, shape or values do not fit.
         """
         n_layers = len(self.layers)
+        require(isinstance(weights, Sequence), "weights", "be a list, a dict for each layer", weights)
         require(len(weights) == n_layers, "len(weights)", f"be {n_layers}, a dict for each layer", len(weights))
         checked = []
         for i, (given, params) in enumerate(zip(weights, self.params)):
+            require(isinstance(given, Mapping), f"weights[{i}]", f"be a dict with the names {list(params)}", given)
             require(set(given) == set(params), f"weights[{i}]", f"have the names {list(params)}", list(given))
             for name, array in params.items():
                 checked.append((array, as_array(given[name], array.shape, self.dtype, f"weights[{i}][{name!r}]")))
@@ -330,7 +360,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Views would come back as arrays of their own; so only what they are made from is kept."""
-        left_out = ("blocks", "grad", "grads", "params", "_widest", "_first_trained")
+        left_out = ("blocks", "grad", "grads", "params", "_widest", "first_trained")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -415,10 +445,3 @@ def as_dtype(dtype: str) -> np.dtype[Any]:
     """Return float32 or float64, or raise ValueError."""
     name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
     return np.dtype(look_up({"float32": np.float32, "float64": np.float64}, name, "dtype"))
-
-
-def is_own(layer: Layer) -> bool:
-    """Tell whether a layer is a user's own, or holds something that is."""
-    if isinstance(layer, Residual):
-        return any(map(is_own, layer.layers))
-    return type(layer) not in LAYERS.values() or (isinstance(layer, Activation) and callable(layer.function))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, all_finite, require, require_whole
-from chainrule.errors import DivergenceError
+from chainrule.errors import DivergenceError, OutOfRangeError
 from chainrule.training.batches import Batch, batches
 from chainrule.training.callbacks import Callback, KeepBest, ProgressBar
 from chainrule.training.history import History
@@ -52,6 +52,9 @@ class Objective(Protocol):
 
     def first_non_finite(self, X: Array, y: Array, weight: Array | None = None) -> str:
         """Name the first place where a number is not finite."""
+
+    def largest_output(self, X: Array) -> str:
+        """Name the layer whose output is the largest, and the number."""
 
 
 class Trainable(Objective, Protocol):
@@ -290,7 +293,10 @@ class Run:
             results["validation_loss"] = self.net.value(*self.validation)
         if self.metrics:
             X, y, _ = self.validation or self.rows
-            prediction = self.net.predict(X)
+            try:
+                prediction = self.net.predict(X)
+            except OutOfRangeError:  # the next epoch will find it and mend it
+                return results | dict.fromkeys(self.history.metrics, nan)
             values = (metric.measure(y, prediction) for metric in self.metrics)
             results |= dict(zip(self.history.metrics, values, strict=True))
         return results
@@ -311,7 +317,8 @@ class Run:
             if self.first_loss is None:
                 self.first_loss = value
             if value > EXPLODED * max(self.first_loss, 1):
-                raise DivergedError(f"batch {k + 1}: the loss has grown from {self.first_loss:.3g} to {value:.3g}")
+                grown = f"the loss has grown from {self.first_loss:.3g} to {value:.3g}"
+                raise DivergedError(f"batch {k + 1}: {grown}, most of all by {self.net.largest_output(X)}")
             if norm > self.clip_norm:
                 grad *= self.clip_norm / norm
             rate = self.rate
