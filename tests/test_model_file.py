@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainrule import Activation, BatchNorm, Bounded, Dense, Dropout, LayerNorm, Network, Residual, Scale, mlp, train
+from chainrule.archive import SEAL_BYTES, sealed
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
@@ -67,9 +68,16 @@ def entries_of(path):
 
 
 def rewrite(path, entries, compression=zipfile.ZIP_STORED):
+    """What one who knows the format would write: with a seal that fits."""
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in entries.items():
             archive.writestr(name, content)
+        archive.comment = bytes(SEAL_BYTES)
+    seal(path)
+
+
+def seal(path):
+    path.write_bytes(sealed(path.read_bytes()))
 
 
 def change_document(path, change):
@@ -268,6 +276,7 @@ def extra_entry(path):
 def entry_twice(path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("theta.npy", entries_of(path)["theta.npy"])
+    seal(path)
 
 
 def compressed(path):
@@ -317,17 +326,39 @@ def not_finite(path):
     path.write_bytes(pack(spoiled))  # past `save`, which refuses it
 
 
+def unsealed(path):
+    content = bytearray(path.read_bytes())
+    content[40] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def huge_directory(path):
+    content = bytearray(path.read_bytes())
+    content[-74:-70] = b"\xff" * 4
+    path.write_bytes(sealed(content))
+
+
+def second_edition(path):
+    content = path.read_bytes()
+    locator = b"PK\6\7" + bytes(16)
+    path.write_bytes(sealed(content[:-86] + locator + content[-86:]))
+
+
 BROKEN = {
     no_file: "there is no such file",
     folder: "cannot be read",
     text: "no zip archive",
     nothing: "no zip archive",
-    other_zip: "it must hold buffers.npy, model.json, theta.npy, and holds readme.txt",
-    other_json: "model.json describes no model",
+    other_zip: "it must hold model.json, and holds readme.txt",
+    other_json: "model.json describes no chainrule",
     half_json: "is not a model",
     deep_json: "is not a model",
     json_with_nan: "holds NaN",
-    renamed_entry: "holds model.json, buffers.npy, Theta.npy",
+    renamed_entry: "do not tell of the same arrays: Theta.npy, theta.npy",
     extra_entry: "more.npy",
     entry_twice: "there twice",
     compressed: "not stored as it is",
@@ -339,6 +370,10 @@ BROKEN = {
     one_number_less: "theta.npy",
     other_dtype: "theta.npy holds int32",
     huge_shape: r"theta.npy holds float32 of shape \(1000000000000,\)",
+    unsealed: "its checksum is another one",
+    cut: "no zip archive with a seal",
+    huge_directory: "list of entries is 4,294,967,295 bytes long",
+    second_edition: "second edition",
     not_finite: "not finite",
 }
 

@@ -3,17 +3,14 @@
 import os
 import shlex
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
-import numpy as np
 import polars as pl
 import typer
 from rich.console import Console
 
-import chainrule
 from chainrule.app.options import (
     FileArgument,
     JsonOption,
@@ -118,7 +115,7 @@ def train_command(
         tell(console, score_lines(result, f"on {len(held.known):,} rows never trained on"))
         predictor = fitted.predictor
         predictor.passport.update(
-            {"table": source.name, "columns": described, "id": identifier or [], "seed": seed}
+            {"table": source.name, "columns": described, "id": identifier or []}
             | {"seconds": round(seconds, 3), "command": shlex.join(["chainrule", *sys.argv[1:]])}
             | passport(plan, result)
         )
@@ -172,16 +169,8 @@ def separate_for(target: Target, frame: pl.DataFrame) -> Table:
 def passport(plan: Plan, result: Result) -> dict[str, Any]:
     """Return what a reader of the model file may want to know of the training."""
     return {
-        "chainrule": chainrule.__version__,
-        "numpy": np.__version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "target": plan.target.name,
-        "task": plan.target.task,
         "rows": {"training": len(plan.training), "test": len(result.values)},
         "notices": plan.notices,
-        "members": len(result.histories),
-        "epochs": [len(history) for history in result.histories],
-        "best_epochs": [(history.best_epoch or 0) + 1 for history in result.histories],
         "scores": result.scores,
         "spread": {name: list(ends) for name, ends in result.spread.items()},
         "baseline": result.baseline,

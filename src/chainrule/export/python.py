@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import chainrule
+from chainrule.archive import Path, as_stored
 from chainrule.arrays import Array
 from chainrule.data.columns import as_plain
 from chainrule.data.targets import NumberTarget
@@ -36,7 +37,6 @@ from chainrule.export.steps import (
     program_of,
 )
 from chainrule.export.writing import Export, write
-from chainrule.model.file import Path, as_stored
 
 WIDTH = 120
 
