@@ -62,9 +62,8 @@ def pack_archive(form: Format, document: Mapping[str, Any], arrays: Mapping[str,
 
     stored = {name: as_stored(array) for name, array in arrays.items()}
     told = {name: describe_array(array) for name, array in stored.items()}
-    text = json.dumps(
-        {"format": form.name, "version": form.version} | dict(document) | {"arrays": told}, allow_nan=False, indent=1
-    ).encode()
+    whole = {"format": form.name, "version": form.version} | dict(document) | {"arrays": told}
+    text = json.dumps(whole, allow_nan=False, separators=(",", ":")).encode()
     n_bytes = len(text) + sum(array.nbytes for array in stored.values())
     if len(text) > MOST_DOCUMENT_BYTES or n_bytes > MOST_BYTES - MOST_DIRECTORY_BYTES:
         most = f"{MOST_DOCUMENT_BYTES:,} bytes of description and {MOST_BYTES:,} in all"

@@ -81,7 +81,7 @@ def as_weights(weight: ArrayLike | None, n: int, dtype: DTypeLike) -> Array | No
 
 
 def digest(*arrays: Array | None) -> str:
-    """Return the SHA-256, in hexadecimal, of arrays' types, shapes and numbers: two digests differ when any of it does."""
+    """Return the SHA-256, in hexadecimal, of arrays' types, shapes and numbers: it differs when any of these does."""
     from hashlib import sha256
 
     total = sha256()
