@@ -192,7 +192,8 @@ def fit_predictor(
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
     out_of_fold[rows] = ensemble.answers([outputs])
     histories = [member.history for member in members]
-    told = passport(encoder, target, histories, seed) | {"rows": {"training": len(X)}, "data": digest(X, y, weight)}
+    told = passport(encoder, target, histories, seed)
+    told |= {"rows": {"training": len(values)}, "data": digest(X, y, weight)}
     return Fitted(Predictor(encoder, ensemble, target, told), histories, out_of_fold)
 
 
