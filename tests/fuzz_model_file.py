@@ -168,7 +168,8 @@ def places_in(node, path=()):
 def edit_document(content, rng):
     """Drop, repeat, retype, blow up or rename what stands at one to three places of the document."""
     entries = dict(entries_of(content))
-    document = json.loads(entries["model.json"])
+    name = next(name for name in entries if name.endswith(".json"))
+    document = json.loads(entries[name])
     for _ in range(rng.integers(1, 4)):
         places = list(places_in(document))
         *path, key = places[rng.integers(len(places))]
@@ -198,7 +199,7 @@ def edit_document(content, rng):
     text = json.dumps(document).encode()
     if rng.random() < 0.1:
         text = flip(text, rng)
-    return zipped(list((entries | {"model.json": text}).items()))
+    return zipped(list((entries | {name: text}).items()))
 
 
 HAPPENS = [flip, cut, lose_the_beginning, insert, swap, append, zeros]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.errors import ModelFileError
+from chainrule.errors import ModelFileError, look_up
 
 if TYPE_CHECKING:
     from zipfile import ZipFile
@@ -34,7 +34,7 @@ MOST_DIRECTORY_BYTES = 2**20
 """A zip's list of its entries takes some hundred bytes for each."""
 MOST_HEADER_BYTES = 4096
 """An array's header in the `.npy` format is some hundred bytes long."""
-MOST_TOLD = 300
+MOST_TOLD = 500
 """Characters of an error that are shown: what is wrong may be as long as the file."""
 SEAL_BYTES = 64
 END_BYTES = 22
@@ -55,7 +55,8 @@ class Format(NamedTuple):
 def pack_archive(form: Format, document: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
     """Return the file's bytes; the same content gives the same bytes.
 
-    Raises ValueError for a document that JSON cannot hold, and for more than a reader would take.
+    Raises ValueError for a document that JSON cannot hold, for arrays of anything but float32 and float64, and for more
+    than a reader would take.
     """
     import json
     from zipfile import ZipFile, ZipInfo
@@ -87,16 +88,14 @@ def sealed(content: bytes | memoryview) -> bytes:
     return b"".join([body, sha256(body).hexdigest().encode()])
 
 
+def as_stored(array: Array) -> Array:
+    """Return the array in the byte order of the file."""
+    return np.asarray(array, look_up(DTYPES, array.dtype.name, "dtype"), order="C")
+
+
 def describe_array(array: Array) -> dict[str, Any]:
     """Return what a reader can hold an array against."""
     return {"dtype": array.dtype.str, "shape": list(array.shape), "crc32": crc32(array)}
-
-
-def as_stored(array: Array) -> Array:
-    """Return the array in the byte order of the file, in single precision where that loses nothing."""
-    with np.errstate(over="ignore"):
-        single = np.asarray(array, "<f4", order="C")
-    return single if np.array_equal(single, array) else np.asarray(array, "<f8", order="C")
 
 
 def crc32(array: Array) -> int:
@@ -201,7 +200,7 @@ class Archive:
         if shape is None:
             shape = tuple(told["shape"])
             whole = all(type(length) is int and length >= 0 for length in shape)
-            require_that(whole and len(shape) <= 2, f"{entry} is told to be of shape {shape}")
+            require_that(whole, f"{entry} is told to be of shape {shape}")
         require_that(told["shape"] == list(shape), f"{entry} is told to be of shape {told['shape']}, and is {shape}")
         n_bytes = prod(shape) * dtype.itemsize
         fits = n_bytes < self.sizes[entry] <= n_bytes + MOST_HEADER_BYTES

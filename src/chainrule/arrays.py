@@ -80,6 +80,12 @@ def as_weights(weight: ArrayLike | None, n: int, dtype: DTypeLike) -> Array | No
     return weights
 
 
+def same_shape(array: Array, like: Array, name: str) -> Array:
+    """Return a copy of an array in the dtype of another one, whose shape it must have."""
+    require(np.shape(array) == like.shape, name, f"have shape {like.shape}", np.shape(array))
+    return array.astype(like.dtype)
+
+
 def digest(*arrays: Array | None) -> str:
     """Return the SHA-256, in hexadecimal, of arrays' types, shapes and numbers: it differs when any of these does."""
     from hashlib import sha256

@@ -35,9 +35,14 @@ from chainrule.app.progress import Board, Lines, Live
 from chainrule.app.say import column_lines, console_for, history_line, print_json, row_lines, score_lines, tell
 from chainrule.app.scores import Target
 from chainrule.app.tables import STDIN, TableFile
+from chainrule.arrays import require
 from chainrule.data.reading import read_columns
 from chainrule.errors import TableError
 from chainrule.model.fitting import InTurn, SideBySide, Workers
+from chainrule.training.checkpoint import CheckpointFile
+
+SECONDS_BETWEEN = 2.0
+"""Between two writings of a member's checkpoint; its last epoch is written in any case."""
 
 
 def train_command(
@@ -68,6 +73,8 @@ def train_command(
         int | None, typer.Option(min=1, help="Members trained side by side; unless told, one a processor.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, the first weights and the order of rows.")] = 0,
+    checkpoint: Annotated[Path | None, typer.Option(help="Write here, time and again, all it takes to go on.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from --checkpoint, where there is one.")] = False,
     form: KindOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -84,7 +91,8 @@ def train_command(
     with one_line_errors():
         given = "table" if file == STDIN else file.name.split(".")[0]
         out = out or Path(f"{given}.chainrule")
-        check_places({"--out": out, "--report": report}, {"FILE": file, "--test": test})
+        require(checkpoint is not None or not resume, "--checkpoint", "be given with --resume", checkpoint)
+        check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
         source = TableFile(file, form)
         columns = read_columns(source.read())
         weights = None if weight is None else weights_in(columns, weight, target)
@@ -98,6 +106,7 @@ def train_command(
         tell(console, [f"{file}: {len(table.values):,} rows, {len(columns)} columns", ""])
         tell(console, column_lines(described, plan.target))
         tell(console, row_lines(plan, len(held.known), members, "" if test is None else f" from {test}"))
+        kept = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume)
         with board(members, quiet or as_json) as watched:
             fitted = fit(
                 plan,
@@ -107,7 +116,7 @@ def train_command(
                 time_limit=None if time_limit is None else max(0.01, time_limit - (perf_counter() - start)),
                 seed=seed,
                 workers=workers_for(jobs, members),
-                watch=watched.watch,
+                watch=lambda k: [*watched.watch(k), *([kept.checkpoint(k, seconds=SECONDS_BETWEEN)] if kept else [])],
             )
         result = score_on(fitted.predictor, held, fitted.histories)
         seconds = perf_counter() - start

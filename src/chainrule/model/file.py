@@ -90,7 +90,7 @@ def pack(model: Predictor | Network) -> bytes:
             "target": {"task": model.target.task} | as_plain(model.target),
             "passport": plain_passport(model.passport),
         }
-    return pack_archive(FORMAT, document, arrays_of(model))
+    return pack_archive(FORMAT, document, {name: shortened(array) for name, array in arrays_of(model).items()})
 
 
 def networks_of(model: Predictor | Network) -> tuple[Network, ...]:
@@ -159,6 +159,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [plain(element) for element in value]
     return value.item() if isinstance(value, np.generic) else value
+
+
+def shortened(array: Array) -> Array:
+    """Return the array in single precision where that loses nothing."""
+    with np.errstate(over="ignore"):
+        single = array.astype(np.float32)
+    return single if np.array_equal(single, array) else array
 
 
 # Unpacking. Whatever is wrong raises; `load` turns it into a ModelFileError.
