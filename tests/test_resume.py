@@ -1,10 +1,13 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter, sleep
 
@@ -28,7 +31,6 @@ from chainrule import (
     load,
     train,
 )
-from chainrule.archive import SEAL_BYTES, sealed
 from chainrule.arrays import digest
 from chainrule.data.tabular import read_columns
 from chainrule.data.targets import fit_target
@@ -45,13 +47,13 @@ CASES = {
     **{name: {"optimizer": name} for name in OPTIMIZERS},
     "momentum": {"optimizer": SGD(0.01, momentum=0.9)},
     "nesterov": {"optimizer": SGD(0.01, momentum=0.9, nesterov=True)},
-    "vector of decays": {"optimizer": AdamW(weight_decay=np.linspace(0, 0.1, 86).astype(np.float32))},
+    "vector of decays": {"optimizer": AdamW(weight_decay=np.linspace(0, 0.1, 74).astype(np.float32))},
     **{f"{name} schedule": {"schedule": name} for name in SCHEDULES},
     "plateaus": {"schedule": ReduceOnPlateau(patience=2, factor=0.5)},
-    "early stopping": {"optimizer": Adam(0.1), "callbacks": [EarlyStopping(patience=12)]},
+    "early stopping": {"optimizer": Adam(0.1), "callbacks": [EarlyStopping(patience=3)]},
     "metrics and weights": {"metrics": ["mae"], "sample_weight": RNG.random(48), "clip_norm": 0.5},
     "rate factors": {"rate_factors": {"b": 0.1}, "shuffle": False},
-    "another generator": {"seed": np.random.Generator(np.random.MT19937(3))},
+    "another generator": {"generator": np.random.MT19937},
     "float64": {"dtype": "float64"},
     "no validation": {"validation": None},
 }
@@ -64,8 +66,9 @@ def network(dtype="float32", n_hidden=8):
 
 def trained(case, callbacks=(), **options):
     """Everything that training leaves behind, as one digest and the epochs it had."""
-    options = {"epochs": 30, "batch_size": 16, "validation": (X[:16], Y[:16])} | CASES[case] | options
+    options = {"epochs": 12, "batch_size": 16, "validation": (X[:16], Y[:16])} | CASES[case] | options
     net = network(options.pop("dtype", "float32"))
+    options["seed"] = np.random.Generator(options.pop("generator", np.random.PCG64)(3))
     history = train(net, X, Y, **options | {"callbacks": [*callbacks, *options.pop("callbacks", [])]})
     results = [np.array(column) for column in history.results.values()]
     rates = [np.array(history.learning_rate), np.array(history.gradient_norm)]
@@ -97,8 +100,8 @@ def test_training_goes_on_from_any_epoch_as_if_it_had_never_stopped(case, path):
     assert trained(case, [CopyEach(path), Checkpoint(path)]) == whole
     copies = sorted(path.parent.glob("[0-9]*"))
     assert len(copies) == whole[1] - 1
-    for copy in [*copies[::7], copies[-1], path]:
-        assert trained(case, [Checkpoint(copy, resume=True)]) == whole
+    for copy in [*copies[::4], copies[-1], path]:
+        assert trained(case, [Checkpoint(copy, every=100, resume=True)]) == whole
 
 
 def die_and_go_on(path, case, kills, seed):
@@ -107,7 +110,7 @@ def die_and_go_on(path, case, kills, seed):
     for k in range(kills + 1):
         child = os.fork()
         if child == 0:
-            print(trained(case, [Checkpoint(path, resume=True)], epochs=100), flush=True)
+            print(trained(case, [Checkpoint(path, resume=True)], epochs=60), flush=True)
             os._exit(0)
         if k < kills:
             sleep(random.uniform(0.005, 0.05))
@@ -117,23 +120,21 @@ def die_and_go_on(path, case, kills, seed):
 
 
 def entry_of(path):
-    import zipfile
-
     with zipfile.ZipFile(path) as archive:
         return archive.read("checkpoint.json")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-@pytest.mark.parametrize("case", [*OPTIMIZERS, "momentum", "early stopping"])
+@pytest.mark.parametrize("case", ["momentum", "rmsprop", "adam", "adamw"])
 def test_kill_9_at_random_moments_changes_nothing(case, path):
     seed = random.randrange(1000)
-    code = f"from test_resume import die_and_go_on; die_and_go_on({str(path)!r}, {case!r}, 8, {seed})"
+    code = f"from test_resume import die_and_go_on; die_and_go_on({str(path)!r}, {case!r}, 5, {seed})"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
     )
     assert not done.stderr
     *_, result, epochs = done.stdout.splitlines()
-    assert result == str(trained(case, epochs=100)), f"seed {seed}"
+    assert result == str(trained(case, epochs=60)), f"seed {seed}"
     assert int(epochs) > 0
 
 
@@ -146,7 +147,7 @@ def test_fifty_epochs_and_fifty_more_are_a_hundred(path):
 def test_a_training_on_the_way_into_the_infinite_rolls_back_as_it_would_have(path):
     def run(*callbacks):
         net = network()
-        history = train(net, X, Y, optimizer=SGD(1.2), epochs=40, batch_size=16, callbacks=callbacks)
+        history = train(net, X, Y, optimizer=SGD(1.2), epochs=30, batch_size=16, callbacks=callbacks)
         return digest(net.theta, np.array(history.loss)), history.notes
 
     whole = run(CopyEach(path), Checkpoint(path))
@@ -154,7 +155,7 @@ def test_a_training_on_the_way_into_the_infinite_rolls_back_as_it_would_have(pat
     kept_apart = 0
     for copy in sorted(path.parent.glob("[0-9]*")):
         kept_apart += json.loads(entry_of(copy))["trainings"]["0"]["state"]["good"] is not None
-        assert run(Checkpoint(copy, resume=True)) == whole
+        assert run(Checkpoint(copy, every=100, resume=True)) == whole
     assert kept_apart
 
 
@@ -170,11 +171,15 @@ def test_a_finished_training_is_not_done_again(path):
 
 
 def test_the_order_of_callbacks_does_not_matter(path):
-    case = {"epochs": 40, "callbacks": []}
-    stopping = EarlyStopping(patience=12)
-    whole = trained("adam", [stopping], **case)
-    trained("adam", [Checkpoint(path), stopping], **case | {"epochs": 20})
-    assert trained("adam", [Checkpoint(path, resume=True), stopping], **case) == whole
+    stopped = {"optimizer": Adam(0.1), "epochs": 30}
+
+    def run(*callbacks, **options):
+        net = network()
+        history = train(net, X, Y, callbacks=[*callbacks, EarlyStopping(patience=12)], **stopped | options)
+        return digest(net.theta), history.best_epoch
+
+    run(Checkpoint(path), epochs=10)
+    assert run(Checkpoint(path, resume=True)) == run()
 
 
 def test_an_epoch_that_is_cut_short_is_not_written(path):
@@ -233,7 +238,7 @@ def test_wrong_arguments_raise(wrong, path):
 OTHERS = {
     "network was .*Dense(4, 8).*, and is .*Dense(4, 9)": {"net": network(n_hidden=9)},
     "network was .*float32, and is .*float64": {"net": network("float64")},
-    "loss was SquaredError(), and is Huber": {"net": Network(network().layers, "huber", seed=0)},
+    "loss was SquaredError(factor=0.5), and is Huber": {"net": Network(network().layers, "huber", seed=0)},
     "l2 was 0.0, and is 0.1": {"net": Network(network().layers, l2=0.1, seed=0)},
     "optimizer was Adam(.*), and is RMSProp": {"optimizer": RMSProp()},
     "optimizer was Adam(learning_rate=0.001, .*), and is Adam(learning_rate=0.1,": {"optimizer": Adam(0.1)},
@@ -263,7 +268,7 @@ def test_a_checkpoint_of_another_training_is_refused_by_name(other, path):
     run(False)
     changed = OTHERS[other].get("net", network())
     before = changed.theta.copy()
-    told = ".*".join(__import__("re").escape(part) for part in other.split(".*"))
+    told = ".*".join(re.escape(part) for part in other.split(".*"))
     with pytest.raises(ModelFileError, match=f"run.checkpoint is a checkpoint of another training: {told}"):
         run(True, **OTHERS[other] | {"net": changed})
     np.testing.assert_array_equal(changed.theta, before)
@@ -291,7 +296,7 @@ def test_a_changed_checkpoint_is_refused_or_stays_a_checkpoint(path, rng):
     trained("early stopping", [Checkpoint(path)], epochs=5)
     content = path.read_bytes()
     refused = 0
-    for k in range(400):
+    for k in range(200):
         change = rng.choice([*HAPPENS[:3], edit_document, edit_document])
         path.write_bytes(change(content, rng))
         start = perf_counter()
@@ -303,7 +308,7 @@ def test_a_changed_checkpoint_is_refused_or_stays_a_checkpoint(path, rng):
         except ModelFileError:
             refused += 1
         assert perf_counter() - start < 1
-    assert refused > 350
+    assert refused > 170
 
 
 # Several trainings in one file.
@@ -330,7 +335,7 @@ def fitted(table, path=None, workers=None, watch=lambda k: [], n_members=3, **op
     return digest(result.predictor.predict_proba(columns), result.out_of_fold, *histories)
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -340,28 +345,27 @@ class DieIn(Callback):
 
     def on_batch_end(self, run):
         if run.epoch == self.epoch:
-            raise Stop
+            raise StoppedError
 
 
 @pytest.mark.parametrize("workers", [InTurn(), SideBySide(2), SideBySide(3)], ids=["in turn", "two", "three"])
 def test_an_ensemble_goes_on_with_every_member(workers, table, path):
     whole = fitted(table)
-    for member, epoch in ((0, 3), (1, 0), (1, 6), (2, 2), (2, 7)):
-        with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
+        fitted(table, path, workers, watch=lambda k: [DieIn(5)] if k == 1 else [])
+    for member, epoch in ((1, 6), (2, 2), (2, 7)):
+        with suppress(StoppedError):  # in threads a member may be done before another one fails
             fitted(table, path, workers, watch=lambda k, m=member, e=epoch: [DieIn(e)] if k == m else [])
     assert fitted(table, path, workers) == whole
-    assert fitted(table, path, InTurn()) == whole
 
 
 def test_an_ensembles_checkpoint_of_other_data_or_members_is_refused(table, path):
     fitted(table, path)
     columns, values = table
-    with pytest.raises(ModelFileError, match="it is of 3 trainings, and there are 4"):
+    with pytest.raises(ModelFileError, match="another training: number of members was 3, and is 4"):
         fitted(table, path, n_members=4)
     with pytest.raises(ModelFileError, match="X, y and sample_weight was"):
         fitted((columns, values[::-1]), path)
-    with pytest.raises(ModelFileError, match="seed was"):
-        fitted(table, path, seed=1)
 
 
 # At the command line.
@@ -376,10 +380,10 @@ def csv(tmp_path, table):
     return tmp_path
 
 
-def command(folder, *options, out="model.chainrule"):
-    arguments = ["train", "table.csv", "--target", "y", "--members", "3", "--epochs", "40", "--out", out, *options]
+def command(folder, *options):
+    arguments = ["train", "table.csv", "--target", "y", "--members", "3", "--epochs", "20", "--out", "model.chainrule"]
     return subprocess.Popen(
-        [sys.executable, "-m", "chainrule", *arguments],
+        [sys.executable, "-m", "chainrule", *arguments, *options],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -394,32 +398,26 @@ def arrays_of(path):
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_killed_command_goes_on_to_the_same_model(jobs, csv):
-    assert command(csv, "--jobs", jobs, out="whole.chainrule").wait() == 0
     options = ["--jobs", jobs, "--checkpoint", "c", "--resume"]
-    for members in (1, 2):
-        process = command(csv, *options)
-        while process.poll() is None:
-            if (csv / "c").exists() and len(json.loads(entry_of(csv / "c"))["trainings"]) >= members:
-                process.send_signal(signal.SIGKILL)
-                break
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        assert not (csv / "model.chainrule").exists()
     process = command(csv, *options)
-    assert process.communicate()[1].count("member") == 3
-    assert process.returncode == 0
-    for name, array in arrays_of(csv / "whole.chainrule").items():
-        np.testing.assert_array_equal(arrays_of(csv / "model.chainrule")[name], array)
+    while process.poll() is None and not (csv / "c").exists():
+        sleep(0.01)
+    sleep(random.uniform(0, 0.2))
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (csv / "model.chainrule").exists()
+    for arguments in (options, ["--out", "whole.chainrule"]):
+        process = command(csv, *arguments)
+        assert process.communicate()[1].count("member") == 3
+        assert process.returncode == 0
+    whole = arrays_of(csv / "whole.chainrule")
+    assert whole["theta"].shape[0] == 3
+    for name, array in arrays_of(csv / "model.chainrule").items():
+        np.testing.assert_array_equal(array, whole[name])
 
 
 def test_resume_needs_to_know_from_what(csv):
     process = command(csv, "--resume")
     assert "--checkpoint must be given with --resume" in process.communicate()[1]
     assert process.returncode == 2
-
-
-def test_seals_are_of_checkpoints_too(path):
-    trained("adam", [Checkpoint(path)], epochs=2)
-    content = path.read_bytes()
-    assert sealed(content) == content
-    assert len(content[-SEAL_BYTES:]) == SEAL_BYTES

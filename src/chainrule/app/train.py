@@ -107,6 +107,8 @@ def train_command(
         tell(console, column_lines(described, plan.target))
         tell(console, row_lines(plan, len(held.known), members, "" if test is None else f" from {test}"))
         kept = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume)
+        if kept is not None and kept.trainings:
+            tell(console, [f"going on from {checkpoint}"])
         with board(members, quiet or as_json) as watched:
             fitted = fit(
                 plan,

@@ -38,7 +38,7 @@ class Callback:
         return {}
 
     def restore(self, run: Run, state: dict[str, Any]) -> None:
-        """Remember what `state` returned, tuples as lists; called after `on_train_begin`. It may come from a stranger."""
+        """Remember what `state` returned, tuples as lists; called after `on_train_begin`."""
 
 
 def require_result(history: History, metric: str | None) -> None:

@@ -129,7 +129,7 @@ class CheckpointFile:
         with refusing(self.path, "a checkpoint"), open(self.path, "rb") as file:
             archive = Archive(file, FORMAT)
             count = archive.document["count"]
-            require_that(count == self.count, f"it is of {count!r} trainings, and there are {self.count}")
+            require_same({"number of members": count}, {"number of members": self.count}, self.path)
             return {int(k): together(tree, archive) for k, tree in archive.document["trainings"].items()}
 
 
@@ -184,7 +184,7 @@ def settings_of(run: Run) -> dict[str, str]:
     }
 
 
-def require_same(saved: Mapping[str, str], settings: Mapping[str, str], path: Path) -> None:
+def require_same(saved: Mapping[str, object], settings: Mapping[str, object], path: Path) -> None:
     """Raise ModelFileError that names the first setting that is another one."""
     for name, value in settings.items():
         if saved.get(name) != value:
