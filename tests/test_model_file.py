@@ -545,6 +545,12 @@ def test_blocks_within_blocks_take_no_time(path):
     assert perf_counter() - start < 1
 
 
+def test_labels_that_would_take_gigabytes_as_an_array_are_refused_first(saved):
+    change_document(saved, LIES["long label"])
+    with pytest.raises(ModelFileError, match="labels must fit 10,000,000 characters"):
+        load(saved)
+
+
 def test_a_later_format_says_so(saved):
     change_document(saved, LIES["version"])
     with pytest.raises(ModelFileError, match="format version is 2, and this chainrule reads 1"):
