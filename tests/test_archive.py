@@ -71,7 +71,7 @@ def test_a_file_of_another_format_or_version_is_refused(path):
     put(path, {}, x=np.arange(3.0))
     with pytest.raises(ModelFileError, match=r"must hold model\.json, and holds about\.json"):
         read(path, FORM._replace(document="model.json"))
-    with pytest.raises(ModelFileError, match="describes no model"):
+    with pytest.raises(ModelFileError, match="not of the format 'model'"):
         read(path, FORM._replace(name="model"))
     with pytest.raises(ModelFileError, match="its format version is 3, and this chainrule reads 4"):
         read(path, FORM._replace(version=4))

@@ -450,7 +450,7 @@ BROKEN = {
     text: "no zip archive",
     nothing: "no zip archive",
     other_zip: "it must hold model.json, and holds readme.txt",
-    other_json: "model.json describes no chainrule",
+    other_json: "model.json is not of the format 'chainrule'",
     half_json: "is not a model",
     deep_json: "is not a model",
     json_with_nan: "holds NaN",

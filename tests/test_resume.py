@@ -249,7 +249,7 @@ OTHERS = {
     "clip_norm was inf, and is 2": {"clip_norm": 2},
     "rate_factors was 1.0, and is float": {"rate_factors": {"b": 2}},
     "metrics was , and is mae": {"metrics": ["mae"]},
-    "callbacks was KeepBest, and is KeepBest, EarlyStopping": {"stopping": EarlyStopping()},
+    "callbacks was KeepBest(.*), and is KeepBest(.*), EarlyStopping(.*patience=10)": {"stopping": EarlyStopping()},
     "X, y and sample_weight was 48 rows of 4 columns, .*, and is 48 rows": {"X": X + 1e-6},
     "X, y and sample_weight was 48 rows of 4 columns, .*, and is 40 rows": {"X": X[:40], "y": Y[:40]},
     "X, y and sample_weight was": {"sample_weight": np.ones(48)},

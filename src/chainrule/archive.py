@@ -185,7 +185,7 @@ class Archive:
         text = self.zip.read(form.document)
         document = json.loads(text, parse_constant=finite, parse_float=finite)
         known = isinstance(document, dict) and document.get("format") == form.name
-        require_that(known, f"{form.document} describes no {form.name}")
+        require_that(known, f"{form.document} is not of the format {form.name!r}")
         version = document.get("version")
         told = f"its format version is {version!r}, and this chainrule reads {form.version}"
         require_that(type(version) is int and version == form.version, told)

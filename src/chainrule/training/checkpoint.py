@@ -176,7 +176,7 @@ def settings_of(run: Run) -> dict[str, str]:
         "rate_factors": shown(run.factors),
         "max_rollbacks": str(run.max_rollbacks),
         "metrics": ", ".join(metric.name for metric in run.metrics),
-        "callbacks": ", ".join(type(callback).__name__ for callback in with_state(run)),
+        "callbacks": ", ".join(map(told_callback, with_state(run))),
         "kernels": run.kernels.name,
         "X, y and sample_weight": told_of(run.rows),
         "validation": "None" if run.validation is None else told_of(run.validation),
@@ -201,6 +201,13 @@ def shown(value: object) -> str:
         return f"{type(value).__name__}({', '.join(options)})"
     own = callable(value) or type(value).__repr__ is object.__repr__
     return getattr(value, "__qualname__", type(value).__name__) if own else repr(value)
+
+
+def told_callback(callback: Callback) -> str:
+    """Return a callback's name and options, without what it remembers."""
+    options = {name: value for name, value in vars(callback).items() if name not in callback.state()}
+    simple = (f"{name}={value!r}" for name, value in options.items() if isinstance(value, str | int | float | None))
+    return f"{type(callback).__name__}({', '.join(simple)})"
 
 
 def told_of(rows: tuple[Array, Array, Array | None]) -> str:
