@@ -381,7 +381,7 @@ def csv(tmp_path, table):
 
 
 def command(folder, *options):
-    arguments = ["train", "table.csv", "--target", "y", "--members", "3", "--epochs", "20", "--out", "model.chainrule"]
+    arguments = ["train", "table.csv", "--target", "y", "--members", "10", "--epochs", "20", "--out", "model.chainrule"]
     return subprocess.Popen(
         [sys.executable, "-m", "chainrule", *arguments, *options],
         cwd=folder,
@@ -402,17 +402,17 @@ def test_a_killed_command_goes_on_to_the_same_model(jobs, csv):
     process = command(csv, *options)
     while process.poll() is None and not (csv / "c").exists():
         sleep(0.01)
-    sleep(random.uniform(0, 0.2))
+    sleep(random.uniform(0, 0.1))
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert not (csv / "model.chainrule").exists()
     for arguments in (options, ["--out", "whole.chainrule"]):
         process = command(csv, *arguments)
-        assert process.communicate()[1].count("member") == 3
+        assert process.communicate()[1].count("member") == 10
         assert process.returncode == 0
     whole = arrays_of(csv / "whole.chainrule")
-    assert whole["theta"].shape[0] == 3
+    assert whole["theta"].shape[0] == 10
     for name, array in arrays_of(csv / "model.chainrule").items():
         np.testing.assert_array_equal(array, whole[name])
 
