@@ -2,22 +2,29 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
+from time import perf_counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import chainrule
 from chainrule import Activation, BatchNorm, Bounded, Dense, Dropout, LayerNorm, Network, Residual, Scale, mlp, train
-from chainrule.data.tabular import TabularEncoder
+from chainrule.archive import SEAL_BYTES, sealed
+from chainrule.data.tabular import TabularEncoder, read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
-from chainrule.model.file import load, pack, save
+from chainrule.model.file import FORMAT, load, pack, save
+from chainrule.model.fitting import fit_predictor
 from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.layers import LAYERS, Layer
 from chainrule.nn.losses import LOSSES, CrossEntropy, Huber, Quantile
+from fuzz_model_file import GOLDEN, answer, fuzz
 
 EVERY_LAYER = [
     Dense(4, 6, "he_normal", "uniform"),
@@ -67,9 +74,16 @@ def entries_of(path):
 
 
 def rewrite(path, entries, compression=zipfile.ZIP_STORED):
+    """What one who knows the format would write: with a seal that fits."""
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in entries.items():
             archive.writestr(name, content)
+        archive.comment = bytes(SEAL_BYTES)
+    seal(path)
+
+
+def seal(path):
+    path.write_bytes(sealed(path.read_bytes()))
 
 
 def change_document(path, change):
@@ -141,10 +155,100 @@ def test_numpy_reads_the_file_and_the_same_model_makes_the_same_bytes(saved, tmp
     assert (tmp_path / "again").read_bytes() == saved.read_bytes()
 
 
-def test_the_file_is_hardly_larger_than_its_parameters(path):
+def test_the_file_is_hardly_larger_than_its_parameters(path, rng):
     net = mlp(784, 128, 10, seed=0)
     save(net, path)
     assert path.stat().st_size <= net.theta.nbytes + 4_000
+    table = read_columns({f"x{j}": rng.normal(size=100) for j in range(20)})
+    values = table["x0"] + table["x1"]
+    model = fit_predictor(table, values, fit_target("y", values), n_members=2, epochs=1).predictor
+    model.save(path)
+    parameters = sum(network.theta.size for network in model.ensemble.networks)
+    assert path.stat().st_size <= 4 * parameters + 20_000
+
+
+def test_the_passport_says_what_was_trained_on(rng):
+    table = read_columns({"x": rng.normal(size=100), "colour": ["red", "blue"] * 50, "same": [1] * 100})
+    values = np.array(["yes", "no"] * 50)
+
+    def passport_of(values, **options):
+        target = fit_target("y", values)
+        return fit_predictor(table, values, target, n_members=2, epochs=1, **options).predictor.passport
+
+    told = passport_of(values)
+    assert (told["chainrule"], told["numpy"]) == (chainrule.__version__, np.__version__)
+    assert (told["seed"], told["target"], told["task"]) == (0, "y", "classification")
+    assert told["columns"] == [
+        {"name": "x", "kind": "number"},
+        {"name": "colour", "kind": "category"},
+        {"name": "same", "kind": "left out"},
+    ]
+    assert told["data"] == passport_of(values, seed=1)["data"]
+    assert told["data"] != passport_of(values[::-1])["data"]
+    assert told["data"] != passport_of(values, weight=np.ones(100))["data"]
+
+
+# Files of every version released.
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.chainrule")), ids=lambda path: path.stem)
+def test_a_golden_file_answers_as_ever(path):
+    np.testing.assert_allclose(answer(load(path)), json.loads(path.with_suffix(".json").read_text()), rtol=1e-5)
+
+
+def test_there_are_golden_files_of_every_version():
+    made = {path.stem for path in GOLDEN.glob("*.chainrule")}
+    kinds = ("network", "classifier", "regressor")
+    assert made == {f"{kind}-{version}" for kind in kinds for version in range(1, FORMAT.version + 1)}
+
+
+# Without any package but NumPy.
+
+
+NUMPY_ALONE = """
+import csv, importlib.abc, json, sys
+ALLOWED = {"numpy", "chainrule", *sys.stdlib_module_names}
+class OnlyNumPy(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in ALLOWED and not name.startswith("_"):
+            raise ModuleNotFoundError(f"{name} is not installed here")
+sys.meta_path.insert(0, OnlyNumPy())
+import numpy as np
+import chainrule
+golden = sys.argv[1]
+asked = json.load(open(f"{golden}/table.json"))
+rows = [dict(zip(asked, row)) for row in zip(*asked.values())]
+with open("rows.csv", "w", newline="") as file:
+    writer = csv.DictWriter(file, asked)
+    writer.writeheader()
+    writer.writerows(rows)
+cells = list(csv.DictReader(open("rows.csv", newline="")))
+structured = np.array([tuple(row.values()) for row in rows], dtype=[(name, object) for name in asked])
+regressor, classifier = (chainrule.load(f"{golden}/{name}-1.chainrule") for name in ("regressor", "classifier"))
+for table in (asked, rows, cells, {name: structured[name] for name in asked}):
+    np.testing.assert_array_equal(regressor.predict(table), regressor.predict(asked))
+    np.testing.assert_array_equal(regressor.predict_interval(table), regressor.predict_interval(asked))
+    np.testing.assert_array_equal(classifier.predict(table), classifier.predict(asked))
+    np.testing.assert_array_equal(classifier.predict_proba(table), classifier.predict_proba(asked))
+network = chainrule.load(f"{golden}/network-1.chainrule")
+assert network.predict(np.zeros((2, 4))).shape == (2, 3)
+print(*sorted({name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)))
+"""
+
+
+def test_models_answer_where_nothing_but_numpy_is_installed(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", NUMPY_ALONE, GOLDEN], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert {name for name in done.stdout.split() if not name.startswith("_")} == {"chainrule", "numpy"}
+
+
+def test_a_dataframe_is_answered_as_its_columns():
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    asked, model = json.loads((GOLDEN / "table.json").read_text()), load(GOLDEN / "regressor-1.chainrule")
+    for frame in (pandas.DataFrame(asked), polars.DataFrame(asked)):
+        np.testing.assert_array_equal(model.predict_interval(frame), model.predict_interval(asked))
 
 
 # What cannot be saved, and where.
@@ -251,7 +355,7 @@ def deep_json(path):
 
 
 def json_with_nan(path):
-    rewrite(path, entries_of(path) | {"model.json": entries_of(path)["model.json"].replace(b'"l1": 0.0', b'"l1": NaN')})
+    rewrite(path, entries_of(path) | {"model.json": entries_of(path)["model.json"].replace(b'"l1":0.0', b'"l1":NaN')})
 
 
 def renamed_entry(path):
@@ -268,6 +372,7 @@ def extra_entry(path):
 def entry_twice(path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("theta.npy", entries_of(path)["theta.npy"])
+    seal(path)
 
 
 def compressed(path):
@@ -317,17 +422,39 @@ def not_finite(path):
     path.write_bytes(pack(spoiled))  # past `save`, which refuses it
 
 
+def unsealed(path):
+    content = bytearray(path.read_bytes())
+    content[40] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def huge_directory(path):
+    content = bytearray(path.read_bytes())
+    content[-74:-70] = b"\xff" * 4
+    path.write_bytes(sealed(content))
+
+
+def second_edition(path):
+    content = path.read_bytes()
+    locator = b"PK\6\7" + bytes(16)
+    path.write_bytes(sealed(content[:-86] + locator + content[-86:]))
+
+
 BROKEN = {
     no_file: "there is no such file",
     folder: "cannot be read",
     text: "no zip archive",
     nothing: "no zip archive",
-    other_zip: "it must hold buffers.npy, model.json, theta.npy, and holds readme.txt",
-    other_json: "model.json describes no model",
+    other_zip: "it must hold model.json, and holds readme.txt",
+    other_json: "model.json is not of the format 'chainrule'",
     half_json: "is not a model",
     deep_json: "is not a model",
     json_with_nan: "holds NaN",
-    renamed_entry: "holds model.json, buffers.npy, Theta.npy",
+    renamed_entry: "do not tell of the same arrays: Theta.npy, theta.npy",
     extra_entry: "more.npy",
     entry_twice: "there twice",
     compressed: "not stored as it is",
@@ -339,6 +466,10 @@ BROKEN = {
     one_number_less: "theta.npy",
     other_dtype: "theta.npy holds int32",
     huge_shape: r"theta.npy holds float32 of shape \(1000000000000,\)",
+    unsealed: "its checksum is another one",
+    cut: "no zip archive with a seal",
+    huge_directory: "list of entries is 4,294,967,295 bytes long",
+    second_edition: "second edition",
     not_finite: "not finite",
 }
 
@@ -351,6 +482,12 @@ def test_a_damaged_file_is_refused_by_name(damage, saved):
         load(saved)
     assert str(saved) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def nested(layer, depth):
+    for _ in range(depth):
+        layer = {"layer": "Residual", "layers": [layer]}
+    return layer
 
 
 LIES = {
@@ -381,6 +518,13 @@ LIES = {
     "column kind": lambda d: d["encoder"]["columns"][0].update(kind="date"),
     "column scale": lambda d: d["encoder"]["columns"][0].update(scale=1e999),
     "passport": lambda d: d.update(passport=[3]),
+    "many members": lambda d: d["ensemble"].update(members=10**9),
+    "many layers": lambda d: d["network"].update(layers=[{"layer": "Dropout"}] * 20_000),
+    "many layers in one": lambda d: d["network"]["layers"].append(
+        {"layer": "Residual", "layers": [{"layer": "Dropout"}] * 20_000}
+    ),
+    "long label": lambda d: d["target"].update(labels=["x" * 1_000_000, *map(str, range(99))], shares=[0.01] * 100),
+    "deep layers": lambda d: d["network"].update(layers=[nested(d["network"]["layers"][0], 400)]),
 }
 
 
@@ -388,6 +532,22 @@ LIES = {
 def test_a_document_that_does_not_fit_is_refused(lie, saved):
     change_document(saved, LIES[lie])
     with pytest.raises(ModelFileError, match="is not a model that can be trusted"):
+        load(saved)
+
+
+def test_blocks_within_blocks_take_no_time(path):
+    layers = [Dense(2, 2)]
+    for _ in range(100):
+        layers = [Residual(layers)]
+    save(Network(layers, seed=0), path)
+    start = perf_counter()
+    load(path)
+    assert perf_counter() - start < 1
+
+
+def test_labels_that_would_take_gigabytes_as_an_array_are_refused_first(saved):
+    change_document(saved, LIES["long label"])
+    with pytest.raises(ModelFileError, match="labels must fit 10,000,000 characters"):
         load(saved)
 
 
@@ -427,6 +587,12 @@ def test_flipped_bytes_are_refused_or_harmless(content, data):
         return
     # A date in the archive's own directory may change; an answer may not.
     np.testing.assert_array_equal(model.predict_proba(table), a_predictor().predict_proba(table))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_changed_files_are_refused_or_answer_as_they_did():
+    outcomes, _ = fuzz(600, seed=1)
+    assert {outcome for _, outcome in outcomes} == {"refused", "taken"}
 
 
 def test_a_network_that_is_not_finite_is_not_saved(tmp_path):

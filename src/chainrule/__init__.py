@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from chainrule.training.callbacks import KeepBest as KeepBest
     from chainrule.training.callbacks import ProgressBar as ProgressBar
     from chainrule.training.callbacks import TimeLimit as TimeLimit
+    from chainrule.training.checkpoint import Checkpoint as Checkpoint
     from chainrule.training.history import History as History
     from chainrule.training.loop import train as train
     from chainrule.training.optimizers import SGD as SGD
@@ -57,6 +58,7 @@ ROOMS = {
     "nn.gradcheck": ["check_gradients"],
     "training.optimizers": ["SGD", "Adam", "AdamW", "Optimizer", "RMSProp"],
     "training.callbacks": ["Callback", "EarlyStopping", "KeepBest", "ProgressBar", "TimeLimit"],
+    "training.checkpoint": ["Checkpoint"],
     "training.history": ["History"],
     "training.loop": ["train"],
     "insight.diagnosis": ["diagnose"],

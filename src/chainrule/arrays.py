@@ -97,6 +97,24 @@ def as_weights(weight: ArrayLike | None, n: int, dtype: DTypeLike) -> Array | No
     return weights
 
 
+def same_shape(array: Array, like: Array, name: str) -> Array:
+    """Return a copy of an array in the dtype of another one, whose shape it must have."""
+    require(np.shape(array) == like.shape, name, f"have shape {like.shape}", np.shape(array))
+    return array.astype(like.dtype)
+
+
+def digest(*arrays: Array | None) -> str:
+    """Return the SHA-256, in hexadecimal, of arrays' types, shapes and numbers: it differs when any of these does."""
+    from hashlib import sha256
+
+    total = sha256()
+    for array in arrays:
+        total.update(repr(None if array is None else (array.dtype.str, array.shape)).encode())
+        if array is not None:
+            total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
+
+
 def require_whole(value: object, argument: str, least: int = 1) -> None:
     """Raise ValueError unless `value` is a whole number of at least `least`."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least

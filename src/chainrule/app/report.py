@@ -11,9 +11,9 @@ import numpy as np
 from chainrule.app.pipeline import Result, coverage_of
 from chainrule.app.say import facts
 from chainrule.app.scores import HIGHER_IS_BETTER, show_score
+from chainrule.archive import write_whole
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance
-from chainrule.model.file import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

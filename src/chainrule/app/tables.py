@@ -19,9 +19,9 @@ from typing import IO, Any
 
 import polars as pl
 
+from chainrule.archive import write_whole
 from chainrule.data.reading import first_line
 from chainrule.errors import TableError
-from chainrule.model.file import write_whole
 
 STDIN = Path("-")
 SEPARATORS = ",;\t|"

@@ -3,17 +3,14 @@
 import os
 import shlex
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
-import numpy as np
 import polars as pl
 import typer
 from rich.console import Console
 
-import chainrule
 from chainrule.app.options import (
     FileArgument,
     JsonOption,
@@ -38,9 +35,14 @@ from chainrule.app.progress import Board, Lines, Live
 from chainrule.app.say import column_lines, console_for, history_line, print_json, row_lines, score_lines, tell
 from chainrule.app.scores import Target
 from chainrule.app.tables import STDIN, TableFile
+from chainrule.arrays import require
 from chainrule.data.reading import read_columns
 from chainrule.errors import TableError
 from chainrule.model.fitting import InTurn, SideBySide, Workers
+from chainrule.training.checkpoint import CheckpointFile
+
+SECONDS_BETWEEN = 2.0
+"""Between two writings of a member's checkpoint; its last epoch is written in any case."""
 
 
 def train_command(
@@ -71,6 +73,8 @@ def train_command(
         int | None, typer.Option(min=1, help="Members trained side by side; unless told, one a processor.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, the first weights and the order of rows.")] = 0,
+    checkpoint: Annotated[Path | None, typer.Option(help="Write here, time and again, all it takes to go on.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from --checkpoint, where there is one.")] = False,
     form: KindOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -87,7 +91,8 @@ def train_command(
     with one_line_errors():
         given = "table" if file == STDIN else file.name.split(".")[0]
         out = out or Path(f"{given}.chainrule")
-        check_places({"--out": out, "--report": report}, {"FILE": file, "--test": test})
+        require(checkpoint is not None or not resume, "--checkpoint", "be given with --resume", checkpoint)
+        check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
         source = TableFile(file, form)
         columns = read_columns(source.read())
         weights = None if weight is None else weights_in(columns, weight, target)
@@ -101,6 +106,9 @@ def train_command(
         tell(console, [f"{file}: {len(table.values):,} rows, {len(columns)} columns", ""])
         tell(console, column_lines(described, plan.target))
         tell(console, row_lines(plan, len(held.known), members, "" if test is None else f" from {test}"))
+        kept = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume)
+        if kept is not None and kept.trainings:
+            tell(console, [f"going on from {checkpoint}"])
         with board(members, quiet or as_json) as watched:
             fitted = fit(
                 plan,
@@ -110,7 +118,7 @@ def train_command(
                 time_limit=None if time_limit is None else max(0.01, time_limit - (perf_counter() - start)),
                 seed=seed,
                 workers=workers_for(jobs, members),
-                watch=watched.watch,
+                watch=lambda k: [*watched.watch(k), *([kept.checkpoint(k, seconds=SECONDS_BETWEEN)] if kept else [])],
             )
         result = score_on(fitted.predictor, held, fitted.histories)
         seconds = perf_counter() - start
@@ -118,7 +126,7 @@ def train_command(
         tell(console, score_lines(result, f"on {len(held.known):,} rows never trained on"))
         predictor = fitted.predictor
         predictor.passport.update(
-            {"table": source.name, "columns": described, "id": identifier or [], "seed": seed}
+            {"table": source.name, "columns": described, "id": identifier or []}
             | {"seconds": round(seconds, 3), "command": shlex.join(["chainrule", *sys.argv[1:]])}
             | passport(plan, result)
         )
@@ -172,16 +180,8 @@ def separate_for(target: Target, frame: pl.DataFrame) -> Table:
 def passport(plan: Plan, result: Result) -> dict[str, Any]:
     """Return what a reader of the model file may want to know of the training."""
     return {
-        "chainrule": chainrule.__version__,
-        "numpy": np.__version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "target": plan.target.name,
-        "task": plan.target.task,
         "rows": {"training": len(plan.training), "test": len(result.values)},
         "notices": plan.notices,
-        "members": len(result.histories),
-        "epochs": [len(history) for history in result.histories],
-        "best_epochs": [(history.best_epoch or 0) + 1 for history in result.histories],
         "scores": result.scores,
         "spread": {name: list(ends) for name, ends in result.spread.items()},
         "baseline": result.baseline,

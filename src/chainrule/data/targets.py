@@ -41,6 +41,9 @@ LABEL_TYPES = frozenset(
     {"bool", "str", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
 
+MOST_CHARACTERS = 10_000_000
+"""Room for labels as an array: the longest of them times their number."""
+
 
 @final
 @dataclass(frozen=True)
@@ -96,6 +99,9 @@ class ClassTarget(Target):
 
     def check(self) -> None:
         require(self.dtype in LABEL_TYPES, "dtype", f"be one of {', '.join(sorted(LABEL_TYPES))}", self.dtype)
+        longest = max((len(label) for label in self.labels if isinstance(label, str)), default=0)
+        room = longest * len(self.labels)
+        require(room <= MOST_CHARACTERS, "labels", f"fit {MOST_CHARACTERS:,} characters as one array", room)
         of_type = str if self.dtype == "str" else bool if self.dtype == "bool" else int | float
         simple = all(isinstance(label, of_type) for label in self.labels)
         require(simple and 2 <= len(set(self.labels)) == len(self.classes), "labels", f"be {self.dtype}s", self.labels)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import chainrule
+from chainrule.archive import Path
 from chainrule.arrays import Array
 from chainrule.export.c_columns import HINTS, NEEDED, encoder, names, raw_rows
 from chainrule.export.golden import TOLERANCE, Golden, golden_of
@@ -40,7 +41,6 @@ from chainrule.export.steps import (
     quantise,
 )
 from chainrule.export.writing import Export, stem_of, write
-from chainrule.model.file import Path
 
 
 def to_c(model: Model, path: Path, int8: bool = False) -> Export:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import chainrule
+from chainrule.archive import Path
 from chainrule.arrays import Array
 from chainrule.data.columns import DateColumn
 from chainrule.data.reading import first_line
@@ -41,7 +42,6 @@ from chainrule.export.steps import (
     program_of,
 )
 from chainrule.export.writing import Export, write
-from chainrule.model.file import Path
 from chainrule.nn.activations import SELU_ALPHA, SELU_SCALE
 
 OPSET, IR_VERSION = 19, 9

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import chainrule
+from chainrule.archive import Path
 from chainrule.arrays import Array
 from chainrule.data.columns import as_plain
 from chainrule.data.targets import NumberTarget
@@ -36,7 +37,7 @@ from chainrule.export.steps import (
     program_of,
 )
 from chainrule.export.writing import Export, write
-from chainrule.model.file import Path, as_stored
+from chainrule.model.file import shortened
 
 WIDTH = 120
 
@@ -109,7 +110,7 @@ DESCRIBED: dict[type[Step], Callable[[Any], list[Any]]] = {
 def take_out(described: Any, taken: list[bytes]) -> Any:
     """Return a description with each array told as a tuple of its kind and shape, and its bytes taken out in order."""
     if isinstance(described, np.ndarray):
-        stored = as_stored(described)
+        stored = shortened(described)
         taken.append(stored.tobytes())
         return (stored.dtype.char, *stored.shape)
     if isinstance(described, Mapping):

@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from chainrule.arrays import Array
+import chainrule
+from chainrule.arrays import Array, digest
 from chainrule.data.tabular import Columns, TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
@@ -189,7 +191,29 @@ def fit_predictor(
         ensemble = Ensemble.of_numbers(networks, outputs, y[rows], bounds)
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
     out_of_fold[rows] = ensemble.answers([outputs])
-    return Fitted(Predictor(encoder, ensemble, target), [member.history for member in members], out_of_fold)
+    histories = [member.history for member in members]
+    told = passport(encoder, target, histories, seed)
+    told |= {"rows": {"training": len(values)}, "data": digest(X, y, weight)}
+    return Fitted(Predictor(encoder, ensemble, target, told), histories, out_of_fold)
+
+
+def passport(
+    encoder: TabularEncoder, target: ClassTarget | NumberTarget, histories: Sequence[History], seed: int
+) -> dict[str, Any]:
+    """Return what a reader of the model's file may want to know of its training."""
+    columns = [{"name": column.name, "kind": column.kind} for column in encoder.columns]
+    return {
+        "chainrule": chainrule.__version__,
+        "numpy": np.__version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "target": target.name,
+        "task": target.task,
+        "columns": columns + [{"name": name, "kind": "left out"} for name in encoder.left_out],
+        "seed": seed,
+        "members": len(histories),
+        "epochs": [len(history) for history in histories],
+        "best_epochs": [(history.best_epoch or 0) + 1 for history in histories],
+    }
 
 
 def outputs_of_unseen(members: Sequence[Member]) -> tuple[Array, Array]:

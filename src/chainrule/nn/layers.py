@@ -315,8 +315,8 @@ class Residual(Layer):
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         object.__setattr__(self, "layers", as_layers(layers))
-        if self.sizes is not None and self.sizes[0] != self.sizes[1]:
-            taken, given = self.sizes
+        taken, given = self.sizes or (None, None)
+        if taken != given:
             raise ValueError(f"a Residual's layers must give as many columns as they take, however: {taken} to {given}")
 
     @property
@@ -398,14 +398,16 @@ def as_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 def chain(layers: Sequence[Layer]) -> tuple[int, int] | None:
     """Return the sizes of `layers` in a row, (n_in, n_out); raise ValueError where one does not fit the next."""
     n_in = n_out = None
-    source = ""
+    source = 0
     for i, layer in enumerate(layers):
-        if layer.sizes is None:
+        sizes = layer.sizes  # asked for once: asked for twice, blocks within blocks take twice as long with every depth
+        if sizes is None:
             continue
-        taken, given = layer.sizes
+        taken, given = sizes
         if n_out is not None and taken != n_out:
-            raise ValueError(f"layer {i}, {layer}, must take the columns it is given, however: {source} gives {n_out}")
-        n_in, n_out, source = n_in or taken, given, f"layer {i}, {layer},"
+            gives = f"layer {source}, {layers[source]}, gives {n_out}"
+            raise ValueError(f"layer {i}, {layer}, must take the columns it is given, however: {gives}")
+        n_in, n_out, source = n_in or taken, given, i
     return None if n_in is None or n_out is None else (n_in, n_out)
 
 

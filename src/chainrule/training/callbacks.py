@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sys
 from time import perf_counter
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from chainrule.arrays import Array, require
+from chainrule.arrays import Array, require, same_shape
 from chainrule.training.history import History
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ class Callback:
 
     def on_train_end(self, run: Run) -> None:
         """Training is over, for whatever reason but an error."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered from epoch to epoch, for a checkpoint: plain values and arrays of floats."""
+        return {}
+
+    def restore(self, run: Run, state: dict[str, Any]) -> None:
+        """Remember what `state` returned, tuples as lists; called after `on_train_begin`."""
 
 
 def require_result(history: History, metric: str | None) -> None:
@@ -72,6 +79,15 @@ class KeepBest(Callback):
             if self.weights is None:
                 self.weights = run.net.theta.copy(), run.net.buffers.copy()
             self.weights[0][...], self.weights[1][...] = run.net.theta, run.net.buffers
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self.weights}
+
+    def restore(self, run: Run, state: dict[str, Any]) -> None:
+        if state["weights"] is not None:
+            self.best, self.best_epoch = float(state["best"]), int(state["best_epoch"])
+            theta, buffers = state["weights"]
+            self.weights = same_shape(theta, run.net.theta, "weights"), same_shape(buffers, run.net.buffers, "weights")
 
     def on_train_end(self, run: Run) -> None:
         if self.weights is not None:

@@ -20,6 +20,7 @@ from chainrule.arrays import Array, all_finite, require, require_whole
 from chainrule.errors import DivergenceError, OutOfRangeError
 from chainrule.training.batches import Batch, batches
 from chainrule.training.callbacks import Callback, KeepBest, ProgressBar
+from chainrule.training.checkpoint import Checkpoint
 from chainrule.training.history import History
 from chainrule.training.kernels import NUMPY, Kernels, choose
 from chainrule.training.metrics import Metric, as_metric
@@ -116,7 +117,7 @@ def train(
     rate_factors : dict, optional
         Factors on the rate of single blocks, as for `net.per_parameter`: `{"b": 0.1, "0.scale": 6}`.
     callbacks : sequence of Callback
-        Early stopping, a time limit, your own.
+        Early stopping, a time limit, a checkpoint to go on from, your own.
     max_rollbacks : int
         Times a training that leaves the finite numbers may go back to its last good weights and halve the rate.
     shuffle : bool
@@ -215,6 +216,8 @@ class Run:
     rate_scale: float = 1.0
     rollbacks: int = 0
     stop: str = ""
+    cut_short: bool = False
+    """Whether something stopped the training before its epoch had ended."""
 
     def __post_init__(self) -> None:
         before = "" if self.validation is None else "validation_"
@@ -223,6 +226,8 @@ class Run:
         for metric in self.metrics:
             metric.check((self.validation or self.rows)[1])
         steps = self.epochs * -(-len(self.rows[0]) // self.batch_size)
+        # A checkpoint is of what all others have seen.
+        self.observers = [KeepBest(), *sorted(self.callbacks, key=lambda callback: isinstance(callback, Checkpoint))]
         self.kernels = choose(self.net.theta.size * steps)
         self.optimizer.kernels_name = self.kernels.name
         self.history.monitored = f"{before}loss"
@@ -240,27 +245,36 @@ class Run:
         factor = self.schedule(self.epoch + self.share_of_epoch, self.progress)
         return self.optimizer.learning_rate * factor * self.rate_scale
 
+    @property
+    def changing(self) -> dict[str, Array]:
+        """Every array that steps change, by name."""
+        return {"theta": self.net.theta, "buffers": self.net.buffers} | self.optimizer.moments
+
+    @property
+    def is_good(self) -> bool:
+        """Whether what the last epoch has left is worth going back to."""
+        loss = self.history.loss
+        return not loss or loss[-1] <= min(loss) + 9 * abs(min(loss))
+
     def train(self) -> None:
         """Run all epochs, or until something stops it."""
         self.schedule.begin(self.history)
-        best = KeepBest()
-        observers = [best, *self.callbacks]
-        for callback in observers:
+        for callback in self.observers:
             callback.on_train_begin(self)
         try:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is looked for
                 while self.epoch < self.epochs and not self.stop:
                     self.train_epoch()
-                    for callback in observers:
-                        callback.on_epoch_end(self)
                     self.schedule.observe(self.history)
+                    for callback in self.observers:
+                        callback.on_epoch_end(self)
                     self.epoch, self.share_of_epoch = self.epoch + 1, 0.0
         except KeyboardInterrupt:
             self.stop = "interrupted; the network has its best weights so far"
             if not all_finite(self.net.theta):
                 self.good.restore(self)
-            best.on_train_end(self)
-        for callback in self.callbacks:
+            self.observers[0].on_train_end(self)
+        for callback in self.observers[1:]:
             callback.on_train_end(self)
         self.history.stopped = self.stop
 
@@ -268,8 +282,7 @@ class Run:
         """Take every row once and measure; on the way into the infinite, go back, halve the rate and try again."""
         start = perf_counter()
         history = self.history
-        lowest = min(history.loss, default=0.0)
-        if not history.loss or history.loss[-1] <= lowest + 9 * abs(lowest):
+        if self.is_good:
             self.good.take(self)
         while True:
             try:
@@ -278,6 +291,7 @@ class Run:
             except DivergedError as failure:
                 self.good.restore(self)
                 self.roll_back(f"epoch {self.epoch + 1}, {failure}")
+        self.cut_short = bool(self.stop)
         results = {"loss": loss} | self.measure()
         history.gradient_norm.append(norm)
         history.learning_rate.append(rate)
@@ -364,7 +378,7 @@ class Snapshot:
 
     def take(self, run: Run) -> None:
         """Copy it all."""
-        for name, array in changing(run).items():
+        for name, array in run.changing.items():
             if name in self.arrays:
                 self.arrays[name][...] = array
             else:
@@ -373,15 +387,10 @@ class Snapshot:
 
     def restore(self, run: Run) -> None:
         """Put it all back; moments that began since then are zero again."""
-        for name, array in changing(run).items():
+        for name, array in run.changing.items():
             array[...] = self.arrays.get(name, 0)
         run.optimizer.steps, run.rng.bit_generator.state = self.steps, self.rng
         run.share_of_epoch = 0.0
-
-
-def changing(run: Run) -> dict[str, Array]:
-    """Return every array that steps change, by name."""
-    return {"theta": run.net.theta, "buffers": run.net.buffers} | run.optimizer.moments
 
 
 def length(vector: Array, kernels: Kernels = NUMPY) -> float:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import cos, floor, inf, log2, pi
-from typing import final
+from typing import Any, ClassVar, final
 
 from chainrule.arrays import require
 from chainrule.errors import look_up
@@ -20,6 +20,9 @@ from chainrule.training.history import History
 
 class Schedule(ABC):
     """What every schedule answers."""
+
+    looks_ahead: ClassVar[bool] = True
+    """Whether the factor depends on `progress`, and so on how many epochs there will be."""
 
     @abstractmethod
     def __call__(self, epoch: float, progress: float) -> float:
@@ -31,11 +34,20 @@ class Schedule(ABC):
     def observe(self, history: History) -> None:
         """Look at the epoch that has ended; only schedules that react to results do."""
 
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered from epoch to epoch, for a checkpoint, as plain values."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Remember what `state` returned."""
+
 
 @final
 @dataclass(frozen=True)
 class Constant(Schedule):
     """1, always."""
+
+    looks_ahead: ClassVar[bool] = False
 
     def __call__(self, epoch: float, progress: float) -> float:
         return 1.0
@@ -48,6 +60,7 @@ class Step(Schedule):
 
     every: int = 10
     gamma: float = 0.1
+    looks_ahead: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.every >= 1, "every", "be at least 1", self.every)
@@ -63,6 +76,7 @@ class Exponential(Schedule):
     """gamma^epoch."""
 
     gamma: float = 0.95
+    looks_ahead: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(0 < self.gamma <= 1, "gamma", "lie in (0, 1]", self.gamma)
@@ -77,6 +91,7 @@ class InverseScaling(Schedule):
     """1 / (1 + epoch)^power; for powers above 1/2, up to 1, stochastic descent converges (Robbins & Monro 1951)."""
 
     power: float = 0.5
+    looks_ahead: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.power >= 0, "power", "not be negative", self.power)
@@ -157,6 +172,7 @@ class ReduceOnPlateau(Schedule):
     scale: float = field(default=1.0, init=False, repr=False)
     best: float | None = field(default=None, init=False, repr=False)
     waited: int = field(default=0, init=False, repr=False)
+    looks_ahead: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(0 < self.factor < 1, "factor", "lie strictly between 0 and 1", self.factor)
@@ -177,6 +193,13 @@ class ReduceOnPlateau(Schedule):
         self.waited += 1
         if self.waited >= self.patience:
             self.scale, self.waited = max(self.scale * self.factor, self.least), 0
+
+    def state(self) -> dict[str, Any]:
+        return {"scale": self.scale, "best": self.best, "waited": self.waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.scale, self.waited = float(state["scale"]), int(state["waited"])
+        self.best = None if state["best"] is None else float(state["best"])
 
 
 @final

@@ -1,0 +1,261 @@
+"""Changed model files: each is refused by name, or answers as it did.
+
+    python tests/fuzz_model_file.py 20000 [seed]
+
+Some changes are such as happen: bytes that flip, are lost, come twice. The others are made by one who knows the format:
+entries and documents are edited, and the seal is written anew.
+"""
+
+import io
+import json
+import resource
+import sys
+import warnings
+import zipfile
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import numpy as np
+
+from chainrule.archive import SEAL_BYTES, sealed
+from chainrule.errors import ModelFileError
+from chainrule.model.file import load
+from chainrule.model.predictor import Predictor
+
+GOLDEN = Path(__file__).parent / "golden"
+TABLE = json.loads((GOLDEN / "table.json").read_text())
+MOST_SECONDS, MOST_BYTES = 1.0, 200 * 2**20
+HUGE = [10**12, 2**31, 2**63, 10**400, -1, 1e308, "x" * 100_000, [0] * 10_000, {"a": {}}]
+ODD = [None, True, "", [], {}, 0, 0.5, 1e-300]
+NAMES = ["eval", "os.system", "__class__", "../theta", "Residual", "NumberColumn", "regression", "float64", "<f8", "|O"]
+
+
+def answer(model):
+    """What a model answers to the golden rows."""
+    if isinstance(model, Predictor):
+        return model.answers(TABLE)
+    return model.predict(np.linspace(-2, 2, 5 * model.n_in).reshape(5, -1))
+
+
+# What happens to files.
+
+
+def flip(content, rng):
+    content = bytearray(content)
+    for place in rng.integers(len(content), size=rng.integers(1, 9)):
+        content[place] ^= rng.integers(1, 256)
+    return bytes(content)
+
+
+def cut(content, rng):
+    return content[: rng.integers(len(content))]
+
+
+def lose_the_beginning(content, rng):
+    return content[rng.integers(1, len(content)) :]
+
+
+def insert(content, rng):
+    place = rng.integers(len(content))
+    return content[:place] + rng.bytes(rng.integers(1, 200)) + content[place:]
+
+
+def swap(content, rng):
+    a, b, c = sorted(rng.integers(len(content), size=3))
+    return content[:a] + content[b:c] + content[a:b] + content[c:]
+
+
+def append(content, rng):
+    return content + rng.bytes(rng.integers(1, 500))
+
+
+def zeros(content, rng):
+    a, b = sorted(rng.integers(len(content), size=2))
+    return content[:a] + bytes(b - a) + content[b:]
+
+
+# What people do to files.
+
+
+def flip_under_seal(content, rng):
+    return sealed(flip(content[:-SEAL_BYTES], rng) + bytes(SEAL_BYTES))
+
+
+def flip_the_directory(content, rng):
+    """Change the zip's own list of entries and its end, where sizes and places stand."""
+    content = bytearray(content)
+    start = content.rindex(b"PK\1\2", 0, len(content) - 200)
+    for place in rng.integers(start, len(content) - SEAL_BYTES, size=rng.integers(1, 4)):
+        content[place] = rng.choice([0, 1, 8, 127, 128, 255, rng.integers(256)])
+    return sealed(bytes(content))
+
+
+def entries_of(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [(name, archive.read(name)) for name in archive.namelist()]
+
+
+def zipped(entries, compression=zipfile.ZIP_STORED):
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", compression) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+        archive.comment = bytes(SEAL_BYTES)
+    return sealed(whole.getvalue())
+
+
+def edit_entries(content, rng):
+    """Swap, repeat, drop, rename or compress entries."""
+    entries = entries_of(content)
+    i, j = rng.integers(len(entries), size=2)
+    match rng.integers(7):
+        case 0:
+            entries[i], entries[j] = (entries[i][0], entries[j][1]), (entries[j][0], entries[i][1])
+        case 1:
+            entries.append(entries[i])
+        case 2:
+            entries.pop(i)
+        case 3:
+            entries[i] = rng.choice([*NAMES, "theta", "THETA.npy", "a/theta.npy", "théta.npy"]), entries[i][1]
+        case 4:
+            entries[i] = entries[i][0], flip(entries[i][1], rng)
+        case 5:
+            entries[i] = entries[i][0], bytes(rng.integers(3_000_000))
+        case 6:
+            rng.shuffle(entries)
+    return zipped(entries, rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
+
+
+def edit_array(content, rng):
+    """Let an array's header lie, or the array be of another type, shape or order, or hold a pickle."""
+    entries = dict(entries_of(content))
+    name = rng.choice([name for name in entries if name.endswith(".npy")])
+    array = np.load(io.BytesIO(entries[name]))
+    raw = io.BytesIO()
+    match rng.integers(4):
+        case 0:
+            shape = tuple(int(n) for n in rng.choice([0, 1, 3, 10**6, 10**12, 2**62], size=rng.integers(4)))
+            told = {
+                "descr": str(rng.choice(["<f4", "<f8", "|O", "<i8", "|V9"])),
+                "fortran_order": False,
+                "shape": shape,
+            }
+            np.lib.format.write_array_header_1_0(raw, told)
+            raw.write(array.tobytes())
+        case 1:
+            np.save(raw, np.asfortranarray(array.astype(rng.choice(["f4", "f8", "i8", "c8", "S3", ">f4"]))))
+        case 2:
+            np.save(raw, np.array([print, {"a": 1}], object), allow_pickle=True)
+        case 3:
+            changed = array.copy().ravel()
+            if len(changed):
+                changed[rng.integers(len(changed))] = rng.choice([np.nan, np.inf, 1e30, 0.0])
+            np.save(raw, changed.reshape(array.shape))
+    return zipped(list((entries | {str(name): raw.getvalue()}).items()))
+
+
+def places_in(node, path=()):
+    """Every place of a document, as the keys that lead to it."""
+    if path:
+        yield path
+    if isinstance(node, dict | list):
+        for key in node if isinstance(node, dict) else range(len(node)):
+            yield from places_in(node[key], (*path, key))
+
+
+def edit_document(content, rng):
+    """Drop, repeat, retype, blow up or rename what stands at one to three places of the document."""
+    entries = dict(entries_of(content))
+    name = next(name for name in entries if name.endswith(".json"))
+    document = json.loads(entries[name])
+    for _ in range(rng.integers(1, 4)):
+        places = list(places_in(document))
+        *path, key = places[rng.integers(len(places))]
+        node = document
+        for step in path:
+            node = node[step]
+        match rng.integers(6):
+            case 0:
+                del node[key]
+            case 1:
+                node[key] = (HUGE + ODD)[rng.integers(len(HUGE + ODD))]
+            case 2:
+                node[key] = str(rng.choice(NAMES))
+            case 3:
+                other = document
+                for step in places[rng.integers(len(places))]:
+                    other = other[step] if isinstance(other, list | dict) else other
+                node[key] = json.loads(json.dumps(other))
+            case 4:
+                for _ in range(rng.integers(1, 60)):
+                    node[key] = {"layer": "Residual", "layers": [node[key]]} if rng.random() < 0.8 else [node[key]]
+            case 5:
+                node[key] = [node[key]] * int(rng.integers(2, 50))
+                break
+        if not document:
+            break
+    text = json.dumps(document).encode()
+    if rng.random() < 0.1:
+        text = flip(text, rng)
+    return zipped(list((entries | {name: text}).items()))
+
+
+HAPPENS = [flip, cut, lose_the_beginning, insert, swap, append, zeros]
+MADE = [flip_under_seal, flip_the_directory, edit_entries, edit_array]
+CHANGES = [*HAPPENS, *MADE, *[edit_document] * 3]
+
+
+def fuzz(n, seed=0):
+    """Change the golden files `n` times; return how often each change was refused or taken, and the slowest load."""
+    rng = np.random.default_rng(seed)
+    originals = {path: path.read_bytes() for path in sorted(GOLDEN.glob("*.chainrule"))}
+    answers = {path: answer(load(path)) for path in originals}
+    outcomes, slowest = Counter(), 0.0
+    with TemporaryDirectory() as folder:
+        changed = Path(folder) / "m.chainrule"
+        for k in range(n):
+            path = list(originals)[rng.integers(len(originals))]
+            change = CHANGES[rng.integers(len(CHANGES))]
+            content = change(originals[path], rng)
+            changed.write_bytes(content)
+            start = perf_counter()
+            model, case = None, f"case {k} of seed {seed}: {change.__name__} of {path.name}"
+            try:
+                model = load(changed)
+            except ModelFileError:
+                pass
+            except BaseException as error:
+                raise AssertionError(f"{case}: {error!r}") from error
+            seconds = perf_counter() - start
+            slowest = max(slowest, seconds)
+            assert seconds < MOST_SECONDS, f"{case} took {seconds:.1f} s"
+            outcomes[change.__name__, "refused" if model is None else "taken"] += 1
+            if model is not None and content != originals[path]:
+                assert change not in HAPPENS, f"{case} was not seen"
+                check_answer(model, answers[path], change is not edit_document, case)
+    return outcomes, slowest
+
+
+def check_answer(model, expected, same, case):
+    """With another document a file holds another model, which answers or says why not; else answers are the same."""
+    try:
+        with np.errstate(all="ignore"):
+            given = answer(model)
+    except ValueError:
+        assert not same, case
+        return
+    assert len(given) == len(expected), case
+    assert not same or np.array_equal(given, expected), case
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")  # that a name is there twice is what is tried
+    total, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    outcomes, slowest = fuzz(total, seed)
+    for (change, outcome), count in sorted(outcomes.items()):
+        print(f"{change:<22} {outcome:<8} {count:>6,}")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    assert most < MOST_BYTES, f"{most:,} bytes"
+    print(f"{total:,} changed files; the slowest load took {slowest:.3f} s, the process {most / 2**20:.0f} MB at most")

@@ -1,0 +1,99 @@
+"""Makes the golden files of the present format version: models small enough to keep for good, and their answers.
+
+    python tests/golden/make.py
+
+Run it once, when a version of the format is released; older versions' files stay as they are.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from chainrule import Activation, BatchNorm, Bounded, Dense, Dropout, LayerNorm, Network, Residual, Scale, mlp, train
+from chainrule.data.tabular import TabularEncoder, read_columns
+from chainrule.data.targets import fit_target
+from chainrule.model.ensemble import Ensemble
+from chainrule.model.file import FORMAT, save
+from chainrule.model.predictor import Predictor
+from chainrule.nn.losses import CrossEntropy
+
+HERE = Path(__file__).parent
+LAYERS = [
+    Dense(4, 6, "he_normal", "uniform"),
+    BatchNorm(6, decay=0.5),
+    Activation("relu"),
+    Residual([Dense(6, 6), BatchNorm(6), Activation("mish"), Residual([Dense(6, 6)])]),
+    Dropout(0.25),
+    LayerNorm(6),
+    Scale(6),
+    Dense(6, 3),
+    Bounded(-2, 2.5),
+]
+ASKED = {
+    "length": [1.5, None, 3.25, 1e9, -4.0],
+    "colour": ["red", "blue", None, "never seen", "green"],
+    "born": ["2020-01-31", "2021-07-01T12:30:00", None, "1999-12-31", "2030-06-15"],
+    "on": ["yes", "no", "no", None, "yes"],
+}
+
+
+def network():
+    net = Network(LAYERS, CrossEntropy(0.1), l1=1e-4, l2=1e-3, seed=0)
+    X = np.random.default_rng(1).normal(size=(40, 4))
+    train(net, X, np.arange(40) % 3, epochs=3, batch_size=8)
+    return net
+
+
+def table(n=60):
+    rng = np.random.default_rng(2)
+    length = rng.normal(3, 2, n).round(2)
+    days = np.datetime64("2020-01-01T00:00") + rng.integers(0, 1500 * 24, n).astype("m8[h]")
+    columns = {
+        "length": [None if k % 9 == 0 else float(x) for k, x in enumerate(length)],
+        "colour": rng.choice(["red", "green", "blue"], n).tolist(),
+        "born": np.datetime_as_string(days).tolist(),
+        "on": rng.choice(["yes", "no"], n).tolist(),
+    }
+    return read_columns(columns), length
+
+
+def predictor(values, loss, ramps, calibrate):
+    columns, _ = table()
+    encoder, target = TabularEncoder(ramps=ramps).fit(columns), fit_target("what", values)
+    X, y = encoder.transform(columns), target.encode(values)
+    networks = []
+    for seed in range(2):
+        net = mlp(X.shape[1], 5, target.n_outputs, activation="selu", loss=loss, seed=seed)
+        train(net, X[:40], y[:40], epochs=5)
+        networks.append(net.copy("float64"))
+    outputs = np.mean([net.outputs(X[40:]) for net in networks], axis=0)
+    return Predictor(encoder, calibrate(networks, outputs, y[40:]), target, {"seed": 0, "scores": {"loss": 0.5}})
+
+
+def classifier():
+    labels = np.where(table()[1] > 3, "long é", "short")
+    return predictor(labels, "cross_entropy", 0, Ensemble.of_classes)
+
+
+def calibrated(networks, outputs, y):
+    return Ensemble.of_numbers(networks, outputs, y, np.stack([y.min(axis=0), y.max(axis=0)]))
+
+
+def regressor():
+    return predictor(table()[1] * 10 + 5, "squared_error", 4, calibrated)
+
+
+def rows_for(net):
+    """Rows (5, n_in) to ask a bare network."""
+    return np.linspace(-2, 2, 5 * net.n_in).reshape(5, -1)
+
+
+if __name__ == "__main__":
+    (HERE / "table.json").write_text(json.dumps(ASKED, indent=1) + "\n")
+    for make in (network, classifier, regressor):
+        model = make()
+        name = f"{make.__name__}-{FORMAT.version}"
+        save(model, HERE / f"{name}.chainrule")
+        answers = model.predict(rows_for(model)) if make is network else model.answers(ASKED)
+        (HERE / f"{name}.json").write_text(json.dumps(answers.tolist(), indent=1) + "\n")

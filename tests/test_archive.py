@@ -1,0 +1,170 @@
+import os
+import random
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+
+from chainrule.archive import (
+    MOST_DOCUMENT_BYTES,
+    SEAL_BYTES,
+    Archive,
+    Format,
+    pack_archive,
+    refusing,
+    sealed,
+    write_whole,
+)
+from chainrule.arrays import digest
+from chainrule.errors import ModelFileError
+
+FORM = Format("a test", 3, "about.json")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "archive"
+
+
+def read(path, form=FORM):
+    with refusing(path, "an archive"), open(path, "rb") as file:
+        archive = Archive(file, form)
+        return archive.document, {name: archive.array(name) for name in archive.told}
+
+
+def put(path, document, **arrays):
+    content = pack_archive(FORM, document, arrays)
+    write_whole(path, lambda file: file.write(content))
+
+
+# There and back.
+
+
+def test_document_and_arrays_come_back(path, rng):
+    arrays = {"a": rng.normal(size=(3, 4)), "b": np.float32([1, 2]), "c": np.zeros(0), "d": np.array(np.nan)}
+    put(path, {"note": "é", "list": [1, 2.5, None]}, **arrays)
+    document, back = read(path)
+    assert (document["note"], document["list"]) == ("é", [1, 2.5, None])
+    assert list(back) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(back[name], array, strict=True)
+
+
+@pytest.mark.parametrize("value", [1e300, 5e-324, 0.1, -0.0, np.inf, np.nan])
+def test_no_bit_of_a_number_is_lost(value, path):
+    put(path, {}, x=np.array([value, 1.0]))
+    assert read(path)[1]["x"].astype(np.float64).tobytes() == np.array([value, 1.0]).tobytes()
+
+
+def test_the_file_ends_in_the_sha256_of_all_before(path):
+    from hashlib import sha256
+
+    put(path, {}, x=np.arange(3.0))
+    content = path.read_bytes()
+    assert content[-64:] == sha256(content[:-64]).hexdigest().encode()
+
+
+def test_a_file_of_another_format_or_version_is_refused(path):
+    put(path, {}, x=np.arange(3.0))
+    with pytest.raises(ModelFileError, match=r"must hold model\.json, and holds about\.json"):
+        read(path, FORM._replace(document="model.json"))
+    with pytest.raises(ModelFileError, match="not of the format 'model'"):
+        read(path, FORM._replace(name="model"))
+    with pytest.raises(ModelFileError, match="its format version is 3, and this chainrule reads 4"):
+        read(path, FORM._replace(version=4))
+
+
+def test_what_a_reader_would_refuse_is_not_written():
+    with pytest.raises(ValueError, match="at most"):
+        pack_archive(FORM, {"note": "x" * MOST_DOCUMENT_BYTES}, {})
+
+
+def test_the_longest_document_takes_200_mb_at_most(path):
+    many = ",".join(["{}"] * ((MOST_DOCUMENT_BYTES - 200) // 3))
+    document = f'{{"format": "a test", "version": 3, "arrays": {{}}, "many": [{many}]}}'
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("about.json", document)
+        archive.comment = bytes(SEAL_BYTES)
+    path.write_bytes(sealed(path.read_bytes()))
+    del many, document
+    tracemalloc.start()
+    document, _ = read(path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(document["many"]) > 2_000_000
+    assert most < 200 * 2**20
+
+
+def test_digests_tell_numbers_shapes_types_and_places_apart():
+    x = np.arange(6.0)
+    others = [x + 1, x.reshape(2, 3), x.astype(np.float32), x[::-1], x[:5]]
+    assert len({digest(x), *map(digest, others), digest(x, None), digest(None, x)}) == 8
+    assert digest(np.asfortranarray(x.reshape(2, 3))) == digest(x.reshape(2, 3))
+
+
+# Whole or not at all.
+
+KILLED = """
+import os, random, signal, sys, time
+import numpy as np
+from chainrule import load, mlp, save
+path = sys.argv[1]
+random.seed(int(sys.argv[2]))
+net = mlp(500, 500, 2, seed=0)
+net.theta = np.ones(net.theta.size)
+save(net, path)
+for k in range(40):
+    child = os.fork()
+    if child == 0:
+        while True:
+            net.theta += 1
+            save(net, path)
+    time.sleep(random.uniform(0, 0.03))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert np.ptp(load(path).theta) == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_kill_9_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path):
+    path = tmp_path / "model.chainrule"
+    seed = str(random.randrange(1000))
+    done = subprocess.run([sys.executable, "-c", KILLED, path, seed], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"seed {seed}: {done.stderr}"
+    # Some of the kills came while a file was being written.
+    assert len(os.listdir(tmp_path)) > 1
+
+
+FULL = """
+import errno, resource, signal, sys
+from chainrule import mlp, save
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    save(mlp(500, 500, 2), sys.argv[1])
+except OSError as error:
+    sys.exit(errno.errorcode[error.errno])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
+def test_where_there_is_no_room_the_old_file_stays_and_nothing_else(path):
+    path.write_text("what was here")
+    done = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "EFBIG"
+    assert path.read_text() == "what was here"
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_leftover_of_a_killed_process_is_in_nobodys_way(path, monkeypatch):
+    numbers = iter([b"0000", b"1111"])
+    monkeypatch.setattr(os, "urandom", lambda n: next(numbers))
+    (path.parent / f".{path.name}.{b'0000'.hex()}.unfinished").write_text("left by another")
+    with pytest.raises(FileExistsError):
+        put(path, {})
+    put(path, {})
+    assert read(path)

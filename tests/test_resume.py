@@ -1,0 +1,423 @@
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter, sleep
+
+import numpy as np
+import pytest
+
+from chainrule import (
+    SGD,
+    Activation,
+    Adam,
+    AdamW,
+    BatchNorm,
+    Callback,
+    Checkpoint,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    Network,
+    RMSProp,
+    TimeLimit,
+    load,
+    train,
+)
+from chainrule.arrays import digest
+from chainrule.data.tabular import read_columns
+from chainrule.data.targets import fit_target
+from chainrule.errors import ModelFileError
+from chainrule.model.fitting import InTurn, SideBySide, fit_predictor
+from chainrule.training.checkpoint import CheckpointFile
+from chainrule.training.optimizers import OPTIMIZERS
+from chainrule.training.schedules import SCHEDULES, Cosine, ReduceOnPlateau
+from fuzz_model_file import HAPPENS, edit_document
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(48, 4)), RNG.normal(size=(48, 2))
+CASES = {
+    **{name: {"optimizer": name} for name in OPTIMIZERS},
+    "momentum": {"optimizer": SGD(0.01, momentum=0.9)},
+    "nesterov": {"optimizer": SGD(0.01, momentum=0.9, nesterov=True)},
+    "vector of decays": {"optimizer": AdamW(weight_decay=np.linspace(0, 0.1, 74).astype(np.float32))},
+    **{f"{name} schedule": {"schedule": name} for name in SCHEDULES},
+    "plateaus": {"schedule": ReduceOnPlateau(patience=2, factor=0.5)},
+    "early stopping": {"optimizer": Adam(0.1), "callbacks": [EarlyStopping(patience=3)]},
+    "metrics and weights": {"metrics": ["mae"], "sample_weight": RNG.random(48), "clip_norm": 0.5},
+    "rate factors": {"rate_factors": {"b": 0.1}, "shuffle": False},
+    "another generator": {"generator": np.random.MT19937},
+    "float64": {"dtype": "float64"},
+    "no validation": {"validation": None},
+}
+
+
+def network(dtype="float32", n_hidden=8):
+    layers = [Dense(4, n_hidden), BatchNorm(n_hidden), Activation("tanh"), Dropout(0.3), Dense(n_hidden, 2)]
+    return Network(layers, seed=0, dtype=dtype)
+
+
+def trained(case, callbacks=(), **options):
+    """Everything that training leaves behind, as one digest and the epochs it had."""
+    options = {"epochs": 12, "batch_size": 16, "validation": (X[:16], Y[:16])} | CASES[case] | options
+    net = network(options.pop("dtype", "float32"))
+    options["seed"] = np.random.Generator(options.pop("generator", np.random.PCG64)(3))
+    history = train(net, X, Y, **options | {"callbacks": [*callbacks, *options.pop("callbacks", [])]})
+    results = [np.array(column) for column in history.results.values()]
+    rates = [np.array(history.learning_rate), np.array(history.gradient_norm)]
+    return digest(net.theta, net.buffers, *results, *rates), len(history), history.best_epoch, history.stopped
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.checkpoint"
+
+
+class CopyEach(Callback):
+    """Keeps a copy of the checkpoint as it was after each epoch but the last."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_batch_end(self, run):
+        if self.path.exists():
+            shutil.copy(self.path, self.path.with_name(f"{run.epoch:03}"))
+
+
+# Bit for bit.
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_training_goes_on_from_any_epoch_as_if_it_had_never_stopped(case, path):
+    whole = trained(case)
+    assert trained(case, [CopyEach(path), Checkpoint(path)]) == whole
+    copies = sorted(path.parent.glob("[0-9]*"))
+    assert len(copies) == whole[1] - 1
+    for copy in [*copies[::4], copies[-1], path]:
+        assert trained(case, [Checkpoint(copy, every=100, resume=True)]) == whole
+
+
+def die_and_go_on(path, case, kills, seed):
+    """Train in child processes that are killed at random moments, then to the end, and print what comes of it."""
+    random.seed(seed)
+    for k in range(kills + 1):
+        child = os.fork()
+        if child == 0:
+            print(trained(case, [Checkpoint(path, resume=True)], epochs=60), flush=True)
+            os._exit(0)
+        if k < kills:
+            sleep(random.uniform(0.005, 0.05))
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        print(json.loads(entry_of(path))["trainings"]["0"]["state"]["epoch"] if os.path.exists(path) else 0, flush=True)
+
+
+def entry_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return archive.read("checkpoint.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.parametrize("case", ["momentum", "rmsprop", "adam", "adamw"])
+def test_kill_9_at_random_moments_changes_nothing(case, path):
+    seed = random.randrange(1000)
+    code = f"from test_resume import die_and_go_on; die_and_go_on({str(path)!r}, {case!r}, 5, {seed})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    assert not done.stderr
+    *_, result, epochs = done.stdout.splitlines()
+    assert result == str(trained(case, epochs=60)), f"seed {seed}"
+    assert int(epochs) > 0
+
+
+def test_fifty_epochs_and_fifty_more_are_a_hundred(path):
+    whole = trained("adam", epochs=100)
+    trained("adam", [Checkpoint(path)], epochs=50)
+    assert trained("adam", [Checkpoint(path, resume=True)], epochs=100) == whole
+
+
+def test_a_training_on_the_way_into_the_infinite_rolls_back_as_it_would_have(path):
+    def run(*callbacks):
+        net = network()
+        history = train(net, X, Y, optimizer=SGD(1.2), epochs=30, batch_size=16, callbacks=callbacks)
+        return digest(net.theta, np.array(history.loss)), history.notes
+
+    whole = run(CopyEach(path), Checkpoint(path))
+    assert whole[1]
+    kept_apart = 0
+    for copy in sorted(path.parent.glob("[0-9]*")):
+        kept_apart += json.loads(entry_of(copy))["trainings"]["0"]["state"]["good"] is not None
+        assert run(Checkpoint(copy, every=100, resume=True)) == whole
+    assert kept_apart
+
+
+def test_a_finished_training_is_not_done_again(path):
+    whole = trained("early stopping", [Checkpoint(path)], epochs=1000)
+    assert whole[3].startswith("validation_loss has not improved")
+
+    class Fails(Callback):
+        def on_batch_end(self, run):
+            raise AssertionError
+
+    assert trained("early stopping", [Fails(), Checkpoint(path, resume=True)], epochs=1000) == whole
+
+
+def test_the_order_of_callbacks_does_not_matter(path):
+    stopped = {"optimizer": Adam(0.1), "epochs": 30}
+
+    def run(*callbacks, **options):
+        net = network()
+        history = train(net, X, Y, callbacks=[*callbacks, EarlyStopping(patience=12)], **stopped | options)
+        return digest(net.theta), history.best_epoch
+
+    run(Checkpoint(path), epochs=10)
+    assert run(Checkpoint(path, resume=True)) == run()
+
+
+def test_an_epoch_that_is_cut_short_is_not_written(path):
+    class StopInTheMiddle(Callback):
+        def on_batch_end(self, run):
+            if run.epoch == 7:
+                run.stop = "enough"
+
+    trained("adam", [StopInTheMiddle(), Checkpoint(path)])
+    assert trained("adam", [Checkpoint(path, resume=True)]) == trained("adam")
+    (path.parent / "limited").mkdir()
+    limited = path.parent / "limited" / "run"
+    while trained("adam", [TimeLimit(0.01), Checkpoint(limited, resume=True)])[3]:
+        pass
+    assert trained("adam", [Checkpoint(limited, resume=True)]) == trained("adam")
+
+
+# When it is written.
+
+
+def written_at(path, **options):
+    class Look(Callback):
+        def on_batch_end(self, run):
+            if path.exists() and path.stat().st_mtime_ns not in times:
+                times[path.stat().st_mtime_ns] = run.epoch
+
+    times = {}
+    trained("adam", [Look(), Checkpoint(path, **options)], epochs=10)
+    return list(times.values())
+
+
+def test_it_is_written_every_so_many_epochs_and_at_the_end(path):
+    assert written_at(path, every=4) == [4, 8]
+    assert json.loads(entry_of(path))["trainings"]["0"]["state"]["epoch"] == 10
+
+
+def test_it_is_not_written_before_so_many_seconds_have_passed(path):
+    assert written_at(path, seconds=1000) == []
+    assert path.exists()
+
+
+def test_without_resume_the_file_is_written_over(path):
+    trained("sgd", [Checkpoint(path)])
+    assert trained("adam", [Checkpoint(path)]) == trained("adam")
+    assert trained("adam", [Checkpoint(path, resume=True)]) == trained("adam")
+
+
+@pytest.mark.parametrize("wrong", [{"every": 0}, {"every": 1.5}, {"seconds": -1}])
+def test_wrong_arguments_raise(wrong, path):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Checkpoint(path, **wrong)
+
+
+# What is refused.
+
+OTHERS = {
+    "network was .*Dense(4, 8).*, and is .*Dense(4, 9)": {"net": network(n_hidden=9)},
+    "network was .*float32, and is .*float64": {"net": network("float64")},
+    "loss was SquaredError(factor=0.5), and is Huber": {"net": Network(network().layers, "huber", seed=0)},
+    "l2 was 0.0, and is 0.1": {"net": Network(network().layers, l2=0.1, seed=0)},
+    "optimizer was Adam(.*), and is RMSProp": {"optimizer": RMSProp()},
+    "optimizer was Adam(learning_rate=0.001, .*), and is Adam(learning_rate=0.1,": {"optimizer": Adam(0.1)},
+    "schedule was Cosine(warmup=0.05, .*), and is Cosine(warmup=0.1": {"schedule": Cosine(0.1)},
+    "epochs was 10, and is 20": {"epochs": 20},
+    "batch_size was 16, and is 8": {"batch_size": 8},
+    "shuffle was True, and is False": {"shuffle": False},
+    "clip_norm was inf, and is 2": {"clip_norm": 2},
+    "rate_factors was 1.0, and is float": {"rate_factors": {"b": 2}},
+    "metrics was , and is mae": {"metrics": ["mae"]},
+    "callbacks was KeepBest(.*), and is KeepBest(.*), EarlyStopping(.*patience=10)": {"stopping": EarlyStopping()},
+    "X, y and sample_weight was 48 rows of 4 columns, .*, and is 48 rows": {"X": X + 1e-6},
+    "X, y and sample_weight was 48 rows of 4 columns, .*, and is 40 rows": {"X": X[:40], "y": Y[:40]},
+    "X, y and sample_weight was": {"sample_weight": np.ones(48)},
+    "validation was None, and is 5 rows": {"validation": (X[:5], Y[:5])},
+    "seed was a generator in state .*, and is": {"seed": 1},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_checkpoint_of_another_training_is_refused_by_name(other, path):
+    def run(resume, net=None, stopping=None, **options):
+        checkpoint = [Checkpoint(path, resume=resume), *([stopping] if stopping else [])]
+        options = {"X": X, "y": Y, "epochs": 10, "batch_size": 16, "schedule": "cosine"} | options
+        return train(net or network(), callbacks=checkpoint, **options)
+
+    run(False)
+    changed = OTHERS[other].get("net", network())
+    before = changed.theta.copy()
+    told = ".*".join(re.escape(part) for part in other.split(".*"))
+    with pytest.raises(ModelFileError, match=f"run.checkpoint is a checkpoint of another training: {told}"):
+        run(True, **OTHERS[other] | {"net": changed})
+    np.testing.assert_array_equal(changed.theta, before)
+
+
+def test_a_checkpoint_of_more_epochs_than_are_asked_for_is_refused(path):
+    trained("adam", [Checkpoint(path)], epochs=10)
+    with pytest.raises(ModelFileError, match="it has 10 epochs, and 5 are asked for"):
+        trained("adam", [Checkpoint(path, resume=True)], epochs=5)
+
+
+def test_a_model_is_no_checkpoint_and_a_checkpoint_is_no_model(path):
+    from chainrule import save
+
+    trained("adam", [Checkpoint(path)])
+    with pytest.raises(ModelFileError, match=r"must hold model\.json, and holds checkpoint\.json"):
+        load(path)
+    save(network(), path)
+    with pytest.raises(ModelFileError, match=r"must hold checkpoint\.json, and holds model\.json"):
+        Checkpoint(path, resume=True)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_changed_checkpoint_is_refused_or_stays_a_checkpoint(path, rng):
+    trained("early stopping", [Checkpoint(path)], epochs=5)
+    content = path.read_bytes()
+    refused = 0
+    for k in range(200):
+        change = rng.choice([*HAPPENS[:3], edit_document, edit_document])
+        path.write_bytes(change(content, rng))
+        start = perf_counter()
+        try:
+            with np.errstate(all="ignore"):
+                checkpoint = Checkpoint(path, resume=True)
+                assert change is edit_document, k
+                trained("early stopping", [checkpoint], epochs=6)
+        except ModelFileError:
+            refused += 1
+        assert perf_counter() - start < 1
+    assert refused > 170
+
+
+# Several trainings in one file.
+
+
+@pytest.fixture
+def table(rng):
+    x = rng.normal(size=80)
+    columns = read_columns({"x": x, "colour": rng.choice(["red", "blue"], 80)})
+    return columns, np.where(x + 0.3 * rng.normal(size=80) > 0, "yes", "no")
+
+
+def fitted(table, path=None, workers=None, watch=lambda k: [], n_members=3, **options):
+    columns, values = table
+    kept = path and CheckpointFile(path, n_members, resume=True)
+    result = fit_predictor(
+        columns,
+        values,
+        fit_target("y", values),
+        **{"n_members": n_members, "epochs": 8, "workers": workers or InTurn()} | options,
+        watch=lambda k: [*watch(k), *([kept.checkpoint(k)] if kept else [])],
+    )
+    histories = [np.array(history.validation_loss) for history in result.histories]
+    return digest(result.predictor.predict_proba(columns), result.out_of_fold, *histories)
+
+
+class StoppedError(Exception):
+    pass
+
+
+class DieIn(Callback):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, run):
+        if run.epoch == self.epoch:
+            raise StoppedError
+
+
+@pytest.mark.parametrize("workers", [InTurn(), SideBySide(2), SideBySide(3)], ids=["in turn", "two", "three"])
+def test_an_ensemble_goes_on_with_every_member(workers, table, path):
+    whole = fitted(table)
+    with pytest.raises(StoppedError):
+        fitted(table, path, workers, watch=lambda k: [DieIn(5)] if k == 1 else [])
+    for member, epoch in ((1, 6), (2, 2), (2, 7)):
+        with suppress(StoppedError):  # in threads a member may be done before another one fails
+            fitted(table, path, workers, watch=lambda k, m=member, e=epoch: [DieIn(e)] if k == m else [])
+    assert fitted(table, path, workers) == whole
+
+
+def test_an_ensembles_checkpoint_of_other_data_or_members_is_refused(table, path):
+    fitted(table, path)
+    columns, values = table
+    with pytest.raises(ModelFileError, match="another training: number of members was 3, and is 4"):
+        fitted(table, path, n_members=4)
+    with pytest.raises(ModelFileError, match="X, y and sample_weight was"):
+        fitted((columns, values[::-1]), path)
+
+
+# At the command line.
+
+
+@pytest.fixture
+def csv(tmp_path, table):
+    columns, values = table
+    rows = zip(columns["x"], columns["colour"], values)
+    lines = ["x,colour,y", *(f"{x},{colour},{y}" for x, colour, y in rows)]
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    return tmp_path
+
+
+def command(folder, *options):
+    arguments = ["train", "table.csv", "--target", "y", "--members", "10", "--epochs", "20", "--out", "model.chainrule"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "chainrule", *arguments, *options],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def arrays_of(path):
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files if name != "model.json"}
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_killed_command_goes_on_to_the_same_model(jobs, csv):
+    options = ["--jobs", jobs, "--checkpoint", "c", "--resume"]
+    process = command(csv, *options)
+    while process.poll() is None and not (csv / "c").exists():
+        sleep(0.01)
+    sleep(random.uniform(0, 0.1))
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (csv / "model.chainrule").exists()
+    for arguments in (options, ["--out", "whole.chainrule"]):
+        process = command(csv, *arguments)
+        assert process.communicate()[1].count("member") == 10
+        assert process.returncode == 0
+    whole = arrays_of(csv / "whole.chainrule")
+    assert whole["theta"].shape[0] == 10
+    for name, array in arrays_of(csv / "model.chainrule").items():
+        np.testing.assert_array_equal(array, whole[name])
+
+
+def test_resume_needs_to_know_from_what(csv):
+    process = command(csv, "--resume")
+    assert "--checkpoint must be given with --resume" in process.communicate()[1]
+    assert process.returncode == 2
