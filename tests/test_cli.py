@@ -377,6 +377,20 @@ def test_on_a_terminal_one_line_tells_how_far_it_is():
     assert re.search(r"\d s left at most", shown)
 
 
+def test_at_the_end_it_says_what_stands_in_the_way(house):
+    leaking = house.with_columns(tax=pl.col("price") * 0.07)
+    leaking.write_csv("house.csv")
+    done = run("train", "house.csv", "--target", "price", "--epochs", 5, "--jobs", 1, "--report", "r.html")
+    told = "tax alone tells the target of nearly every row. Leave it out unless it is known before the target is."
+    assert f"what to try next:\n  {told}\n" in done.stdout
+    assert load("house.chainrule").passport["findings"] == [told]
+    assert f"<li>{told}</li>" in Path("r.html").read_text()
+
+
+def test_of_a_training_that_is_well_it_says_no_more_than_the_scores(model):
+    assert load(model).passport["findings"] == []
+
+
 # Interruption.
 
 

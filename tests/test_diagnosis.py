@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, make_moons
 
 from chainrule import SGD, Activation, Adam, Dense, EarlyStopping, Network, diagnose, mlp, train
-from chainrule.insight.diagnosis import CHECKS
+from chainrule.insight.diagnosis import CHECKS, fingerprints, rank_correlations
 from chainrule.training.recipe import CLASSIFICATION, REGRESSION, folds, train_member
 
 
@@ -311,3 +312,18 @@ def test_what_does_not_fit_together_is_refused(options, message):
     X, y = classes_of()
     with pytest.raises(ValueError, match=message):
         diagnose(mlp(3, 8, 2, loss="cross_entropy"), X, y, **options)
+
+
+def test_correlations_of_ranks_are_scipys(rng):
+    X = rng.integers(0, 9, (50, 3)).astype(float)
+    y = X[:, 0] ** 3 + rng.normal(size=50)
+    expected = [spearmanr(x, y).statistic for x in X.T]
+    np.testing.assert_allclose(rank_correlations(X, y), expected, rtol=1e-12)
+    assert rank_correlations(np.ones((5, 1)), np.arange(5.0)) == 0
+
+
+def test_equal_rows_and_no_others_have_equal_fingerprints(rng):
+    X = rng.integers(0, 3, (500, 4)).astype(np.float32)
+    X[X == 0] *= rng.choice([-1, 1], (X == 0).sum())
+    same = fingerprints(X)[:, np.newaxis] == fingerprints(X)
+    np.testing.assert_array_equal(same, (X[:, np.newaxis] == X).all(axis=2))

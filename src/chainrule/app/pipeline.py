@@ -22,6 +22,7 @@ from chainrule.data.reading import (
 from chainrule.data.tabular import TabularEncoder, notices_of
 from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
 from chainrule.errors import TableError
+from chainrule.insight.diagnosis import Diagnosis, diagnose
 from chainrule.model.fitting import Fitted, Watch, Workers, encoder_for, fit_predictor
 from chainrule.model.predictor import Predictor
 from chainrule.training.history import History
@@ -214,6 +215,23 @@ def score_on(predictor: Predictor, table: Table, histories: Sequence[History] = 
         score_baseline(target, held.values),
         spread(target, held.values, answers),
         list(histories),
+    )
+
+
+def examine(plan: Plan, fitted: Fitted, result: Result) -> Diagnosis:
+    """Return what stands in the training's way: of the first member, and of all members' answers for unseen rows."""
+    predictor = fitted.predictor
+    seen, target, encoder = plan.table.part(plan.training), predictor.target, predictor.encoder
+    return diagnose(
+        predictor.ensemble.networks[0],
+        encoder.transform(seen.inputs),
+        target.encode(seen.values),
+        fitted.histories[0],
+        validation=(encoder.transform(result.inputs), target.encode(result.values)),
+        answers=fitted.out_of_fold,
+        names=encoder.get_feature_names_out().tolist(),
+        labels=[str(label) for label in target.labels] if isinstance(target, ClassTarget) else None,
+        rows=plan.training + 1,
     )
 
 

@@ -76,6 +76,7 @@ def render(result: Result) -> str:
         ("What matters", importance(found)),
         ("How it matters", dependences(result, found)),
         ("The rows it got most wrong", most_wrong(result)),
+        ("What to try next", bullets(told.get("findings", []))),
         ("How to make it again", definitions(told)),
     ]
     body = "".join(f"<section><h2>{escape(name)}</h2>{html}</section>\n" for name, html in sections if html)

@@ -108,7 +108,11 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
         *str(network).splitlines(),
         "",
     ]
-    facts = {name: told[name] for name in told if name not in ("columns", "notices", "scores", "baseline", "spread")}
+    facts = {
+        name: told[name]
+        for name in told
+        if name not in ("columns", "notices", "findings", "scores", "baseline", "spread")
+    }
     facts |= {f"test {name}": show_score(name, value) for name, value in told.get("scores", {}).items()}
     width = max(map(len, facts), default=0)
     return lines + [f"  {name:<{width}}  {value}" for name, value in facts.items()]

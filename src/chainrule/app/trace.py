@@ -12,9 +12,9 @@ import typer
 from chainrule.app.options import FileArgument, KindOption, ModelArgument, check_places, load_predictor, one_line_errors
 from chainrule.app.tables import TableFile
 from chainrule.app.train import separate_for
+from chainrule.archive import write_whole
 from chainrule.arrays import Array
 from chainrule.errors import TableError
-from chainrule.model.file import write_whole
 from chainrule.model.predictor import Predictor
 from chainrule.nn.network import Network
 

@@ -25,6 +25,7 @@ from chainrule.app.pipeline import (
     Table,
     coverage_of,
     describe_columns,
+    examine,
     fit,
     require_scorable,
     score_on,
@@ -124,10 +125,12 @@ def train_command(
         seconds = perf_counter() - start
         tell(console, [history_line(result, seconds), ""])
         tell(console, score_lines(result, f"on {len(held.known):,} rows never trained on"))
+        findings = [str(finding) for finding in examine(plan, fitted, result)]
+        tell(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
         predictor = fitted.predictor
         predictor.passport.update(
             {"table": source.name, "columns": described, "id": identifier or []}
-            | {"seconds": round(seconds, 3), "command": shlex.join(["chainrule", *sys.argv[1:]])}
+            | {"findings": findings, "seconds": round(seconds, 3), "command": shlex.join(["chainrule", *sys.argv[1:]])}
             | passport(plan, result)
         )
         predictor.save(out)

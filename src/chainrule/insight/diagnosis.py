@@ -63,6 +63,8 @@ def diagnose(
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     answers: ArrayLike | None = None,
     names: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    rows: ArrayLike | None = None,
 ) -> Diagnosis:
     """Return what is wrong with a network, its data and its training, what does most harm first.
 
@@ -82,6 +84,10 @@ def diagnose(
         `net` itself, which may know wrong labels by heart. Rows that hold NaN are passed over.
     names : sequence of str, optional
         Of the columns of X; None: "column 0" and so on.
+    labels : sequence of str, optional
+        Of the classes; None: "class 0" and so on.
+    rows : (n,) of int, optional
+        What the rows are called; None: they are counted from 1.
 
     Raises
     ------
@@ -106,7 +112,10 @@ def diagnose(
     given = None if answers is None else np.asarray(answers, np.float64)
     if given is not None:
         require(given.shape == (len(X), net.n_out), "answers", f"have shape {(len(X), net.n_out)}", given.shape)
-    case = Case(net, X, y, history, unseen, given, names)
+    numbers = np.arange(1, len(X) + 1) if rows is None else np.asarray(rows)
+    require(len(numbers) == len(X), "len(rows)", f"be {len(X)}, one for each row of X", len(numbers))
+    labels = [f"class {k}" for k in range(max(2, net.n_out))] if labels is None else list(labels)
+    case = Case(net, X, y, history, unseen, given, names, labels, numbers)
     return Diagnosis(Finding(kind, *found) for kind, check in CHECKS.items() for found in check(case))
 
 
@@ -121,6 +130,8 @@ class Case:
     validation: tuple[Array, Array] | None
     given: Array | None
     names: Sequence[str]
+    labels: Sequence[str]
+    rows: Array
 
     @cached_property
     def some(self) -> Array:
@@ -149,6 +160,11 @@ class Case:
             return self.net.predict(self.X), self.y
         known = np.isfinite(self.given).all(axis=1)
         return self.given[known], self.y[known]
+
+    @cached_property
+    def answered_rows(self) -> Array:
+        """What the rows of `answers` are called."""
+        return self.rows if self.given is None else self.rows[np.isfinite(self.given).all(axis=1)]
 
     @cached_property
     def classes(self) -> Array | None:
@@ -189,9 +205,11 @@ def tells_the_answer(case: Case) -> Found:
     suspects = []
     if case.classes is not None:
         if np.bincount(case.classes).max() < 0.95 * len(case.classes):
-            suspects = [j for j in range(case.net.n_in) if told_by(case.X[:, j], case.classes) > 0.998]
+            X, y = case.X[case.some], case.classes[case.some]
+            suspects = [j for j in range(case.net.n_in) if told_by(X[:, j], y) > 0.998]
     elif case.numbers is not None and case.numbers.shape[1] == 1:
-        suspects = np.flatnonzero(np.abs(correlations(case.X, case.numbers[:, 0])) > 0.9999).tolist()
+        found = rank_correlations(case.X[case.some], case.numbers[case.some, 0])
+        suspects = np.flatnonzero(np.abs(found) > 0.9995).tolist()
     if suspects:
         yield (
             f"{several([case.names[j] for j in suspects])} alone tells the target of nearly every row",
@@ -203,9 +221,8 @@ def is_seen_already(case: Case) -> Found:
     """Validation rows that are training rows too: what is measured on them is memory."""
     if case.validation is None:
         return
-    training = {row.tobytes() for row in case.X}
     n = len(case.validation[0])
-    again = sum(row.tobytes() in training for row in case.validation[0])
+    again = int(np.isin(fingerprints(case.validation[0]), fingerprints(case.X)).sum())
     if again > max(1, 0.02 * n):
         yield (
             f"{again:,} of {n:,} validation rows ({again / n:.0%}) are training rows too",
@@ -218,7 +235,7 @@ def has_few_rows(case: Case) -> Found:
     if case.classes is None:
         return
     counts = np.bincount(case.classes, minlength=max(2, case.net.n_out))
-    few = [f"class {k} ({count})" for k, count in enumerate(counts.tolist()) if count < 5]
+    few = [f"{label} ({count})" for label, count in zip(case.labels, counts.tolist()) if count < 5]
     if few:
         yield f"{several(few)} has fewer than 5 rows", "Collect more of it, or join it to another class"
 
@@ -257,17 +274,17 @@ def looks_wrong(case: Case) -> Found:
         sure = P.max(axis=1) > 0.95
         wrong = sure & (P[np.arange(len(y)), y] < 0.02)
         expected = float((1 - P.max(axis=1))[sure].sum())
-        told = "it is sure of another class"
+        told = "the network is sure of another class"
     elif case.numbers is not None and len(np.unique(case.numbers)) > FEWEST_ROWS:
         prediction, numbers = case.answers
         errors = np.abs(prediction - numbers).max(axis=1)
-        wrong = errors > 15 * np.median(errors)
-        expected, told = 0.005 * len(errors), "their errors are 15 times the usual one"
+        wrong = errors > 40 * np.median(errors)
+        expected, told = 0.001 * len(errors), "their errors are 40 times the usual one"
     else:
         return
     n = int(wrong.sum())
     if len(wrong) >= FEWEST_ROWS and 3 * expected + 2 < n < 0.1 * len(wrong):  # of more, the network is to blame
-        rows = several([str(row + 1) for row in np.flatnonzero(wrong)])
+        rows = several([str(row) for row in case.answered_rows[wrong]])
         yield f"the targets of {n:,} rows look wrong ({told}): {rows}", "Look at these rows"
 
 
@@ -285,7 +302,7 @@ def knows_one_class(case: Case) -> Found:
     k = int(answered.argmax())
     if answered[k] > 0.99 and there[k] < 0.9:
         yield (
-            f"{answered[k]:.0%} of the rows are taken for class {k}, which {there[k]:.0%} of them are",
+            f"{answered[k]:.0%} of the rows are taken for {case.labels[k]}, which {there[k]:.0%} of them are",
             'Scale X and train for longer; where classes are rare, weigh them: class_weight="balanced"',
         )
 
@@ -459,9 +476,29 @@ def told_by(x: Array, classes: Array, bins: int = 64) -> float:
     return float(counts.max(axis=1).sum() / len(x))
 
 
-def correlations(X: Array, y: Array) -> Array:
-    """Return the correlation of each column (n_in,) with y (n,); 0 where one of the two does not vary."""
-    X, y = X - X.mean(axis=0, dtype=np.float64), y - y.mean(dtype=np.float64)
+def fingerprints(X: Array) -> Array:
+    """Return a number (n,) for each row of X (n, d), equal for equal rows and, as good as surely, for these alone."""
+    bits = np.ascontiguousarray(X.astype(np.float64) + 0.0).view(np.uint64)  # -0.0 becomes 0.0
+    factors = np.random.default_rng(0).integers(0, 2**64, X.shape[1], np.uint64)
+    mixed = np.zeros(len(X), np.uint64)
+    for column, factor in zip(bits.T, factors):
+        mixed = (mixed ^ (column * (factor | np.uint64(1)))) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    return mixed
+
+
+def rank_correlations(X: Array, y: Array) -> Array:
+    """Return Spearman's correlation of each column (d,) with y (n,); 0 where one of the two does not vary."""
+    X, y = ranks(X), ranks(y[:, np.newaxis])[:, 0]
     with np.errstate(invalid="ignore", divide="ignore"):
         found = X.T @ y / np.sqrt((X * X).sum(axis=0) * (y @ y))
     return np.nan_to_num(found)
+
+
+def ranks(X: Array) -> Array:
+    """Return the rank of each entry (n, d) in its column, the mean rank where several are equal, centred on 0."""
+    found = np.empty(X.shape)
+    for j, x in enumerate(X.T):
+        _, place, counts = np.unique(x, return_inverse=True, return_counts=True)
+        found[:, j] = (np.cumsum(counts) - (counts + 1) / 2)[place]
+    return found - (len(X) - 1) / 2
