@@ -141,6 +141,17 @@ def test_the_best_epoch_is_chosen_by_the_metric(metric, mixed):
         TabularClassifier(metric="auc").fit(table, y)
 
 
+def test_masked_cells_are_missing_cells(rng):
+    X = rng.normal(size=(60, 2))
+    y = X[:, 0]
+    mask = rng.random(X.shape) < 0.1
+    with_mask, with_nan = np.ma.masked_array(X, mask), np.where(mask, np.nan, X)
+    fitted = TabularRegressor(**QUICK).fit(with_mask, y)
+    np.testing.assert_array_equal(
+        fitted.predict(with_mask), TabularRegressor(**QUICK).fit(with_nan, y).predict(with_nan)
+    )
+
+
 def test_several_targets_are_answered_together(rng):
     X = rng.normal(size=(200, 3))
     Y = np.column_stack([1000 * X[:, 0], 0.001 * X[:, 1]])

@@ -106,7 +106,7 @@ def crc32(array: Array) -> int:
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a file that takes its place only when it is complete and on the disk."""
+    """Let `write` fill a file that takes its place only when it is complete and on the disk. OSError names `path`."""
     place = os.path.realpath(path)
     folder, name = os.path.split(place)
     unfinished = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.unfinished")
@@ -116,9 +116,11 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, place)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             os.remove(unfinished)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, f"{path} cannot be written: {error.strerror}") from None
         raise
     flush_folder(folder)
 

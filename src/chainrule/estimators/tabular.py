@@ -66,6 +66,8 @@ class BaseTabular(BaseEstimator):
                 self.n_features_in_ = len(columns)
                 self.feature_names_in_ = np.array(list(columns), dtype=object)
             return columns
+        if isinstance(X, np.ma.MaskedArray):
+            X = without_mask(X)
         return read_columns(validate_data(self, X, dtype=None, ensure_all_finite="allow-nan", reset=reset))
 
     def _fit(self, columns: Columns, values: Array, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
@@ -369,6 +371,12 @@ def check_lengths(columns: Columns, y: Array, least: int = 2) -> None:
         raise ValueError(
             f"X must have n_samples >= {least}, a minimum of {least} is required, however: n_samples = {n}"
         )
+
+
+def without_mask(X: Any) -> Array:
+    """Return a masked array's cells, those that are masked missing."""
+    missing = np.nan if X.dtype.kind in "biuf" else None
+    return np.where(np.ma.getmaskarray(X), np.array(missing), X.data)
 
 
 def names_its_columns(X: Any) -> bool:
