@@ -193,9 +193,11 @@ def test_rows_without_a_target_are_left_out_and_that_is_said(house):
     assert sum(load("house.chainrule").passport["rows"].values()) == 108
 
 
-def test_the_time_limit_is_kept(house):
-    done = run("train", "house.csv", "--target", "price", "--epochs", 10**5, "--time-limit", 2, "--json")
-    assert 1 < json.loads(done.stdout)["seconds"] < 20
+def test_the_time_limit_is_kept():
+    x = np.linspace(-3, 3, 4000)
+    pl.DataFrame({"x": x, "y": np.sin(5 * x)}).write_csv("wave.csv")  # which every epoch makes a little better
+    done = run("train", "wave.csv", "--target", "y", "--epochs", 10**5, "--time-limit", 1, "--json")
+    assert 0.5 < json.loads(done.stdout)["seconds"] < 20
 
 
 def test_test_rows_have_no_say_in_the_training(house):
