@@ -2,12 +2,12 @@
 
 import warnings
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 import sklearn.neural_network as theirs
 
 from chainrule import MLPClassifier
+from harness import machine, publish, seconds, table
 
 SHAPES = [
     ((2, 3, 2), 10, 5000),
@@ -18,38 +18,39 @@ SHAPES = [
     ((50, 256, 256, 256, 2), 256, 20_000),
     ((784, 1024, 1024, 10), 1024, 4096),
 ]
-ROUNDS = 3
+ROUNDS = 5
 
 
-def seconds(work):
-    start = perf_counter()
-    work()
-    return perf_counter() - start
+def measured(sizes, batch_size, n, dtype):
+    """Return by how many times ours is faster at fitting, at predicting n rows, and at predicting one."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(n, sizes[0])).astype(dtype), rng.integers(0, sizes[-1], n)
+    times = {"fit": ([], []), "predict": ([], []), "one row": ([], [])}
+    for _ in range(ROUNDS):
+        for who, cls in enumerate((MLPClassifier, theirs.MLPClassifier)):
+            model = cls(sizes[1:-1], batch_size=batch_size, max_iter=1, random_state=0)
+            times["fit"][who].append(seconds(lambda: model.fit(X, y)))  # noqa: B023
+            many = [seconds(lambda: model.predict_proba(X)) for _ in range(7)]  # noqa: B023
+            times["predict"][who].append(median(many))
+            one = [seconds(lambda: model.predict_proba(X[:1])) for _ in range(200)]  # noqa: B023
+            times["one row"][who].append(median(one))
+    return [median(b) / median(a) for a, b in times.values()]
 
 
 def main():
     warnings.filterwarnings("ignore")
-    print(f"{'shape':<24}{'dtype':<9}{'fit':>8}{'predict':>9}{'one row':>9}   times scikit-learn's speed")
+    rows = []
     for sizes, batch_size, n in SHAPES:
         for dtype in (np.float32, np.float64):
-            rng = np.random.default_rng(0)
-            X, y = rng.normal(size=(n, sizes[0])).astype(dtype), rng.integers(0, sizes[-1], n)
-            times = {"fit": ([], []), "predict": ([], []), "one row": ([], [])}
-            for _ in range(ROUNDS):
-                for who, cls in enumerate((MLPClassifier, theirs.MLPClassifier)):
-                    model = cls(sizes[1:-1], batch_size=batch_size, max_iter=1, random_state=0)
-                    times["fit"][who].append(seconds(lambda: model.fit(X, y)))  # noqa: B023
-                    many = [seconds(lambda: model.predict_proba(X)) for _ in range(7)]  # noqa: B023
-                    times["predict"][who].append(median(many))
-                    row = X[:1]
-                    one = [seconds(lambda: model.predict_proba(row)) for _ in range(200)]  # noqa: B023
-                    times["one row"][who].append(median(one))
-            ratios = [median(b) / median(a) for a, b in times.values()]
-            print(
-                f"{'-'.join(map(str, sizes)):<24}{np.dtype(dtype).name:<9}"
-                + "".join(f"{ratio:>{width}.2f}" for ratio, width in zip(ratios, (8, 9, 9), strict=True)),
-                flush=True,
-            )
+            ratios = measured(sizes, batch_size, n, dtype)
+            rows.append(["-".join(map(str, sizes)), np.dtype(dtype).name, *(f"{ratio:.2f}" for ratio in ratios)])
+            print(*rows[-1], flush=True)
+    publish(
+        "sklearn_speed",
+        "MLPClassifier, times scikit-learn's speed",
+        machine(["chainrule", "numpy", "scikit-learn"]),
+        table(["shape", "dtype", "fit", "predict_proba, many rows", "predict_proba, one row"], rows),
+    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from chainrule.nn.losses import Loss, RowLosses, as_loss
 from chainrule.nn.own import is_own, require_forward
 from chainrule.nn.vector import lay_out, size_of, views
 
-PREDICT_ELEMENTS, PREDICT_ROWS = 2**21, 4096
+PREDICT_ELEMENTS, PREDICT_ROWS = 2**21, 2048
 """Numbers that a layer may give at once at inference, and rows that may go through: measured to suit the caches."""
 RELU = Activation("relu")
 PROOF_ROWS = 10
