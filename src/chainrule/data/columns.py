@@ -12,8 +12,17 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from chainrule.arrays import Array, require
-from chainrule.data.reading import Matrix, as_dates, as_numbers, factorize, is_missing, matrix_place, to_text
+from chainrule.arrays import Array, all_finite, require
+from chainrule.data.reading import (
+    Matrix,
+    as_dates,
+    as_numbers,
+    factorize,
+    is_missing,
+    matrix_place,
+    require_names,
+    to_text,
+)
 from chainrule.errors import TableError, look_up
 
 
@@ -95,17 +104,16 @@ class NumberColumn(Column):
 
 
 def squash(x: Array, centre: float | Array, scale: float | Array) -> Array:
-    """Return z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale, changing `x` in place."""
+    """Return z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale, in float32; z is made in float64."""
     with np.errstate(over="ignore"):
-        x -= centre
-        x *= scale
+        z = ((x - centre) * scale).astype(np.float32)
     # Beyond 1e6 the curve is flat to the last bit, and squares stay finite.
-    np.clip(x, -1e6, 1e6, out=x)
-    root = x / 3
+    np.clip(z, -1e6, 1e6, out=z)
+    root = z * np.float32(1 / 3)
     root *= root
     root += 1
-    x /= np.sqrt(root, out=root)
-    return x
+    z /= np.sqrt(root, out=root)
+    return z
 
 
 def ramps_of(x: Array, edges: tuple[float, ...]) -> Iterator[Array]:
@@ -337,11 +345,20 @@ class Layout:
         self.places = [(c, start, start + len(c.feature_names)) for c, start in zip(columns, starts)]
         self.plain = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn) and not c.edges]
         self.others = [place for place in self.places if not isinstance(place[0], NumberColumn) or place[0].edges]
-        self.in_matrix = np.array([matrix_place(column.name) for column, _ in self.plain], np.intp)
-        self.firsts = np.array([start for _, start in self.plain], np.intp)
+        in_matrix = {name: matrix_place(name) for name in self.names}
+        nowhere = -1 in in_matrix.values()
+        self.width = inf if nowhere else max(in_matrix.values(), default=0) + 1  # of a matrix that has all columns
+        self.in_matrix = as_slice([in_matrix[column.name] for column, _ in self.plain])
+        self.firsts = as_slice([start for _, start in self.plain])
         self.centres = np.array([column.centre for column, _ in self.plain])
         self.scales = np.array([column.scale for column, _ in self.plain])
-        self.indicators = np.flatnonzero([column.indicator for column, _ in self.plain])
+        self.indicated = np.flatnonzero([column.indicator for column, _ in self.plain])
+        self.indicators = [start + 1 for column, start in self.plain if column.indicator]
+
+    def require(self, given: Mapping[str, Array]) -> None:
+        """Raise a TableError unless the table has every column."""
+        if not (isinstance(given, Matrix) and len(given) >= self.width):
+            require_names(given, self.names)
 
     def encode(self, given: Mapping[str, Array], X: Array, first_row: int) -> None:
         """Write the encoded columns of some rows, of which the first is a table's `first_row`, into X, of zeros."""
@@ -358,15 +375,22 @@ class Layout:
         step = max(1, CELLS // len(self.plain))
         for start in range(0, len(X), step):
             rows = slice(start, start + step)
-            x = given.numbers[rows, self.in_matrix].astype(np.float64, copy=False)
-            if np.isinf(x).any():
-                for column, _ in self.plain:
-                    as_numbers(column.name, given[column.name][rows], first_row + start)
-            missing = np.isnan(x)
-            squash(x, self.centres, self.scales)
-            x[missing] = 0
-            X[rows, self.firsts] = x
-            X[rows, self.firsts[self.indicators] + 1] = missing[:, self.indicators]
+            x = given.numbers[rows, self.in_matrix]
+            z = squash(x, self.centres, self.scales)
+            if not all_finite(x):
+                if np.isinf(x).any():
+                    for column, _ in self.plain:
+                        as_numbers(column.name, given[column.name][rows], first_row + start)
+                missing = np.isnan(x)
+                z[missing] = 0
+                X[rows, self.indicators] = missing[:, self.indicated]
+            X[rows, self.firsts] = z
+
+
+def as_slice(places: list[int]) -> slice | list[int]:
+    """Return places that follow one another as a slice, by which NumPy views instead of copying; others as given."""
+    first, last = (places[0], places[-1]) if places else (0, -1)
+    return slice(first, last + 1) if places == list(range(first, last + 1)) else places
 
 
 COLUMNS: dict[str, type[NumberColumn] | type[DateColumn] | type[CategoryColumn]] = {

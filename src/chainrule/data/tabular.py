@@ -203,7 +203,7 @@ class TabularEncoder:
         """
         require(bool(self.columns), "TabularEncoder", "be fitted first", self.columns)
         given = open_columns(table)
-        require_names(given, self.layout.names)
+        self.layout.require(given)
         X = np.zeros((n_rows(given), self.layout.n_features), np.float32)
         # Block by block, what is read and what is written stays in the cache, and nothing is there twice.
         for start in range(0, len(X), BLOCK):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, floor, isfinite, log
 from typing import Self
@@ -93,9 +93,9 @@ class Ensemble:
         """Return the answers (n, n_out) that each network's raw outputs (n, n_out) make together."""
         loss = self.networks[0].loss
         if isinstance(loss, CrossEntropy):
-            P = np.mean([softmax(Z / self.temperature) for Z in outputs], axis=0)
+            P = mean_of(softmax(Z / self.temperature) for Z in outputs)
             return (P + self.doubt / self.n_out) / (1 + self.doubt)
-        mean = np.mean([loss.predict(Z) for Z in outputs], axis=0)
+        mean = mean_of(loss.predict(Z) for Z in outputs)
         return mean if self.bounds is None else np.clip(mean, *self.bounds)
 
     def shift(self, quantile: float) -> Array:
@@ -117,6 +117,12 @@ class Ensemble:
         """Return what to add to an answer for the ends, each (n_out,), of the interval of that coverage."""
         require(0 < coverage < 1, "coverage", "lie strictly between 0 and 1", coverage)
         return self.shift((1 - coverage) / 2), self.shift((1 + coverage) / 2)
+
+
+def mean_of(answers: Iterable[Array]) -> Array:
+    """Return the mean of arrays of one shape."""
+    first, *others = answers
+    return sum(others, first) / (1 + len(others))
 
 
 def best_temperature(Z: Array, y: Array, weight: Array | None = None) -> float:

@@ -94,13 +94,13 @@ class Dense(Layer):
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         W = params["W"]
-        Y = X @ W
+        Y = X.dot(W)  # as X @ W, sooner where arrays are small
         Y += params["b"]
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
             np.matmul(X.T, dY, out=grads["W"])
             dY.sum(axis=0, out=grads["b"])
-            return dY @ W.T if need_dX else dY
+            return dY.dot(W.T) if need_dX else dY
 
         return Y, backward
 

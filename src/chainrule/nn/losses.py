@@ -219,11 +219,11 @@ class CrossEntropy(Loss):
         # The targets of a row sum to 1, so that -sum_k Y_k log P_k = log sum_j exp(S_j) - sum_k Y_k S_k.
         if Y.ndim == 1:
             entries = Y * len(Z) + np.arange(len(Z))  # where in S, read as one vector, the rows' own classes stand
-            told = keep * S.take(entries)
+            told = S.take(entries)
         else:
-            told = keep * np.einsum("ij,ji->i", Y, S)
+            told = np.einsum("ij,ji->i", Y, S)
         if share:
-            told += share * S.sum(axis=0)
+            told = keep * told + share * S.sum(axis=0)
         P = np.exp(S, out=S)
         total = P.sum(axis=0)
         P /= total

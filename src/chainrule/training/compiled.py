@@ -207,3 +207,12 @@ def backward(theta: Array, sizes: Array, codes: Array, A: Array, dY: Array, grad
                     total += theta[start + i * n_out + j] * d[after + j]
                 d[first + i] = total
             after = first
+
+
+@twin
+def cross_entropy_and_gradient(theta: Array, sizes: Array, codes: Array, X: Array, y: Array, grad: Array) -> float:
+    """Return the loss of a small network that ends in softmax, and write its gradient: all of a batch in one call."""
+    A = forward(theta, sizes, codes, X)
+    value, dY = softmax_cross_entropy(A[:, A.shape[1] - sizes[-1] :], y)
+    backward(theta, sizes, codes, A, dY, grad)
+    return value

@@ -27,13 +27,13 @@ class DenseRelu(Layer):
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         W = params["W"]
-        A = X @ W
+        A = X.dot(W)
         compiled.bias_relu(A, params["b"])
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
             dZ = compiled.relu_backward(dY, A, grads["b"])
             np.matmul(X.T, dZ, out=grads["W"])
-            return dZ @ W.T if need_dX else dZ
+            return dZ.dot(W.T) if need_dX else dZ
 
         return A, backward
 
@@ -69,6 +69,8 @@ class FusedNetwork(Network):
     ) -> tuple[float, Array]:
         if not len(self.codes) or len(X) * self._theta.size > SMALL:
             return super().objective(X, y, weight, rng)
+        if self.loss is cross_entropy and weight is None and y.ndim == 1:
+            return compiled.cross_entropy_and_gradient(self._theta, self.sizes, self.codes, X, y, self.grad), self.grad
         A = compiled.forward(self._theta, self.sizes, self.codes, X)
         value, dY = self.loss(A[:, -self.n_out :], y, weight)
         compiled.backward(self._theta, self.sizes, self.codes, A, dY, self.grad)
