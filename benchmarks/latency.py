@@ -1,7 +1,12 @@
-"""Answers of one network, 784-128-10, to one row and to 10,000, by chainrule and by what else there is."""
+"""Answers of one network, 784-128-10, to one row and to 10,000, by chainrule and by what else there is.
+
+The network alone, and the network behind columns that are scaled first.
+"""
 
 import warnings
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -26,11 +31,27 @@ def bare_numpy(net):
     return answer
 
 
-def predictor(net):
-    """From a table of 784 columns, each encoded."""
-    X = np.random.default_rng(0).normal(size=(1000, net.n_in)).astype(np.float32)
-    encoder = TabularEncoder().fit(X)
-    return Predictor(encoder, net, fit_target("digit", np.arange(1000) % net.n_out)).predict_proba
+ENCODER = TabularEncoder().fit(np.random.default_rng(0).normal(size=(1000, SIZES[0])).astype(np.float32))
+TARGET = fit_target("digit", np.arange(1000) % SIZES[-1])
+
+
+def bare_numpy_scaling(net):
+    centres, scales = (np.array([getattr(c, name) for c in ENCODER.columns]) for name in ("centre", "scale"))
+    answer = bare_numpy(net)
+
+    def scaled(X):
+        Z = ((X - centres) * scales).astype(np.float32)
+        return answer(Z / np.sqrt(1 + (Z / 3) ** 2))
+
+    return scaled
+
+
+def raw_predictor(net):
+    return Predictor(TabularEncoder.raw([f"x{j}" for j in range(net.n_in)]), net, TARGET).predict_proba
+
+
+def scaling_predictor(net):
+    return Predictor(ENCODER, net, TARGET).predict_proba
 
 
 def our_estimator(net):
@@ -39,14 +60,26 @@ def our_estimator(net):
     return MLPClassifier.from_network(net).predict_proba
 
 
-def sklearn_proba(net):
+def sklearn_model(net):
     from sklearn.neural_network import MLPClassifier
 
     model = MLPClassifier(SIZES[1:-1], max_iter=1)
     model.fit(np.zeros((20, SIZES[0]), np.float32), np.arange(20) % SIZES[-1])
     model.coefs_ = [params["W"] for params in net.params if params]
     model.intercepts_ = [params["b"] for params in net.params if params]
-    return model.predict_proba
+    return model
+
+
+def sklearn_proba(net):
+    return sklearn_model(net).predict_proba
+
+
+def sklearn_pipeline(net):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(np.random.default_rng(0).normal(size=(1000, SIZES[0])).astype(np.float32))
+    return make_pipeline(scaler, sklearn_model(net)).predict_proba
 
 
 def torch_inference(net):
@@ -93,30 +126,45 @@ def onnx_runtime(net):
     return lambda X: session.run(None, {"X": X})[0]
 
 
-CONTESTANTS = {
+def onnx_of_predictor(net):
+    """The exported file, which scales as the predictor does, in double precision."""
+    import onnxruntime
+
+    from chainrule.export import to_onnx
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        to_onnx(Predictor(ENCODER, net, TARGET), path)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda X: session.run(["probabilities"], {"numbers": X.astype(np.float64)})[0]
+
+
+NETWORK = {
     "bare NumPy": ("numpy", bare_numpy),
     "Network.predict": ("numpy", lambda net: net.predict),
-    "Predictor": ("numpy", predictor),
+    "Predictor": ("numpy", raw_predictor),
     "MLPClassifier": ("scikit-learn", our_estimator),
     "scikit-learn": ("scikit-learn", sklearn_proba),
     "PyTorch": ("torch", torch_inference),
     "onnxruntime": ("onnxruntime", onnx_runtime),
 }
+SCALING = {
+    "bare NumPy": ("numpy", bare_numpy_scaling),
+    "Predictor": ("numpy", scaling_predictor),
+    "scikit-learn, StandardScaler": ("scikit-learn", sklearn_pipeline),
+    "onnxruntime, exported Predictor": ("onnxruntime", onnx_of_predictor),
+}
 
 
-def main():
-    warnings.filterwarnings("ignore")
-    packages = present("numpy", "scikit-learn", "torch", "onnx", "onnxruntime")
-    if "onnx" not in packages:
-        packages = [package for package in packages if package != "onnxruntime"]
-    net = mlp(*SIZES, loss="cross_entropy", seed=0)
-    answers = {name: make(net) for name, (package, make) in CONTESTANTS.items() if package in packages}
+def measure(contestants, packages, net):
+    """Return the table of what these contestants take; all that are asked the same must answer the same."""
+    answers = {name: make(net) for name, (package, make) in contestants.items() if package in packages}
     rng, times = np.random.default_rng(0), {}
     for n, repeats in ROWS.items():
         X = rng.normal(size=(n, SIZES[0])).astype(np.float32)
-        expected = net.predict(X)
+        expected = answers["bare NumPy"](X)
         for name, answer in answers.items():
-            if name != "Predictor":  # which scales the columns first
+            if "StandardScaler" not in name:  # which has no smooth ends
                 np.testing.assert_allclose(answer(X), expected, atol=1e-5)
 
         def turn(answer, X=X, repeats=repeats):
@@ -127,11 +175,22 @@ def main():
     for name in answers:
         one, many = times[1][name], times[10_000][name]
         rows.append([name, f"{one * 1e6:,.1f}", f"{one / times[1]['bare NumPy']:.2f}", f"{many * 1e3:,.1f}"])
+    return table(["by", "one row, us", "times bare NumPy", "10,000 rows, ms"], rows)
+
+
+def main():
+    warnings.filterwarnings("ignore")
+    packages = present("numpy", "scikit-learn", "torch", "onnx", "onnxruntime")
+    if "onnx" not in packages:
+        packages = [package for package in packages if package != "onnxruntime"]
+    net = mlp(*SIZES, loss="cross_entropy", seed=0)
     publish(
         "latency",
         "Answers of 784-128-10",
         machine(packages),
-        table(["by", "one row, us", "times bare NumPy", "10,000 rows, ms"], rows),
+        measure(NETWORK, packages, net),
+        "Each of the 784 columns scaled first:",
+        measure(SCALING, packages, net),
     )
 
 

@@ -22,7 +22,7 @@ from chainrule.app.say import console_for, print_json, printable, score_lines, t
 from chainrule.app.tables import WRITERS, TableFile, suffix_of, write_csv, write_table
 from chainrule.app.train import separate_for
 from chainrule.arrays import Array
-from chainrule.data.columns import NumberColumn
+from chainrule.data.columns import NumberColumn, RawColumn
 from chainrule.data.reading import require_names
 from chainrule.data.targets import ClassTarget
 from chainrule.errors import TableError
@@ -77,7 +77,7 @@ def answered(
 ) -> Iterator[pl.DataFrame]:
     """Yield the answers to a table, some rows at a time; what should be known goes to standard error."""
     target, encoder, row = predictor.target, predictor.encoder, 0
-    numbers = [column.name for column in encoder.columns if isinstance(column, NumberColumn)]
+    numbers = [column.name for column in encoder.columns if isinstance(column, NumberColumn | RawColumn)]
     for frame in source.batches(numbers):
         if identifier is None:
             kept = [name for name in predictor.passport.get("id", []) if name in frame.columns]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from chainrule.app.options import ModelArgument, check_places, one_line_errors
-from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
+from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn, RawColumn
 from chainrule.export.steps import Model
 from chainrule.export.writing import Export, stem_of
 from chainrule.model.file import load
@@ -102,7 +102,7 @@ def onnx_usage(model: Model, out: Path) -> list[str]:
     ]
 
 
-NAMES = {NumberColumn: "numbers", DateColumn: "dates", CategoryColumn: "categories"}
+NAMES = {RawColumn: "X", NumberColumn: "numbers", DateColumn: "dates", CategoryColumn: "categories"}
 
 
 def c_usage(model: Model, out: Path) -> list[str]:

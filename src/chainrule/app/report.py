@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.app.pipeline import Result, coverage_of
-from chainrule.app.say import facts
+from chainrule.app.say import count_of, facts
 from chainrule.app.scores import HIGHER_IS_BETTER, show_score
 from chainrule.archive import write_whole
 from chainrule.data.targets import ClassTarget, NumberTarget
@@ -98,10 +98,10 @@ def render(result: Result) -> str:
 
 def summary(result: Result) -> str:
     """Return what the page is about, in a sentence."""
-    told, members = result.predictor.passport, len(result.predictor.ensemble.networks)
+    told, networks = result.predictor.passport, result.predictor.ensemble.networks
     trained = f", trained on {told['rows']['training']:,} rows in {told['seconds']:.1f} s" if "seconds" in told else ""
     task = result.predictor.target.task
-    return f"{members} networks for {task}{trained}; measured on {len(result.values):,} others."
+    return f"{count_of(networks)} for {task}{trained}; measured on {len(result.values):,} others."
 
 
 # Tables.
@@ -143,7 +143,7 @@ def columns_table(columns: Sequence[Mapping[str, Any]]) -> str:
     head = ["<th>column</th>", "<th>taken for</th>", "<th class='number'>missing</th>", "<th>holds</th>"]
     rows = (
         f"<th>{escape(column['name'])}</th><td>{column['kind']}</td>"
-        f"<td class='number'>{column['missing'] or ''}</td>"
+        f"<td class='number'>{column.get('missing') or ''}</td>"
         f"<td class='reason'>{escape(facts({**column, 'missing': 0}))}</td>"
         for column in columns
     )

@@ -46,10 +46,17 @@ def column_lines(columns: Sequence[Mapping[str, Any]], target: Target) -> list[s
     return [*lines, f"  {target.name:<{width}}  target    {told_of(target)}"]
 
 
+def count_of(networks: Sequence[object]) -> str:
+    """Return how many networks there are, in words."""
+    return "1 network" if len(networks) == 1 else f"{len(networks)} networks"
+
+
 def told_of(target: Target) -> str:
     """Return what a target is."""
     if isinstance(target, ClassTarget):
         return f"{target.n_outputs} classes: {shorten(target.labels)}"
+    if set(target.means) == {0.0} and set(target.deviations) == {1.0}:
+        return "numbers, as the network gives them"
     return f"numbers, mean {target.means[0]:.5g}, deviation {target.deviations[0]:.5g}"
 
 
@@ -61,7 +68,7 @@ def facts(column: Mapping[str, Any]) -> str:
     if "from" in column:
         ends = column["from"], column["to"]
         told.append(" to ".join(end if isinstance(end, str) else f"{end:.6g}" for end in ends))
-    if column["missing"] and "reason" not in column:
+    if column.get("missing") and "reason" not in column:
         told.append(f"{column['missing']:,} missing")
     return ", ".join(told)
 
@@ -101,7 +108,7 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
     network = ensemble.networks[0]
     lines = [
         f"{predictor.target.task} of {predictor.target.name}: {told_of(predictor.target)}",
-        f"{len(ensemble.networks)} networks of {network.theta.size:,} parameters, {size / 1024:,.0f} KB in all",
+        f"{count_of(ensemble.networks)} of {network.theta.size:,} parameters, {size / 1024:,.0f} KB in all",
         "",
         *column_lines(told["columns"], predictor.target)[:-1] * bool("columns" in told),
         "",

@@ -103,6 +103,33 @@ class NumberColumn(Column):
         require(rising and len(self.edges) != 1, "edges", "be rising numbers, two at least", self.edges)
 
 
+@final
+@dataclass(frozen=True)
+class RawColumn(Column):
+    """The number as it is, in float32: for a network that was trained on numbers as they are. None may be missing."""
+
+    name: str
+    kind: ClassVar[str] = "raw"
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [self.name]
+
+    def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
+        x = as_numbers(self.name, values, first_row)
+        with np.errstate(over="ignore"):
+            X[:, 0] = x
+        if not all_finite(X):
+            row = int(np.argmin(np.isfinite(X[:, 0])))
+            held = "it is missing" if np.isnan(x[row]) else f"it is {x[row]:g}, more than float32 can hold,"
+            raise TableError(
+                f"column {self.name!r} must be a number in every row, however {held} in row {first_row + row + 1}"
+            )
+
+    def check(self) -> None:
+        """Its name is all there is."""
+
+
 def squash(x: Array, centre: float | Array, scale: float | Array) -> Array:
     """Return z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale, in float32; z is made in float64."""
     with np.errstate(over="ignore"):
@@ -344,12 +371,16 @@ class Layout:
         *starts, self.n_features = np.cumsum([0, *(len(column.feature_names) for column in columns)]).tolist()
         self.places = [(c, start, start + len(c.feature_names)) for c, start in zip(columns, starts)]
         self.plain = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn) and not c.edges]
-        self.others = [place for place in self.places if not isinstance(place[0], NumberColumn) or place[0].edges]
+        self.raw = [(c, start) for c, start, _ in self.places if isinstance(c, RawColumn)]
+        together = {column for column, _ in [*self.plain, *self.raw]}
+        self.others = [place for place in self.places if place[0] not in together]
         in_matrix = {name: matrix_place(name) for name in self.names}
         nowhere = -1 in in_matrix.values()
         self.width = inf if nowhere else max(in_matrix.values(), default=0) + 1  # of a matrix that has all columns
-        self.in_matrix = as_slice([in_matrix[column.name] for column, _ in self.plain])
-        self.firsts = as_slice([start for _, start in self.plain])
+        self.in_matrix, self.raw_in_matrix = (
+            as_slice([in_matrix[column.name] for column, _ in columns]) for columns in (self.plain, self.raw)
+        )
+        self.firsts, self.raw_firsts = (as_slice([start for _, start in columns]) for columns in (self.plain, self.raw))
         self.centres = np.array([column.centre for column, _ in self.plain])
         self.scales = np.array([column.scale for column, _ in self.plain])
         self.indicated = np.flatnonzero([column.indicator for column, _ in self.plain])
@@ -360,13 +391,22 @@ class Layout:
         if not (isinstance(given, Matrix) and len(given) >= self.width):
             require_names(given, self.names)
 
+    def as_given(self, given: Mapping[str, Array]) -> Array | None:
+        """Return a matrix's own numbers where they are what encoding would make of them, else None."""
+        if not (isinstance(given, Matrix) and len(self.raw) == len(self.places) == len(given)):
+            return None
+        fits = self.raw_in_matrix == slice(0, len(given)) and given.numbers.dtype == np.float32
+        return given.numbers if fits and all_finite(given.numbers) else None
+
     def encode(self, given: Mapping[str, Array], X: Array, first_row: int) -> None:
         """Write the encoded columns of some rows, of which the first is a table's `first_row`, into X, of zeros."""
-        if isinstance(given, Matrix) and self.plain:
-            self.encode_together(given, X, first_row)
+        alone = self.places
+        if isinstance(given, Matrix):
             alone = self.others
-        else:
-            alone = self.places
+            if self.plain:
+                self.encode_together(given, X, first_row)
+            if self.raw:
+                self.copy_together(given, X, first_row)
         for column, start, end in alone:
             column.encode(given[column.name], X[:, start:end], first_row)
 
@@ -386,6 +426,14 @@ class Layout:
                 X[rows, self.indicators] = missing[:, self.indicated]
             X[rows, self.firsts] = z
 
+    def copy_together(self, given: Matrix, X: Array, first_row: int) -> None:
+        """Copy a matrix's raw numbers as `RawColumn.encode` does one by one."""
+        with np.errstate(over="ignore"):
+            X[:, self.raw_firsts] = given.numbers[:, self.raw_in_matrix]
+        if not all_finite(X[:, self.raw_firsts]):
+            for column, start in self.raw:
+                column.encode(given[column.name], X[:, start : start + 1], first_row)
+
 
 def as_slice(places: list[int]) -> slice | list[int]:
     """Return places that follow one another as a slice, by which NumPy views instead of copying; others as given."""
@@ -393,8 +441,8 @@ def as_slice(places: list[int]) -> slice | list[int]:
     return slice(first, last + 1) if places == list(range(first, last + 1)) else places
 
 
-COLUMNS: dict[str, type[NumberColumn] | type[DateColumn] | type[CategoryColumn]] = {
-    column.kind: column for column in (NumberColumn, DateColumn, CategoryColumn)
+COLUMNS: dict[str, type[NumberColumn] | type[RawColumn] | type[DateColumn] | type[CategoryColumn]] = {
+    column.kind: column for column in (NumberColumn, RawColumn, DateColumn, CategoryColumn)
 }
 
 

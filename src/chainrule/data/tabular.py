@@ -19,6 +19,7 @@ from chainrule.data.columns import (
     DateColumn,
     Layout,
     NumberColumn,
+    RawColumn,
     as_plain,
     build,
     shared_columns,
@@ -104,6 +105,15 @@ class TabularEncoder:
         self.layout = Layout(())
         self.left_out: dict[str, str] = {}
         self.notices: list[str] = []
+
+    @classmethod
+    def raw(cls, names: Sequence[str]) -> Self:
+        """Return the encoder of columns of numbers that a network takes as they are; nothing is left to fit."""
+        require(len(names) == len(set(names)) > 0, "names", "be different, one at least", names)
+        encoder = cls()
+        encoder.columns = [RawColumn(name) for name in names]
+        encoder.layout = Layout(encoder.columns)
+        return encoder
 
     def fit(self, table: object) -> Self:
         """Learn every column from a table of one row at least.
@@ -198,12 +208,17 @@ class TabularEncoder:
     def transform(self, table: object, first_row: int = 0) -> Array:
         """Return the float32 matrix (n, d) for a table; extra columns are ignored, and the table stays as it is.
 
+        A float32 matrix whose columns are all raw is its own encoding, and is what comes back.
+
         `first_row` is where in a larger table this one begins: errors name rows. Raises TableError naming a column that
         is missing, or column, row and value of what cannot be encoded.
         """
         require(bool(self.columns), "TabularEncoder", "be fitted first", self.columns)
         given = open_columns(table)
         self.layout.require(given)
+        matrix = self.layout.as_given(given)
+        if matrix is not None:
+            return matrix
         X = np.zeros((n_rows(given), self.layout.n_features), np.float32)
         # Block by block, what is read and what is written stays in the cache, and nothing is there twice.
         for start in range(0, len(X), BLOCK):

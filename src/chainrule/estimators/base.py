@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, nan
 from numbers import Real
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,9 +22,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from chainrule.arrays import Array, all_finite, as_array, require_no_mask
+from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import OutOfRangeError
 from chainrule.estimators.architecture import NORMALIZATIONS, activations_of, described_by, kind_of, layers_of, sizes_of
+from chainrule.estimators.shipping import predictor_of
 from chainrule.estimators.solvers import SOLVERS, Hooks, Task, dense_by_batch
+from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.initializers import INITIALIZERS
 from chainrule.nn.layers import Dense, Layer, Residual
@@ -109,6 +113,14 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     @abstractmethod
     def _predict(self, X: Any) -> Array:
         """Return answers to validated rows."""
+
+    @abstractmethod
+    def _predictor_target(self) -> ClassTarget | NumberTarget:
+        """Return what turns the network's answers into labels or numbers, without scikit-learn."""
+
+    def _answering_network(self) -> Network:
+        """Return the network with an output for each of the target's."""
+        return self.network_
 
     @abstractmethod
     def _default_score(self, y: Array, answers: Array, weight: Array | None) -> float:
@@ -325,6 +337,28 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         """
         hidden = self.hidden_activations(X)
         return hidden[-1] if hidden else self._validate_rows(X)[:]
+
+    @property
+    def predictor_(self) -> Predictor:
+        """The model as `chainrule.load` gives it back: for tables, with NumPy alone; what exports are made from.
+
+        It takes columns by the names in `feature_names_in_`, or x0, x1, ... where there were none, and numbers in
+        float32. ValueError for several labels a row, which no Predictor answers, and for a single class.
+        """
+        check_is_fitted(self)
+        names = self.feature_names_in_.tolist() if hasattr(self, "feature_names_in_") else None
+        told = {"estimator": type(self).__name__, "epochs": [int(self.n_iter_)]}
+        return predictor_of(self._answering_network(), self._predictor_target(), names, **told)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to one file; `chainrule.load` gives its Predictor back, with NumPy alone installed.
+
+        Raises
+        ------
+        ValueError
+            Where `predictor_` does, and for a loss or activation of your own, which a file of data cannot hold.
+        """
+        self.predictor_.save(path)
 
     @property
     def _n_features_out(self) -> int:

@@ -70,6 +70,8 @@ SHARED = """
 ATTRIBUTES = """
     network_ : chainrule.Network
         The network itself.
+    predictor_ : chainrule.Predictor
+        The same for columns by name, with NumPy alone: what `save` writes and what exports are made from.
     coefs_, intercepts_ : list of ndarray
         Weight matrix (n_in, n_out) and bias (n_out,) of each layer: views into `network_.theta`.
     loss_, best_loss_ : float
@@ -112,7 +114,9 @@ CLASSIFIER = f"""Multilayer perceptron that tells classes apart: scikit-learn's,
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Labels, in the order of the columns of `predict_proba`.{ATTRIBUTES.rstrip()}
+        Labels, in the order of the columns of `predict_proba`.
+    class_prior_ : ndarray of shape (n_classes,)
+        Each class's share of the rows that the network began with.{ATTRIBUTES.rstrip()}
         "softmax" or "logistic".
 
     Examples

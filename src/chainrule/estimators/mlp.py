@@ -27,9 +27,11 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import validate_data
 
 from chainrule.arrays import Array, all_finite
+from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.estimators.architecture import engine_activation
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.docstrings import CLASSIFIER, REGRESSOR
+from chainrule.estimators.shipping import class_target, number_target, with_two_outputs
 from chainrule.nn.activations import ACTIVATIONS, ActivationFunction
 from chainrule.nn.layers import (
     Activation,
@@ -78,6 +80,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
             self._check_known(unique_labels(y), incremental)
         return X, self._label_binarizer.transform(y).astype(bool)
 
+    def _initialize(self, Y: Array, dtype: Any, random_state: np.random.RandomState) -> None:
+        super()._initialize(Y, dtype, random_state)
+        share = Y.sum(axis=0) / max(len(Y), 1)
+        self.class_prior_ = np.append(1 - share, share) if len(share) == 1 else share
+
     def _check_known(self, classes: Array, incremental: bool) -> None:
         if not incremental and set(classes) != set(self.classes_):
             raise ValueError(
@@ -116,6 +123,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
         if self.out_activation_ == "softmax":
             return Y.argmax(axis=1) if Y.shape[1] > 1 else Y[:, 0].astype(np.intp)
         return Y.astype(self.network_.dtype)
+
+    def _predictor_target(self) -> ClassTarget:
+        if self._several_labels():
+            raise ValueError("a model must answer one label a row to be saved; chainrule.save(network_) saves the rest")
+        return class_target(self.classes_, self.class_prior_)
+
+    def _answering_network(self) -> Network:
+        return with_two_outputs(self.network_)
 
     def _labels(self, Y: Array) -> Array:
         return self._label_binarizer.inverse_transform(Y.astype(np.int64))
@@ -234,7 +249,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
         estimator = cls(**params)
         estimator._label_binarizer = LabelBinarizer().fit(np.eye(n_classes, dtype=int) if several_labels else labels)
         estimator.classes_ = labels
-        return estimator._adopt(network, n_outputs=1 if n_classes == 2 and not several_labels else n_classes)
+        estimator._adopt(network, n_outputs=1 if n_classes == 2 and not several_labels else n_classes)
+        estimator.class_prior_ = np.full(n_classes, 1 / n_classes)
+        return estimator
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -295,6 +312,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101
 
     def _targets(self, Y: Array) -> Array:
         return self.network_.loss.targets(Y, self.network_.n_out, self.network_.dtype)
+
+    def _predictor_target(self) -> NumberTarget:
+        return number_target(self.network_.n_out)
 
     def _labels(self, Y: Array) -> Array:
         return Y[:, 0] if Y.shape[1] == 1 else Y

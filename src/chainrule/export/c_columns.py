@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.columns import PERIODS, CategoryColumn, Column, DateColumn, NumberColumn
+from chainrule.data.columns import PERIODS, CategoryColumn, Column, DateColumn, NumberColumn, RawColumn
 from chainrule.export.golden import days_of
 from chainrule.export.steps import Program
 
@@ -111,6 +111,7 @@ def date_expressions(column: DateColumn, x: str) -> Iterator[str]:
 
 ENCODED: dict[type[Column], Callable[[Any, str], Iterator[str]]] = {
     NumberColumn: number_expressions,
+    RawColumn: lambda column, x: iter([x]),
     DateColumn: date_expressions,
     CategoryColumn: category_expressions,
 }
@@ -118,6 +119,7 @@ ENCODED: dict[type[Column], Callable[[Any, str], Iterator[str]]] = {
 
 NEEDED: dict[type[Column], tuple[str, ...]] = {
     NumberColumn: ("squash", "ramp"),
+    RawColumn: (),
     DateColumn: ("squash", "dates"),
     CategoryColumn: ("find",),
 }
@@ -136,6 +138,7 @@ def raw_rows(columns: Sequence[Column], rows: Any) -> Array:
 
 TAKEN: dict[type[Column], Callable[[Any, Any], float | None]] = {
     NumberColumn: lambda column, cell: cell,
+    RawColumn: lambda column, cell: cell,
     DateColumn: lambda column, cell: days_of(cell),
     CategoryColumn: lambda column, cell: column.levels.index(cell) if cell in column.levels else -1,
 }

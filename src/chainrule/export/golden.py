@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.columns import CategoryColumn, Column, DateColumn, NumberColumn
+from chainrule.data.columns import CategoryColumn, Column, DateColumn, NumberColumn, RawColumn
 from chainrule.data.targets import NumberTarget
 from chainrule.export.steps import Model, as_ensemble
 from chainrule.model.predictor import Predictor
@@ -84,11 +84,12 @@ def golden_of(model: Model) -> Golden:
 
 
 def golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Return rows in which every column has had all that it can hold; the last has nothing but missing cells."""
+    """Return rows in which every column has had all that it can hold; in the last, all that may be missing is."""
     levels = (len(column.levels) + 2 for column in columns if isinstance(column, CategoryColumn))
     n = max(ROWS - 1, *levels, 0)
     cells = {column.name: CELLS[type(column)](column, n, rng) for column in columns}
-    return [{name: values[i] for name, values in cells.items()} for i in range(n)] + [dict.fromkeys(cells)]
+    last = {column.name: 0.0 if isinstance(column, RawColumn) else None for column in columns}
+    return [*({name: values[i] for name, values in cells.items()} for i in range(n)), last]
 
 
 def numbers(column: NumberColumn, n: int, rng: np.random.Generator) -> list[float | None]:
@@ -132,6 +133,7 @@ def days_of(text: str | None) -> float | None:
 
 CELLS: dict[type[Column], Callable[[Any, int, np.random.Generator], list[Any]]] = {
     NumberColumn: numbers,
+    RawColumn: lambda column, n, rng: rng.normal(size=n).astype(np.float32).tolist(),
     CategoryColumn: levels,
     DateColumn: dates,
 }

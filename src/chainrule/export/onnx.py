@@ -241,16 +241,16 @@ def metadata(program: Program, golden: Golden) -> dict[str, Any]:
     if program.columns is None:
         inputs: dict[str, Any] = {"X": golden.X.tolist()}
     else:
-        told["columns"] = {
+        by_input = {
             name: [column.name for column in program.columns if isinstance(column, kind)]
             for name, (kind, _) in INPUTS.items()
         }
+        told["columns"] = {name: names for name, names in by_input.items() if names}
         rows: Any = golden.rows
         of_date = {column.name for column in program.columns if isinstance(column, DateColumn)}
         inputs = {
             name: [[days_of(row[of]) if of in of_date else row[of] for of in names] for row in rows]
             for name, names in told["columns"].items()
-            if names
         }
     if program.target is not None:
         told |= {"target": program.target.name, "task": program.target.task}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.columns import PERIODS, CategoryColumn, Column, DateColumn, NumberColumn
+from chainrule.data.columns import PERIODS, CategoryColumn, Column, DateColumn, NumberColumn, RawColumn
 from chainrule.export.onnx_graph import Graph, TensorProto, helper
 
 
@@ -23,6 +23,7 @@ def inputs_of(columns: Sequence[Column]) -> list[Any]:
 
 
 INPUTS: dict[str, tuple[type[Column], int]] = {
+    "X": (RawColumn, TensorProto.FLOAT),
     "numbers": (NumberColumn, TensorProto.DOUBLE),
     "dates": (DateColumn, TensorProto.DOUBLE),
     "categories": (CategoryColumn, TensorProto.STRING),
@@ -71,6 +72,11 @@ def encode_numbers(graph: Graph, columns: Sequence[NumberColumn], starts: Mappin
         ramp = zero_where(graph, graph.add("Gather", missing, sources, axis=1), share)
         encoded.append((ramp, [(first[j] + 1 + columns[j].indicator + k, 1.0) for j, k, *_ in ramps]))
     return encoded
+
+
+def take_raw(graph: Graph, columns: Sequence[RawColumn], starts: Mapping[str, int]) -> Encoded:
+    """Take numbers as they are."""
+    return [("X", [(starts[column.name], 1.0) for column in columns])]
 
 
 def squash(graph: Graph, x: str, centres: Sequence[float], scales: Sequence[float]) -> str:
@@ -164,6 +170,7 @@ def encode_categories(graph: Graph, columns: Sequence[CategoryColumn], starts: M
 
 
 ENCODED: dict[type[Column], Callable[[Graph, Any, Mapping[str, int]], Encoded]] = {
+    RawColumn: take_raw,
     NumberColumn: encode_numbers,
     DateColumn: encode_dates,
     CategoryColumn: encode_categories,

@@ -94,7 +94,7 @@ class Ensemble:
         loss = self.networks[0].loss
         if isinstance(loss, CrossEntropy):
             P = mean_of(softmax(Z / self.temperature) for Z in outputs)
-            return (P + self.doubt / self.n_out) / (1 + self.doubt)
+            return (P + self.doubt / self.n_out) / (1 + self.doubt) if self.doubt else P
         mean = mean_of(loss.predict(Z) for Z in outputs)
         return mean if self.bounds is None else np.clip(mean, *self.bounds)
 
@@ -122,7 +122,7 @@ class Ensemble:
 def mean_of(answers: Iterable[Array]) -> Array:
     """Return the mean of arrays of one shape."""
     first, *others = answers
-    return sum(others, first) / (1 + len(others))
+    return sum(others, first) / (1 + len(others)) if others else first
 
 
 def best_temperature(Z: Array, y: Array, weight: Array | None = None) -> float:

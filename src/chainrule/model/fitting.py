@@ -201,6 +201,16 @@ def passport(
     encoder: TabularEncoder, target: ClassTarget | NumberTarget, histories: Sequence[History], seed: int
 ) -> dict[str, Any]:
     """Return what a reader of the model's file may want to know of its training."""
+    return origin(encoder, target) | {
+        "seed": seed,
+        "members": len(histories),
+        "epochs": [len(history) for history in histories],
+        "best_epochs": [(history.best_epoch or 0) + 1 for history in histories],
+    }
+
+
+def origin(encoder: TabularEncoder, target: ClassTarget | NumberTarget) -> dict[str, Any]:
+    """Return what a passport says of any model: by what and when it was made, of which columns, for what."""
     columns = [{"name": column.name, "kind": column.kind} for column in encoder.columns]
     return {
         "chainrule": chainrule.__version__,
@@ -209,10 +219,6 @@ def passport(
         "target": target.name,
         "task": target.task,
         "columns": columns + [{"name": name, "kind": "left out"} for name in encoder.left_out],
-        "seed": seed,
-        "members": len(histories),
-        "epochs": [len(history) for history in histories],
-        "best_epochs": [(history.best_epoch or 0) + 1 for history in histories],
     }
 
 

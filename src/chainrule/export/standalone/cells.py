@@ -93,6 +93,14 @@ def encode_number(column: Column, value: Any) -> list[float]:
     return [squashed, *([float(missing)] if column["indicator"] else []), *ramps]
 
 
+def take_raw(column: Column, value: Any) -> list[float]:
+    """Return a number as it is."""
+    x = to_number(value)
+    if not math.isfinite(x):
+        raise ValueError("it is missing or not finite")
+    return [x]
+
+
 def encode_date(column: Column, value: Any) -> list[float]:
     """Return the encoded columns of a date: elapsed days, year, and month, weekday and hour as points on a circle."""
     known = to_date(value)
@@ -123,6 +131,7 @@ def encode_category(column: Column, value: Any) -> list[float]:
 
 ENCODED = {
     "number": (encode_number, "finite numbers"),
+    "raw": (take_raw, "a finite number in every row"),
     "date": (encode_date, "dates such as 2024-03-01"),
     "category": (encode_category, "categories"),
 }
