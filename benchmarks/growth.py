@@ -1,9 +1,9 @@
 """Seconds and memory of an epoch, as rows, width and depth grow; a plot each. NumPy's kernels.
 
 Memory is what training allocates beyond the data and the network it is given, the highest at any time. It must stay
-below 24 bytes for each number that a layer makes of a batch and six vectors of the parameters' size (Adam's two
-moments, the best epoch's weights, and weights and moments to go back to), whatever the number of rows, but for their
-shuffled order and the like: 16 bytes a row.
+below 24 bytes for each number that a layer makes of a batch and four vectors of the parameters' size (Adam's two
+moments, the best epoch's weights, and weights to go back to), whatever the number of rows, but for their shuffled order
+and the like: 16 bytes a row.
 """
 
 import os
@@ -38,7 +38,7 @@ def measure(n, sizes):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     parameters = sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
-    bound = 4 * 6 * parameters + 24 * BATCH * sum(sizes) + 16 * n + 2**20
+    bound = 4 * 4 * parameters + 24 * BATCH * sum(sizes) + 16 * n + 2**20
     assert peak < bound, f"{sizes}: {peak:,} bytes, and the bound is {bound:,}"
     return time, peak, bound
 

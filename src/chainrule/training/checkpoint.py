@@ -230,7 +230,7 @@ def with_state(run: Run) -> list[Callback]:
 
 def state_of(run: Run) -> Tree:
     """Return what a run at the end of an epoch needs to go on with the next one."""
-    good = {"arrays": run.good.arrays, "steps": run.good.steps, "rng": plain(run.good.rng)}
+    good = {"theta": run.good.theta, "buffers": run.good.buffers, "rng": plain(run.good.rng)}
     return {
         "epoch": run.epoch + 1,
         "stop": run.stop,
@@ -253,7 +253,7 @@ def state_of(run: Run) -> Tree:
 def restore(run: Run, state: Tree) -> None:
     """Bring a run that has not begun to a state, which may come from a stranger."""
     net, optimizer, good = run.net, run.optimizer, state["good"]
-    epoch = int(state["epoch"])
+    epoch, vectors = int(state["epoch"]), {"theta": net.theta, "buffers": net.buffers}
     require_that(0 < epoch <= run.epochs, f"it has {epoch} epochs, and {run.epochs} are asked for")
     for name, column in run.history.columns.items():
         column[:] = same_shape(state["history"][name], np.empty(epoch), name).tolist()
@@ -264,14 +264,14 @@ def restore(run: Run, state: Tree) -> None:
     for name, moment in state["moments"].items():
         optimizer.moments[name] = same_shape(moment, net.theta, name)
     if good is not None:
-        run.good.arrays = {name: same_shape(array, run.changing[name], name) for name, array in good["arrays"].items()}
-        run.good.steps, run.good.rng = int(good["steps"]), good["rng"]
+        run.good.theta, run.good.buffers = (same_shape(good[name], of, name) for name, of in vectors.items())
+        run.good.rng = good["rng"]
         run.rng.bit_generator.state = good["rng"]  # which raises if it is none
     run.rng.bit_generator.state = state["rng"]
     run.epoch, run.stop, run.first_loss = epoch, str(state["stop"]), float(state["first_loss"])
     run.rate_scale, run.rollbacks = float(state["rate_scale"]), int(state["rollbacks"])
     optimizer.steps = int(state["steps"])
-    theta, buffers = (same_shape(state[name], run.changing[name], name) for name in ("theta", "buffers"))
+    theta, buffers = (same_shape(state[name], of, name) for name, of in vectors.items())
     require_that(all_finite(theta) and all_finite(buffers), "its parameters are not finite")
     net.theta[...], net.buffers[...] = theta, buffers
 

@@ -23,7 +23,8 @@ class History:
     gradient_norm : list of float
         Mean Euclidean norm over the epoch's batches, before clipping.
     step_ratio : list of float
-        Length of the epoch's last step, as a share of the length of all weights; NaN where it did not come to that.
+        Length of the epoch's last step, as a share of that of all weights; NaN where it did not come to that. By every
+        k-th parameter where there are more than 131,072.
     seconds : list of float
         Time the epoch took, validation included.
     notes : list of str

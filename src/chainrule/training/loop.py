@@ -29,6 +29,8 @@ from chainrule.training.schedules import Schedule, as_schedule
 
 EXPLODED = 1e6
 """Times the loss of the first batch, or 1 if that is more: beyond it a loss is as lost as an infinite one."""
+SAMPLED = 2**17
+"""Parameters, evenly taken, by which the length of a step is told from that of the weights."""
 
 
 class Objective(Protocol):
@@ -246,11 +248,6 @@ class Run:
         return self.optimizer.learning_rate * factor * self.rate_scale
 
     @property
-    def changing(self) -> dict[str, Array]:
-        """Every array that steps change, by name."""
-        return {"theta": self.net.theta, "buffers": self.net.buffers} | self.optimizer.moments
-
-    @property
     def is_good(self) -> bool:
         """Whether what the last epoch has left is worth going back to."""
         loss = self.history.loss
@@ -321,7 +318,7 @@ class Run:
         objective = self.kernels.fuse(self.net).objective
         watching = [c for c in self.callbacks if type(c).on_batch_end is not Callback.on_batch_end]
         loss_sum = weight_sum = norm_sum = rate = 0.0
-        before = None
+        some, before = theta[:: -(-theta.size // SAMPLED)], None
         for k, (X, y, weight) in enumerate(batches(*self.rows, self.batch_size, self.rng if self.shuffle else None)):
             value, grad = objective(X, y, weight, self.rng)
             norm = length(grad, self.kernels)
@@ -337,7 +334,7 @@ class Run:
                 grad *= self.clip_norm / norm
             rate = self.rate
             if k == n_batches - 1:
-                before = theta.copy()
+                before = some.copy()
             self.optimizer.step(theta, grad, rate * self.factors)
             heft = len(X) if weight is None else float(weight.sum())
             loss_sum, weight_sum, norm_sum = loss_sum + heft * value, weight_sum + heft, norm_sum + norm
@@ -348,7 +345,7 @@ class Run:
                 break
         if not all_finite(theta):
             raise DivergedError(f"batch {k + 1}: the weights after the step are not finite")
-        step_ratio = nan if before is None else length(theta - before) / (length(before) or 1.0)
+        step_ratio = nan if before is None else length(some - before) / (length(before) or 1.0)
         return loss_sum / (weight_sum or 1), norm_sum / (k + 1), rate, step_ratio
 
     def roll_back(self, failure: str) -> None:
@@ -371,25 +368,25 @@ class Run:
 
 
 class Snapshot:
-    """What steps change, as it was when it was last taken. Its arrays are made once and written over."""
+    """A network and the generator as they were when it was last taken. Its arrays are made once and written over."""
 
     def __init__(self) -> None:
-        self.arrays: dict[str, Array] = {}
+        self.theta = self.buffers = np.empty(0)
 
     def take(self, run: Run) -> None:
-        """Copy it all."""
-        for name, array in run.changing.items():
-            if name in self.arrays:
-                self.arrays[name][...] = array
-            else:
-                self.arrays[name] = array.copy()
-        self.steps, self.rng = run.optimizer.steps, deepcopy(run.rng.bit_generator.state)
+        """Copy them."""
+        net = run.net
+        if len(self.theta) != len(net.theta):
+            self.theta, self.buffers = np.empty_like(net.theta), np.empty_like(net.buffers)
+        self.theta[...], self.buffers[...] = net.theta, net.buffers
+        self.rng = deepcopy(run.rng.bit_generator.state)
 
     def restore(self, run: Run) -> None:
-        """Put it all back; moments that began since then are zero again."""
-        for name, array in run.changing.items():
-            array[...] = self.arrays.get(name, 0)
-        run.optimizer.steps, run.rng.bit_generator.state = self.steps, self.rng
+        """Put them back, with moments of zero: what led astray is forgotten."""
+        run.net.theta[...], run.net.buffers[...] = self.theta, self.buffers
+        run.rng.bit_generator.state = self.rng
+        run.optimizer.moments.clear()
+        run.optimizer.steps = 0
         run.share_of_epoch = 0.0
 
 
