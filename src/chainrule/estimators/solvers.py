@@ -23,6 +23,7 @@ from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback, ProgressBar, TimeLimit
 from chainrule.training.loop import Run
+from chainrule.training.memory import keep_freed_memory
 from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer
 from chainrule.training.schedules import as_schedule
 
@@ -339,6 +340,7 @@ def fit_lbfgs(estimator: BaseMLP, task: Task) -> None:
     rows = task.X.toarray() if issparse(task.X) else task.X, estimator._targets(task.Y), task.weight
     limit = TimeLimit(estimator.time_limit or inf)
     limit.start()
+    keep_freed_memory()
 
     def value_and_gradient(theta: Array) -> tuple[float, Array]:
         network.theta[...] = theta

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, all_finite, as_array, as_matrix, as_weights, require
 from chainrule.errors import GradientError, OutOfRangeError, look_up
-from chainrule.nn.activations import ActivationFunction
+from chainrule.nn.activations import ActivationFunction, zero_row
 from chainrule.nn.initializers import SUITED_TO
 from chainrule.nn.layers import Activation, Backward, Dense, Dropout, Layer, Params, as_layers, chain
 from chainrule.nn.losses import Loss, RowLosses, as_loss
@@ -257,7 +257,7 @@ class Network:
         just_made = False
         for layer, params in zip(self.layers, self.params):
             if just_made and layer == RELU:
-                np.maximum(X, 0, out=X)  # nobody else holds what Dense has just made
+                np.maximum(X, zero_row(X), out=X)  # nobody else holds what Dense has just made
             else:
                 X = layer.forward(X, params)[0]
             just_made = isinstance(layer, Dense)

@@ -25,7 +25,7 @@ from chainrule.errors import look_up
 
 REPAID = 1e9
 """Entries of theta stepped in all, from which on the twins save more than the half second in which numba starts."""
-PART = 32768
+PART = 65536
 """Entries of theta that are stepped at once."""
 
 Rate = float | Array

@@ -23,6 +23,7 @@ from chainrule.training.callbacks import Callback, KeepBest, ProgressBar
 from chainrule.training.checkpoint import Checkpoint
 from chainrule.training.history import History
 from chainrule.training.kernels import NUMPY, Kernels, choose
+from chainrule.training.memory import keep_freed_memory
 from chainrule.training.metrics import Metric, as_metric
 from chainrule.training.optimizers import Optimizer, as_optimizer
 from chainrule.training.schedules import Schedule, as_schedule
@@ -255,6 +256,7 @@ class Run:
 
     def train(self) -> None:
         """Run all epochs, or until something stops it."""
+        keep_freed_memory()
         self.schedule.begin(self.history)
         for callback in self.observers:
             callback.on_train_begin(self)
