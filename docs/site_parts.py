@@ -10,7 +10,7 @@ from typing import Any
 from sphinx_gallery.scrapers import figure_rst
 
 DRAWN = Path(mkdtemp(prefix="chainrule-gallery-"))
-ORDER = ["perceptron", "neuron", "figures", "disc", "spiral", "layers", "quality", "mnist"]
+ORDER = ["perceptron", "neuron", "figures", "disc", "spiral", "layers", "quality", "own_parts", "mnist"]
 
 
 def draw_here(config: Mapping[str, Any], script: str) -> list[str]:

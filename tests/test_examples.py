@@ -90,6 +90,15 @@ def test_twelve_layers_learn_with_relu_and_not_with_sigmoids(tmp_path):
     assert_drawn(tmp_path, "layers_sigmoid", "layers_relu")
 
 
+def test_parts_of_ones_own_are_proved_forgive_outliers_and_go_on_where_data_ends(tmp_path):
+    result = load("own_parts").main(tmp_path)
+    assert 2 * result["errors"]["log cosh"] < result["errors"]["squared error"]
+    assert result["errors"]["harmonics"] < 0.25
+    assert result["beyond"] < 0.3
+    assert "WRONG, most of all in 0.f[0]" in result["refused"]
+    assert_drawn(tmp_path, "own_parts")
+
+
 def test_penguins_never_seen_are_told_apart_by_their_bills(tmp_path):
     result = load("quality").main(EXAMPLES / "data" / "penguins.csv", tmp_path)
     assert result["accuracy"] > 0.95
