@@ -104,7 +104,7 @@ def main(out="examples/output", epochs=200):
         refused = ""
     except GradientError as error:
         refused = str(error).splitlines()[0]
-        print(refused)
+        print(*refused.split("; "), sep="\n")
     draw(nets, (x, y), inside, beyond, Path(out))
     far = nets["harmonics"].predict(beyond) - truth(beyond)
     return {"errors": errors, "refused": refused, "beyond": float(np.sqrt(np.mean(far**2)))}

@@ -56,8 +56,10 @@ def relu(Z: Array) -> Activated:
 
 
 def zero_row(Z: Array) -> Array:
-    """Return a row of zeros as long as Z's: NumPy finds the greater of two arrays three times as fast as of an array
-    and the number 0, and both many times as fast as `np.where` chooses.
+    """Return a row of zeros as long as Z's.
+
+    NumPy finds the greater of two arrays three times as fast as of an array and the number 0, and either many times as
+    fast as `np.where` chooses.
     """
     return np.zeros(Z.shape[-1:], Z.dtype)
 

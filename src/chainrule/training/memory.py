@@ -1,5 +1,6 @@
 """Memory: where the arrays of one batch leave theirs to those of the next."""
 
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -16,4 +17,5 @@ def keep_freed_memory() -> None:
     than the arithmetic; unless it has seen one as large be freed before (mallopt(3), M_MMAP_THRESHOLD). So one is made,
     of which no page is ever touched, and freed. Elsewhere that does nothing.
     """
-    np.empty(MOST, np.uint8)
+    with suppress(MemoryError):
+        np.empty(MOST, np.uint8)
