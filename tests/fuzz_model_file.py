@@ -29,6 +29,8 @@ TABLE = json.loads((GOLDEN / "table.json").read_text())
 MOST_SECONDS, MOST_BYTES = 1.0, 200 * 2**20
 HUGE = [10**12, 2**31, 2**63, 10**400, -1, 1e308, "x" * 100_000, [0] * 10_000, {"a": {}}]
 ODD = [None, True, "", [], {}, 0, 0.5, 1e-300]
+DEFLATED = [(), ("model.json",), ("model.json",), ("model.json", "theta.npy"), ("buffers.npy",)]
+"""Entries that one who knows the format may deflate."""
 NAMES = ["eval", "os.system", "__class__", "../theta", "Residual", "NumberColumn", "regression", "float64", "<f8", "|O"]
 
 
@@ -97,20 +99,20 @@ def entries_of(content):
         return [(name, archive.read(name)) for name in archive.namelist()]
 
 
-def zipped(entries, compression=zipfile.ZIP_STORED):
+def zipped(entries, deflated=("model.json",)):
     whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w", compression) as archive:
+    with zipfile.ZipFile(whole, "w") as archive:
         for name, content in entries:
-            archive.writestr(name, content)
+            archive.writestr(name, content, zipfile.ZIP_DEFLATED if name in deflated else zipfile.ZIP_STORED)
         archive.comment = bytes(SEAL_BYTES)
     return sealed(whole.getvalue())
 
 
 def edit_entries(content, rng):
-    """Swap, repeat, drop, rename or compress entries."""
+    """Swap, repeat, drop, rename, lengthen or deflate entries."""
     entries = entries_of(content)
     i, j = rng.integers(len(entries), size=2)
-    match rng.integers(7):
+    match rng.integers(8):
         case 0:
             entries[i], entries[j] = (entries[i][0], entries[j][1]), (entries[j][0], entries[i][1])
         case 1:
@@ -125,7 +127,9 @@ def edit_entries(content, rng):
             entries[i] = entries[i][0], bytes(rng.integers(3_000_000))
         case 6:
             rng.shuffle(entries)
-    return zipped(entries, rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
+        case 7:
+            entries[i] = entries[i][0], entries[i][1] + b" " * rng.integers(20_000_000)
+    return zipped(entries, DEFLATED[rng.integers(len(DEFLATED))])
 
 
 def edit_array(content, rng):

@@ -167,6 +167,16 @@ def test_the_file_is_hardly_larger_than_its_parameters(path, rng):
     assert path.stat().st_size <= 4 * parameters + 20_000
 
 
+@pytest.mark.parametrize(("n_columns", "labels"), [(300, ["a", "b", "c"]), (70, None)])
+def test_so_it_is_for_wide_tables(n_columns, labels, path, rng):
+    table = read_columns({f"x{j}": rng.normal(size=60) for j in range(n_columns)})
+    values = table["x0"] if labels is None else np.array(labels)[rng.integers(3, size=60)]
+    model = fit_predictor(table, values, fit_target("y", values), n_members=2, epochs=1).predictor
+    model.save(path)
+    parameters = sum(network.theta.size for network in model.ensemble.networks)
+    assert path.stat().st_size <= 4 * parameters + 20_000
+
+
 def test_the_passport_says_what_was_trained_on(rng):
     table = read_columns({"x": rng.normal(size=100), "colour": ["red", "blue"] * 50, "same": [1] * 100})
     values = np.array(["yes", "no"] * 50)
@@ -381,8 +391,29 @@ def compressed(path):
     rewrite(path, entries_of(path), zipfile.ZIP_DEFLATED)
 
 
+def deflate_document(path, text):
+    entries = entries_of(path) | {"model.json": text}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content, zipfile.ZIP_DEFLATED if name == "model.json" else zipfile.ZIP_STORED)
+        archive.comment = bytes(SEAL_BYTES)
+    seal(path)
+
+
 def bomb(path):
     rewrite(path, entries_of(path) | {"theta.npy": bytes(50_000_000)}, zipfile.ZIP_DEFLATED)
+
+
+def document_bomb(path):
+    deflate_document(path, entries_of(path)["model.json"] + b" " * 50_000_000)
+
+
+def lying_bomb(path):
+    """A document of which a few kilobytes deflate to 200 megabytes, and that is told to be of 1,000 bytes."""
+    deflate_document(path, b" " * 200_000_000)
+    told = (200_000_000).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(told, (1000).to_bytes(4, "little")))
+    seal(path)
 
 
 def pickled(path):
@@ -461,6 +492,8 @@ BROKEN = {
     entry_twice: "there twice",
     compressed: "not stored as it is",
     bomb: "not stored as it is",
+    document_bomb: r"model.json is 50,00\d,\d{3} bytes long",
+    lying_bomb: "Bad CRC-32",
     pickled: "theta.npy",
     bare_pickle: "no zip archive",
     other_numbers: "checksum of theta.npy",
