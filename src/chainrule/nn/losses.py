@@ -233,7 +233,9 @@ class CrossEntropy(Loss):
             P -= keep * Y.T
         if share:
             P -= share
-        return np.log(total) - told, P.T
+        losses = np.log(total, out=total)
+        losses -= told
+        return losses, P.T
 
     def predict(self, Z: Array) -> Array:
         return softmax(Z)

@@ -12,7 +12,7 @@ All take flat arrays of one dtype and change `theta` and the moments in place; `
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from logging import INFO, WARNING, getLogger
@@ -98,9 +98,9 @@ def adam(
         theta[part] -= move
 
 
-def parts(size: int) -> Iterator[slice]:
+def parts(size: int) -> list[slice]:
     """Cut a vector into slices that stay in the processor's cache from the first pass over them to the last."""
-    return (slice(start, start + PART) for start in range(0, size, PART))
+    return [slice(start, start + PART) for start in range(0, size, PART)]
 
 
 NUMPY = Kernels("numpy", square_sum, sgd, momentum, nesterov, rmsprop, adam, fuse=lambda objective: objective)

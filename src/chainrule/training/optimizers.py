@@ -57,7 +57,7 @@ class Optimizer(ABC):
                 "theta must keep its shape from step to step; this optimiser has begun with another network, "
                 f"however: theta.shape={theta.shape}, {name}.shape={self.moments[name].shape}"
             )
-        if self.steps % FLUSH_EVERY == 0:
+        elif self.steps % FLUSH_EVERY == 0:
             flush_denormals(self.moments[name])
         return self.moments[name]
 
