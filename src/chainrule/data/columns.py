@@ -380,6 +380,8 @@ class Layout:
         self.in_matrix, self.raw_in_matrix = (
             as_slice([in_matrix[column.name] for column, _ in columns]) for columns in (self.plain, self.raw)
         )
+        raw_alone = self.raw_in_matrix == slice(0, len(self.places))
+        self.as_it_is = self.n_features if raw_alone else -1  # the width of a matrix that is its own encoding
         self.firsts, self.raw_firsts = (as_slice([start for _, start in columns]) for columns in (self.plain, self.raw))
         self.centres = np.array([column.centre for column, _ in self.plain])
         self.scales = np.array([column.scale for column, _ in self.plain])
@@ -393,10 +395,9 @@ class Layout:
 
     def as_given(self, given: Mapping[str, Array]) -> Array | None:
         """Return a matrix's own numbers where they are what encoding would make of them, else None."""
-        if not (isinstance(given, Matrix) and len(self.raw) == len(self.places) == len(given)):
+        if not (isinstance(given, Matrix) and given.numbers.shape[1] == self.as_it_is):
             return None
-        fits = self.raw_in_matrix == slice(0, len(given)) and given.numbers.dtype == np.float32
-        return given.numbers if fits and all_finite(given.numbers) else None
+        return given.numbers if given.numbers.dtype == np.float32 and all_finite(given.numbers) else None
 
     def encode(self, given: Mapping[str, Array], X: Array, first_row: int) -> None:
         """Write the encoded columns of some rows, of which the first is a table's `first_row`, into X, of zeros."""

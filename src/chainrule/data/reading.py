@@ -55,14 +55,14 @@ def read_columns(table: object) -> Columns:
 
 def open_columns(table: object) -> Mapping[str, Array]:
     """Return a table's columns as `read_columns` does, those of a DataFrame or matrix when they are asked for."""
-    if isinstance(table, Frame | Matrix):
-        return table
-    if isinstance(table, Mapping):
-        named = [(str(name), values) for name, values in table.items()]
-    elif isinstance(table, np.ndarray):
+    if isinstance(table, np.ndarray):
         if table.ndim == 2 and table.shape[1] and table.dtype.kind in "iuf" and type(table) is not np.ma.MaskedArray:
             return Matrix(table)
         named = array_columns(table)
+    elif isinstance(table, Frame | Matrix):
+        return table
+    elif isinstance(table, Mapping):
+        named = [(str(name), values) for name, values in table.items()]
     elif isinstance(table, list | tuple):
         named = row_columns(table)
     elif hasattr(table, "toarray"):

@@ -296,7 +296,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         """Return the network's answers (n, n_outputs) to validated rows, dense or sparse."""
         network = self.network_
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
-            outputs = [network.infer(self._require_finite(X[rows])) for rows in network.parts(len(X))]
+            outputs = [network.through(self._require_finite(X[rows])) for rows in network.parts(len(X))]
         Z = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
         network.require_finite(Z, X)
         return network.loss.predict(Z)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, floor, isfinite, log
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, require
+from chainrule.arrays import Array, as_matrix, require
 from chainrule.nn.losses import CrossEntropy, softmax
 from chainrule.nn.network import Network
 
@@ -81,21 +81,31 @@ class Ensemble:
         return self.networks[0].n_in
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """What it calculates in."""
+        return self.networks[0].dtype
+
+    @property
     def n_out(self) -> int:
         """Columns given."""
         return self.networks[0].n_out
 
     def predict(self, X: ArrayLike) -> Array:
         """Return the answers (n, n_out) for rows X (n, n_in)."""
-        return self.answers([network.outputs(X) for network in self.networks])
+        return self.infer(as_matrix(X, self.n_in, self.dtype))
+
+    def infer(self, X: Array) -> Array:
+        """Return what `predict` does, for an array that fits: finite, and of the networks' dtype."""
+        return self.answers([network.infer(X) for network in self.networks])
 
     def answers(self, outputs: Sequence[Array]) -> Array:
         """Return the answers (n, n_out) that each network's raw outputs (n, n_out) make together."""
         loss = self.networks[0].loss
         if isinstance(loss, CrossEntropy):
-            P = mean_of(softmax(Z / self.temperature) for Z in outputs)
+            tempered = outputs if self.temperature == 1 else [Z / self.temperature for Z in outputs]
+            P = mean_of([softmax(Z) for Z in tempered])
             return (P + self.doubt / self.n_out) / (1 + self.doubt) if self.doubt else P
-        mean = mean_of(loss.predict(Z) for Z in outputs)
+        mean = mean_of([loss.predict(Z) for Z in outputs])
         return mean if self.bounds is None else np.clip(mean, *self.bounds)
 
     def shift(self, quantile: float) -> Array:
@@ -119,10 +129,9 @@ class Ensemble:
         return self.shift((1 - coverage) / 2), self.shift((1 + coverage) / 2)
 
 
-def mean_of(answers: Iterable[Array]) -> Array:
+def mean_of(answers: Sequence[Array]) -> Array:
     """Return the mean of arrays of one shape."""
-    first, *others = answers
-    return sum(others, first) / (1 + len(others)) if others else first
+    return answers[0] if len(answers) == 1 else sum(answers[1:], answers[0]) / len(answers)
 
 
 def best_temperature(Z: Array, y: Array, weight: Array | None = None) -> float:

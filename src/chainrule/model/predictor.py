@@ -103,7 +103,8 @@ class Predictor:
 
     def answers(self, table: object, first_row: int = 0) -> Array:
         """Return the networks' answers (n, n_outputs) for a table; errors count its rows from `first_row` + 1."""
-        return self.ensemble.predict(self.encoder.transform(table, first_row))
+        X = self.encoder.transform(table, first_row)
+        return self.ensemble.infer(X.astype(self.ensemble.dtype, copy=False))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, which `chainrule.load` reads; see `chainrule.model.file`."""

@@ -292,8 +292,8 @@ def softmax(Z: Array) -> Array:
     """exp(Z_k) / sum_j exp(Z_j) for each row of Z (n, k); rows sum to 1."""
     P = shifted(Z)
     np.exp(P, out=P)
-    P /= P.sum(axis=0)
-    return np.ascontiguousarray(P.T)
+    P /= np.add.reduce(P)
+    return P.T.copy()
 
 
 def shifted(Z: Array) -> Array:
@@ -302,7 +302,7 @@ def shifted(Z: Array) -> Array:
     NumPy adds a few long rows many times faster than many short ones, and n is the long side.
     """
     S = Z.T.copy()
-    S -= S.max(axis=0)
+    S -= np.maximum.reduce(S)
     return S
 
 

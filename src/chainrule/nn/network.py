@@ -123,7 +123,12 @@ class Network:
         self.grads = views(self.grad, self.blocks, depth)
         kept = views(self.buffers, running, depth)
         self.params = [own | statistics for own, statistics in zip(views(self._theta, self.blocks, depth), kept)]
-        self._widest = max(layer.sizes[1] for layer in self.layers if layer.sizes)
+        widest = max(layer.sizes[1] for layer in self.layers if layer.sizes)
+        # A relu may write over what Dense has just made: nobody else holds it.
+        self._in_place = [
+            layer == RELU and isinstance(before, Dense) for before, layer in zip((None, *self.layers), self.layers)
+        ]
+        self._at_once = min(max(PREDICT_ELEMENTS // widest, 1), PREDICT_ROWS)
         self.first_trained = min((block.layer for block in self.blocks), default=depth)
 
     @property
@@ -212,7 +217,7 @@ class Network:
         total = 0.0
         for rows in self.parts(len(X)):
             part = None if weight is None else weight[rows]
-            mean, _ = self.loss(self.infer(X[rows]), y[rows], part)
+            mean, _ = self.loss(self.through(X[rows]), y[rows], part)
             total += mean * (len(X[rows]) if part is None else float(part.sum()))
         return total / (len(X) if weight is None else float(weight.sum())) + self.penalty()
 
@@ -225,12 +230,17 @@ class Network:
 
     def outputs(self, X: ArrayLike) -> Array:
         """Return the last layer's raw outputs Z (n, n_out): logits, for a classifier."""
-        X = as_matrix(X, self.n_in, self.dtype)
+        return self.infer(as_matrix(X, self.n_in, self.dtype))
+
+    def infer(self, X: Array) -> Array:
+        """Return what `outputs` does, for an array that fits: finite, and of the network's dtype."""
         if not self.gradients_proved:
             require_forward(self, X[:PROOF_ROWS])
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
-            outputs = [self.infer(X[rows]) for rows in self.parts(len(X))]
-        Z = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+            if len(X) <= self._at_once:
+                Z = self.through(X)
+            else:
+                Z = np.concatenate([self.through(X[rows]) for rows in self.parts(len(X))])
         self.require_finite(Z, X)
         return Z
 
@@ -249,18 +259,12 @@ class Network:
 
     def parts(self, n: int) -> list[slice]:
         """Cut n rows into slices that go through the network at once."""
-        size = min(max(PREDICT_ELEMENTS // self._widest, 1), PREDICT_ROWS)
-        return [slice(start, start + size) for start in range(0, max(n, 1), size)]
+        return [slice(start, start + self._at_once) for start in range(0, max(n, 1), self._at_once)]
 
-    def infer(self, X: Array) -> Array:
-        """Return what `outputs` does for an array that fits; a layer's output is kept until the next has used it."""
-        just_made = False
-        for layer, params in zip(self.layers, self.params):
-            if just_made and layer == RELU:
-                np.maximum(X, zero_row(X), out=X)  # nobody else holds what Dense has just made
-            else:
-                X = layer.forward(X, params)[0]
-            just_made = isinstance(layer, Dense)
+    def through(self, X: Array) -> Array:
+        """Return the last layer's output for a few rows; a layer's output is kept until the next has used it."""
+        for layer, params, in_place in zip(self.layers, self.params, self._in_place):
+            X = np.maximum(X, zero_row(X), out=X) if in_place else layer.forward(X, params)[0]
         return X
 
     def activations(self, X: ArrayLike) -> list[Array]:
@@ -360,7 +364,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Views would come back as arrays of their own; so only what they are made from is kept."""
-        left_out = ("blocks", "grad", "grads", "params", "_widest", "first_trained")
+        left_out = ("blocks", "grad", "grads", "params", "_at_once", "_in_place", "first_trained")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
