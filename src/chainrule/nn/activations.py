@@ -52,7 +52,7 @@ def tanh(Z: Array) -> Activated:
 def relu(Z: Array) -> Activated:
     """A = max(0, Z); dA/dZ = 1 where Z > 0, else 0."""
     A = np.maximum(Z, zero_row(Z))
-    return A, lambda dA: dA * (A > 0)
+    return A, lambda dA: dA * (A > 0).astype(A.dtype)
 
 
 def zero_row(Z: Array) -> Array:

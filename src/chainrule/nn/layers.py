@@ -98,8 +98,8 @@ class Dense(Layer):
         Y += params["b"]
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
-            np.matmul(X.T, dY, out=grads["W"])
-            dY.sum(axis=0, out=grads["b"])
+            np.dot(X.T, dY, out=grads["W"])
+            np.add.reduce(dY, out=grads["b"])
             return dY.dot(W.T) if need_dX else dY
 
         return Y, backward

@@ -37,7 +37,7 @@ class Loss(ABC):
         losses, dZ = self.per_row(Z, Y)
         if weight is None:
             dZ *= 1 / len(Z)
-            return float(losses.sum()) / len(Z), dZ
+            return float(np.add.reduce(losses)) / len(Z), dZ
         # Rows that all weigh nothing have nothing to say.
         share = weight / (weight.sum() or 1)
         dZ *= share[:, np.newaxis]
@@ -225,7 +225,7 @@ class CrossEntropy(Loss):
         if share:
             told = keep * told + share * S.sum(axis=0)
         P = np.exp(S, out=S)
-        total = P.sum(axis=0)
+        total = np.add.reduce(P)
         P /= total
         if Y.ndim == 1:
             P.reshape(-1)[entries] -= keep

@@ -85,7 +85,7 @@ def adam(
 ) -> None:
     """Adam: m <- beta1 m + g, v <- beta2 v + g^2, theta <- theta - rate m / (sqrt(v) + epsilon)."""
     for part in parts(theta.size):
-        m, v, g = mean[part], square[part], grad[part]
+        t, m, v, g = theta[part], mean[part], square[part], grad[part]
         m *= beta1
         m += g
         v *= beta2
@@ -95,7 +95,7 @@ def adam(
         move += epsilon
         np.divide(m, move, out=move)
         move *= rate[part] if isinstance(rate, np.ndarray) else rate
-        theta[part] -= move
+        t -= move
 
 
 def parts(size: int) -> list[slice]:
