@@ -37,7 +37,7 @@ class Loss(ABC):
         losses, dZ = self.per_row(Z, Y)
         if weight is None:
             dZ *= 1 / len(Z)
-            return float(np.add.reduce(losses)) / len(Z), dZ
+            return float(np.add.reduce(losses, axis=None)) / len(Z), dZ
         # Rows that all weigh nothing have nothing to say.
         share = weight / (weight.sum() or 1)
         dZ *= share[:, np.newaxis]
