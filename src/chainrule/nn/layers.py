@@ -98,7 +98,7 @@ class Dense(Layer):
         Y += params["b"]
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
-            np.dot(X.T, dY, out=grads["W"])
+            np.matmul(X.T, dY, out=grads["W"])
             np.add.reduce(dY, out=grads["b"])
             return dY.dot(W.T) if need_dX else dY
 
