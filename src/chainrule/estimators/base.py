@@ -274,15 +274,12 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     # Answering.
 
     def _validate_rows(self, X: Any) -> Any:
-        """Return rows in the network's dtype; an array that plainly fits skips scikit-learn's long way round.
-
-        Whether its numbers are finite is seen when they are used.
-        """
+        """Return rows in the network's dtype; an array that plainly fits skips scikit-learn's long way round."""
         if not hasattr(self, "network_"):
             check_is_fitted(self)
         dtype = self.network_.dtype
         plain = type(X) is np.ndarray and X.dtype == dtype and X.ndim == 2 and X.shape[1] == self.n_features_in_
-        if plain and len(X) and not hasattr(self, "feature_names_in_"):
+        if plain and len(X) and not hasattr(self, "feature_names_in_") and all_finite(X):
             return X
         require_no_mask(X, "X")
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
@@ -294,17 +291,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _answers(self, X: Any) -> Array:
         """Return the network's answers (n, n_outputs) to validated rows, dense or sparse."""
-        network = self.network_
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
-            outputs = [network.through(self._require_finite(X[rows])) for rows in network.parts(len(X))]
-        Z = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-        network.require_finite(Z, X)
-        return network.loss.predict(Z)
-
-    def _require_finite(self, X: Array) -> Array:
-        if not all_finite(X):
-            validate_data(self, X, reset=False)  # raises, in scikit-learn's words
-        return X
+        return self.network_.loss.predict(self.network_.infer(X))
 
     def hidden_activations(self, X: Any) -> list[Array]:
         """Return the output of each hidden layer.
@@ -319,7 +306,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             One a hidden layer, after activation and normalisation.
         """
         X = self._validate_rows(X)
-        outputs = self.network_.activations(self._require_finite(X[:]))
+        outputs = self.network_.activations(X[:])
         layers = self.network_.layers
         return [outputs[i - 1] for i in range(1, len(layers)) if isinstance(layers[i], Dense | Residual)]
 

@@ -233,12 +233,12 @@ class Network:
         return self.infer(as_matrix(X, self.n_in, self.dtype))
 
     def infer(self, X: Array) -> Array:
-        """Return what `outputs` does, for an array that fits: finite, and of the network's dtype."""
+        """Return what `outputs` does for rows that fit, finite and of the network's dtype; only slices of X are read."""
         if not self.gradients_proved:
             require_forward(self, X[:PROOF_ROWS])
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
             if len(X) <= self._at_once:
-                Z = self.through(X)
+                Z = self.through(X[:])
             else:
                 Z = np.concatenate([self.through(X[rows]) for rows in self.parts(len(X))])
         self.require_finite(Z, X)
