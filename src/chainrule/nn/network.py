@@ -233,7 +233,7 @@ class Network:
         return self.infer(as_matrix(X, self.n_in, self.dtype))
 
     def infer(self, X: Array) -> Array:
-        """Return what `outputs` does for rows that fit, finite and of the network's dtype; only slices of X are read."""
+        """Return what `outputs` does for rows that fit, finite and of the network's dtype; X is read in slices."""
         if not self.gradients_proved:
             require_forward(self, X[:PROOF_ROWS])
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
