@@ -168,3 +168,11 @@ def test_a_leftover_of_a_killed_process_is_in_nobodys_way(path, monkeypatch):
         put(path, {})
     put(path, {})
     assert read(path)
+
+
+def test_what_is_no_file_is_not_written_over(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is a pipe or a device"):
+        write_whole(tmp_path / "pipe", lambda file: file.write(b"x"))
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    assert (tmp_path / "pipe").is_fifo()

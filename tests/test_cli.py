@@ -193,6 +193,24 @@ def test_rows_without_a_target_are_left_out_and_that_is_said(house):
     assert sum(load("house.chainrule").passport["rows"].values()) == 108
 
 
+@pytest.mark.parametrize("task", ["classes", "numbers"])
+def test_a_word_for_nothing_among_numbers_is_a_missing_target(task):
+    values = [str(i % 2 if task == "classes" else i * 1.5) for i in range(60)]
+    values[7] = "nan"
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i % 9},{value}\n" for i, value in enumerate(values)))
+    done = run("train", "t.csv", "--target", "y", *QUICK[:-1])
+    assert "note: y: the 1 row in which it is missing is not used" in done.stdout
+
+
+def test_a_word_for_nothing_among_names_is_a_name_and_that_is_said():
+    Path("t.csv").write_text(
+        "x,z,y\n" + "".join(f"{i},{'uvNA'[i % 3 :][:2]},{['a', 'b', 'NA'][i % 3]}\n" for i in range(60))
+    )
+    told = run("train", "t.csv", "--target", "y", *QUICK[:-1]).stdout
+    assert "note: y: NA is a class like any other; leave cells empty where it is missing" in told
+    assert "note: z: NA is a level like any other; leave such cells empty where they are missing" in told
+
+
 def test_the_time_limit_is_kept():
     x = np.linspace(-3, 3, 4000)
     pl.DataFrame({"x": x, "y": np.sin(5 * x)}).write_csv("wave.csv")  # which every epoch makes a little better
@@ -236,6 +254,20 @@ def test_columns_that_name_rows_are_not_used_and_stay_beside_the_answers(house):
     assert pl.read_csv("a.csv").columns == ["tag", "price"]
     run("predict", "house.chainrule", "house.csv", "--out", "b.csv", "--id", "house_id", "--id", "roof")
     assert pl.read_csv("b.csv").columns == ["house_id", "roof", "price"]
+
+
+def test_what_names_rows_stays_as_it_stands_in_the_file_also_where_it_is_learned_from():
+    codes = [f"{10**15 + i:020d}" for i in range(40)]
+    Path("t.csv").write_text("code,x,y\n" + "".join(f"{code},{i % 7},{i % 2}\n" for i, code in enumerate(codes)))
+    assert run("train", "t.csv", "--target", "y", *QUICK).exit_code == 0
+    answers = run("predict", "t.chainrule", "t.csv", "--id", "code").stdout.splitlines()
+    assert [line.split(",")[0] for line in answers[1:]] == codes
+
+
+def test_a_column_of_weights_is_known_when_answers_are_asked(house):
+    house.with_columns(w=pl.lit(1.5)).write_csv("house.csv")
+    assert run("train", "house.csv", "--target", "price", *QUICK, "--weight", "w").exit_code == 0
+    assert run("predict", "house.chainrule", "house.csv").stderr == ""
 
 
 def test_intervals_stand_beside_the_answers_and_hold_their_share(house):
@@ -542,6 +574,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(model):
 
 # Whatever is wrong: one line that says what to do, status 2, nothing written.
 
+DATES = "x,y\n" + "".join(f"{i},2024-01-{i % 9 + 1:02d}\n" for i in range(30))
 WORDS = "x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20))
 TRAIN = ["train", "t.csv", "--target", "y"]
 MISTAKES = {
@@ -553,13 +586,19 @@ MISTAKES = {
     "bytes that are no table": (TRAIN, b"x,y\n\xff\xfe\x00\x01,3,4\n" * 20, "t.csv cannot be read as CSV"),
     "rows of several lengths": (TRAIN, "x,y\n1,2\n1,2,3,4\n", "line 3 has 4 cells, and the header names 2 columns"),
     "no real parquet": (["train", "t.parquet", "--target", "y"], "PAR1 no", "t.parquet cannot be read as PARQUET"),
-    "no real gzip": (["train", "t.csv.gz", "--target", "y"], WORDS, "t.csv.gz cannot be read as CSV"),
+    "a broken gzip": (["train", "t.csv.gz", "--target", "y"], b"\x1f\x8b" * 9, "t.csv.gz cannot be read as CSV"),
     "no such target": (["train", "t.csv", "--target", "Y "], WORDS, r"no column 'Y '; did you mean 'y'\?"),
     "no such target, none near": (["train", "t.csv", "--target", "price"], WORDS, "'price'; it has x, y"),
     "no such column to drop": ([*TRAIN, "--drop", "z"], WORDS, "no column 'z'"),
-    "the target dropped": ([*TRAIN, "--drop", "y"], WORDS, "--drop must not name the target"),
+    "the target dropped": ([*TRAIN, "--drop", "y"], WORDS, "the target 'y' must not be among --drop"),
     "no rows": (TRAIN, "x,y\n", "10 rows with a target at least, .* it has 0"),
     "one row": (TRAIN, "x,y\n1,2\n", "10 rows with a target at least, .* it has 1"),
+    "the target as the rows' name": ([*TRAIN, "--id", "y"], WORDS, "the target 'y' must not be among --drop"),
+    "the target as codes": ([*TRAIN, "--category", "y"], WORDS, "--category must not name the target"),
+    "a target of dates": (TRAIN, DATES, "target 'y' must hold classes or numbers, however: it holds dates"),
+    "tested on what it is trained on": ([*TRAIN, "--test", "t.csv"], WORDS, "--test must be another table than FILE"),
+    "two ways to test": ([*TRAIN, "--test", "t.csv", "--test-share", "0.3"], WORDS, "not be given with --test"),
+    "the answer to keep": (["predict", "MODEL", "PENGUINS", "--id", "species"], WORDS, "--id must not name the column"),
     "nothing but the target": (["train", "t.csv", "--target", "y", "--drop", "x"], WORDS, "a column to learn from"),
     "a target with one class": (TRAIN, "x,y\n" + "".join(f"{i},a\n" for i in range(20)), "two classes at least"),
     "a constant target": ([*TRAIN, "--task", "regression"], "x,y\n" + "1,5.5\n" * 20, "must vary, however: it is 5.5"),
@@ -571,7 +610,7 @@ MISTAKES = {
     "a weight that is none": ([*TRAIN, "--weight", "x"], WORDS, "--weight must be .* above 0, however row 1 holds 0"),
     "the target as weight": ([*TRAIN, "--weight", "y"], WORDS, "--weight must not be the target"),
     "a number mistyped": (TRAIN, WORDS.replace("\n7,b", "\no7,b") + WORDS[4:], "row 8 holds 'o7'; mend the 1 such"),
-    "intervals of classes": (["predict", "MODEL", "t.csv", "--interval", "0.9"], WORDS, "answers numbers and was cal"),
+    "intervals of classes": (["predict", "MODEL", "t.csv", "--interval", "0.9"], WORDS, "asked of a model of numbers"),
     "an unknown column to keep": (["predict", "MODEL", "PENGUINS", "--id", "nr"], WORDS, "no column 'nr'"),
     "no folder for the model": ([*TRAIN, "--out", "no/m"], WORDS, "no/m cannot be written: there is no folder no"),
     "no folder for the report": ([*TRAIN, "--report", "no/r.html"], WORDS, "there is no folder no"),
@@ -699,6 +738,34 @@ def test_the_report_shows_classes_and_escapes_what_is_written_in_the_table():
     assert "&lt;i&gt;x&lt;/i&gt;" in page
     assert "<b>" not in page
     assert "<i>" not in page
+
+
+def test_the_report_names_the_rows_it_got_wrong_as_the_file_counts_them(house):
+    odd = house.with_columns(price=pl.when(pl.col("house_id") == 70).then(9e6).otherwise("price"))
+    assert run("train", "house.csv", "--target", "price", *QUICK).exit_code == 0
+    odd[60:].write_csv("odd.csv")
+    assert run("report", "house.chainrule", "odd.csv", "--out", "r.html").exit_code == 0
+    wrong = Path("r.html").read_text().partition("most wrong")[2]
+    assert re.search(r"<tr><td class='pale'>(\d+)</td>", wrong)[1] == "11"
+
+
+def test_in_a_wide_table_the_columns_that_answers_follow_most_are_shuffled(house, monkeypatch):
+    from chainrule.app import report
+
+    monkeypatch.setattr(report, "MOST_SHUFFLED", 1)
+    options = ["--epochs", 20, "--members", 2, "--report", "r.html", "-q"]
+    assert run("train", "house.csv", "--target", "price", *options).exit_code == 0
+    page = Path("r.html").read_text()
+    assert "Of the 1 columns of 2 that the answers follow most" in page
+    assert "Dependence on size" in page
+    assert "Dependence on roof" not in page
+
+
+def test_names_that_a_font_has_not_are_no_warning(house):
+    house.rename({"size": "大きさ"}).write_csv("house.csv")
+    done = run("train", "house.csv", "--target", "price", *QUICK, "--report", "r.html")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "大きさ" in Path("r.html").read_text()
 
 
 def test_without_matplotlib_the_report_says_what_to_install(house, monkeypatch):

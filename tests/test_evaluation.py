@@ -17,6 +17,7 @@ from chainrule.insight.evaluation import (
     calibration_curve,
     calibration_error,
     confusion_matrix,
+    most_heeded,
     partial_dependence,
     permutation_importance,
     precision_recall_curve,
@@ -182,6 +183,38 @@ def test_only_the_named_columns_are_shuffled_and_the_table_stays_as_it_is(frame)
     found = permutation_importance(added, frame, added(frame), "rmse", columns=["c"], repeats=3)
     assert list(found.worse) == ["c"]
     pd.testing.assert_frame_equal(frame, before)
+
+
+@pytest.fixture
+def trained(rng):
+    n = 200
+    table = {
+        "x": np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
+        "kind": rng.choice(["a", "b", "c"], n).astype(object),
+        "day": np.datetime64("2024-01-01", "D") + rng.integers(0, 300, n),
+        "noise": rng.normal(size=n),
+    }
+    y = np.nan_to_num(table["x"]) * 3 + (table["kind"] == "b") * 2 + 50
+    columns = read_columns(table)
+    return fit_predictor(columns, y, fit_target("y", y), n_members=2, epochs=20).predictor, columns, y
+
+
+def test_a_predictor_that_encodes_one_column_anew_answers_as_one_that_encodes_all(trained):
+    predictor, table, y = trained
+    slow = permutation_importance(predictor.predict, table, y, "rmse", columns=list(table), repeats=3)
+    fast = permutation_importance(predictor, table, y, "rmse", repeats=3)
+    for name in table:
+        np.testing.assert_allclose(fast.worse[name], slow.worse[name], rtol=1e-4, atol=1e-6)
+        one, other = (partial_dependence(model, table, name) for model in (predictor, predictor.predict))
+        np.testing.assert_allclose(one.answers, other.answers, rtol=1e-6)
+
+
+def test_the_columns_that_answers_follow_most_come_first(trained):
+    predictor, table, _ = trained
+    before = predictor.ensemble.networks[0].grad.copy()
+    assert set(most_heeded(predictor, table, 2)) == {"x", "kind"}
+    assert len(most_heeded(predictor, table, 10)) == 4
+    np.testing.assert_array_equal(predictor.ensemble.networks[0].grad, before)
 
 
 def test_the_same_seed_gives_the_same_numbers(frame):

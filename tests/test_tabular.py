@@ -135,7 +135,7 @@ def test_masked_cells_are_missing():
         ({"a": np.zeros(3, complex)}, "'a' must hold numbers, text or booleans"),
         ({"a": [[1], [2, 3]]}, "'a' must hold simple values"),
         ({1: [1, 2], "1": [3, 4]}, "'1' is there twice"),
-        (pl.LazyFrame({"a": [1]}), "cannot be read"),
+        (pl.LazyFrame({"a": [1]}), "must be in memory"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "must name its columns differently, however: .*'a'"),
     ],
 )
@@ -509,6 +509,7 @@ def test_a_category_of_thousands_of_levels_stays_narrow(rng):
     encoder = TabularEncoder().fit({"tail": tails})
     assert encoder.n_features == 50
     assert "its 50 most frequent levels are told apart; the other" in encoder.notices[0]
+    assert "they look like" not in encoder.notices[0]
     assert encoder.transform({"tail": tails}).sum(axis=1).max() == 1
 
 
@@ -854,3 +855,23 @@ def test_a_target_goes_through_json_and_back(target):
 def test_a_target_that_fit_cannot_make_is_refused(target):
     with pytest.raises(ValueError, match="must"):
         target.check()
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"),
+    [
+        ("{0:02d}.05.{1}", "dates, which are read when written as 2024-12-31"),
+        ("{0}/5/{1}", "dates, which are read when written as 2024-12-31"),
+        ("${1},{0:03d}", "numbers, which are read when written as 1234.5"),
+        ("{0}{1} %", "numbers, which are read when written as 1234.5"),
+        ("A{1}{0}", None),
+        ("{0}{1}-Z", None),
+    ],
+)
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_text_that_looks_like_numbers_or_dates_is_told(cell, hint, repeats):
+    cells = [cell.format(1 + i % 28, 2000 + i // 28) for i in range(120)]
+    encoder = TabularEncoder().fit({"x": cells * repeats, "z": np.arange(120.0 * repeats) % 7})
+    told = " ".join(encoder.notices)
+    assert ("they look like" in told) == (hint is not None)
+    assert (hint or "") in told

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import cross_val_score, train_test_split
@@ -13,7 +14,8 @@ from chainrule import TabularClassifier, TabularRegressor, load
 
 QUICK = {"n_members": 3, "epochs": 16, "random_state": 0}
 WEIGHTS_ARE_NOT_REPEATS = {
-    "check_sample_weight_equivalence_on_dense_data": "folds are drawn by row: a row repeated may be in several"
+    f"check_sample_weight_equivalence_on_{kind}_data": "folds are drawn by row: a row repeated may be in several"
+    for kind in ("dense", "sparse")
 }
 
 
@@ -250,3 +252,53 @@ def test_targets_whose_squares_no_float_can_hold_are_refused(rng):
     for scale in (1e300, 1e-300):
         with pytest.raises(ValueError, match="'y' must vary within what squares can hold"):
             TabularRegressor(**QUICK).fit(X, scale * X)
+
+
+def test_a_sparse_matrix_is_a_table():
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((80, 6), density=0.3, rng=rng, format="dok")
+    y = X.toarray()[:, 0] > 0
+    models = [TabularClassifier(**QUICK).fit(table, y) for table in (X, X.toarray())]
+    np.testing.assert_array_equal(models[0].predict_proba(X.tocoo()), models[1].predict_proba(X.toarray()))
+
+
+DAYS = np.datetime64("2024-01-01") + np.arange(40)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "y", "message"),
+    [
+        (
+            TabularClassifier,
+            {},
+            np.array(["x", 1] * 20, object),
+            "y must hold labels of one type, however: .* int, str",
+        ),
+        (TabularClassifier, {}, np.array(["x"] * 40), "there is 1 class, 'x'"),
+        (TabularClassifier, {"class_weight": {0: -2, 1: 1}}, np.arange(40) % 2, "class_weight must not be negative"),
+        (
+            TabularClassifier,
+            {"validation_data": pd.DataFrame({"a": [1]})},
+            np.arange(40) % 2,
+            "however: it is a DataFrame",
+        ),
+        (TabularRegressor, {}, DAYS, "y must hold numbers, however: it holds datetime64"),
+        (TabularRegressor, {}, pd.Series(DAYS), "y must hold numbers, however: it holds datetime64"),
+    ],
+)
+def test_what_cannot_be_learned_is_told(kind, options, y, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**QUICK, **options).fit(np.arange(80.0).reshape(40, 2), y)
+
+
+def test_a_table_that_is_not_there_yet_is_told():
+    frame = pl.DataFrame({"a": [1.0, 2.0] * 10}).lazy()
+    with pytest.raises(ValueError, match=r"such as frame.collect\(\), however: it is a LazyFrame"):
+        TabularClassifier(**QUICK).fit(frame, [0, 1] * 10)
+
+
+def test_quantiles_are_asked_as_several():
+    X = np.arange(40.0)[:, np.newaxis]
+    model = TabularRegressor(**QUICK).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="quantiles must be several"):
+        model.predict_quantiles(X, 0.5)

@@ -108,6 +108,8 @@ def crc32(array: Array) -> int:
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a file that takes its place only when it is complete and on the disk. OSError names `path`."""
     place = os.path.realpath(path)
+    if os.path.exists(place) and not os.path.isfile(place) and not os.path.isdir(place):
+        raise OSError(f"{path} cannot be written: it is a pipe or a device, and no file")
     folder, name = os.path.split(place)
     unfinished = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.unfinished")
     try:

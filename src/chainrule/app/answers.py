@@ -19,9 +19,9 @@ from chainrule.app.options import (
 )
 from chainrule.app.pipeline import coverage_of, score_on
 from chainrule.app.say import console_for, print_json, printable, score_lines, tell
-from chainrule.app.tables import WRITERS, TableFile, suffix_of, write_csv, write_table
+from chainrule.app.tables import WRITERS, TableFile, suffix_of, with_numbers, write_csv, write_table
 from chainrule.app.train import separate_for
-from chainrule.arrays import Array
+from chainrule.arrays import Array, require
 from chainrule.data.columns import NumberColumn, RawColumn
 from chainrule.data.reading import require_names
 from chainrule.data.targets import ClassTarget
@@ -58,6 +58,8 @@ def predict_command(
         predictor = load_predictor(model)
         if proba and not isinstance(predictor.target, ClassTarget):
             raise TableError(f"--proba must be asked of a classifier, however: {model} answers numbers")
+        if interval is not None and isinstance(predictor.target, ClassTarget):
+            raise TableError(f"--interval must be asked of a model of numbers, however: {model} answers classes")
         shifts = None if interval is None else predictor.ensemble.shifts(interval)
         source = TableFile(file, form)
         frames = answered(predictor, source, proba, shifts, identifier)
@@ -78,14 +80,15 @@ def answered(
     """Yield the answers to a table, some rows at a time; what should be known goes to standard error."""
     target, encoder, row = predictor.target, predictor.encoder, 0
     numbers = [column.name for column in encoder.columns if isinstance(column, NumberColumn | RawColumn)]
-    for frame in source.batches(numbers):
+    for frame in source.batches():
         if identifier is None:
             kept = [name for name in predictor.passport.get("id", []) if name in frame.columns]
         else:
             require_names(dict.fromkeys(frame.columns), identifier)  # type: ignore[arg-type]
+            require(target.name not in identifier, "--id", "not name the column that is answered", target.name)
             kept = list(identifier)
-        answers = predictor.answers(frame, first_row=row)
-        columns: dict[str, object] = {name: frame[name] for name in kept if name != target.name}
+        answers = predictor.answers(with_numbers(frame, numbers), first_row=row)
+        columns: dict[str, object] = {name: frame[name] for name in kept}
         columns[target.name] = target.decode(answers).tolist()
         if shifts is not None:
             for end, shift in zip(("low", "high"), shifts):
@@ -93,7 +96,8 @@ def answered(
         if proba and isinstance(target, ClassTarget):
             columns |= {f"{target.name}={label}": answers[:, k] for k, label in enumerate(target.labels)}
         if not row:
-            for notice in [*source.notices, *encoder.notices_for(frame.drop(target.name, *kept, strict=False))]:
+            known = [target.name, *kept, *predictor.passport.get("weight", [])]
+            for notice in [*source.notices, *encoder.notices_for(frame.drop(known, strict=False))]:
                 typer.echo(f"note: {printable(notice)}", err=True)
         yield pl.DataFrame(columns)
         row += len(frame)

@@ -10,8 +10,11 @@ from chainrule.app.scores import Target, score, score_baseline, spread
 from chainrule.arrays import Array, require
 from chainrule.data.columns import DateColumn, NumberColumn
 from chainrule.data.reading import (
+    MISSING_WORDS,
     Columns,
+    are_numbers,
     as_dates,
+    as_dates_only,
     as_numbers,
     factorize,
     is_missing,
@@ -32,20 +35,35 @@ FEWEST_ROWS = 10
 NEARLY_ALL = 0.95
 """The share of a column's cells from which on those that are no number look like mistakes."""
 
+THE_RECIPES = frozenset(
+    {"rate too high", "rate too low", "inputs unscaled", "targets unscaled", "dead units", "saturated units"}
+    | {"vanishing or exploding gradients"}
+)
+"""Kinds of findings about what the recipe decides."""
+REMEDIES = {
+    "majority-class collapse": "Give more --epochs or a longer --time-limit, or more rows of the others",
+    "still improving": "Give more --epochs, or a longer --time-limit",
+}
+"""Kind -> what to do about it at the command line, where that is another thing than in Python."""
+
 
 @dataclass
 class Table:
-    """A table with its target apart, the numbers of the rows in which it is known, and what was noticed on the way."""
+    """A table with its target apart, the rows in which it is known, and what was noticed on the way.
+
+    `rows` are the rows' numbers in the file, from 1.
+    """
 
     inputs: Columns
     values: Array
     known: Array
+    rows: Array
     notices: list[str]
 
     def part(self, rows: Array) -> "Table":
         """Return some rows, their target known, as a table."""
         inputs = {name: column[rows] for name, column in self.inputs.items()}
-        return Table(inputs, self.values[rows], np.arange(len(rows)), [])
+        return Table(inputs, self.values[rows], np.arange(len(rows)), self.rows[rows], [])
 
 
 @dataclass(frozen=True)
@@ -67,11 +85,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """A predictor with its answers for rows whose target is known, scored; `spread` is where scores may lie."""
+    """A predictor with its answers for rows whose target is known, scored; `spread` is where scores may lie.
+
+    `rows` are the rows' numbers in their file, from 1.
+    """
 
     predictor: Predictor
     inputs: Columns
     values: Array
+    rows: Array
     answers: Array
     scores: dict[str, float]
     baseline: dict[str, float]
@@ -84,14 +106,30 @@ def separate(columns: Columns, target: str, drop: Sequence[str] = ()) -> Table:
     values = named(columns, target)
     inputs = {name: column for name, column in columns.items() if name != target}
     for name in drop:
-        require(name != target, "--drop", "not name the target", name)
+        if name == target:
+            raise TableError(f"the target {target!r} must not be among --drop, --id and --weight")
         named(inputs, name)
     inputs = {name: column for name, column in inputs.items() if name not in drop}
     if not inputs:
         raise TableError(f"the table must have a column to learn from, however: all it has is the target {target!r}")
+    values = without_words(target, values)
     missing = missing_rows(target, values)
-    notice = f"{target}: the {missing.sum():,} rows in which it is missing are not used"
-    return Table(inputs, values, np.flatnonzero(~missing), [notice] if missing.any() else [])
+    told = (
+        "1 row in which it is missing is"
+        if missing.sum() == 1
+        else f"{missing.sum():,} rows in which it is missing are"
+    )
+    notice = f"{target}: the {told} not used"
+    rows = np.arange(1, len(values) + 1)
+    return Table(inputs, values, np.flatnonzero(~missing), rows, [notice] if missing.any() else [])
+
+
+def without_words(name: str, values: Array) -> Array:
+    """Return a column with nothing where people write a word for a missing number, if all the rest are numbers."""
+    if values.dtype.kind != "O" or not are_numbers(factorize(name, values)[0]):
+        return values
+    missing = np.isnan(as_numbers(name, values))
+    return np.where(missing, np.array(None, object), values) if missing.any() else values
 
 
 def hold_out(strata: Array, share: float, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -125,12 +163,15 @@ def understand(
             f"a table must have {FEWEST_ROWS} rows with a target at least, to train and test on, "
             f"however: it has {len(known)}"
         )
+    if not task and (table.values.dtype.kind == "M" or as_dates_only(factorize(name, known)[0]) is not None):
+        raise TableError(f"target {name!r} must hold classes or numbers, however: it holds dates; give days as numbers")
+    require(name not in categories, "--category", "not name the target; say --task classification", name)
     for other, column in table.inputs.items():  # before rows are chosen, so that the row that is named is the table's
         if other not in categories:
             require_one_kind(other, column)
     target = fit_target(name, table.values, task)
     if isinstance(target, ClassTarget):
-        table = replace(table, values=whole_labels(table.values, target), notices=table.notices + stray_blanks(target))
+        table = replace(table, values=whole_labels(table.values, target), notices=table.notices + odd_labels(target))
         target = fit_target(name, table.values, "classification")
     strata = target.encode(known) if isinstance(target, ClassTarget) else np.zeros(len(known), np.intp)
     training, test = (table.known[part] for part in hold_out(strata, test_share, np.random.default_rng(seed)))
@@ -181,11 +222,15 @@ def whole_labels(values: Array, target: ClassTarget) -> Array:
     return np.array([None if is_missing(value) else int(value) for value in values.tolist()], object)
 
 
-def stray_blanks(target: ClassTarget) -> list[str]:
-    """Return a notice of labels that differ by blanks around them alone."""
+def odd_labels(target: ClassTarget) -> list[str]:
+    """Return a notice of labels that differ by blanks around them alone, or that are words for nothing."""
     texts = [str(label) for label in target.labels]
     stray = [text for text in texts if text != text.strip() and text.strip() in texts]
-    return [f"{target.name}: {text!r} and {text.strip()!r} are two classes; blanks tell them apart" for text in stray]
+    words = [text for text in texts if text.strip().lower() in MISSING_WORDS]
+    return [
+        *(f"{target.name}: {text!r} and {text.strip()!r} are two classes; blanks tell them apart" for text in stray),
+        *(f"{target.name}: {word} is a class like any other; leave cells empty where it is missing" for word in words),
+    ]
 
 
 def require_scorable(plan: Plan, held: Table) -> None:
@@ -210,6 +255,7 @@ def score_on(predictor: Predictor, table: Table, histories: Sequence[History] = 
         predictor,
         held.inputs,
         held.values,
+        held.rows,
         answers,
         score(target, held.values, answers),
         score_baseline(target, held.values),
@@ -219,10 +265,13 @@ def score_on(predictor: Predictor, table: Table, histories: Sequence[History] = 
 
 
 def examine(plan: Plan, fitted: Fitted, result: Result) -> Diagnosis:
-    """Return what stands in the training's way: of the first member, and of all members' answers for unseen rows."""
+    """Return what stands in the training's way: of the first member, and of all members' answers for unseen rows.
+
+    Nothing of what the recipe decides, which nobody at the command line can change.
+    """
     predictor = fitted.predictor
     seen, target, encoder = plan.table.part(plan.training), predictor.target, predictor.encoder
-    return diagnose(
+    found = diagnose(
         predictor.ensemble.networks[0],
         encoder.transform(seen.inputs),
         target.encode(seen.values),
@@ -233,6 +282,8 @@ def examine(plan: Plan, fitted: Fitted, result: Result) -> Diagnosis:
         labels=[str(label) for label in target.labels] if isinstance(target, ClassTarget) else None,
         rows=plan.training + 1,
     )
+    ours = (finding for finding in found if finding.kind not in THE_RECIPES)
+    return Diagnosis(replace(finding, remedy=REMEDIES.get(finding.kind, finding.remedy)) for finding in ours)
 
 
 def coverage_of(result: Result, promised: float = 0.9) -> float | None:

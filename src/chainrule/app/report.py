@@ -5,6 +5,7 @@ from html import escape
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from chainrule.app.say import count_of, facts
 from chainrule.app.scores import HIGHER_IS_BETTER, show_score
 from chainrule.archive import write_whole
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance
+from chainrule.insight.evaluation import Importance, most_heeded, partial_dependence, permutation_importance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,8 @@ MOST_WRONG = 8
 """Rows shown of those that the model got most wrong."""
 DEPENDENCES = 4
 """Columns, the most important first, whose partial dependence is shown."""
+MOST_SHUFFLED = 40
+"""Columns whose importance is measured, by shuffling each `REPEATS` times."""
 REPEATS = 5
 INK = "#010203"
 """Stands in figures for the colour of the text around them."""
@@ -65,7 +68,7 @@ def render(result: Result) -> str:
     """Return the report's HTML."""
     told, target = result.predictor.passport, result.predictor.target
     title = f"{target.name} from {told.get('table', 'a table')}"
-    found = permutation_importance(result.predictor, result.inputs, result.values, repeats=REPEATS)
+    found = importances(result)
     sections = [
         ("Scores on rows never trained on", scores_table(result)),
         ("The target", target_picture(result)),
@@ -73,9 +76,9 @@ def render(result: Result) -> str:
         ("Notices", bullets(told.get("notices", []) + notes(result))),
         ("Learning curves", learning_curves(result)),
         ("How good the answers are", quality(result)),
-        ("What matters", importance(found)),
+        ("What matters", importance(result, found)),
         ("How it matters", dependences(result, found)),
-        ("The rows it got most wrong", most_wrong(result)),
+        ("The rows it got most wrong", most_wrong(result, found)),
         ("What to try next", bullets(told.get("findings", []))),
         ("How to make it again", definitions(told)),
     ]
@@ -150,10 +153,10 @@ def columns_table(columns: Sequence[Mapping[str, Any]]) -> str:
     return table(head, rows)
 
 
-def most_wrong(result: Result) -> str:
-    """Return the rows whose truth the model expected least, with what it said."""
+def most_wrong(result: Result, found: Importance) -> str:
+    """Return the rows whose truth the model expected least, with what it said and what matters most of them."""
     target, answers = result.predictor.target, result.answers
-    names = [column.name for column in result.predictor.encoder.columns][:8]
+    names = found.ranking[:8]
     if isinstance(target, ClassTarget):
         expected = answers[np.arange(len(answers)), target.encode(result.values)]
         worst = np.argsort(expected, kind="stable")[:MOST_WRONG]
@@ -165,9 +168,9 @@ def most_wrong(result: Result) -> str:
         said = [f"{value:.5g}" for value in predicted[worst]]
     if not len(worst):
         return "<p>None of these rows was taken for another class.</p>"
-    head = [f"<th>{escape(name)}</th>" for name in ("truth", "answer", *names)]
+    head = [f"<th>{escape(name)}</th>" for name in ("row", "truth", "answer", *names)]
     rows = (
-        f"<th>{escape(cell(result.values[i]))}</th><td>{escape(answer)}</td>"
+        f"<td class='pale'>{result.rows[i]:,}</td><th>{escape(cell(result.values[i]))}</th><td>{escape(answer)}</td>"
         + "".join(f"<td>{escape(cell(result.inputs[name][i]))}</td>" for name in names)
         for i, answer in zip(worst.tolist(), said)
     )
@@ -273,10 +276,20 @@ def quality(result: Result) -> str:
     )
 
 
-def importance(found: Importance) -> str:
-    """Return how much worse the answers get without each column."""
-    shown = min(len(found.worse), 20)
-    return pictures((lambda viz, ax: viz.importance(found, ax=ax), 5.6, 1.3 + 0.28 * shown, "Importance of columns"))
+def importances(result: Result) -> Importance:
+    """Return how much worse the answers get without each column, or each of those that the answers follow most."""
+    predictor = result.predictor
+    heeded = most_heeded(predictor, result.inputs, MOST_SHUFFLED)
+    return permutation_importance(predictor, result.inputs, result.values, columns=heeded, repeats=REPEATS)
+
+
+def importance(result: Result, found: Importance) -> str:
+    """Return the picture of that."""
+    shown, columns = min(len(found.worse), 20), len(result.predictor.encoder.columns)
+    told = f"<p class='pale'>Of the {MOST_SHUFFLED} columns of {columns:,} that the answers follow most.</p>"
+    return (told if len(found.worse) < columns else "") + pictures(
+        (lambda viz, ax: viz.importance(found, ax=ax), 5.6, 1.3 + 0.28 * shown, "Importance of columns")
+    )
 
 
 def dependences(result: Result, found: Importance) -> str:
@@ -320,7 +333,9 @@ def svg(draw: Draw, width: float, height: float, label: str) -> str:
         draw(ax)
         text = StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+        with catch_warnings():
+            filterwarnings("ignore", "Glyph")  # what matplotlib's font has not, the reader's may have
+            figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     drawing = text.getvalue()
     drawing = drawing[drawing.index("<svg") :].replace(INK, "currentColor")
     return drawing.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)

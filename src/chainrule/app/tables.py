@@ -27,6 +27,9 @@ STDIN = Path("-")
 SEPARATORS = ",;\t|"
 SAMPLE_BYTES = 1 << 20
 BATCH_ROWS = 50_000
+GZIP = b"\x1f\x8b"
+BINARY = {b"PAR1": "parquet", b"ARROW1": "arrow", b"PK\x03\x04": "zip"}
+"""What files that are no text begin with."""
 MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig"}
 
 ENDINGS = {
@@ -52,17 +55,36 @@ class TableFile:
         self.path = path
         self.kind = kind or (ENDINGS[suffix_of(path, ENDINGS)] if path != STDIN else "csv")
         self.notices: list[str] = []
+        self.open: Callable[..., Any] = open
         self.source: Path | bytes = sys.stdin.buffer.read() if path == STDIN else path
         self.name = "standard input" if path == STDIN else path.name
         if path != STDIN:
             require_readable(path)
         elif not self.source:
             raise TableError("standard input is empty; it needs a line of column names and rows under it")
+        self.recognize()
         if self.kind == "csv":
-            self.separator, self.encoding, self.decimal_comma = self.look()
+            self.look()
 
-    def look(self) -> tuple[str, str, bool]:
-        """Return the separator, the encoding and whether decimals have a comma, by the file's first lines."""
+    def recognize(self) -> None:
+        """Take a file that is called CSV for what its first bytes say it is."""
+        if self.kind != "csv":
+            return
+        with self.readable():
+            begin = self.source[:6] if isinstance(self.source, bytes) else first_bytes(self.source, 6)
+            if begin.startswith(GZIP):
+                if isinstance(self.source, bytes):
+                    self.source = gzip.decompress(self.source)
+                self.open = gzip.open
+        found = next((kind for mark, kind in BINARY.items() if begin.startswith(mark)), None)
+        if found == "zip":
+            raise TableError(f"{self.name} is an Excel workbook or another zip file; save the table as CSV")
+        if found is not None:
+            self.notices.append(f"{self.name} is no CSV file but {found.capitalize()}, and read as that")
+            self.kind = found
+
+    def look(self) -> None:
+        """See by a CSV file's first lines how it is written; TableError where two columns have one name."""
         sample = self.sample()
         encoding = next((name for mark, name in MARKS.items() if sample.startswith(mark)), "utf-8")
         try:
@@ -70,12 +92,22 @@ class TableFile:
         except UnicodeDecodeError:
             encoding, text = "cp1252", sample.decode("cp1252", "replace")
             self.notices.append(f"{self.name} is not UTF-8; it is read as Windows-1252, Western European")
+        old_mac = "\n" not in text and "\r" in text
+        text = text.replace("\r", "\n") if old_mac else text
         header = text.split("\n", 1)[0]
         separator = max(SEPARATORS, key=header.count)
         decimal_comma = separator != "," and bool(re.search(r"\d,\d", text)) and not re.search(r"\d\.\d", text)
         if decimal_comma:
             self.notices.append(f"{self.name} writes decimals with a comma")
-        return separator, encoding, decimal_comma
+        names = next(csv.reader([header], delimiter=separator), [])
+        twice = sorted({name for name in names if name and names.count(name) > 1})
+        if twice:
+            raise TableError(f"{self.name} must name its columns differently, however: {twice[0]!r} is there twice")
+        self.padded = any(name != name.strip() for name in names)
+        if self.padded:
+            self.notices.append(f"{self.name} has blanks around its cells; they are taken off")
+        self.separator, self.encoding, self.decimal_comma, self.old_mac = separator, encoding, decimal_comma, old_mac
+        self.plain = encoding == "utf-8" and not (decimal_comma or old_mac or self.padded)
 
     def sample(self) -> bytes:
         """Return the first bytes, decompressed."""
@@ -85,8 +117,8 @@ class TableFile:
             if self.source.suffix == ".zst":
                 lines = pl.read_csv(self.source, separator="\x01", has_header=False, quote_char=None, n_rows=100)
                 return "\n".join(lines.to_series().drop_nulls().cast(pl.String).to_list()).encode()
-            with (gzip.open if self.source.suffix == ".gz" else open)(self.source, "rb") as file:
-                return file.read(SAMPLE_BYTES)
+            with self.open(self.source, "rb") as file:
+                return bytes(file.read(SAMPLE_BYTES))
 
     def read(self) -> pl.DataFrame:
         """Return the whole table; TableError tells what cannot be read."""
@@ -95,14 +127,17 @@ class TableFile:
                 return SCANNERS[self.kind](self.opened()).collect()
             # All rows tell what a column holds: the first decimal, or the first word, may stand in the last one.
             options: dict[str, Any] = {"separator": self.separator, "decimal_comma": self.decimal_comma}
-            return pl.read_csv(self.text(), infer_schema_length=None, **options)
+            text = self.without_blanks() if self.padded else self.text()
+            frame = pl.read_csv(text, infer_schema_length=None, **options)
+            self.notices += self.short_lines()
+        return frame
 
-    def batches(self, numbers: Iterable[str]) -> Iterator[pl.DataFrame]:
+    def batches(self) -> Iterator[pl.DataFrame]:
         """Yield the rows in order, some at a time, so that they need not fit into memory; one batch at least.
 
-        In a CSV file, whose columns have no types, those named in `numbers` are read as numbers where all cells are.
+        The cells of a CSV file, whose columns have no types, are text: see `with_numbers`.
         """
-        if self.kind == "csv" and (self.encoding != "utf-8" or self.decimal_comma):
+        if self.kind == "csv" and not self.plain:
             frames: Iterable[pl.DataFrame] = self.read().iter_slices(BATCH_ROWS)
         elif self.kind == "csv":
             lazy = pl.scan_csv(self.opened(), separator=self.separator, infer_schema=False)
@@ -113,7 +148,7 @@ class TableFile:
         with self.readable():
             for frame in frames:
                 some = True
-                yield with_numbers(frame, numbers)
+                yield frame
             if not some:
                 yield self.read()
 
@@ -123,14 +158,21 @@ class TableFile:
 
     def text(self) -> Path | BytesIO:
         """Return what polars reads text from, in UTF-8."""
-        if self.encoding == "utf-8":
+        if self.encoding == "utf-8" and not self.old_mac:
             return self.opened()
         if isinstance(self.source, bytes):
             content = self.source
         else:
-            with (gzip.open if self.source.suffix == ".gz" else open)(self.source, "rb") as file:
+            with self.open(self.source, "rb") as file:
                 content = file.read()
-        return BytesIO(content.decode(self.encoding, "replace").encode())
+        text = content.decode(self.encoding, "replace")
+        return BytesIO((text.replace("\r", "\n") if self.old_mac else text).encode())
+
+    def without_blanks(self) -> BytesIO:
+        """Return the text without the blanks around columns' names and cells."""
+        frame = pl.read_csv(self.text(), separator=self.separator, infer_schema=False)
+        frame = frame.rename(str.strip).with_columns(pl.all().str.strip_chars().replace({"": None}))
+        return BytesIO(frame.write_csv(separator=self.separator).encode())
 
     @contextmanager
     def readable(self) -> Iterator[None]:
@@ -142,8 +184,24 @@ class TableFile:
             raise TableError(f"{told}: {self.ragged_row() or first_line(error)}") from None
         except BaseException as error:
             if type(error).__name__ == "PanicException":  # what polars raises when its Rust code gives up
-                raise TableError(f"{told}: {first_line(error)}") from None
+                hint = "; save it as Parquet" if self.kind == "arrow" else ""
+                raise TableError(f"{told}: {first_line(error)}{hint}") from None
             raise
+
+    def short_lines(self) -> list[str]:
+        """Return a notice where lines have fewer cells than the header: what they lack counts as missing."""
+        lines = pl.read_csv(self.text(), separator="\x01", has_header=False, quote_char=None, infer_schema=False)
+        line = pl.col(lines.columns[0])
+        if lines.select((line.str.count_matches('"') % 2).any()).item():  # quoted cells of several lines
+            return []
+        cells = lines.select(line.str.replace_all('"[^"]*"', "").str.count_matches(self.separator, literal=True))
+        short = (cells.to_series() < cells.item(0, 0)).fill_null(value=False).arg_true()
+        if not len(short):
+            return []
+        told = "1 line has" if len(short) == 1 else f"{len(short):,} lines have"
+        return [
+            f"{self.name}: {told} too few cells, the first is line {short[0] + 1}; what they lack counts as missing"
+        ]
 
     def ragged_row(self) -> str:
         """Return which line of a CSV file has more cells than the header, if one of the first has."""
@@ -158,9 +216,21 @@ class TableFile:
         return ""
 
 
+def scan_arrow(source: Any) -> pl.LazyFrame:
+    """Return an Arrow file, or the stream format under the same name, which has no such mark at its beginning."""
+    begin = source.getvalue()[:6] if isinstance(source, BytesIO) else first_bytes(source, 6)
+    return pl.scan_ipc(source) if begin == b"ARROW1" else pl.read_ipc_stream(source).lazy()
+
+
+def first_bytes(path: Path, n: int) -> bytes:
+    """Return the first bytes of a file."""
+    with open(path, "rb") as file:
+        return file.read(n)
+
+
 SCANNERS: dict[str, Callable[[Any], pl.LazyFrame]] = {
     "parquet": pl.scan_parquet,
-    "arrow": pl.scan_ipc,
+    "arrow": scan_arrow,
     "jsonl": lambda source: pl.scan_ndjson(source, infer_schema_length=None),
 }
 
@@ -234,6 +304,8 @@ def require_writable(path: Path) -> None:
     """Raise TableError unless a file can be made at `path`: better now than when the work is done."""
     if path.is_dir():
         raise TableError(f"{path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise TableError(f"{path} cannot be written: it is a pipe or a device; name a file")
     folder = path.parent
     if not folder.is_dir():
         raise TableError(f"{path} cannot be written: there is no folder {folder}; make it first")

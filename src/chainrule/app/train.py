@@ -59,7 +59,9 @@ def train_command(
     ] = None,
     weight: Annotated[str | None, typer.Option(help="A column of numbers: what each row counts for.")] = None,
     test: Annotated[Path | None, typer.Option(help="A table to test on, instead of rows of FILE.")] = None,
-    test_share: Annotated[float, typer.Option(min=0.01, max=0.5, help="Share of FILE's rows to test on.")] = 0.2,
+    test_share: Annotated[
+        float | None, typer.Option(min=0.01, max=0.5, help="Share of FILE's rows to test on; unless told, 0.2.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where the model goes; unless told, FILE's name, .chainrule.")
     ] = None,
@@ -93,6 +95,9 @@ def train_command(
         given = "table" if file == STDIN else file.name.split(".")[0]
         out = out or Path(f"{given}.chainrule")
         require(checkpoint is not None or not resume, "--checkpoint", "be given with --resume", checkpoint)
+        require(test is None or test_share is None, "--test-share", "not be given with --test", test_share)
+        if test is not None and test.exists() and file.exists() and test.samefile(file):
+            raise TableError(f"--test must be another table than FILE, whose rows are trained on, however: {test}")
         check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
         source = TableFile(file, form)
         columns = read_columns(source.read())
@@ -100,12 +105,13 @@ def train_command(
         unused = [*(drop or ()), *(identifier or ()), *([weight] if weight else [])]
         table = separate(columns, target, unused)
         table.notices += source.notices
-        plan = understand(table, target, task, category or (), 0.0 if test else test_share, seed)
+        plan = understand(table, target, task, category or (), 0.0 if test else test_share or 0.2, seed)
         held = table.part(plan.test) if test is None else separate_for(plan.target, TableFile(test).read())
         require_scorable(plan, held)
         described = describe_columns(plan)
         tell(console, [f"{file}: {len(table.values):,} rows, {len(columns)} columns", ""])
         tell(console, column_lines(described, plan.target))
+        members = min(members, len(plan.training))
         tell(console, row_lines(plan, len(held.known), members, "" if test is None else f" from {test}"))
         kept = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume)
         if kept is not None and kept.trainings:
@@ -124,12 +130,15 @@ def train_command(
         result = score_on(fitted.predictor, held, fitted.histories)
         seconds = perf_counter() - start
         tell(console, [history_line(result, seconds), ""])
-        tell(console, score_lines(result, f"on {len(held.known):,} rows never trained on"))
+        tell(
+            console,
+            score_lines(result, f"on {len(held.known):,} rows {'never trained on' if test is None else f'of {test}'}"),
+        )
         findings = [str(finding) for finding in examine(plan, fitted, result)]
         tell(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
         predictor = fitted.predictor
         predictor.passport.update(
-            {"table": source.name, "columns": described, "id": identifier or []}
+            {"table": source.name, "columns": described, "id": identifier or [], "weight": [weight] if weight else []}
             | {"findings": findings, "seconds": round(seconds, 3), "command": shlex.join(["chainrule", *sys.argv[1:]])}
             | passport(plan, result)
         )

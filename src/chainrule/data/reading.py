@@ -214,6 +214,8 @@ class Frame(Mapping[str, Array]):
             import narwhals.stable.v1 as nw
         except ImportError:
             raise MissingExtraError("reading a DataFrame", "sklearn") from None
+        if hasattr(frame, "collect"):
+            raise TableError("a table must be in memory, such as frame.collect(), however: it is a LazyFrame")
         with readable():
             opened = cls(nw.from_native(frame, eager_only=True))
         if len(opened.names) < len(opened.frame.columns):

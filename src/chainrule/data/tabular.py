@@ -5,7 +5,7 @@ A table is whatever names columns (see `chainrule.data.reading`); what each colu
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self
 
@@ -26,6 +26,7 @@ from chainrule.data.columns import (
 )
 from chainrule.data.reading import (
     BLOCK,
+    MISSING_WORDS,
     Columns,
     are_numbers,
     as_dates,
@@ -50,6 +51,11 @@ ENOUGH_ROWS = 20
 IDENTIFIER = r"(^|[ _.-])(id|idx|index|key|nr|no|row|rownames?|rowid|uuid|unnamed: ?0)$|[a-z]Id$|[a-z]ID$|^$"
 """Names by which a column of whole numbers, all different, is taken for a counter and not for a quantity."""
 
+FOREIGN = {
+    r"^\s*\d{1,4}([./-])\d{1,2}\1\d{1,4}\b": "they look like dates, which are read when written as 2024-12-31",
+    r"^\s*[$€£¥+-]*\s?\d[\d.,' ]*\s?[%$€£¥]?\s*$": "they look like numbers, which are read when written as 1234.5",
+}
+"""What text looks like that is not read as what it means, and what to say of it."""
 NEITHER = "it holds times of day, durations, or dates among other things"
 """Why a column is left out that is about time, and is neither dates nor numbers."""
 
@@ -195,13 +201,19 @@ class TabularEncoder:
         if len(counts) == 1 and n_known == len(codes):
             return "it is constant"
         if may_identify and len(counts) == n_known >= ENOUGH_ROWS:
-            return "every value is different: it is an identifier"
+            return f"every value is different: it is an identifier{foreign(counts)}"
         frequent = sorted(counts, key=lambda level: (-counts[level], level))[: self.max_levels]
         if len(frequent) < len(counts):
             rest = n_known - sum(counts[level] for level in frequent)
             self.notices.append(
                 f"{name}: its {len(frequent)} most frequent levels are told apart; the other "
                 f"{len(counts) - len(frequent):,}, {rest / n_known:.0%} of its values, count as unseen"
+                + foreign(frequent)
+            )
+        words = [level for level in counts if level.strip().lower() in MISSING_WORDS]
+        if words:
+            self.notices.append(
+                f"{name}: {shorten(words)} is a level like any other; leave such cells empty where they are missing"
             )
         return CategoryColumn(name, tuple(sorted(frequent)))
 
@@ -272,6 +284,12 @@ class TabularEncoder:
         encoder.left_out = {name: str(reason) for name, reason in state["left_out"].items()}
         encoder.notices = list(texts(state["notices"]))
         return encoder
+
+
+def foreign(levels: Iterable[str]) -> str:
+    """Return what to add to a notice of text that looks like what it is not read as; "" where it does not."""
+    hints = (f"; {hint}" for form, hint in FOREIGN.items() if all(re.search(form, level) for level in levels))
+    return next(hints, "")
 
 
 def notices_of(left_out: Mapping[str, str]) -> list[str]:

@@ -22,7 +22,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted, column_or_1d, validate_data
 
-from chainrule.arrays import Array
+from chainrule.arrays import Array, require
 from chainrule.data.reading import to_text
 from chainrule.data.tabular import Columns, TabularEncoder, read_columns
 from chainrule.data.targets import ClassTarget, NumberTarget, label_type
@@ -47,11 +47,11 @@ class BaseTabular(BaseEstimator):
     n_jobs: int | None = None
     verbose: bool = False
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_members": [Interval(Integral, 2, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left"), None],
         "metric": [StrOptions(set(METRICS)), Metric, callable, None],
-        "validation_data": [tuple, list, None],
+        "validation_data": "no_validation",  # which would print a whole table
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
@@ -68,7 +68,8 @@ class BaseTabular(BaseEstimator):
             return columns
         if isinstance(X, np.ma.MaskedArray):
             X = without_mask(X)
-        return read_columns(validate_data(self, X, dtype=None, ensure_all_finite="allow-nan", reset=reset))
+        options: dict[str, Any] = {"dtype": None, "ensure_all_finite": "allow-nan", "accept_sparse": ("csr", "csc")}
+        return read_columns(validate_data(self, X, **options, reset=reset))
 
     def _fit(self, columns: Columns, values: Array, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
         """Train, and keep what both classes have."""
@@ -93,6 +94,8 @@ class BaseTabular(BaseEstimator):
         """Return the columns and the targets of `validation_data`, of one row at least."""
         if self.validation_data is None:
             return None
+        if not isinstance(self.validation_data, tuple | list):
+            raise ValueError(f"validation_data must be (X, y), however: it is a {type(self.validation_data).__name__}")
         if len(self.validation_data) != 2:
             raise ValueError(f"validation_data must be (X, y), however: it has {len(self.validation_data)} parts")
         X, y = self.validation_data
@@ -132,6 +135,7 @@ class BaseTabular(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
@@ -195,7 +199,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     class_weight: dict[Any, float] | str | None = None
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseTabular._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
@@ -222,9 +226,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         columns, y, weight = rows_that_count(columns, y, sample_weight)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y must have two classes at least, however: there is 1 class, {self.classes_[0]!r}")
+            told = self.classes_.tolist()[0]
+            raise ValueError(f"y must have two classes at least, however: there is 1 class, {told!r}")
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, y)
+            require(bool((by_class >= 0).all()), "class_weight", "not be negative", self.class_weight)
             weight = by_class if weight is None else weight * by_class
         labels, shares = self.classes_.tolist(), (np.bincount(codes) / len(codes)).tolist()
         dtype = label_type(y, labels)
@@ -234,6 +240,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def _targets(self, y: Any) -> Array:
         y = _check_y(y)
+        types = {type(label) for label in y} if y.dtype == object else set()
+        if str in types and len(types) > 1:
+            told = ", ".join(sorted(kind.__name__ for kind in types))
+            raise ValueError(f"y must hold labels of one type, however: there are {told}")
         check_classification_targets(y)
         return y
 
@@ -303,6 +313,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return self
 
     def _targets(self, y: Any) -> Array:
+        if np.asarray(y).dtype.kind in "Mm":
+            raise ValueError(f"y must hold numbers, however: it holds {np.asarray(y).dtype}; give days, or seconds")
         y = _check_y(y, multi_output=True, y_numeric=True, estimator=self).astype(np.float64)
         return column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
 
@@ -386,4 +398,4 @@ def names_its_columns(X: Any) -> bool:
     if isinstance(X, list):
         return bool(X) and isinstance(X[0], Mapping)
     structured = isinstance(X, np.ndarray) and X.dtype.names is not None
-    return isinstance(X, Mapping) or hasattr(X, "columns") or structured
+    return isinstance(X, Mapping) or hasattr(type(X), "columns") or structured

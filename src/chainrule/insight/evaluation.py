@@ -148,9 +148,55 @@ def answers_of(model: Predictor | Answers) -> Callable[[Columns], Array]:
     """Return what a model answers to a table, (n, k): probabilities, or numbers in the target's unit."""
     if not isinstance(model, Predictor):
         return lambda table: as_rows(model(table), n_rows(table))
-    if isinstance(model.target, ClassTarget):
-        return model.answers
-    return lambda table: as_rows(model.target.decode(model.answers(table)), n_rows(table))
+    return lambda table: in_its_unit(model, model.answers(table))
+
+
+def in_its_unit(model: Predictor, answers: Array) -> Array:
+    """Return a predictor's answers (n, k) as probabilities, or as numbers in the target's unit."""
+    return answers if isinstance(model.target, ClassTarget) else as_rows(model.target.decode(answers), len(answers))
+
+
+def answers_with(model: Predictor | Answers, table: Columns) -> Callable[[str, Array], Array]:
+    """Return a function of a column's name and other cells (n,) for it: the model's answers to the table with these.
+
+    A Predictor encodes the table once, and then the one column that is another.
+    """
+    if not isinstance(model, Predictor):
+        answer = answers_of(model)
+        return lambda name, cells: answer(table | {name: cells})
+    X, dtype = model.encoder.transform(table), model.ensemble.dtype
+    places = {column.name: (column, slice(start, end)) for column, start, end in model.encoder.layout.places}
+
+    def answers(name: str, cells: Array) -> Array:
+        other = X.copy()
+        if name in places:
+            column, place = places[name]
+            other[:, place] = 0
+            column.encode(cells, other[:, place])
+        return in_its_unit(model, model.ensemble.infer(other.astype(dtype, copy=False)))
+
+    return answers
+
+
+def most_heeded(model: Predictor, table: object, most: int, seed: int = 0) -> list[str]:
+    """Return the names of the columns, `most` of them, that the answers follow most, by one look at the derivatives.
+
+    A column counts for |dz/dx| times the deviation of x, with z the first network's outputs, weighed at random;
+    averaged over rows, and summed over the encoded columns x that it became. It tells roughly what
+    `permutation_importance` finds, in the time of two answers.
+    """
+    rng = np.random.default_rng(seed)
+    given = read_columns(table)
+    given = part(given, some_rows(n_rows(given), 500, rng))
+    network = model.ensemble.networks[0].copy()
+    X = model.encoder.transform(given).astype(network.dtype)
+    Z, backwards = network.forward(X)
+    dX = rng.normal(size=Z.shape).astype(network.dtype)
+    for backward, grads in zip(reversed(backwards), reversed(network.grads)):
+        dX = backward(dX, grads)
+    heed = np.abs(dX).mean(axis=0) * X.std(axis=0)
+    totals = {column.name: float(heed[start:end].sum()) for column, start, end in model.encoder.layout.places}
+    return sorted(totals, key=lambda name: -totals[name])[:most]
 
 
 def as_rows(answers: ArrayLike, n: int) -> Array:
@@ -232,15 +278,14 @@ def permutation_importance(
     columns = list(given) if columns is None else list(columns)
     require(len(columns) > 0, "columns", "name one column at least", columns)
     require_names(given, columns)
-    answer = answers_of(model)
-    answers = answer(given)
+    answers, answers_to = answers_of(model)(given), answers_with(model, given)
     y = y[:, np.newaxis] if y.ndim == answers.shape[1] == 1 else y
     score = metric.measure(y, answers)
     sign = 1 if metric.higher_is_better else -1
     worse = {}
     for name in columns:
-        shuffled = (given | {name: rng.permutation(given[name])} for _ in range(repeats))
-        worse[name] = np.array([sign * (score - metric.measure(y, answer(other))) for other in shuffled])
+        shuffled = (answers_to(name, rng.permutation(given[name])) for _ in range(repeats))
+        worse[name] = np.array([sign * (score - metric.measure(y, others)) for others in shuffled])
     return Importance(metric.name, score, worse)
 
 
@@ -301,8 +346,8 @@ def partial_dependence(
     require_names(given, [column])
     given = part(given, some_rows(n_rows(given), most_rows, np.random.default_rng(seed)))
     cells, values = cells_to_hold(column, given[column], points)
-    answer = answers_of(model)
-    held = [answer(given | {column: as_held(cell, given[column])}).mean(axis=0) for cell in cells]
+    answers_to = answers_with(model, given)
+    held = [answers_to(column, as_held(cell, given[column])).mean(axis=0) for cell in cells]
     return Dependence(column, values, np.array(held, np.float64), names_of(model, len(held[0])))
 
 

@@ -87,6 +87,7 @@ class Predictor:
         From the same rows as `predict_interval`, and right on average in the same way. For several targets a row,
         (n, n_outputs, k). ValueError for a classifier, and for a model that was not calibrated.
         """
+        require(not isinstance(quantiles, float), "quantiles", "be several, such as (0.1, 0.5, 0.9)", quantiles)
         return self.shifted(table, [self.ensemble.shift(quantile) for quantile in quantiles])
 
     def shifted(self, table: object, shifts: Sequence[Array]) -> Array:
