@@ -13,6 +13,7 @@ from chainrule.app.pipeline import Result, coverage_of
 from chainrule.app.say import count_of, facts
 from chainrule.app.scores import HIGHER_IS_BETTER, show_score
 from chainrule.archive import write_whole
+from chainrule.data.reading import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.insight.evaluation import Importance, most_heeded, partial_dependence, permutation_importance
 
@@ -179,7 +180,7 @@ def most_wrong(result: Result, found: Importance) -> str:
 
 def cell(value: object) -> str:
     """Return a table's cell as text."""
-    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
+    return "" if is_missing(value) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def definitions(told: Mapping[str, Any]) -> str:
