@@ -98,11 +98,17 @@ class Dense(Layer):
         Y += params["b"]
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
-            np.matmul(X.T, dY, out=grads["W"])
+            multiply(X.T, dY, grads["W"])
             np.add.reduce(dY, out=grads["b"])
             return dY.dot(W.T) if need_dX else dY
 
         return Y, backward
+
+
+def multiply(A: Array, B: Array, out: Array) -> None:
+    """Write A @ B into `out`."""
+    # np.dot is sooner where arrays are small, and casts nothing: a layer or loss of one's own may hand on another type.
+    (np.dot if A.dtype == B.dtype == out.dtype else np.matmul)(A, B, out=out)
 
 
 @final
