@@ -10,11 +10,11 @@ import pytest
 
 from chainrule.archive import (
     MOST_DOCUMENT_BYTES,
+    MOST_PARTS,
     SEAL_BYTES,
-    Archive,
     Format,
+    opened,
     pack_archive,
-    refusing,
     sealed,
     write_whole,
 )
@@ -30,8 +30,7 @@ def path(tmp_path):
 
 
 def read(path, form=FORM):
-    with refusing(path, "an archive"), open(path, "rb") as file:
-        archive = Archive(file, form)
+    with opened(path, form, "an archive") as archive:
         return archive.document, {name: archive.array(name) for name in archive.told}
 
 
@@ -80,22 +79,36 @@ def test_a_file_of_another_format_or_version_is_refused(path):
 def test_what_a_reader_would_refuse_is_not_written():
     with pytest.raises(ValueError, match="at most"):
         pack_archive(FORM, {"note": "x" * MOST_DOCUMENT_BYTES}, {})
+    with pytest.raises(ValueError, match="at most 262,144 lists and objects"):
+        pack_archive(FORM, {"note": [[]] * MOST_PARTS}, {})
 
 
-def test_the_longest_document_takes_200_mb_at_most(path):
-    many = ",".join(["{}"] * ((MOST_DOCUMENT_BYTES - 200) // 3))
-    document = f'{{"format": "a test", "version": 3, "arrays": {{}}, "many": [{many}]}}'
+def put_text(path, parts):
+    """Write an archive whose document holds a list of these parts."""
+    document = f'{{"format": "a test", "version": 3, "arrays": {{}}, "many": [{",".join(parts)}]}}'
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("about.json", document)
         archive.comment = bytes(SEAL_BYTES)
     path.write_bytes(sealed(path.read_bytes()))
-    del many, document
+
+
+@pytest.mark.parametrize("part", ["257", '"ab"', "0.1", "1e-7", "{}", "[[]]", '{"a":1}'])
+def test_the_longest_document_takes_200_mb_at_most(part, path):
+    n_brackets = part.count("[") + part.count("{")
+    n = min((MOST_DOCUMENT_BYTES - 200) // (len(part) + 1), (MOST_PARTS - 3) // max(n_brackets, 0.1))
+    put_text(path, [part] * int(n))
     tracemalloc.start()
     document, _ = read(path)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(document["many"]) > 2_000_000
+    assert len(document["many"]) > 2**16
     assert most < 200 * 2**20
+
+
+def test_a_document_of_too_many_parts_is_refused_unread(path):
+    put_text(path, ["[" * 50 + "]" * 50] * (MOST_PARTS // 50 + 1))
+    with pytest.raises(ModelFileError, match="holds more than 262,144 lists and objects"):
+        read(path)
 
 
 def test_digests_tell_numbers_shapes_types_and_places_apart():
@@ -170,8 +183,24 @@ def test_a_leftover_of_a_killed_process_is_in_nobodys_way(path, monkeypatch):
     assert read(path)
 
 
-def test_what_is_no_file_is_not_written_over(tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no such modes")
+def test_who_may_read_a_file_stays_as_it_was(path):
+    path.write_text("what was here")
+    path.chmod(0o600)
+    put(path, {})
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_name_as_long_as_may_be_is_written(tmp_path):
+    for name in ("n" * 255, "é" * 127):
+        put(tmp_path / name, {})
+        assert read(tmp_path / name)
+
+
+def test_what_is_no_file_is_neither_read_nor_written_over(tmp_path):
     os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelFileError, match="it is a pipe or a device"):
+        read(tmp_path / "pipe")
     with pytest.raises(OSError, match="it is a pipe or a device"):
         write_whole(tmp_path / "pipe", lambda file: file.write(b"x"))
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

@@ -553,6 +553,45 @@ def test_order_extra_columns_and_unseen_levels_do_not_disturb(model):
     assert len(run("predict", model, "t.csv").stdout.splitlines()) == 4
 
 
+def test_a_row_is_answered_alike_in_whatever_company_its_cells_stand():
+    rng = np.random.default_rng(0)
+    flags, codes, grades = (rng.choice(pool, 200) for pool in (["true", "false"], ["01", "1", "1e3"], ["7.0", ""]))
+    y = (
+        (flags == "true") * 5
+        + (codes == "01") * 20
+        + (codes == "1e3") * 60
+        + (grades == "7.0") * 1
+        + rng.normal(size=200)
+    )
+    rows = [f"{flag},{code},{grade},{y:.2f}" for flag, code, grade, y in zip(flags, codes, grades, y)]
+    header = "flag,code,grade,y"
+    Path("all.csv").write_text("\n".join([header, *rows]))
+    told = run(
+        "train", "all.csv", "--target", "y", "--category", "code", "--epochs", 20, "--members", 2, "--jobs", 1, "-q"
+    )
+    assert told.exit_code == 0, told.stderr
+    predictor = load("all.chainrule")
+    assert predictor.encoder.columns[1].levels == ("01", "1", "1e3")
+    answers = predictor.predict({"flag": [cell == "true" for cell in flags], "code": codes, "grade": grades})
+    assert len(set(answers)) == 12
+    given = run("predict", "all.chainrule", "all.csv").stdout.splitlines()[1:]
+    np.testing.assert_allclose(np.array(given, float), answers)
+    for i in range(0, 200, 50):  # a file of one row: what its columns hold looks like numbers, or like true and false
+        Path("one.csv").write_text(f"{header}\n{rows[i]}\n")
+        np.testing.assert_allclose(float(run("predict", "all.chainrule", "one.csv").stdout.split()[1]), answers[i])
+        error = json.loads(run("evaluate", "all.chainrule", "one.csv", "--json").stdout)["scores"]["mae"]
+        assert error == pytest.approx(abs(answers[i] - float(rows[i].rsplit(",", 1)[1])))
+
+
+def test_labels_are_words_in_another_file_too():
+    rows = [f"{i % 7},{['no', '01', '2e1'][i % 3]}" for i in range(60)]
+    Path("all.csv").write_text("x,y\n" + "\n".join(rows))
+    assert run("train", "all.csv", "--target", "y", *QUICK).exit_code == 0
+    Path("some.csv").write_text("x,y\n1,01\n2,2e1\n")
+    told = run("evaluate", "all.chainrule", "some.csv", "--json")
+    assert told.exit_code == 0, told.stderr
+
+
 def test_evaluation_stands_beside_the_baseline(model):
     done = run("evaluate", model, PENGUINS)
     assert re.search(

@@ -92,7 +92,7 @@ def test_an_interval_is_looked_up_and_never_too_narrow(rng):
     assert ensemble.shifts(0.9001) == (R[48], R[950])
     assert ensemble.shifts(0.07) == (R[464], R[534])
     assert ensemble.shifts(0.9999) == (-np.inf, np.inf)
-    for coverage in (0, 1, -0.5, np.nan):
+    for coverage in (0, 1, -0.5, np.nan, "0.9", None, [0.9]):
         with pytest.raises(ValueError, match="coverage must lie strictly between 0 and 1"):
             ensemble.shifts(coverage)
         with pytest.raises(ValueError, match="quantile must lie strictly between 0 and 1"):

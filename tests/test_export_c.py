@@ -6,7 +6,11 @@ import pytest
 
 from chainrule import Activation, Dense, Layer, Network, mlp
 from chainrule.data.columns import DateColumn
+from chainrule.data.tabular import TabularEncoder
+from chainrule.data.targets import ClassTarget
 from chainrule.export import to_c
+from chainrule.model.ensemble import Ensemble
+from chainrule.model.predictor import Predictor
 from chainrule.nn.layers import LAYERS
 from exported import (
     NETWORKS,
@@ -27,7 +31,8 @@ DRIVER = """
 #include "NAME.h"
 int main(void)
 {
-    float x[UPPER_N_IN], out[UPPER_N_OUT];
+    double x[UPPER_N_IN];
+    float out[UPPER_N_OUT];
     while (fread(x, sizeof x, 1, stdin) == 1) {
         NAME_predict(x, out);
         fwrite(out, sizeof out, 1, stdout);
@@ -49,9 +54,7 @@ def ask(header, X, n_out):
     name = header.stem
     driver = header.with_name(f"ask_{name}.c")
     driver.write_text(DRIVER.replace("NAME", name).replace("UPPER", name.upper()))
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is encoded as 3 too
-        rows = X.astype(np.float32).tobytes()
-    done = subprocess.run([compiled(driver)], input=rows, capture_output=True, check=True)
+    done = subprocess.run([compiled(driver)], input=X.tobytes(), capture_output=True, check=True)
     return np.frombuffer(done.stdout, np.float32).reshape(-1, n_out)
 
 
@@ -139,6 +142,45 @@ def test_a_predictor_takes_raw_cells(kind, target, ramps, tmp_path):
     given = ask(tmp_path / "table.h", raw_rows(predictor, table), expected.shape[1])
     scale = np.abs(expected).max(axis=0) if target == "numbers" else 1
     assert np.max(np.abs(given - expected) / scale) < 1e-5
+
+
+@needs_a_compiler
+def test_numbers_that_single_precision_cannot_tell_apart_are_told_apart(tmp_path):
+    rng = np.random.default_rng(5)
+    table = {
+        "clock": 1.7e9 + rng.uniform(0, 60, 90),
+        "mass": rng.normal(size=90) * 1e-50,
+        "far": rng.normal(size=90) * 1e50,
+    }
+    predictor = predictor_of(table, np.where(table["clock"] > 1.7e9 + 30, "late", "early"))
+    to_c(predictor, tmp_path / "table.h")
+    given = ask(tmp_path / "table.h", np.column_stack(list(table.values())), 2)
+    np.testing.assert_allclose(given, predictor.answers(table), atol=1e-5)
+    assert np.ptp(given, axis=0).min() > 0.1
+
+
+@needs_a_compiler
+def test_numbers_taken_as_they_are_are_floats(tmp_path):
+    network = mlp(3, 4, 2, loss="cross_entropy", seed=0)
+    target = ClassTarget("y", "int64", (0, 1), (0.5, 0.5))
+    to_c(Predictor(TabularEncoder.raw(["a", "b", "c"]), network, target), tmp_path / "raw.h")
+    assert "raw_predict(const float *x, float *out)" in (tmp_path / "raw.h").read_text()
+    assert self_test(tmp_path / "raw.h").returncode == 0
+
+
+@needs_a_compiler
+def test_bounds_beyond_single_precision_bind_nothing(tmp_path):
+    network = mlp(2, 3, 1, seed=0)
+    bounds = np.array([[-1e60], [1e60]])
+    to_c(Ensemble((network,), bounds=bounds), tmp_path / "net.h")
+    assert self_test(tmp_path / "net.h").returncode == 0
+
+
+def test_a_level_too_long_for_a_literal_is_refused(tmp_path):
+    table = {"note": ["short", "é" * 2048] * 20}
+    with pytest.raises(ValueError, match="must have 4,094 bytes at most in C"):
+        to_c(predictor_of(table, ["a", "b"] * 20), tmp_path / "note.h")
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_a_compiler

@@ -185,6 +185,24 @@ def test_booleans_in_a_csv_are_found(place):
     assert len(set(given)) == 3
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the first line must name the columns"),
+        ("stars,stars\n1,2\n", "the first line must name the columns, differently"),
+        ("stars,b\n1,2\n1\n", "a row must hold 2 cells, however: row 2 holds 1"),
+        ("stars,b\n1,2,3\n", "a row must hold 2 cells, however: row 1 holds 3"),
+    ],
+)
+def test_a_csv_that_is_no_table_is_refused(text, message, place):
+    predictor = predictor_of({"stars": TABLES["categories"]["stars"]}, TARGETS["numbers"])
+    to_python(predictor, place / "stars.py", pure=True)
+    done = subprocess.run([sys.executable, place / "stars.py"], input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not done.stdout
+
+
 def test_a_bare_network_answers_rows_of_numbers(place):
     network = mlp(2, 3, 2, loss="cross_entropy", seed=0)
     to_python(network, place / "net.py", pure=True)

@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from time import perf_counter
 
@@ -584,6 +585,24 @@ def test_labels_that_would_take_gigabytes_as_an_array_are_refused_first(saved):
     change_document(saved, LIES["long label"])
     with pytest.raises(ModelFileError, match="labels must fit 10,000,000 characters"):
         load(saved)
+
+
+@pytest.mark.parametrize("names", [["x0", "x999999999"], ["n" * 1_000_000, "b"]])
+def test_names_that_promise_gigabytes_take_none(names, saved):
+    number = {
+        "kind": "number",
+        "centre": 0.0,
+        "scale": 1.0,
+        "indicator": False,
+        "edges": [float(k) for k in range(5000)],
+    }
+    change_document(saved, lambda d: d["encoder"].update(columns=[number | {"name": name} for name in names]))
+    tracemalloc.start()
+    with pytest.raises(ModelFileError, match=r"network must take 10000 encoded columns|at most in all"):
+        load(saved)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 50 * 2**20
 
 
 def test_a_later_format_says_so(saved):

@@ -494,6 +494,38 @@ def test_declared_numbers_are_categories_whole_or_as_decimals():
     np.testing.assert_array_equal(encoder.transform({"a": ["3"]}), [[0, 0, 1]])
 
 
+@pytest.mark.parametrize(
+    ("levels", "cells", "places"),
+    [
+        (["1", "2", "3"], ["1.0", "02", "+3", 2.0, "1e0", "4"], [0, 1, 2, 1, None, None]),
+        (["01234", "56789", "A1"], [1234, "1234.0", "A1"], [0, 0, 2]),
+        (["01", "1", "2"], ["01", "1", 1, "1.0", "002"], [0, 1, 1, None, 2]),
+        (["false", "maybe", "true"], [True, "TRUE", np.bool_(False), "maybe", 1], [2, 2, 0, 1, None]),
+        (["1234567890123456", "x", "y"], ["1234567890123457", "1234567890123456"], [None, 0]),
+    ],
+)
+def test_a_level_is_found_however_a_file_or_a_type_writes_it(levels, cells, places):
+    encoder = TabularEncoder(categories=["a"]).fit({"a": levels})
+    expected = np.array([[place == k for k in range(3)] for place in places])
+    np.testing.assert_array_equal(encoder.transform([{"a": cell} for cell in cells]), expected)
+    # Alone or beside others, a row is answered alike.
+    for cell, row in zip(cells, expected):
+        np.testing.assert_array_equal(encoder.transform([{"a": cell}]), [row])
+    target = ClassTarget("a", "str", tuple(levels), (1 / 3, 1 / 3, 1 / 3))
+    known = [cell for cell, place in zip(cells, places) if place is not None]
+    encoded = target.encode(np.array(known, object)).tolist()
+    assert encoded == [place for place in places if place is not None]
+
+
+def test_equal_cells_of_different_types_are_different_levels():
+    encoder = TabularEncoder().fit({"a": np.array(["True", "1", "1.50", "True"], object)})
+    cells = [True, 1, 1.0, decimal.Decimal("1.50"), 1.5]
+    together = encoder.transform({"a": np.array(cells, object)})
+    assert encoder.columns[0].levels == ("1", "1.50", "True")
+    np.testing.assert_array_equal(together, np.eye(3)[[2, 0, 0, 1, 1]])
+    np.testing.assert_array_equal(together, encoder.transform({"a": np.array(cells[::-1], object)})[::-1])
+
+
 def test_only_the_most_frequent_levels_are_kept_and_that_is_said():
     values = ["a"] * 5 + ["b"] * 4 + ["c"] * 2 + ["d"]
     encoder = TabularEncoder(max_levels=3).fit({"x": values})
@@ -583,7 +615,9 @@ def test_extra_columns_are_noticed_when_asked():
 
 def test_every_encoded_column_knows_where_it_comes_from():
     encoder = TabularEncoder(ramps=2).fit(TABLE | {"when": ["2024-01-01", "2024-05-05", None, ""]})
-    assert len(encoder.sources) == encoder.n_features
+    assert len(encoder.sources) == encoder.n_features == len(encoder.get_feature_names_out())
+    for each in encoder.columns:
+        assert each.n_features == len(each.feature_names)
     for source, name in zip(encoder.sources, encoder.get_feature_names_out()):
         assert name.startswith(source)
     assert list(dict.fromkeys(encoder.sources)) == [c.name for c in encoder.columns]

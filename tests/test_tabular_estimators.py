@@ -154,6 +154,15 @@ def test_masked_cells_are_missing_cells(rng):
     )
 
 
+@pytest.mark.parametrize("estimator", [TabularClassifier, TabularRegressor])
+@pytest.mark.parametrize("name", ["y", "sample_weight"])
+def test_masked_targets_and_weights_are_refused(estimator, name, rng):
+    given = {"y": np.arange(60) % 2, "sample_weight": np.ones(60)}
+    given[name] = np.ma.masked_array(given[name], np.arange(60) < 3)
+    with pytest.raises(ValueError, match=f"{name} must have no masked cell, however: 3 are masked"):
+        estimator(**QUICK).fit(rng.normal(size=(60, 2)), **given)
+
+
 def test_several_targets_are_answered_together(rng):
     X = rng.normal(size=(200, 3))
     Y = np.column_stack([1000 * X[:, 0], 0.001 * X[:, 1]])

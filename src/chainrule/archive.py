@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from math import isfinite, prod
+from stat import S_IMODE
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -30,6 +31,8 @@ MOST_BYTES = 2**31 - 2**20
 """A longer file would need the zip format's second edition, which is not read."""
 MOST_DOCUMENT_BYTES = 7 * 2**20
 """A longer document is refused unread: one of this length describes ten thousand columns and takes up to 200 MB."""
+MOST_PARTS = 2**18
+"""So is one of more lists and objects, brackets in its texts counted: two bytes of them take a hundred in memory."""
 MOST_DIRECTORY_BYTES = 2**20
 """A zip's list of its entries takes some hundred bytes for each."""
 MOST_HEADER_BYTES = 4096
@@ -66,6 +69,7 @@ def pack_archive(form: Format, document: Mapping[str, Any], arrays: Mapping[str,
     whole = {"format": form.name, "version": form.version} | dict(document) | {"arrays": told}
     text = json.dumps(whole, allow_nan=False, separators=(",", ":")).encode()
     n_bytes = len(text) + sum(array.nbytes for array in stored.values())
+    require_that(n_parts(text) <= MOST_PARTS, f"a file must hold at most {MOST_PARTS:,} lists and objects")
     if len(text) > MOST_DOCUMENT_BYTES or n_bytes > MOST_BYTES - MOST_DIRECTORY_BYTES:
         most = f"{MOST_DOCUMENT_BYTES:,} bytes of description and {MOST_BYTES:,} in all"
         raise ValueError(f"a file must hold at most {most}, however: it takes {len(text):,} and {n_bytes:,}")
@@ -78,6 +82,11 @@ def pack_archive(form: Format, document: Mapping[str, Any], arrays: Mapping[str,
             archive.writestr(ZipInfo(f"{name}.npy"), raw.getvalue())
         archive.comment = bytes(SEAL_BYTES)
     return sealed(packed.getbuffer())
+
+
+def n_parts(text: bytes) -> int:
+    """Return how many lists and objects a text in JSON can hold at most."""
+    return text.count(b"[") + text.count(b"{")
 
 
 def sealed(content: bytes | memoryview) -> bytes:
@@ -108,12 +117,15 @@ def crc32(array: Array) -> int:
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a file that takes its place only when it is complete and on the disk. OSError names `path`."""
     place = os.path.realpath(path)
-    if os.path.exists(place) and not os.path.isfile(place) and not os.path.isdir(place):
+    if is_pipe_or_device(place):
         raise OSError(f"{path} cannot be written: it is a pipe or a device, and no file")
     folder, name = os.path.split(place)
-    unfinished = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.unfinished")
+    # A name may have 255 bytes; what is left of this one tells whose the file is.
+    unfinished = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.unfinished")
     try:
         with open(unfinished, "xb") as file:
+            with suppress(FileNotFoundError):
+                os.chmod(unfinished, S_IMODE(os.stat(place).st_mode))
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -125,6 +137,11 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
             raise OSError(error.errno, f"{path} cannot be written: {error.strerror}") from None
         raise
     flush_folder(folder)
+
+
+def is_pipe_or_device(path: Path) -> bool:
+    """Tell whether there is something under this name that is neither a file nor a folder."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def flush_folder(folder: str) -> None:
@@ -155,6 +172,15 @@ def refusing(path: Path, what: str) -> Iterator[None]:
         told = f"{error}" if type(error) is ValueError else f"{type(error).__name__}: {error}"
         told = " ".join(told[:MOST_TOLD].split())
         raise ModelFileError(f"{os.fspath(path)} is not {what} that can be trusted: {told}") from None
+
+
+@contextmanager
+def opened(path: Path, form: Format, what: str) -> Iterator["Archive"]:
+    """Open an archive; whatever is wrong with it, then and later, is a ModelFileError, as `refusing` tells it."""
+    with refusing(path, what):
+        require_that(not is_pipe_or_device(path), "it is a pipe or a device, and no file")
+        with open(path, "rb") as file:
+            yield Archive(file, form)
 
 
 def require_that(condition: bool, otherwise: str) -> None:
@@ -188,6 +214,7 @@ class Archive:
         require_that(n_bytes <= MOST_DOCUMENT_BYTES, f"{form.document} is {n_bytes:,} bytes long")
         with self.zip.open(form.document) as entry:
             text = entry.read(n_bytes)  # without a number, all that the bytes deflate to would be made before it is cut
+        require_that(n_parts(text) <= MOST_PARTS, f"{form.document} holds more than {MOST_PARTS:,} lists and objects")
         document = json.loads(text, parse_constant=finite, parse_float=finite)
         known = isinstance(document, dict) and document.get("format") == form.name
         require_that(known, f"{form.document} is not of the format {form.name!r}")

@@ -20,7 +20,7 @@ from chainrule.app.options import (
 from chainrule.app.pipeline import coverage_of, score_on
 from chainrule.app.say import console_for, print_json, printable, score_lines, tell
 from chainrule.app.tables import WRITERS, TableFile, suffix_of, with_numbers, write_csv, write_table
-from chainrule.app.train import separate_for
+from chainrule.app.train import separate_for, words_of
 from chainrule.arrays import Array, require
 from chainrule.data.columns import NumberColumn, RawColumn
 from chainrule.data.reading import require_names
@@ -80,7 +80,7 @@ def answered(
     """Yield the answers to a table, some rows at a time; what should be known goes to standard error."""
     target, encoder, row = predictor.target, predictor.encoder, 0
     numbers = [column.name for column in encoder.columns if isinstance(column, NumberColumn | RawColumn)]
-    for frame in source.batches():
+    for frame in source.batches(words_of(predictor)):
         if identifier is None:
             kept = [name for name in predictor.passport.get("id", []) if name in frame.columns]
         else:
@@ -113,7 +113,7 @@ def evaluate_command(
     with one_line_errors():
         predictor = load_predictor(model)
         source = TableFile(file, form)
-        table = separate_for(predictor.target, source.read())
+        table = separate_for(predictor, source)
         result = score_on(predictor, table)
         notices = table.notices + source.notices
         tell(console_for(as_json), [*notices, *score_lines(result, f"on {len(table.known):,} rows")])

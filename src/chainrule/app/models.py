@@ -60,7 +60,7 @@ def report_command(
         out = out or Path(f"{model.name.split('.')[0]}.html")
         check_places({"--out": out}, {"MODEL": model, "FILE": file})
         predictor = load_predictor(model)
-        result = score_on(predictor, separate_for(predictor.target, TableFile(file, form).read()))
+        result = score_on(predictor, separate_for(predictor, TableFile(file, form)))
         from chainrule.app.report import write_report
 
         write_report(out, result)

@@ -120,25 +120,29 @@ class TableFile:
             with self.open(self.source, "rb") as file:
                 return bytes(file.read(SAMPLE_BYTES))
 
-    def read(self) -> pl.DataFrame:
-        """Return the whole table; TableError tells what cannot be read."""
+    def read(self, words: Iterable[str] = ()) -> pl.DataFrame:
+        """Return the whole table, the columns named in `words` as a CSV file writes them: 01 is no number there.
+
+        TableError tells what cannot be read.
+        """
         with self.readable():
             if self.kind != "csv":
                 return SCANNERS[self.kind](self.opened()).collect()
             # All rows tell what a column holds: the first decimal, or the first word, may stand in the last one.
             options: dict[str, Any] = {"separator": self.separator, "decimal_comma": self.decimal_comma}
             text = self.without_blanks() if self.padded else self.text()
-            frame = pl.read_csv(text, infer_schema_length=None, **options)
+            kinds = dict.fromkeys(words, pl.String)
+            frame = pl.read_csv(text, infer_schema_length=None, schema_overrides=kinds, **options)
             self.notices += self.short_lines()
         return frame
 
-    def batches(self) -> Iterator[pl.DataFrame]:
+    def batches(self, words: Iterable[str] = ()) -> Iterator[pl.DataFrame]:
         """Yield the rows in order, some at a time, so that they need not fit into memory; one batch at least.
 
-        The cells of a CSV file, whose columns have no types, are text: see `with_numbers`.
+        The cells of a CSV file, whose columns have no types, are text, those of `words` always: see `with_numbers`.
         """
         if self.kind == "csv" and not self.plain:
-            frames: Iterable[pl.DataFrame] = self.read().iter_slices(BATCH_ROWS)
+            frames: Iterable[pl.DataFrame] = self.read(words).iter_slices(BATCH_ROWS)
         elif self.kind == "csv":
             lazy = pl.scan_csv(self.opened(), separator=self.separator, infer_schema=False)
             frames = lazy.collect_batches(chunk_size=BATCH_ROWS)

@@ -94,7 +94,7 @@ def network_of(predictor: Predictor, member: int) -> Network:
 
 def encoded(predictor: Predictor, source: TableFile, numbers: Sequence[int]) -> tuple[Array, Array]:
     """Return the inputs and targets of rows, numbered from 1, as a predictor's networks take them."""
-    table = separate_for(predictor.target, source.read())
+    table = separate_for(predictor, source)
     n_rows, target = len(table.values), predictor.target
     for number in numbers:
         if number > n_rows:

@@ -7,7 +7,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
-import polars as pl
 import typer
 from rich.console import Console
 
@@ -34,12 +33,14 @@ from chainrule.app.pipeline import (
 )
 from chainrule.app.progress import Board, Lines, Live
 from chainrule.app.say import column_lines, console_for, history_line, print_json, row_lines, score_lines, tell
-from chainrule.app.scores import Target
 from chainrule.app.tables import STDIN, TableFile
 from chainrule.arrays import require
+from chainrule.data.columns import CategoryColumn
 from chainrule.data.reading import read_columns
+from chainrule.data.targets import ClassTarget
 from chainrule.errors import TableError
 from chainrule.model.fitting import InTurn, SideBySide, Workers
+from chainrule.model.predictor import Predictor
 from chainrule.training.checkpoint import CheckpointFile
 
 SECONDS_BETWEEN = 2.0
@@ -100,13 +101,13 @@ def train_command(
             raise TableError(f"--test must be another table than FILE, whose rows are trained on, however: {test}")
         check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
         source = TableFile(file, form)
-        columns = read_columns(source.read())
+        columns = read_columns(source.read(category or ()))
         weights = None if weight is None else weights_in(columns, weight, target)
         unused = [*(drop or ()), *(identifier or ()), *([weight] if weight else [])]
         table = separate(columns, target, unused)
         table.notices += source.notices
         plan = understand(table, target, task, category or (), 0.0 if test else test_share or 0.2, seed)
-        held = table.part(plan.test) if test is None else separate_for(plan.target, TableFile(test).read())
+        held = table.part(plan.test) if test is None else separate_for(plan, TableFile(test))
         require_scorable(plan, held)
         described = describe_columns(plan)
         tell(console, [f"{file}: {len(table.values):,} rows, {len(columns)} columns", ""])
@@ -181,12 +182,20 @@ def weights_in(columns: dict[str, Any], name: str, target: str) -> Any:
     return weights
 
 
-def separate_for(target: Target, frame: pl.DataFrame) -> Table:
-    """Return a table to score on, its target apart; TableError when no row has one."""
-    table = separate(read_columns(frame), target.name)
+def separate_for(model: Predictor | Plan, source: TableFile) -> Table:
+    """Return a table to score a model on, its target apart; TableError when no row has one."""
+    name = model.target.name
+    table = separate(read_columns(source.read(words_of(model))), name)
     if not len(table.known):
-        raise TableError(f"the table to score on must have a row whose {target.name!r} is known, however: none has")
+        raise TableError(f"the table to score on must have a row whose {name!r} is known, however: none has")
     return table
+
+
+def words_of(model: Predictor | Plan) -> list[str]:
+    """Return the columns whose cells are words to a model, whatever those of another file look like."""
+    words = [column.name for column in model.encoder.columns if isinstance(column, CategoryColumn)]
+    target = model.target
+    return [*words, target.name] if isinstance(target, ClassTarget) and target.dtype == "str" else words
 
 
 def passport(plan: Plan, result: Result) -> dict[str, Any]:

@@ -18,10 +18,9 @@ from chainrule.data.reading import (
     as_dates,
     as_numbers,
     factorize,
-    is_missing,
     matrix_place,
+    place_levels,
     require_names,
-    to_text,
 )
 from chainrule.errors import TableError, look_up
 
@@ -34,15 +33,20 @@ class Column(ABC):
 
     @abstractmethod
     def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
-        """Write the columns that stand for these values (n,) into `X` (n, len(feature_names)), which holds zeros.
+        """Write the columns that stand for these values (n,) into `X` (n, n_features), which holds zeros.
 
         `first_row` is where in its table the first of them stands: errors name rows.
         """
 
     @property
     @abstractmethod
+    def n_features(self) -> int:
+        """How many columns it becomes."""
+
+    @property
+    @abstractmethod
     def feature_names(self) -> list[str]:
-        """A name for each encoded column."""
+        """A name for each of them."""
 
     @abstractmethod
     def check(self) -> None:
@@ -81,6 +85,10 @@ class NumberColumn(Column):
         return cls(name, centre, scale, len(known) < len(numbers), merge_edges(quantiles) if ramps else ())
 
     @property
+    def n_features(self) -> int:
+        return 1 + self.indicator + max(0, len(self.edges) - 1)
+
+    @property
     def feature_names(self) -> list[str]:
         missing = [f"{self.name} is missing"] if self.indicator else []
         return [self.name, *missing, *(f"{self.name} ramp {j}" for j in range(1, len(self.edges)))]
@@ -110,6 +118,10 @@ class RawColumn(Column):
 
     name: str
     kind: ClassVar[str] = "raw"
+
+    @property
+    def n_features(self) -> int:
+        return 1
 
     @property
     def feature_names(self) -> list[str]:
@@ -277,6 +289,10 @@ class DateColumn(Column):
         return cls(name, varying, days_centre, days_scale, year_centre, year_scale, indicator)
 
     @property
+    def n_features(self) -> int:
+        return sum(2 if part in PERIODS else 1 for part in self.parts) + self.indicator
+
+    @property
     def feature_names(self) -> list[str]:
         names: list[str] = []
         for part in self.parts:
@@ -324,12 +340,16 @@ class DateColumn(Column):
 class CategoryColumn(Column):
     """One column a level, 1 where the value is that level, else 0; two levels share one column, -1 and +1.
 
-    A missing value and a level that is not in `levels` are 0 everywhere.
+    A missing value and a level that is not in `levels` are 0 everywhere; see `place_levels`.
     """
 
     name: str
     levels: tuple[str, ...]
     kind: ClassVar[str] = "category"
+
+    @property
+    def n_features(self) -> int:
+        return 1 if len(self.levels) == 2 else len(self.levels)
 
     @property
     def feature_names(self) -> list[str]:
@@ -339,12 +359,7 @@ class CategoryColumn(Column):
         if values.dtype.kind in "Mm":
             raise TableError(f"column {self.name!r} must hold categories, however: it holds dates or times")
         found, codes = factorize(self.name, values)
-        places = {level: i for i, level in enumerate(self.levels)}
-        known = [
-            places.get(value, -1) if type(value) is str else -1 if is_missing(value) else places.get(to_text(value), -1)
-            for value in found
-        ]
-        place = np.array(known, np.intp)[codes]
+        place = place_levels(found, self.levels)[codes]
         if len(self.levels) == 2:
             X[:, 0] = np.array([-1, 1, 0], np.float32)[place]
             return
@@ -360,6 +375,8 @@ class CategoryColumn(Column):
 
 CELLS = 2**17
 """Numbers that are encoded together: a megabyte, which stays in the cache."""
+MOST_CHARACTERS = 100_000_000
+"""Room for the names of all encoded columns."""
 
 
 @final
@@ -368,8 +385,12 @@ class Layout:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.names = [column.name for column in columns]
-        *starts, self.n_features = np.cumsum([0, *(len(column.feature_names) for column in columns)]).tolist()
-        self.places = [(c, start, start + len(c.feature_names)) for c, start in zip(columns, starts)]
+        room = sum(len(column.name) * column.n_features for column in columns)
+        require(
+            room <= MOST_CHARACTERS, "columns", f"have names of {MOST_CHARACTERS:,} characters at most in all", room
+        )
+        *starts, self.n_features = np.cumsum([0, *(column.n_features for column in columns)]).tolist()
+        self.places = [(c, start, start + c.n_features) for c, start in zip(columns, starts)]
         self.plain = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn) and not c.edges]
         self.raw = [(c, start) for c, start, _ in self.places if isinstance(c, RawColumn)]
         together = {column for column, _ in [*self.plain, *self.raw]}
@@ -438,8 +459,8 @@ class Layout:
 
 def as_slice(places: list[int]) -> slice | list[int]:
     """Return places that follow one another as a slice, by which NumPy views instead of copying; others as given."""
-    first, last = (places[0], places[-1]) if places else (0, -1)
-    return slice(first, last + 1) if places == list(range(first, last + 1)) else places
+    first = places[0] if places else 0
+    return slice(first, first + len(places)) if places == list(range(first, first + len(places))) else places
 
 
 COLUMNS: dict[str, type[NumberColumn] | type[RawColumn] | type[DateColumn] | type[CategoryColumn]] = {

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from math import nan
+from types import NoneType
 from typing import Any, final
 
 import numpy as np
@@ -319,6 +320,13 @@ def to_text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
+def spelling(text: str) -> str:
+    """Return the one way to write a category that files and types write in several: 01 and 1.0 are "1", true "True"."""
+    if text.lower() in ("true", "false"):
+        return text.capitalize()
+    return to_text(float(text)) if re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?", text) else text
+
+
 def to_number(value: Any) -> float:
     """Return a cell as a number, NaN if it is missing; raise ValueError or TypeError if it is none."""
     if is_missing(value):
@@ -390,18 +398,46 @@ def factorize(name: str, values: Array) -> tuple[list[Any], Array]:
     if values.dtype.kind in "iufb":
         levels, codes = np.unique(values, return_inverse=True)
         return levels.tolist(), codes
-    # A dict is many times faster than sorting strings.
+    # A dict is many times faster than sorting strings. Where there are several types they belong to the key: True is 1.
+    types: set[type] = set()
+    for rows in blocks(values):
+        types.update(map(type, rows))
+    typed = len(types - {str, NoneType}) > 1
     places: dict[Any, int] = {}
     codes = np.empty(len(values), np.intp)
+    start = 0
     try:
-        for start in range(0, len(values), BLOCK):
-            rows = values[start : start + BLOCK].tolist()
-            for value in dict.fromkeys(rows):
-                places.setdefault(value, len(places))
-            codes[start : start + BLOCK] = np.fromiter(map(places.__getitem__, rows), np.intp, len(rows))
+        for rows in blocks(values):
+            keys = list(zip(map(type, rows), rows)) if typed else rows
+            for key in dict.fromkeys(keys):
+                places.setdefault(key, len(places))
+            codes[start : start + len(rows)] = np.fromiter(map(places.__getitem__, keys), np.intp, len(keys))
+            start += len(rows)
     except TypeError:
         raise TableError(f"column {name!r} must hold simple values, however: it holds lists or dicts") from None
-    return list(places), codes
+    return [value for _, value in places] if typed else list(places), codes
+
+
+def blocks(values: Array) -> Iterator[list[Any]]:
+    """Yield a column's values in order, some at a time."""
+    for start in range(0, len(values), BLOCK):
+        yield values[start : start + BLOCK].tolist()
+
+
+def place_levels(cells: Sequence[Any], levels: Sequence[str]) -> Array:
+    """Return the position (n,) in `levels` of each cell, -1 where it is missing or none of them.
+
+    A cell that equals no level is the only one that is spelled like it, if there is one (see `spelling`).
+    """
+    places = {level: i for i, level in enumerate(levels)}
+    texts = [cell if type(cell) is str else "" if is_missing(cell) else to_text(cell) for cell in cells]
+    found = [places.get(text, -1) for text in texts]
+    if -1 in found and any(place < 0 and text for place, text in zip(found, texts)):
+        spelled: dict[str, int] = {}
+        for level, i in places.items():
+            spelled[spelling(level)] = -1 if spelling(level) in spelled else i
+        found = [spelled.get(spelling(text), -1) if place < 0 else place for place, text in zip(found, texts)]
+    return np.array(found, np.intp)
 
 
 def as_numbers(name: str, values: Array, first_row: int = 0) -> Array:

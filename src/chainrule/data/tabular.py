@@ -187,7 +187,7 @@ class TabularEncoder:
         if np.isnat(dates).all():
             return "it is empty"
         column = DateColumn.fit(name, dates)
-        return column if column.feature_names else "it is constant"
+        return column if column.n_features else "it is constant"
 
     def fit_levels(self, name: str, levels: list[Any], codes: Array, may_identify: bool) -> Column | str:
         """Return a column of categories, or the reason to leave it out."""
@@ -257,7 +257,7 @@ class TabularEncoder:
     @property
     def sources(self) -> list[str]:
         """For each column of the matrix, the name of the table's column that it comes from."""
-        return [column.name for column in self.columns for _ in column.feature_names]
+        return [column.name for column in self.columns for _ in range(column.n_features)]
 
     def get_feature_names_out(self) -> Array:
         """Return the name of each column of the matrix."""

@@ -8,7 +8,16 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 
 from chainrule.arrays import Array, require
-from chainrule.data.reading import are_numbers, as_numbers, factorize, missing_rows, shorten, to_number, to_text
+from chainrule.data.reading import (
+    are_numbers,
+    as_numbers,
+    factorize,
+    missing_rows,
+    place_levels,
+    shorten,
+    to_number,
+    to_text,
+)
 from chainrule.errors import TableError, look_up
 
 
@@ -86,8 +95,7 @@ class ClassTarget(Target):
 
     def encode(self, values: Array) -> Array:
         levels, codes = factorize(self.name, values)
-        places = {to_text(label): i for i, label in enumerate(self.labels)}
-        numbers = np.array([places.get(to_text(level), -1) for level in levels], np.intp)[codes]
+        numbers = place_levels(levels, [to_text(label) for label in self.labels])[codes]
         if len(numbers) and numbers.min() < 0:
             row = int(np.argmin(numbers))
             told = f"however row {row + 1} holds {values.tolist()[row]!r}"

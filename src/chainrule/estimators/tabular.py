@@ -22,7 +22,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted, column_or_1d, validate_data
 
-from chainrule.arrays import Array, require
+from chainrule.arrays import Array, require, require_no_mask
 from chainrule.data.reading import to_text
 from chainrule.data.tabular import Columns, TabularEncoder, read_columns
 from chainrule.data.targets import ClassTarget, NumberTarget, label_type
@@ -239,6 +239,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return self
 
     def _targets(self, y: Any) -> Array:
+        require_no_mask(y, "y")
         y = _check_y(y)
         types = {type(label) for label in y} if y.dtype == object else set()
         if str in types and len(types) > 1:
@@ -313,6 +314,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return self
 
     def _targets(self, y: Any) -> Array:
+        require_no_mask(y, "y")
         if np.asarray(y).dtype.kind in "Mm":
             raise ValueError(f"y must hold numbers, however: it holds {np.asarray(y).dtype}; give days, or seconds")
         y = _check_y(y, multi_output=True, y_numeric=True, estimator=self).astype(np.float64)
@@ -369,6 +371,7 @@ def rows_that_count(columns: Columns, y: Array, sample_weight: Any) -> tuple[Col
     """Return the rows whose weight is not zero, with their weights; the others must decide nothing."""
     if sample_weight is None:
         return columns, y, None
+    require_no_mask(sample_weight, "sample_weight")
     weight = _check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
     counts = weight > 0
     return {name: values[counts] for name, values in columns.items()}, y[counts], weight[counts]

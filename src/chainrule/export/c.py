@@ -1,9 +1,9 @@
 """C99: a model as one header, which needs math.h and nothing else and allocates no memory.
 
 `NAME_predict(x, out)` fills `out` with probabilities or numbers; NAME is the file's own name. With the macro
-NAME_SELF_TEST defined, the header is a program that answers the golden rows in it. For a predictor `x` is a raw row:
-numbers as they are, NaN where missing, a date as the days since 1970 began, in UTC, and a category as the position of
-its level, which `NAME_level_K` finds for column K.
+NAME_SELF_TEST defined, the header is a program that answers the golden rows in it. For a predictor `x` is a raw row,
+of doubles: numbers as they are, NaN where missing, a date as the days since 1970 began, in UTC, and a category as the
+position of its level, which `NAME_level_K` finds for column K.
 
 In the texts here, and in those of `c_columns`, @ stands for NAME and @@ for NAME in capitals.
 """
@@ -22,6 +22,7 @@ import numpy as np
 import chainrule
 from chainrule.archive import Path
 from chainrule.arrays import Array
+from chainrule.data.columns import RawColumn
 from chainrule.export.c_columns import HINTS, NEEDED, encoder, names, raw_rows
 from chainrule.export.golden import TOLERANCE, Golden, golden_of
 from chainrule.export.steps import (
@@ -84,7 +85,7 @@ def header(program: Program, golden: Golden, path: Path, loss: float | None) -> 
         about(program, os.path.basename(os.fspath(path)), loss),
         *(text for helper, text in read_helpers().items() if helper in helpers),
         *names(program),
-        *([encoder(columns)] if columns else []),
+        *([encoder(columns, cell_of(program))] if columns else []),
         *(part for member in members for part in (*member.arrays, member.function())),
         predict(program),
         self_test(program, golden),
@@ -107,7 +108,7 @@ def about(program: Program, file: str, loss: float | None) -> str:
     lines = [
         f"/* Written by chainrule {chainrule.__version__}. C99, math.h and nothing else, no memory allocated.",
         "",
-        "     float x[@@_N_IN], out[@@_N_OUT];",
+        f"     {cell_of(program)} x[@@_N_IN]; float out[@@_N_OUT];",
         "     @_predict(x, out);",
         "",
         f"   x    {taken}",
@@ -129,10 +130,20 @@ def about(program: Program, file: str, loss: float | None) -> str:
 # Numbers.
 
 
+def cell_of(program: Program) -> str:
+    """Return the type of a cell of a row: numbers that are yet to be scaled may need more digits than a float has."""
+    return "float" if all(isinstance(column, RawColumn) for column in program.columns or ()) else "double"
+
+
 def single_array(name: str, values: Array) -> str:
     """Return an array of floats, each the shortest text that reads as the same number."""
-    texts = [f"{text}f" for text in values.astype(np.float32).ravel().astype("U").tolist()]
-    return array("float", name, texts)
+    return array("float", name, literals(values.astype(np.float32)))
+
+
+def literals(values: Array) -> list[str]:
+    """Return numbers as C writes those of their type."""
+    ending = "f" if values.dtype == np.float32 else ""
+    return ["NAN" if text == "nan" else f"{text}{ending}" for text in values.ravel().astype("U").tolist()]
 
 
 def array(kind: str, name: str, texts: Sequence[str], a_line: int = 8) -> str:
@@ -296,21 +307,21 @@ def predict(program: Program) -> str:
         *(f"@_member_{k}({X}, out);" for k in range(len(program.members))),
     ]
     arrays = []
-    if program.bounds is not None:
-        arrays = [single_array(f"@_{name}", bound) for name, bound in zip(("least", "most"), program.bounds)]
+    if program.single_bounds is not None:
+        arrays = [single_array(f"@_{name}", bound) for name, bound in zip(("least", "most"), program.single_bounds)]
         lines.append("for (j = 0; j < @@_N_OUT; j++) out[j] = fmaxf(@_least[j], fminf(@_most[j], out[j]));")
     body = "\n    ".join(lines)
-    function = f"static inline void @_predict(const float *x, float *out)\n{{\n    {body}\n}}"
+    function = f"static inline void @_predict(const {cell_of(program)} *x, float *out)\n{{\n    {body}\n}}"
     return "\n\n".join([*arrays, function])
 
 
 def self_test(program: Program, golden: Golden) -> str:
     """Return the program that answers the golden rows, under its macro."""
     rows = golden.X if program.columns is None else raw_rows(program.columns, golden.rows)
-    texts = rows.astype(np.float32).ravel().astype("U").tolist()
+    cell = cell_of(program)
     parts = [
         "#ifdef @@_SELF_TEST\n#include <stdio.h>",
-        array("float", "@_golden_rows", ["NAN" if text == "nan" else f"{text}f" for text in texts]),
+        array(cell, "@_golden_rows", literals(rows.astype(np.float32 if cell == "float" else np.float64))),
         single_array("@_golden_answers", golden.answers),
         single_array("@_golden_units", golden.units),
         SELF_TEST.replace("ROWS", str(len(rows))).replace("TOLERANCE", repr(TOLERANCE)),

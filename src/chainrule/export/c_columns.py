@@ -16,6 +16,9 @@ from chainrule.export.steps import Program
 
 # Names.
 
+MOST_BYTES = 4094
+"""What every C99 compiler takes of a literal, its end apart (C99, 5.2.4.1)."""
+
 
 def names(program: Program) -> list[str]:
     """Return the functions that name columns and classes, and find levels."""
@@ -53,7 +56,10 @@ static inline int @_class(const float *out)
 
 def quoted(text: str) -> str:
     """Return a text as a literal in UTF-8: all that C could read otherwise, and our own @, in octal."""
-    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?@' else f"\\{byte:03o}" for byte in text.encode())
+    content = text.encode("utf-8", "surrogatepass")
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"a name must have {MOST_BYTES:,} bytes at most in C, however: {text[:20]}... has more")
+    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?@' else f"\\{byte:03o}" for byte in content)
     return f'"{"".join(plain)}"'
 
 
@@ -67,14 +73,14 @@ HINTS: dict[type[Column], str] = {
 """What to put where a column is not of numbers."""
 
 
-def encoder(columns: Sequence[Column]) -> str:
-    """Return the function that encodes a row."""
+def encoder(columns: Sequence[Column], cell: str) -> str:
+    """Return the function that encodes a row of cells of that type."""
     lines: list[str] = []
     for j, column in enumerate(columns):
         for expression in ENCODED[type(column)](column, f"x[{j}]"):
             lines.append(f"X[{len(lines)}] = {expression};")
     body = "\n    ".join(lines)
-    return f"static inline void @_encode(const float *x, float *X)\n{{\n    {body}\n}}"
+    return f"static inline void @_encode(const {cell} *x, float *X)\n{{\n    {body}\n}}"
 
 
 def number_expressions(column: NumberColumn, x: str) -> Iterator[str]:
@@ -89,10 +95,10 @@ def number_expressions(column: NumberColumn, x: str) -> Iterator[str]:
 def category_expressions(column: CategoryColumn, x: str) -> Iterator[str]:
     """Yield the expression of each encoded column of a category."""
     if len(column.levels) == 2:
-        yield f"{x} == 0.0f ? -1.0f : {x} == 1.0f ? 1.0f : 0.0f"
+        yield f"{x} == 0 ? -1.0f : {x} == 1 ? 1.0f : 0.0f"
         return
     for k in range(len(column.levels)):
-        yield f"{x} == {k}.0f ? 1.0f : 0.0f"
+        yield f"{x} == {k} ? 1.0f : 0.0f"
 
 
 def date_expressions(column: DateColumn, x: str) -> Iterator[str]:
@@ -111,7 +117,7 @@ def date_expressions(column: DateColumn, x: str) -> Iterator[str]:
 
 ENCODED: dict[type[Column], Callable[[Any, str], Iterator[str]]] = {
     NumberColumn: number_expressions,
-    RawColumn: lambda column, x: iter([x]),
+    RawColumn: lambda column, x: iter([f"(float){x}"]),
     DateColumn: date_expressions,
     CategoryColumn: category_expressions,
 }

@@ -2,8 +2,7 @@
 
 A model file holds no row of its training table. So these are made from what the encoder has kept: numbers around each
 centre, as far apart as its scale says, or missing; every level of every category, a level that training never saw, a
-missing one; dates around their centre. They are drawn by a fixed seed, and every number is one that single precision
-holds exactly.
+missing one; dates around their centre. They are drawn by a fixed seed.
 """
 
 from __future__ import annotations
@@ -96,8 +95,8 @@ def numbers(column: NumberColumn, n: int, rng: np.random.Generator) -> list[floa
     """Return numbers around the centre, as far as the scale says; one in eight is missing."""
     with np.errstate(over="ignore"):
         drawn = column.centre + rng.normal(size=n) / column.scale
-        limit = float(np.finfo(np.float32).max)
-        values = np.clip(drawn, -limit, limit).astype(np.float32).tolist()
+        limit = float(np.finfo(np.float64).max)
+        values = np.clip(drawn, -limit, limit).tolist()
     return [None if hole else value for value, hole in zip(values, rng.random(n) < 1 / 8)]
 
 
@@ -115,12 +114,9 @@ EARLIEST, LATEST = -70 * 365.25, 130 * 365.25
 
 
 def dates(column: DateColumn, n: int, rng: np.random.Generator) -> list[str | None]:
-    """Return dates as ISO texts, with the time of day where the column has one; one in eight is missing.
-
-    A time is a number of 128ths of a day, so that the days since 1970 are exact in single precision.
-    """
+    """Return dates as ISO texts, with the time of day where the column has one; one in eight is missing."""
     days = np.clip(column.days_centre + rng.normal(size=n) / column.days_scale, EARLIEST, LATEST)
-    days = np.rint(days * 128) / 128
+    days = np.rint(days * 86400) / 86400
     length = 19 if "hour" in column.parts else 10
     texts = [(datetime(1970, 1, 1) + timedelta(days=day)).isoformat()[:length] for day in days.tolist()]
     return [None if hole else text for text, hole in zip(texts, rng.random(n) < 1 / 8)]

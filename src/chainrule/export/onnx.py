@@ -138,9 +138,9 @@ def answer(graph: Graph, program: Program, shares: Sequence[str]) -> list[Any]:
     Y = shares[0]
     for share in shares[1:]:
         Y = graph.add("Add", Y, share)
-    if program.bounds is not None:
-        Y = graph.add("Max", Y, graph.constant(program.bounds[0]))
-        Y = graph.add("Min", Y, graph.constant(program.bounds[1]))
+    if program.single_bounds is not None:
+        Y = graph.add("Max", Y, graph.constant(program.single_bounds[0]))
+        Y = graph.add("Min", Y, graph.constant(program.single_bounds[1]))
     graph.add("Identity", Y, name=name)
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", program.n_out])]
     if program.labels is None:

@@ -37,8 +37,8 @@ def encode(graph: Graph, columns: Sequence[Column]) -> tuple[str, Array]:
     here, they are -1 and +1 of one there.
     """
     parts, places = [], []
-    ends = np.cumsum([len(column.feature_names) for column in columns]).tolist()
-    starts = {column.name: end - len(column.feature_names) for column, end in zip(columns, ends)}
+    ends = np.cumsum([column.n_features for column in columns]).tolist()
+    starts = {column.name: end - column.n_features for column, end in zip(columns, ends)}
     for kind, encode_kind in ENCODED.items():
         of_kind = [column for column in columns if isinstance(column, kind)]
         if of_kind:
@@ -115,7 +115,7 @@ def encode_dates(graph: Graph, columns: Sequence[DateColumn], starts: Mapping[st
         encoded += [
             (zero_where(graph, holes, wave), [(place + k, 1.0) for place in first]) for k, wave in enumerate(waves)
         ]
-    last = {j: starts[column.name] + len(column.feature_names) - 1 for j, column in enumerate(columns)}
+    last = {j: starts[column.name] + column.n_features - 1 for j, column in enumerate(columns)}
     return encoded + indicators(graph, missing, {j: last[j] for j in last if columns[j].indicator})
 
 

@@ -110,6 +110,12 @@ class Program:
         """A classifier's labels, in the order of its probabilities."""
         return self.target.labels if isinstance(self.target, ClassTarget) else None
 
+    @property
+    def single_bounds(self) -> Array | None:
+        """The bounds in float32, its greatest number where they lie beyond that."""
+        limit = np.finfo(np.float32).max
+        return None if self.bounds is None else np.clip(self.bounds, -limit, limit).astype(np.float32)
+
 
 def program_of(model: Model) -> Program:
     """Return what a model computes; ValueError naming what a user wrote, or for numbers that are not finite."""
@@ -307,7 +313,7 @@ def infer(program: Program, X: Array) -> Array:
     answers = np.zeros((len(X), program.n_out), np.float32)
     for steps in program.members:
         answers += run(steps, X.astype(np.float32))
-    return answers if program.bounds is None else np.clip(answers, *program.bounds.astype(np.float32))
+    return answers if program.single_bounds is None else np.clip(answers, *program.single_bounds)
 
 
 def run(steps: Sequence[Step], X: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, floor, isfinite, log
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -114,7 +115,7 @@ class Ensemble:
         Infinite where the ensemble was calibrated on too few rows to tell, and within a thousandth of 0 or 1: whatever
         lies between two shifts holds at least the share that it should. ValueError where it was calibrated on none.
         """
-        require(0 < quantile < 1, "quantile", "lie strictly between 0 and 1", quantile)
+        require(isinstance(quantile, Real) and 0 < quantile < 1, "quantile", "lie strictly between 0 and 1", quantile)
         if self.residuals is None:
             raise ValueError("intervals must be asked of a model that answers numbers and was calibrated for them")
         place = round(quantile * (LEVELS + 1), 9)
@@ -125,7 +126,7 @@ class Ensemble:
 
     def shifts(self, coverage: float) -> tuple[Array, Array]:
         """Return what to add to an answer for the ends, each (n_out,), of the interval of that coverage."""
-        require(0 < coverage < 1, "coverage", "lie strictly between 0 and 1", coverage)
+        require(isinstance(coverage, Real) and 0 < coverage < 1, "coverage", "lie strictly between 0 and 1", coverage)
         return self.shift((1 - coverage) / 2), self.shift((1 + coverage) / 2)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import chainrule
-from chainrule.archive import DTYPES, Archive, Format, Path, pack_archive, refusing, require_that, write_whole
+from chainrule.archive import DTYPES, Archive, Format, Path, opened, pack_archive, require_that, write_whole
 from chainrule.arrays import Array, all_finite, require
 from chainrule.data.columns import as_plain, build
 from chainrule.data.tabular import TabularEncoder
@@ -64,8 +64,8 @@ def load(path: Path) -> Predictor | Network:
     Nothing in the file is executed. Raises ModelFileError, and nothing else, when the file cannot be read, is no
     model, is of a later version, or was changed in any way.
     """
-    with refusing(path, "a model"), open(path, "rb") as file:
-        return unpack(Archive(file, FORMAT))
+    with opened(path, FORMAT, "a model") as archive:
+        return unpack(archive)
 
 
 # Packing.

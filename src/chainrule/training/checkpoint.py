@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from chainrule.archive import Archive, Format, Path, pack_archive, refusing, require_that, write_whole
+from chainrule.archive import Archive, Format, Path, opened, pack_archive, refusing, require_that, write_whole
 from chainrule.arrays import Array, all_finite, digest, require, require_whole, same_shape
 from chainrule.errors import ModelFileError
 from chainrule.training.callbacks import Callback
@@ -126,8 +126,7 @@ class CheckpointFile:
 
     def read(self) -> dict[int, Tree]:
         """Return each training's state by its number."""
-        with refusing(self.path, "a checkpoint"), open(self.path, "rb") as file:
-            archive = Archive(file, FORMAT)
+        with opened(self.path, FORMAT, "a checkpoint") as archive:
             count = archive.document["count"]
             require_same({"number of members": count}, {"number of members": self.count}, self.path)
             return {int(k): together(tree, archive) for k, tree in archive.document["trainings"].items()}

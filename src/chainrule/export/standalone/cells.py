@@ -34,6 +34,24 @@ def to_text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
+def spelling(text: str) -> str:
+    """Return the one way to write a category that files and types write in several: 01 and 1.0 are "1", true "True"."""
+    if text.lower() in ("true", "false"):
+        return text.capitalize()
+    return to_text(float(text)) if re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?", text) else text
+
+
+def place_level(levels: list[str], value: Any) -> int:
+    """Return the position of a cell's level, or of the only one that is spelled like it; -1 where there is none."""
+    if is_missing(value):
+        return -1
+    text = to_text(value)
+    if text in levels:
+        return levels.index(text)
+    alike = [k for k, level in enumerate(levels) if spelling(level) == spelling(text)]
+    return alike[0] if len(alike) == 1 else -1
+
+
 def to_number(value: Any) -> float:
     """Return a cell as a number, NaN if it is missing."""
     if is_missing(value):
@@ -122,11 +140,10 @@ def encode_date(column: Column, value: Any) -> list[float]:
 
 def encode_category(column: Column, value: Any) -> list[float]:
     """Return the encoded columns of a category: 1 for its level; two levels share one column, -1 and +1."""
-    levels = column["levels"]
-    text = None if is_missing(value) else to_text(value)
-    if len(levels) == 2:
-        return [{levels[0]: -1.0, levels[1]: 1.0}.get(text, 0.0)]
-    return [float(text == level) for level in levels]
+    place = place_level(column["levels"], value)
+    if len(column["levels"]) == 2:
+        return [{0: -1.0, 1: 1.0}.get(place, 0.0)]
+    return [float(place == k) for k in range(len(column["levels"]))]
 
 
 ENCODED = {
@@ -155,15 +172,3 @@ def encode(columns: list[Column], rows: list[dict[str, Any]]) -> list[array[floa
                 raise ValueError(told) from None
         encoded.append(numbers)
     return encoded
-
-
-def from_csv(column: Column, text: str) -> str:
-    """Return the cell that a CSV's text is: of a category, 3.0 is the level "3" and true the level "True"."""
-    if column["kind"] != "category" or text in column["levels"]:
-        return text
-    if text.lower() in ("true", "false"):
-        return text.capitalize()
-    try:
-        return to_text(float(text))
-    except ValueError:
-        return text

@@ -9,7 +9,7 @@ from base64 import b64decode
 from io import BytesIO, StringIO
 from typing import Any
 
-from chainrule.export.standalone.cells import encode, from_csv
+from chainrule.export.standalone.cells import encode
 from chainrule.export.standalone.pure import answer, read_array
 
 
@@ -96,11 +96,13 @@ class Model:
         lines = list(csv.reader(StringIO(text, newline=""), delimiter=separator))
         if self.columns is not None:
             header, *rest = lines or [[]]
-            kinds = {column["name"]: column for column in self.columns}
-            rows = [dict(zip(header, cells or [""])) for cells in rest if cells or len(header) == 1]
-            for row in rows:
-                row.update({name: from_csv(kinds[name], row[name]) for name in kinds if name in row})
-            return rows
+            if len(set(header)) < len(header) or not any(header):
+                raise ValueError(f"the first line must name the columns, differently, however: it is {header}")
+            rows = [cells or [""] for cells in rest if cells or len(header) == 1]
+            for i, cells in enumerate(rows):
+                if len(cells) != len(header):
+                    raise ValueError(f"a row must hold {len(header)} cells, however: row {i + 1} holds {len(cells)}")
+            return [dict(zip(header, cells)) for cells in rows]
         lines = [cells for cells in lines if cells]
         try:
             return [list(map(float, cells)) for cells in lines]
