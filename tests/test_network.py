@@ -4,7 +4,8 @@ import pickle
 import numpy as np
 import pytest
 
-from chainrule import Activation, BatchNorm, Dense, Dropout, Network, mlp, train
+from chainrule import Activation, BatchNorm, Dense, Dropout, Network, Scale, mlp, train
+from chainrule.model.ensemble import Ensemble
 from chainrule.nn import network
 
 
@@ -215,6 +216,42 @@ def test_bad_options_are_refused_when_the_network_is_made(make, message):
 def test_what_are_no_weights_by_layer_is_refused(net, weights, message):
     with pytest.raises(ValueError, match=message):
         net.set_weights(weights)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 4500])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Dense(3, 4), Activation("relu"), Dense(4, 2)],
+        [Activation("step"), Dense(3, 2)],
+        [Activation("tanh"), Dense(3, 2)],
+        [Scale(3), Activation("sigmoid"), Dense(3, 2)],
+        [BatchNorm(3), Activation("tanh"), Dense(3, 2)],
+    ],
+)
+def test_what_is_not_finite_is_no_row_whatever_layers_make_of_it(layers, row, value):
+    net = Network(layers, "cross_entropy", seed=0)
+    if "W" in net.params[0]:
+        net.params[0]["W"][1] = 0  # nor does it help that no weight takes it
+        net.params[0]["W"][2] = -np.sign(value) if value == value else 1
+    X = np.ones((5000, 3), np.float32)
+    for column in (1, 2):
+        Z = X.copy()
+        Z[row, column] = value
+        for ask in (net.predict, net.outputs, net.infer, Ensemble((net,)).predict):
+            with pytest.raises(
+                ValueError, match=rf"X must be finite in float32, however: X\[{row}, {column}\]={value}"
+            ):
+                ask(Z)
+    with pytest.raises(ValueError, match=r"X\[0, 0\]=1e\+300"):
+        net.predict(np.full((1, 3), 1e300))
+
+
+def test_an_overflow_that_an_activation_mends_is_answered():
+    net = Network([Dense(1, 1), Activation("tanh"), Dense(1, 1)], seed=0)
+    net.theta = [1e38, 0, 1, 0]
+    np.testing.assert_array_equal(net.predict([[1e30], [-1e30]]), [[1], [-1]])
 
 
 @pytest.mark.parametrize("ask", ["predict", "outputs"])

@@ -49,10 +49,11 @@ def require_no_mask(values: object, name: str) -> None:
         raise ValueError(f"{name} must have no masked cell, however: {n_masked} are masked; fill or drop them")
 
 
-def as_matrix(X: ArrayLike, n_columns: int, dtype: DTypeLike, name: str = "X") -> Array:
+def as_matrix(X: ArrayLike, n_columns: int, dtype: DTypeLike, name: str = "X", finite: bool = True) -> Array:
     """Return `X` as a finite (n, n_columns) array of `dtype`, or raise a ValueError that says what is wrong.
 
-    The caller's array is returned as it is when it already fits; it is never changed.
+    The caller's array is returned as it is when it already fits; it is never changed. With `finite` false such an array
+    need not be finite.
     """
     matrix = as_real(X, dtype, name)
     if matrix.ndim != 2 or matrix.shape[1] != n_columns:
@@ -63,12 +64,21 @@ def as_matrix(X: ArrayLike, n_columns: int, dtype: DTypeLike, name: str = "X") -
             )
         columns = f"{n_columns} column{'s' * (n_columns != 1)}"
         raise ValueError(f"{name} must be 2-D with {columns}, however: {name}.shape={matrix.shape}{hint}")
-    if not all_finite(matrix):
-        row, column = np.argwhere(~np.isfinite(matrix))[0]
-        raise ValueError(
-            f"{name} must be finite in {matrix.dtype}, however: {name}[{row}, {column}]={np.asarray(X)[row, column]}"
-        )
+    if finite or matrix is not X:
+        require_finite_rows(matrix, name, given=X)
     return matrix
+
+
+def require_finite_rows(rows: Array, name: str = "X", first: int = 0, given: ArrayLike | None = None) -> None:
+    """Raise a ValueError naming the first number that is not finite, as it was `given`.
+
+    The rows are those of a larger matrix from its row `first` on.
+    """
+    if all_finite(rows):
+        return
+    row, column = np.argwhere(~np.isfinite(rows))[0]
+    value = np.asarray(rows if given is None else given)[row, column]
+    raise ValueError(f"{name} must be finite in {rows.dtype}, however: {name}[{first + row}, {column}]={value}")
 
 
 def as_array(values: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike, name: str) -> Array:

@@ -415,10 +415,10 @@ class Layout:
             require_names(given, self.names)
 
     def as_given(self, given: Mapping[str, Array]) -> Array | None:
-        """Return a matrix's own numbers where they are what encoding would make of them, else None."""
+        """Return a matrix's own numbers where these, if they are finite, are what encoding makes of them, else None."""
         if not (isinstance(given, Matrix) and given.numbers.shape[1] == self.as_it_is):
             return None
-        return given.numbers if given.numbers.dtype == np.float32 and all_finite(given.numbers) else None
+        return given.numbers if given.numbers.dtype == np.float32 else None
 
     def encode(self, given: Mapping[str, Array], X: Array, first_row: int) -> None:
         """Write the encoded columns of some rows, of which the first is a table's `first_row`, into X, of zeros."""

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from chainrule.arrays import Array, require
+from chainrule.arrays import Array, all_finite, require
 from chainrule.data.columns import (
     COLUMNS,
     CategoryColumn,
@@ -229,7 +229,7 @@ class TabularEncoder:
         given = open_columns(table)
         self.layout.require(given)
         matrix = self.layout.as_given(given)
-        if matrix is not None:
+        if matrix is not None and all_finite(matrix):
             return matrix
         X = np.zeros((n_rows(given), self.layout.n_features), np.float32)
         # Block by block, what is read and what is written stays in the cache, and nothing is there twice.

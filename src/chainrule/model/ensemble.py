@@ -93,10 +93,10 @@ class Ensemble:
 
     def predict(self, X: ArrayLike) -> Array:
         """Return the answers (n, n_out) for rows X (n, n_in)."""
-        return self.infer(as_matrix(X, self.n_in, self.dtype))
+        return self.infer(as_matrix(X, self.n_in, self.dtype, finite=False))
 
     def infer(self, X: Array) -> Array:
-        """Return what `predict` does, for an array that fits: finite, and of the networks' dtype."""
+        """Return what `predict` does for rows (n, n_in) of the networks' dtype; ValueError where one is not finite."""
         return self.answers([network.infer(X) for network in self.networks])
 
     def answers(self, outputs: Sequence[Array]) -> Array:

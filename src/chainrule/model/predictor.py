@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array, require
+from chainrule.data.reading import open_columns
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
@@ -104,7 +105,10 @@ class Predictor:
 
     def answers(self, table: object, first_row: int = 0) -> Array:
         """Return the networks' answers (n, n_outputs) for a table; errors count its rows from `first_row` + 1."""
-        X = self.encoder.transform(table, first_row)
+        given = open_columns(table)
+        X = self.encoder.layout.as_given(given)  # whether it is finite the networks see
+        if X is None:
+            X = self.encoder.transform(given, first_row)
         return self.ensemble.infer(X.astype(self.ensemble.dtype, copy=False))
 
     def save(self, path: str | PathLike[str]) -> None:

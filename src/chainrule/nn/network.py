@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, all_finite, as_array, as_matrix, as_weights, require
+from chainrule.arrays import Array, all_finite, as_array, as_matrix, as_weights, require, require_finite_rows
 from chainrule.errors import GradientError, OutOfRangeError, look_up
 from chainrule.nn.activations import ActivationFunction, zero_row
 from chainrule.nn.initializers import SUITED_TO
@@ -125,9 +125,8 @@ class Network:
         self.params = [own | statistics for own, statistics in zip(views(self._theta, self.blocks, depth), kept)]
         widest = max(layer.sizes[1] for layer in self.layers if layer.sizes)
         # A relu may write over what Dense has just made: nobody else holds it.
-        self._in_place = [
-            layer == RELU and isinstance(before, Dense) for before, layer in zip((None, *self.layers), self.layers)
-        ]
+        in_place = (layer == RELU and isinstance(before, Dense) for before, layer in pairwise((None, *self.layers)))
+        self._steps = list(zip(self.layers, self.params, in_place))
         self._at_once = min(max(PREDICT_ELEMENTS // widest, 1), PREDICT_ROWS)
         self.first_trained = min((block.layer for block in self.blocks), default=depth)
 
@@ -230,19 +229,32 @@ class Network:
 
     def outputs(self, X: ArrayLike) -> Array:
         """Return the last layer's raw outputs Z (n, n_out): logits, for a classifier."""
-        return self.infer(as_matrix(X, self.n_in, self.dtype))
+        return self.infer(as_matrix(X, self.n_in, self.dtype, finite=False))
 
     def infer(self, X: Array) -> Array:
-        """Return what `outputs` does for rows that fit, finite and of the network's dtype; X is read in slices."""
+        """Return what `outputs` does for rows (n, n_in) of the network's dtype, read in slices.
+
+        Raises ValueError naming row and column of what is not finite.
+        """
         if not self.gradients_proved:
+            require_finite_rows(X[:PROOF_ROWS])
             require_forward(self, X[:PROOF_ROWS])
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
             if len(X) <= self._at_once:
-                Z = self.through(X[:])
+                Z = self.answer(X[:])
             else:
-                Z = np.concatenate([self.through(X[rows]) for rows in self.parts(len(X))])
+                Z = np.concatenate([self.answer(X[rows], rows.start) for rows in self.parts(len(X))])
         self.require_finite(Z, X)
         return Z
+
+    def answer(self, X: Array, first: int = 0) -> Array:
+        """Return the last layer's output for a few rows, those from `first` on, as `infer` does."""
+        layer, params, _ = self._steps[0]
+        A = layer.forward(X, params)[0]
+        # A row that is not finite leaves no output of a Dense layer finite, and there are fewer of these to look at.
+        if not (isinstance(layer, Dense) and all_finite(A)):
+            require_finite_rows(X, first=first)
+        return self.through(A, 1)
 
     def require_finite(self, Z: Array, X: Array) -> None:
         """Raise OutOfRangeError, naming row and layer, unless the outputs Z for rows X are finite."""
@@ -261,9 +273,9 @@ class Network:
         """Cut n rows into slices that go through the network at once."""
         return [slice(start, start + self._at_once) for start in range(0, max(n, 1), self._at_once)]
 
-    def through(self, X: Array) -> Array:
-        """Return the last layer's output for a few rows; a layer's output is kept until the next has used it."""
-        for layer, params, in_place in zip(self.layers, self.params, self._in_place):
+    def through(self, X: Array, first: int = 0) -> Array:
+        """Return what the layers from the `first` on make of a few rows; an output is kept until the next is there."""
+        for layer, params, in_place in self._steps[first:]:
             X = np.maximum(X, zero_row(X), out=X) if in_place else layer.forward(X, params)[0]
         return X
 
@@ -364,7 +376,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Views would come back as arrays of their own; so only what they are made from is kept."""
-        left_out = ("blocks", "grad", "grads", "params", "_at_once", "_in_place", "first_trained")
+        left_out = ("blocks", "grad", "grads", "params", "_at_once", "_steps", "first_trained")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
