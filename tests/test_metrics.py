@@ -17,7 +17,27 @@ def test_scores_of_classes_are_scikit_learns(classified):
     assert METRICS["brier"].function(y, P) == pytest.approx(((P - np.eye(3)[y]) ** 2).sum(axis=1).mean())
 
 
-@pytest.mark.parametrize("name", ["accuracy", "log_loss", "brier"])
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_scores_that_weigh_classes_alike_are_scikit_learns(k, rng):
+    y, P = rng.choice(k, 60, p=np.arange(1, k + 1) / np.arange(1, k + 1).sum()), rng.dirichlet(np.ones(k), 60).round(1)
+    P /= P.sum(axis=1, keepdims=True)
+    told = P.argmax(axis=1)
+    assert METRICS["balanced_accuracy"].function(y, P) == pytest.approx(theirs.balanced_accuracy_score(y, told))
+    assert METRICS["f1_macro"].function(y, P) == pytest.approx(theirs.f1_score(y, told, average="macro"))
+    expected = theirs.roc_auc_score(y, P[:, 1] if k == 2 else P, multi_class="ovr")
+    assert METRICS["roc_auc"].function(y, P) == pytest.approx(expected)
+
+
+def test_scores_by_class_pass_over_classes_that_are_not_there(rng):
+    y, P = np.array([0, 0, 1, 1]), np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.3, 0.4, 0.3]])
+    assert METRICS["balanced_accuracy"].function(y, P) == 0.75
+    assert METRICS["f1_macro"].function(y, P) == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert METRICS["roc_auc"].function(y, P) == pytest.approx((0.75 + 0.75) / 2)
+    assert np.isnan(METRICS["roc_auc"].function(np.zeros(4, int), P))
+    assert METRICS["roc_auc"].function(np.array([0, 1]), np.full((2, 2), 0.5)) == 0.5
+
+
+@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss", "brier"])
 def test_one_hot_rows_count_as_class_numbers(name, classified):
     y, P = classified
     assert METRICS[name].function(np.eye(3)[y], P) == pytest.approx(METRICS[name].function(y, P))
@@ -27,6 +47,14 @@ def test_one_output_is_the_probability_of_class_1(rng):
     y, p = rng.integers(0, 2, (40, 1)), rng.random((40, 1))
     assert METRICS["accuracy"].function(y, p) == pytest.approx(theirs.accuracy_score(y[:, 0], p[:, 0] > 0.5))
     assert METRICS["log_loss"].function(y, p) == pytest.approx(theirs.log_loss(y[:, 0], p[:, 0]))
+    assert METRICS["roc_auc"].function(y, p) == pytest.approx(theirs.roc_auc_score(y[:, 0], p[:, 0]))
+    told = p[:, 0] > 0.5
+    assert METRICS["balanced_accuracy"].function(y, p) == pytest.approx(theirs.balanced_accuracy_score(y[:, 0], told))
+    assert METRICS["f1_macro"].function(y, p) == pytest.approx(theirs.f1_score(y[:, 0], told, average="macro"))
+
+
+def test_one_output_that_always_says_the_same_is_scored_too():
+    assert METRICS["f1_macro"].function(np.array([[0], [1]]), np.zeros((2, 1))) == pytest.approx(1 / 3)
 
 
 def test_a_certain_mistake_costs_much_but_not_everything():
@@ -57,6 +85,11 @@ def test_several_labels_are_measured_label_by_label(rng):
     each = [theirs.log_loss(Y[:, j], P[:, j]) for j in range(3)]
     assert METRICS["log_loss"].function(Y, P) == pytest.approx(np.mean(each))
     assert METRICS["accuracy"].function(Y, Y.astype(float)) == 1
+    assert METRICS["roc_auc"].function(Y, P) == pytest.approx(theirs.roc_auc_score(Y, P))
+    each = [theirs.balanced_accuracy_score(Y[:, j], P[:, j] > 0.5) for j in range(3)]
+    assert METRICS["balanced_accuracy"].function(Y, P) == pytest.approx(np.mean(each))
+    each = [theirs.f1_score(Y[:, j], P[:, j] > 0.5, average="macro") for j in range(3)]
+    assert METRICS["f1_macro"].function(Y, P) == pytest.approx(np.mean(each))
 
 
 def test_a_metric_of_the_wrong_kind_is_refused():

@@ -11,11 +11,12 @@ import numpy as np
 
 from chainrule.app.pipeline import Result, coverage_of
 from chainrule.app.say import count_of, facts
-from chainrule.app.scores import HIGHER_IS_BETTER, show_score
+from chainrule.app.scores import show_score
 from chainrule.archive import write_whole
 from chainrule.data.reading import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.insight.evaluation import Importance, most_heeded, partial_dependence, permutation_importance
+from chainrule.training.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +132,7 @@ def scores_table(result: Result) -> str:
         f"<th>{name.replace('_', ' ')}</th><td class='number big'>{show_score(name, value)}</td>"
         f"<td class='number pale'>{' to '.join(show_score(name, end) for end in result.spread[name])}</td>"
         f"<td class='number'>{show_score(name, result.baseline[name])}</td>"
-        f"<td class='pale'>{'higher' if name in HIGHER_IS_BETTER else 'lower'} is better</td>"
+        f"<td class='pale'>{'higher' if METRICS[name].higher_is_better else 'lower'} is better</td>"
         for name, value in result.scores.items()
     ]
     covered = coverage_of(result)

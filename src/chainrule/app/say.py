@@ -8,10 +8,11 @@ import typer
 from rich.console import Console
 
 from chainrule.app.pipeline import Plan, Result, coverage_of
-from chainrule.app.scores import HIGHER_IS_BETTER, Target, show_score
+from chainrule.app.scores import Target, show_score
 from chainrule.data.reading import shorten
 from chainrule.data.targets import ClassTarget
 from chainrule.model.predictor import Predictor
+from chainrule.training.metrics import METRICS
 
 MOST_COLUMNS_SHOWN = 60
 
@@ -94,7 +95,7 @@ def score_lines(result: Result, heading: str) -> list[str]:
     knowing_nothing = "class shares" if isinstance(result.predictor.target, ClassTarget) else "mean"
     lines = [f"  {heading:<38}{'network':>10}{'90 % interval':>22}{knowing_nothing:>14}"]
     for name, value in result.scores.items():
-        told = f"{name.replace('_', ' ')} ({'higher' if name in HIGHER_IS_BETTER else 'lower'} is better)"
+        told = f"{name.replace('_', ' ')} ({'higher' if METRICS[name].higher_is_better else 'lower'} is better)"
         between = " to ".join(show_score(name, end) for end in result.spread[name])
         baseline = show_score(name, result.baseline[name])
         lines.append(f"  {told:<38}{show_score(name, value):>10}{between:>22}{baseline:>14}")

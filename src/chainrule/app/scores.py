@@ -1,51 +1,18 @@
 """How good a predictor's answers are, beside knowing nothing, and how far the figure can be trusted."""
 
-from collections.abc import Callable
 from math import isfinite
 
 import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.insight.evaluation import area_under, roc_curve
 from chainrule.training.metrics import METRICS
 
 Target = ClassTarget | NumberTarget
-Score = Callable[[Array, Array], float]
 
 RESAMPLES = 200
 SURE = 0.9
 """The share of resamples between the ends of a score's interval."""
-
-
-def balanced_accuracy(y: Array, P: Array) -> float:
-    """Return the mean, over the classes there are, of the share of its rows that were taken for it."""
-    right = P.argmax(axis=1) == y
-    return float(np.mean([right[y == k].mean() for k in np.unique(y)]))
-
-
-def roc_auc(y: Array, P: Array) -> float:
-    """Return the area under the ROC curve of the second class; NaN where only one class is there."""
-    if len(np.unique(y)) < 2:
-        return float("nan")
-    return area_under(*roc_curve(y, P[:, 1])[:2])
-
-
-def known(name: str) -> Score:
-    """Return the engine's metric of that name."""
-    return METRICS[name].function
-
-
-SCORES: dict[str, Score] = {
-    "accuracy": known("accuracy"),
-    "balanced_accuracy": balanced_accuracy,
-    "roc_auc": roc_auc,
-    "log_loss": known("log_loss"),
-    "rmse": known("rmse"),
-    "mae": known("mae"),
-    "r2": known("r2"),
-}
-HIGHER_IS_BETTER = frozenset({"accuracy", "balanced_accuracy", "roc_auc", "r2"})
 IN_THE_TARGETS_UNIT = frozenset({"rmse", "mae"})
 
 
@@ -66,7 +33,7 @@ def pairs(target: Target, values: Array, answers: Array) -> tuple[Array, Array]:
 def score(target: Target, values: Array, answers: Array) -> dict[str, float]:
     """Return the scores of answers (n, n_outputs) for rows whose target is `values` (n,): those such rows can tell."""
     y, prediction = pairs(target, values, answers)
-    scores = {name: SCORES[name](y, prediction) for name in names_for(target)}
+    scores = {name: METRICS[name].function(y, prediction) for name in names_for(target)}
     return {name: value for name, value in scores.items() if isfinite(value)}
 
 
@@ -87,7 +54,7 @@ def spread(target: Target, values: Array, answers: Array, seed: int = 0) -> dict
     ends = [(1 - SURE) / 2, (1 + SURE) / 2]
     found = {}
     for name in score(target, values, answers):
-        low, high = np.nanquantile([SCORES[name](y[rows], prediction[rows]) for rows in drawn], ends)
+        low, high = np.nanquantile([METRICS[name].function(y[rows], prediction[rows]) for rows in drawn], ends)
         found[name] = (float(low), float(high))
     return found
 

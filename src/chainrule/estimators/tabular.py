@@ -153,8 +153,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Times each member sees its rows, at most; it stops when it no longer improves. None is 64, and for more than
         50,000 rows 64 sqrt(50,000 / rows). More gain little: five members of 64 have 10 % less error than one of 256.
     metric : str or callable, default=None
-        What a member's best epoch is chosen by on the rows it is not trained on: "accuracy", "log_loss" or "brier", or
-        a function of (y, prediction), class numbers (n,) and probabilities (n, n_classes), for which lower is better.
+        What a member's best epoch is chosen by on the rows it is not trained on: "accuracy", "balanced_accuracy",
+        "f1_macro", "roc_auc", "log_loss" or "brier", or a function of (y, prediction), class numbers (n,) and
+        probabilities (n, n_classes), for which lower is better.
         None is "brier": unlike accuracy it sees how sure the network was, and unlike log loss no row decides it alone.
     validation_data : tuple (X, y), default=None
         Rows apart for that, and for calibration; members are then trained on all rows of `fit`. None: each member has a

@@ -114,7 +114,8 @@ def train(
     validation : (X, y) or (X, y, sample_weight), optional
         Rows that are only measured on, after each epoch.
     metrics : sequence of str, Metric or function
-        Measured after each epoch on the validation set, or on the training rows where there is none.
+        Measured after each epoch on the validation set, or on the training rows where there is none: names of
+        `chainrule.training.metrics`, or functions of (y, prediction), for which lower is better.
     clip_norm : float, optional
         Longest gradient let through; longer ones keep their direction (Pascanu et al. 2013, algorithm 1).
     rate_factors : dict, optional

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 
@@ -46,13 +47,59 @@ def accuracy(y: Array, prediction: Array) -> float:
     return float(np.mean(classes(y) == classes(prediction)))
 
 
+def balanced_accuracy(y: Array, prediction: Array) -> float:
+    """Mean, over the classes there are, of the share of its rows that is told: rare classes count like frequent ones.
+
+    With several labels a row, the mean over them too.
+    """
+    if has_several_labels(y):
+        return mean_over_labels(balanced_accuracy, y, prediction)
+    truth, told = classes(y), classes(prediction)
+    return float(np.mean([np.mean(told[truth == k] == k) for k in np.unique(truth)]))
+
+
+def f1_macro(y: Array, prediction: Array) -> float:
+    """Mean, over the classes there are or were told, of 2 hits / (its rows + rows told to be it).
+
+    With several labels a row, the mean over them too.
+    """
+    if has_several_labels(y):
+        return mean_over_labels(f1_macro, y, prediction)
+    truth, told = classes(y), classes(prediction)
+    k = max(prediction.shape[1], 2)
+    hits, rows, claims = (np.bincount(part, minlength=k) for part in (truth[truth == told], truth, told))
+    there = rows + claims > 0
+    return float(np.mean(2 * hits[there] / (rows + claims)[there]))
+
+
+def roc_auc(y: Array, prediction: Array) -> float:
+    """The chance that a row of a class is given a higher probability of it than a row of another; half where equal.
+
+    Of more than two classes, and with several labels a row, the mean over all that some rows have and others not; NaN
+    where there is none (Hanley & McNeil 1982).
+    """
+    labels = y if has_several_labels(y) else classes(y)[:, np.newaxis] == np.arange(max(prediction.shape[1], 2))
+    if prediction.shape[1] <= 2 and not has_several_labels(y):  # the second class's chances are the first one's
+        labels, prediction = labels[:, 1:], prediction[:, -1:]
+    told = [(p[label], p[~label]) for label, p in zip(labels.astype(bool).T, prediction.T)]
+    areas = [share_above(*both) for both in told if all(map(len, both))]
+    return float(np.mean(areas)) if areas else nan
+
+
+def share_above(these: Array, others: Array) -> float:
+    """Return in what share of pairs of one of each the first is larger; equal ones count half."""
+    ordered = np.sort(others)
+    below, not_above = (np.searchsorted(ordered, these, side) for side in ("left", "right"))
+    return float((below + not_above).mean() / (2 * len(others)))
+
+
 def log_loss(y: Array, prediction: Array) -> float:
     """-mean log of the probability given to the class that was right; probabilities are kept above 1e-15.
 
     With several labels a row, the mean over them too.
     """
     if has_several_labels(y):
-        return float(np.mean([log_loss(label[:, np.newaxis], p[:, np.newaxis]) for label, p in zip(y.T, prediction.T)]))
+        return mean_over_labels(log_loss, y, prediction)
     n, k = prediction.shape
     P = np.clip(prediction.astype(np.float64), 1e-15, 1)
     if k == 1:
@@ -93,6 +140,11 @@ def has_several_labels(y: Array) -> bool:
     return y.ndim == 2 and y.shape[1] > 1 and not np.allclose(y.sum(axis=1), 1)
 
 
+def mean_over_labels(function: Callable[[Array, Array], float], y: Array, prediction: Array) -> float:
+    """Return the mean of what a function makes of each label's column by itself."""
+    return float(np.mean([function(label[:, np.newaxis], p[:, np.newaxis]) for label, p in zip(y.T, prediction.T)]))
+
+
 def classes(rows: Array) -> Array:
     """Return class numbers (n,): those given, the largest column's, or for one column which side of 1/2 it is on."""
     if rows.ndim == 1:
@@ -104,6 +156,9 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("accuracy", accuracy, higher_is_better=True, targets="classes"),
+        Metric("balanced_accuracy", balanced_accuracy, higher_is_better=True, targets="classes"),
+        Metric("f1_macro", f1_macro, higher_is_better=True, targets="classes"),
+        Metric("roc_auc", roc_auc, higher_is_better=True, targets="classes"),
         Metric("log_loss", log_loss, targets="classes"),
         Metric("brier", brier, targets="classes"),
         Metric("mse", mse, targets="numbers"),
