@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 
 from chainrule import mlp
 from chainrule import train as train_network
-from chainrule.app import cli, commands, tables, train
+from chainrule.app import cli, commands, scores, tables, train
 from chainrule.app.pipeline import hold_out
 from chainrule.app.progress import Board, Lines, Live
 from chainrule.app.tables import TableFile
+from chainrule.data.targets import NumberTarget
 from chainrule.model.file import load, save
 from chainrule.training.callbacks import Callback
 
@@ -144,6 +145,17 @@ def test_a_score_that_the_test_rows_cannot_tell_is_left_out():
     Path("t.csv").write_text(rare)
     told = json.loads(run("train", "t.csv", "--target", "y", *QUICK, "--json").stdout)
     assert set(told["scores"]) == set(told["baseline"]) == set(told["spread"]) == {"accuracy", "log_loss"}
+
+
+def test_of_many_rows_fewer_are_drawn_and_the_ends_are_as_near(rng, monkeypatch):
+    target = NumberTarget("y", (0.0,), (1.0,))
+    truth, answers = rng.normal(size=4000), rng.normal(size=(4000, 1))
+    whole = scores.spread(target, truth, answers)
+    monkeypatch.setattr(scores, "MOST_DRAWN", 250)
+    fewer = scores.spread(target, truth, answers)
+    for name, value in scores.score(target, truth, answers).items():
+        assert fewer[name][0] < value < fewer[name][1]
+        assert np.ptp(fewer[name]) == pytest.approx(np.ptp(whole[name]), rel=0.25)
 
 
 def test_dropped_columns_are_not_used(house):

@@ -84,7 +84,10 @@ SELU_ALPHA = 1.6732632423543772
 def selu(Z: Array) -> Activated:
     """A = s Z where Z > 0, else s a (exp(Z) - 1); dA/dZ = s or A + s a (Klambauer et al. 2017, eq. 2)."""
     zero = zero_row(Z)
-    A = SELU_SCALE * np.maximum(Z, zero) + SELU_SCALE * SELU_ALPHA * np.expm1(np.minimum(Z, zero))
+    A = np.minimum(Z, zero)
+    np.expm1(A, out=A)
+    A *= SELU_SCALE * SELU_ALPHA
+    A += SELU_SCALE * np.maximum(Z, zero)
 
     def backward(dA: Array) -> Array:
         slope = np.minimum(A, zero)
