@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chainrule import Activation, Dense, Network, check_gradients, mlp
+from chainrule import Activation, Dense, Network, check_gradients, mlp, trace, train
 from chainrule.nn import activations, layers
 
 
@@ -97,6 +97,39 @@ def test_a_kink_exactly_at_the_point_is_seen_and_forgiven():
     assert report.ok
     assert any(comparison.kink for comparison in (*report.directions, *report.blocks))
     assert "kink" in str(report)
+
+
+def log_cosh(Z, Y):
+    R = Z - Y
+    return np.logaddexp(R, -R) - np.log(2), np.tanh(R)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", log_cosh])
+def test_where_several_units_stand_on_their_kinks_it_is_looked_beside(loss):
+    beside = 0
+    for seed in range(20):
+        # No bias, and rows that leave all units of a layer at 0: so are all of the next.
+        net = mlp(3, 4, 4, 2, loss=loss, seed=seed)
+        X = np.random.default_rng(seed).normal(size=(10, 3))
+        y = np.arange(10) % 2 if loss == "cross_entropy" else X[:, :2]
+        report = check_gradients(net, X, y)
+        assert report.ok, report
+        assert ("beside a kink" in str(report)) == report.beside
+        beside += report.beside
+        step = trace(net, X, y)
+        assert step.verify().ok
+        train(net, X, y, epochs=1)
+    assert beside > 0
+
+
+def test_a_wrong_gradient_is_not_excused_by_several_kinks(monkeypatch):
+    def wrong_relu(Z):
+        return np.maximum(Z, 0), lambda dA: dA * (Z > 0) * 1.001
+
+    monkeypatch.setitem(activations.ACTIVATIONS, "relu", wrong_relu)
+    for seed in range(20):
+        X = np.random.default_rng(seed).normal(size=(10, 3))
+        assert not check_gradients(mlp(3, 4, 4, 2, loss="cross_entropy", seed=seed), X, np.arange(10) % 2).ok
 
 
 def test_a_wrong_gradient_is_not_excused_by_a_kink(monkeypatch):
