@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
+from scipy.stats import binomtest
 from typer.testing import CliRunner
 
 from chainrule import mlp
@@ -20,7 +21,7 @@ from chainrule.app import cli, commands, scores, tables, train
 from chainrule.app.pipeline import hold_out
 from chainrule.app.progress import Board, Lines, Live
 from chainrule.app.tables import TableFile
-from chainrule.data.targets import NumberTarget
+from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.file import load, save
 from chainrule.training.callbacks import Callback
 
@@ -145,6 +146,37 @@ def test_a_score_that_the_test_rows_cannot_tell_is_left_out():
     Path("t.csv").write_text(rare)
     told = json.loads(run("train", "t.csv", "--target", "y", *QUICK, "--json").stdout)
     assert set(told["scores"]) == set(told["baseline"]) == set(told["spread"]) == {"accuracy", "log_loss"}
+
+
+def test_of_a_perfect_score_the_number_of_rows_says_how_far_it_can_be_trusted():
+    target = ClassTarget("y", "str", ("a", "b"), (0.5, 0.5))
+    labels = np.array(["a", "b"] * 34, object)
+    answers = np.eye(2)[np.arange(68) % 2] * 0.9 + 0.05
+    found = scores.spread(target, labels, answers)
+    assert found["accuracy"] == pytest.approx(proportion_ci(68, 68), abs=1e-6)
+    assert found["roc_auc"] == pytest.approx(proportion_ci(34, 34), abs=1e-6)
+    three = ClassTarget("y", "str", ("a", "b", "c"), (0.4, 0.4, 0.2))
+    found = scores.spread(three, np.array(["a", "b", "c", "c"] * 10, object), np.eye(3)[[0, 1, 2, 0] * 10])
+    low = [1 - proportion_ci(10, 10)[0], 1 - proportion_ci(10, 10)[0], 0.5 - proportion_ci(10, 20)[0]]
+    assert found["balanced_accuracy"][0] == pytest.approx(2.5 / 3 - np.sqrt(np.square(low).sum()) / 3, abs=1e-6)
+    assert found["balanced_accuracy"][1] == pytest.approx(2.5 / 3 + (proportion_ci(10, 20)[1] - 0.5) / 3, abs=1e-6)
+
+
+def proportion_ci(hits, n):
+    interval = binomtest(hits, n).proportion_ci(0.9, method="wilson")
+    return interval.low, interval.high
+
+
+@pytest.mark.parametrize("p", [0.5, 0.9, 0.98])
+def test_the_interval_of_an_accuracy_holds_it_as_often_as_it_says(p):
+    rng, target = np.random.default_rng(0), ClassTarget("y", "int64", (0, 1), (0.5, 0.5))
+    held = 0
+    for _ in range(300):
+        y = rng.integers(0, 2, 100)
+        right = np.where(rng.random(100) < p, y, 1 - y)
+        low, high = scores.spread_of_shares(target.encode(y), np.eye(2)[right])["accuracy"]
+        held += low <= p <= high
+    assert 0.85 < held / 300 < 0.96
 
 
 def test_of_many_rows_fewer_are_drawn_and_the_ends_are_as_near(rng, monkeypatch):

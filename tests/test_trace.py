@@ -448,6 +448,15 @@ def test_a_wrong_activation_is_found_though_its_slope_fits(name, monkeypatch, rn
     assert step.verify().wrong[:1] == ("a1",)
 
 
+def test_what_comes_before_the_first_dense_is_not_called_as_the_input_is():
+    step = trace(Network([Activation("tanh"), Activation("sigmoid"), Dense(2, 2)], seed=0), [[0.5, -1.0]], [[0.0, 1.0]])
+    column, row = step.to_text("column"), step.to_text("row")
+    for formula in ("a^(0')ⱼ = tanh(a⁰ⱼ)", "A₀ = tanh(X)"):
+        assert formula in column + row, column
+    titles = [quantity.title("column") for quantity in step]
+    assert len(set(titles)) == len(titles)
+
+
 def test_a_large_network_is_proved_along_random_directions(rng):
     net = mlp(20, 30, 3, loss="cross_entropy", seed=0)
     step = trace(net, rng.normal(size=(10, 20)), rng.integers(0, 3, 10))

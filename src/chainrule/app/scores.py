@@ -6,7 +6,8 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.training.metrics import METRICS
+from chainrule.insight.evaluation import share_interval
+from chainrule.training.metrics import METRICS, roc_auc
 
 Target = ClassTarget | NumberTarget
 
@@ -44,23 +45,44 @@ def score_baseline(target: Target, values: Array) -> dict[str, float]:
 
 
 def spread(target: Target, values: Array, answers: Array, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """Return the ends between which 90 % of the scores lie when the rows are drawn again with replacement.
+    """Return the ends of an interval for each score that holds what it is on all rows there are, in 90 of 100 cases.
 
-    Efron 1979: the percentile bootstrap, 200 resamples. Of more than 50,000 rows so many are drawn, and the ends moved
-    towards the score by the root of their share (Bickel et al. 1997, m out of n).
+    Shares of rows have theirs by formula (see `spread_of_shares`), the others those between which 90 % of scores lie
+    when the rows are drawn again with replacement (Efron 1979: the percentile bootstrap, 200 resamples). Of more than
+    50,000 rows so many are drawn, and the ends moved towards the score by the root of their share (Bickel et al. 1997).
     """
     y, prediction = pairs(target, values, answers)
+    found = spread_of_shares(y, prediction) if isinstance(target, ClassTarget) else {}
+    scores = score(target, values, answers)
     rng = np.random.default_rng(seed)
     n_drawn = min(len(y), MOST_DRAWN)
     nearer = np.sqrt(n_drawn / len(y))
     drawn = [rng.integers(0, len(y), n_drawn) for _ in range(RESAMPLES)]
     ends = [(1 - SURE) / 2, (1 + SURE) / 2]
-    found = {}
-    for name, value in score(target, values, answers).items():
+    for name in scores.keys() - found.keys():
         again = np.nanquantile([METRICS[name].function(y[rows], prediction[rows]) for rows in drawn], ends)
-        low, high = value + nearer * (again - value) if nearer < 1 else again
+        low, high = scores[name] + nearer * (again - scores[name]) if nearer < 1 else again
         found[name] = (float(low), float(high))
-    return found
+    return {name: found[name] for name in scores}
+
+
+def spread_of_shares(y: Array, P: Array) -> dict[str, tuple[float, float]]:
+    """Return the ends for accuracy (Wilson 1927) and balanced accuracy, whose classes' distances are squared and added.
+
+    Where all rows are right, and all that are drawn again are too, these tell how many rows say so (Zou & Donner 2008,
+    eq. 3). Of a perfect ROC curve the rarer class tells it.
+    """
+    right, counts = P.argmax(axis=1) == y, np.bincount(y)
+    shares = np.bincount(y, right)[counts > 0] / counts[counts > 0]
+    low, high = share_interval(shares, counts[counts > 0], SURE)
+    balanced, reach = shares.mean(), np.sqrt([((shares - low) ** 2).sum(), ((high - shares) ** 2).sum()]) / len(shares)
+    ends = {
+        "accuracy": share_interval(right.mean(), np.array(len(y)), SURE),
+        "balanced_accuracy": (balanced - reach[0], balanced + reach[1]),
+    }
+    if roc_auc(y, P) == 1:
+        ends["roc_auc"] = share_interval(np.ones(()), counts[counts > 0].min(), SURE)
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
 def show_score(name: str, value: float) -> str:

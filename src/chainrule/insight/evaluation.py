@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -125,9 +126,9 @@ def calibration_curve(y: ArrayLike, p: ArrayLike, bins: int = 10) -> tuple[Array
     return were, said, counts[some]
 
 
-def share_interval(share: Array, counts: Array) -> tuple[Array, Array]:
-    """Return the ends of an interval that holds the true share in 95 of 100 cases, however few rows (Wilson 1927)."""
-    z = 1.959964
+def share_interval(share: Array, counts: Array, sure: float = 0.95) -> tuple[Array, Array]:
+    """Return the ends of an interval that holds the true share in so many cases, however few rows (Wilson 1927)."""
+    z = NormalDist().inv_cdf((1 + sure) / 2)
     middle = (share + z**2 / (2 * counts)) / (1 + z**2 / counts)
     reach = z * np.sqrt(share * (1 - share) / counts + (z / (2 * counts)) ** 2) / (1 + z**2 / counts)
     return np.minimum(middle - reach, share).clip(0), np.maximum(middle + reach, share).clip(max=1)

@@ -172,7 +172,9 @@ class Tape:
         while f"{word}{self.layer}{primes}" in self.quantities:
             primes += "'"
         title = f"{row or letter or word}_{{{self.layer}}}{primes}"
-        return Symbol(f"{word}{self.layer}{primes}", title, letter or word, f"{self.layer}{primes}", index)
+        letter = letter or word
+        above = f"{self.layer}{primes}" + "'" * (letter == "a" and not self.layer)  # in column form X is a^0 itself
+        return Symbol(f"{word}{self.layer}{primes}", title, letter, above, index)
 
     def over_rows(self, term: str) -> str:
         """Return a term of the column form summed over rows of data; of one row it is the term."""
