@@ -21,11 +21,14 @@ def draw_here(config: Mapping[str, Any], script: str) -> list[str]:
 def pictures(block: object, variables: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Return the text that shows the pictures a script has drawn, once they are moved into the site."""
     places: Iterator[str] = variables["image_path_iterator"]
-    moved = []
+    shown = []
     for drawn in sorted(DRAWN.iterdir(), key=lambda path: path.stat().st_mtime_ns):
-        moved.append(str(Path(next(places)).with_suffix(drawn.suffix)))
-        shutil.move(drawn, moved[-1])
-    return str(figure_rst(moved, config["src_dir"]))
+        moved = str(Path(next(places)).with_suffix(drawn.suffix))
+        shutil.move(drawn, moved)
+        shown.append(
+            figure_rst([moved], config["src_dir"], drawn.stem.replace("_", " "))
+        )  # one by one, as wide as it is
+    return "\n".join(shown)
 
 
 def place(filename: str) -> tuple[int, str]:

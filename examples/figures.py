@@ -34,7 +34,7 @@ def main(out="examples/output"):
         path = Path(out) / f"{name}.png"
         ax.figure.savefig(path, dpi=120)
         plt.close(ax.figure)
-        print(f"drew {path}")
+        print(f"drew {path.name}")
     return {"pictures": list(pictures)}
 
 

@@ -448,6 +448,24 @@ def test_a_wrong_activation_is_found_though_its_slope_fits(name, monkeypatch, rn
     assert step.verify().wrong[:1] == ("a1",)
 
 
+def test_columns_and_outputs_are_told_by_their_names_in_every_form():
+    net, X, y = mlp(2, 2, 2, loss="cross_entropy", seed=0), [[0.5, -1.0]], [1]
+    step = trace(net, X, y, columns=["age", "island=<Dream> & 10_%"], outputs=["cat", "dog"])
+    assert "columns of X: age, island=<Dream> & 10_%\noutputs: cat, dog\n" in step.to_text()
+    assert "island=&lt;Dream&gt; &amp; 10_%" in step.to_html()
+    assert r"island=<Dream> \& 10\_\%" in step.to_latex()
+    assert step.to_dict()["columns"] == ["age", "island=<Dream> & 10_%"]
+    assert "columns of X" not in trace(net, X, y).to_text()
+    for argument, names in (("columns", ["age"]), ("outputs", ["a", "b", "c"])):
+        with pytest.raises(ValueError, match=f"{argument} must be 2 names"):
+            trace(net, X, y, **{argument: names})
+
+
+def test_a_factor_behind_a_fraction_is_set_apart():
+    step = trace(mlp(2, 1, loss=SquaredError(factor=1.0), seed=0), [[1.0, 2.0], [0.0, 1.0]], [1.0, 0.0])
+    assert "1/n · 2 (Z₁ - Y)" in step.to_text().replace("  ", " ")
+
+
 def test_what_comes_before_the_first_dense_is_not_called_as_the_input_is():
     step = trace(Network([Activation("tanh"), Activation("sigmoid"), Dense(2, 2)], seed=0), [[0.5, -1.0]], [[0.0, 1.0]])
     column, row = step.to_text("column"), step.to_text("row")

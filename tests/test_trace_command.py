@@ -46,7 +46,8 @@ def step_of(herd, rows, member=1, **options):
     predictor, frame = herd
     chosen = frame[[row - 1 for row in rows]]
     y = predictor.target.encode(read_columns(chosen)["kind"])
-    return trace(predictor.ensemble.networks[member - 1], predictor.encoder.transform(chosen), y, **options)
+    names = {"columns": ["size", "legs"], "outputs": ["big", "small"]}
+    return trace(predictor.ensemble.networks[member - 1], predictor.encoder.transform(chosen), y, **names, **options)
 
 
 def test_it_prints_the_step_of_a_row(herd):
@@ -74,7 +75,7 @@ def test_another_member_rate_and_notation(herd):
         ("text", lambda step: step.to_text() + "\n"),
         ("latex", Trace.to_latex),
         ("html", Trace.to_html),
-        ("json", lambda step: json.dumps(step.to_dict(), indent=2) + "\n"),
+        ("json", lambda step: json.dumps(step.to_dict()) + "\n"),
     ],
 )
 def test_every_form_goes_to_the_terminal_or_to_a_file(form, expected, herd, tmp_path):

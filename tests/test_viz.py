@@ -528,6 +528,7 @@ def test_a_network_that_gives_one_answer_only_has_one_region_and_no_boundary():
         (lambda: scatter_labels(np.ones((4, 2)), [0, 1]), "y must have one class number for each of 4 points"),
         (lambda: scatter_labels(np.ones((1, 2)), [5]), "y must be class numbers from 0 to 4"),
         (lambda: scatter_predictions(sigmoid_net(2, 3), np.ones((4, 2))), "net must have one output or two"),
+        (lambda: decision_boundary(mlp(2, 6), np.ones((4, 2)), np.zeros(4, int)), "net must answer 5 classes at most"),
         (lambda: weight_images(mlp(12, 5), (3, 3)), "shape must hold the first layer's 12 inputs"),
         (lambda: weight_images(Network([Dropout(), Dense(2, 1)]), (1, 2)), "the first layer must be Dense"),
         (lambda: loss_curves({}), "histories must hold an epoch each"),
@@ -568,6 +569,19 @@ def test_a_single_epoch_is_a_dot_and_losses_below_0_make_the_scale_linear():
     assert ax.lines[0].get_marker() == "o"
     assert ax.get_xlim() == (0, 2)
     assert loss_curves(History(loss=[0.5, -0.5])).get_yscale() == "linear"
+
+
+def test_a_loss_that_is_not_finite_is_a_cross_at_the_top_and_of_many_trainings_names_alone_are_told():
+    history = train(mlp(2, 1, seed=0), np.eye(2), [0.0, 1.0], epochs=4, validation=(np.eye(2), [0.0, 1.0]))
+    history.loss[2:] = [np.nan, np.inf]
+    ax = loss_curves({"a": history})
+    crosses = next(line for line in ax.lines if line.get_marker() == "x")
+    np.testing.assert_array_equal(crosses.get_xdata(), [3, 4])
+    assert "a, not finite" in ax.get_legend_handles_labels()[1]
+    assert ax.get_yscale() == "log"
+    history.loss[2:] = [0.5, 0.4]
+    names = ["$5 vs $6", "b", "c", "d"]
+    assert loss_curves(dict.fromkeys(names, history)).get_legend_handles_labels()[1] == [r"\$5 vs \$6", "b", "c", "d"]
 
 
 def test_validation_losses_are_drawn_thinner_in_the_same_colour():

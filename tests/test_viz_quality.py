@@ -327,6 +327,11 @@ def test_a_numbers_dependence_is_a_line_over_ticks():
     assert ax.get_legend() is None
 
 
+def test_a_dependence_on_a_single_value_is_seen():
+    found = Dependence("x", np.array([2.0]), np.array([[3.0]]), ("price",))
+    assert viz.partial_dependence(found).lines[0].get_marker() == "o"
+
+
 def test_a_categorys_dependence_is_a_mark_a_name():
     found = Dependence("who", np.array(["bob", "ann"]), np.array([[3.0], [1.0]]), ("price",))
     ax = viz.partial_dependence(found)

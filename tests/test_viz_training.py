@@ -136,9 +136,19 @@ def test_each_way_is_drawn_where_it_went_from_the_start_they_share():
     for line, thetas in zip(plain, ways.values(), strict=True):
         np.testing.assert_allclose(np.column_stack(line.get_data()), surface.project(thetas))
     np.testing.assert_allclose(np.ravel(lines["start"].get_data()), surface.project(WAY.thetas[:1])[0])
-    np.testing.assert_allclose(np.ravel(lines["one"].get_data()), surface.project(WAY.thetas[-1:])[0])
+    assert lines["one"].get_markevery() == [len(WAY.thetas) - 1], "the mark is where it ends"
     assert [to_hex(line.get_color()) for line in plain] == list(ON_LIGHT.classes[:2])
     assert ax.get_legend().get_title().get_text() == f"{surface.share:.0%} in this plane"
+
+
+def test_any_two_of_many_ways_are_told_apart_in_the_legend():
+    surface = Surface(
+        np.zeros(2), np.eye(2), np.array([-1.0, 1.0]), np.array([-1.0, 1.0]), np.arange(4.0).reshape(2, 2)
+    )
+    ways = {str(k): [np.zeros(2), np.full(2, 0.1 * k)] for k in range(10)}
+    handles = viz.descent_paths(surface, ways).get_legend_handles_labels()[0][2:]
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in handles}
+    assert len(looks) == 10
 
 
 def test_without_a_way_there_is_nothing_to_draw():

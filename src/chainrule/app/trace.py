@@ -14,6 +14,7 @@ from chainrule.app.tables import TableFile
 from chainrule.app.train import separate_for
 from chainrule.archive import write_whole
 from chainrule.arrays import Array
+from chainrule.data.targets import ClassTarget
 from chainrule.errors import TableError
 from chainrule.model.predictor import Predictor
 from chainrule.nn.network import Network
@@ -42,7 +43,7 @@ FORMS: dict[Form, Callable[["Trace", Notation], str]] = {
     Form.text: lambda step, notation: step.to_text(notation) + "\n",
     Form.latex: lambda step, notation: step.to_latex(notation),
     Form.html: lambda step, notation: step.to_html(notation),
-    Form.json: lambda step, notation: json.dumps(step.to_dict(), indent=2) + "\n",
+    Form.json: lambda step, notation: json.dumps(step.to_dict()) + "\n",
 }
 
 
@@ -70,7 +71,9 @@ def trace_command(
         X, y = encoded(predictor, TableFile(file, form), row or [1])
         from chainrule.insight.trace import trace
 
-        step = trace(network_of(predictor, member), X, y, rate=rate)
+        columns, target = predictor.encoder.get_feature_names_out().tolist(), predictor.target
+        outputs = [str(label) for label in target.labels] if isinstance(target, ClassTarget) else [target.name]
+        step = trace(network_of(predictor, member), X, y, rate=rate, columns=columns, outputs=outputs)
         proof = step.verify() if verify else None
         written = FORMS[to](step, notation)
         if out is None:

@@ -49,6 +49,8 @@ class Trace:
     optimizer : str
     n_rows : int
         Rows of data.
+    columns, outputs : tuple of str
+        What the columns of X and the network's outputs are called; empty where nobody has said.
     """
 
     quantities: tuple[Quantity, ...]
@@ -56,6 +58,8 @@ class Trace:
     loss: str
     optimizer: str
     n_rows: int
+    columns: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Quantity:
         return look_up({quantity.name: quantity for quantity in self.quantities}, name, "name")
@@ -71,6 +75,12 @@ class Trace:
         """What it is a trace of, in a line."""
         rows = "one row" if self.n_rows == 1 else f"{self.n_rows:,} rows"
         return f"One training step on {rows}: {self.network}, {self.loss}, {self.optimizer}"
+
+    @property
+    def legend(self) -> list[str]:
+        """What columns and outputs are called, a line each, where that has been said."""
+        named = {"columns of X": self.columns, "outputs": self.outputs}
+        return [f"{of}: {', '.join(names)}" for of, names in named.items() if names]
 
     def to_text(self, notation: str = "row") -> str:
         """Return all lines as text for a terminal; `notation` is "row" or "column"."""
@@ -129,6 +139,8 @@ def trace(
     rate: float | None = None,
     rng: np.random.Generator | None = None,
     masks: Sequence[ArrayLike] | None = None,
+    columns: Sequence[str] = (),
+    outputs: Sequence[str] = (),
 ) -> Trace:
     r"""Return every quantity of one training step, without taking it: forward, loss, back, and the optimiser's step.
 
@@ -150,6 +162,8 @@ def trace(
     masks : sequence of arrays, optional
         As in training, with these masks, of ones where a Dropout keeps and zeros where it drops; one for each Dropout,
         in the order of the layers.
+    columns, outputs : sequence of str, optional
+        What the columns of X and the outputs are called, to be told above the lines.
 
     Returns
     -------
@@ -176,6 +190,8 @@ def trace(
     """
     require(rng is None or masks is None, "rng", "be None where masks are given", rng)
     require(isinstance(net, Network), "net", "be a Network", net)
+    for argument, names, n in (("columns", columns, net.n_in), ("outputs", outputs, net.n_out)):
+        require(len(names) in (0, n), argument, f"be {n} names", names)
     optimizer = at_rate(SGD() if optimizer is None else as_optimizer(optimizer), rate)
     whole, net = (net.copy(dtype="float64") for _ in range(2))
     whole.gradients_proved = True  # a wrong derivative is shown, and `verify` names its line
@@ -199,7 +215,7 @@ def trace(
         derivative = ways_back[i](derivative, i > first_trained)
     record_steps(tape, whole, optimizer, tape.parameters)
     layers = ", ".join(map(str, net.layers))
-    return Trace(tuple(tape), layers, str(net.loss), told(optimizer), len(X))
+    return Trace(tuple(tape), layers, str(net.loss), told(optimizer), len(X), tuple(columns), tuple(outputs))
 
 
 def at_rate(optimizer: Optimizer, rate: float | None) -> Optimizer:

@@ -55,7 +55,7 @@ def confusion(
         vmin=0,
         vmax=1,
         edgecolor=(colours.pale, 0.35),
-        linewidth=0.5,
+        linewidth=min(0.5, cell / 40),
     )
     texts = {(i, j): short(count) for (i, j), count in np.ndenumerate(counts) if count}
     size = min(11.0, 0.5 * cell, 1.5 * cell / max(map(len, texts.values())))
@@ -116,7 +116,8 @@ def precision_recall(
     if P.shape[1] == 2 and curves:
         share = float((y == 1).mean())
         ax.axhline(share, color=palette_for(ax).pale, linewidth=1.2, linestyle=":", label=f"chance ({share:.3f})")
-    return draw_curves(ax, curves, "average precision", "lower left", drawstyle="steps-post")
+    corner = "lower left" if len(curves) <= len(palette_for(ax).classes) else "best"
+    return draw_curves(ax, curves, "average precision", corner, drawstyle="steps-post")
 
 
 def calibration(

@@ -9,7 +9,10 @@ from matplotlib.ticker import MaxNLocator
 
 from chainrule.arrays import require
 from chainrule.training.history import History
-from chainrule.viz.style import DASHES, add_legend, new_axes, palette_for
+from chainrule.viz.style import DASHES, add_legend, cut, new_axes, palette_for
+
+MOST_TOLD = 3
+"""Trainings whose validation and kept epoch stand in the legend too."""
 
 
 def loss_curves(
@@ -21,7 +24,8 @@ def loss_curves(
     """Draw the loss of each training by epoch: one history, or several by name.
 
     Validation losses, where there are some, are drawn thin in the same colour; a dot marks the epoch whose weights were
-    kept, where it is not the last. `scale` is matplotlib's name of the axis's scale; None is "log" where every loss is
+    kept, where it is not the last, and a cross at the top one whose loss is not finite. Of more than three trainings
+    the legend has the names alone. `scale` is matplotlib's name of the axis's scale; None is "log" where every loss is
     above 0, else "linear".
     """
     named = {"": histories} if isinstance(histories, History) else dict(histories)
@@ -29,18 +33,29 @@ def loss_curves(
     ax = new_axes(ax, 6.4, 4.2)
     colours = palette_for(ax).classes
     for k, (name, history) in enumerate(named.items()):
-        look: dict[str, Any] = {"color": colours[k % len(colours)], "linestyle": DASHES[k % len(DASHES)]}
-        look["marker"] = "o" if len(history) == 1 else None
-        epochs, before = np.arange(1, len(history) + 1), f"{name}, " if name else ""
-        ax.plot(epochs, history.loss, linewidth=2, label=name or "training", **look)
+        colour, n = colours[k % len(colours)], len(history)
+        look: dict[str, Any] = {
+            "color": colour,
+            "linestyle": DASHES[k % len(DASHES)],
+            "marker": "o" if n == 1 else None,
+        }
+        epochs, before = np.arange(1, n + 1), f"{cut(name)}, " if name else ""
+        told = len(named) <= MOST_TOLD
+        ax.plot(epochs, history.loss, linewidth=2, label=cut(name) or "training", **look)
         if history.validation_loss:
-            ax.plot(epochs, history.validation_loss, linewidth=1, label=f"{before}validation", **look)
-        if history.best_epoch is not None and history.best_epoch < len(history) - 1:
+            label = f"{before}validation" if told else None
+            ax.plot(epochs, history.validation_loss, linewidth=1, markerfacecolor="none", label=label, **look)
+        if history.best_epoch is not None and history.best_epoch < n - 1:
             kept = (history.validation_loss or history.loss)[history.best_epoch]
             look["marker"] = "o"
-            ax.plot([history.best_epoch + 1], [kept], markersize=7, label=f"{before}kept", **look)
-    lowest = min(min(history.loss + history.validation_loss) for history in named.values())
-    ax.set(xlabel="epoch", ylabel="loss", title=title, yscale=scale or ("log" if lowest > 0 else "linear"))
+            ax.plot([history.best_epoch + 1], [kept], markersize=7, label=f"{before}kept" if told else None, **look)
+        lost = epochs[~np.isfinite(history.loss)]
+        if len(lost):
+            at_top: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "clip_on": False}
+            ax.plot(lost, np.ones(len(lost)), "x", color=colour, label=f"{before}not finite", **at_top)
+    losses = np.concatenate([history.loss + history.validation_loss for history in named.values()])
+    positive = bool((losses[np.isfinite(losses)] > 0).all())
+    ax.set(xlabel="epoch", ylabel="loss", title=title, yscale=scale or ("log" if positive else "linear"))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if max(map(len, named.values())) == 1:
         ax.set_xlim(0, 2)

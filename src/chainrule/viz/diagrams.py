@@ -302,9 +302,9 @@ class Graph:
         before = self.place("C", None, n if separate else 1, COST_STEP)
         self.join(before, lambda i: cost_formula(loss, f"{symbol}_{{{i}}}^{{{l}}}", f"y_{{{i}}}"), colour)
         if isinstance(loss, CrossEntropy):
-            self.canvas.text(
-                self.x - 0.3, self.height / 2 - 1.35, rf"$p = \mathrm{{softmax}}({symbol}^{l})$", SMALL, colour
-            )
+            below = min(y for _, y in before.values()) - RADIUS - 0.3
+            x = self.x - COST_STEP / 2
+            self.canvas.text(x, below, rf"$p = \mathrm{{softmax}}({symbol}^{l})$", SMALL, colour)
 
     def join(self, before: dict[int, Point], formula: Callable[[int], str], colour: str) -> None:
         """Draw an edge from each node to its own in the next column, or to the only one, with the formula above it."""
@@ -327,9 +327,8 @@ def function_name(activation: Activation | None) -> str:
     """Return an activation's name in formulas: sigma for the sigmoid, f for one's own."""
     if activation is None or callable(activation.function):
         return "f"
-    return {"sigmoid": r"\sigma", "tanh": r"\tanh"}.get(
-        activation.function, rf"\mathrm{{{activation.function.replace('_', ' ')}}}"
-    )
+    short = {"sigmoid": r"\sigma", "tanh": r"\tanh", "leaky_relu": r"\mathrm{leaky}"}
+    return short.get(activation.function, rf"\mathrm{{{activation.function}}}")
 
 
 def cost_formula(loss: Loss, a: str, y: str) -> str:

@@ -62,6 +62,7 @@ def partial_dependence(found: Dependence, ax: Axes | None = None, title: str = "
     for k, j in enumerate(answers_shown(found, len(colours.classes))):
         look: dict[str, Any] = {"color": colours.classes[k], "label": cut(found.names[j])}
         if found.ordered:
+            look["marker"] = MARKERS[k] if len(found.values) == 1 else None
             ax.plot(found.values, found.answers[:, j], linestyle=DASHES[k % len(DASHES)], linewidth=2, **look)
         else:
             ax.plot(np.arange(len(found.values)), found.answers[:, j], MARKERS[k], markersize=7, **look)

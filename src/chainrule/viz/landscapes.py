@@ -1,6 +1,7 @@
 """The loss as a landscape, and the ways down. The numbers come from `chainrule.insight.surface`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,8 +27,10 @@ def loss_surface(surface: Surface, ax: Axes | None = None, title: str = "loss ar
         ax.contourf(surface.x, surface.y, surface.losses, levels, cmap=colours.shades)
         lines = ax.contour(surface.x, surface.y, surface.losses, levels[1:-1], colors=[colours.ink], linewidths=0.6)
         ax.clabel(lines, levels[2:-1:2], fontsize=7, fmt=lambda level: f"{level:.2g}")
-    j, i = np.unravel_index(surface.losses.argmin(), surface.losses.shape)
-    ax.plot(surface.x[i], surface.y[j], "x", color=colours.ink, markersize=8, label=f"lowest loss here, {low:.3g}")
+        j, i = np.unravel_index(surface.losses.argmin(), surface.losses.shape)
+        ax.plot(surface.x[i], surface.y[j], "x", color=colours.ink, markersize=8, label=f"lowest loss here, {low:.3g}")
+    else:
+        ax.plot([], [], " ", label=f"the loss is {low:.3g} everywhere here")
     ax.set(xlim=surface.x[[0, -1]], ylim=surface.y[[0, -1]], title=title)
     ax.set(xlabel="first direction", ylabel="second direction")
     add_legend(ax)
@@ -53,8 +56,8 @@ def descent_paths(
     for k, (name, thetas) in enumerate(paths.items()):
         colour = colours.classes[k % len(colours.classes)]
         x, y = surface.project(thetas).T
-        ax.plot(x, y, color=colour, linestyle=DASHES[k % len(DASHES)], linewidth=1.8)
-        mark = MARKERS[k % len(MARKERS)]
-        ax.plot(x[-1], y[-1], mark, color=colour, markeredgecolor=colours.ink, markersize=9, label=cut(name), zorder=5)
+        look: dict[str, Any] = {"marker": MARKERS[k % len(MARKERS)], "markeredgecolor": colours.ink, "markersize": 9}
+        dash = DASHES[k % len(DASHES)]
+        ax.plot(x, y, color=colour, linestyle=dash, linewidth=1.8, markevery=[len(x) - 1], label=cut(name), **look)
     add_legend(ax, title=f"{surface.share:.0%} in this plane")
     return ax

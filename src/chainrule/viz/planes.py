@@ -9,7 +9,7 @@ from chainrule.nn.layers import Activation, Dense
 from chainrule.nn.losses import class_numbers
 from chainrule.nn.network import Network
 from chainrule.training.metrics import classes
-from chainrule.viz.style import MARKERS, new_axes, palette_for, require_plane, some_of
+from chainrule.viz.style import MARKERS, ON_LIGHT, new_axes, palette_for, require_plane, some_of
 
 GRID = 300
 """Points a side at which a network is asked for its decision."""
@@ -53,12 +53,14 @@ def decision_boundary(
     net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None, title: str = "decision"
 ) -> Axes:
     """Fill each class's region, and draw points X (n, 2) over it with a ring around those the network gets wrong."""
+    most = len(ON_LIGHT.classes)
+    require(net.n_out <= most, "net", f"answer {most} classes at most, for each of which there is a colour", net.n_out)
     ax = scatter_labels(X, y, ax, title)
     X, y = np.asarray(X, np.float64), np.asarray(y)
     colours = palette_for(ax)
     grids = np.meshgrid(*(np.linspace(*limits, GRID) for limits in (ax.get_xlim(), ax.get_ylim())))
     P = probabilities(net, np.column_stack([grid.ravel() for grid in grids]))
-    for k, colour in enumerate(colours.classes[: P.shape[1]]):
+    for k, colour in zip(range(P.shape[1]), colours.classes):
         lead = (P[:, k] - np.delete(P, k, axis=1).max(axis=1)).reshape(GRID, GRID)
         if lead.max() > 0:
             ax.contourf(*grids, lead, levels=[0, lead.max() + 1], colors=[colour], alpha=0.22, zorder=1)

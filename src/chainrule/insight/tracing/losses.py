@@ -210,6 +210,8 @@ def record_loss(
         share = Formula(r"\frac{w}{\sum w} \odot ", r"\frac{w^{x}}{\sum_{x} w^{x}} ") if w else ONE_NTH[several]
         if share.row and cost.slope_term[0] in "pz[":
             slope = Formula(f"({slope.row})", f"({slope.column})")
+        elif share.row and cost.slope_term[0].isdigit():
+            slope = Formula(rf"\cdot {slope.row}", rf"\cdot {slope.column}")
         wrong = {
             "1/n is missing": lambda A, Y, *w: cost.slope(A, Y) * (w[0] if w else 1),
             "the sign is wrong, target minus answer": lambda A, Y, *w: -cost.slope(A, Y) * share_of(n, *w),

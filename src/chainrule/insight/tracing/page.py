@@ -43,10 +43,10 @@ def as_html(trace: Trace, notation: str, asked: Sequence[str] = (), hidden: Coll
 <body data-notation="{notation}">
 <header>
 <h1>One training step</h1>
-<p class="pale">{escape(summary(trace))}</p>
+{"".join(f'<p class="pale">{escape(line)}</p>' for line in (summary(trace), *trace.legend))}
 <fieldset><legend>Notation</legend>{"".join(choice(name, notation) for name in NOTATIONS)}</fieldset>
-<p>Point at a weight, tap it, or reach it with Tab and the arrow keys: its way through the chain rule lights up.
-Enter or a click holds it, Escape lets go.</p>
+<p class="hint">Point at a weight, tap it, or reach it with Tab and the arrow keys: its way through the chain rule
+lights up. Enter or a click holds it, Escape lets go.</p>
 {task(trace, asked)}</header>
 <main>
 {body}</main>

@@ -92,7 +92,7 @@ def places(size: int) -> list[int | None]:
 def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
     """Return the trace as text; quantities in `blanks` have no values."""
     require_notation(notation)
-    lines = wrap(trace.title, 100, break_on_hyphens=False)
+    lines = [part for line in (trace.title, *trace.legend) for part in wrap(line, 100, break_on_hyphens=False)]
     width = max(len(quantity.name) for quantity in trace)
     for title, quantities in sections(trace):
         equations = [as_text(quantity.equation(notation)) for quantity in quantities]
@@ -127,7 +127,8 @@ ESCAPES = {
 def as_latex(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
     """Return the trace as the body of a LaTeX document."""
     require_notation(notation)
-    parts = [r"\allowdisplaybreaks", "".join(ESCAPES.get(letter, letter) for letter in trace.title)]
+    told = ("".join(ESCAPES.get(letter, letter) for letter in line) for line in (trace.title, *trace.legend))
+    parts = [r"\allowdisplaybreaks", *told]
     for title, quantities in sections(trace):
         lines = [latex_line(quantity, notation, quantity.name in blanks) for quantity in quantities]
         body = " \\\\[1ex]\n".join(lines)
@@ -184,6 +185,8 @@ def as_dict(trace: Trace) -> dict[str, Any]:
         "loss": trace.loss,
         "optimizer": trace.optimizer,
         "rows": trace.n_rows,
+        "columns": list(trace.columns),
+        "outputs": list(trace.outputs),
         "quantities": [
             {
                 "name": quantity.name,
