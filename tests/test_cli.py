@@ -500,6 +500,21 @@ def test_interrupted_the_best_so_far_is_kept_and_that_is_said(house, monkeypatch
     assert load("house.chainrule").passport["epochs"] == [6, 3]
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=lambda sent: sent.name)
+def test_whoever_interrupts_twice_has_the_model_all_the_same(sent, house, monkeypatch):
+    honest = train.score_on
+
+    def pressed_again(*arguments):
+        os.kill(os.getpid(), sent)
+        return honest(*arguments)
+
+    monkeypatch.setattr(train, "score_on", pressed_again)
+    before = signal.getsignal(sent)
+    assert run("train", "house.csv", "--target", "price", *QUICK).exit_code == 0
+    assert load("house.chainrule").passport["scores"]
+    assert sent == signal.SIGTERM or signal.getsignal(sent) == before
+
+
 def test_interrupted_before_the_first_epoch_nothing_is_written(house, monkeypatch):
     monkeypatch.setattr(train, "board", lambda *_: InterruptingBoard(0, 0))
     done = run("train", "house.csv", "--target", "price", "--jobs", 1, "--report", "r.html")

@@ -69,6 +69,21 @@ def interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Pass over Ctrl-C and SIGTERM while what took long to make is put away: whoever presses twice must not lose it."""
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
+    with suppress(ValueError):  # only a program's main thread may say so
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
 def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
     """Raise TableError where an output cannot be written, or would overwrite an input or another output."""
     taken = {path.resolve(): name for name, path in inputs.items() if path not in (None, STDIN)}

@@ -17,6 +17,7 @@ from chainrule.app.options import (
     Task,
     check_places,
     one_line_errors,
+    uninterrupted,
 )
 from chainrule.app.pipeline import (
     Plan,
@@ -128,22 +129,22 @@ def train_command(
                 workers=workers_for(jobs, members),
                 watch=lambda k: [*watched.watch(k), *([kept.checkpoint(k, seconds=SECONDS_BETWEEN)] if kept else [])],
             )
-        result = score_on(fitted.predictor, held, fitted.histories)
-        seconds = perf_counter() - start
-        tell(console, [history_line(result, seconds), ""])
-        tell(
-            console,
-            score_lines(result, f"on {len(held.known):,} rows {'never trained on' if test is None else f'of {test}'}"),
-        )
-        findings = [str(finding) for finding in examine(plan, fitted, result)]
-        tell(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
-        predictor = fitted.predictor
-        predictor.passport.update(
-            {"table": source.name, "columns": described, "id": identifier or [], "weight": [weight] if weight else []}
-            | {"findings": findings, "seconds": round(seconds, 3), "command": shlex.join(["chainrule", *sys.argv[1:]])}
-            | passport(plan, result)
-        )
-        predictor.save(out)
+        predictor, command = fitted.predictor, shlex.join(["chainrule", *sys.argv[1:]])
+        with uninterrupted():
+            result = score_on(predictor, held, fitted.histories)
+            seconds = perf_counter() - start
+            tell(console, [history_line(result, seconds), ""])
+            of = "never trained on" if test is None else f"of {test}"
+            tell(console, score_lines(result, f"on {len(held.known):,} rows {of}"))
+            findings = [str(finding) for finding in examine(plan, fitted, result)]
+            tell(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
+            predictor.passport.update(
+                {"table": source.name, "columns": described, "id": identifier or []}
+                | {"weight": [weight] if weight else [], "findings": findings}
+                | {"seconds": round(seconds, 3), "command": command}
+                | passport(plan, result)
+            )
+            predictor.save(out)
         tell(console, ["", f"model   {out}  ({out.stat().st_size / 1024:,.0f} KB)"])
         if report is not None:
             from chainrule.app.report import write_report
