@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from chainrule.arrays import Array, require
+from chainrule.data.reading import shorten
 from chainrule.errors import look_up
 from chainrule.insight.tracing.layers import record
 from chainrule.insight.tracing.losses import record_loss, record_penalty
@@ -78,9 +79,9 @@ class Trace:
 
     @property
     def legend(self) -> list[str]:
-        """What columns and outputs are called, a line each, where that has been said."""
+        """What the first forty columns and outputs are called, a line each, where that has been said."""
         named = {"columns of X": self.columns, "outputs": self.outputs}
-        return [f"{of}: {', '.join(names)}" for of, names in named.items() if names]
+        return [f"{of}: {shorten(names, 40)}" for of, names in named.items() if names]
 
     def to_text(self, notation: str = "row") -> str:
         """Return all lines as text for a terminal; `notation` is "row" or "column"."""
