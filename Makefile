@@ -30,7 +30,7 @@ bench: $(VENV)/.dev ## Measure, side by side with what is installed, and write b
 		echo; echo "== $$script"; env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python $$script || exit 1; done
 
 clean: ## Remove what the other commands made
-	rm -rf $(VENV) demo examples/output docs/_build docs/gallery build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo examples/output docs/_build docs/_drawn docs/gallery build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # Set-up runs again when pyproject.toml changes.
 $(VENV)/.python:

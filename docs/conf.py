@@ -57,7 +57,8 @@ pygments_dark_style = "monokai"
 
 
 def setup(app: Sphinx) -> None:
-    """Have docstrings read as plain text, before anything else reads them."""
-    from site_parts import as_plain_text
+    """Have docstrings read as plain text, before anything else reads them, and the text's own picture drawn."""
+    from site_parts import as_plain_text, draw_graph_of_the_text
 
+    app.connect("builder-inited", draw_graph_of_the_text)
     app.connect("autodoc-process-docstring", as_plain_text, priority=100)

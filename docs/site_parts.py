@@ -7,7 +7,12 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import matplotlib.pyplot as plt
+from sphinx.application import Sphinx
 from sphinx_gallery.scrapers import figure_rst
+
+from chainrule import mlp
+from chainrule.viz import draw_graph
 
 DRAWN = Path(mkdtemp(prefix="chainrule-gallery-"))
 ORDER = ["perceptron", "neuron", "figures", "disc", "spiral", "layers", "quality", "own_parts", "mnist"]
@@ -29,6 +34,16 @@ def pictures(block: object, variables: Mapping[str, Any], config: Mapping[str, A
             figure_rst([moved], config["src_dir"], drawn.stem.replace("_", " "))
         )  # one by one, as wide as it is
     return "\n".join(shown)
+
+
+def draw_graph_of_the_text(app: Sphinx) -> None:
+    """Draw the graph that `learn/graph.md` walks along."""
+    drawn = Path(app.srcdir) / "_drawn"
+    drawn.mkdir(exist_ok=True)
+    net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", loss="squared_error", seed=0)
+    figure = draw_graph(net).figure
+    figure.savefig(drawn / "graph.png", dpi=120)
+    plt.close(figure)
 
 
 def place(filename: str) -> tuple[int, str]:
