@@ -314,6 +314,15 @@ def test_date_columns_of_data_frames_are_dates(frame):
     assert [type(c) for c in twin.columns] == [DateColumn, DateColumn]
 
 
+def test_a_period_is_the_date_of_its_beginning():
+    months = pd.period_range("2023-11", periods=5, freq="M")
+    encoder = TabularEncoder().fit(pd.DataFrame({"when": months}))
+    assert isinstance(encoder.columns[0], DateColumn)
+    as_dates = pd.DataFrame({"when": [*months.to_timestamp()[:4], pd.NaT]})
+    as_periods = pd.DataFrame({"when": pd.PeriodIndex([*months[:4], pd.NaT], freq="M")})
+    np.testing.assert_array_equal(encoder.transform(as_periods), encoder.transform(as_dates))
+
+
 def test_a_date_is_elapsed_days_the_year_and_places_on_circles():
     encoder = TabularEncoder().fit(
         {"a": ["2023-01-02", "2024-04-02 06:00", None, "2024-07-06 12:00", "2026-10-08 18:00"]}

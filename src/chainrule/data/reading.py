@@ -358,6 +358,8 @@ def to_date(value: Any) -> datetime | None:
         value = datetime.fromisoformat(text)
     elif isinstance(value, np.datetime64):
         value = value.astype("M8[us]").item()
+    elif hasattr(value, "to_timestamp"):  # a period of pandas, which is its beginning
+        value = value.to_timestamp()
     if isinstance(value, datetime):
         return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
     if not isinstance(value, date):

@@ -84,6 +84,8 @@ def to_date(value: Any) -> datetime | None:
             value = value.replace(tzinfo=timezone(ahead_of_utc))
     elif type(value).__name__ == "datetime64":
         value = value.astype("M8[us]").item()
+    elif hasattr(value, "to_timestamp"):  # a period of pandas, which is its beginning
+        value = value.to_timestamp()
     if isinstance(value, datetime):
         return value if value.tzinfo is None else value.astimezone(timezone.utc).replace(tzinfo=None)
     if not isinstance(value, date):
