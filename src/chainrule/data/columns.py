@@ -144,8 +144,11 @@ class RawColumn(Column):
 
 def squash(x: Array, centre: float | Array, scale: float | Array) -> Array:
     """Return z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale, in float32; z is made in float64."""
+    z = x.astype(np.float64)
     with np.errstate(over="ignore"):
-        z = ((x - centre) * scale).astype(np.float32)
+        z -= centre
+        z *= scale
+        z = z.astype(np.float32)
     # Beyond 1e6 the curve is flat to the last bit, and squares stay finite.
     np.clip(z, -1e6, 1e6, out=z)
     root = z * np.float32(1 / 3)

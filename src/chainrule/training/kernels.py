@@ -12,8 +12,8 @@ All take flat arrays of one dtype and change `theta` and the moments in place; `
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from logging import INFO, WARNING, getLogger
 from typing import Any, NamedTuple
@@ -98,9 +98,10 @@ def adam(
         t -= move
 
 
-def parts(size: int) -> list[slice]:
+@lru_cache
+def parts(size: int) -> Sequence[slice]:
     """Cut a vector into slices that stay in the processor's cache from the first pass over them to the last."""
-    return [slice(start, start + PART) for start in range(0, size, PART)]
+    return tuple(slice(start, start + PART) for start in range(0, size, PART))
 
 
 NUMPY = Kernels("numpy", square_sum, sgd, momentum, nesterov, rmsprop, adam, fuse=lambda objective: objective)
