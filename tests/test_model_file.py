@@ -254,7 +254,8 @@ def test_models_answer_where_nothing_but_numpy_is_installed(tmp_path):
         [sys.executable, "-c", NUMPY_ALONE, GOLDEN], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert {name for name in done.stdout.split() if not name.startswith("_")} == {"chainrule", "numpy"}
+    foreign = {name for name in done.stdout.split() if not name.startswith("_")} - {"cython_runtime"}  # NumPy 1's own
+    assert foreign == {"chainrule", "numpy"}
 
 
 def test_a_dataframe_is_answered_as_its_columns():

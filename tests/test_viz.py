@@ -191,11 +191,11 @@ DIAGRAMS = {
 
 
 def boxes(ax):
-    """Where each text is, in pixels, a little less than its extent: glyphs do not fill it."""
+    """Where each text is, in pixels, a little less than its extent: glyphs do not fill it, and begin at whole pixels."""
     ax.figure.canvas.draw()
     for text in ax.texts:
         box = text.get_window_extent()
-        slack = 0.08 * text.get_fontsize() * ax.figure.dpi / 72
+        slack = 0.5 + 0.08 * text.get_fontsize() * ax.figure.dpi / 72
         yield text.get_text(), (box.x0 + slack, box.x1 - slack, box.y0 + slack, box.y1 - slack)
 
 

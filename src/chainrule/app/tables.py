@@ -196,7 +196,7 @@ class TableFile:
         """Return a notice where lines have fewer cells than the header: what they lack counts as missing."""
         lines = pl.read_csv(self.text(), separator="\x01", has_header=False, quote_char=None, infer_schema=False)
         line = pl.col(lines.columns[0])
-        if lines.select((line.str.count_matches('"') % 2).any()).item():  # quoted cells of several lines
+        if lines.select((line.str.count_matches('"') % 2 == 1).any()).item():  # quoted cells of several lines
             return []
         cells = lines.select(line.str.replace_all('"[^"]*"', "").str.count_matches(self.separator, literal=True))
         short = (cells.to_series() < cells.item(0, 0)).fill_null(value=False).arg_true()
