@@ -9,10 +9,11 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from chainrule import MLPClassifier, MLPRegressor, TabularClassifier, TabularEncoder, load, mlp
+from chainrule import MLPClassifier, MLPRegressor, Predictor, TabularClassifier, TabularEncoder, load, mlp
 from chainrule.app import commands
 from chainrule.data.columns import RawColumn
 from chainrule.errors import TableError
+from chainrule.estimators.shipping import number_target
 from chainrule.export import to_c, to_onnx, to_python
 from chainrule.export.onnx import run_golden
 from chainrule.nn.losses import Quantile
@@ -203,3 +204,30 @@ def test_the_command_line_reads_what_estimators_saved(kind, tmp_path, monkeypatc
     assert "accuracy" in run("evaluate", "model.chainrule", "rows.csv")
     run("report", "model.chainrule", "rows.csv", "--out", "page.html")
     assert "What matters" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize("kind", ["several", "quantiles"])
+def test_the_command_line_answers_several_numbers_a_row_and_scores_none(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = fitted(kind)
+    model.save("model.chainrule")
+    pl.DataFrame(dicts()).with_columns(y=X[:, 0]).write_csv("rows.csv")
+    runner = CliRunner()
+    assert runner.invoke(commands.app, ["predict", "model.chainrule", "rows.csv", "--out", "told.csv"]).exit_code == 0
+    told, expected = pl.read_csv("told.csv"), model.predict(X)
+    assert told.columns == [f"y{j}" for j in range(expected.shape[1])]
+    np.testing.assert_allclose(told.to_numpy(), expected, rtol=1e-5, atol=1e-5)
+    for command in ("evaluate", "report", "trace"):
+        done = runner.invoke(commands.app, [command, "model.chainrule", "rows.csv"])
+        assert done.exit_code == 2
+        assert f"the model must answer one number a row, the target, however: it answers {told.width}" in done.stderr
+    with pytest.raises(TableError, match=rf"target 'y' must have {told.width} numbers a row, however: it has 1"):
+        load("model.chainrule").target.encode(X[:, 0])
+
+
+def test_a_predictor_without_a_passport_is_inspected_all_the_same(tmp_path):
+    predictor = Predictor(TabularEncoder.raw(["a", "b"]), mlp(2, 3, 1, seed=0), number_target(1))
+    predictor.save(tmp_path / "model.chainrule")
+    done = CliRunner().invoke(commands.app, ["inspect", str(tmp_path / "model.chainrule")])
+    assert done.exit_code == 0, done.output
+    assert "regression of y: numbers, as the network gives them" in done.stdout

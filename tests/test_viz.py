@@ -191,7 +191,7 @@ DIAGRAMS = {
 
 
 def boxes(ax):
-    """Where each text is, in pixels, a little less than its extent: glyphs do not fill it, and begin at whole pixels."""
+    """Where each text is, in pixels, a little less than its extent: glyphs do not fill it and begin at whole ones."""
     ax.figure.canvas.draw()
     for text in ax.texts:
         box = text.get_window_extent()

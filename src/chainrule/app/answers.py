@@ -17,10 +17,10 @@ from chainrule.app.options import (
     load_predictor,
     one_line_errors,
 )
-from chainrule.app.pipeline import coverage_of, score_on
+from chainrule.app.pipeline import coverage_of, score_on, separate_for, words_of
 from chainrule.app.say import console_for, print_json, printable, score_lines, tell
+from chainrule.app.scores import Target
 from chainrule.app.tables import WRITERS, TableFile, suffix_of, with_numbers, write_csv, write_table
-from chainrule.app.train import separate_for, words_of
 from chainrule.arrays import Array, require
 from chainrule.data.columns import NumberColumn, RawColumn
 from chainrule.data.reading import require_names
@@ -85,22 +85,30 @@ def answered(
             kept = [name for name in predictor.passport.get("id", []) if name in frame.columns]
         else:
             require_names(dict.fromkeys(frame.columns), identifier)  # type: ignore[arg-type]
-            require(target.name not in identifier, "--id", "not name the column that is answered", target.name)
+            for name in target.answer_names:
+                require(name not in identifier, "--id", "not name the column that is answered", name)
             kept = list(identifier)
         answers = predictor.answers(with_numbers(frame, numbers), first_row=row)
         columns: dict[str, object] = {name: frame[name] for name in kept}
-        columns[target.name] = target.decode(answers).tolist()
+        columns |= answer_columns(target, answers)
         if shifts is not None:
-            for end, shift in zip(("low", "high"), shifts):
-                columns[f"{target.name} {end}"] = target.decode(answers + shift)
+            for end, shift in zip((" low", " high"), shifts):
+                columns |= answer_columns(target, answers + shift, end)
         if proba and isinstance(target, ClassTarget):
             columns |= {f"{target.name}={label}": answers[:, k] for k, label in enumerate(target.labels)}
         if not row:
-            known = [target.name, *kept, *predictor.passport.get("weight", [])]
+            known = [target.name, *target.answer_names, *kept, *predictor.passport.get("weight", [])]
             for notice in [*source.notices, *encoder.notices_for(frame.drop(known, strict=False))]:
                 typer.echo(f"note: {printable(notice)}", err=True)
         yield pl.DataFrame(columns)
         row += len(frame)
+
+
+def answer_columns(target: Target, answers: Array, end: str = "") -> dict[str, list[object]]:
+    """Return what answers (n, n_outputs) mean, a column for each that the target has, its name with this `end`."""
+    names = target.answer_names
+    columns = target.decode(answers).reshape(len(answers), len(names)).T
+    return {name + end: column.tolist() for name, column in zip(names, columns)}
 
 
 def evaluate_command(

@@ -14,10 +14,9 @@ from chainrule.app.options import (
     load_predictor,
     one_line_errors,
 )
-from chainrule.app.pipeline import score_on
+from chainrule.app.pipeline import score_on, separate_for
 from chainrule.app.say import console_for, model_lines, print_json, tell
 from chainrule.app.tables import TableFile
-from chainrule.app.train import separate_for
 
 
 def inspect_command(model: ModelArgument, as_json: JsonOption = False) -> None:

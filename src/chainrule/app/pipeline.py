@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.app.scores import Target, score, score_baseline, spread
+from chainrule.app.tables import TableFile
 from chainrule.arrays import Array, require
-from chainrule.data.columns import DateColumn, NumberColumn
+from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
 from chainrule.data.reading import (
     MISSING_WORDS,
     Columns,
@@ -20,6 +21,7 @@ from chainrule.data.reading import (
     is_missing,
     missing_rows,
     named,
+    read_columns,
     to_number,
 )
 from chainrule.data.tabular import TabularEncoder, notices_of
@@ -122,6 +124,24 @@ def separate(columns: Columns, target: str, drop: Sequence[str] = ()) -> Table:
     notice = f"{target}: the {told} not used"
     rows = np.arange(1, len(values) + 1)
     return Table(inputs, values, np.flatnonzero(~missing), rows, [notice] if missing.any() else [])
+
+
+def separate_for(model: Predictor | Plan, source: TableFile) -> Table:
+    """Return a table to score a model on, its target apart; TableError when no row has one."""
+    name, n_outputs = model.target.name, len(model.target.answer_names)
+    if n_outputs > 1:
+        raise TableError(f"the model must answer one number a row, the target, however: it answers {n_outputs}")
+    table = separate(read_columns(source.read(words_of(model))), name)
+    if not len(table.known):
+        raise TableError(f"the table to score on must have a row whose {name!r} is known, however: none has")
+    return table
+
+
+def words_of(model: Predictor | Plan) -> list[str]:
+    """Return the columns whose cells are words to a model, whatever those of another file look like."""
+    words = [column.name for column in model.encoder.columns if isinstance(column, CategoryColumn)]
+    target = model.target
+    return [*words, target.name] if isinstance(target, ClassTarget) and target.dtype == "str" else words
 
 
 def without_words(name: str, values: Array) -> Array:

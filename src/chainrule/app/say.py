@@ -85,7 +85,7 @@ def history_line(result: Result, seconds: float) -> str:
     histories = result.histories
     epochs = shorten([f"{(history.best_epoch or 0) + 1} of {len(history)}" for history in histories])
     notes = "".join(f"; {note}" for history in histories for note in history.notes)
-    interrupted = any(history.stopped.startswith("interrupted") for history in histories)
+    interrupted = any(history.interrupted for history in histories)
     kept = "interrupted: the best networks so far are kept; " if interrupted else ""
     return f"{kept}best epochs: {epochs}; {seconds:.1f} s in all{notes}"
 
@@ -111,16 +111,16 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
         f"{predictor.target.task} of {predictor.target.name}: {told_of(predictor.target)}",
         f"{count_of(ensemble.networks)} of {network.theta.size:,} parameters, {size / 1024:,.0f} KB in all",
         "",
-        *column_lines(told["columns"], predictor.target)[:-1] * bool("columns" in told),
+        *(column_lines(told["columns"], predictor.target)[:-1] if "columns" in told else []),
         "",
         *str(network).splitlines(),
         "",
     ]
-    facts = {
+    shown = {
         name: told[name]
         for name in told
         if name not in ("columns", "notices", "findings", "scores", "baseline", "spread")
     }
-    facts |= {f"test {name}": show_score(name, value) for name, value in told.get("scores", {}).items()}
-    width = max(map(len, facts), default=0)
-    return lines + [f"  {name:<{width}}  {value}" for name, value in facts.items()]
+    shown |= {f"test {name}": show_score(name, value) for name, value in told.get("scores", {}).items()}
+    width = max(map(len, shown), default=0)
+    return lines + [f"  {name:<{width}}  {value}" for name, value in shown.items()]

@@ -28,7 +28,7 @@ def pairs(target: Target, values: Array, answers: Array) -> tuple[Array, Array]:
     """Return truth and prediction as the scores take them."""
     if isinstance(target, ClassTarget):
         return target.encode(values), answers
-    return target.numbers(values), target.decode(answers)[:, np.newaxis]
+    return target.numbers(values), target.decode(answers).reshape(answers.shape)
 
 
 def score(target: Target, values: Array, answers: Array) -> dict[str, float]:

@@ -10,8 +10,8 @@ import numpy as np
 import typer
 
 from chainrule.app.options import FileArgument, KindOption, ModelArgument, check_places, load_predictor, one_line_errors
+from chainrule.app.pipeline import separate_for
 from chainrule.app.tables import TableFile
-from chainrule.app.train import separate_for
 from chainrule.archive import write_whole
 from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget

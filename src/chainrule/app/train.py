@@ -22,7 +22,6 @@ from chainrule.app.options import (
 from chainrule.app.pipeline import (
     Plan,
     Result,
-    Table,
     coverage_of,
     describe_columns,
     examine,
@@ -30,18 +29,16 @@ from chainrule.app.pipeline import (
     require_scorable,
     score_on,
     separate,
+    separate_for,
     understand,
 )
 from chainrule.app.progress import Board, Lines, Live
 from chainrule.app.say import column_lines, console_for, history_line, print_json, row_lines, score_lines, tell
 from chainrule.app.tables import STDIN, TableFile
-from chainrule.arrays import require
-from chainrule.data.columns import CategoryColumn
-from chainrule.data.reading import read_columns
-from chainrule.data.targets import ClassTarget
+from chainrule.arrays import Array, require
+from chainrule.data.reading import Columns, as_numbers, named, read_columns
 from chainrule.errors import TableError
 from chainrule.model.fitting import InTurn, SideBySide, Workers
-from chainrule.model.predictor import Predictor
 from chainrule.training.checkpoint import CheckpointFile
 
 SECONDS_BETWEEN = 2.0
@@ -169,10 +166,8 @@ def workers_for(jobs: int | None, members: int) -> Workers:
     return SideBySide(jobs) if jobs > 1 else InTurn()
 
 
-def weights_in(columns: dict[str, Any], name: str, target: str) -> Any:
+def weights_in(columns: Columns, name: str, target: str) -> Array:
     """Return what each row counts for, by a column's numbers."""
-    from chainrule.data.reading import as_numbers, named
-
     if name == target:
         raise TableError(f"--weight must not be the target, however: both are {name!r}")
     weights = as_numbers(name, named(columns, name))
@@ -181,22 +176,6 @@ def weights_in(columns: dict[str, Any], name: str, target: str) -> Any:
         row = int(wrong.argmax())
         raise TableError(f"--weight must be a column of numbers above 0, however row {row + 1} holds {weights[row]:g}")
     return weights
-
-
-def separate_for(model: Predictor | Plan, source: TableFile) -> Table:
-    """Return a table to score a model on, its target apart; TableError when no row has one."""
-    name = model.target.name
-    table = separate(read_columns(source.read(words_of(model))), name)
-    if not len(table.known):
-        raise TableError(f"the table to score on must have a row whose {name!r} is known, however: none has")
-    return table
-
-
-def words_of(model: Predictor | Plan) -> list[str]:
-    """Return the columns whose cells are words to a model, whatever those of another file look like."""
-    words = [column.name for column in model.encoder.columns if isinstance(column, CategoryColumn)]
-    target = model.target
-    return [*words, target.name] if isinstance(target, ClassTarget) and target.dtype == "str" else words
 
 
 def passport(plan: Plan, result: Result) -> dict[str, Any]:

@@ -395,18 +395,16 @@ class Layout:
         *starts, self.n_features = np.cumsum([0, *(column.n_features for column in columns)]).tolist()
         self.places = [(c, start, start + c.n_features) for c, start in zip(columns, starts)]
         self.plain = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn) and not c.edges]
-        self.raw = [(c, start) for c, start, _ in self.places if isinstance(c, RawColumn)]
-        together = {column for column, _ in [*self.plain, *self.raw]}
+        together = {column for column, _ in self.plain}
         self.others = [place for place in self.places if place[0] not in together]
         in_matrix = {name: matrix_place(name) for name in self.names}
         nowhere = -1 in in_matrix.values()
         self.width = inf if nowhere else max(in_matrix.values(), default=0) + 1  # of a matrix that has all columns
-        self.in_matrix, self.raw_in_matrix = (
-            as_slice([in_matrix[column.name] for column, _ in columns]) for columns in (self.plain, self.raw)
-        )
-        raw_alone = self.raw_in_matrix == slice(0, len(self.places))
-        self.as_it_is = self.n_features if raw_alone else -1  # the width of a matrix that is its own encoding
-        self.firsts, self.raw_firsts = (as_slice([start for _, start in columns]) for columns in (self.plain, self.raw))
+        self.in_matrix = as_slice([in_matrix[column.name] for column, _ in self.plain])
+        self.firsts = as_slice([start for _, start in self.plain])
+        raw = all(isinstance(column, RawColumn) for column in columns)
+        in_order = list(in_matrix.values()) == list(range(len(columns)))
+        self.as_it_is = self.n_features if raw and in_order else -1  # the width of a matrix that is its own encoding
         self.centres = np.array([column.centre for column, _ in self.plain])
         self.scales = np.array([column.scale for column, _ in self.plain])
         self.indicated = np.flatnonzero([column.indicator for column, _ in self.plain])
@@ -418,10 +416,15 @@ class Layout:
             require_names(given, self.names)
 
     def as_given(self, given: Mapping[str, Array]) -> Array | None:
-        """Return a matrix's own numbers where these, if they are finite, are what encoding makes of them, else None."""
+        """Return a matrix's own numbers in float32 where these are what encoding makes of them, else None.
+
+        Whether a float32 matrix is finite is left to the caller.
+        """
         if not (isinstance(given, Matrix) and given.numbers.shape[1] == self.as_it_is):
             return None
-        return given.numbers if given.numbers.dtype == np.float32 else None
+        with np.errstate(over="ignore"):
+            X = given.numbers.astype(np.float32, copy=False)
+        return X if X is given.numbers or all_finite(X) else None
 
     def encode(self, given: Mapping[str, Array], X: Array, first_row: int) -> None:
         """Write the encoded columns of some rows, of which the first is a table's `first_row`, into X, of zeros."""
@@ -430,8 +433,6 @@ class Layout:
             alone = self.others
             if self.plain:
                 self.encode_together(given, X, first_row)
-            if self.raw:
-                self.copy_together(given, X, first_row)
         for column, start, end in alone:
             column.encode(given[column.name], X[:, start:end], first_row)
 
@@ -450,14 +451,6 @@ class Layout:
                 z[missing] = 0
                 X[rows, self.indicators] = missing[:, self.indicated]
             X[rows, self.firsts] = z
-
-    def copy_together(self, given: Matrix, X: Array, first_row: int) -> None:
-        """Copy a matrix's raw numbers as `RawColumn.encode` does one by one."""
-        with np.errstate(over="ignore"):
-            X[:, self.raw_firsts] = given.numbers[:, self.raw_in_matrix]
-        if not all_finite(X[:, self.raw_firsts]):
-            for column, start in self.raw:
-                column.encode(given[column.name], X[:, start : start + 1], first_row)
 
 
 def as_slice(places: list[int]) -> slice | list[int]:

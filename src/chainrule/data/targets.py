@@ -33,6 +33,11 @@ class Target(ABC):
     def n_outputs(self) -> int:
         """Outputs that a network needs."""
 
+    @property
+    def answer_names(self) -> list[str]:
+        """What the columns of its answers are called in a table."""
+        return [self.name]
+
     @abstractmethod
     def encode(self, values: Array) -> Array:
         """Return what the loss takes for values (n,) or (n, n_outputs); TableError names row and value of a misfit."""
@@ -156,9 +161,17 @@ class NumberTarget(Target):
     def n_outputs(self) -> int:
         return len(self.means)
 
+    @property
+    def answer_names(self) -> list[str]:
+        return [self.name] if self.n_outputs == 1 else [f"{self.name}{j}" for j in range(self.n_outputs)]
+
     def numbers(self, values: Array) -> Array:
         """Return values (n,) or (n, n_outputs) as float64 (n, n_outputs); TableError names the first missing number."""
         columns = [values] if values.ndim == 1 else list(values.T)
+        if len(columns) != self.n_outputs:
+            raise TableError(
+                f"target {self.name!r} must have {self.n_outputs} numbers a row, however: it has {len(columns)}"
+            )
         numbers = np.column_stack([as_numbers(self.name, column) for column in columns])
         missing = np.isnan(numbers).any(axis=1)
         if missing.any():

@@ -280,7 +280,7 @@ def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
         give_up(estimator, epochs, failure)
     finally:
         estimator.network_.l2 = 0.0
-    if run.history.stopped.startswith("interrupted"):
+    if run.history.interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=4)
     elif not task.incremental and not run.history.stopped and estimator.n_iter_ == estimator.max_iter:
         warnings.warn(

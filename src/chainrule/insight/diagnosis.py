@@ -365,8 +365,8 @@ def rate_is_too_high(case: Case) -> Found:
     if case.history is None or not case.history.loss:
         return
     history, remedy = case.history, f"Divide the learning rate by 10: it was {max(case.history.learning_rate):.3g}"
-    if any("learning rate halved" in note for note in history.notes):
-        yield f"training went into the infinite and back {len(history.notes)} times", remedy
+    if history.rollbacks:
+        yield f"training went into the infinite and back {history.rollbacks} times", remedy
         return
     second = np.array(history.loss[len(history.loss) // 2 :])
     rises = float(np.mean(np.diff(second) > 0)) if len(second) > 4 else 0.0

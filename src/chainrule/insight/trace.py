@@ -211,9 +211,8 @@ def trace(
     matrices = [tape.parameters[block.full_name] for block in net.blocks if block.kind == "W"]
     penalty = partial(record_penalty, tape, matrices, net.l1, net.l2) if net.l1 or net.l2 else None
     derivative = record_loss(tape, net.loss, out, y, weight, value, penalty)()
-    first_trained = min((block.layer for block in net.blocks), default=len(net.layers))
-    for i in reversed(range(first_trained, len(net.layers))):
-        derivative = ways_back[i](derivative, i > first_trained)
+    for i in reversed(range(net.first_trained, len(net.layers))):
+        derivative = ways_back[i](derivative, i > net.first_trained)
     record_steps(tape, whole, optimizer, tape.parameters)
     layers = ", ".join(map(str, net.layers))
     return Trace(tuple(tape), layers, str(net.loss), told(optimizer), len(X), tuple(columns), tuple(outputs))

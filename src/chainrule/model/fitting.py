@@ -63,7 +63,7 @@ class InTurn:
         members = []
         for work in works:
             members.append(work([]))
-            if members[-1].history.stopped.startswith("interrupted"):
+            if members[-1].history.interrupted:
                 break
         return [member for member in members if len(member.history)]
 
@@ -101,7 +101,7 @@ class SideBySide(Callback):
 
     def on_batch_end(self, run: Run) -> None:
         if self.over:
-            run.stop = "interrupted; the network has its best weights so far"
+            run.interrupt()
 
 
 @dataclass(frozen=True)

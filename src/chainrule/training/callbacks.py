@@ -114,7 +114,7 @@ class EarlyStopping(KeepBest):
     def on_epoch_end(self, run: Run) -> None:
         super().on_epoch_end(run)
         waited = run.epoch - (-1 if self.best_epoch is None else self.best_epoch)
-        if waited >= self.patience:
+        if waited >= self.patience and not run.stop:
             run.stop = f"{self.metric or run.history.monitored} has not improved for {self.patience} epochs"
 
 

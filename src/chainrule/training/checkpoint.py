@@ -235,7 +235,7 @@ def state_of(run: Run) -> Tree:
         "stop": run.stop,
         "first_loss": run.first_loss,
         "rate_scale": run.rate_scale,
-        "rollbacks": run.rollbacks,
+        "rollbacks": run.history.rollbacks,
         "theta": run.net.theta,
         "buffers": run.net.buffers,
         "steps": run.optimizer.steps,
@@ -268,7 +268,7 @@ def restore(run: Run, state: Tree) -> None:
         run.rng.bit_generator.state = good["rng"]  # which raises if it is none
     run.rng.bit_generator.state = state["rng"]
     run.epoch, run.stop, run.first_loss = epoch, str(state["stop"]), float(state["first_loss"])
-    run.rate_scale, run.rollbacks = float(state["rate_scale"]), int(state["rollbacks"])
+    run.rate_scale, run.history.rollbacks = float(state["rate_scale"]), int(state["rollbacks"])
     optimizer.steps = int(state["steps"])
     theta, buffers = (same_shape(state[name], of, name) for name, of in vectors.items())
     require_that(all_finite(theta) and all_finite(buffers), "its parameters are not finite")

@@ -29,8 +29,12 @@ class History:
         Time the epoch took, validation included.
     notes : list of str
         What happened on the way: a rollback and its cause.
+    rollbacks : int
+        Times it went into the infinite, and was taken back with half the learning rate.
     stopped : str
         Why training ended: "" when all epochs were done.
+    interrupted : bool
+        Whether Ctrl-C ended it.
     best_epoch : int or None
         The epoch, from 0, whose weights the network was left with; None: the last one's.
     """
@@ -43,7 +47,9 @@ class History:
     step_ratio: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    rollbacks: int = 0
     stopped: str = ""
+    interrupted: bool = False
     best_epoch: int | None = None
     monitored: str = "loss"
     """The column that says which epoch was best when nothing else does: the validation loss when there is one."""
@@ -58,27 +64,16 @@ class History:
         return columns[column]
 
     @property
-    def columns(self) -> dict[str, list[float]]:
-        """Every column that is kept, by name."""
-        kept = {"loss": self.loss}
-        if self.monitored == "validation_loss":
-            kept["validation_loss"] = self.validation_loss
-        return (
-            kept
-            | self.metrics
-            | {
-                "learning_rate": self.learning_rate,
-                "gradient_norm": self.gradient_norm,
-                "step_ratio": self.step_ratio,
-                "seconds": self.seconds,
-            }
-        )
+    def results(self) -> dict[str, list[float]]:
+        """The columns that say how good the network is: losses and metrics, by name."""
+        validation = {"validation_loss": self.validation_loss} if self.monitored == "validation_loss" else {}
+        return {"loss": self.loss, **validation, **self.metrics}
 
     @property
-    def results(self) -> dict[str, list[float]]:
-        """The columns that say how good the network is: losses and metrics."""
-        housekeeping = ("learning_rate", "gradient_norm", "step_ratio", "seconds")
-        return {name: column for name, column in self.columns.items() if name not in housekeeping}
+    def columns(self) -> dict[str, list[float]]:
+        """Every column that is kept, by name."""
+        others = ("learning_rate", "gradient_norm", "step_ratio", "seconds")
+        return self.results | {name: getattr(self, name) for name in others}
 
     def improves(self, column: str, best: float | None, min_delta: float = 0.0) -> bool:
         """Tell whether the column's last value is better than `best` by more than `min_delta`; NaN never is."""

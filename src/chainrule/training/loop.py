@@ -146,10 +146,10 @@ def train(
 
     Examples
     --------
-    >>> from chainrule import mlp, train
+    >>> from chainrule import Adam, mlp, train
     >>> net = mlp(2, 8, 2, activation="tanh", loss="cross_entropy", seed=0)
     >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-    >>> history = train(net, X, y, epochs=300, batch_size=None, optimizer="adam", schedule=lambda e, p: 20.0)
+    >>> history = train(net, X, y, epochs=300, batch_size=None, optimizer=Adam(0.02))
     >>> net.predict(X).argmax(axis=1)
     array([0, 1, 1, 0])
     """
@@ -190,6 +190,29 @@ class DivergedError(ArithmeticError):
     """An epoch ended in numbers that are not finite, or about to be; the message says where. It stays in this file."""
 
 
+class Snapshot:
+    """A network and the generator as they were when it was last taken. Its arrays are made once and written over."""
+
+    def __init__(self) -> None:
+        self.theta = self.buffers = np.empty(0)
+
+    def take(self, run: Run) -> None:
+        """Copy them."""
+        net = run.net
+        if len(self.theta) != len(net.theta):
+            self.theta, self.buffers = np.empty_like(net.theta), np.empty_like(net.buffers)
+        self.theta[...], self.buffers[...] = net.theta, net.buffers
+        self.rng = deepcopy(run.rng.bit_generator.state)
+
+    def restore(self, run: Run) -> None:
+        """Put them back, with moments of zero: what led astray is forgotten."""
+        run.net.theta[...], run.net.buffers[...] = self.theta, self.buffers
+        run.rng.bit_generator.state = self.rng
+        run.optimizer.moments.clear()
+        run.optimizer.steps = 0
+        run.share_of_epoch = 0.0
+
+
 @dataclass
 class Run:
     """A training while it runs.
@@ -213,12 +236,11 @@ class Run:
     rng: np.random.Generator
     max_rollbacks: int = 10
     history: History = field(default_factory=History)
-    good: Snapshot = field(default_factory=lambda: Snapshot())
+    good: Snapshot = field(default_factory=Snapshot)
     epoch: int = 0
     share_of_epoch: float = 0.0
     first_loss: float | None = None
     rate_scale: float = 1.0
-    rollbacks: int = 0
     stop: str = ""
     cut_short: bool = False
     """Whether something stopped the training before its epoch had ended."""
@@ -270,7 +292,7 @@ class Run:
                         callback.on_epoch_end(self)
                     self.epoch, self.share_of_epoch = self.epoch + 1, 0.0
         except KeyboardInterrupt:
-            self.stop = "interrupted; the network has its best weights so far"
+            self.interrupt()
             if not all_finite(self.net.theta):
                 self.good.restore(self)
             self.observers[0].on_train_end(self)
@@ -281,24 +303,23 @@ class Run:
     def train_epoch(self) -> None:
         """Take every row once and measure; on the way into the infinite, go back, halve the rate and try again."""
         start = perf_counter()
-        history = self.history
         if self.is_good:
             self.good.take(self)
         while True:
             try:
-                loss, norm, rate, step_ratio = self.descend()
+                results = self.descend()
                 break
             except DivergedError as failure:
                 self.good.restore(self)
                 self.roll_back(f"epoch {self.epoch + 1}, {failure}")
         self.cut_short = bool(self.stop)
-        results = {"loss": loss} | self.measure()
-        history.gradient_norm.append(norm)
-        history.learning_rate.append(rate)
-        history.step_ratio.append(step_ratio)
-        history.seconds.append(perf_counter() - start)
-        for name, column in history.results.items():
+        results |= self.measure() | {"seconds": perf_counter() - start}
+        for name, column in self.history.columns.items():
             column.append(results[name])
+
+    def interrupt(self) -> None:
+        """End the training as Ctrl-C does: the network is left with its best weights so far."""
+        self.stop, self.history.interrupted = "interrupted; the network has its best weights so far", True
 
     def measure(self) -> dict[str, float]:
         """Return the validation loss, where there is one, and the metrics, each under its column's name."""
@@ -315,7 +336,7 @@ class Run:
             results |= dict(zip(self.history.metrics, values, strict=True))
         return results
 
-    def descend(self) -> tuple[float, float, float, float]:
+    def descend(self) -> dict[str, float]:
         """Take a step for every batch; return the epoch's mean loss and gradient norm, last rate and step ratio."""
         theta, n_batches = self.net.theta, -(-len(self.rows[0]) // self.batch_size)
         objective = self.kernels.fuse(self.net).objective
@@ -349,7 +370,12 @@ class Run:
         if not all_finite(theta):
             raise DivergedError(f"batch {k + 1}: the weights after the step are not finite")
         step_ratio = nan if before is None else length(some - before) / (length(before) or 1.0)
-        return loss_sum / (weight_sum or 1), norm_sum / (k + 1), rate, step_ratio
+        return {
+            "loss": loss_sum / (weight_sum or 1),
+            "gradient_norm": norm_sum / (k + 1),
+            "learning_rate": rate,
+            "step_ratio": step_ratio,
+        }
 
     def roll_back(self, failure: str) -> None:
         """Note the failure and halve the rate, or give up: at once where no step has been taken yet."""
@@ -359,38 +385,16 @@ class Run:
             raise DivergenceError(
                 f"training cannot begin: {failure} before any step; {largest}. Bring both to a common scale."
             )
-        if self.rollbacks == self.max_rollbacks:
-            halved = f", though the learning rate was halved {self.rollbacks} times" if self.rollbacks else ""
+        halvings = self.history.rollbacks
+        if halvings == self.max_rollbacks:
+            halved = f", though the learning rate was halved {halvings} times" if halvings else ""
             raise DivergenceError(
                 f"training diverged: {failure}{halved}. The network has its last good weights. "
                 "Lower learning_rate, bring X and y to a common scale, or set clip_norm."
             )
-        self.rollbacks += 1
+        self.history.rollbacks += 1
         self.rate_scale /= 2
         self.history.notes.append(f"{failure}: back to the last good weights, learning rate halved")
-
-
-class Snapshot:
-    """A network and the generator as they were when it was last taken. Its arrays are made once and written over."""
-
-    def __init__(self) -> None:
-        self.theta = self.buffers = np.empty(0)
-
-    def take(self, run: Run) -> None:
-        """Copy them."""
-        net = run.net
-        if len(self.theta) != len(net.theta):
-            self.theta, self.buffers = np.empty_like(net.theta), np.empty_like(net.buffers)
-        self.theta[...], self.buffers[...] = net.theta, net.buffers
-        self.rng = deepcopy(run.rng.bit_generator.state)
-
-    def restore(self, run: Run) -> None:
-        """Put them back, with moments of zero: what led astray is forgotten."""
-        run.net.theta[...], run.net.buffers[...] = self.theta, self.buffers
-        run.rng.bit_generator.state = self.rng
-        run.optimizer.moments.clear()
-        run.optimizer.steps = 0
-        run.share_of_epoch = 0.0
 
 
 def length(vector: Array, kernels: Kernels = NUMPY) -> float:

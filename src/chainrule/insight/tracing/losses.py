@@ -243,22 +243,17 @@ def record_mean(tape: Tape, L: Symbol, w: tuple[Symbol, ...], penalties: tuple[S
         formula = Formula("L", "L")
     added = "".join(f" + {penalty.row}" for penalty in penalties)
 
-    def split(values: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array | float]:
-        return (
-            (values[:1], values[1]) if w and penalties else (values, 0.0) if w else ((), values[0] if values else 0.0)
-        )
+    k = len(w)  # what follows L are the weights, if there are any, and then the penalties
 
     def mean(L: Array, *values: Array) -> Array:
-        weights, penalty = split(values)
-        return (L * share_of(n, *weights)).sum() + penalty
+        return (L * share_of(n, *values[:k])).sum() + sum(values[k:])
 
     def total(L: Array, *values: Array) -> Array:
-        weights, penalty = split(values)
-        return (L * (weights[0] if weights else 1)).sum() + penalty
+        return (L * (values[0] if k else 1)).sum() + sum(values[k:])
 
     wrong: dict[str, Function] = {"1/n is missing": total}
     if penalties:
-        wrong["the penalty is forgotten"] = lambda L, *values: mean(L, *values[:-1], np.zeros(()))
+        wrong["the penalty is forgotten"] = lambda L, *values: mean(L, *values[:k])
     tape.compute(
         Symbol("C", "C", "C", index=""),
         "loss",
