@@ -84,7 +84,7 @@ def test_many_rows_are_answered_in_parts_as_few_are(net, rng, monkeypatch):
     monkeypatch.setattr(network, "PREDICT_ELEMENTS", 400)
     net = net.copy()
     n = 205
-    assert [part.stop - part.start for part in net.parts(n)] == [100, 100, 100]
+    assert [part.stop - part.start for part in net._slices(n)] == [100, 100, 100]
     X, y, weight = rng.normal(size=(n, 3)), rng.integers(0, 2, n), rng.random(n)
     P = net.predict(X)
     assert P.shape == (n, 2)

@@ -22,6 +22,7 @@ from chainrule.data.reading import (
     missing_rows,
     named,
     read_columns,
+    take_rows,
     to_number,
 )
 from chainrule.data.tabular import TabularEncoder, notices_of
@@ -64,8 +65,7 @@ class Table:
 
     def part(self, rows: Array) -> "Table":
         """Return some rows, their target known, as a table."""
-        inputs = {name: column[rows] for name, column in self.inputs.items()}
-        return Table(inputs, self.values[rows], np.arange(len(rows)), self.rows[rows], [])
+        return Table(take_rows(self.inputs, rows), self.values[rows], np.arange(len(rows)), self.rows[rows], [])
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,11 @@ def rows_from(columns: Mapping[str, Array], start: int, stop: int) -> Mapping[st
     return {name: values[start:stop] for name, values in columns.items()}
 
 
+def take_rows(columns: Columns, rows: Array) -> Columns:
+    """Return the rows of these numbers, or where a mask is true, of every column."""
+    return {name: values[rows] for name, values in columns.items()}
+
+
 def array_columns(table: Array) -> list[tuple[str, object]]:
     """Return the columns of a structured or a 2-D array."""
     if table.dtype.names is not None:

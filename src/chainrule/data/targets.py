@@ -89,6 +89,13 @@ class ClassTarget(Target):
         shares = np.bincount(numbers, minlength=len(labels)) / len(numbers)
         return cls(name, dtype, tuple(labels), tuple(shares.tolist()))
 
+    @classmethod
+    def of(cls, name: str, labels: Array, shares: Array) -> Self:
+        """Take different labels (K,) in their order, and the share (K,) of the rows that each has."""
+        dtype, levels = label_type(labels, labels.tolist()), labels.tolist()
+        told = map(to_text, levels) if dtype == "str" else levels
+        return cls(name, dtype, tuple(told), tuple(np.asarray(shares, np.float64).tolist()))
+
     @property
     def n_outputs(self) -> int:
         return len(self.labels)

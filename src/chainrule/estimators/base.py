@@ -19,7 +19,7 @@ from sklearn.metrics import check_scoring
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, all_finite, as_array, require_no_mask
 from chainrule.data.targets import ClassTarget, NumberTarget
@@ -97,6 +97,20 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     @abstractmethod
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
         """Return X and the target matrix Y (n, n_outputs), validated as scikit-learn does."""
+
+    def _rows(self, X: Any, y: Any, reset: bool, **options: Any) -> tuple[Any, Array]:
+        """Return X and y as scikit-learn takes them, a y of one column as a vector."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+            **options,
+        )
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     @abstractmethod
     def _make_loss(self) -> Loss:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -25,8 +24,7 @@ def class_target(classes: Array, shares: Array) -> ClassTarget:
     """Return the target of a classifier whose classes (K,) had these shares (K,) of the rows."""
     if len(classes) < 2:
         raise ValueError(f"classes_ must be two at least for a model that is saved, however: classes_={classes}")
-    target = ClassTarget.fit(TARGET, np.repeat(classes, 2))
-    return replace(target, shares=tuple(np.asarray(shares, np.float64).tolist()))
+    return ClassTarget.of(TARGET, classes, shares)
 
 
 def number_target(n_outputs: int) -> NumberTarget:

@@ -23,9 +23,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, require, require_no_mask
-from chainrule.data.reading import to_text
+from chainrule.data.reading import n_rows, take_rows
 from chainrule.data.tabular import Columns, TabularEncoder, read_columns
-from chainrule.data.targets import ClassTarget, NumberTarget, label_type
+from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import Fitted, Work, fit_predictor
 from chainrule.training.callbacks import ProgressBar
@@ -89,6 +89,14 @@ class BaseTabular(BaseEstimator):
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
         return fitted
+
+    def _rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Columns, Array, Array | None]:
+        """Return columns, targets and weights of the rows that count, two at least."""
+        columns = self._columns(X, reset=True)
+        require_target(self, y)
+        y = self._targets(y)
+        check_lengths(columns, y)
+        return rows_that_count(columns, y, sample_weight)
 
     def _validation(self) -> tuple[Columns, Array] | None:
         """Return the columns and the targets of `validation_data`, of one row at least."""
@@ -220,11 +228,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         -------
         self
         """
-        columns = self._columns(X, reset=True)
-        require_target(self, y)
-        y = self._targets(y)
-        check_lengths(columns, y)
-        columns, y, weight = rows_that_count(columns, y, sample_weight)
+        columns, y, weight = self._rows(X, y, sample_weight)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             told = self.classes_.tolist()[0]
@@ -233,9 +237,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             by_class = compute_sample_weight(self.class_weight, y)
             require(bool((by_class >= 0).all()), "class_weight", "not be negative", self.class_weight)
             weight = by_class if weight is None else weight * by_class
-        labels, shares = self.classes_.tolist(), (np.bincount(codes) / len(codes)).tolist()
-        dtype = label_type(y, labels)
-        target = ClassTarget("y", dtype, tuple(map(to_text, labels) if dtype == "str" else labels), tuple(shares))
+        target = ClassTarget.of("y", self.classes_, np.bincount(codes) / len(codes))
         self.out_of_fold_proba_ = self._fit(columns, y, target, weight).out_of_fold[: len(y)]
         return self
 
@@ -303,11 +305,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         -------
         self
         """
-        columns = self._columns(X, reset=True)
-        require_target(self, y)
-        y = self._targets(y)
-        check_lengths(columns, y)
-        columns, y, weight = rows_that_count(columns, y, sample_weight)
+        columns, y, weight = self._rows(X, y, sample_weight)
         Y = y[:, np.newaxis] if y.ndim == 1 else y
         target = NumberTarget.of("y", Y)
         expected = target.decode(self._fit(columns, y, target, weight).out_of_fold[: len(y)])
@@ -375,12 +373,12 @@ def rows_that_count(columns: Columns, y: Array, sample_weight: Any) -> tuple[Col
     require_no_mask(sample_weight, "sample_weight")
     weight = _check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
     counts = weight > 0
-    return {name: values[counts] for name, values in columns.items()}, y[counts], weight[counts]
+    return take_rows(columns, counts), y[counts], weight[counts]
 
 
 def check_lengths(columns: Columns, y: Array, least: int = 2) -> None:
     """Raise ValueError unless the table has as many rows as y, and `least` at least."""
-    n = len(next(iter(columns.values()))) if columns else 0
+    n = n_rows(columns)
     if n != len(y):
         raise ValueError(f"X and y must have as many rows, however: {n} and {len(y)}")
     if n < least:

@@ -60,7 +60,7 @@ def to_c(model: Model, path: Path, int8: bool = False) -> Export:
     Raises
     ------
     ValueError
-        When the model holds a layer or loss of the user's own; nothing is written.
+        When the model holds a layer, activation or Loss class of the user's own; nothing is written.
     """
     program, golden = program_of(model), golden_of(model)
     program = replace(program, members=tuple(map(fold, program.members)))

@@ -62,7 +62,7 @@ def to_onnx(model: Model, path: Path) -> Export:
     Raises
     ------
     ValueError
-        When the model holds a layer or loss of the user's own; nothing is written.
+        When the model holds a layer, activation or Loss class of the user's own; nothing is written.
     MissingExtraError
         On import, without the extra `onnx`.
     """

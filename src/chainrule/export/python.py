@@ -55,7 +55,7 @@ def to_python(model: Model, path: Path, pure: bool = False) -> Export:
     Raises
     ------
     ValueError
-        When the model holds a layer or loss of the user's own; nothing is written.
+        When the model holds a layer, activation or Loss class of the user's own; nothing is written.
     """
     program, golden = program_of(model), golden_of(model)
     description = describe(program, golden, as_ensemble(model).residuals)

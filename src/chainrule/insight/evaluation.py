@@ -24,6 +24,7 @@ from chainrule.data.reading import (
     n_rows,
     read_columns,
     require_names,
+    take_rows,
     to_number,
 )
 from chainrule.data.targets import ClassTarget
@@ -188,7 +189,7 @@ def most_heeded(model: Predictor, table: object, most: int, seed: int = 0) -> li
     """
     rng = np.random.default_rng(seed)
     given = read_columns(table)
-    given = part(given, some_rows(n_rows(given), 500, rng))
+    given = take_rows(given, some_rows(n_rows(given), 500, rng))
     network = model.ensemble.networks[0].copy()
     X = model.encoder.transform(given).astype(network.dtype)
     Z, backwards = network.forward(X)
@@ -267,7 +268,7 @@ def permutation_importance(
     y = np.asarray(y)
     require(len(y) == n_rows(given) > 0, "y", f"have a value for each of {n_rows(given)} rows, one at least", y.shape)
     rows = some_rows(len(y), most_rows, rng)
-    given, y = part(given, rows), y[rows]
+    given, y = take_rows(given, rows), y[rows]
     if isinstance(model, Predictor):
         classifier = isinstance(model.target, ClassTarget)
         y = model.target.encode(y) if classifier else model.target.decode(model.target.encode(y))
@@ -345,7 +346,7 @@ def partial_dependence(
     require_whole(points, "points", 2)
     given = read_columns(table)
     require_names(given, [column])
-    given = part(given, some_rows(n_rows(given), most_rows, np.random.default_rng(seed)))
+    given = take_rows(given, some_rows(n_rows(given), most_rows, np.random.default_rng(seed)))
     cells, values = cells_to_hold(column, given[column], points)
     answers_to = answers_with(model, given)
     held = [answers_to(column, as_held(cell, given[column])).mean(axis=0) for cell in cells]
@@ -397,8 +398,3 @@ def some_rows(n: int, most: int, rng: np.random.Generator) -> Array:
     """Return the numbers of all rows, or of so many drawn at random, in their order."""
     require_whole(most, "most_rows")
     return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
-
-
-def part(columns: Columns, rows: Array) -> Columns:
-    """Return some rows of every column."""
-    return {name: column[rows] for name, column in columns.items()}

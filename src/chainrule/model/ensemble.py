@@ -148,12 +148,16 @@ def least(function: Callable[[float], float], low: float, high: float, steps: in
     """Return where a function with one valley is least, by golden-section search."""
     golden = (5**0.5 - 1) / 2
     left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = function(left), function(right)
     for _ in range(steps):
-        if function(left) < function(right):
-            high = right
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - golden * (high - low)
+            at_left = function(left)
         else:
-            low = left
-        left, right = high - golden * (high - low), low + golden * (high - low)
+            low, left, at_left = left, right, at_right
+            right = low + golden * (high - low)
+            at_right = function(right)
     return (low + high) / 2
 
 

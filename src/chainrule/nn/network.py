@@ -46,8 +46,12 @@ class Network:
 
     Attributes
     ----------
+    layers : tuple of Layer
+    loss : Loss
     theta : array (n_parameters,)
         Every parameter. Assigning copies the values in.
+    grad : array (n_parameters,)
+        The last gradient, which the next one overwrites; `grads` are its views, layer by layer.
     params : list of dict
         For each layer its named arrays: views into `theta` and, for running statistics, into `buffers`.
     buffers : array
@@ -185,6 +189,24 @@ class Network:
 
     # What a user calls.
 
+    def predict(self, X: ArrayLike) -> Array:
+        """Return the answers (n, n_out) for rows X (n, n_in), through the loss's link: a classifier's probabilities.
+
+        Raises OutOfRangeError rather than answer NaN where rows are so large that a layer's output is not finite.
+        """
+        return self.loss.predict(self.outputs(X))
+
+    def outputs(self, X: ArrayLike) -> Array:
+        """Return the last layer's raw outputs Z (n, n_out): logits, for a classifier."""
+        return self.infer(as_matrix(X, self.n_in, self.dtype, finite=False))
+
+    def activations(self, X: ArrayLike) -> list[Array]:
+        """Return each layer's output at inference, first to last, for rows X (n, n_in)."""
+        outputs = [as_matrix(X, self.n_in, self.dtype)]
+        for layer, params in zip(self.layers, self.params):
+            outputs.append(layer.forward(outputs[-1], params)[0])
+        return outputs[1:]
+
     def loss_and_grad(
         self,
         X: ArrayLike,
@@ -211,142 +233,6 @@ class Network:
         """Return the loss with its penalties, at inference; arguments as for `loss_and_grad`."""
         return self.value(*self.check(X, y, sample_weight))
 
-    def value(self, X: Array, y: Array, weight: Array | None = None) -> float:
-        """Return what `evaluate` does, for arrays that `check` has returned."""
-        total = 0.0
-        for rows in self.parts(len(X)):
-            part = None if weight is None else weight[rows]
-            mean, _ = self.loss(self.through(X[rows]), y[rows], part)
-            total += mean * (len(X[rows]) if part is None else float(part.sum()))
-        return total / (len(X) if weight is None else float(weight.sum())) + self.penalty()
-
-    def predict(self, X: ArrayLike) -> Array:
-        """Return the answers (n, n_out) for rows X (n, n_in), through the loss's link: a classifier's probabilities.
-
-        Raises OutOfRangeError rather than answer NaN where rows are so large that a layer's output is not finite.
-        """
-        return self.loss.predict(self.outputs(X))
-
-    def outputs(self, X: ArrayLike) -> Array:
-        """Return the last layer's raw outputs Z (n, n_out): logits, for a classifier."""
-        return self.infer(as_matrix(X, self.n_in, self.dtype, finite=False))
-
-    def infer(self, X: Array) -> Array:
-        """Return what `outputs` does for rows (n, n_in) of the network's dtype, read in slices.
-
-        Raises ValueError naming row and column of what is not finite.
-        """
-        if not self.gradients_proved:
-            require_finite_rows(X[:PROOF_ROWS])
-            require_forward(self, X[:PROOF_ROWS])
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
-            if len(X) <= self._at_once:
-                Z = self.answer(X[:])
-            else:
-                Z = np.concatenate([self.answer(X[rows], rows.start) for rows in self.parts(len(X))])
-        self.require_finite(Z, X)
-        return Z
-
-    def answer(self, X: Array, first: int = 0) -> Array:
-        """Return the last layer's output for a few rows, those from `first` on, as `infer` does."""
-        layer, params, _ = self._steps[0]
-        A = layer.forward(X, params)[0]
-        # A row that is not finite leaves no output of a Dense layer finite, and there are fewer of these to look at.
-        if not (isinstance(layer, Dense) and all_finite(A)):
-            require_finite_rows(X, first=first)
-        return self.through(A, 1)
-
-    def require_finite(self, Z: Array, X: Array) -> None:
-        """Raise OutOfRangeError, naming row and layer, unless the outputs Z for rows X are finite."""
-        if all_finite(Z):
-            return
-        row = int(np.argmin(np.isfinite(Z).all(axis=1)))
-        with np.errstate(all="ignore"):
-            sound = [bool(np.isfinite(A).all()) for A in self.activations(X[row : row + 1])]
-        i = sound.index(False) if False in sound else len(sound) - 1
-        raise OutOfRangeError(
-            f"X must be small enough for {self.dtype}, however: for X[{row}], whose largest number is "
-            f"{np.abs(X[row : row + 1]).max():.3g}, the output of layer {i}, {self.layers[i]} is not finite"
-        )
-
-    def parts(self, n: int) -> list[slice]:
-        """Cut n rows into slices that go through the network at once."""
-        return [slice(start, start + self._at_once) for start in range(0, max(n, 1), self._at_once)]
-
-    def through(self, X: Array, first: int = 0) -> Array:
-        """Return what the layers from the `first` on make of a few rows; an output is kept until the next is there."""
-        for layer, params, in_place in self._steps[first:]:
-            X = np.maximum(X, zero_row(X), out=X) if in_place else layer.forward(X, params)[0]
-        return X
-
-    def activations(self, X: ArrayLike) -> list[Array]:
-        """Return each layer's output at inference, first to last, for rows X (n, n_in)."""
-        outputs = [as_matrix(X, self.n_in, self.dtype)]
-        for layer, params in zip(self.layers, self.params):
-            outputs.append(layer.forward(outputs[-1], params)[0])
-        return outputs[1:]
-
-    def check(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> tuple[Array, Array, Array | None]:
-        """Return X, y and weights in the form `objective` takes, or raise a ValueError that says what does not fit.
-
-        The first call of a network with a user's own loss, activation or layer also proves its gradient on the first
-        rows, and raises GradientError where it is wrong.
-        """
-        X = as_matrix(X, self.n_in, self.dtype)
-        require(len(X) > 0, "X", "have one row at least", X.shape)
-        y = self.loss.targets(y, self.n_out, self.dtype)
-        if len(X) != len(y):
-            raise ValueError(f"X and y must have as many rows, however: {len(X)} and {len(y)}")
-        weight = as_weights(sample_weight, len(X), self.dtype)
-        self.prove_gradients(X[:PROOF_ROWS], y[:PROOF_ROWS])
-        return X, y, weight
-
-    def prove_gradients(self, X: Array, y: Array) -> None:
-        """Raise GradientError if a user's own loss, activation or layer is wrong on these rows; look only once."""
-        if self.gradients_proved:
-            return
-        from chainrule.nn.gradcheck import check_gradients  # a network that only answers has no use for it
-
-        report = check_gradients(self, X, y)
-        if not report.ok:
-            raise GradientError(f"a loss, activation or layer of your own has a wrong derivative; {report}")
-        self.gradients_proved = len(X) > 1  # one row cannot tell a mean from a sum
-
-    def first_non_finite(self, X: Array, y: Array, weight: Array | None = None) -> str:
-        """Name the first place, on the way forward and then back, where a number is not finite; "" if all are."""
-        for i, A in enumerate(self.activations(X)):
-            if not np.isfinite(A).all():
-                return f"the output of layer {i}, {self.layers[i]}"
-        value, grad = self.objective(X, y, weight)
-        if not np.isfinite(value):
-            return f"the loss, {self.loss}"
-        for block in reversed(self.blocks):
-            if not np.isfinite(grad[block.slice]).all():
-                return f"the gradient of {block.full_name}"
-        return ""
-
-    def largest_output(self, X: Array) -> str:
-        """Name the layer whose output is the largest for rows X, and the number, with its size."""
-        sizes = [float(np.abs(A).max()) for A in self.activations(X)]
-        i = int(np.argmax(sizes))
-        return f"the output of layer {i}, {self.layers[i]}: {sizes[i]:.3g}"
-
-    def per_parameter(self, values: Mapping[str, float], default: float = 1.0) -> Array:
-        """Return a vector of theta's shape that holds one number a block.
-
-        A key is a full name ("0.W"), or a kind ("W", "b", "scale", "gamma") for all blocks of it; the full name wins,
-        and blocks not named get `default`.
-        """
-        known = {key for block in self.blocks for key in (block.full_name, block.kind)}
-        for key in values:
-            require(key in known, "a block", f"be one of {', '.join(sorted(known))}", key)
-        vector = np.full_like(self._theta, default)
-        for block in self.blocks:
-            vector[block.slice] = values.get(block.full_name, values.get(block.kind, default))
-        return vector
-
     def get_weights(self) -> list[Params]:
         """Return a copy of every layer's named arrays, running statistics included."""
         return [{name: array.copy() for name, array in params.items()} for params in self.params]
@@ -367,6 +253,20 @@ class Network:
                 checked.append((array, as_array(given[name], array.shape, self.dtype, f"weights[{i}][{name!r}]")))
         for array, values in checked:
             array[...] = values
+
+    def per_parameter(self, values: Mapping[str, float], default: float = 1.0) -> Array:
+        """Return a vector of theta's shape that holds one number a block.
+
+        A key is a full name ("0.W"), or a kind ("W", "b", "scale", "gamma") for all blocks of it; the full name wins,
+        and blocks not named get `default`.
+        """
+        known = {key for block in self.blocks for key in (block.full_name, block.kind)}
+        for key in values:
+            require(key in known, "a block", f"be one of {', '.join(sorted(known))}", key)
+        vector = np.full_like(self._theta, default)
+        for block in self.blocks:
+            vector[block.slice] = values.get(block.full_name, values.get(block.kind, default))
+        return vector
 
     def copy(self, dtype: str | None = None) -> Self:
         """Return an independent network with the same layers and values, in `dtype` if given."""
@@ -402,6 +302,114 @@ class Network:
     def summary(self) -> None:
         """Print the layers as a table: what each gives and how many parameters it has."""
         print(self)
+
+    # What training asks.
+
+    def check(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[Array, Array, Array | None]:
+        """Return X, y and weights in the form `objective` takes, or raise a ValueError that says what does not fit.
+
+        The first call of a network with a user's own loss, activation or layer also proves its gradient on the first
+        rows, and raises GradientError where it is wrong.
+        """
+        X = as_matrix(X, self.n_in, self.dtype)
+        require(len(X) > 0, "X", "have one row at least", X.shape)
+        y = self.loss.targets(y, self.n_out, self.dtype)
+        if len(X) != len(y):
+            raise ValueError(f"X and y must have as many rows, however: {len(X)} and {len(y)}")
+        weight = as_weights(sample_weight, len(X), self.dtype)
+        self.prove_gradients(X[:PROOF_ROWS], y[:PROOF_ROWS])
+        return X, y, weight
+
+    def value(self, X: Array, y: Array, weight: Array | None = None) -> float:
+        """Return what `evaluate` does, for arrays that `check` has returned."""
+        total = 0.0
+        for rows in self._slices(len(X)):
+            part = None if weight is None else weight[rows]
+            mean, _ = self.loss(self._through(X[rows]), y[rows], part)
+            total += mean * (len(X[rows]) if part is None else float(part.sum()))
+        return total / (len(X) if weight is None else float(weight.sum())) + self.penalty()
+
+    def prove_gradients(self, X: Array, y: Array) -> None:
+        """Raise GradientError if a user's own loss, activation or layer is wrong on these rows; look only once."""
+        if self.gradients_proved:
+            return
+        from chainrule.nn.gradcheck import check_gradients  # a network that only answers has no use for it
+
+        report = check_gradients(self, X, y)
+        if not report.ok:
+            raise GradientError(f"a loss, activation or layer of your own has a wrong derivative; {report}")
+        self.gradients_proved = len(X) > 1  # one row cannot tell a mean from a sum
+
+    def first_non_finite(self, X: Array, y: Array, weight: Array | None = None) -> str:
+        """Name the first place, on the way forward and then back, where a number is not finite; "" if all are."""
+        for i, A in enumerate(self.activations(X)):
+            if not np.isfinite(A).all():
+                return f"the output of layer {i}, {self.layers[i]}"
+        value, grad = self.objective(X, y, weight)
+        if not np.isfinite(value):
+            return f"the loss, {self.loss}"
+        for block in reversed(self.blocks):
+            if not np.isfinite(grad[block.slice]).all():
+                return f"the gradient of {block.full_name}"
+        return ""
+
+    def largest_output(self, X: Array) -> str:
+        """Name the layer whose output is the largest for rows X, and the number, with its size."""
+        sizes = [float(np.abs(A).max()) for A in self.activations(X)]
+        i = int(np.argmax(sizes))
+        return f"the output of layer {i}, {self.layers[i]}: {sizes[i]:.3g}"
+
+    # How rows are answered: slice by slice.
+
+    def infer(self, X: Array) -> Array:
+        """Return what `outputs` does for rows (n, n_in) of the network's dtype, read in slices.
+
+        Raises ValueError naming row and column of what is not finite.
+        """
+        if not self.gradients_proved:
+            require_finite_rows(X[:PROOF_ROWS])
+            require_forward(self, X[:PROOF_ROWS])
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for
+            if len(X) <= self._at_once:
+                Z = self._outputs_of_slice(X[:])
+            else:
+                Z = np.concatenate([self._outputs_of_slice(X[rows], rows.start) for rows in self._slices(len(X))])
+        self._require_finite(Z, X)
+        return Z
+
+    def _outputs_of_slice(self, X: Array, first: int = 0) -> Array:
+        """Return the last layer's output for a few rows, those from `first` on, as `infer` does."""
+        layer, params, _ = self._steps[0]
+        A = layer.forward(X, params)[0]
+        # A row that is not finite leaves no output of a Dense layer finite, and there are fewer of these to look at.
+        if not (isinstance(layer, Dense) and all_finite(A)):
+            require_finite_rows(X, first=first)
+        return self._through(A, 1)
+
+    def _through(self, X: Array, first: int = 0) -> Array:
+        """Return what the layers from the `first` on make of a few rows; an output is kept until the next is there."""
+        for layer, params, in_place in self._steps[first:]:
+            X = np.maximum(X, zero_row(X), out=X) if in_place else layer.forward(X, params)[0]
+        return X
+
+    def _slices(self, n: int) -> list[slice]:
+        """Cut n rows into slices that go through the network at once."""
+        return [slice(start, start + self._at_once) for start in range(0, max(n, 1), self._at_once)]
+
+    def _require_finite(self, Z: Array, X: Array) -> None:
+        """Raise OutOfRangeError, naming row and layer, unless the outputs Z for rows X are finite."""
+        if all_finite(Z):
+            return
+        row = int(np.argmin(np.isfinite(Z).all(axis=1)))
+        with np.errstate(all="ignore"):
+            sound = [bool(np.isfinite(A).all()) for A in self.activations(X[row : row + 1])]
+        i = sound.index(False) if False in sound else len(sound) - 1
+        raise OutOfRangeError(
+            f"X must be small enough for {self.dtype}, however: for X[{row}], whose largest number is "
+            f"{np.abs(X[row : row + 1]).max():.3g}, the output of layer {i}, {self.layers[i]} is not finite"
+        )
 
 
 def mlp(

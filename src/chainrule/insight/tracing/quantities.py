@@ -77,7 +77,8 @@ class Quantity:
     ----------
     symbol : Symbol
     kind : str
-        "given", "forward", "loss", "derivative" of what is on the way, "gradient" of a parameter, or "step".
+        "given", "forward", "loss", "slope" of an activation, "derivative" of what is on the way, "gradient" of a
+        parameter, or "step".
     values : array
         Float64 and not to be written to.
     sources : tuple of str
