@@ -866,10 +866,16 @@ def test_names_that_a_font_has_not_are_no_warning(house):
     assert "大きさ" in Path("r.html").read_text()
 
 
-def test_without_matplotlib_the_report_says_what_to_install(house, monkeypatch):
+def test_without_matplotlib_a_report_says_what_to_install_before_any_work(house, monkeypatch):
+    for module in [name for name in sys.modules if name.startswith(("chainrule.viz", "chainrule.app.report"))]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delattr("chainrule.viz", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert run("train", "house.csv", "--target", "price", *QUICK, "--report", "r.html").exit_code == 0
-    assert "pip install &#x27;chainrule[plot]&#x27;" in Path("r.html").read_text().replace("'", "&#x27;")
+    for command in (["train", "house.csv", "--target", "price", *QUICK, "--report", "r.html"], ["report", "m", "t"]):
+        done = run(*command)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "pip install 'chainrule[plot]'" in done.stderr
+    assert sorted(path.name for path in Path().iterdir()) == ["house.csv"]
 
 
 def test_a_cell_that_is_no_number_is_named_by_its_row_in_the_file(tmp_path):

@@ -10,6 +10,7 @@ import typer
 
 from chainrule.app.options import ModelArgument, check_places, one_line_errors
 from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn, RawColumn
+from chainrule.export import to_c, to_python
 from chainrule.export.steps import Model
 from chainrule.export.writing import Export, stem_of
 from chainrule.model.file import load
@@ -38,20 +39,17 @@ def export_command(
     Example: `chainrule export penguins.chainrule --to c`
     """
     with one_line_errors():
-        target = TARGETS[to]
-        options = {"int8": int8, "pure": pure}
-        for name in sorted(set(options) - set(target.options)):
-            if options[name]:
-                raise ValueError(f"--{name} must be asked of {OPTION_OF[name]} only, however: --to {to}")
-        out = out or Path(f"{model.name.split('.')[0]}{target.suffix}")
+        writer, wanted = WRITERS[to], {name: True for name, asked in (("int8", int8), ("pure", pure)) if asked}
+        for name in wanted:
+            if name != writer.option:
+                of = next(language for language in WRITERS if WRITERS[language].option == name)
+                raise ValueError(f"--{name} must be asked of {of} only, however: --to {to}")
+        out = out or Path(f"{model.name.split('.')[0]}{writer.suffix}")
         check_places({"--out": out}, {"MODEL": model})
         loaded = load(model)
-        written = target.write(loaded, out, **{name: options[name] for name in target.options})
-        for line in [*told(written), "", *target.usage(loaded, out)]:
+        written = writer.write(loaded, out, **wanted)
+        for line in [*told(written), "", *writer.usage(loaded, out)]:
             typer.echo(line)
-
-
-OPTION_OF = {"int8": "c", "pure": "python"}
 
 
 def told(written: Export) -> list[str]:
@@ -73,20 +71,6 @@ def write_onnx(model: Model, out: Path) -> Export:
     from chainrule.export import to_onnx
 
     return to_onnx(model, out)
-
-
-def write_c(model: Model, out: Path, int8: bool) -> Export:
-    """Write a C header."""
-    from chainrule.export import to_c
-
-    return to_c(model, out, int8)
-
-
-def write_python(model: Model, out: Path, pure: bool) -> Export:
-    """Write a Python file."""
-    from chainrule.export import to_python
-
-    return to_python(model, out, pure)
 
 
 def onnx_usage(model: Model, out: Path) -> list[str]:
@@ -125,17 +109,17 @@ def python_usage(model: Model, out: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Target:
-    """How a language's file is named, written and used, and the options that it takes."""
+class Writer:
+    """How a language's file is named, written and used, and the option that it takes."""
 
     suffix: str
     write: Callable[..., Export]
     usage: Callable[[Any, Path], list[str]]
-    options: tuple[str, ...] = ()
+    option: str = ""
 
 
-TARGETS = {
-    Language.onnx: Target(".onnx", write_onnx, onnx_usage),
-    Language.c: Target(".h", write_c, c_usage, ("int8",)),
-    Language.python: Target(".py", write_python, python_usage, ("pure",)),
+WRITERS = {
+    Language.onnx: Writer(".onnx", write_onnx, onnx_usage),
+    Language.c: Writer(".h", to_c, c_usage, "int8"),
+    Language.python: Writer(".py", to_python, python_usage, "pure"),
 }

@@ -58,9 +58,9 @@ def report_command(
     with one_line_errors():
         out = out or Path(f"{model.name.split('.')[0]}.html")
         check_places({"--out": out}, {"MODEL": model, "FILE": file})
+        from chainrule.app.report import write_report  # which says at once what it needs
+
         predictor = load_predictor(model)
         result = score_on(predictor, separate_for(predictor, TableFile(file, form)))
-        from chainrule.app.report import write_report
-
         write_report(out, result)
         typer.echo(f"report  {out}")

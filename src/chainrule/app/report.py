@@ -1,14 +1,14 @@
 """The report of a model on rows it was not trained on: one HTML file, without network, for light, dark and print."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from html import escape
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 
+from chainrule import viz  # which says what to install where matplotlib is not there
 from chainrule.app.pipeline import Result, coverage_of
 from chainrule.app.say import count_of, facts
 from chainrule.app.scores import show_score
@@ -17,11 +17,11 @@ from chainrule.data.reading import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.insight.evaluation import Importance, most_heeded, partial_dependence, permutation_importance
 from chainrule.training.metrics import METRICS
+from chainrule.viz.style import palette_for
+from chainrule.viz.svg import Draw, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Draw = Callable[["Axes"], object]
 
 MOST_WRONG = 8
 """Rows shown of those that the model got most wrong."""
@@ -30,8 +30,6 @@ DEPENDENCES = 4
 MOST_SHUFFLED = 40
 """Columns whose importance is measured, by shuffling each `REPEATS` times."""
 REPEATS = 5
-INK = "#010203"
-"""Stands in figures for the colour of the text around them."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --pale: #63666a; --ground: #fff; --line: #d8dbe0; }
@@ -216,7 +214,7 @@ def target_picture(result: Result) -> str:
 
         def bars(ax: "Axes") -> None:
             places = np.arange(target.n_outputs)
-            ax.barh(places, counts, color="#4a86c4", height=0.7)
+            ax.barh(places, counts, color=palette_for(ax).blue, alpha=0.6, height=0.7)
             ax.set_yticks(places, [str(label)[:30] for label in target.labels])
             ax.invert_yaxis()
             ax.set(xlabel="rows")
@@ -225,7 +223,8 @@ def target_picture(result: Result) -> str:
     numbers = target.numbers(result.values)[:, 0]
 
     def histogram(ax: "Axes") -> None:
-        ax.hist(numbers, bins=40, color="#4a86c4")
+        bins = int(np.clip(2 * np.sqrt(len(numbers)), 5, 40))
+        ax.hist(numbers, bins=bins, color=palette_for(ax).blue, alpha=0.6)
         ax.set(xlabel=target.name, ylabel="rows")
 
     return svg(histogram, 5.6, 2.6, "Rows by the target's value")
@@ -237,16 +236,17 @@ def learning_curves(result: Result) -> str:
         return ""
 
     def draw(ax: "Axes") -> None:
+        colours = palette_for(ax)
         for k, history in enumerate(result.histories):
             epochs = np.arange(1, len(history) + 1)
             label = ("training", "validation") if k == 0 else (None, None)
-            ax.plot(epochs, history.loss, color="#b88600", linewidth=1, alpha=0.7, label=label[0])
-            ax.plot(epochs, history.validation_loss, color="#4a86c4", linewidth=1.5, label=label[1])
+            ax.plot(epochs, history.loss, color=colours.orange, linewidth=1, alpha=0.7, label=label[0])
+            ax.plot(epochs, history.validation_loss, color=colours.blue, linewidth=1.5, label=label[1])
             if history.best_epoch is not None:
                 best = history.best_epoch
-                ax.plot(best + 1, history.validation_loss[best], "o", color="#4a86c4", markersize=5)
+                ax.plot(best + 1, history.validation_loss[best], "o", color=colours.blue, markersize=5)
         ax.set(xlabel="epoch", ylabel="loss", yscale="log")
-        ax.legend(frameon=False, labelcolor=INK)
+        ax.legend(frameon=False)
 
     return (
         svg(draw, 5.6, 3.2, "Losses by epoch")
@@ -260,21 +260,16 @@ def quality(result: Result) -> str:
     if isinstance(target, NumberTarget):
         truth, answers = target.numbers(result.values)[:, 0], target.decode(result.answers)
         return pictures(
-            (
-                lambda viz, ax: viz.predicted_against_actual(truth, answers, target.name, ax=ax),
-                4.4,
-                4.0,
-                "Predicted against actual",
-            ),
-            (lambda viz, ax: viz.residuals(truth, answers, target.name, ax=ax), 4.4, 4.0, "Residuals"),
+            (partial(viz.predicted_against_actual, truth, answers, target.name), 4.4, 4.0, "Predicted against actual"),
+            (partial(viz.residuals, truth, answers, target.name), 4.4, 4.0, "Residuals"),
         )
     y, P = target.encode(result.values), result.answers
     width = float(np.clip(0.35 * target.n_outputs, 4.0, 9))
     return pictures(
-        (lambda viz, ax: viz.confusion(y, P, target.labels, ax=ax), width + 0.4, width, "Confusion matrix"),
-        (lambda viz, ax: viz.calibration(y, P, target.labels, ax=ax), 4.4, 4.0, "Calibration"),
-        (lambda viz, ax: viz.roc(y, P, target.labels, ax=ax), 4.4, 4.0, "ROC curve"),
-        (lambda viz, ax: viz.precision_recall(y, P, target.labels, ax=ax), 4.4, 4.0, "Precision and recall"),
+        (partial(viz.confusion, y, P, target.labels), width + 0.4, width, "Confusion matrix"),
+        (partial(viz.calibration, y, P, target.labels), 4.4, 4.0, "Calibration"),
+        (partial(viz.roc, y, P, target.labels), 4.4, 4.0, "ROC curve"),
+        (partial(viz.precision_recall, y, P, target.labels), 4.4, 4.0, "Precision and recall"),
     )
 
 
@@ -290,7 +285,7 @@ def importance(result: Result, found: Importance) -> str:
     shown, columns = min(len(found.worse), 20), len(result.predictor.encoder.columns)
     told = f"<p class='pale'>Of the {MOST_SHUFFLED} columns of {columns:,} that the answers follow most.</p>"
     return (told if len(found.worse) < columns else "") + pictures(
-        (lambda viz, ax: viz.importance(found, ax=ax), 5.6, 1.3 + 0.28 * shown, "Importance of columns")
+        (partial(viz.importance, found), 5.6, 1.3 + 0.28 * shown, "Importance of columns")
     )
 
 
@@ -298,46 +293,10 @@ def dependences(result: Result, found: Importance) -> str:
     """Return how the answers move with each of the columns that matter most."""
     dependences = [partial_dependence(result.predictor, result.inputs, name) for name in found.ranking[:DEPENDENCES]]
     return pictures(
-        *(
-            (lambda viz, ax, one=one: viz.partial_dependence(one, ax=ax), 4.2, 3.0, f"Dependence on {one.column}")
-            for one in dependences
-        )
+        *((partial(viz.partial_dependence, one), 4.2, 3.0, f"Dependence on {one.column}") for one in dependences)
     )
 
 
-def pictures(*wanted: tuple[Callable[..., object], float, float, str]) -> str:
-    """Return pictures side by side: each a function of `chainrule.viz` and an Axes, with its width, height and name."""
-    try:
-        from chainrule import viz
-    except ImportError:
-        return NO_MATPLOTLIB
-    drawn = (svg(lambda ax, draw=draw: draw(viz, ax), width, height, name) for draw, width, height, name in wanted)  # type: ignore[misc]
-    return f"<div class='pictures'>{''.join(f'<div>{picture}</div>' for picture in drawn)}</div>"
-
-
-NO_MATPLOTLIB = "<p class='pale'>Figures need matplotlib: run  pip install 'chainrule[plot]'</p>"
-
-
-def svg(draw: Draw, width: float, height: float, label: str) -> str:
-    """Return a figure as SVG text, its ink the colour of the page's text; a note when matplotlib is not there."""
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError:
-        return NO_MATPLOTLIB
-    inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    ink: dict[Any, Any] = dict.fromkeys(inks, INK)
-    with rc_context({**ink, "svg.fonttype": "none", "svg.hashsalt": label, "font.family": "sans-serif"}):
-        figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
-        ax = figure.add_subplot()
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.patch.set_visible(False)
-        draw(ax)
-        text = StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        with catch_warnings():
-            filterwarnings("ignore", "Glyph")  # what matplotlib's font has not, the reader's may have
-            figure.savefig(text, format="svg", transparent=True, metadata=nothing)
-    drawing = text.getvalue()
-    drawing = drawing[drawing.index("<svg") :].replace(INK, "currentColor")
-    return drawing.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
+def pictures(*wanted: tuple[Draw, float, float, str]) -> str:
+    """Return pictures side by side: each a function of Axes, with its width, height and name."""
+    return f"<div class='pictures'>{''.join(f'<div>{svg(*one)}</div>' for one in wanted)}</div>"

@@ -97,6 +97,8 @@ def train_command(
         require(test is None or test_share is None, "--test-share", "not be given with --test", test_share)
         if test is not None and test.exists() and file.exists() and test.samefile(file):
             raise TableError(f"--test must be another table than FILE, whose rows are trained on, however: {test}")
+        if report is not None:
+            from chainrule.app.report import write_report  # which says at once what it needs
         check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
         source = TableFile(file, form)
         columns = read_columns(source.read(category or ()))
@@ -144,8 +146,6 @@ def train_command(
             predictor.save(out)
         tell(console, ["", f"model   {out}  ({out.stat().st_size / 1024:,.0f} KB)"])
         if report is not None:
-            from chainrule.app.report import write_report
-
             write_report(report, result)
             tell(console, [f"report  {report}"])
         if as_json:

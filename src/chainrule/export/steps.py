@@ -164,11 +164,17 @@ def require_known(ensemble: Ensemble) -> None:
 
 def steps_of(network: Network, temperature: float = 1.0) -> list[Step]:
     """Return a network's steps, through its loss's link."""
-    width, steps = network.n_in, []
-    for layer, params in zip(network.layers, network.params):
-        steps += LOWERED[type(layer)](layer, params, width)
-        width = layer.sizes[1] if layer.sizes else width
-    return [*steps, *LINKS[type(network.loss)](width, temperature)]
+    link = LINKS[type(network.loss)](network.n_out, temperature)
+    return [*lowered(network.layers, network.params, network.n_in), *link]
+
+
+def lowered(row: Sequence[Layer], params: Sequence[Params], width: int) -> list[Step]:
+    """Return the steps of layers in a row, of which the first takes `width` columns."""
+    steps: list[Step] = []
+    for layer, own in zip(row, params):
+        steps += LOWERED[type(layer)](layer, own, width)
+        width = layer.width_after(width)
+    return steps
 
 
 def scaled(scale: Array, shift: Array, centre: Array | None = None) -> list[Step]:
@@ -198,11 +204,8 @@ def of_batch_norm(layer: layers.BatchNorm, params: Params, width: int) -> list[S
 
 def of_residual(layer: layers.Residual, params: Params, width: int) -> list[Step]:
     """Return the steps of its layers, around which X goes."""
-    steps, inner_width = [], width
-    for i, inner in enumerate(layer.layers):
-        steps += LOWERED[type(inner)](inner, layers.part(params, i), inner_width)
-        inner_width = inner.sizes[1] if inner.sizes else inner_width
-    return [Around(width, tuple(steps))]
+    inner = [layers.part(params, i) for i in range(len(layer.layers))]
+    return [Around(width, tuple(lowered(layer.layers, inner, width)))]
 
 
 LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {

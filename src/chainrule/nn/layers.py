@@ -37,6 +37,10 @@ class Layer(ABC):
         """Columns taken and given, (n_in, n_out); None: any number, and as many given as taken."""
         return None
 
+    def width_after(self, width: int) -> int:
+        """Return how many columns it gives for so many taken."""
+        return self.sizes[1] if self.sizes else width
+
     @property
     def shapes(self) -> Shapes:
         """Name -> shape of each parameter, which training changes."""

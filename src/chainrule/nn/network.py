@@ -290,7 +290,7 @@ class Network:
         rows = [("layer", "output", "parameters")]
         width = self.n_in
         for i, layer in enumerate(self.layers):
-            width = layer.sizes[1] if layer.sizes else width
+            width = layer.width_after(width)
             count = sum(block.size for block in self.blocks if block.layer == i)
             rows.append((f"{i}  {layer}", f"(n, {width})", f"{count:,}"))
         rows.append((f"loss {self.loss}", "", f"{self._theta.size:,}"))

@@ -42,7 +42,7 @@ def require_forward(net: Network, X: Array, rng: np.random.Generator | None = No
             raise ValueError(f"{name} must return (Y, backward), however: forward returns a {type(result).__name__}")
         if not np.array_equal(given, X, equal_nan=True):
             raise ValueError(f"{name} must leave its input X as it is, however: forward writes into it")
-        shape = (len(X), layer.sizes[1] if layer.sizes else X.shape[1])
+        shape = (len(X), layer.width_after(X.shape[1]))
         X, backward = result
         if np.shape(X) != shape:
             raise ValueError(f"{name} must return Y of shape {shape}, however: Y.shape={np.shape(X)}")
@@ -59,7 +59,7 @@ def require_forms(net: Network, X: Array, y: Array) -> None:
     dY = require_rows(net.loss, Z, y)
     columns = [net.n_in]
     for layer in net.layers:
-        columns.append(layer.sizes[1] if layer.sizes else columns[-1])
+        columns.append(layer.width_after(columns[-1]))
     for i in reversed(range(net.first_trained, len(backwards))):
         name = f"layer {i}, {net.layers[i]},"
         try:
