@@ -535,9 +535,12 @@ def test_a_real_interrupt_keeps_a_model_too(sent, jobs, house):
         text=True,
         env=environment,
     ) as process:
-        assert process.stderr.readline().startswith("epoch 5")
-        process.send_signal(sent)
-        out, err = process.communicate(timeout=30)
+        try:
+            assert process.stderr.readline().startswith("epoch 5")
+            process.send_signal(sent)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 0, err
     assert "interrupted: the best networks so far are kept" in out
     assert load("house.chainrule").predict([{"size": 100, "roof": "tile"}]).shape == (1,)

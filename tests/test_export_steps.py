@@ -35,6 +35,14 @@ def test_what_is_affine_is_folded_into_the_weights():
     assert [type(step) for step in folded[2].steps] == [Affine, Elementwise]
 
 
+def test_scalings_in_a_row_are_one(rng):
+    network = shaken(Network([Scale(3), BatchNorm(3), Activation("tanh"), Dense(3, 1)], seed=0, dtype="float64"))
+    (steps,) = program_of(network).members
+    folded, X = fold(steps), rng.normal(size=(20, 3))
+    assert [type(step).__name__ for step in folded] == ["Scaled", "Elementwise", "Affine"]
+    np.testing.assert_allclose(run(folded, X), network.predict(X), atol=1e-6)
+
+
 def test_members_temperature_doubt_and_unit_leave_no_step_of_their_own():
     regressor = program_of(predictor_of(TABLES["numbers"], TARGETS["numbers"]))
     assert [type(step) for step in fold(regressor.members[0])] == [Affine, Elementwise, Affine]

@@ -475,6 +475,17 @@ def test_partial_fit_keeps_the_rate_it_has_come_to(learning_rate):
     np.testing.assert_allclose(ours.coefs_[0], other.coefs_[0], atol=1e-9)
 
 
+def test_initial_weights_are_of_the_kind_that_is_asked_for_and_of_the_random_state():
+    def begun(**options):
+        return MLPClassifier((200,), max_iter=1, learning_rate_init=1e-12, **options).fit(X_IRIS, Y_IRIS).coefs_
+
+    first, last = begun(initialization="he_normal", random_state=0)
+    assert first.std() == pytest.approx(np.sqrt(2 / 4), rel=0.1)
+    assert last.std() == pytest.approx(np.sqrt(2 / 200), rel=0.1)
+    np.testing.assert_array_equal(begun(initialization="he_normal", random_state=0)[0], first)
+    assert not np.array_equal(begun(initialization="he_normal", random_state=1)[0], first)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

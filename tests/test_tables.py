@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from chainrule.app import tables
@@ -13,6 +14,10 @@ from chainrule.errors import TableError
 
 FRAME = pl.DataFrame({"name": ["Zoë", "Ægir", None], "size": [1.5, None, -20.25], "rooms": [3, 4, 5]})
 PLAIN = FRAME.write_csv()
+
+
+def zstandard(content):
+    return bytes(pa.Codec("zstd").compress(content))
 
 
 def written(path, content):
@@ -32,6 +37,7 @@ WAYS = {
     "Windows-1252": lambda folder: written(folder / "t.csv", PLAIN.encode("cp1252")),
     "gzip": lambda folder: written(folder / "t.csv.gz", gzip.compress(PLAIN.encode())),
     "gzip of Windows-1252": lambda folder: written(folder / "t.csv.gz", gzip.compress(PLAIN.encode("cp1252"))),
+    "Zstandard": lambda folder: written(folder / "t.csv.zst", zstandard(PLAIN.encode())),
     "Parquet": lambda folder: FRAME.write_parquet(folder / "t.parquet") or folder / "t.parquet",
     "Arrow": lambda folder: FRAME.write_ipc(folder / "t.arrow") or folder / "t.arrow",
     "Feather": lambda folder: FRAME.write_ipc(folder / "t.feather") or folder / "t.feather",

@@ -14,7 +14,7 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainrule.data import reading
+from chainrule.data import columns, reading
 from chainrule.data.columns import COLUMNS, CategoryColumn, DateColumn, NumberColumn, as_plain, build
 from chainrule.data.reading import missing_rows, read_columns
 from chainrule.data.tabular import TabularEncoder
@@ -685,6 +685,42 @@ def test_rows_are_encoded_alike_alone_in_blocks_and_together(rng):
     for row in (0, reading.BLOCK - 1, reading.BLOCK, n - 1):
         np.testing.assert_array_equal(encoder.transform({k: v[[row]] for k, v in table.items()})[0], X[row])
     np.testing.assert_array_equal(encoder.transform(pl.DataFrame(table)), X)
+
+
+def test_a_matrix_is_encoded_as_its_columns_one_by_one(rng, monkeypatch):
+    monkeypatch.setattr(columns, "CELLS", 20)  # a few rows at a time
+    X = rng.normal(3, 2, (30, 4))
+    X[::3, 1] = X[5, 3] = np.nan
+    encoder = TabularEncoder().fit({f"x{j}": column for j, column in enumerate(X.T)})
+    assert encoder.n_features == 6
+    X[7, 0] = np.nan  # which training had not
+    one_by_one = encoder.transform({f"x{j}": column for j, column in enumerate(X.T)})
+    np.testing.assert_array_equal(encoder.transform(X), one_by_one)
+    np.testing.assert_array_equal(one_by_one[:, 2], np.isnan(X[:, 1]))
+    X[11, 2] = -np.inf
+    with pytest.raises(TableError, match="column 'x2' must hold finite numbers, however row 12 holds -inf"):
+        encoder.transform(X)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_a_matrix_of_raw_columns_is_its_own_encoding(dtype, rng):
+    X = (10 * rng.normal(size=(30, 3))).astype(dtype)
+    encoder = TabularEncoder.raw(["x0", "x1", "x2"])
+    encoded = encoder.transform(X)
+    assert encoded.dtype == np.float32
+    assert (encoded is X) == (dtype == np.float32)
+    np.testing.assert_array_equal(encoded, X.astype(np.float32))
+    np.testing.assert_array_equal(encoder.transform(np.column_stack([X, X])), encoded)
+    swapped = TabularEncoder.raw(["x2", "x0"])
+    np.testing.assert_array_equal(swapped.transform(X), encoded[:, [2, 0]])
+
+
+@pytest.mark.parametrize(("value", "told"), [(np.nan, "it is missing in row 6"), (1e39, "more than float32 can hold")])
+def test_what_a_raw_matrix_cannot_hold_is_named(value, told, rng):
+    X = rng.normal(size=(30, 3))
+    X[5, 1] = value
+    with pytest.raises(TableError, match=f"column 'x1' must be a number in every row, however .*{told}"):
+        TabularEncoder.raw(["x0", "x1", "x2"]).transform(X)
 
 
 @pytest.mark.parametrize("form", [dict, pl.DataFrame])

@@ -84,6 +84,16 @@ def assert_holds(step):
     assert proof.ok, str(proof)
 
 
+@pytest.mark.parametrize("first", [[Scale(3)], [Residual([Dense(3, 3), Activation("tanh")])], [BatchNorm(3)]])
+def test_whatever_comes_first_holds(first, rng):
+    net = Network([*first, Dense(3, 4), Activation("tanh"), Dense(4, 2)], seed=1, dtype="float64")
+    net.theta += 0.1 * rng.normal(size=net.theta.shape)
+    X, y = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+    step = trace(net, X, y, rng=rng)
+    assert_holds(step)
+    np.testing.assert_allclose(gradient_of(step, net).sum(), net.loss_and_grad(X, y, rng=rng)[1].sum(), rtol=1e-10)
+
+
 # The seeds.
 
 
