@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import IO, Any
@@ -48,6 +49,48 @@ ENDINGS = {
 """What a file's name ends in -> its kind."""
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV file is written; unless told, as most are."""
+
+    separator: str = ","
+    encoding: str = "utf-8"
+    decimal_comma: bool = False
+    old_mac: bool = False
+    padded: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether polars reads it as it is."""
+        return self == Dialect(self.separator)
+
+    def notices(self, name: str) -> list[str]:
+        """Return what a person should know of a file of this name."""
+        told = {
+            "is not UTF-8; it is read as Windows-1252, Western European": self.encoding == "cp1252",
+            "writes decimals with a comma": self.decimal_comma,
+            "has blanks around its cells; they are taken off": self.padded,
+        }
+        return [f"{name} {notice}" for notice, holds in told.items() if holds]
+
+
+def dialect_of(sample: bytes) -> tuple[Dialect, list[str]]:
+    """Return how a CSV file that begins so is written, and what its columns are called."""
+    encoding = next((name for mark, name in MARKS.items() if sample.startswith(mark)), "utf-8")
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(sample)
+    except UnicodeDecodeError:
+        encoding, text = "cp1252", sample.decode("cp1252", "replace")
+    old_mac = "\n" not in text and "\r" in text
+    text = text.replace("\r", "\n") if old_mac else text
+    header = text.split("\n", 1)[0]
+    separator = max(SEPARATORS, key=header.count)
+    decimal_comma = separator != "," and bool(re.search(r"\d,\d", text)) and not re.search(r"\d\.\d", text)
+    names = next(csv.reader([header], delimiter=separator), [])
+    padded = any(name != name.strip() for name in names)
+    return Dialect(separator, encoding, decimal_comma, old_mac, padded), names
+
+
 class TableFile:
     """A file of a table, or standard input where `path` is "-", whose `kind` must be told."""
 
@@ -55,6 +98,7 @@ class TableFile:
         self.path = path
         self.kind = kind or (ENDINGS[suffix_of(path, ENDINGS)] if path != STDIN else "csv")
         self.notices: list[str] = []
+        self.dialect = Dialect()
         self.open: Callable[..., Any] = open
         self.source: Path | bytes = sys.stdin.buffer.read() if path == STDIN else path
         self.name = "standard input" if path == STDIN else path.name
@@ -85,29 +129,11 @@ class TableFile:
 
     def look(self) -> None:
         """See by a CSV file's first lines how it is written; TableError where two columns have one name."""
-        sample = self.sample()
-        encoding = next((name for mark, name in MARKS.items() if sample.startswith(mark)), "utf-8")
-        try:
-            text = codecs.getincrementaldecoder(encoding)().decode(sample)
-        except UnicodeDecodeError:
-            encoding, text = "cp1252", sample.decode("cp1252", "replace")
-            self.notices.append(f"{self.name} is not UTF-8; it is read as Windows-1252, Western European")
-        old_mac = "\n" not in text and "\r" in text
-        text = text.replace("\r", "\n") if old_mac else text
-        header = text.split("\n", 1)[0]
-        separator = max(SEPARATORS, key=header.count)
-        decimal_comma = separator != "," and bool(re.search(r"\d,\d", text)) and not re.search(r"\d\.\d", text)
-        if decimal_comma:
-            self.notices.append(f"{self.name} writes decimals with a comma")
-        names = next(csv.reader([header], delimiter=separator), [])
+        self.dialect, names = dialect_of(self.sample())
+        self.notices += self.dialect.notices(self.name)
         twice = sorted({name for name in names if name and names.count(name) > 1})
         if twice:
             raise TableError(f"{self.name} must name its columns differently, however: {twice[0]!r} is there twice")
-        self.padded = any(name != name.strip() for name in names)
-        if self.padded:
-            self.notices.append(f"{self.name} has blanks around its cells; they are taken off")
-        self.separator, self.encoding, self.decimal_comma, self.old_mac = separator, encoding, decimal_comma, old_mac
-        self.plain = encoding == "utf-8" and not (decimal_comma or old_mac or self.padded)
 
     def sample(self) -> bytes:
         """Return the first bytes, decompressed."""
@@ -129,8 +155,8 @@ class TableFile:
             if self.kind != "csv":
                 return SCANNERS[self.kind](self.opened()).collect()
             # All rows tell what a column holds: the first decimal, or the first word, may stand in the last one.
-            options: dict[str, Any] = {"separator": self.separator, "decimal_comma": self.decimal_comma}
-            text = self.without_blanks() if self.padded else self.text()
+            options: dict[str, Any] = {"separator": self.dialect.separator, "decimal_comma": self.dialect.decimal_comma}
+            text = self.without_blanks() if self.dialect.padded else self.text()
             kinds = dict.fromkeys(words, pl.String)
             frame = pl.read_csv(text, infer_schema_length=None, schema_overrides=kinds, **options)
             self.notices += self.short_lines()
@@ -141,10 +167,10 @@ class TableFile:
 
         The cells of a CSV file, whose columns have no types, are text, those of `words` always: see `with_numbers`.
         """
-        if self.kind == "csv" and not self.plain:
+        if self.kind == "csv" and not self.dialect.is_plain:
             frames: Iterable[pl.DataFrame] = self.read(words).iter_slices(BATCH_ROWS)
         elif self.kind == "csv":
-            lazy = pl.scan_csv(self.opened(), separator=self.separator, infer_schema=False)
+            lazy = pl.scan_csv(self.opened(), separator=self.dialect.separator, infer_schema=False)
             frames = lazy.collect_batches(chunk_size=BATCH_ROWS)
         else:
             frames = SCANNERS[self.kind](self.opened()).collect_batches(chunk_size=BATCH_ROWS)
@@ -162,21 +188,21 @@ class TableFile:
 
     def text(self) -> Path | BytesIO:
         """Return what polars reads text from, in UTF-8."""
-        if self.encoding == "utf-8" and not self.old_mac:
+        if self.dialect.encoding == "utf-8" and not self.dialect.old_mac:
             return self.opened()
         if isinstance(self.source, bytes):
             content = self.source
         else:
             with self.open(self.source, "rb") as file:
                 content = file.read()
-        text = content.decode(self.encoding, "replace")
-        return BytesIO((text.replace("\r", "\n") if self.old_mac else text).encode())
+        text = content.decode(self.dialect.encoding, "replace")
+        return BytesIO((text.replace("\r", "\n") if self.dialect.old_mac else text).encode())
 
     def without_blanks(self) -> BytesIO:
         """Return the text without the blanks around columns' names and cells."""
-        frame = pl.read_csv(self.text(), separator=self.separator, infer_schema=False)
+        frame = pl.read_csv(self.text(), separator=self.dialect.separator, infer_schema=False)
         frame = frame.rename(str.strip).with_columns(pl.all().str.strip_chars().replace({"": None}))
-        return BytesIO(frame.write_csv(separator=self.separator).encode())
+        return BytesIO(frame.write_csv(separator=self.dialect.separator).encode())
 
     @contextmanager
     def readable(self) -> Iterator[None]:
@@ -198,7 +224,9 @@ class TableFile:
         line = pl.col(lines.columns[0])
         if lines.select((line.str.count_matches('"') % 2 == 1).any()).item():  # quoted cells of several lines
             return []
-        cells = lines.select(line.str.replace_all('"[^"]*"', "").str.count_matches(self.separator, literal=True))
+        cells = lines.select(
+            line.str.replace_all('"[^"]*"', "").str.count_matches(self.dialect.separator, literal=True)
+        )
         short = (cells.to_series() < cells.item(0, 0)).fill_null(value=False).arg_true()
         if not len(short):
             return []
@@ -212,7 +240,9 @@ class TableFile:
         if self.kind != "csv":
             return ""
         with suppress(Exception):
-            rows = csv.reader(StringIO(self.sample().decode(self.encoding, "replace")), delimiter=self.separator)
+            rows = csv.reader(
+                StringIO(self.sample().decode(self.dialect.encoding, "replace")), delimiter=self.dialect.separator
+            )
             header = next(rows)
             for row in rows:
                 if len(row) > len(header):
