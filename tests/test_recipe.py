@@ -6,24 +6,24 @@ import pytest
 
 from chainrule import Adam, Callback, Dense, History, train
 from chainrule.training import callbacks, recipe
-from chainrule.training.recipe import CLASSIFICATION, REGRESSION, LastBest, build, folds, rate_factors, train_member
+from chainrule.training.recipe import CLASSIFICATION, REGRESSION, LastBest, folds, train_member
 
 
 def test_dividing_start_and_rate_is_dividing_in_the_layer(rng):
     small = replace(CLASSIFICATION, hidden=(8, 8))
     X, y = rng.normal(size=(50, 5)).astype(np.float32), rng.integers(0, 3, 50)
-    net = build(small, 5, 3, seed=0)
+    net = small.network(5, 3, seed=0)
     # The paper's form: W = V / sqrt(n_in) with V ~ N(0, 1), Adam's first step being rate * sign of the gradient in V.
     roots = net.per_parameter({f"{i}.W": np.sqrt(l.n_in) for i, l in enumerate(net.layers) if isinstance(l, Dense)})
     V, grad_V = net.theta * roots, net.loss_and_grad(X, y)[1] / roots
     V -= small.learning_rate * net.per_parameter({"scale": 6.0, "b": 0.1}) * grad_V / (np.abs(grad_V) + 1e-8)
     optimizer = Adam(small.learning_rate, small.betas)
-    train(net, X, y, optimizer=optimizer, rate_factors=rate_factors(small, net), epochs=1, batch_size=None)
+    train(net, X, y, optimizer=optimizer, rate_factors=small.rate_factors(net), epochs=1, batch_size=None)
     np.testing.assert_allclose(net.theta, V / roots, atol=2e-4)
 
 
 def test_the_network_starts_with_answers_of_zero(rng):
-    net = build(REGRESSION, 4, 2, seed=0)
+    net = REGRESSION.network(4, 2, seed=0)
     assert not net.outputs(rng.normal(size=(10, 4))).any()
     assert net.params[1]["W"].std() == pytest.approx(0.5, rel=0.1)
     assert net.params[1]["b"].std() == pytest.approx(1, rel=0.15)
@@ -48,22 +48,22 @@ def test_each_row_is_in_one_fold_and_each_class_in_all(n_folds, rng):
 
 @pytest.mark.parametrize(("n_rows", "rows"), [(10, 32), (256, 32), (800, 100), (2048, 256), (10**6, 256)])
 def test_an_epoch_has_eight_batches_unless_they_are_too_small(n_rows, rows):
-    assert recipe.batch_size(CLASSIFICATION, n_rows) == rows
+    assert CLASSIFICATION.rows_a_batch(n_rows) == rows
 
 
 @pytest.mark.parametrize(("n_rows", "epochs"), [(10, 64), (50_000, 64), (200_000, 32), (5 * 10**6, 7), (10**12, 1)])
 def test_large_tables_are_seen_less_often(n_rows, epochs):
-    assert recipe.epochs_for(REGRESSION, n_rows) == epochs
+    assert REGRESSION.epochs_for(n_rows) == epochs
 
 
 def test_a_member_never_trains_on_its_own_fold(rng):
     X = rng.normal(size=(60, 2)).astype(np.float32)
     y = rng.integers(0, 2, 60)
     held_out = np.arange(0, 60, 5)
-    first = train_member(CLASSIFICATION, X, y, None, held_out, 2, seed=0)
+    first = train_member(CLASSIFICATION, (X, y, None), held_out, 2, seed=0)
     spoiled = X.copy()
     spoiled[held_out] = 1e3  # other values there change the choice of the epoch at most
-    second = train_member(CLASSIFICATION, spoiled, y, None, held_out, 2, seed=0)
+    second = train_member(CLASSIFICATION, (spoiled, y, None), held_out, 2, seed=0)
     shared = min(len(first.history), len(second.history))
     assert first.history.loss[:shared] == second.history.loss[:shared]
 
@@ -80,7 +80,7 @@ def test_within_a_time_limit_the_schedule_comes_to_its_end(seconds, epochs, monk
             rates.append(run.rate)
 
     rates = []
-    net = build(CLASSIFICATION, 2, 2, seed=0)
+    net = CLASSIFICATION.network(2, 2, seed=0)
     X, y = np.zeros((512, 2), np.float32), np.zeros(512, np.intp)
     limited = [Batch(), recipe.Within(seconds)]
     history = train(net, X, y, epochs=64, batch_size=256, schedule="coslog4", callbacks=limited)

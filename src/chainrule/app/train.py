@@ -137,12 +137,15 @@ def train_command(
             tell(console, score_lines(result, f"on {len(held.known):,} rows {of}"))
             findings = [str(finding) for finding in examine(plan, fitted, result)]
             tell(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
-            predictor.passport.update(
-                {"table": source.name, "columns": described, "id": identifier or []}
-                | {"weight": [weight] if weight else [], "findings": findings}
-                | {"seconds": round(seconds, 3), "command": command}
-                | passport(plan, result)
-            )
+            predictor.passport |= passport(plan, result) | {
+                "table": source.name,
+                "columns": described,
+                "id": identifier or [],
+                "weight": [weight] if weight else [],
+                "findings": findings,
+                "seconds": round(seconds, 3),
+                "command": command,
+            }
             predictor.save(out)
         tell(console, ["", f"model   {out}  ({out.stat().st_size / 1024:,.0f} KB)"])
         if report is not None:

@@ -20,6 +20,7 @@ from chainrule.data.tabular import Columns, TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
+from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
 from chainrule.training.loop import Run
@@ -30,7 +31,6 @@ from chainrule.training.recipe import (
     Member,
     Recipe,
     Within,
-    epochs_for,
     folds,
     train_member,
 )
@@ -162,11 +162,12 @@ def fit_predictor(
         For Ctrl-C before any member has finished an epoch; later it ends training, and what is there is returned.
     """
     end = None if time_limit is None else perf_counter() + time_limit
+    workers = workers or InTurn()
     recipe = recipe_for(target)
     recipe = replace(
         recipe,
         members=min(n_members, len(values)),
-        epochs=epochs_for(recipe, len(values)) if epochs is None else epochs,
+        epochs=recipe.epochs_for(len(values)) if epochs is None else epochs,
         chosen_by=recipe.chosen_by if metric is None else metric,
     )
     encoder = encoder or encoder_for(target).fit(columns)
@@ -178,23 +179,43 @@ def fit_predictor(
         X = np.concatenate([X, encoder.transform(validation[0])])
         y = np.concatenate([y, target.encode(validation[1])])
         weight = None if weight is None else np.concatenate([weight, np.ones(len(X) - len(weight))])
-    members = train_members(recipe, X, y, weight, held_out, target.n_outputs, seed, end, workers or InTurn(), watch)
+    rows = X, y, weight
+
+    def work(k: int, also: Sequence[Callback]) -> Member:
+        callbacks = [*also, *(watch(k) if watch else [])]
+        if end is not None:
+            rounds = ceil((recipe.members - k) / workers.jobs)
+            callbacks.append(Within(max(end - perf_counter(), LEAST_SECONDS) / rounds))
+        return train_member(recipe, rows, held_out[k], target.n_outputs, seed + k, callbacks)
+
+    with one_blas_thread():
+        members = workers([partial(work, k) for k in range(recipe.members)])
     if not members:
         raise KeyboardInterrupt
-    # In float64 a row's answer is the same alone and among others.
-    networks = [member.network.copy(dtype="float64") for member in members]
-    rows, outputs = outputs_of_unseen(members)
-    if isinstance(target, ClassTarget):
-        ensemble = Ensemble.of_classes(networks, outputs, y[rows], None if weight is None else weight[rows])
-    else:
-        bounds = np.stack([y.min(axis=0), y.max(axis=0)])
-        ensemble = Ensemble.of_numbers(networks, outputs, y[rows], bounds)
-    out_of_fold = np.full((len(X), target.n_outputs), np.nan)
-    out_of_fold[rows] = ensemble.answers([outputs])
+    ensemble, out_of_fold = calibrated(target, members, rows)
     histories = [member.history for member in members]
     told = passport(encoder, target, histories, seed)
     told |= {"rows": {"training": len(values)}, "data": digest(X, y, weight)}
     return Fitted(Predictor(encoder, ensemble, target, told), histories, out_of_fold)
+
+
+def calibrated(target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch) -> tuple[Ensemble, Array]:
+    """Return members as an ensemble, and what it answers (n, n_outputs) by those that had not seen the row.
+
+    It is calibrated on those answers; rows that all members have seen have NaN.
+    """
+    X, y, weight = rows
+    # In float64 a row's answer is the same alone and among others.
+    networks = [member.network.copy(dtype="float64") for member in members]
+    unseen, outputs = outputs_of_unseen(members)
+    if isinstance(target, ClassTarget):
+        ensemble = Ensemble.of_classes(networks, outputs, y[unseen], None if weight is None else weight[unseen])
+    else:
+        bounds = np.stack([y.min(axis=0), y.max(axis=0)])
+        ensemble = Ensemble.of_numbers(networks, outputs, y[unseen], bounds)
+    out_of_fold = np.full((len(X), target.n_outputs), np.nan)
+    out_of_fold[unseen] = ensemble.answers([outputs])
+    return ensemble, out_of_fold
 
 
 def passport(
@@ -240,34 +261,6 @@ def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:
 def encoder_for(target: ClassTarget | NumberTarget, categories: Sequence[str] = ()) -> TabularEncoder:
     """Return an encoder, not yet fitted, as the recipe for a target wants it."""
     return TabularEncoder(categories=categories, ramps=recipe_for(target).ramps)
-
-
-def train_members(
-    recipe: Recipe,
-    X: Array,
-    y: Array,
-    weight: Array | None,
-    held_out: Sequence[Array],
-    n_out: int,
-    seed: int,
-    end: float | None,
-    workers: Workers,
-    watch: Watch | None,
-) -> list[Member]:
-    """Have a member trained for each entry of `held_out`, the rows it does not see, on one BLAS thread each.
-
-    `end` is the time by `perf_counter` at which all must be trained.
-    """
-
-    def work(k: int, also: Sequence[Callback]) -> Member:
-        callbacks = [*also, *(watch(k) if watch else [])]
-        if end is not None:
-            rounds = ceil((recipe.members - k) / workers.jobs)
-            callbacks.append(Within(max(end - perf_counter(), LEAST_SECONDS) / rounds))
-        return train_member(recipe, X, y, weight, held_out[k], n_out, seed + k, callbacks)
-
-    with one_blas_thread():
-        return workers([partial(work, k) for k in range(recipe.members)])
 
 
 def one_blas_thread() -> AbstractContextManager[object]:

@@ -36,6 +36,7 @@ from chainrule.arrays import Array
 from chainrule.nn.layers import Activation, Dense, Layer, Scale
 from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
 from chainrule.nn.network import Network
+from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback, KeepBest, TimeLimit
 from chainrule.training.history import History
 from chainrule.training.loop import Run, train
@@ -63,6 +64,28 @@ class Recipe:
     many_rows: int = 50_000
     members: int = 5
     ramps: int = 0
+
+    def network(self, n_in: int, n_out: int, seed: int) -> Network:
+        """Return its network, untrained."""
+        layers: list[Layer] = [Scale(n_in)]
+        width = n_in
+        for size in self.hidden:
+            layers += [Dense(width, size, "lecun_normal", "normal"), Activation(self.activation)]
+            width = size
+        return Network([*layers, Dense(width, n_out, "zeros", "zeros")], self.loss, seed=seed)
+
+    def rate_factors(self, network: Network) -> dict[str, float]:
+        """Return what the rate of each block is multiplied by."""
+        dense = {f"{i}.W": layer.n_in for i, layer in enumerate(network.layers) if isinstance(layer, Dense)}
+        return {"scale": self.scale_rate, "b": self.bias_rate} | {name: 1 / sqrt(n_in) for name, n_in in dense.items()}
+
+    def rows_a_batch(self, n_rows: int) -> int:
+        """Return how many of a member's rows a batch has."""
+        return min(self.batch_size, max(self.least_batch_size, n_rows // self.least_batches))
+
+    def epochs_for(self, n_rows: int) -> int:
+        """Return how many epochs a table is seen for: the more rows, the less a repetition of them teaches."""
+        return ceil(self.epochs * min(1, sqrt(self.many_rows / n_rows)))
 
 
 CLASSIFICATION = Recipe("selu", 0.04, CrossEntropy(label_smoothing=0.1), "brier")
@@ -108,22 +131,6 @@ class Within(TimeLimit):
             run.stop = f"the time limit of {self.seconds:.3g} s left time for {run.epochs} epochs"
 
 
-def build(recipe: Recipe, n_in: int, n_out: int, seed: int) -> Network:
-    """Return the recipe's network."""
-    layers: list[Layer] = [Scale(n_in)]
-    width = n_in
-    for size in recipe.hidden:
-        layers += [Dense(width, size, "lecun_normal", "normal"), Activation(recipe.activation)]
-        width = size
-    return Network([*layers, Dense(width, n_out, "zeros", "zeros")], recipe.loss, seed=seed)
-
-
-def rate_factors(recipe: Recipe, network: Network) -> dict[str, float]:
-    """Return what the rate of each block is multiplied by."""
-    of_weights = {f"{i}.W": 1 / sqrt(layer.n_in) for i, layer in enumerate(network.layers) if isinstance(layer, Dense)}
-    return {"scale": recipe.scale_rate, "b": recipe.bias_rate} | of_weights
-
-
 def folds(y: Array, n_folds: int, seed: int) -> list[Array]:
     """Return the row numbers of each fold; class numbers y (n,) are spread evenly over the folds."""
     strata = y if y.ndim == 1 else np.zeros(len(y), np.intp)
@@ -132,29 +139,16 @@ def folds(y: Array, n_folds: int, seed: int) -> list[Array]:
     return [np.sort(order[k::n_folds]) for k in range(n_folds)]
 
 
-def batch_size(recipe: Recipe, n_rows: int) -> int:
-    """Return how many rows a batch has."""
-    return min(recipe.batch_size, max(recipe.least_batch_size, n_rows // recipe.least_batches))
-
-
-def epochs_for(recipe: Recipe, n_rows: int) -> int:
-    """Return how many epochs a table of `n_rows` is seen for: the more rows, the less a repetition of them teaches."""
-    return ceil(recipe.epochs * min(1, sqrt(recipe.many_rows / n_rows)))
-
-
 def train_member(
-    recipe: Recipe,
-    X: Array,
-    y: Array,
-    weight: Array | None,
-    held_out: Array,
-    n_out: int,
-    seed: int,
-    callbacks: Sequence[Callback] = (),
+    recipe: Recipe, rows: Batch, held_out: Array, n_out: int, seed: int, callbacks: Sequence[Callback] = ()
 ) -> Member:
-    """Train one network on the rows that are not `held_out`, row numbers, and keep its best epoch on those that are."""
+    """Train one network on the rows (X, y, weight) that are not `held_out`, and keep its best epoch on those that are.
+
+    `held_out` are row numbers.
+    """
+    X, y, weight = rows
     kept = np.setdiff1d(np.arange(len(X)), held_out)
-    network = build(recipe, X.shape[1], n_out, seed)
+    network = recipe.network(X.shape[1], n_out, seed)
     chosen_by = as_metric(recipe.chosen_by)
     history = train(
         network,
@@ -163,9 +157,9 @@ def train_member(
         sample_weight=None if weight is None else weight[kept],
         optimizer=Adam(recipe.learning_rate, recipe.betas),
         schedule=recipe.schedule,
-        rate_factors=rate_factors(recipe, network),
+        rate_factors=recipe.rate_factors(network),
         epochs=recipe.epochs,
-        batch_size=batch_size(recipe, len(kept)),
+        batch_size=recipe.rows_a_batch(len(kept)),
         validation=(X[held_out], y[held_out]),
         metrics=[chosen_by],
         callbacks=[LastBest(f"validation_{chosen_by.name}"), *callbacks],
