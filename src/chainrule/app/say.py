@@ -103,6 +103,13 @@ def score_lines(result: Result, heading: str) -> list[str]:
     return lines if covered is None else [*lines, f"  {'rows in their 90 % interval':<38}{covered:>10.1%}"]
 
 
+def in_words(fact: object) -> str:
+    """Return a passport's entry as people write it."""
+    if isinstance(fact, Mapping):
+        return ", ".join(f"{name} {in_words(value)}" for name, value in fact.items())
+    return ", ".join(map(in_words, fact)) if isinstance(fact, list) else str(fact)
+
+
 def model_lines(predictor: Predictor, size: int) -> list[str]:
     """Return what a model is: its target, columns, networks, scores and history."""
     told, ensemble = predictor.passport, predictor.ensemble
@@ -116,10 +123,9 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
         *str(network).splitlines(),
         "",
     ]
+    elsewhere = ("columns", "notices", "findings", "scores", "baseline", "spread")
     shown = {
-        name: told[name]
-        for name in told
-        if name not in ("columns", "notices", "findings", "scores", "baseline", "spread")
+        name: in_words(fact) for name, fact in told.items() if name not in elsewhere and fact not in (None, [], "")
     }
     shown |= {f"test {name}": show_score(name, value) for name, value in told.get("scores", {}).items()}
     width = max(map(len, shown), default=0)
