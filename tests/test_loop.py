@@ -1,5 +1,6 @@
 import signal
 import tracemalloc
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -234,17 +235,41 @@ def test_a_rate_far_too_high_is_noticed_in_the_first_epoch(optimizer, loss, rng)
     assert net.evaluate(X, y) == before
 
 
-def test_a_metric_of_answers_that_are_not_finite_is_nan(data):
-    class Inflate(Callback):
-        def on_batch_end(self, run):
-            run.net.params[0]["W"][...] = 3e38
+@pytest.mark.parametrize("rate", [0.5, 10.0, 1e4])
+@pytest.mark.parametrize("batch_size", [None, 25])
+def test_no_training_leaves_weights_that_have_exploded(rate, batch_size):
+    X = np.linspace(-3, 3, 50)[:, np.newaxis]
+    net = mlp(1, 8, 1, seed=0)
+    before = net.evaluate(X, 3 * X)
+    history = None
+    for epochs in (1, 3, 30):
+        with suppress(DivergenceError):
+            history = train(net, X, 3 * X, optimizer=SGD(rate), batch_size=batch_size, epochs=epochs)
+        assert net.evaluate(X, 3 * X) < 100 * before
+    assert rate > 1 or history.rollbacks
 
-    net = classifier()
-    assert np.isnan(
-        train(net, *data, epochs=1, batch_size=None, metrics=["accuracy"], callbacks=[Inflate()])["accuracy"]
-    )
-    with pytest.raises(ValueError, match="the output of layer 0"):
-        net.predict(data[0])
+
+def test_an_epochs_last_step_is_judged_too():
+    X = np.linspace(-3, 3, 50)[:, np.newaxis]
+    with pytest.raises(DivergenceError, match=r"epoch 1, batch 2: the loss has grown from .* to .* by the step"):
+        train(mlp(1, 8, 1, seed=0), X, 3 * X, optimizer=SGD(100.0), batch_size=49, epochs=1, max_rollbacks=1)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_rows_far_out_are_no_divergence(shuffle):
+    X, y, weight = np.linspace(-1, 1, 64)[:, np.newaxis], np.zeros(64), np.ones(64)
+    y[40], weight[:8] = 1e4, 0
+    for sample_weight in (None, weight):
+        options = {"batch_size": 8, "epochs": 3, "shuffle": shuffle, "sample_weight": sample_weight}
+        assert train(mlp(1, 4, 1, seed=0), X, y, **options).rollbacks == 0
+        assert train(mlp(1, 4, 1, seed=0), X, X[:, 0] * 3e3 + 5e3, **options).rollbacks == 0
+
+
+def test_a_metric_of_answers_that_are_not_finite_is_nan(data):
+    X, y = data
+    far = np.full((4, X.shape[1]), 3e38)
+    history = train(classifier(), X, y, epochs=1, validation=(far, y[:4]), metrics=["accuracy"])
+    assert np.isnan(history["validation_accuracy"]).all()
 
 
 def test_an_interrupt_while_measuring_leaves_whole_epochs(data):
@@ -326,7 +351,8 @@ def test_going_back_undoes_running_statistics_and_forgets_moments(rng):
         ({"metrics": [max, max]}, "metrics must have different names"),
         ({"metrics": ["mse"]}, "'mse' is for numbers, and y holds classes"),
         ({"schedule": ReduceOnPlateau("acc")}, "metric must be one of loss, however: metric='acc'"),
-        ({"max_rollbacks": -1}, "max_rollbacks must not be negative"),
+        ({"max_rollbacks": -1}, "max_rollbacks must be a whole number of at least 0"),
+        ({"max_rollbacks": 1.5}, "max_rollbacks must be a whole number of at least 0"),
         ({"optimizer": "adamax"}, "optimizer must be one of sgd, rmsprop, adam, adamw"),
         ({"schedule": "linear"}, "schedule must be one of constant"),
         ({"metrics": ["auc"]}, "metrics must be one of accuracy"),

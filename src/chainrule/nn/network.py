@@ -329,7 +329,7 @@ class Network:
             part = None if weight is None else weight[rows]
             mean, _ = self.loss(self._through(X[rows]), y[rows], part)
             total += mean * (len(X[rows]) if part is None else float(part.sum()))
-        return total / (len(X) if weight is None else float(weight.sum())) + self.penalty()
+        return total / (len(X) if weight is None else float(weight.sum()) or 1) + self.penalty()
 
     def prove_gradients(self, X: Array, y: Array) -> None:
         """Raise GradientError if a user's own loss, activation or layer is wrong on these rows; look only once."""

@@ -229,11 +229,10 @@ def with_state(run: Run) -> list[Callback]:
 
 def state_of(run: Run) -> Tree:
     """Return what a run at the end of an epoch needs to go on with the next one."""
-    good = {"theta": run.good.theta, "buffers": run.good.buffers, "rng": plain(run.good.rng)}
     return {
         "epoch": run.epoch + 1,
         "stop": run.stop,
-        "first_loss": run.first_loss,
+        "fair_loss": run.fair_loss,
         "rate_scale": run.rate_scale,
         "rollbacks": run.history.rollbacks,
         "theta": run.net.theta,
@@ -245,7 +244,7 @@ def state_of(run: Run) -> Tree:
         "callbacks": [callback.state() for callback in with_state(run)],
         "history": {name: np.array(column) for name, column in run.history.columns.items()},
         "notes": run.history.notes,
-        "good": None if run.is_good else good,
+        "good": {"theta": run.good.theta, "buffers": run.good.buffers, "rng": plain(run.good.rng)},
     }
 
 
@@ -262,16 +261,16 @@ def restore(run: Run, state: Tree) -> None:
     run.schedule.restore(state["schedule"])
     for name, moment in state["moments"].items():
         optimizer.moments[name] = same_shape(moment, net.theta, name)
-    if good is not None:
-        run.good.theta, run.good.buffers = (same_shape(good[name], of, name) for name, of in vectors.items())
-        run.good.rng = good["rng"]
-        run.rng.bit_generator.state = good["rng"]  # which raises if it is none
+    run.good.theta, run.good.buffers = (same_shape(good[name], of, name) for name, of in vectors.items())
+    run.good.rng = good["rng"]
+    run.rng.bit_generator.state = good["rng"]  # which raises if it is none
     run.rng.bit_generator.state = state["rng"]
-    run.epoch, run.stop, run.first_loss = epoch, str(state["stop"]), float(state["first_loss"])
+    run.epoch, run.stop, run.fair_loss = epoch, str(state["stop"]), float(state["fair_loss"])
     run.rate_scale, run.history.rollbacks = float(state["rate_scale"]), int(state["rollbacks"])
     optimizer.steps = int(state["steps"])
     theta, buffers = (same_shape(state[name], of, name) for name, of in vectors.items())
-    require_that(all_finite(theta) and all_finite(buffers), "its parameters are not finite")
+    finite = all(map(all_finite, (theta, buffers, run.good.theta, run.good.buffers)))
+    require_that(finite, "its parameters are not finite")
     net.theta[...], net.buffers[...] = theta, buffers
 
 

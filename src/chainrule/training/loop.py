@@ -28,8 +28,14 @@ from chainrule.training.metrics import Metric, as_metric
 from chainrule.training.optimizers import Optimizer, as_optimizer
 from chainrule.training.schedules import Schedule, as_schedule
 
-EXPLODED = 1e6
-"""Times the loss of the first batch, or 1 if that is more: beyond it a loss is as lost as an infinite one."""
+EXPLODED, RUINED = 1e6, 100
+"""Times the fair loss, or 1 if that is more: beyond it a batch's loss, and that after an epoch, is as good as infinite.
+
+On the way a loss may come back; what an epoch ends in may be what the network is left with. Without rollbacks, of which
+none can mend it, only the first counts.
+"""
+LOOKED_AT = 64
+"""Rows by which an epoch's last step, whose outcome no batch sees, is judged."""
 SAMPLED = 2**17
 """Parameters, evenly taken, by which the length of a step is told from that of the weights."""
 
@@ -160,7 +166,7 @@ def train(
         require(isinstance(callback, Callback), "callbacks", "hold Callback objects, such as EarlyStopping()", callback)
     for key, factor in (rate_factors or {}).items():
         require(0 <= factor < inf, f"rate_factors[{key!r}]", "be finite and not negative", factor)
-    require(max_rollbacks >= 0, "max_rollbacks", "not be negative", max_rollbacks)
+    require_whole(max_rollbacks, "max_rollbacks", least=0)
     require(clip_norm is None or clip_norm > 0, "clip_norm", "be above 0", clip_norm)
     require(validation is None or len(validation) in (2, 3), "validation", "be (X, y) or (X, y, weight)", validation)
     rows = net.check(X, y, sample_weight)
@@ -191,18 +197,21 @@ class DivergedError(ArithmeticError):
 
 
 class Snapshot:
-    """A network and the generator as they were when it was last taken. Its arrays are made once and written over."""
+    """A network and the generator at the beginning of the last epoch that was known to begin well."""
 
     def __init__(self) -> None:
         self.theta = self.buffers = np.empty(0)
 
+    def begin(self, run: Run) -> None:
+        """Note what an epoch's first batch will change."""
+        self.begun = run.net.buffers.copy(), deepcopy(run.rng.bit_generator.state)
+
     def take(self, run: Run) -> None:
-        """Copy them."""
-        net = run.net
-        if len(self.theta) != len(net.theta):
-            self.theta, self.buffers = np.empty_like(net.theta), np.empty_like(net.buffers)
-        self.theta[...], self.buffers[...] = net.theta, net.buffers
-        self.rng = deepcopy(run.rng.bit_generator.state)
+        """Copy the weights, which the epoch has not changed yet."""
+        if len(self.theta) != len(run.net.theta):
+            self.theta = np.empty_like(run.net.theta)
+        self.theta[...] = run.net.theta
+        self.buffers, self.rng = self.begun
 
     def restore(self, run: Run) -> None:
         """Put them back, with moments of zero: what led astray is forgotten."""
@@ -239,7 +248,8 @@ class Run:
     good: Snapshot = field(default_factory=Snapshot)
     epoch: int = 0
     share_of_epoch: float = 0.0
-    first_loss: float | None = None
+    fair_loss: float | None = None
+    """The largest that a batch's loss is with weights that are good: the first batch's, or that of rows far out."""
     rate_scale: float = 1.0
     stop: str = ""
     cut_short: bool = False
@@ -271,11 +281,22 @@ class Run:
         factor = self.schedule(self.epoch + self.share_of_epoch, self.progress)
         return self.optimizer.learning_rate * factor * self.rate_scale
 
-    @property
-    def is_good(self) -> bool:
-        """Whether what the last epoch has left is worth going back to."""
+    def begins_well(self, value: float) -> bool:
+        """Tell by the first batch's loss, and the last epoch's, whether an epoch's weights are worth going back to."""
         loss = self.history.loss
-        return not loss or loss[-1] <= min(loss) + 9 * abs(min(loss))
+        return not loss or max(loss[-1], value) <= min(loss) + 9 * abs(min(loss))
+
+    def is_fair(self, value: float, batch: Batch, times: float) -> bool:
+        """Tell whether a loss is so many times the fair one at most, or what good weights make of the same rows."""
+        assert self.fair_loss is not None
+        if value <= times * max(self.fair_loss, 1):
+            return True
+        now = self.net.theta.copy()
+        self.net.theta[...] = self.good.theta
+        fair = self.net.value(*batch)
+        self.net.theta[...] = now
+        self.fair_loss = max(self.fair_loss, fair) if isfinite(fair) else self.fair_loss
+        return value <= times * max(self.fair_loss, 1)
 
     def train(self) -> None:
         """Run all epochs, or until something stops it."""
@@ -303,9 +324,10 @@ class Run:
     def train_epoch(self) -> None:
         """Take every row once and measure; on the way into the infinite, go back, halve the rate and try again."""
         start = perf_counter()
-        if self.is_good:
-            self.good.take(self)
         while True:
+            self.good.begin(self)
+            if not self.history.loss:
+                self.good.take(self)
             try:
                 results = self.descend()
                 break
@@ -349,11 +371,13 @@ class Run:
             if not (isfinite(value) and isfinite(norm)):
                 place = self.net.first_non_finite(X, y, weight) or "the gradient"
                 raise DivergedError(f"batch {k + 1}: {place} is not finite")
-            if self.first_loss is None:
-                self.first_loss = value
-            if value > EXPLODED * max(self.first_loss, 1):
-                grown = f"the loss has grown from {self.first_loss:.3g} to {value:.3g}"
+            if self.fair_loss is None:
+                self.fair_loss = value
+            if value > EXPLODED * self.fair_loss and not self.is_fair(value, (X, y, weight), EXPLODED):
+                grown = f"the loss has grown from {self.fair_loss:.3g} to {value:.3g}"
                 raise DivergedError(f"batch {k + 1}: {grown}, most of all by {self.net.largest_output(X)}")
+            if not k and self.history.loss and self.begins_well(value):
+                self.good.take(self)
             if norm > self.clip_norm:
                 grad *= self.clip_norm / norm
             rate = self.rate
@@ -369,6 +393,12 @@ class Run:
                 break
         if not all_finite(theta):
             raise DivergedError(f"batch {k + 1}: the weights after the step are not finite")
+        some_rows = X[:LOOKED_AT], y[:LOOKED_AT], None if weight is None else weight[:LOOKED_AT]
+        value = self.net.value(*some_rows)
+        if not (isfinite(value) and self.is_fair(value, some_rows, RUINED if self.max_rollbacks else EXPLODED)):
+            raise DivergedError(
+                f"batch {k + 1}: the loss has grown from {self.fair_loss:.3g} to {value:.3g} by the step"
+            )
         step_ratio = nan if before is None else length(some - before) / (length(before) or 1.0)
         return {
             "loss": loss_sum / (weight_sum or 1),
@@ -379,14 +409,14 @@ class Run:
 
     def roll_back(self, failure: str) -> None:
         """Note the failure and halve the rate, or give up: at once where no step has been taken yet."""
-        if self.first_loss is None:
+        if self.fair_loss is None:
             X, y, _ = self.rows
             largest = f"the largest number in X is {np.abs(X[:]).max():.3g}, in y {np.abs(y).max():.3g}"
             raise DivergenceError(
                 f"training cannot begin: {failure} before any step; {largest}. Bring both to a common scale."
             )
         halvings = self.history.rollbacks
-        if halvings == self.max_rollbacks:
+        if halvings >= self.max_rollbacks:
             halved = f", though the learning rate was halved {halvings} times" if halvings else ""
             raise DivergenceError(
                 f"training diverged: {failure}{halved}. The network has its last good weights. "
