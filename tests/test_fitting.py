@@ -1,3 +1,4 @@
+from contextlib import ExitStack
 from itertools import count
 
 import numpy as np
@@ -7,7 +8,7 @@ from chainrule import Callback
 from chainrule.data.tabular import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
-from chainrule.model.fitting import InTurn, SideBySide, fit_predictor
+from chainrule.model.fitting import InTurn, SideBySide, fit_predictor, one_blas_thread
 
 WORKERS = [InTurn(), SideBySide(2), SideBySide(5)]
 
@@ -100,6 +101,22 @@ def test_an_error_in_one_thread_ends_them_all_and_is_raised(table):
 
     with pytest.raises(TableError, match="one went wrong"):
         fitted(table, epochs=100_000, workers=SideBySide(2), watch=lambda k: [Fails()] if k == 1 else [])
+
+
+def test_several_at_once_leave_matrix_products_the_threads_they_had():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads():
+        return [one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+
+    before = threads()
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(one_blas_thread)
+    second.enter_context(one_blas_thread)
+    first.close()
+    assert set(threads()) <= {1}
+    second.close()
+    assert threads() == before
 
 
 def test_the_time_limit_is_shared_by_the_members(table):

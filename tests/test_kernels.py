@@ -1,6 +1,7 @@
 import logging
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -251,3 +252,23 @@ def test_the_twins_start_no_threads(numba_kernels):
     if sys.platform != "linux":
         pytest.skip("threads are counted in /proc")
     assert run(f"{TRAIN}; assert 'numba' in sys.modules; {count}", **environment) == "1"
+
+
+@dataclass
+class Sine:
+    """An activation of one's own that cannot be looked up: a dataclass has no hash."""
+
+    pace: float = 2.0
+
+    def __call__(self, Z):
+        return np.sin(self.pace * Z), lambda dA: dA * self.pace * np.cos(self.pace * Z)
+
+
+def test_an_activation_of_ones_own_is_trained_by_either(numba_kernels, monkeypatch, rng):
+    X, thetas = rng.normal(size=(60, 3)), []
+    for name in ("numpy", "numba"):
+        monkeypatch.setenv("CHAINRULE_KERNELS", name)
+        net = mlp(3, 8, 1, activation=Sine(), seed=0, dtype="float64")
+        train(net, X, X[:, 0], epochs=2, batch_size=10)
+        thetas.append(net.theta)
+    np.testing.assert_allclose(*thetas, rtol=1e-10)

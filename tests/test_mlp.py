@@ -25,8 +25,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.estimator_checks import check_estimator
 
-from chainrule import Callback, MLPClassifier, MLPRegressor, Network, check_gradients, mlp
-from chainrule.nn.losses import Huber, Quantile
+from chainrule import Callback, Checkpoint, MLPClassifier, MLPRegressor, Network, TimeLimit, check_gradients, mlp
+from chainrule.estimators.solvers import PenalisedByBatch
+from chainrule.nn.losses import CrossEntropy, Huber, Quantile
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -492,12 +493,80 @@ def test_initial_weights_are_of_the_kind_that_is_asked_for_and_of_the_random_sta
         ({"activation": "tanh"}, "warm_start goes on with the network there is"),
         ({"hidden_layer_sizes": (7,)}, "warm_start goes on with the network there is"),
         ({"dropout": 0.5}, "warm_start goes on with the network there is"),
+        ({"label_smoothing": 0.3}, "warm_start goes on with the network there is"),
     ],
 )
 def test_warm_start_with_other_parameters_is_refused(change, message):
     model = MLPClassifier(warm_start=True, max_iter=3).fit(X_IRIS, Y_IRIS)
     with pytest.raises(ValueError, match=message):
         model.set_params(**change).fit(X_IRIS, Y_IRIS)
+
+
+def test_warm_start_with_another_loss_is_refused():
+    model = MLPRegressor(warm_start=True, max_iter=3).fit(X_DIABETES, Y_DIABETES).fit(X_DIABETES, Y_DIABETES)
+    with pytest.raises(ValueError, match="warm_start goes on with the network there is"):
+        model.set_params(loss="huber").fit(X_DIABETES, Y_DIABETES)
+    network = mlp(4, 5, 3, loss=CrossEntropy(label_smoothing=0.2), seed=0)
+    MLPClassifier.from_network(network, warm_start=True, hidden_layer_sizes=(5,), max_iter=3).fit(X_IRIS, Y_IRIS)
+
+
+def test_a_later_fit_under_early_stopping_that_finds_nothing_better_keeps_the_best():
+    options = {"early_stopping": True, "warm_start": True, "validation_data": (X_IRIS, Y_IRIS), "random_state": 0}
+    model = MLPClassifier(max_iter=60, learning_rate_init=0.01, **options).fit(X_IRIS, Y_IRIS)
+    best = model.best_validation_score_
+    model.set_params(learning_rate_init=3.0, max_iter=3).fit(X_IRIS, Y_IRIS)
+    assert model.best_validation_score_ == best == model.score(X_IRIS, Y_IRIS) > 0.9
+
+
+def test_rows_set_aside_that_all_weigh_nothing_are_told():
+    weight = np.zeros(len(X_IRIS))
+    weight[:3] = 1
+    with pytest.raises(ValueError, match=r"sample_weight must contain .*validation_fraction=0.1 leaves none"):
+        MLPClassifier(early_stopping=True, max_iter=3, random_state=3).fit(X_IRIS, Y_IRIS > 0, weight)
+
+
+def test_weights_that_no_sum_can_hold_are_told():
+    with pytest.raises(ValueError, match=r"sample_weight must have its largest number between 1e-30 and 1e\+30"):
+        MLPClassifier(max_iter=3).fit(X_IRIS, Y_IRIS, np.full(len(X_IRIS), 1e37))
+
+
+def test_an_estimator_takes_no_checkpoint():
+    with pytest.raises(ValueError, match="callbacks must not hold a Checkpoint"):
+        MLPClassifier(callbacks=[Checkpoint("iris.checkpoint")]).fit(X_IRIS, Y_IRIS)
+
+
+@pytest.mark.parametrize("begin_with", [0, 5])
+def test_ctrl_c_leaves_lbfgs_with_its_last_iterate(begin_with, monkeypatch):
+    asked, iterations = [], []
+    honest = PenalisedByBatch.objective
+
+    def interrupted(self, *rows):
+        asked.append(1)
+        if len(asked) > begin_with and (begin_with == 0 or iterations):
+            raise KeyboardInterrupt
+        return honest(self, *rows)
+
+    monkeypatch.setattr(PenalisedByBatch, "objective", interrupted)
+    monkeypatch.setattr(TimeLimit, "is_over", lambda self: iterations.append(1))
+    model = MLPClassifier(solver="lbfgs", alpha=1.0, random_state=0, max_iter=100)
+    if not begin_with:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X_IRIS, Y_IRIS)
+    else:
+        with pytest.warns(UserWarning, match="Training interrupted by user"):
+            model.fit(X_IRIS, Y_IRIS)
+        assert model.n_iter_ == len(iterations) > 0
+        value, _ = honest(PenalisedByBatch(model.network_.copy(), 1.0), X_IRIS, Y_IRIS)
+        assert model.loss_ == pytest.approx(value)
+    assert model.network_.l2 == 0
+
+
+@pytest.mark.parametrize("activation", [["logistic"], np.array(["logistic"])])
+def test_activations_in_a_sequence_begin_as_the_name_does(activation):
+    options = {"max_iter": 2, "random_state": 0}
+    expected = MLPClassifier(activation="logistic", **options).fit(X_IRIS, Y_IRIS)
+    model = MLPClassifier(activation=activation, **options).fit(X_IRIS, Y_IRIS)
+    np.testing.assert_array_equal(model.coefs_[1], expected.coefs_[1])
 
 
 def test_early_stopping_may_begin_with_a_later_fit():

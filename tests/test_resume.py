@@ -36,6 +36,7 @@ from chainrule.data.tabular import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
 from chainrule.model.fitting import InTurn, SideBySide, fit_predictor
+from chainrule.training import kernels
 from chainrule.training.checkpoint import CheckpointFile
 from chainrule.training.optimizers import OPTIMIZERS
 from chainrule.training.schedules import SCHEDULES, Cosine, ReduceOnPlateau
@@ -249,7 +250,7 @@ OTHERS = {
     "clip_norm was inf, and is 2": {"clip_norm": 2},
     "rate_factors was 1.0, and is float": {"rate_factors": {"b": 2}},
     "metrics was , and is mae": {"metrics": ["mae"]},
-    "callbacks was KeepBest(.*), and is KeepBest(.*), EarlyStopping(.*patience=10)": {"stopping": EarlyStopping()},
+    "callbacks was KeepBest(.*), and is KeepBest(.*), EarlyStopping(.*patience=10.*)": {"stopping": EarlyStopping()},
     "X, y and sample_weight was 48 rows of 4 columns, .*, and is 48 rows": {"X": X + 1e-6},
     "X, y and sample_weight was 48 rows of 4 columns, .*, and is 40 rows": {"X": X[:40], "y": Y[:40]},
     "X, y and sample_weight was": {"sample_weight": np.ones(48)},
@@ -421,3 +422,40 @@ def test_resume_needs_to_know_from_what(csv):
     process = command(csv, "--resume")
     assert "--checkpoint must be given with --resume" in process.communicate()[1]
     assert process.returncode == 2
+
+
+def test_more_epochs_are_trained_by_the_kernels_that_it_began_with(path, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.delenv("CHAINRULE_KERNELS", raising=False)
+    monkeypatch.setattr(kernels, "REPAID", 74 * 3 * 10)
+    for epochs in (8, 12):  # 12 alone would be long enough for numba
+        history = train(network(), X, Y, epochs=epochs, batch_size=16, callbacks=[Checkpoint(path, resume=True)])
+        assert len(history) == epochs
+
+
+class Clock(Callback):
+    """Remembers nothing before the first epoch, and another number each time it is begun."""
+
+    def __init__(self, unit=1.0):
+        self.unit = unit
+
+    def on_train_begin(self, run):
+        self.begun, self.seen = perf_counter(), {}
+
+    def on_epoch_end(self, run):
+        self.seen[str(run.epoch)] = run.epoch * self.unit
+
+    def state(self):
+        return dict(self.seen)
+
+    def restore(self, run, state):
+        self.seen = dict(state)
+
+
+def test_a_callback_of_ones_own_goes_on_too(path):
+    for epochs in (3, 6):
+        clock = Clock()
+        train(network(), X, Y, epochs=epochs, callbacks=[clock, Checkpoint(path, resume=True)])
+        assert clock.seen == {str(epoch): float(epoch) for epoch in range(epochs)}
+    with pytest.raises(ModelFileError, match=r"callbacks was .*Clock\(unit=1.0\), and is .*Clock\(unit=2.0\)"):
+        train(network(), X, Y, epochs=6, callbacks=[Clock(2.0), Checkpoint(path, resume=True)])

@@ -107,6 +107,7 @@ def test_a_schedule_may_be_used_again(rng):
         lambda: ReduceOnPlateau(factor=1),
         lambda: ReduceOnPlateau(patience=0),
         lambda: ReduceOnPlateau(min_delta=-1),
+        lambda: ReduceOnPlateau(least=2.0),
         lambda: OneCycle(start=-1),
         lambda: OneCycle(final=5),
         lambda: as_schedule(Cosine),

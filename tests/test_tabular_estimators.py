@@ -291,6 +291,7 @@ DAYS = np.datetime64("2024-01-01") + np.arange(40)
             np.arange(40) % 2,
             "however: it is a DataFrame",
         ),
+        (TabularRegressor, {}, np.array([1.5, None] * 20), "y must not be missing, however: it is in row 2"),
         (TabularRegressor, {}, DAYS, "y must hold numbers, however: it holds datetime64"),
         (TabularRegressor, {}, pd.Series(DAYS), "y must hold numbers, however: it holds datetime64"),
     ],

@@ -92,6 +92,10 @@ def as_array(values: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike, name: 
     return array
 
 
+LIGHTEST, HEAVIEST = 1e-30, 1e30
+"""Between these the largest row weight must lie: sums of such weights fit every type."""
+
+
 def as_weights(weight: ArrayLike | None, n: int, dtype: DTypeLike) -> Array | None:
     """Return row weights as an (n,) array of `dtype`: finite, none negative, not all zero; None stays None."""
     if weight is None:
@@ -99,12 +103,25 @@ def as_weights(weight: ArrayLike | None, n: int, dtype: DTypeLike) -> Array | No
     weights = as_real(weight, dtype, "sample_weight")
     if weights.shape != (n,):
         raise ValueError(f"sample_weight must have one number a row, ({n},), however: its shape is {weights.shape}")
+    if not all_finite(weights) or weights.min(initial=0) < 0 or not weights.any():
+        weights = as_real(weight, np.float64, "sample_weight")  # as they were given
     if not all_finite(weights) or weights.min(initial=0) < 0:
         row = int(np.argmin(np.isfinite(weights) & (weights >= 0)))
         raise ValueError(f"sample_weight must be finite and not negative, however: row {row} weighs {weights[row]}")
     if not weights.any():
         raise ValueError("sample_weight must not be zero in every row")
+    require_fair_weights(weights)
     return weights
+
+
+def require_fair_weights(weights: Array) -> None:
+    """Raise ValueError where the largest row weight is too large, or too small, for sums of them to be numbers."""
+    largest = weights.max()
+    if not LIGHTEST <= largest <= HEAVIEST:
+        raise ValueError(
+            f"sample_weight must have its largest number between {LIGHTEST:g} and {HEAVIEST:g}, "
+            f"however: it is {largest:g}"
+        )
 
 
 def same_shape(array: Array, like: Array, name: str) -> Array:

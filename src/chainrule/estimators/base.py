@@ -21,10 +21,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
-from chainrule.arrays import Array, all_finite, as_array, require_no_mask
+from chainrule.arrays import Array, all_finite, as_array, require_fair_weights, require_no_mask
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import OutOfRangeError
-from chainrule.estimators.architecture import NORMALIZATIONS, activations_of, described_by, kind_of, layers_of, sizes_of
+from chainrule.estimators.architecture import (
+    NORMALIZATIONS,
+    activations_of,
+    described_by,
+    engine_activation,
+    kind_of,
+    layers_of,
+    sizes_of,
+)
 from chainrule.estimators.shipping import predictor_of
 from chainrule.estimators.solvers import SOLVERS, Hooks, Task, dense_by_batch
 from chainrule.model.predictor import Predictor
@@ -117,6 +125,10 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         """Return the engine's loss."""
 
     @abstractmethod
+    def _has_loss(self, loss: Loss) -> bool:
+        """Tell whether the parameters describe this loss."""
+
+    @abstractmethod
     def _targets(self, Y: Array) -> Array:
         """Return the target matrix in the form the engine's loss takes."""
 
@@ -188,7 +200,9 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     def _weights(self, X: Any, Y: Array, sample_weight: Any, incremental: bool) -> Array | None:
         if sample_weight is None:
             return None
-        return _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        require_fair_weights(weight)
+        return weight
 
     def _initialize(self, Y: Array, dtype: Any, random_state: np.random.RandomState) -> None:
         """Make the network, and set every counter and curve to its beginning."""
@@ -227,7 +241,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     def _check_same_network(self) -> None:
         """Raise ValueError when warm_start would go on with a network that the parameters no longer describe."""
         described = [kind_of(layer) for layer in layers_of(self, self.network_.n_out, self._output_layers())]
-        if described != [kind_of(layer) for layer in self.network_.layers]:
+        if described != [kind_of(layer) for layer in self.network_.layers] or not self._has_loss(self.network_.loss):
             raise ValueError(
                 "warm_start goes on with the network there is, however: the parameters describe another one"
             )
@@ -243,10 +257,10 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             for layer, params in zip(self.network_.layers, self.network_.params, strict=True):
                 layer.init(params, rng)
             return
-        activation: Any = self.activation
-        factor = 2.0 if activation == "logistic" else 6.0
-        for W, b in zip(self.coefs_, self.intercepts_, strict=True):
-            bound = np.sqrt(factor / sum(W.shape))
+        hidden = activations_of(self)
+        last = hidden[-1] if hidden else engine_activation(self.activation)
+        for W, b, activation in zip(self.coefs_, self.intercepts_, [*hidden, last], strict=True):
+            bound = np.sqrt((2.0 if isinstance(activation, str) and activation == "sigmoid" else 6.0) / sum(W.shape))
             W[...] = random_state.uniform(-bound, bound, W.shape)
             b[...] = random_state.uniform(-bound, bound, b.shape)
 

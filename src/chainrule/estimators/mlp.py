@@ -108,6 +108,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
         several = self._label_binarizer.y_type_ == "multiclass"
         return CrossEntropy(self.label_smoothing) if several else BinaryCrossEntropy(self.label_smoothing)
 
+    def _has_loss(self, loss: Loss) -> bool:
+        return getattr(loss, "label_smoothing", None) == self.label_smoothing
+
     def _targets(self, Y: Array) -> Array:
         if self.out_activation_ == "softmax":
             return Y.argmax(axis=1) if Y.shape[1] > 1 else Y[:, 0].astype(np.intp)
@@ -235,7 +238,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
         if len(labels) != n_classes or not np.array_equal(labels, np.unique(labels)):
             raise ValueError(f"classes must be {n_classes} different labels in order, however: classes={classes!r}")
         several_labels = network.n_out > 1 and isinstance(network.loss, BinaryCrossEntropy)
-        estimator = cls(**params)
+        estimator = cls(**{"label_smoothing": network.loss.label_smoothing} | params)
         estimator._label_binarizer = LabelBinarizer().fit(np.eye(n_classes, dtype=int) if several_labels else labels)
         estimator.classes_ = labels
         estimator._adopt(network, n_outputs=1 if n_classes == 2 and not several_labels else n_classes)
@@ -279,6 +282,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101
 
     def _make_loss(self) -> Loss:
         return as_loss(self.loss)
+
+    def _has_loss(self, loss: Loss) -> bool:
+        return loss == self._make_loss()
 
     def _output_layers(self) -> list[Layer]:
         layers: list[Layer] = []

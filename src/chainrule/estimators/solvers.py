@@ -12,7 +12,7 @@ from math import inf, nan, sqrt
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -22,6 +22,7 @@ from chainrule.errors import DivergenceError
 from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback, ProgressBar, TimeLimit
+from chainrule.training.checkpoint import Checkpoint
 from chainrule.training.loop import Run
 from chainrule.training.memory import keep_freed_memory
 from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer
@@ -141,7 +142,7 @@ class Epochs(Callback):
             if est.verbose:
                 print(f"Validation score: {score:f}")
         if est.early_stopping:
-            self.watch_score(run, est.validation_scores_[-1])
+            self.watch_score(est.validation_scores_[-1])
         else:
             self.watch_loss(est.loss_)
         if est.solver == "sgd" and est.learning_rate == "invscaling":
@@ -155,12 +156,12 @@ class Epochs(Callback):
         X, _, weight = self.validation
         return self.estimator._validation_score(X, self.labels, weight)
 
-    def watch_score(self, run: Run, score: float) -> None:
+    def watch_score(self, score: float) -> None:
         est = self.estimator
         est._no_improvement_count = est._no_improvement_count + 1 if score < est.best_validation_score_ + est.tol else 0
         if score > est.best_validation_score_:
             est.best_validation_score_ = score
-            self.best_weights = run.net.theta.copy(), run.net.buffers.copy()
+            self.keep_weights()
 
     def watch_loss(self, loss: float) -> None:
         est = self.estimator
@@ -181,6 +182,11 @@ class Epochs(Callback):
             run.stop = reason
         if est.verbose:
             print(reason, then)
+
+    def keep_weights(self) -> None:
+        """Note the network's weights as the best ones."""
+        network = self.estimator.network_
+        self.best_weights = network.theta.copy(), network.buffers.copy()
 
     def restore_best(self) -> None:
         """Give the network the weights that scored best."""
@@ -242,6 +248,8 @@ def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
         raise ValueError("partial_fit does not support a schedule: it cannot know how far training will go")
     if estimator.weight_decay and estimator.solver == "sgd":
         raise ValueError("weight_decay needs solver='adam', however: solver='sgd'; there alpha is the same thing")
+    if any(isinstance(callback, Checkpoint) for callback in estimator.callbacks):
+        raise ValueError("callbacks must not hold a Checkpoint, which knows nothing of what an estimator remembers")
     X, Y, weight, validation, labels = set_aside(estimator, task)
     if not hasattr(estimator, "_rng"):  # of shuffling and dropout; later calls go on with it
         estimator._rng = np.random.default_rng(task.random_state.randint(2**31))
@@ -255,6 +263,8 @@ def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
     if not (task.incremental and hasattr(estimator, "_optimizer")):
         estimator._optimizer = make_optimizer(estimator)
     epochs = Epochs(estimator, validation, labels)
+    if estimator.early_stopping and estimator.best_validation_score_ > -inf:  # warm_start goes on from the best weights
+        epochs.keep_weights()
     extra: list[Callback] = [TimeLimit(estimator.time_limit)] if estimator.time_limit else []
     extra += [ProgressBar()] if estimator.progress_bar else []
     run = Run(
@@ -316,6 +326,11 @@ def set_aside(estimator: BaseMLP, task: Task) -> tuple[Any, Array, Array | None,
             "The validation set is too small. Increase 'validation_fraction' or the size of your dataset, "
             f"however: it would have {X_val.shape[0]} rows"
         )
+    if weight is not None and weight_val is not None and not (weight.any() and weight_val.any()):
+        raise ValueError(
+            "sample_weight must contain at least one non-zero number among the rows to train on, and one among those "
+            f"set aside, however: validation_fraction={estimator.validation_fraction} leaves none"
+        )
     return X, Y, weight, (dense_by_batch(X_val), estimator._targets(Y_val), weight_val), estimator._labels(Y_val)
 
 
@@ -338,6 +353,7 @@ def fit_lbfgs(estimator: BaseMLP, task: Task) -> None:
     objective = PenalisedByBatch(network, estimator.alpha)
     hooks = task.hooks
     rows = task.X.toarray() if issparse(task.X) else task.X, estimator._targets(task.Y), task.weight
+    last = OptimizeResult(x=network.theta.astype(np.float64), nit=0, status=STOPPED_BY_CALLBACK)
     limit = TimeLimit(estimator.time_limit or inf)
     limit.start()
     keep_freed_memory()
@@ -351,21 +367,29 @@ def fit_lbfgs(estimator: BaseMLP, task: Task) -> None:
         if estimator.verbose:
             print(f"L-BFGS iteration, loss = {intermediate_result.fun:.8f}")
         network.theta[...] = intermediate_result.x
+        last.update(x=intermediate_result.x.copy(), fun=intermediate_result.fun, nit=last.nit + 1)
         if hooks.end() or limit.is_over():
             raise StopIteration
         hooks.begin()
 
     hooks.begin()
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        result = minimize(
-            value_and_gradient,
-            network.theta.astype(np.float64),
-            method="L-BFGS-B",
-            jac=True,
-            callback=after_each,
-            options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
-        )
-    network.theta[...], network.l2 = result.x, 0.0
+    result = last
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            result = minimize(
+                value_and_gradient,
+                last.x,
+                method="L-BFGS-B",
+                jac=True,
+                callback=after_each,
+                options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
+            )
+    except KeyboardInterrupt:
+        if not last.nit:
+            raise
+        warnings.warn("Training interrupted by user.", stacklevel=4)
+    finally:
+        network.theta[...], network.l2 = result.x, 0.0
     estimator.n_iter_ = min(result.nit, estimator.max_iter)
     estimator.loss_ = estimator.best_loss_ = float(result.fun)
     if result.status not in (0, STOPPED_BY_CALLBACK):

@@ -317,6 +317,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         if np.asarray(y).dtype.kind in "Mm":
             raise ValueError(f"y must hold numbers, however: it holds {np.asarray(y).dtype}; give days, or seconds")
         y = _check_y(y, multi_output=True, y_numeric=True, estimator=self).astype(np.float64)
+        if np.isnan(y).any():
+            raise ValueError(f"y must not be missing, however: it is in row {int(np.argwhere(np.isnan(y))[0][0]) + 1}")
         return column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
 
     def predict(self, X: Any) -> Array:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from math import ceil
+from threading import Lock
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -188,7 +189,7 @@ def fit_predictor(
             callbacks.append(Within(max(end - perf_counter(), LEAST_SECONDS) / rounds))
         return train_member(recipe, rows, held_out[k], target.n_outputs, seed + k, callbacks)
 
-    with one_blas_thread():
+    with one_blas_thread:
         members = workers([partial(work, k) for k in range(recipe.members)])
     if not members:
         raise KeyboardInterrupt
@@ -263,15 +264,31 @@ def encoder_for(target: ClassTarget | NumberTarget, categories: Sequence[str] = 
     return TabularEncoder(categories=categories, ramps=recipe_for(target).ramps)
 
 
-def one_blas_thread() -> AbstractContextManager[object]:
-    """Return a context in which matrix products run on one thread; without threadpoolctl, nothing is changed.
+class OneBlasThread:
+    """A context in which matrix products run on one thread; without threadpoolctl, nothing is changed.
 
     A second thread gains products as small as these nothing, and where another program wants the processor too, threads
-    that wait for each other made training 24 times slower.
+    that wait for each other made training 24 times slower. The number is the whole process's: of several that are
+    inside at once the first sets it, and the last sets it back.
     """
-    try:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-    except ImportError:
-        return nullcontext()
-    limits: AbstractContextManager[object] = threadpool_limits(1)
-    return limits
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.limits = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                with suppress(ImportError):
+                    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+                    self.limits.enter_context(threadpool_limits(1))
+
+    def __exit__(self, *failure: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.limits.close()
+
+
+one_blas_thread = OneBlasThread()

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
+from inspect import signature
 from math import isfinite
 from threading import Lock
 from time import perf_counter
@@ -20,8 +21,9 @@ import numpy as np
 
 from chainrule.archive import Archive, Format, Path, opened, pack_archive, refusing, require_that, write_whole
 from chainrule.arrays import Array, all_finite, digest, require, require_whole, same_shape
-from chainrule.errors import ModelFileError
+from chainrule.errors import ModelFileError, look_up
 from chainrule.training.callbacks import Callback
+from chainrule.training.kernels import KERNELS
 
 if TYPE_CHECKING:
     from chainrule.training.loop import Run
@@ -76,13 +78,17 @@ class Checkpoint(Callback):
         self.file, self.number, self.every, self.seconds = file, number, every, seconds
 
     def on_train_begin(self, run: Run) -> None:
-        self.settings = settings_of(run)
         self.written = perf_counter()
         saved = self.file.trainings.get(self.number)
-        if saved is not None:
-            with refusing(self.file.path, "a checkpoint"):
-                require_same(saved["settings"], self.settings, self.file.path)
-                restore(run, saved["state"])
+        if saved is None:
+            self.settings = settings_of(run)
+            return
+        with refusing(self.file.path, "a checkpoint"):
+            if not os.environ.get("CHAINRULE_KERNELS"):  # then those that it began with, however many epochs it has now
+                run.use(look_up(KERNELS, saved["settings"]["kernels"], "kernels")())
+            self.settings = settings_of(run)
+            require_same(saved["settings"], self.settings, self.file.path)
+            restore(run, saved["state"])
 
     def on_epoch_end(self, run: Run) -> None:
         is_due = (run.epoch + 1) % self.every == 0 and perf_counter() - self.written >= self.seconds
@@ -203,8 +209,8 @@ def shown(value: object) -> str:
 
 
 def told_callback(callback: Callback) -> str:
-    """Return a callback's name and options, without what it remembers."""
-    options = {name: value for name, value in vars(callback).items() if name not in callback.state()}
+    """Return a callback's name and the options that it was made with."""
+    options = {name: getattr(callback, name, ...) for name in signature(type(callback)).parameters}
     simple = (f"{name}={value!r}" for name, value in options.items() if isinstance(value, str | int | float | None))
     return f"{type(callback).__name__}({', '.join(simple)})"
 
@@ -224,7 +230,7 @@ def text_digest(text: str) -> str:
 
 def with_state(run: Run) -> list[Callback]:
     """Return the callbacks that have something to remember."""
-    return [callback for callback in run.observers if callback.state()]
+    return [callback for callback in run.observers if type(callback).state is not Callback.state]
 
 
 def state_of(run: Run) -> Tree:

@@ -83,8 +83,10 @@ def activation_codes(layers: Sequence[Layer]) -> list[int]:
     for layer in layers:
         if isinstance(layer, Dense):
             codes.append(compiled.CODES["identity"])
-        elif isinstance(layer, Activation) and layer.function in compiled.CODES and codes and not codes[-1]:
-            codes[-1] = compiled.CODES[str(layer.function)]
+        elif isinstance(layer, Activation) and isinstance(layer.function, str) and codes and not codes[-1]:
+            if layer.function not in compiled.CODES:
+                return []
+            codes[-1] = compiled.CODES[layer.function]
         else:
             return []
     return codes

@@ -264,11 +264,15 @@ class Run:
         steps = self.epochs * -(-len(self.rows[0]) // self.batch_size)
         # A checkpoint is of what all others have seen.
         self.observers = [KeepBest(), *sorted(self.callbacks, key=lambda callback: isinstance(callback, Checkpoint))]
-        self.kernels = choose(self.net.theta.size * steps)
-        self.optimizer.kernels_name = self.kernels.name
+        self.use(choose(self.net.theta.size * steps))
         self.history.monitored = f"{before}loss"
         self.history.metrics = {before + metric.name: [] for metric in self.metrics}
         self.history.rising = {before + metric.name for metric in self.metrics if metric.higher_is_better}
+
+    def use(self, kernels: Kernels) -> None:
+        """Take every step by these kernels."""
+        self.kernels = kernels
+        self.optimizer.kernels_name = kernels.name
 
     @property
     def progress(self) -> float:

@@ -178,6 +178,7 @@ class ReduceOnPlateau(Schedule):
         require(0 < self.factor < 1, "factor", "lie strictly between 0 and 1", self.factor)
         require(self.patience >= 1, "patience", "be at least 1", self.patience)
         require(self.min_delta >= 0, "min_delta", "not be negative", self.min_delta)
+        require(0 <= self.least <= 1, "least", "lie in [0, 1]", self.least)
 
     def __call__(self, epoch: float, progress: float) -> float:
         return self.scale
