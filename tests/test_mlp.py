@@ -530,9 +530,9 @@ def test_weights_that_no_sum_can_hold_are_told():
         MLPClassifier(max_iter=3).fit(X_IRIS, Y_IRIS, np.full(len(X_IRIS), 1e37))
 
 
-def test_an_estimator_takes_no_checkpoint():
+def test_an_estimator_takes_no_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="callbacks must not hold a Checkpoint"):
-        MLPClassifier(callbacks=[Checkpoint("iris.checkpoint")]).fit(X_IRIS, Y_IRIS)
+        MLPClassifier(callbacks=[Checkpoint(tmp_path / "iris.checkpoint")]).fit(X_IRIS, Y_IRIS)
 
 
 @pytest.mark.parametrize("begin_with", [0, 5])
