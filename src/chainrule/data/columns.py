@@ -422,9 +422,11 @@ class Layout:
         """
         if not (isinstance(given, Matrix) and given.numbers.shape[1] == self.as_it_is):
             return None
+        if given.numbers.dtype == np.float32:
+            return given.numbers
         with np.errstate(over="ignore"):
-            X = given.numbers.astype(np.float32, copy=False)
-        return X if X is given.numbers or all_finite(X) else None
+            X = given.numbers.astype(np.float32)
+        return X if all_finite(X) else None
 
     def encode(self, given: Mapping[str, Array], X: Array, first_row: int) -> None:
         """Write the encoded columns of some rows, of which the first is a table's `first_row`, into X, of zeros."""
