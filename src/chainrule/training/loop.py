@@ -29,13 +29,14 @@ from chainrule.training.optimizers import Optimizer, as_optimizer
 from chainrule.training.schedules import Schedule, as_schedule
 
 EXPLODED, RUINED = 1e6, 100
-"""Times the fair loss, or 1 if that is more: beyond it a batch's loss, and that after an epoch, is as good as infinite.
+"""Times the fair loss, or 1 if that is more: beyond the first a batch's loss is as good as infinite, beyond the second
+the loss that an epoch ends in.
 
-On the way a loss may come back; what an epoch ends in may be what the network is left with. Without rollbacks, of which
-none can mend it, only the first counts.
+On the way a loss may come back, but an epoch's end may be what the network is left with. Where no rollback is allowed,
+which could mend it, the first counts for both.
 """
 LOOKED_AT = 64
-"""Rows by which an epoch's last step, whose outcome no batch sees, is judged."""
+"""Rows by which an epoch's last step is judged."""
 SAMPLED = 2**17
 """Parameters, evenly taken, by which the length of a step is told from that of the weights."""
 
@@ -395,14 +396,7 @@ class Run:
                 callback.on_batch_end(self)
             if self.stop:
                 break
-        if not all_finite(theta):
-            raise DivergedError(f"batch {k + 1}: the weights after the step are not finite")
-        some_rows = X[:LOOKED_AT], y[:LOOKED_AT], None if weight is None else weight[:LOOKED_AT]
-        value = self.net.value(*some_rows)
-        if not (isfinite(value) and self.is_fair(value, some_rows, RUINED if self.max_rollbacks else EXPLODED)):
-            raise DivergedError(
-                f"batch {k + 1}: the loss has grown from {self.fair_loss:.3g} to {value:.3g} by the step"
-            )
+        self.judge_last_step(k, (X, y, weight))
         step_ratio = nan if before is None else length(some - before) / (length(before) or 1.0)
         return {
             "loss": loss_sum / (weight_sum or 1),
@@ -410,6 +404,17 @@ class Run:
             "learning_rate": rate,
             "step_ratio": step_ratio,
         }
+
+    def judge_last_step(self, k: int, batch: Batch) -> None:
+        """Raise DivergedError where an epoch's last step, whose outcome no batch shows, has led astray."""
+        if not all_finite(self.net.theta):
+            raise DivergedError(f"batch {k + 1}: the weights after the step are not finite")
+        X, y, weight = batch
+        some_rows = X[:LOOKED_AT], y[:LOOKED_AT], None if weight is None else weight[:LOOKED_AT]
+        value = self.net.value(*some_rows)
+        if not (isfinite(value) and self.is_fair(value, some_rows, RUINED if self.max_rollbacks else EXPLODED)):
+            grown = f"the loss has grown from {self.fair_loss:.3g} to {value:.3g}"
+            raise DivergedError(f"batch {k + 1}: {grown} by the step")
 
     def roll_back(self, failure: str) -> None:
         """Note the failure and halve the rate, or give up: at once where no step has been taken yet."""
