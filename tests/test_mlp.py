@@ -760,6 +760,20 @@ def test_masked_cells_are_not_taken_for_numbers(name, rng):
         MLPRegressor().fit(**given)
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"), [(["a", None], "NoneType, str"), (["a", 1], "int, str"), ([1, None], "NoneType, int")]
+)
+def test_labels_that_have_no_order_are_told(labels, told):
+    with pytest.raises(ValueError, match=f"y must hold labels of one type, however: there are {told}"):
+        MLPClassifier(max_iter=1).fit(np.arange(20.0).reshape(10, 2), np.array(labels * 5, object))
+
+
+def test_texts_of_two_types_are_labels():
+    y = np.array(["a", np.str_("b")] * 5, object)
+    model = MLPClassifier(max_iter=1).fit(np.arange(20.0).reshape(10, 2), y)
+    assert model.classes_.tolist() == ["a", "b"]
+
+
 def test_negative_weights_are_refused(rng):
     with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
         MLPRegressor().fit(rng.normal(size=(20, 2)), rng.normal(size=20), sample_weight=-np.ones(20))

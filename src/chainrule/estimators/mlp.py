@@ -23,13 +23,14 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from chainrule.arrays import Array, all_finite
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.estimators.architecture import engine_activation
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.docstrings import CLASSIFIER, REGRESSOR
+from chainrule.estimators.labels import check_labels
 from chainrule.estimators.shipping import class_target, number_target, with_two_outputs
 from chainrule.nn.activations import ACTIVATIONS, ActivationFunction
 from chainrule.nn.layers import (
@@ -61,7 +62,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
         X, y = self._rows(X, y, reset)
-        check_classification_targets(y)
+        check_labels(y)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_

@@ -19,13 +19,13 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, require, require_no_mask
 from chainrule.data.reading import n_rows, take_rows
 from chainrule.data.tabular import Columns, TabularEncoder, read_columns
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.estimators.labels import check_labels
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import Fitted, Work, fit_predictor
 from chainrule.training.callbacks import ProgressBar
@@ -244,11 +244,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     def _targets(self, y: Any) -> Array:
         require_no_mask(y, "y")
         y = _check_y(y)
-        types = {type(label) for label in y} if y.dtype == object else set()
-        if str in types and len(types) > 1:
-            told = ", ".join(sorted(kind.__name__ for kind in types))
-            raise ValueError(f"y must hold labels of one type, however: there are {told}")
-        check_classification_targets(y)
+        check_labels(y)
         return y
 
     def predict(self, X: Any) -> Array:
