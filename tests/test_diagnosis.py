@@ -290,6 +290,13 @@ def test_of_a_run_that_is_well_nothing_is_said(name):
     assert str(found) == "Nothing stands out."
 
 
+def test_rare_classes_are_told_together():
+    X, y = classes_of()
+    y[:], y[:3], y[3:7] = 1, 0, 2
+    message = str(diagnose(mlp(3, 8, 3, loss="cross_entropy", seed=0), X, y))
+    assert "class 0 (3), class 2 (4) have fewer than 5 rows" in message
+
+
 def test_what_does_most_harm_comes_first():
     X, y = classes_of()
     net = mlp(3, 16, 2, loss="cross_entropy", seed=0)

@@ -237,7 +237,8 @@ def has_few_rows(case: Case) -> Found:
     counts = np.bincount(case.classes, minlength=max(2, case.net.n_out))
     few = [f"{label} ({count})" for label, count in zip(case.labels, counts.tolist()) if count < 5]
     if few:
-        yield f"{several(few)} has fewer than 5 rows", "Collect more of it, or join it to another class"
+        have, it, another = ("has", "it", "another class") if len(few) == 1 else ("have", "them", "other classes")
+        yield f"{several(few)} {have} fewer than 5 rows", f"Collect more of {it}, or join {it} to {another}"
 
 
 def inputs_are_unscaled(case: Case) -> Found:
