@@ -50,6 +50,10 @@ def raw_predictor(net):
     return Predictor(TabularEncoder.raw([f"x{j}" for j in range(net.n_in)]), net, TARGET).predict_proba
 
 
+def compiled_predictor(net):
+    return Predictor(TabularEncoder.raw([f"x{j}" for j in range(net.n_in)]), net, TARGET).compile().predict_proba
+
+
 def scaling_predictor(net):
     return Predictor(ENCODER, net, TARGET).predict_proba
 
@@ -143,6 +147,7 @@ NETWORK = {
     "bare NumPy": ("numpy", bare_numpy),
     "Network.predict": ("numpy", lambda net: net.predict),
     "Predictor": ("numpy", raw_predictor),
+    "Predictor, compiled": ("numba", compiled_predictor),
     "MLPClassifier": ("scikit-learn", our_estimator),
     "scikit-learn": ("scikit-learn", sklearn_proba),
     "PyTorch": ("torch", torch_inference),
@@ -180,7 +185,7 @@ def measure(contestants, packages, net):
 
 def main():
     warnings.filterwarnings("ignore")
-    packages = present("numpy", "scikit-learn", "torch", "onnx", "onnxruntime")
+    packages = present("numpy", "numba", "scikit-learn", "torch", "onnx", "onnxruntime")
     if "onnx" not in packages:
         packages = [package for package in packages if package != "onnxruntime"]
     net = mlp(*SIZES, loss="cross_entropy", seed=0)

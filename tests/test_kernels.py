@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from chainrule import SGD, Activation, Adam, BatchNorm, Dense, Dropout, Network, Residual, mlp, train, training
+from chainrule import SGD, Activation, Adam, BatchNorm, Dense, Dropout, Network, Residual, Scale, mlp, train
+from chainrule.errors import OutOfRangeError
+from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.losses import CrossEntropy
 from chainrule.training import kernels
 from chainrule.training.kernels import NUMPY, REPAID, Kernels, choose
@@ -88,6 +90,13 @@ NETWORKS = {
 }
 
 
+NETWORKS |= {
+    f"Scale and {name}": stack(Scale(6), Dense(6, 7, biases="normal"), Dropout(0.0), Activation(name), Dense(7, 3))
+    for name in ACTIVATIONS
+    if name != "step"
+}
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", CLOSE)
 @pytest.mark.parametrize("name", NETWORKS)
@@ -105,6 +114,13 @@ def test_a_fused_network_answers_as_the_network_itself(name, dtype, weighted, rn
     assert fused_value == pytest.approx(value, rel=10 * CLOSE[dtype])
     np.testing.assert_allclose(fused_grad, grad, rtol=10 * CLOSE[dtype], atol=CLOSE[dtype])
     assert fused_grad is net.grad
+    for rows in (X[:1], X, np.tile(X, (400, 1))):  # one, some, and more than go through at once
+        np.testing.assert_allclose(fused.predict(rows), net.predict(rows), rtol=10 * CLOSE[dtype], atol=CLOSE[dtype])
+
+
+def test_a_perceptrons_step_is_answered_as_well(rng, numba_kernels):
+    net, X = stack(Dense(6, 9), Activation("step"))("float32"), rng.normal(size=(1, 6))
+    np.testing.assert_array_equal(numba_kernels.fuse(net).predict(X), net.predict(X))
 
 
 @pytest.mark.parametrize("n", [12, 2000])
@@ -135,6 +151,28 @@ def test_a_number_that_is_not_finite_is_not_lost_in_a_compiled_loop(sizes, numba
     assert np.isnan(value)
     assert np.isnan(numba_kernels.square_sum(np.array([1, np.nan, 1], np.float32)))
     assert numba_kernels.square_sum(np.array([1e30, 1], np.float32)) == np.inf
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_answer_is_given_to_what_is_not_finite(name, value, numba_kernels):
+    net = NETWORKS[name]("float32")
+    net.theta = np.abs(net.theta)  # so that -inf is below every relu's zero
+    X = np.ones((3000, 6), np.float32)
+    X[2900, 4] = value
+    for rows, place in ((X, 2900), (X[2900:2901], 0)):
+        with pytest.raises(ValueError, match=rf"X must be finite in float32, however: X\[{place}, 4\]={value}"):
+            numba_kernels.fuse(net).predict(rows)
+
+
+def test_numbers_that_grow_too_large_are_told_by_row_and_layer(numba_kernels):
+    net = relus(6, 4, 3)("float32")
+    X = np.ones((3, 6), np.float32)
+    X[1] = 3e38
+    for rows, place in ((X, 1), (X[1:2], 0)):
+        message = rf"for X\[{place}\], whose largest number is 3e\+38, the output of layer 2, Dense\(4, 3"
+        with pytest.raises(OutOfRangeError, match=message):
+            numba_kernels.fuse(net).predict(rows)
 
 
 def trained(sizes=(2, 8, 2), **options):
@@ -190,15 +228,7 @@ def test_another_value_in_the_environment_is_refused(fresh_choice):
         trained()
 
 
-def forget_the_twins(monkeypatch):
-    for module in ("fused", "compiled"):
-        monkeypatch.delitem(sys.modules, f"chainrule.training.{module}", raising=False)
-        monkeypatch.delattr(training, module, raising=False)
-
-
-def test_where_numba_is_missing_numpy_serves_and_says_so(fresh_choice, caplog):
-    forget_the_twins(fresh_choice)
-    fresh_choice.setitem(sys.modules, "numba", None)
+def test_where_numba_is_missing_numpy_serves_and_says_so(fresh_choice, without_numba, caplog):
     fresh_choice.setattr(kernels, "find_spec", lambda name: None)
     with caplog.at_level(logging.INFO):
         assert choose(REPAID) is choose(REPAID) is NUMPY

@@ -1,6 +1,8 @@
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 from chainrule import Adam, load, mlp, train
 from chainrule.data.tabular import TabularEncoder, read_columns
 from chainrule.data.targets import fit_target
+from chainrule.errors import MissingExtraError
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.predictor import Predictor
 
@@ -108,6 +111,43 @@ def test_threads_get_the_answers_that_one_gets(predictors):
     with ThreadPoolExecutor(16) as pool:
         for answers in pool.map(lambda _: predictors["numbers"].predict(TABLE), range(64)):
             np.testing.assert_array_equal(answers, expected)
+
+
+@pytest.fixture(scope="module")
+def ensembles():
+    """A classifier and a regressor of three networks each, calibrated."""
+    columns, fitted = read_columns(TABLE), {}
+    for name in ("text", "numbers"):
+        target = fit_target("y", TARGETS[name])
+        fitted[name] = fit_predictor(columns, TARGETS[name], target, n_members=3, epochs=3).predictor
+    return fitted
+
+
+@pytest.mark.parametrize("name", ["text", "numbers"])
+@pytest.mark.parametrize("kind", ["predictors", "ensembles"])
+def test_compiled_it_answers_as_it_did(kind, name, request):
+    pytest.importorskip("numba")
+    plain = request.getfixturevalue(kind)[name]
+    compiled = copy(plain).compile()
+    for n_rows in (0, 1, 200):
+        table = {name: values[:n_rows] for name, values in TABLE.items()}
+        np.testing.assert_allclose(compiled.answers(table), plain.answers(table), rtol=2e-5, atol=1e-6)
+    assert compiled.predict(TABLE).shape == (200,)
+
+
+def test_compiled_it_is_saved_and_pickled_as_before(ensembles, tmp_path):
+    pytest.importorskip("numba")
+    plain, compiled = ensembles["text"], copy(ensembles["text"]).compile()
+    plain.save(tmp_path / "plain")
+    compiled.save(tmp_path / "compiled")
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "compiled").read_bytes()
+    assert pickle.dumps(compiled) == pickle.dumps(plain)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(compiled)).answers(TABLE), plain.answers(TABLE))
+
+
+def test_compiling_without_numba_says_what_to_install(predictors, without_numba):
+    with pytest.raises(MissingExtraError, match=r"Predictor\.compile needs the extra 'fast': run  pip install"):
+        predictors["text"].compile()
 
 
 def test_parts_that_do_not_fit_are_refused():

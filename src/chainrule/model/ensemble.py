@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_matrix, require
-from chainrule.nn.losses import CrossEntropy, softmax
+from chainrule.nn.losses import CrossEntropy
 from chainrule.nn.network import Network
 
 LEAST, MOST = 0.02, 50.0
@@ -104,7 +104,7 @@ class Ensemble:
         loss = self.networks[0].loss
         if isinstance(loss, CrossEntropy):
             tempered = outputs if self.temperature == 1 else [Z / self.temperature for Z in outputs]
-            P = mean_of([softmax(Z) for Z in tempered])
+            P = mean_of([loss.predict(Z) for Z in tempered])
             return (P + self.doubt / self.n_out) / (1 + self.doubt) if self.doubt else P
         mean = mean_of([loss.predict(Z) for Z in outputs])
         return mean if self.bounds is None else np.clip(mean, *self.bounds)

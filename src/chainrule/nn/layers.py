@@ -65,7 +65,6 @@ class Layer(ABC):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-@final
 @dataclass(frozen=True)
 class Dense(Layer):
     """Y = X W + b: every output a weighted sum of every input. W (n_in, n_out), b (n_out,).

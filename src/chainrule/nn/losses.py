@@ -31,7 +31,6 @@ class Loss(ABC):
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         """Return the loss of each row (n,), summed over outputs, and its derivative in Z as a new (n, k) array."""
 
-    @final
     def __call__(self, Z: Array, Y: Array, weight: Array | None = None) -> tuple[float, Array]:
         """Return the mean over rows, and its derivative dZ (n, k); `weight` (n,) makes it the weighted mean."""
         losses, dZ = self.per_row(Z, Y)
@@ -199,7 +198,6 @@ class BinaryCrossEntropy(Loss):
         return Y
 
 
-@final
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
     """-sum_k Y_k log P_k with P = softmax(Z), for one class of k >= 2; derivative P - Y.

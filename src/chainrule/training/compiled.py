@@ -7,6 +7,7 @@ process may have been given no more, and the matrix products have theirs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from numba import njit, types
 from numba.extending import overload
 
 from chainrule.arrays import Array
+from chainrule.nn.activations import SELU_ALPHA, SELU_SCALE
 from chainrule.training.kernels import Rate
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -99,12 +101,12 @@ def adam(
 
 @twin
 def bias_relu(Z: Array, b: Array) -> None:
-    """Z <- max(0, Z + b)."""
+    """Z <- max(0, Z + b); what is not finite stays so, and is NaN below 0."""
     zero = Z.dtype.type(0)
     for i in range(Z.shape[0]):
         for j in range(Z.shape[1]):
             z = Z[i, j] + b[j]
-            Z[i, j] = zero if z <= 0 else z
+            Z[i, j] = z if z > 0 else z * zero
 
 
 @twin
@@ -139,20 +141,62 @@ def softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
     return sum_of_losses / len(Z), dZ
 
 
-# A whole network in two loops, for one so small that calling a product takes longer than computing it. The activations
-# are those whose derivative can be told from their value.
+@twin
+def softmax(Z: Array) -> Array:
+    """Return exp(Z_k) / sum_j exp(Z_j) for each row of Z (n, k)."""
+    P, zero = np.empty_like(Z), Z.dtype.type(0)
+    for i in range(Z.shape[0]):
+        most, total = Z[i, 0], zero
+        for j in range(1, Z.shape[1]):
+            most = max(most, Z[i, j])
+        for j in range(Z.shape[1]):
+            P[i, j] = np.exp(Z[i, j] - most)
+            total += P[i, j]
+        for j in range(Z.shape[1]):
+            P[i, j] /= total
+    return P
 
-CODES = {"identity": 0, "relu": 1, "sigmoid": 2, "tanh": 3}
+
+# A whole network in a loop, where calling the products takes longer than computing them: one for answers, and for
+# training one that remembers and one that goes back.
+
+DENSE, SCALE = -1, -2
+RELU = 1
+ACTIVATIONS = (
+    "identity", "relu", "sigmoid", "tanh", "step", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu", "mish",
+)  # fmt: skip
+CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
+TOLD = 4
+"""The first so many are those whose derivative can be told from their value."""
 
 
 @twin
 def activated(code: int, z: Any) -> Any:
-    """Return f(z)."""
+    """Return f(z), as `chainrule.nn.activations` has it."""
     if code == 0:
         return z
     if code == 1:
         return z if z > 0 else z * 0
-    return np.tanh(z) if code == 3 else 1 / (1 + np.exp(-z))
+    if code == 2:
+        return 1 / (1 + np.exp(-z))
+    if code == 3:
+        return np.tanh(z)
+    if code == 4:
+        return 1 if z > 0 else z * 0
+    if code == 5:
+        return z if z > 0 else z * 0.01
+    if code == 6:
+        return z if z > 0 else np.expm1(z)
+    if code == 7:
+        return SELU_SCALE * (z if z > 0 else SELU_ALPHA * np.expm1(z))
+    if code == 8:
+        return np.log1p(np.exp(-np.abs(z))) + (z if z > 0 else z * 0)
+    if code == 9:
+        return z / (1 + np.exp(-z))
+    if code == 10:
+        return z * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z)))
+    u = np.exp(min(z, 20))
+    return z * u * (u + 2) / (u * (u + 2) + 2)
 
 
 @twin
@@ -163,6 +207,51 @@ def derivative(code: int, a: Any) -> Any:
     if code == 1:
         return a * 0 + (a > 0)
     return 1 - a * a if code == 3 else a * (1 - a)
+
+
+@twin
+def add_product(z: Array, x: Array, W: Array) -> None:
+    """Add x W to z: four rows of W in a pass, as z is read and written in each."""
+    whole = len(x) - len(x) % 4
+    for i in range(0, whole, 4):
+        a, b, c, d = x[i], x[i + 1], x[i + 2], x[i + 3]
+        for j in range(len(z)):
+            z[j] += a * W[i, j] + b * W[i + 1, j] + c * W[i + 2, j] + d * W[i + 3, j]
+    for i in range(whole, len(x)):
+        for j in range(len(z)):
+            z[j] += x[i] * W[i, j]
+
+
+@twin
+def answer(theta: Array, steps: Array, x: Array) -> Array:
+    """Return the last layer's numbers (1, n_out) for a row x (n_in,); all are NaN unless x is finite.
+
+    Each of the steps (n, 2) is a layer: DENSE and how many numbers it gives, SCALE, or an activation's code.
+    """
+    zero = nothing = theta.dtype.type(0)
+    for i in range(len(x)):
+        nothing += x[i] * zero
+    start = 0  # where the layer's parameters begin in theta
+    for k in range(len(steps)):
+        kind, width = steps[k]
+        if kind == DENSE:
+            biases, after = start + len(x) * width, start + (len(x) + 1) * width
+            z = theta[biases:after].copy()
+            add_product(z, x, theta[start:biases].reshape(len(x), width))
+            start = after
+        elif kind == SCALE:
+            z = x * theta[start : start + len(x)]
+            start += len(x)
+        else:
+            z = np.empty_like(x)
+            if kind == RELU:  # in a loop without a choice in it, which becomes vector instructions
+                for i in range(len(x)):
+                    z[i] = zero if x[i] <= 0 else x[i]
+            else:
+                for i in range(len(x)):
+                    z[i] = activated(kind, x[i])
+        x = z
+    return (x + nothing).reshape(1, -1)
 
 
 @twin

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any, final
 
 import numpy as np
 
-from chainrule.arrays import Array
-from chainrule.nn.layers import Activation, Backward, Dense, Layer, Params
+from chainrule.arrays import Array, all_finite
+from chainrule.nn.layers import Activation, Backward, Dense, Dropout, Layer, Params, Scale
 from chainrule.nn.losses import CrossEntropy
-from chainrule.nn.network import Network
+from chainrule.nn.network import RELU, Network
 from chainrule.training import compiled
 from chainrule.training.kernels import Kernels
 
-SMALL = 4096
-"""Parameters times rows, up to which plain loops are done before the products of BLAS and the calls around them are."""
+IDENTITY = Activation("identity")
+SMALL, LARGE = 4096, 2**20
+"""Parameters times rows up to which loops are done before the products of BLAS and the calls around them: of a batch in
+training, and of one row that is to be answered."""
 
 
 @final
 @dataclass(frozen=True)
-class DenseRelu(Layer):
-    """A = max(0, X W + b): a Dense and its relu, with fewer passes each way. W (n_in, n_out), b (n_out,)."""
+class DenseRelu(Dense):
+    """A = max(0, X W + b): a Dense and its relu, with fewer passes each way."""
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         W = params["W"]
@@ -38,58 +40,93 @@ class DenseRelu(Layer):
         return A, backward
 
 
-def cross_entropy(Z: Array, Y: Array, weight: Array | None = None) -> tuple[float, Array]:
-    """Return what `CrossEntropy()` does: value and dZ."""
-    if weight is None and Y.ndim == 1:
-        return compiled.softmax_cross_entropy(Z, Y)
-    return CrossEntropy()(Z, Y, weight)
+@final
+@dataclass(frozen=True)
+class FusedCrossEntropy(CrossEntropy):
+    """What `CrossEntropy` is, in fewer passes."""
+
+    def __call__(self, Z: Array, Y: Array, weight: Array | None = None) -> tuple[float, Array]:
+        if self.is_plain(Y, weight):
+            return compiled.softmax_cross_entropy(Z, Y)
+        return super().__call__(Z, Y, weight)
+
+    def is_plain(self, Y: Array, weight: Array | None) -> bool:
+        """Tell whether there is a kernel for it: classes by number, none smoothed, and rows that count alike."""
+        return weight is None and Y.ndim == 1 and not self.label_smoothing
+
+    def predict(self, Z: Array) -> Array:
+        return compiled.softmax(Z) if Z.size <= SMALL else super().predict(Z)
 
 
 @final
 class FusedNetwork(Network):
     """A network on the vectors of `original`, with a DenseRelu for every Dense that a relu follows.
 
-    Small batches through plain layers go forward in one loop and back in another.
+    Through plain layers, a row alone is answered in a loop, and a small batch goes forward in one and back in another.
     """
 
     def __init__(self, original: Network) -> None:
         self.__dict__.update(original.__dict__)
-        self.codes = np.array([] if self.l1 or self.l2 else activation_codes(self.layers), np.intp)
+        self.answering = np.array(answering_steps(self.layers), np.intp)
+        self.codes = np.array(activation_codes(self.layers), np.intp)
         self.sizes = np.array([self.n_in, *(layer.n_out for layer in self.layers if isinstance(layer, Dense))])
         layers = list(self.layers)
         for i, (layer, following) in enumerate(pairwise(self.layers)):
-            if isinstance(layer, Dense) and following == Activation("relu"):
-                layers[i : i + 2] = DenseRelu(), Activation("identity")
+            if type(layer) is Dense and following == RELU:
+                layers[i : i + 2] = DenseRelu(layer.n_in, layer.n_out), IDENTITY
         self.layers = tuple(layers)
-        if self.loss == CrossEntropy():
-            self.loss: Any = cross_entropy
+        self._steps = [step for step in zip(layers, self.params, repeat(False)) if step[0] != IDENTITY]
+        if isinstance(self.loss, CrossEntropy):
+            self.loss = FusedCrossEntropy(self.loss.label_smoothing)
 
     def objective(
         self, X: Array, y: Array, weight: Array | None = None, rng: np.random.Generator | None = None
     ) -> tuple[float, Array]:
-        if not len(self.codes) or len(X) * self._theta.size > SMALL:
+        if not len(self.codes) or len(X) * self._theta.size > SMALL or self.l1 or self.l2:
             return super().objective(X, y, weight, rng)
-        if self.loss is cross_entropy and weight is None and y.ndim == 1:
+        if isinstance(self.loss, FusedCrossEntropy) and self.loss.is_plain(y, weight):
             return compiled.cross_entropy_and_gradient(self._theta, self.sizes, self.codes, X, y, self.grad), self.grad
         A = compiled.forward(self._theta, self.sizes, self.codes, X)
         value, dY = self.loss(A[:, -self.n_out :], y, weight)
         compiled.backward(self._theta, self.sizes, self.codes, A, dY, self.grad)
         return value, self.grad
 
+    def infer(self, X: Array) -> Array:
+        if len(X) == 1 and len(self.answering) and self._theta.size <= LARGE:
+            Z = compiled.answer(self._theta, self.answering, np.array(X[0]))
+            if all_finite(Z):
+                return Z
+        return super().infer(X)
+
 
 def activation_codes(layers: Sequence[Layer]) -> list[int]:
     """Return the code of what follows each Dense; none at all where a layer is of another kind."""
     codes: list[int] = []
     for layer in layers:
-        if isinstance(layer, Dense):
+        if type(layer) is Dense:
             codes.append(compiled.CODES["identity"])
         elif isinstance(layer, Activation) and isinstance(layer.function, str) and codes and not codes[-1]:
-            if layer.function not in compiled.CODES:
-                return []
             codes[-1] = compiled.CODES[layer.function]
+            if codes[-1] >= compiled.TOLD:
+                return []
         else:
             return []
     return codes
+
+
+def answering_steps(layers: Sequence[Layer]) -> list[tuple[int, int]]:
+    """Return the layers as `compiled.answer` takes them; none at all where one is of another kind."""
+    steps: list[tuple[int, int]] = []
+    for layer in layers:
+        if type(layer) is Dense:
+            steps.append((compiled.DENSE, layer.n_out))
+        elif isinstance(layer, Scale):
+            steps.append((compiled.SCALE, 0))
+        elif isinstance(layer, Activation) and isinstance(layer.function, str):
+            steps.append((compiled.CODES[layer.function], 0))
+        elif not isinstance(layer, Dropout):
+            return []
+    return steps
 
 
 def fuse(objective: Any) -> Any:
