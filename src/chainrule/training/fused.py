@@ -46,13 +46,9 @@ class FusedCrossEntropy(CrossEntropy):
     """What `CrossEntropy` is, in fewer passes."""
 
     def __call__(self, Z: Array, Y: Array, weight: Array | None = None) -> tuple[float, Array]:
-        if self.is_plain(Y, weight):
+        if weight is None and Y.ndim == 1 and not self.label_smoothing:
             return compiled.softmax_cross_entropy(Z, Y)
         return super().__call__(Z, Y, weight)
-
-    def is_plain(self, Y: Array, weight: Array | None) -> bool:
-        """Tell whether there is a kernel for it: classes by number, none smoothed, and rows that count alike."""
-        return weight is None and Y.ndim == 1 and not self.label_smoothing
 
     def predict(self, Z: Array) -> Array:
         return compiled.softmax(Z) if Z.size <= SMALL else super().predict(Z)
@@ -68,7 +64,7 @@ class FusedNetwork(Network):
     def __init__(self, original: Network) -> None:
         self.__dict__.update(original.__dict__)
         self.answering = np.array(answering_steps(self.layers), np.intp)
-        self.codes = np.array(activation_codes(self.layers), np.intp)
+        self.codes = np.array([] if self.l1 or self.l2 else activation_codes(self.layers), np.intp)
         self.sizes = np.array([self.n_in, *(layer.n_out for layer in self.layers if isinstance(layer, Dense))])
         layers = list(self.layers)
         for i, (layer, following) in enumerate(pairwise(self.layers)):
@@ -78,13 +74,14 @@ class FusedNetwork(Network):
         self._steps = [step for step in zip(layers, self.params, repeat(False)) if step[0] != IDENTITY]
         if isinstance(self.loss, CrossEntropy):
             self.loss = FusedCrossEntropy(self.loss.label_smoothing)
+        self.is_plain = self.loss == FusedCrossEntropy()
 
     def objective(
         self, X: Array, y: Array, weight: Array | None = None, rng: np.random.Generator | None = None
     ) -> tuple[float, Array]:
-        if not len(self.codes) or len(X) * self._theta.size > SMALL or self.l1 or self.l2:
+        if not len(self.codes) or len(X) * self._theta.size > SMALL:
             return super().objective(X, y, weight, rng)
-        if isinstance(self.loss, FusedCrossEntropy) and self.loss.is_plain(y, weight):
+        if self.is_plain and weight is None and y.ndim == 1:
             return compiled.cross_entropy_and_gradient(self._theta, self.sizes, self.codes, X, y, self.grad), self.grad
         A = compiled.forward(self._theta, self.sizes, self.codes, X)
         value, dY = self.loss(A[:, -self.n_out :], y, weight)
