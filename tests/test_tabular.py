@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainrule.data import columns, reading
+from chainrule.data.cells import missing_rows
 from chainrule.data.columns import COLUMNS, CategoryColumn, DateColumn, NumberColumn, as_plain, build
-from chainrule.data.reading import missing_rows, read_columns
+from chainrule.data.reading import read_columns
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import TARGETS, ClassTarget, NumberTarget, fit_target, task_of
 from chainrule.errors import MissingExtraError, TableError

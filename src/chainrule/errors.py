@@ -1,8 +1,11 @@
-"""What can go wrong, by name. Users' plain mistakes are `ValueError`; these are the ones a caller may want to catch."""
+"""What can go wrong, by name, and how it is told.
+
+Users' plain mistakes are `ValueError`; the classes are for those that a caller may want to catch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -44,3 +47,14 @@ def look_up(table: Mapping[str, T], name: object, argument: str) -> T:
     if isinstance(name, str) and name in table:
         return table[name]
     raise ValueError(f"{argument} must be one of {', '.join(table)}; however: {argument}={name!r}")
+
+
+def shorten(values: Sequence[object], most: int = 8) -> str:
+    """Return the first few values as text."""
+    more = f", ... ({len(values)} in all)" if len(values) > most else ""
+    return ", ".join(map(str, values[:most])) + more
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error's message up to its first line break."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

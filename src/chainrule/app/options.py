@@ -13,8 +13,7 @@ import typer
 
 from chainrule.app.say import printable
 from chainrule.app.tables import STDIN, require_writable
-from chainrule.data.reading import first_line
-from chainrule.errors import ChainruleError, ModelFileError, TableError
+from chainrule.errors import ChainruleError, ModelFileError, TableError, first_line
 from chainrule.model.file import load
 from chainrule.model.predictor import Predictor
 

@@ -9,10 +9,8 @@ import numpy as np
 from chainrule.app.scores import Target, score, score_baseline, spread
 from chainrule.app.tables import TableFile
 from chainrule.arrays import Array, require
-from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
-from chainrule.data.reading import (
+from chainrule.data.cells import (
     MISSING_WORDS,
-    Columns,
     are_numbers,
     as_dates,
     as_dates_only,
@@ -20,11 +18,10 @@ from chainrule.data.reading import (
     factorize,
     is_missing,
     missing_rows,
-    named,
-    read_columns,
-    take_rows,
     to_number,
 )
+from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
+from chainrule.data.reading import Columns, named, read_columns, take_rows
 from chainrule.data.tabular import TabularEncoder, notices_of
 from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
 from chainrule.errors import TableError

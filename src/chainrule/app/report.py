@@ -13,7 +13,7 @@ from chainrule.app.pipeline import Result, coverage_of
 from chainrule.app.say import count_of, facts
 from chainrule.app.scores import show_score
 from chainrule.archive import write_whole
-from chainrule.data.reading import is_missing
+from chainrule.data.cells import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.insight.evaluation import Importance, most_heeded, partial_dependence, permutation_importance
 from chainrule.training.metrics import METRICS

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from chainrule.app.pipeline import Plan, Result, coverage_of
 from chainrule.app.scores import Target, show_score
-from chainrule.data.reading import shorten
 from chainrule.data.targets import ClassTarget
+from chainrule.errors import shorten
 from chainrule.model.predictor import Predictor
 from chainrule.training.metrics import METRICS
 

@@ -21,8 +21,7 @@ from typing import IO, Any
 import polars as pl
 
 from chainrule.archive import write_whole
-from chainrule.data.reading import first_line
-from chainrule.errors import TableError
+from chainrule.errors import TableError, first_line
 
 STDIN = Path("-")
 SEPARATORS = ",;\t|"

@@ -36,7 +36,8 @@ from chainrule.app.progress import Board, Lines, Live
 from chainrule.app.say import column_lines, console_for, history_line, print_json, row_lines, score_lines, tell
 from chainrule.app.tables import STDIN, TableFile
 from chainrule.arrays import Array, require
-from chainrule.data.reading import Columns, as_numbers, named, read_columns
+from chainrule.data.cells import as_numbers
+from chainrule.data.reading import Columns, named, read_columns
 from chainrule.errors import TableError
 from chainrule.model.fitting import InTurn, SideBySide, Workers
 from chainrule.training.checkpoint import CheckpointFile

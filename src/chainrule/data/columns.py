@@ -13,15 +13,8 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 
 from chainrule.arrays import Array, all_finite, require
-from chainrule.data.reading import (
-    Matrix,
-    as_dates,
-    as_numbers,
-    factorize,
-    matrix_place,
-    place_levels,
-    require_names,
-)
+from chainrule.data.cells import as_dates, as_numbers, factorize, place_levels
+from chainrule.data.reading import Matrix, matrix_place, require_names
 from chainrule.errors import TableError, look_up
 
 

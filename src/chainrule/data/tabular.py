@@ -12,6 +12,17 @@ from typing import Any, Self
 import numpy as np
 
 from chainrule.arrays import Array, all_finite, require
+from chainrule.data.cells import (
+    BLOCK,
+    MISSING_WORDS,
+    are_numbers,
+    as_dates,
+    as_dates_only,
+    as_numbers,
+    factorize,
+    is_missing,
+    to_text,
+)
 from chainrule.data.columns import (
     COLUMNS,
     CategoryColumn,
@@ -24,25 +35,8 @@ from chainrule.data.columns import (
     build,
     shared_columns,
 )
-from chainrule.data.reading import (
-    BLOCK,
-    MISSING_WORDS,
-    Columns,
-    are_numbers,
-    as_dates,
-    as_dates_only,
-    as_numbers,
-    factorize,
-    is_missing,
-    n_rows,
-    open_columns,
-    read_columns,
-    require_names,
-    rows_from,
-    shorten,
-    to_text,
-)
-from chainrule.errors import TableError
+from chainrule.data.reading import Columns, n_rows, open_columns, read_columns, require_names, rows_from
+from chainrule.errors import TableError, shorten
 
 __all__ = ["Columns", "TabularEncoder", "read_columns"]
 

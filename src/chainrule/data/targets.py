@@ -8,17 +8,8 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 
 from chainrule.arrays import Array, require
-from chainrule.data.reading import (
-    are_numbers,
-    as_numbers,
-    factorize,
-    missing_rows,
-    place_levels,
-    shorten,
-    to_number,
-    to_text,
-)
-from chainrule.errors import TableError, look_up
+from chainrule.data.cells import are_numbers, as_numbers, factorize, missing_rows, place_levels, to_number, to_text
+from chainrule.errors import TableError, look_up, shorten
 
 
 class Target(ABC):

@@ -23,8 +23,7 @@ import chainrule
 from chainrule.archive import Path
 from chainrule.arrays import Array
 from chainrule.data.columns import DateColumn
-from chainrule.data.reading import first_line
-from chainrule.errors import ModelFileError
+from chainrule.errors import ModelFileError, first_line
 from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, greatest_difference
 from chainrule.export.onnx_columns import INPUTS, encode, inputs_of
 from chainrule.export.onnx_graph import Graph, TensorProto, helper, numpy_helper, onnx, onnxruntime

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from chainrule.arrays import Array, require
-from chainrule.data.reading import shorten
-from chainrule.errors import look_up
+from chainrule.errors import look_up, shorten
 from chainrule.insight.tracing.layers import record
 from chainrule.insight.tracing.losses import record_loss, record_penalty
 from chainrule.insight.tracing.passes import Pass
