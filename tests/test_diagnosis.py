@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, make_moons
 
 from chainrule import SGD, Activation, Adam, Dense, EarlyStopping, Network, diagnose, mlp, train
-from chainrule.insight.diagnosis import CHECKS, fingerprints, rank_correlations
+from chainrule.insight.diagnosis import CHECKS, fingerprints, rank_correlations, told_by
 from chainrule.training.recipe import CLASSIFICATION, REGRESSION, folds, train_member
 
 
@@ -319,6 +319,27 @@ def test_what_does_not_fit_together_is_refused(options, message):
     X, y = classes_of()
     with pytest.raises(ValueError, match=message):
         diagnose(mlp(3, 8, 2, loss="cross_entropy"), X, y, **options)
+
+
+@pytest.mark.parametrize("n", [20, 60, 150, 1000])
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_chance_tells_no_class(n, n_classes, rng):
+    """However few rows there are to a value, and however many classes to the rows."""
+    for _ in range(20):
+        y = rng.integers(0, n_classes, n)
+        for x in (rng.normal(size=n), rng.integers(0, 5, n), rng.integers(0, n // 2, n), np.ones(n)):
+            assert told_by(x, y) <= 0.95
+
+
+@pytest.mark.parametrize("n", [20, 60, 150, 1000])
+def test_a_class_is_told_by_a_code_of_it_and_by_thresholds(n, rng):
+    x = rng.normal(size=n)
+    y = np.digitize(x, [-0.5, 0.5])
+    assert told_by(x, y) == 1
+    assert told_by(np.array([7.0, -1.0, 3.0])[y], y) == 1
+    assert told_by(np.array([7.0, -1.0, 3.0])[y] + 10 * (np.arange(n) % 2), y) == 1
+    y[np.argmin(x)] = 2
+    assert 0.9 < told_by(x, y) < 1
 
 
 def test_correlations_of_ranks_are_scipys(rng):

@@ -7,7 +7,7 @@ import sklearn
 from sklearn import calibration, inspection, metrics
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from chainrule.data.tabular import read_columns
+from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
 from chainrule.insight.evaluation import (

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from chainrule import Callback
-from chainrule.data.tabular import read_columns
+from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
 from chainrule.model.fitting import InTurn, SideBySide, fit_predictor, one_blas_thread

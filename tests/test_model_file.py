@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import chainrule
 from chainrule import Activation, BatchNorm, Bounded, Dense, Dropout, LayerNorm, Network, Residual, Scale, mlp, train
 from chainrule.archive import SEAL_BYTES, sealed
-from chainrule.data.tabular import TabularEncoder, read_columns
+from chainrule.data.reading import read_columns
+from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
 from chainrule.model.file import FORMAT, load, pack, save

@@ -192,6 +192,11 @@ def test_bad_input_is_refused_with_the_reason(net, call, message):
     ("make", "message"),
     [
         (lambda: mlp(3), "sizes must hold inputs and outputs"),
+        (lambda: mlp(3, 0, 2), r"sizes\[1\] must be a whole number of at least 1, however: sizes\[1\]=0"),
+        (lambda: mlp(3, 2, activation="rely"), "activation must be one of identity"),
+        (lambda: mlp(3, 2, output_activation="rely"), "output_activation must be one of identity"),
+        (lambda: mlp(3, 2, dropout=1.0), r"dropout must lie in \[0, 1\), however: dropout=1.0"),
+        (lambda: mlp(3, 2, seed=-1), "seed must be a whole number of at least 0 or a Generator, however: seed=-1"),
         (lambda: mlp(3, 2, loss="hinge"), "loss must be one of squared_error"),
         (lambda: mlp(3, 2, l2=-1), "l2 must be finite and not negative"),
         (lambda: mlp(3, 2, l1=np.nan), "l1 must be finite"),

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from chainrule import Adam, load, mlp, train
-from chainrule.data.tabular import TabularEncoder, read_columns
+from chainrule.data.reading import read_columns
+from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import fit_target
 from chainrule.errors import MissingExtraError
 from chainrule.model.fitting import fit_predictor

@@ -32,7 +32,7 @@ from chainrule import (
     train,
 )
 from chainrule.arrays import digest
-from chainrule.data.tabular import read_columns
+from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
 from chainrule.model.fitting import InTurn, SideBySide, fit_predictor

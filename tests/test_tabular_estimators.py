@@ -225,7 +225,12 @@ def test_they_clone_pickle_and_cross_validate():
         (TabularClassifier, {"a": [1.0, 2.0, 3.0]}, ["x", "y"], "X and y must have as many rows, however: 3 and 2"),
         (TabularClassifier, {"a": [1.0]}, ["x"], "n_samples >= 2"),
         (TabularClassifier, {"a": [1.0, 2.0]}, None, "requires y to be passed"),
-        (TabularRegressor, {"a": [1.0, 2.0, 3.0]}, [1.0, np.nan, 2.0], "contains NaN"),
+        (
+            TabularRegressor,
+            {"a": [1.0, 2.0, 3.0]},
+            [1.0, np.nan, 2.0],
+            "y must not be missing, however: it is in row 2",
+        ),
         (TabularRegressor, {"a": [1.0, 2.0, np.inf]}, [1.0, 3.0, 2.0], "column 'a' must hold finite numbers"),
     ],
 )
@@ -292,8 +297,9 @@ DAYS = np.datetime64("2024-01-01") + np.arange(40)
             "however: it is a DataFrame",
         ),
         (TabularRegressor, {}, np.array([1.5, None] * 20), "y must not be missing, however: it is in row 2"),
-        (TabularRegressor, {}, DAYS, "y must hold numbers, however: it holds datetime64"),
-        (TabularRegressor, {}, pd.Series(DAYS), "y must hold numbers, however: it holds datetime64"),
+        (TabularRegressor, {}, ["a"] * 40, "y must hold numbers only; however: could not convert .*'a'"),
+        (TabularRegressor, {}, DAYS, "y must hold real numbers; however: y.dtype=datetime64.*; give days"),
+        (TabularRegressor, {}, pd.Series(DAYS), "y must hold real numbers; however: y.dtype=datetime64.*; give days"),
     ],
 )
 def test_what_cannot_be_learned_is_told(kind, options, y, message):

@@ -39,7 +39,8 @@ def as_real(values: ArrayLike, dtype: DTypeLike, name: str) -> Array:
                 return given.astype(dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold numbers only; however: {error}") from None
-    raise ValueError(f"{name} must hold real numbers; however: {name}.dtype={given.dtype}")
+    hint = "; give days, or seconds" if given.dtype.kind in "mM" else ""
+    raise ValueError(f"{name} must hold real numbers; however: {name}.dtype={given.dtype}{hint}")
 
 
 def require_no_mask(values: object, name: str) -> None:
@@ -90,6 +91,15 @@ def as_array(values: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike, name: 
         place = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
         raise ValueError(f"{name} must be finite, however: at {place} it is {array[place]}")
     return array
+
+
+def as_generator(seed: int | np.random.Generator | None) -> np.random.Generator:
+    """Return the generator itself, or one that starts from the seed; ValueError for what is neither."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        rule = "be a whole number of at least 0 or a Generator"
+        raise ValueError(f"seed must {rule}, however: seed={seed!r}") from None
 
 
 LIGHTEST, HEAVIEST = 1e-30, 1e30

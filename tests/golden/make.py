@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from chainrule import Activation, BatchNorm, Bounded, Dense, Dropout, LayerNorm, Network, Residual, Scale, mlp, train
-from chainrule.data.tabular import TabularEncoder, read_columns
+from chainrule.data.reading import read_columns
+from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import fit_target
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.file import FORMAT, save

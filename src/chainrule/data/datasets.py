@@ -6,7 +6,7 @@ from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
-from chainrule.arrays import Array, require
+from chainrule.arrays import Array, as_generator, require
 from chainrule.errors import TableError, look_up
 
 Rows = tuple[Array, Array]
@@ -67,7 +67,7 @@ def spiral(n_per_arm: int = 100, arms: int = 3, noise: float = 0.15, *, seed: in
     require(n_per_arm >= 1, "n_per_arm", "be at least 1", n_per_arm)
     require(arms >= 1, "arms", "be at least 1", arms)
     require(noise >= 0, "noise", "not be negative", noise)
-    rng = np.random.default_rng(seed)
+    rng = as_generator(seed)
     y = np.repeat(np.arange(arms), n_per_arm)
     t = np.tile(np.linspace(0.1, 1, n_per_arm), arms)
     angle = 2 * np.pi * y / arms + 4 * t + noise * rng.standard_normal(len(t))
@@ -77,7 +77,7 @@ def spiral(n_per_arm: int = 100, arms: int = 3, noise: float = 0.15, *, seed: in
 def in_square(n: int, seed: int | np.random.Generator) -> Array:
     """Return n points (n, 2), uniform in [-1, 1]^2."""
     require(n >= 1, "n", "be at least 1", n)
-    return np.random.default_rng(seed).uniform(-1, 1, (n, 2))
+    return as_generator(seed).uniform(-1, 1, (n, 2))
 
 
 def load_mnist(path: str | PathLike[str]) -> tuple[Rows, Rows]:

@@ -21,9 +21,9 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted, column_or_1d, validate_data
 
-from chainrule.arrays import Array, require, require_no_mask
-from chainrule.data.reading import n_rows, take_rows
-from chainrule.data.tabular import Columns, TabularEncoder, read_columns
+from chainrule.arrays import Array, as_real, require, require_no_mask
+from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
+from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.estimators.labels import check_labels
 from chainrule.model.ensemble import Ensemble
@@ -309,12 +309,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return self
 
     def _targets(self, y: Any) -> Array:
-        require_no_mask(y, "y")
-        if np.asarray(y).dtype.kind in "Mm":
-            raise ValueError(f"y must hold numbers, however: it holds {np.asarray(y).dtype}; give days, or seconds")
-        y = _check_y(y, multi_output=True, y_numeric=True, estimator=self).astype(np.float64)
-        if np.isnan(y).any():
-            raise ValueError(f"y must not be missing, however: it is in row {int(np.argwhere(np.isnan(y))[0][0]) + 1}")
+        y = as_real(y, np.float64, "y")
+        missing = np.isnan(y)
+        if missing.any():
+            raise ValueError(f"y must not be missing, however: it is in row {int(np.argwhere(missing)[0][0]) + 1}")
+        y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
         return column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
 
     def predict(self, X: Any) -> Array:

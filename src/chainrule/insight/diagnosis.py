@@ -204,15 +204,16 @@ def tells_the_answer(case: Case) -> Found:
         return
     suspects = []
     if case.classes is not None:
-        if np.bincount(case.classes).max() < 0.95 * len(case.classes):
-            X, y = case.X[case.some], case.classes[case.some]
+        X, y = case.X[case.some], case.classes[case.some]
+        if len(y) - np.bincount(y).max() > max(4, 0.05 * len(y)):  # few others may stand together by chance
             suspects = [j for j in range(case.net.n_in) if told_by(X[:, j], y) > 0.998]
     elif case.numbers is not None and case.numbers.shape[1] == 1:
         found = rank_correlations(case.X[case.some], case.numbers[case.some, 0])
         suspects = np.flatnonzero(np.abs(found) > 0.9995).tolist()
     if suspects:
+        each = "each of " if len(suspects) > 1 else ""
         yield (
-            f"{several([case.names[j] for j in suspects])} alone tells the target of nearly every row",
+            f"{each}{several([case.names[j] for j in suspects])} alone tells the target of nearly every row",
             "Leave it out unless it is known before the target is",
         )
 
@@ -464,17 +465,23 @@ def steps_of(history: History) -> str:
     return f"; a step is {ratio:.0e} of the weights{ideal}"
 
 
-def told_by(x: Array, classes: Array, bins: int = 64) -> float:
-    """Return for how many of the rows, as a share, the most frequent class of their bin of x is theirs."""
+def told_by(x: Array, classes: Array) -> float:
+    """Return for how many of the rows, as a share, x tells the class: as a code of it, or by where it stands in order.
+
+    As a code it tells those whose class is the most frequent of the other rows of the same x; in order all but those
+    that stand in another class's stretch, when each class has one.
+    """
+    n = len(x)
     levels, place = np.unique(x, return_inverse=True)
-    if len(levels) == 1:
-        return 0.0
-    if len(levels) > bins:
-        edges = np.quantile(x, np.linspace(0, 1, bins + 1)[1:-1])
-        place = np.searchsorted(edges, x)
-    counts = np.zeros((place.max() + 1, classes.max() + 1), np.intp)
+    counts = np.zeros((len(levels), classes.max() + 1), np.intp)
     np.add.at(counts, (place, classes), 1)
-    return float(counts.max(axis=1).sum() / len(x))
+    others = counts[place]
+    others[np.arange(n), classes] -= 1
+    alike = others[np.arange(n), classes]
+    as_code = np.mean((alike > 0) & (alike == others.max(axis=1)))
+    stretches, n_classes = 1 + np.count_nonzero(np.diff(counts.argmax(axis=1))), np.count_nonzero(counts.any(axis=0))
+    astray = n - counts.max(axis=1).sum() + max(0, stretches - n_classes)
+    return float(max(as_code, 1 - astray / n))
 
 
 def fingerprints(X: Array) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, as_matrix, require, require_whole
+from chainrule.arrays import Array, as_generator, as_matrix, require, require_whole
 from chainrule.data.cells import are_numbers, as_dates_only, factorize, missing_rows, to_number
 from chainrule.data.reading import Columns, n_rows, read_columns, require_names, take_rows
 from chainrule.data.targets import ClassTarget
@@ -177,7 +177,7 @@ def most_heeded(model: Predictor, table: object, most: int, seed: int = 0) -> li
     averaged over rows, and summed over the encoded columns x that it became. It tells roughly what
     `permutation_importance` finds, in the time of two answers.
     """
-    rng = np.random.default_rng(seed)
+    rng = as_generator(seed)
     given = read_columns(table)
     given = take_rows(given, some_rows(n_rows(given), 500, rng))
     network = model.ensemble.networks[0].copy()
@@ -253,7 +253,7 @@ def permutation_importance(
         When the table does not fit, or a column is not there.
     """
     require_whole(repeats, "repeats")
-    rng = np.random.default_rng(seed)
+    rng = as_generator(seed)
     given = read_columns(table)
     y = np.asarray(y)
     require(len(y) == n_rows(given) > 0, "y", f"have a value for each of {n_rows(given)} rows, one at least", y.shape)
@@ -336,7 +336,7 @@ def partial_dependence(
     require_whole(points, "points", 2)
     given = read_columns(table)
     require_names(given, [column])
-    given = take_rows(given, some_rows(n_rows(given), most_rows, np.random.default_rng(seed)))
+    given = take_rows(given, some_rows(n_rows(given), most_rows, as_generator(seed)))
     cells, values = cells_to_hold(column, given[column], points)
     answers_to = answers_with(model, given)
     held = [answers_to(column, as_held(cell, given[column])).mean(axis=0) for cell in cells]

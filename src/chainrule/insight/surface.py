@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, require, require_whole
+from chainrule.arrays import Array, as_generator, require, require_whole
 from chainrule.nn.network import Network
 from chainrule.nn.vector import Block
 
@@ -59,7 +59,7 @@ def surface_around(
         Of the directions.
     """
     require(0 < reach < np.inf, "reach", "be above 0 and finite", reach)
-    rng = np.random.default_rng(seed)
+    rng = as_generator(seed)
     origin = net.theta.astype(np.float64)
     directions = np.zeros((2, origin.size))
     for block in net.blocks:

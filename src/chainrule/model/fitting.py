@@ -17,7 +17,8 @@ import numpy as np
 
 import chainrule
 from chainrule.arrays import Array, digest
-from chainrule.data.tabular import Columns, TabularEncoder
+from chainrule.data.reading import Columns
+from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor

@@ -39,7 +39,7 @@ class Predictor:
     Examples
     --------
     >>> from chainrule import Adam, mlp, train
-    >>> from chainrule.data.tabular import read_columns
+    >>> from chainrule.data.reading import read_columns
     >>> from chainrule.data.targets import fit_target
     >>> table = read_columns({"height": [1.1, 1.2, 1.8, 1.9], "who": ["child", "child", "adult", "adult"]})
     >>> who = table.pop("who")

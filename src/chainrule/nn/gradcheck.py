@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, require
+from chainrule.arrays import Array, as_generator, require
 from chainrule.nn.own import require_forms
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def check_gradients(
     report = compare_at(net, theta, arrays, directions, tolerance, seed)
     if not report.ok:
         # Where several units stand on their kinks at once a slope may be any number, but not a little beside.
-        moved = theta + BESIDE * np.random.default_rng(seed).standard_normal(theta.size)
+        moved = theta + BESIDE * as_generator(seed).standard_normal(theta.size)
         again = compare_at(net, moved, arrays, directions, tolerance, seed)
         return replace(again, beside=True) if again.ok else report
     return report
@@ -153,12 +153,12 @@ def compare_at(
 
     def value_at(point: Array) -> float:
         net.theta = point
-        return net.objective(*arrays, np.random.default_rng(seed))[0]
+        return net.objective(*arrays, as_generator(seed))[0]
 
     net.theta = theta
-    value, grad = net.objective(*arrays, np.random.default_rng(seed))
+    value, grad = net.objective(*arrays, as_generator(seed))
     grad = grad.copy()
-    rng = np.random.default_rng(seed)
+    rng = as_generator(seed)
 
     def compare(name: str, direction: Array) -> Comparison:
         return compare_along(direction, name, value_at, theta, value, float(grad @ direction), tolerance)

@@ -13,9 +13,19 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, all_finite, as_array, as_matrix, as_weights, require, require_finite_rows
+from chainrule.arrays import (
+    Array,
+    all_finite,
+    as_array,
+    as_generator,
+    as_matrix,
+    as_weights,
+    require,
+    require_finite_rows,
+    require_whole,
+)
 from chainrule.errors import GradientError, OutOfRangeError, look_up
-from chainrule.nn.activations import ActivationFunction, zero_row
+from chainrule.nn.activations import ACTIVATIONS, ActivationFunction, zero_row
 from chainrule.nn.initializers import SUITED_TO
 from chainrule.nn.layers import Activation, Backward, Dense, Dropout, Layer, Params, as_layers, chain
 from chainrule.nn.losses import Loss, RowLosses, as_loss
@@ -90,7 +100,7 @@ class Network:
         dtype: str = "float32",
     ) -> None:
         self._set_up(layers, loss, l1, l2, dtype)
-        rng = np.random.default_rng(seed)
+        rng = as_generator(seed)
         for layer, params in zip(self.layers, self.params, strict=True):
             layer.init(params, rng)
 
@@ -314,7 +324,8 @@ class Network:
         rows, and raises GradientError where it is wrong.
         """
         X = as_matrix(X, self.n_in, self.dtype)
-        require(len(X) > 0, "X", "have one row at least", X.shape)
+        if not len(X):
+            raise ValueError(f"X must have one row at least, however: {X.shape=}")
         y = self.loss.targets(y, self.n_out, self.dtype)
         if len(X) != len(y):
             raise ValueError(f"X and y must have as many rows, however: {len(X)} and {len(y)}")
@@ -452,6 +463,12 @@ def mlp(
     loss CrossEntropy(label_smoothing=0.0)                  17
     """
     require(len(sizes) >= 2, "sizes", "hold inputs and outputs, two numbers at least", sizes)
+    for i, size in enumerate(sizes):
+        require_whole(size, f"sizes[{i}]")
+    require(0 <= dropout < 1, "dropout", "lie in [0, 1)", dropout)
+    for argument, function in (("activation", activation), ("output_activation", output_activation)):
+        if isinstance(function, str):
+            look_up(ACTIVATIONS, function, argument)
     if weights is None:
         weights = SUITED_TO.get(activation, "glorot_uniform") if isinstance(activation, str) else "glorot_uniform"
     layers: list[Layer] = []

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, all_finite, require, require_whole
+from chainrule.arrays import Array, all_finite, as_generator, require, require_whole
 from chainrule.errors import DivergenceError, OutOfRangeError
 from chainrule.training.batches import Batch, batches
 from chainrule.training.callbacks import Callback, KeepBest, ProgressBar
@@ -169,7 +169,8 @@ def train(
         require(0 <= factor < inf, f"rate_factors[{key!r}]", "be finite and not negative", factor)
     require_whole(max_rollbacks, "max_rollbacks", least=0)
     require(clip_norm is None or clip_norm > 0, "clip_norm", "be above 0", clip_norm)
-    require(validation is None or len(validation) in (2, 3), "validation", "be (X, y) or (X, y, weight)", validation)
+    if validation is not None:
+        require(len(validation) in (2, 3), "len(validation)", "be 2 or 3: X, y and perhaps weight", len(validation))
     rows = net.check(X, y, sample_weight)
     n = len(rows[0])
     size = min(batch_size or n, n)
@@ -187,7 +188,7 @@ def train(
         shuffle=shuffle and size < n,
         callbacks=[*callbacks, ProgressBar()] if progress else list(callbacks),
         max_rollbacks=max_rollbacks,
-        rng=np.random.default_rng(seed),
+        rng=as_generator(seed),
     )
     run.train()
     return run.history

@@ -32,7 +32,7 @@ from time import perf_counter
 
 import numpy as np
 
-from chainrule.arrays import Array
+from chainrule.arrays import Array, as_generator
 from chainrule.nn.layers import Activation, Dense, Layer, Scale
 from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
 from chainrule.nn.network import Network
@@ -134,7 +134,7 @@ class Within(TimeLimit):
 def folds(y: Array, n_folds: int, seed: int) -> list[Array]:
     """Return the row numbers of each fold; class numbers y (n,) are spread evenly over the folds."""
     strata = y if y.ndim == 1 else np.zeros(len(y), np.intp)
-    order = np.random.default_rng(seed).permutation(len(y))
+    order = as_generator(seed).permutation(len(y))
     order = order[np.argsort(strata[order], kind="stable")]
     return [np.sort(order[k::n_folds]) for k in range(n_folds)]
 
