@@ -96,6 +96,22 @@ def test_a_layer_that_always_gives_the_same_is_drawn():
     assert ax.get_xticklabels()[0].get_text() == "1 relu\n-0.5 to 0.5"
 
 
+@pytest.mark.parametrize(
+    ("draw", "source"),
+    [
+        (viz.activation_histograms, "samples must be a LayerSamples that was among the callbacks"),
+        (viz.gradient_histograms, "samples must be a LayerSamples that was among the callbacks"),
+        (viz.loss_surface, "surface must be what surface_around or surface_of_paths returns"),
+        (viz.loss_curves, "histories must be what train returns"),
+        (viz.importance, "found must be what permutation_importance returns"),
+        (viz.partial_dependence, "found must be what partial_dependence of chainrule.insight.evaluation returns"),
+    ],
+)
+def test_what_no_picture_can_be_made_of_is_refused_with_what_can(draw, source):
+    with pytest.raises(ValueError, match=f"{source}.*, however: its type is Network"):
+        draw(mlp(2, 3, 1))
+
+
 def test_a_recorder_that_has_seen_nothing_is_refused():
     samples = LayerSamples(*disc(10))
     samples.epochs, samples.activations = [], {}

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from chainrule.arrays import require
 from chainrule.training.history import History
-from chainrule.viz.style import DASHES, add_legend, cut, new_axes, palette_for
+from chainrule.viz.style import DASHES, add_legend, cut, new_axes, palette_for, require_kind
 
 MOST_TOLD = 3
 """Trainings whose validation and kept epoch stand in the legend too."""
@@ -28,7 +28,9 @@ def loss_curves(
     the legend has the names alone. `scale` is matplotlib's name of the axis's scale; None is "log" where every loss is
     above 0, else "linear".
     """
-    named = {"": histories} if isinstance(histories, History) else dict(histories)
+    named = histories if isinstance(histories, Mapping) else {"": histories}
+    for history in named.values():
+        require_kind(history, History, "histories", "what train returns, or several of it by name")
     require(bool(named) and all(map(len, named.values())), "histories", "hold an epoch each", list(named))
     ax = new_axes(ax, 6.4, 4.2)
     colours = palette_for(ax).classes

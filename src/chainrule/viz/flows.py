@@ -7,13 +7,14 @@ from matplotlib.axes import Axes
 
 from chainrule.arrays import Array, require
 from chainrule.insight.recording import LayerSamples
-from chainrule.viz.style import cut, figure_of, new_axes, palette_for, spread_over
+from chainrule.viz.style import cut, figure_of, new_axes, palette_for, require_kind, spread_over
 
 BINS = 40
 MOST_LAYERS = 6
 """Layers side by side; of more, some evenly spread from first to last are shown."""
 GAP = 0.15
 """What parts two layers, in widths of one."""
+WATCHER = "a LayerSamples that was among the callbacks of a training"
 
 
 def activation_histograms(samples: LayerSamples, ax: Axes | None = None, title: str = "activations") -> Axes:
@@ -22,6 +23,7 @@ def activation_histograms(samples: LayerSamples, ax: Axes | None = None, title: 
     `samples` is the callback that has watched a training. Each layer has a scale of its own, written below it; heights
     are square roots of shares, so that what is rare can be seen beside a peak.
     """
+    require_kind(samples, LayerSamples, "samples", WATCHER)
     return histograms(samples.activations, samples.epochs, ax, title)
 
 
@@ -30,6 +32,7 @@ def gradient_histograms(samples: LayerSamples, ax: Axes | None = None, title: st
 
     Scales that shrink by orders of magnitude from the last layer to the first are a gradient that vanishes.
     """
+    require_kind(samples, LayerSamples, "samples", WATCHER)
     return histograms(samples.gradients, samples.epochs, ax, title)
 
 

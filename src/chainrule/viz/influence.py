@@ -9,7 +9,17 @@ from matplotlib.axis import Axis
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from chainrule.insight.evaluation import Dependence, Importance
-from chainrule.viz.style import DASHES, MARKERS, MOST_LETTERS, add_legend, cut, figure_of, new_axes, palette_for
+from chainrule.viz.style import (
+    DASHES,
+    MARKERS,
+    MOST_LETTERS,
+    add_legend,
+    cut,
+    figure_of,
+    new_axes,
+    palette_for,
+    require_kind,
+)
 
 
 def importance(
@@ -19,6 +29,7 @@ def importance(
 
     `found` is what `permutation_importance` returns. Of many columns, the `most` that matter most are shown.
     """
+    require_kind(found, Importance, "found", "what permutation_importance returns")
     ranking = found.ranking
     shown, others = ranking[:most], len(ranking[most:])
     ax = new_axes(ax, 6.4, 1.3 + 0.28 * (len(shown) + bool(others)))
@@ -57,6 +68,7 @@ def partial_dependence(found: Dependence, ax: Axes | None = None, title: str = "
     shown; of more than five, those that change most. Ticks at the foot are the values asked about: where rows are many,
     they are close.
     """
+    require_kind(found, Dependence, "found", "what partial_dependence of chainrule.insight.evaluation returns")
     ax = new_axes(ax, 5.6, 3.8)
     colours = palette_for(ax)
     for k, j in enumerate(answers_shown(found, len(colours.classes))):

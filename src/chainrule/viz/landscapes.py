@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from chainrule.arrays import Array, require
 from chainrule.insight.surface import Surface
-from chainrule.viz.style import DASHES, MARKERS, add_legend, cut, new_axes, palette_for
+from chainrule.viz.style import DASHES, MARKERS, add_legend, cut, new_axes, palette_for, require_kind
 
 LEVELS = 14
 
@@ -19,6 +19,7 @@ def loss_surface(surface: Surface, ax: Axes | None = None, title: str = "loss ar
     `surface` is what `surface_around` and `surface_of_paths` return. A cross marks the lowest loss that was measured.
     Levels lie the closer, the lower they are.
     """
+    require_kind(surface, Surface, "surface", "what surface_around or surface_of_paths returns")
     ax = new_axes(ax)
     colours = palette_for(ax)
     low, high = float(surface.losses.min()), float(surface.losses.max())

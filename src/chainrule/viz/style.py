@@ -129,6 +129,12 @@ def spread_over(n: int, most: int = MOST_POINTS) -> Array:
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.intp))
 
 
+def require_kind(value: object, kind: type, argument: str, source: str) -> None:
+    """Raise ValueError, which tells where such a value comes from, unless it is of its kind."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{argument} must be {source}, however: its type is {type(value).__name__}")
+
+
 def require_plane(X: Array) -> None:
     """Raise ValueError unless `X` holds points of the plane."""
     require(X.ndim == 2 and X.shape[1] == 2 and len(X) > 0, "X", "hold points of the plane, (n, 2)", X.shape)
