@@ -118,6 +118,13 @@ def test_a_column_that_no_row_has_is_named(place):
         imported(place / "table.py").predict([{"height": 3}])
 
 
+@pytest.mark.parametrize("rows", [None, 3.5, "text", [None], [[1.0, 2.0]], np.ones((2, 2))])
+def test_what_is_no_dict_is_refused_as_a_row(place, rows):
+    to_python(predictor_of(TABLES["numbers"], TARGETS["text"]), place / "table.py", pure=True)
+    with pytest.raises(ValueError, match=r"a row must be a dict of its cells, however: it is .+"):
+        imported(place / "table.py").predict(rows)
+
+
 @FORMS
 def test_intervals_are_the_models_own(pure, place):
     predictor, table = predictor_of(TABLES["all kinds"], TARGETS["numbers"]), asked_table("all kinds", 20)

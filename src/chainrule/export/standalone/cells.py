@@ -158,6 +158,9 @@ ENCODED = {
 
 def encode(columns: list[Column], rows: list[dict[str, Any]]) -> list[array[float]]:
     """Return each row, a dict, as the single-precision numbers that the networks take."""
+    for row in rows:
+        if not hasattr(row, "get"):
+            raise ValueError(f"a row must be a dict of its cells, however: it is {row!r:.60}")
     for column in columns:
         if rows and not any(column["name"] in row for row in rows):
             raise ValueError(f"the rows have no column {column['name']!r}; they have {', '.join(map(str, rows[0]))}")

@@ -42,7 +42,8 @@ class Model:
     def answers(self, rows: Any) -> Any:
         """Return the networks' answers, a row each: probabilities, or numbers in the target's unit."""
         if self.columns is not None:
-            rows = encode(self.columns, [rows] if isinstance(rows, dict) else list(rows))
+            alone = isinstance(rows, dict) or not hasattr(rows, "__iter__")
+            rows = encode(self.columns, [rows] if alone else list(rows))
         elif len(rows) and len(rows[0]) != self.n_in:
             raise ValueError(f"a row must hold {self.n_in} numbers, however: it holds {len(rows[0])}")
         return answer(self.members, self.bounds, rows) if len(rows) else []
