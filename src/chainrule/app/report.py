@@ -207,7 +207,7 @@ def bullets(lines: Sequence[str]) -> str:
 
 
 def target_picture(result: Result) -> str:
-    """Return how the target is spread over the rows."""
+    """Return how the target is spread over the rows that are measured on."""
     target = result.predictor.target
     if isinstance(target, ClassTarget):
         counts = np.bincount(target.encode(result.values), minlength=target.n_outputs)
@@ -217,17 +217,17 @@ def target_picture(result: Result) -> str:
             ax.barh(places, counts, color=palette_for(ax).blue, alpha=0.6, height=0.7)
             ax.set_yticks(places, [str(label)[:30] for label in target.labels])
             ax.invert_yaxis()
-            ax.set(xlabel="rows")
+            ax.set(xlabel="rows measured on")
 
-        return svg(bars, 5.6, 0.9 + 0.28 * target.n_outputs, "Rows of each class")
+        return svg(bars, 5.6, 0.9 + 0.28 * target.n_outputs, "Rows measured on, of each class")
     numbers = target.numbers(result.values)[:, 0]
 
     def histogram(ax: "Axes") -> None:
         bins = int(np.clip(2 * np.sqrt(len(numbers)), 5, 40))
         ax.hist(numbers, bins=bins, color=palette_for(ax).blue, alpha=0.6)
-        ax.set(xlabel=target.name, ylabel="rows")
+        ax.set(xlabel=target.name, ylabel="rows measured on")
 
-    return svg(histogram, 5.6, 2.6, "Rows by the target's value")
+    return svg(histogram, 5.6, 2.6, "Rows measured on, by the target's value")
 
 
 def learning_curves(result: Result) -> str:
