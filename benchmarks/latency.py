@@ -163,21 +163,21 @@ SCALING = {
 
 def measure(contestants, packages, net):
     """Return the table of what these contestants take; all that are asked the same must answer the same."""
-    answers = {name: make(net) for name, (package, make) in contestants.items() if package in packages}
+    predictions = {name: make(net) for name, (package, make) in contestants.items() if package in packages}
     rng, times = np.random.default_rng(0), {}
     for n, repeats in ROWS.items():
         X = rng.normal(size=(n, SIZES[0])).astype(np.float32)
-        expected = answers["bare NumPy"](X)
-        for name, answer in answers.items():
+        expected = predictions["bare NumPy"](X)
+        for name, answer in predictions.items():
             if "StandardScaler" not in name:  # which has no smooth ends
                 np.testing.assert_allclose(answer(X), expected, atol=1e-5)
 
         def turn(answer, X=X, repeats=repeats):
             return lambda: median(seconds(lambda: answer(X)) for _ in range(repeats))
 
-        times[n] = interleaved({name: turn(answer) for name, answer in answers.items()})
+        times[n] = interleaved({name: turn(answer) for name, answer in predictions.items()})
     rows = []
-    for name in answers:
+    for name in predictions:
         one, many = times[1][name], times[10_000][name]
         rows.append([name, f"{one * 1e6:,.1f}", f"{one / times[1]['bare NumPy']:.2f}", f"{many * 1e3:,.1f}"])
     return table(["by", "one row, us", "times bare NumPy", "10,000 rows, ms"], rows)

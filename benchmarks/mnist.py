@@ -42,7 +42,7 @@ class Ours:
     def epoch(self):
         self.model.partial_fit(*self.rows, classes=np.arange(10))
 
-    def answers(self, X):
+    def predictions(self, X):
         return self.model.predict(X)
 
 
@@ -55,7 +55,7 @@ class Engine(Ours):
     def epoch(self):
         train(self.model, *self.rows, epochs=1, batch_size=BATCH)
 
-    def answers(self, X):
+    def predictions(self, X):
         return self.model.predict(X).argmax(axis=1)
 
 
@@ -86,7 +86,7 @@ class Torch:
             self.loss(self.net(self.X[rows]), self.y[rows]).backward()
             self.optimizer.step()
 
-    def answers(self, X):
+    def predictions(self, X):
         with self.torch.inference_mode():
             return self.net(self.torch.from_numpy(X)).argmax(dim=1).numpy()
 
@@ -104,7 +104,7 @@ def time_to_goal(contestant, X, y, X_test, y_test):
     spent = 0.0
     for epochs in range(1, MOST_EPOCHS + 1):
         spent += seconds(contestant.epoch)
-        if np.mean(contestant.answers(X_test) == y_test) >= GOAL:
+        if np.mean(contestant.predictions(X_test) == y_test) >= GOAL:
             return spent, epochs
     return np.inf, MOST_EPOCHS
 

@@ -114,18 +114,18 @@ def measure(statements):
 def main():
     warnings.filterwarnings("ignore")
     packages = present("chainrule", "numpy", "numba", "scikit-learn", "torch", "onnx", "onnxruntime")
-    answers = {name: (package, code) for name, (package, code) in ANSWERS.items() if package in packages}
+    predictions = {name: (package, code) for name, (package, code) in ANSWERS.items() if package in packages}
     if "onnx" not in packages:
-        answers.pop("onnxruntime", None)
+        predictions.pop("onnxruntime", None)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        write_models([package for package, _ in answers.values()])
-        results = measure(IMPORTS | {name: code for name, (_, code) in answers.items()})
+        write_models([package for package, _ in predictions.values()])
+        results = measure(IMPORTS | {name: code for name, (_, code) in predictions.items()})
     numpy = results["import numpy"][0]
     rows = []
     for name, (time, peak) in results.items():
-        size = f"{installed(answers[name][0], set()) / 1e6:,.0f}" if name in answers else ""
-        what = f"{name}: import, load, answer a row" if name in answers else name
+        size = f"{installed(predictions[name][0], set()) / 1e6:,.0f}" if name in predictions else ""
+        what = f"{name}: import, load, answer a row" if name in predictions else name
         rows.append([what, f"{time * 1000:,.0f}", f"{time / numpy:.2f}", f"{peak:,}", size])
     header = ["process", "ms", "times import numpy", "peak MB", "installed MB"]
     publish("startup", "What a fresh process costs", machine(packages), table(header, rows))

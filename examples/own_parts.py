@@ -96,8 +96,8 @@ def main(out="examples/output", epochs=200):
     for name, net in nets.items():
         if name == "harmonics":
             print(check_gradients(net, x[:20], y[:20]))
-        answers = fitted(net, x, y, epochs).predict(inside)
-        errors[name] = float(np.sqrt(np.mean((answers - truth(inside)) ** 2)))
+        predictions = fitted(net, x, y, epochs).predict(inside)
+        errors[name] = float(np.sqrt(np.mean((predictions - truth(inside)) ** 2)))
         print(f"{name}: {errors[name]:.3f} from the truth on average")
     try:
         fitted(Network([Harmonics(4, forgotten=True), Dense(8, 1)], loss=log_cosh, seed=0), x, y, 1)

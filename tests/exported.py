@@ -110,15 +110,15 @@ TARGETS = {
 }
 
 
-def predictor_of(table, target, ramps=0, members=3, networks=None):
+def predictor_of(table, target, n_bins=0, members=3, networks=None):
     """An untrained, calibrated predictor: what it answers does not matter, that exports answer it does."""
-    encoder = TabularEncoder(categories=["stars"] if "stars" in table else (), ramps=ramps).fit(table)
+    encoder = TabularEncoder(categories=["stars"] if "stars" in table else (), n_bins=n_bins).fit(table)
     goal = fit_target("the target", read_columns({"y": target})["y"])
     d, n_out = encoder.n_features, goal.n_outputs
     layers = [Scale(d), Dense(d, 12), Activation("selu"), Dense(12, n_out)]
     networks = [shaken(Network(layers, goal.loss, seed=k, dtype="float64"), k) for k in range(members)]
     if goal.task == "classification":
-        ensemble = Ensemble(tuple(networks), temperature=1.7, doubt=1 / N)
+        ensemble = Ensemble(tuple(networks), temperature=1.7, smoothing=1 / N)
     else:
         residuals = np.linspace(-1, 2, LEVELS)[:, np.newaxis]
         residuals[:10], residuals[980:] = -np.inf, np.inf
@@ -128,10 +128,10 @@ def predictor_of(table, target, ramps=0, members=3, networks=None):
 
 def answers_of(predictor, table):
     """What exports answer: probabilities, or numbers in the target's unit, (n, n_out)."""
-    answers = predictor.answers(table)
+    predictions = predictor.predictions(table)
     if predictor.target.task == "classification":
-        return answers
-    return np.reshape(predictor.target.decode(answers), answers.shape)
+        return predictions
+    return np.reshape(predictor.target.decode(predictions), predictions.shape)
 
 
 def asked_table(kind, n=1000):

@@ -37,7 +37,7 @@ NAMES = ["eval", "os.system", "__class__", "../theta", "Residual", "NumberColumn
 def answer(model):
     """What a model answers to the golden rows."""
     if isinstance(model, Predictor):
-        return model.answers(TABLE)
+        return model.predictions(TABLE)
     return model.predict(np.linspace(-2, 2, 5 * model.n_in).reshape(5, -1))
 
 
@@ -215,7 +215,7 @@ def fuzz(n, seed=0):
     """Change the golden files `n` times; return how often each change was refused or taken, and the slowest load."""
     rng = np.random.default_rng(seed)
     originals = {path: path.read_bytes() for path in sorted(GOLDEN.glob("*.chainrule"))}
-    answers = {path: answer(load(path)) for path in originals}
+    predictions = {path: answer(load(path)) for path in originals}
     outcomes, slowest = Counter(), 0.0
     with TemporaryDirectory() as folder:
         changed = Path(folder) / "m.chainrule"
@@ -238,7 +238,7 @@ def fuzz(n, seed=0):
             outcomes[change.__name__, "refused" if model is None else "taken"] += 1
             if model is not None and content != originals[path]:
                 assert change not in HAPPENS, f"{case} was not seen"
-                check_answer(model, answers[path], change is not edit_document, case)
+                check_answer(model, predictions[path], change is not edit_document, case)
     return outcomes, slowest
 
 

@@ -84,7 +84,7 @@ def test_an_own_activation_passes_where_a_name_can(rng):
 
 
 def test_a_plain_function_is_told_what_an_activation_returns():
-    with pytest.raises(ValueError, match=r"must return \(A, backward\), however: tanh returns a ndarray"):
+    with pytest.raises(ValueError, match=r"must return \(A, backward\), got tanh returns a ndarray"):
         mlp(2, 4, 1, activation=np.tanh).predict([[1.0, 2.0]])
 
 

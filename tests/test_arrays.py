@@ -35,19 +35,19 @@ def test_lists_integers_booleans_and_objects_become_numbers(given):
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (np.ones((7, 3)), r"X must be 2-D with 4 columns, however: X.shape=\(7, 3\)"),
+        (np.ones((7, 3)), r"X must be 2-D with 4 columns, got shape \(7, 3\)"),
         (np.ones(4), r"is it one row\? X\[np.newaxis\]"),
         (np.ones((2, 4, 1)), r"X.shape=\(2, 4, 1\)"),
         ([[1, 2, 3, "four"]], "X must hold numbers only"),
         ([[1, 2, 3], [1]], "X must hold numbers only"),
         (np.ones((1, 4), complex), "X must hold real numbers"),
-        ([[1, 2, np.nan, 4]], r"X must be finite in float32, however: X\[0, 2\]=nan"),
+        ([[1, 2, np.nan, 4]], r"X must be finite in float32, got nan"),
         ([[1, 2, 3, 1e300]], r"X\[0, 3\]=1e\+300"),
         ([[1, 2, 3, None]], r"X must be finite"),
-        (np.array([["2024-01-01"] * 4], "M8[D]"), r"X must hold real numbers; however: X.dtype=datetime64\[D\]"),
-        (np.array([[1] * 4], "m8[s]"), r"X must hold real numbers; however: X.dtype=timedelta64\[s\]"),
-        (np.ma.masked_less([[1, 2, 3, 4]], 3), "X must have no masked cell, however: 2 are masked"),
-        (scipy.sparse.eye(4).tocsr(), r"X must be dense, such as X.toarray\(\), however: it is a csr_matrix"),
+        (np.array([["2024-01-01"] * 4], "M8[D]"), r"X must hold real numbers, got dtype datetime64\[D\]"),
+        (np.array([[1] * 4], "m8[s]"), r"X must hold real numbers, got dtype timedelta64\[s\]"),
+        (np.ma.masked_less([[1, 2, 3, 4]], 3), "X must have no masked cell, got 2 are masked"),
+        (scipy.sparse.eye(4).tocsr(), r"X must be dense, such as X.toarray\(\), got a csr_matrix"),
     ],
 )
 def test_what_is_no_matrix_is_refused_with_the_reason(X, message):
@@ -67,11 +67,11 @@ def test_a_vector_for_one_column_is_told_how_to_become_one():
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        ([1.0, 2.0], r"\(3,\), however: its shape is \(2,\)"),
+        ([1.0, 2.0], r"\(3,\), got shape \(2,\)"),
         ([1, -1, 1], "not negative"),
         ([1, np.nan, 1], "finite"),
         ([0, 0, 0], "not be zero in every row"),
-        ([1e37, 1, 1], r"its largest number between 1e-30 and 1e\+30, however: it is 1e\+37"),
+        ([1e37, 1, 1], r"its largest number between 1e-30 and 1e\+30, got 1e\+37"),
         ([1e300, 1, 1], r"its largest number between .* however: it is 1e\+300"),
         ([1e-60, 0, 0], r"its largest number between .* however: it is 1e-60"),
         (["a", "b", "c"], "numbers only"),
@@ -89,13 +89,13 @@ def test_no_weights_stay_none():
 
 
 def test_require_names_argument_rule_and_value():
-    require(True, "rate", "be above 0", 1)
-    with pytest.raises(ValueError, match="rate must be above 0, however: rate=-1"):
-        require(False, "rate", "be above 0", -1)
+    require(True, "rate", "be > 0", 1)
+    with pytest.raises(ValueError, match="rate must be > 0, got -1"):
+        require(False, "rate", "be > 0", -1)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="loss must be one of a, b; however: loss='c'"):
+    with pytest.raises(ValueError, match="loss must be one of {'a', 'b', 'got' 'c'"):
         look_up({"a": 1, "b": 2}, "c", "loss")
 
 

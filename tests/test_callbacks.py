@@ -92,7 +92,7 @@ def test_a_stopper_may_be_used_again(data):
 def test_a_metric_that_will_not_be_there_is_refused_before_training(metric, data):
     net = mlp(3, 2, loss="cross_entropy", seed=0)
     before = net.theta.copy()
-    with pytest.raises(ValueError, match=f"metric must be one of loss, however: metric='{metric}'"):
+    with pytest.raises(ValueError, match=f"metric must be one of {'loss', 'got' '{metric}'"):
         train(net, *data, callbacks=[EarlyStopping(metric)])
     np.testing.assert_array_equal(net.theta, before)
 

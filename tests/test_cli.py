@@ -113,7 +113,7 @@ def test_it_says_what_it_understood_and_what_it_did(house):
     ):
         assert re.search(line, done.stdout), line
     assert files(".") == ["house.chainrule", "house.csv", "house.html"]
-    scores = load("house.chainrule").passport["scores"]
+    scores = load("house.chainrule").metadata["scores"]
     assert scores["r2"] > 0.5
 
 
@@ -151,8 +151,8 @@ def test_a_score_that_the_test_rows_cannot_tell_is_left_out():
 def test_of_a_perfect_score_the_number_of_rows_says_how_far_it_can_be_trusted():
     target = ClassTarget("y", "str", ("a", "b"), (0.5, 0.5))
     labels = np.array(["a", "b"] * 34, object)
-    answers = np.eye(2)[np.arange(68) % 2] * 0.9 + 0.05
-    found = scores.spread(target, labels, answers)
+    predictions = np.eye(2)[np.arange(68) % 2] * 0.9 + 0.05
+    found = scores.spread(target, labels, predictions)
     assert found["accuracy"] == pytest.approx(proportion_ci(68, 68), abs=1e-6)
     assert found["roc_auc"] == pytest.approx(proportion_ci(34, 34), abs=1e-6)
     three = ClassTarget("y", "str", ("a", "b", "c"), (0.4, 0.4, 0.2))
@@ -181,11 +181,11 @@ def test_the_interval_of_an_accuracy_holds_it_as_often_as_it_says(p):
 
 def test_of_many_rows_fewer_are_drawn_and_the_ends_are_as_near(rng, monkeypatch):
     target = NumberTarget("y", (0.0,), (1.0,))
-    truth, answers = rng.normal(size=4000), rng.normal(size=(4000, 1))
-    whole = scores.spread(target, truth, answers)
+    truth, predictions = rng.normal(size=4000), rng.normal(size=(4000, 1))
+    whole = scores.spread(target, truth, predictions)
     monkeypatch.setattr(scores, "MOST_DRAWN", 250)
-    fewer = scores.spread(target, truth, answers)
-    for name, value in scores.score(target, truth, answers).items():
+    fewer = scores.spread(target, truth, predictions)
+    for name, value in scores.score(target, truth, predictions).items():
         assert fewer[name][0] < value < fewer[name][1]
         assert np.ptp(fewer[name]) == pytest.approx(np.ptp(whole[name]), rel=0.25)
 
@@ -234,7 +234,7 @@ def test_rows_without_a_target_are_left_out_and_that_is_said(house):
     with_holes.write_csv("house.csv")
     done = run("train", "house.csv", "--target", "price", *QUICK[:-1])
     assert "note: price: the 12 rows in which it is missing are not used" in done.stdout
-    assert sum(load("house.chainrule").passport["rows"].values()) == 108
+    assert sum(load("house.chainrule").metadata["rows"].values()) == 108
 
 
 @pytest.mark.parametrize("task", ["classes", "numbers"])
@@ -304,8 +304,8 @@ def test_what_names_rows_stays_as_it_stands_in_the_file_also_where_it_is_learned
     codes = [f"{10**15 + i:020d}" for i in range(40)]
     Path("t.csv").write_text("code,x,y\n" + "".join(f"{code},{i % 7},{i % 2}\n" for i, code in enumerate(codes)))
     assert run("train", "t.csv", "--target", "y", *QUICK).exit_code == 0
-    answers = run("predict", "t.chainrule", "t.csv", "--id", "code").stdout.splitlines()
-    assert [line.split(",")[0] for line in answers[1:]] == codes
+    predictions = run("predict", "t.chainrule", "t.csv", "--id", "code").stdout.splitlines()
+    assert [line.split(",")[0] for line in predictions[1:]] == codes
 
 
 def test_a_column_of_weights_is_known_when_answers_are_asked(house):
@@ -366,12 +366,12 @@ def test_a_terminal_is_given_no_control_characters(house):
 def test_a_table_comes_and_answers_go_through_pipes(form, model):
     frame = pl.read_csv(PENGUINS, null_values="NA")
     text = frame.write_csv() if form == "csv" else frame.write_ndjson()
-    answers = [
+    predictions = [
         shell("predict", model, "-", "--format", form, input=text).stdout,
         shell("predict", model, PENGUINS).stdout,
     ]
-    assert answers[0] == answers[1]
-    assert len(answers[0].splitlines()) == 345
+    assert predictions[0] == predictions[1]
+    assert len(predictions[0].splitlines()) == 345
 
 
 def test_rows_are_answered_in_parts_as_they_are_together(model, monkeypatch):
@@ -406,7 +406,7 @@ def test_a_model_is_inspected(model):
     document = json.loads(run("inspect", model, "--json").stdout)
     assert document["networks"] == 3
     assert document["bytes"] == model.stat().st_size
-    assert document["passport"]["rows"] == {"training": 276, "test": 68}
+    assert document["metadata"]["rows"] == {"training": 276, "test": 68}
 
 
 def test_a_report_is_written_of_a_model_that_is_there(model):
@@ -461,12 +461,12 @@ def test_at_the_end_it_says_what_stands_in_the_way(house):
     done = run("train", "house.csv", "--target", "price", "--epochs", 5, "--jobs", 1, "--report", "r.html")
     told = "tax alone tells the target of nearly every row. Leave it out unless it is known before the target is."
     assert f"what to try next:\n  {told}\n" in done.stdout
-    assert load("house.chainrule").passport["findings"] == [told]
+    assert load("house.chainrule").metadata["findings"] == [told]
     assert f"<li>{told}</li>" in Path("r.html").read_text()
 
 
 def test_of_a_training_that_is_well_it_says_no_more_than_the_scores(model):
-    assert load(model).passport["findings"] == []
+    assert load(model).metadata["findings"] == []
 
 
 # Interruption.
@@ -497,7 +497,7 @@ def test_interrupted_the_best_so_far_is_kept_and_that_is_said(house, monkeypatch
     done = run("train", "house.csv", "--target", "price", "--jobs", 1, "--epochs", 6)
     assert done.exit_code == 0
     assert re.search(r"interrupted: the best networks so far are kept; best epochs: \d of 6, \d of 3;", done.stdout)
-    assert load("house.chainrule").passport["epochs"] == [6, 3]
+    assert load("house.chainrule").metadata["epochs"] == [6, 3]
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=lambda sent: sent.name)
@@ -511,7 +511,7 @@ def test_whoever_interrupts_twice_has_the_model_all_the_same(sent, house, monkey
     monkeypatch.setattr(train, "score_on", pressed_again)
     before = signal.getsignal(sent)
     assert run("train", "house.csv", "--target", "price", *QUICK).exit_code == 0
-    assert load("house.chainrule").passport["scores"]
+    assert load("house.chainrule").metadata["scores"]
     assert sent == signal.SIGTERM or signal.getsignal(sent) == before
 
 
@@ -574,11 +574,11 @@ cli.main()
 def test_predictions_go_to_the_terminal_in_the_rows_order(model):
     done = run("predict", model, PENGUINS)
     assert done.exit_code == 0, done.stderr
-    answers = done.stdout.splitlines()
-    assert answers[0] == "species"
+    predictions = done.stdout.splitlines()
+    assert predictions[0] == "species"
     actual = pl.read_csv(PENGUINS)["species"].to_list()
-    assert len(answers) == 1 + len(actual)
-    assert np.mean(np.array(answers[1:]) == np.array(actual)) > 0.9
+    assert len(predictions) == 1 + len(actual)
+    assert np.mean(np.array(predictions[1:]) == np.array(actual)) > 0.9
 
 
 @pytest.mark.parametrize("name", ["answers.csv", "answers.tsv", "answers.parquet", "answers.arrow", "answers.jsonl"])
@@ -634,15 +634,15 @@ def test_a_row_is_answered_alike_in_whatever_company_its_cells_stand():
     assert told.exit_code == 0, told.stderr
     predictor = load("all.chainrule")
     assert predictor.encoder.columns[1].levels == ("01", "1", "1e3")
-    answers = predictor.predict({"flag": [cell == "true" for cell in flags], "code": codes, "grade": grades})
-    assert len(set(answers)) == 12
+    predictions = predictor.predict({"flag": [cell == "true" for cell in flags], "code": codes, "grade": grades})
+    assert len(set(predictions)) == 12
     given = run("predict", "all.chainrule", "all.csv").stdout.splitlines()[1:]
-    np.testing.assert_allclose(np.array(given, float), answers)
+    np.testing.assert_allclose(np.array(given, float), predictions)
     for i in range(0, 200, 50):  # a file of one row: what its columns hold looks like numbers, or like true and false
         Path("one.csv").write_text(f"{header}\n{rows[i]}\n")
-        np.testing.assert_allclose(float(run("predict", "all.chainrule", "one.csv").stdout.split()[1]), answers[i])
+        np.testing.assert_allclose(float(run("predict", "all.chainrule", "one.csv").stdout.split()[1]), predictions[i])
         error = json.loads(run("evaluate", "all.chainrule", "one.csv", "--json").stdout)["scores"]["mae"]
-        assert error == pytest.approx(abs(answers[i] - float(rows[i].rsplit(",", 1)[1])))
+        assert error == pytest.approx(abs(predictions[i] - float(rows[i].rsplit(",", 1)[1])))
 
 
 def test_labels_are_words_in_another_file_too():
@@ -696,13 +696,13 @@ MISTAKES = {
     "one row": (TRAIN, "x,y\n1,2\n", "10 rows with a target at least, .* it has 1"),
     "the target as the rows' name": ([*TRAIN, "--id", "y"], WORDS, "the target 'y' must not be among --drop"),
     "the target as codes": ([*TRAIN, "--category", "y"], WORDS, "--category must not name the target"),
-    "a target of dates": (TRAIN, DATES, "target 'y' must hold classes or numbers, however: it holds dates"),
+    "a target of dates": (TRAIN, DATES, "target 'y' must hold classes or numbers, got dates"),
     "tested on what it is trained on": ([*TRAIN, "--test", "t.csv"], WORDS, "--test must be another table than FILE"),
     "two ways to test": ([*TRAIN, "--test", "t.csv", "--test-share", "0.3"], WORDS, "not be given with --test"),
     "the answer to keep": (["predict", "MODEL", "PENGUINS", "--id", "species"], WORDS, "--id must not name the column"),
     "nothing but the target": (["train", "t.csv", "--target", "y", "--drop", "x"], WORDS, "a column to learn from"),
     "a target with one class": (TRAIN, "x,y\n" + "".join(f"{i},a\n" for i in range(20)), "two classes at least"),
-    "a constant target": ([*TRAIN, "--task", "regression"], "x,y\n" + "1,5.5\n" * 20, "must vary, however: it is 5.5"),
+    "a constant target": ([*TRAIN, "--task", "regression"], "x,y\n" + "1,5.5\n" * 20, "must vary, got 5.5"),
     "a target of nothing": (TRAIN, "x,y\n" + "1,\n" * 20, "target 'y' must hold something, .* every cell is empty"),
     "a target that is a name": (TRAIN, "x,y\n" + "".join(f"{i},n{i}\n" for i in range(20)), "several rows each"),
     "only columns of nothing": (TRAIN, "x,y\n" + ",a\n,b\n" * 10, "no column is left .* x: left out, it is empty"),
@@ -751,7 +751,7 @@ def test_probabilities_of_numbers_are_refused(house):
     done = run("predict", "house.chainrule", "house.csv", "--proba")
     assert (done.exit_code, done.stderr) == (
         2,
-        "chainrule: --proba must be asked of a classifier, however: house.chainrule answers numbers\n",
+        "chainrule: --proba must be asked of a classifier, got house.chainrule answers numbers\n",
     )
 
 

@@ -69,12 +69,12 @@ def test_truth_tables_are_pythons_own(gate):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: half_plane(0), "n must be at least 1, however: n=0"),
-        (lambda: disc(radius=0), "radius must be above 0, however: radius=0"),
-        (lambda: spiral(0), "n_per_arm must be at least 1"),
-        (lambda: spiral(arms=0), "arms must be at least 1"),
-        (lambda: spiral(noise=-1), "noise must not be negative"),
-        (lambda: truth_table("not"), "gate must be one of and, or, nand"),
+        (lambda: half_plane(0), "n must be >= 1, got 0"),
+        (lambda: disc(radius=0), "radius must be > 0, got 0"),
+        (lambda: spiral(0), "n_per_arm must be >= 1"),
+        (lambda: spiral(arms=0), "arms must be >= 1"),
+        (lambda: spiral(noise=-1), "noise must be >= 0"),
+        (lambda: truth_table("not"), "gate must be one of {'and', 'or', 'nand'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call, message):
@@ -137,5 +137,5 @@ def test_a_damaged_archive_is_refused(small_mnist, tmp_path):
     content = bytearray(path.read_bytes())
     content[1000:1100] = bytes(100)
     path.write_bytes(content)
-    with pytest.raises(TableError, match="cannot be read as an archive of arrays; however: "):
+    with pytest.raises(TableError, match="cannot be read as an archive of arrays, got "):
         load_mnist(path)

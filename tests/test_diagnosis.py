@@ -219,9 +219,9 @@ def test_every_check_has_a_fault_that_it_finds():
 def member_of(recipe, X, y, n_out):
     held_out = folds(y, 5, seed=0)[0]
     member = train_member(recipe, (X.astype(np.float32), y, None), held_out, n_out, seed=0)
-    answers = np.full((len(X), n_out), np.nan)
-    answers[held_out] = member.network.predict(X[held_out])
-    return member.network, X, y, member.history, {"answers": answers}
+    predictions = np.full((len(X), n_out), np.nan)
+    predictions[held_out] = member.network.predict(X[held_out])
+    return member.network, X, y, member.history, {"answers": predictions}
 
 
 def seeds_gates():

@@ -18,7 +18,7 @@ def test_classifiers_average_tempered_probabilities_and_mix_in_doubt(classifiers
     X = rng.normal(size=(5, 3))
     mean = np.mean([softmax(network.outputs(X) / 2.0) for network in classifiers], axis=0)
     np.testing.assert_allclose(Ensemble(classifiers, temperature=2.0).predict(X), mean)
-    doubtful = Ensemble(classifiers, temperature=2.0, doubt=1 / 9).predict(X)
+    doubtful = Ensemble(classifiers, temperature=2.0, smoothing=1 / 9).predict(X)
     np.testing.assert_allclose(doubtful, (9 * mean + 1 / 2) / 10)
     np.testing.assert_allclose(doubtful.sum(axis=1), 1)
 
@@ -26,7 +26,7 @@ def test_classifiers_average_tempered_probabilities_and_mix_in_doubt(classifiers
 def test_doubt_keeps_certainty_below_one(classifiers):
     for network in classifiers:
         network.theta = 100 * network.theta
-    P = Ensemble(classifiers, doubt=1 / 100).predict(np.ones((1, 3)))
+    P = Ensemble(classifiers, smoothing=1 / 100).predict(np.ones((1, 3)))
     assert P.max() <= (100 + 1 / 2) / 101
 
 
@@ -93,9 +93,9 @@ def test_an_interval_is_looked_up_and_never_too_narrow(rng):
     assert ensemble.shifts(0.07) == (R[464], R[534])
     assert ensemble.shifts(0.9999) == (-np.inf, np.inf)
     for coverage in (0, 1, -0.5, np.nan, "0.9", None, [0.9]):
-        with pytest.raises(ValueError, match="coverage must lie strictly between 0 and 1"):
+        with pytest.raises(ValueError, match="coverage must be strictly between 0 and 1"):
             ensemble.shifts(coverage)
-        with pytest.raises(ValueError, match="quantile must lie strictly between 0 and 1"):
+        with pytest.raises(ValueError, match="quantile must be strictly between 0 and 1"):
             ensemble.shift(coverage)
     with pytest.raises(ValueError, match="was calibrated for them"):
         Ensemble((net,)).shifts(0.9)
@@ -109,7 +109,7 @@ def test_an_interval_is_looked_up_and_never_too_narrow(rng):
         lambda: Ensemble((mlp(2, 1),), temperature=0),
         lambda: Ensemble((mlp(2, 3, 1), mlp(2, 4, 1))),
         lambda: Ensemble((mlp(2, 1), mlp(2, 1, dtype="float64"))),
-        lambda: Ensemble((mlp(2, 1),), doubt=-1),
+        lambda: Ensemble((mlp(2, 1),), smoothing=-1),
         lambda: Ensemble((mlp(2, 1),), bounds=np.array([[1.0], [0.0]])),
         lambda: Ensemble((mlp(2, 1),), bounds=np.zeros((2, 2))),
         lambda: Ensemble((mlp(2, 1),), residuals=np.full((999, 1), np.nan)),

@@ -17,12 +17,12 @@ from chainrule.insight.evaluation import (
     calibration_curve,
     calibration_error,
     confusion_matrix,
-    most_heeded,
+    saliency_ranking,
     partial_dependence,
     permutation_importance,
     precision_recall_curve,
     roc_curve,
-    share_interval,
+    wilson_interval,
 )
 from chainrule.model.fitting import fit_predictor
 
@@ -86,7 +86,7 @@ def test_the_calibration_curve_is_scikit_learns(bins, rng):
 def test_the_interval_holds_the_true_share_nearly_always(n, truth, rng):
     counts = np.full(2000, n)
     shares = rng.binomial(n, truth, 2000) / n
-    low, high = share_interval(shares, counts)
+    low, high = wilson_interval(shares, counts)
     assert np.mean((low <= truth) & (truth <= high)) > 0.9
     assert (low >= 0).all()
     assert (low <= shares).all()
@@ -114,8 +114,8 @@ def test_the_confusion_matrix_is_scikit_learns(K, rng):
         (lambda: roc_curve([], []), "y must have a 0 or 1 for each of 0 scores, one at least"),
         (lambda: confusion_matrix([0], [[0.5, np.inf]]), "P must be finite"),
         (lambda: confusion_matrix([0, 1, 1], [0.5, 0.1]), "y must have a class number for each of 2 rows"),
-        (lambda: confusion_matrix(["a"], [0.5]), "y must be class numbers from 0 to 1, however: y.dtype"),
-        (lambda: calibration_curve([0, 1], [0.5, 1.2]), "p must lie between 0 and 1"),
+        (lambda: confusion_matrix(["a"], [0.5]), "y must be class numbers from 0 to 1, got y.dtype"),
+        (lambda: calibration_curve([0, 1], [0.5, 1.2]), "p must be between 0 and 1"),
         (lambda: calibration_curve([0, 1], [0.5, 0.2], 0), "bins must be a whole number"),
     ],
 )
@@ -206,14 +206,14 @@ def test_a_predictor_that_encodes_one_column_anew_answers_as_one_that_encodes_al
     for name in table:
         np.testing.assert_allclose(fast.worse[name], slow.worse[name], rtol=1e-4, atol=1e-6)
         one, other = (partial_dependence(model, table, name) for model in (predictor, predictor.predict))
-        np.testing.assert_allclose(one.answers, other.answers, rtol=1e-6)
+        np.testing.assert_allclose(one.predictions, other.predictions, rtol=1e-6)
 
 
 def test_the_columns_that_answers_follow_most_come_first(trained):
     predictor, table, _ = trained
     before = predictor.ensemble.networks[0].grad.copy()
-    assert set(most_heeded(predictor, table, 2)) == {"x", "kind"}
-    assert len(most_heeded(predictor, table, 10)) == 4
+    assert set(saliency_ranking(predictor, table, 2)) == {"x", "kind"}
+    assert len(saliency_ranking(predictor, table, 10)) == 4
     np.testing.assert_array_equal(predictor.ensemble.networks[0].grad, before)
 
 
@@ -252,19 +252,19 @@ def test_dependence_is_scikit_learns(frame):
     ours = partial_dependence(added, frame, "c")
     np.testing.assert_array_equal(ours.values, values)
     np.testing.assert_array_equal(ours.values, theirs["grid_values"][0])
-    np.testing.assert_allclose(ours.answers[:, 0], theirs["average"][0])
+    np.testing.assert_allclose(ours.predictions[:, 0], theirs["average"][0])
     ours = partial_dependence(added, frame, "a")
     theirs = inspection.partial_dependence(
         Sum().fit(frame), frame, ["a"], method="brute", kind="average", custom_values={"a": ours.values}
     )
-    np.testing.assert_allclose(ours.answers[:, 0], theirs["average"][0])
+    np.testing.assert_allclose(ours.predictions[:, 0], theirs["average"][0])
 
 
 def test_a_number_is_held_at_values_of_its_own_evenly_by_rank(frame):
     found = partial_dependence(added, frame, "a", points=19)
     assert np.isin(found.values, frame["a"]).all()
     np.testing.assert_allclose(found.values, np.quantile(frame["a"], np.linspace(0.05, 0.95, 19)), atol=0.1)
-    np.testing.assert_allclose(found.answers[:, 0], 2 * found.values - frame["b"].mean())
+    np.testing.assert_allclose(found.predictions[:, 0], 2 * found.values - frame["b"].mean())
     assert found.ordered
     assert not found.are_probabilities
 
@@ -273,7 +273,7 @@ def test_a_category_is_held_at_its_most_frequent_names():
     table = {"who": ["b", "a", "b", None, "c", "a", "b"], "x": np.arange(7.0)}
     found = partial_dependence(lambda t: [len(t["who"]) + (who == "b") for who in t["who"]], table, "who", points=2)
     assert found.values.tolist() == ["b", "a"]
-    assert found.answers.tolist() == [[8], [7]]
+    assert found.predictions.tolist() == [[8], [7]]
     assert not found.ordered
 
 
@@ -362,7 +362,7 @@ def test_a_classifier_is_asked_for_probabilities_and_scored_in_its_own_labels(ta
     assert held.names == ("no", "yes")
     assert held.are_probabilities
     yes = {who: model.predict_proba(table | {"who": np.full(240, who)})[:, 1].mean() for who in ("ann", "bob")}
-    np.testing.assert_allclose(held.answers[:, 1], [yes[who] for who in held.values], rtol=1e-5)
+    np.testing.assert_allclose(held.predictions[:, 1], [yes[who] for who in held.values], rtol=1e-5)
 
 
 def test_a_regressor_is_asked_in_its_targets_unit(table):
@@ -373,4 +373,4 @@ def test_a_regressor_is_asked_in_its_targets_unit(table):
     assert found.score == pytest.approx(error, rel=1e-5)
     held = partial_dependence(model, table, "x")
     assert held.names == ("price",)
-    assert np.ptp(held.answers) > 1000
+    assert np.ptp(held.predictions) > 1000

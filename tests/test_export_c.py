@@ -90,10 +90,10 @@ def test_every_network_answers_in_c_as_it_does_here(tmp_path):
         calls.append(f'ask("net{k}", net{k}_predict, NET{k}_N_IN, NET{k}_N_OUT);')
     (tmp_path / "all.c").write_text(ALL.replace("INCLUDES", "\n".join(includes)).replace("CALLS", "\n".join(calls)))
     subprocess.run([compiled(tmp_path / "all.c")], cwd=tmp_path, check=True)
-    for k, (name, answers) in enumerate(expected):
-        given = np.fromfile(tmp_path / f"net{k}.answers", np.float32).reshape(answers.shape)
-        scale = 1e-5 * max(1, np.abs(answers).max())
-        np.testing.assert_allclose(given, answers, rtol=1e-5, atol=scale, err_msg=name)
+    for k, (name, predictions) in enumerate(expected):
+        given = np.fromfile(tmp_path / f"net{k}.answers", np.float32).reshape(predictions.shape)
+        scale = 1e-5 * max(1, np.abs(predictions).max())
+        np.testing.assert_allclose(given, predictions, rtol=1e-5, atol=scale, err_msg=name)
 
 
 ALL = """
@@ -126,7 +126,7 @@ int main(void)
 
 @needs_a_compiler
 @pytest.mark.parametrize(
-    ("kind", "target", "ramps"),
+    ("kind", "target", "n_bins"),
     [
         ("numbers", "numbers", 4),
         ("numbers and categories", "text", 0),
@@ -135,8 +135,8 @@ int main(void)
         ("all kinds", "booleans", 0),
     ],
 )
-def test_a_predictor_takes_raw_cells(kind, target, ramps, tmp_path):
-    predictor, table = predictor_of(TABLES[kind], TARGETS[target], ramps), asked_table(kind)
+def test_a_predictor_takes_raw_cells(kind, target, n_bins, tmp_path):
+    predictor, table = predictor_of(TABLES[kind], TARGETS[target], n_bins), asked_table(kind)
     to_c(predictor, tmp_path / "table.h")
     expected = answers_of(predictor, table)
     given = ask(tmp_path / "table.h", raw_rows(predictor, table), expected.shape[1])
@@ -155,7 +155,7 @@ def test_numbers_that_single_precision_cannot_tell_apart_are_told_apart(tmp_path
     predictor = predictor_of(table, np.where(table["clock"] > 1.7e9 + 30, "late", "early"))
     to_c(predictor, tmp_path / "table.h")
     given = ask(tmp_path / "table.h", np.column_stack(list(table.values())), 2)
-    np.testing.assert_allclose(given, predictor.answers(table), atol=1e-5)
+    np.testing.assert_allclose(given, predictor.predictions(table), atol=1e-5)
     assert np.ptp(given, axis=0).min() > 0.1
 
 
@@ -276,7 +276,7 @@ def test_what_single_precision_cannot_tell_is_not_written(tmp_path):
     network = mlp(2, 3, 1, seed=0, dtype="float64")
     network.theta = 1e39 * network.theta
     with (
-        pytest.raises(ValueError, match=r"must answer like the model, however: .* single precision"),
+        pytest.raises(ValueError, match=r"must answer like the model, got .* single precision"),
         np.errstate(all="ignore"),
     ):
         to_c(network, tmp_path / "net.h")

@@ -60,9 +60,9 @@ def test_a_network_answers_in_onnxruntime_as_it_does_here(name, tmp_path):
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("kind", TABLES)
-@pytest.mark.parametrize("ramps", [0, 4])
-def test_a_predictor_takes_raw_cells(kind, target, ramps, tmp_path):
-    predictor, table = predictor_of(TABLES[kind], TARGETS[target], ramps), asked_table(kind)
+@pytest.mark.parametrize("n_bins", [0, 4])
+def test_a_predictor_takes_raw_cells(kind, target, n_bins, tmp_path):
+    predictor, table = predictor_of(TABLES[kind], TARGETS[target], n_bins), asked_table(kind)
     to_onnx(predictor, tmp_path / "table.onnx")
     given = run(tmp_path / "table.onnx", **inputs_for(predictor, table))
     expected = answers_of(predictor, table)

@@ -52,7 +52,7 @@ def test_a_network_answers_as_it_does_here(name, pure, place):
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("kind", TABLES)
 def test_a_predictor_answers_dicts_to_single_precision(kind, target, pure, place):
-    predictor, table = predictor_of(TABLES[kind], TARGETS[target], ramps=3), asked_table(kind, 200)
+    predictor, table = predictor_of(TABLES[kind], TARGETS[target], n_bins=3), asked_table(kind, 200)
     to_python(predictor, place / "table.py", pure)
     module, rows = imported(place / "table.py"), dicts(table)
     if target == "numbers":
@@ -79,7 +79,7 @@ ODD_CELLS = {
 
 
 def test_odd_cells_are_read_as_the_encoder_reads_them(place):
-    predictor = predictor_of(TABLES["all kinds"], TARGETS["numbers"], ramps=3)
+    predictor = predictor_of(TABLES["all kinds"], TARGETS["numbers"], n_bins=3)
     to_python(predictor, place / "table.py", pure=True)
     module = imported(place / "table.py")
     usual = dicts(TABLES["all kinds"])[0]
@@ -121,7 +121,7 @@ def test_a_column_that_no_row_has_is_named(place):
 @pytest.mark.parametrize("rows", [None, 3.5, "text", [None], [[1.0, 2.0]], np.ones((2, 2))])
 def test_what_is_no_dict_is_refused_as_a_row(place, rows):
     to_python(predictor_of(TABLES["numbers"], TARGETS["text"]), place / "table.py", pure=True)
-    with pytest.raises(ValueError, match=r"a row must be a dict of its cells, however: it is .+"):
+    with pytest.raises(ValueError, match=r"a row must be a dict of its cells, got .+"):
         imported(place / "table.py").predict(rows)
 
 
@@ -133,7 +133,7 @@ def test_intervals_are_the_models_own(pure, place):
     for coverage in (0.5, 0.7501, 0.9, 0.9991, 0.995):
         given = module.predict_interval(rows, coverage)
         np.testing.assert_allclose(given, predictor.predict_interval(table, coverage), rtol=1e-6)
-    with pytest.raises(ValueError, match="coverage must lie strictly between 0 and 1"):
+    with pytest.raises(ValueError, match="coverage must be strictly between 0 and 1"):
         module.predict_interval(rows, 1)
     with pytest.raises(ValueError, match="predict_proba must be asked of a classifier"):
         module.predict_proba(rows)
@@ -172,9 +172,9 @@ def test_a_csv_is_answered_as_the_command_line_would(separator, place):
         pl.DataFrame({name: list(cells) for name, cells in table.items()}).fill_nan(None).write_csv(separator=separator)
     )
     # Without site-packages: nothing but the standard library is there.
-    answers = answered(place / "table.py", text, sys.executable, "-I", "-S").splitlines()
+    predictions = answered(place / "table.py", text, sys.executable, "-I", "-S").splitlines()
     expected = predictor.predict(pl.read_csv(text.encode(), separator=separator))
-    assert list(csv.reader(answers)) == [["the target"], *([label] for label in expected)]
+    assert list(csv.reader(predictions)) == [["the target"], *([label] for label in expected)]
 
 
 def test_categories_that_a_csv_holds_as_numbers_are_found(place):
@@ -197,8 +197,8 @@ def test_booleans_in_a_csv_are_found(place):
     [
         ("", "the first line must name the columns"),
         ("stars,stars\n1,2\n", "the first line must name the columns, differently"),
-        ("stars,b\n1,2\n1\n", "a row must hold 2 cells, however: row 2 holds 1"),
-        ("stars,b\n1,2,3\n", "a row must hold 2 cells, however: row 1 holds 3"),
+        ("stars,b\n1,2\n1\n", "a row must hold 2 cells, got row 2 holds 1"),
+        ("stars,b\n1,2,3\n", "a row must hold 2 cells, got row 1 holds 3"),
     ],
 )
 def test_a_csv_that_is_no_table_is_refused(text, message, place):
@@ -274,7 +274,7 @@ def test_what_a_user_wrote_is_refused_by_name(tmp_path):
     own = Activation(lambda Z: (Z, lambda dA: dA))
     with pytest.raises(ValueError, match="layer 1 is Activation"):
         to_python(Network([Dense(2, 2), own]), tmp_path / "net.py")
-    with pytest.raises(ValueError, match="must be a Predictor, an Ensemble or a Network, however: it is int"):
+    with pytest.raises(ValueError, match="must be a Predictor, an Ensemble or a Network, got int"):
         to_python(3, tmp_path / "net.py")
     assert list(tmp_path.iterdir()) == []
 

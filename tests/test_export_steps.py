@@ -87,10 +87,10 @@ def test_golden_rows_hold_all_that_columns_can():
 
 def test_a_difference_counts_in_units_of_the_largest_answer():
     classifier = golden_of(predictor_of(TABLES["numbers"], TARGETS["text"]))
-    assert classifier.difference(classifier.answers + 0.25) == pytest.approx(0.25)
+    assert classifier.difference(classifier.predictions + 0.25) == pytest.approx(0.25)
     regressor = golden_of(predictor_of(TABLES["numbers"], TARGETS["numbers"]))
-    assert regressor.difference(regressor.answers + regressor.answers.max() / 4) == pytest.approx(0.25)
-    assert np.isnan(classifier.difference(classifier.answers * np.nan))
+    assert regressor.difference(regressor.predictions + regressor.predictions.max() / 4) == pytest.approx(0.25)
+    assert np.isnan(classifier.difference(classifier.predictions * np.nan))
     with pytest.raises(ValueError, match="must answer like the model"):
         classifier.require_close(np.nan)
 

@@ -8,9 +8,9 @@ from chainrule import Callback
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
-from chainrule.model.fitting import InTurn, SideBySide, fit_predictor, one_blas_thread
+from chainrule.model.fitting import Serial, Threads, fit_predictor, one_blas_thread
 
-WORKERS = [InTurn(), SideBySide(2), SideBySide(5)]
+WORKERS = [Serial(), Threads(2), Threads(5)]
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_ctrl_c_ends_members_in_threads_at_their_batch_and_keeps_them(table, mon
 
     second_epoch = [False, False]
     monkeypatch.setattr(fitting, "wait", wait_then_interrupt)
-    result = fitted(table, epochs=100_000, workers=SideBySide(2), watch=lambda k: [Watch(k)] if k < 2 else [])
+    result = fitted(table, epochs=100_000, workers=Threads(2), watch=lambda k: [Watch(k)] if k < 2 else [])
     assert len(result.histories) == 2
     assert all(history.stopped.startswith("interrupted") for history in result.histories)
     assert np.isfinite(result.predictor.predict_proba(table[0])).all()
@@ -100,7 +100,7 @@ def test_an_error_in_one_thread_ends_them_all_and_is_raised(table):
             raise TableError("one went wrong")
 
     with pytest.raises(TableError, match="one went wrong"):
-        fitted(table, epochs=100_000, workers=SideBySide(2), watch=lambda k: [Fails()] if k == 1 else [])
+        fitted(table, epochs=100_000, workers=Threads(2), watch=lambda k: [Fails()] if k == 1 else [])
 
 
 def test_several_at_once_leave_matrix_products_the_threads_they_had():
@@ -125,7 +125,7 @@ def test_the_time_limit_is_shared_by_the_members(table):
     def ever_better(y, prediction):
         return -next(epochs)
 
-    for workers in (InTurn(), SideBySide(2)):
+    for workers in (Serial(), Threads(2)):
         result = fitted(table, epochs=100_000, time_limit=0.2, workers=workers, metric=ever_better)
         seconds = [sum(history.seconds) for history in result.histories]
         assert len(seconds) == 4

@@ -158,7 +158,7 @@ def test_the_network_is_left_as_it_was(data):
 def test_the_same_seed_gives_the_same_report(data):
     net = mlp(3, 4, 2, loss="cross_entropy", dropout=0.5, seed=0)
     assert str(check_gradients(net, *data)) == str(check_gradients(net, *data))
-    with pytest.raises(ValueError, match="directions must be at least 1"):
+    with pytest.raises(ValueError, match="directions must be >= 1"):
         check_gradients(net, *data, directions=0)
 
 

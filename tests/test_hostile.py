@@ -301,12 +301,12 @@ def hands(make, same_as=None):
     """A case: the answers to what `make` makes are finite, one a row, and those to what `same_as` makes."""
 
     def case(door):
-        handed, answers = go_through(door, make())
-        assert np.isfinite(answers).all()
-        assert len(answers) == n_rows(handed.rows)
+        handed, predictions = go_through(door, make())
+        assert np.isfinite(predictions).all()
+        assert len(predictions) == n_rows(handed.rows)
         if same_as is not None:
             _, expected = go_through(door, same_as()) if same_as is not plain else plainly(type(door))
-            np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(predictions, expected, rtol=1e-5, atol=1e-7)
 
     return case
 
@@ -397,8 +397,8 @@ def answers_in(pool):
         model = door.fit(plain())
         expected = model.predict(X)
         with pool() as map_over:
-            for answers in map_over(methodcaller("predict", X), [model] * 16):
-                np.testing.assert_array_equal(answers, expected)
+            for predictions in map_over(methodcaller("predict", X), [model] * 16):
+                np.testing.assert_array_equal(predictions, expected)
 
     return case
 

@@ -57,5 +57,5 @@ def test_signals_keep_their_size_through_thirty_layers(activation, rng):
 
 
 def test_an_unknown_start_is_refused_when_the_layer_is_made():
-    with pytest.raises(ValueError, match="weights must be one of zeros"):
+    with pytest.raises(ValueError, match="weights must be one of {'zeros'"):
         Dense(2, 3, "magic")

@@ -191,9 +191,9 @@ def test_residual_blocks_nest_and_keep_running_statistics(rng):
         ([Dense(2, 4), Residual([Dense(3, 3)])], r"Residual\(\[Dense\(3, 3\)\]\).*gives 4"),
         ([Activation("relu"), Dropout(0.1)], "one layer at least that knows its size"),
         ([], "one layer at least that knows its size"),
-        ([Dense(2, 3), "relu"], r"must hold Layer objects, however: layers\[1\]='relu'"),
+        ([Dense(2, 3), "relu"], r"must hold Layer objects, got 'relu'"),
         (Dense(2, 3), r"must be a list of Layer objects, .*; did you mean \[Dense\(2, 3\)\]\?"),
-        (None, "must be a list of Layer objects, however: layers=None"),
+        (None, "must be a list of Layer objects, got None"),
     ],
 )
 def test_layers_that_do_not_chain_are_refused_and_both_are_named(layers, message):

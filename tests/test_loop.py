@@ -165,7 +165,7 @@ def test_short_gradients_pass_unclipped(data):
 
 def test_rate_factors_slow_single_blocks(data):
     net, before = classifier(), classifier().theta.copy()
-    train(net, *data, optimizer=SGD(0.1), epochs=1, batch_size=None, rate_factors={"W": 0.5, "0.b": 0})
+    train(net, *data, optimizer=SGD(0.1), epochs=1, batch_size=None, learning_rate_multipliers={"W": 0.5, "0.b": 0})
     full = classifier()
     train(full, *data, optimizer=SGD(0.1), epochs=1, batch_size=None)
     factors = net.per_parameter({"W": 0.5, "0.b": 0})
@@ -341,25 +341,25 @@ def test_going_back_undoes_running_statistics_and_forgets_moments(rng):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "epochs must be a whole number of at least 1, however: epochs=0"),
-        ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
-        ({"clip_norm": 0}, "clip_norm must be above 0"),
+        ({"epochs": 0}, "epochs must be an integer >= 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1"),
+        ({"clip_norm": 0}, "clip_norm must be > 0"),
         ({"epochs": 2.5}, "epochs must be a whole number"),
         ({"batch_size": "3"}, "batch_size must be a whole number"),
         ({"callbacks": [EarlyStopping]}, r"callbacks must hold Callback objects, such as EarlyStopping\(\)"),
-        ({"rate_factors": {"W": -1.0}}, r"rate_factors\['W'\] must be finite and not negative"),
+        ({"learning_rate_multipliers": {"W": -1.0}}, r"learning_rate_multipliers\['W'\] must be finite and >= 0"),
         ({"metrics": [max, max]}, "metrics must have different names"),
         ({"metrics": ["mse"]}, "'mse' is for numbers, and y holds classes"),
-        ({"schedule": ReduceOnPlateau("acc")}, "metric must be one of loss, however: metric='acc'"),
-        ({"max_rollbacks": -1}, "max_rollbacks must be a whole number of at least 0"),
-        ({"max_rollbacks": 1.5}, "max_rollbacks must be a whole number of at least 0"),
-        ({"optimizer": "adamax"}, "optimizer must be one of sgd, rmsprop, adam, adamw"),
-        ({"schedule": "linear"}, "schedule must be one of constant"),
-        ({"metrics": ["auc"]}, "metrics must be one of accuracy"),
+        ({"schedule": ReduceOnPlateau("acc")}, "metric must be one of {'loss', 'got' 'acc'"),
+        ({"max_rollbacks": -1}, "max_rollbacks must be an integer >= 0"),
+        ({"max_rollbacks": 1.5}, "max_rollbacks must be an integer >= 0"),
+        ({"optimizer": "adamax"}, "optimizer must be one of {'sgd', 'rmsprop', 'adam', 'adamw'"),
+        ({"schedule": "linear"}, "schedule must be one of {'constant'"),
+        ({"metrics": ["auc"]}, "metrics must be one of {'accuracy'"),
         ({"validation": (np.ones((2, 3)),)}, r"len\(validation\) must be 2 or 3: X, y"),
-        ({"seed": "first"}, "seed must be a whole number of at least 0 or a Generator, however: seed='first'"),
+        ({"seed": "first"}, "seed must be an integer >= 0 or a Generator, got 'first'"),
         ({"validation": (np.ones((2, 4)), [0, 1])}, "X must be 2-D with 3 columns"),
-        ({"rate_factors": {"V": 1}}, "a block must be one of"),
+        ({"learning_rate_multipliers": {"V": 1}}, "a block must be one of"),
         ({"sample_weight": [1, 2]}, "sample_weight must have one number a row"),
     ],
 )

@@ -115,5 +115,5 @@ def test_a_function_is_a_metric_under_its_own_name():
 
     assert as_metric(worst).name == "worst"
     assert as_metric(METRICS["r2"]) is METRICS["r2"]
-    with pytest.raises(ValueError, match="metrics must be one of accuracy"):
+    with pytest.raises(ValueError, match="metrics must be one of {'accuracy'"):
         as_metric("auc")

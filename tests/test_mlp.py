@@ -764,7 +764,7 @@ def test_masked_cells_are_not_taken_for_numbers(name, rng):
     ("labels", "told"), [(["a", None], "NoneType, str"), (["a", 1], "int, str"), ([1, None], "NoneType, int")]
 )
 def test_labels_that_have_no_order_are_told(labels, told):
-    with pytest.raises(ValueError, match=f"y must hold labels of one type, however: there are {told}"):
+    with pytest.raises(ValueError, match=f"y must hold labels of one type, got {told}"):
         MLPClassifier(max_iter=1).fit(np.arange(20.0).reshape(10, 2), np.array(labels * 5, object))
 
 

@@ -48,10 +48,10 @@ def every_layer(dtype="float32"):
     return net
 
 
-def a_predictor(passport=None):
+def a_predictor(metadata=None):
     table = {"a": [1.0, 2.0, None, 4.0], "b": ["x", "y", "é 日本", "x"]}
     encoder, target = TabularEncoder().fit(table), fit_target("y", np.array(["no", "yes", "yes", "no"]))
-    return Predictor(encoder, mlp(encoder.n_features, 5, 2, loss=target.loss, seed=0), target, passport)
+    return Predictor(encoder, mlp(encoder.n_features, 5, 2, loss=target.loss, seed=0), target, metadata)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_predictor_comes_back_whole(path):
     back = load(path)
     table = [{"b": "é 日本", "a": "2"}, {"a": None, "b": "new"}]
     np.testing.assert_array_equal(back.predict_proba(table), model.predict_proba(table))
-    assert back.passport == model.passport
+    assert back.metadata == model.metadata
     assert back.target == model.target
     assert back.encoder.state() == model.encoder.state()
 
@@ -185,7 +185,7 @@ def test_the_passport_says_what_was_trained_on(rng):
 
     def passport_of(values, **options):
         target = fit_target("y", values)
-        return fit_predictor(table, values, target, n_members=2, epochs=1, **options).predictor.passport
+        return fit_predictor(table, values, target, n_members=2, epochs=1, **options).predictor.metadata
 
     told = passport_of(values)
     assert (told["chainrule"], told["numpy"]) == (chainrule.__version__, np.__version__)
@@ -300,15 +300,15 @@ def test_a_function_of_ones_own_cannot_be_saved_and_the_old_file_stays(net, path
     assert os.listdir(path.parent) == [path.name]
 
 
-@pytest.mark.parametrize("passport", [{"score": float("nan")}, {"made_by": object()}])
-def test_a_passport_holds_plain_finite_data(passport, path):
-    with pytest.raises(ValueError, match="passport must hold plain"):
-        save(a_predictor(passport), path)
+@pytest.mark.parametrize("metadata", [{"score": float("nan")}, {"made_by": object()}])
+def test_a_passport_holds_plain_finite_data(metadata, path):
+    with pytest.raises(ValueError, match="metadata must hold plain"):
+        save(a_predictor(metadata), path)
     assert not path.exists()
 
 
 def test_only_models_are_saved(path):
-    with pytest.raises(ValueError, match="must be a Predictor or a Network, however: it is a dict"):
+    with pytest.raises(ValueError, match="must be a Predictor or a Network, got a dict"):
         save({}, path)
 
 
@@ -555,7 +555,7 @@ LIES = {
     "fewer columns": lambda d: d["encoder"]["columns"].pop(),
     "column kind": lambda d: d["encoder"]["columns"][0].update(kind="date"),
     "column scale": lambda d: d["encoder"]["columns"][0].update(scale=1e999),
-    "passport": lambda d: d.update(passport=[3]),
+    "metadata": lambda d: d.update(metadata=[3]),
     "many members": lambda d: d["ensemble"].update(members=10**9),
     "many layers": lambda d: d["network"].update(layers=[{"layer": "Dropout"}] * 20_000),
     "many layers in one": lambda d: d["network"]["layers"].append(

@@ -33,7 +33,7 @@ def test_check_gradients_catches_it_and_training_never_starts(exhibit):
 
 
 def test_a_bias_that_broadcasts_is_named_by_its_shape():
-    message = r"layer 2, ColumnBias\(12, True\), must return Y of shape \(.0, 12\), however: Y.shape=\(.0, 12, 12\)"
+    message = r"layer 2, ColumnBias\(12, True\), must return Y of shape \(.0, 12\), got shape \(.0, 12, 12\)"
     for work in (check_gradients, lambda *arguments: train(*arguments, epochs=1)):
         with pytest.raises(ValueError, match=message):
             work(EXHIBITS[FORM](slip=True), X[:20], Y[:20])

@@ -132,7 +132,7 @@ def test_flushing_spares_what_float32_holds_in_full():
 def test_an_optimiser_that_has_begun_with_another_network_says_so():
     optimizer = Adam()
     optimizer.step(np.zeros(3), np.ones(3))
-    with pytest.raises(ValueError, match=r"begun with another network, however: theta.shape=\(4,\)"):
+    with pytest.raises(ValueError, match=r"begun with another network, got shape \(4,\)"):
         optimizer.step(np.zeros(4), np.ones(4))
 
 

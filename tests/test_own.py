@@ -54,13 +54,13 @@ def X(rng):
 
 
 FORWARDS = {
-    WritesIntoX: r"WritesIntoX\(\), must leave its input X as it is, however: forward writes into it",
-    ReturnsNoBackward: r"ReturnsNoBackward\(\), must return \(Y, backward\), however: forward returns a ndarray",
-    LosesAColumn: r"LosesAColumn\(\), must return Y of shape \(10, 3\), however: Y.shape=\(10, 2\)",
+    WritesIntoX: r"WritesIntoX\(\), must leave its input X as it is, got forward writes into it",
+    ReturnsNoBackward: r"ReturnsNoBackward\(\), must return \(Y, backward\), got forward returns a ndarray",
+    LosesAColumn: r"LosesAColumn\(\), must return Y of shape \(10, 3\), got shape \(10, 2\)",
 }
 BACKWARDS = {
     TakesNoNeed: r"TakesNoNeed\(\), must return backward\(dY, grads, need_dX=True\), .* is backward\(dY, grads\)",
-    LosesADerivative: r"LosesADerivative\(\), must return dX of shape \(10, 3\) from backward, however: \(10,\)",
+    LosesADerivative: r"LosesADerivative\(\), must return dX of shape \(10, 3\) from backward, got \(10,\)",
 }
 
 
@@ -102,10 +102,10 @@ def test_a_layer_that_writes_is_found_in_a_block_and_an_activation_too(X):
 @pytest.mark.parametrize(
     ("per_row", "message"),
     [
-        (lambda Z, Y: (1.0, Z - Y), r"losses of shape \(10,\) and dZ of shape \(10, 1\) from per_row, however: \(\)"),
-        (lambda Z, Y: ((Z - Y) ** 2, Z - Y), r"losses of shape \(10,\) .*, however: \(10, 1\) and \(10, 1\)"),
-        (lambda Z, Y: ((Z - Y)[:, 0] ** 2, (Z - Y)[:, 0]), r"dZ of shape \(10, 1\) .*, however: \(10,\) and \(10,\)"),
-        (lambda Z, Y: Z - Y, r"OwnLoss must return \(losses, dZ\) from per_row, however: it is a ndarray"),
+        (lambda Z, Y: (1.0, Z - Y), r"losses of shape \(10,\) and dZ of shape \(10, 1\) from per_row, got \(\)"),
+        (lambda Z, Y: ((Z - Y) ** 2, Z - Y), r"losses of shape \(10,\) .*, got \(10, 1\) and \(10, 1\)"),
+        (lambda Z, Y: ((Z - Y)[:, 0] ** 2, (Z - Y)[:, 0]), r"dZ of shape \(10, 1\) .*, got \(10,\) and \(10,\)"),
+        (lambda Z, Y: Z - Y, r"OwnLoss must return \(losses, dZ\) from per_row, got a ndarray"),
     ],
 )
 def test_a_loss_of_another_form_is_told_what_it_must_return(per_row, message, X):
@@ -117,7 +117,7 @@ def test_a_loss_of_another_form_is_told_what_it_must_return(per_row, message, X)
     ("function", "message"),
     [
         (lambda Z, Y: (((Z - Y) ** 2).mean(), Z - Y), r"losses of shape \(n,\) or \(n, k\) .* are \(\) and \(10, 1\)"),
-        (lambda Z, Y: (Z - Y) ** 2, r"loss must return \(losses, dZ\), however: it returns a ndarray"),
+        (lambda Z, Y: (Z - Y) ** 2, r"loss must return \(losses, dZ\), got it returns a ndarray"),
     ],
 )
 def test_a_function_as_loss_is_told_so_too(function, message, X):

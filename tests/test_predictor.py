@@ -32,11 +32,11 @@ TARGETS = {
 }
 
 
-def predictor_for(values, passport=None):
+def predictor_for(values, metadata=None):
     encoder, target = TabularEncoder().fit(TABLE), fit_target("y", values)
     net = mlp(encoder.n_features, 16, target.n_outputs, activation="tanh", loss=target.loss, seed=0)
     train(net, encoder.transform(TABLE), target.encode(values), optimizer=Adam(0.02), epochs=40, batch_size=32)
-    return Predictor(encoder, net, target, passport)
+    return Predictor(encoder, net, target, metadata)
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +46,15 @@ def predictors():
 
 @pytest.mark.parametrize("name", ["text", "booleans", "whole numbers"])
 def test_labels_come_back_right_and_of_their_own_type(name, predictors):
-    answers = predictors[name].predict(TABLE)
-    assert answers.dtype == TARGETS[name].dtype
-    assert (answers == TARGETS[name]).mean() > 0.97
+    predictions = predictors[name].predict(TABLE)
+    assert predictions.dtype == TARGETS[name].dtype
+    assert (predictions == TARGETS[name]).mean() > 0.97
 
 
 def test_numbers_come_back_in_the_targets_unit(predictors):
-    answers = predictors["numbers"].predict(TABLE)
-    assert answers.shape == (200,)
-    assert np.abs(answers - TARGETS["numbers"]).mean() < 1e3
+    predictions = predictors["numbers"].predict(TABLE)
+    assert predictions.shape == (200,)
+    assert np.abs(predictions - TARGETS["numbers"]).mean() < 1e3
 
 
 def test_probabilities_have_a_column_a_class(predictors):
@@ -110,8 +110,8 @@ def test_one_row_is_answered_as_it_is_among_many(predictors):
 def test_threads_get_the_answers_that_one_gets(predictors):
     expected = predictors["numbers"].predict(TABLE)
     with ThreadPoolExecutor(16) as pool:
-        for answers in pool.map(lambda _: predictors["numbers"].predict(TABLE), range(64)):
-            np.testing.assert_array_equal(answers, expected)
+        for predictions in pool.map(lambda _: predictors["numbers"].predict(TABLE), range(64)):
+            np.testing.assert_array_equal(predictions, expected)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_compiled_it_answers_as_it_did(kind, name, request):
     compiled = copy(plain).compile()
     for n_rows in (0, 1, 200):
         table = {name: values[:n_rows] for name, values in TABLE.items()}
-        np.testing.assert_allclose(compiled.answers(table), plain.answers(table), rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(compiled.predictions(table), plain.predictions(table), rtol=2e-5, atol=1e-6)
     assert compiled.predict(TABLE).shape == (200,)
 
 
@@ -143,7 +143,7 @@ def test_compiled_it_is_saved_and_pickled_as_before(ensembles, tmp_path):
     compiled.save(tmp_path / "compiled")
     assert (tmp_path / "plain").read_bytes() == (tmp_path / "compiled").read_bytes()
     assert pickle.dumps(compiled) == pickle.dumps(plain)
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(compiled)).answers(TABLE), plain.answers(TABLE))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(compiled)).predictions(TABLE), plain.predictions(TABLE))
 
 
 def test_compiling_without_numba_says_what_to_install(predictors, without_numba):

@@ -6,7 +6,7 @@ import pytest
 
 from chainrule import Adam, Callback, Dense, History, train
 from chainrule.training import callbacks, recipe
-from chainrule.training.recipe import CLASSIFICATION, REGRESSION, LastBest, folds, train_member
+from chainrule.training.recipe import CLASSIFICATION, REGRESSION, KeepLatestBest, folds, train_member
 
 
 def test_dividing_start_and_rate_is_dividing_in_the_layer(rng):
@@ -18,7 +18,15 @@ def test_dividing_start_and_rate_is_dividing_in_the_layer(rng):
     V, grad_V = net.theta * roots, net.loss_and_grad(X, y)[1] / roots
     V -= small.learning_rate * net.per_parameter({"scale": 6.0, "b": 0.1}) * grad_V / (np.abs(grad_V) + 1e-8)
     optimizer = Adam(small.learning_rate, small.betas)
-    train(net, X, y, optimizer=optimizer, rate_factors=small.rate_factors(net), epochs=1, batch_size=None)
+    train(
+        net,
+        X,
+        y,
+        optimizer=optimizer,
+        learning_rate_multipliers=small.learning_rate_multipliers(net),
+        epochs=1,
+        batch_size=None,
+    )
     np.testing.assert_allclose(net.theta, V / roots, atol=2e-4)
 
 
@@ -82,7 +90,7 @@ def test_within_a_time_limit_the_schedule_comes_to_its_end(seconds, epochs, monk
     rates = []
     net = CLASSIFICATION.network(2, 2, seed=0)
     X, y = np.zeros((512, 2), np.float32), np.zeros(512, np.intp)
-    limited = [Batch(), recipe.Within(seconds)]
+    limited = [Batch(), recipe.TimeBudget(seconds)]
     history = train(net, X, y, epochs=64, batch_size=256, schedule="coslog4", callbacks=limited)
     assert len(history) == epochs
     assert clock.now - 100 <= max(seconds, 0.5)
@@ -93,8 +101,8 @@ def test_within_a_time_limit_the_schedule_comes_to_its_end(seconds, epochs, monk
 
 def test_the_last_of_equal_epochs_is_kept_and_stopping_waits_for_twice_as_many():
     net = SimpleNamespace(theta=np.zeros(1), buffers=np.zeros(0))
-    run = SimpleNamespace(history=History(monitored="validation_loss"), stop="", epoch=-1, net=net)
-    stopper = LastBest()
+    run = SimpleNamespace(history=History(monitor="validation_loss"), stop="", epoch=-1, net=net)
+    stopper = KeepLatestBest()
     stopper.on_train_begin(run)
     for value in [3.0, 1.0, 1.0] + [2.0] * 40:
         run.epoch += 1

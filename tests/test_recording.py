@@ -80,9 +80,9 @@ def test_an_activation_of_ones_own_has_its_name():
 def test_rows_that_do_not_fit_and_what_is_no_network_are_refused():
     with pytest.raises(ValueError, match="X must be 2-D with 2 columns"):
         trained(LayerSamples(np.ones((3, 5)), [0, 1, 1]))
-    with pytest.raises(ValueError, match="only a Network's training can be recorded, however: it is a SimpleNamespace"):
+    with pytest.raises(ValueError, match="only a Network's training can be recorded, got a SimpleNamespace"):
         LayerSamples(*disc(3)).on_train_begin(SimpleNamespace(net=SimpleNamespace()))
-    with pytest.raises(ValueError, match="most must be a whole number of at least 2"):
+    with pytest.raises(ValueError, match="most must be an integer >= 2"):
         WeightPath(most=1)
 
 
@@ -149,7 +149,7 @@ def test_losses_beyond_all_numbers_are_the_largest_one():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda net: surface_around(net, *disc(9), reach=0), "reach must be above 0"),
+        (lambda net: surface_around(net, *disc(9), reach=0), "reach must be > 0"),
         (lambda net: surface_around(net, *disc(9), points=1), "points must be"),
         (
             lambda net: surface_of_paths(net, *disc(9), [[np.ones(3), np.ones(3)]]),

@@ -35,7 +35,7 @@ from chainrule.arrays import digest
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
-from chainrule.model.fitting import InTurn, SideBySide, fit_predictor
+from chainrule.model.fitting import Serial, Threads, fit_predictor
 from chainrule.training import kernels
 from chainrule.training.checkpoint import CheckpointFile
 from chainrule.training.optimizers import OPTIMIZERS
@@ -53,7 +53,7 @@ CASES = {
     "plateaus": {"schedule": ReduceOnPlateau(patience=2, factor=0.5)},
     "early stopping": {"optimizer": Adam(0.1), "callbacks": [EarlyStopping(patience=3)]},
     "metrics and weights": {"metrics": ["mae"], "sample_weight": RNG.random(48), "clip_norm": 0.5},
-    "rate factors": {"rate_factors": {"b": 0.1}, "shuffle": False},
+    "rate factors": {"learning_rate_multipliers": {"b": 0.1}, "shuffle": False},
     "another generator": {"generator": np.random.MT19937},
     "float64": {"dtype": "float64"},
     "no validation": {"validation": None},
@@ -248,7 +248,7 @@ OTHERS = {
     "batch_size was 16, and is 8": {"batch_size": 8},
     "shuffle was True, and is False": {"shuffle": False},
     "clip_norm was inf, and is 2": {"clip_norm": 2},
-    "rate_factors was 1.0, and is float": {"rate_factors": {"b": 2}},
+    "learning_rate_multipliers was 1.0, and is float": {"learning_rate_multipliers": {"b": 2}},
     "metrics was , and is mae": {"metrics": ["mae"]},
     "callbacks was KeepBest(.*), and is KeepBest(.*), EarlyStopping(.*patience=10.*)": {"stopping": EarlyStopping()},
     "X, y and sample_weight was 48 rows of 4 columns, .*, and is 48 rows": {"X": X + 1e-6},
@@ -329,7 +329,7 @@ def fitted(table, path=None, workers=None, watch=lambda k: [], n_members=3, **op
         columns,
         values,
         fit_target("y", values),
-        **{"n_members": n_members, "epochs": 8, "workers": workers or InTurn()} | options,
+        **{"n_members": n_members, "epochs": 8, "workers": workers or Serial()} | options,
         watch=lambda k: [*watch(k), *([kept.checkpoint(k)] if kept else [])],
     )
     histories = [np.array(history.validation_loss) for history in result.histories]
@@ -349,7 +349,7 @@ class DieIn(Callback):
             raise StoppedError
 
 
-@pytest.mark.parametrize("workers", [InTurn(), SideBySide(2), SideBySide(3)], ids=["in turn", "two", "three"])
+@pytest.mark.parametrize("workers", [Serial(), Threads(2), Threads(3)], ids=["in turn", "two", "three"])
 def test_an_ensemble_goes_on_with_every_member(workers, table, path):
     whole = fitted(table)
     with pytest.raises(StoppedError):

@@ -78,7 +78,7 @@ def test_a_plateau_lowers_the_rate_and_a_gain_does_not():
 
 
 def test_a_plateau_of_a_metric_that_rises_is_seen():
-    history = History(metrics={"accuracy": []}, rising={"accuracy"})
+    history = History(metrics={"accuracy": []}, higher_is_better={"accuracy"})
     schedule = ReduceOnPlateau("accuracy", patience=1, factor=0.1)
     for accuracy in [0.5, 0.6, 0.6]:
         history.metrics["accuracy"].append(accuracy)

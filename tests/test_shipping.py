@@ -71,8 +71,8 @@ def test_the_file_answers_as_the_estimator_does(kind, dtype, tmp_path):
             assert predictor.predict(table).dtype.kind == ("U" if kind == "objects" else CLASSES[kind].dtype.kind)
         else:
             np.testing.assert_allclose(predictor.predict(table), model.predict(rows), rtol=1e-5, atol=1e-5)
-    assert predictor.passport["estimator"] == type(model).__name__
-    assert predictor.passport["epochs"] == [3]
+    assert predictor.metadata["estimator"] == type(model).__name__
+    assert predictor.metadata["epochs"] == [3]
 
 
 def test_columns_that_had_names_are_asked_for_by_name(tmp_path):
@@ -169,12 +169,12 @@ def test_onnx_takes_the_matrix_as_it_is(kind, tmp_path):
     to_onnx(model.predictor_, path)
     assert run_golden(path.read_bytes()) < 1e-5
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    *labels, answers = session.run(None, {"X": X.astype(np.float32)})
+    *labels, predictions = session.run(None, {"X": X.astype(np.float32)})
     if kind in CLASSES:
         assert labels[0].tolist() == model.predict(X).tolist()
-        np.testing.assert_allclose(answers, model.predict_proba(X), atol=1e-5)
+        np.testing.assert_allclose(predictions, model.predict_proba(X), atol=1e-5)
     else:
-        np.testing.assert_allclose(answers.squeeze(), model.predict(X), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(predictions.squeeze(), model.predict(X), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["MLPClassifier", "TabularClassifier"])
@@ -220,8 +220,8 @@ def test_the_command_line_answers_several_numbers_a_row_and_scores_none(kind, tm
     for command in ("evaluate", "report", "trace"):
         done = runner.invoke(commands.app, [command, "model.chainrule", "rows.csv"])
         assert done.exit_code == 2
-        assert f"the model must answer one number a row, the target, however: it answers {told.width}" in done.stderr
-    with pytest.raises(TableError, match=rf"target 'y' must have {told.width} numbers a row, however: it has 1"):
+        assert f"the model must answer one number a row, the target, got it answers {told.width}" in done.stderr
+    with pytest.raises(TableError, match=rf"target 'y' must have {told.width} numbers a row, got 1"):
         load("model.chainrule").target.encode(X[:, 0])
 
 

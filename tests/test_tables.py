@@ -141,7 +141,7 @@ def test_a_table_that_fails_on_the_way_is_not_half_written(tmp_path):
     [
         (b"x,y\n1,2\n3,4,5\n", "line 3 has 3 cells, and the header names 2 columns"),
         (b'x,y\n1,"2\n3,4\n', "t.csv cannot be read as CSV"),
-        (b"x,y,x\n1,2,3\n", "t.csv must name its columns differently, however: 'x' is there twice"),
+        (b"x,y,x\n1,2,3\n", "t.csv must name its columns differently, got 'x' is there twice"),
         (b"PK\x03\x04...", "t.csv is an Excel workbook or another zip file; save the table as CSV"),
         (gzip.compress(b"x,y\n1,2\n" * 500, mtime=0)[:30], "t.csv cannot be read as CSV"),
     ],

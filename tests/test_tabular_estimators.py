@@ -107,7 +107,7 @@ def test_rows_apart_choose_the_epoch_and_calibrate(rng):
     model = TabularClassifier(**QUICK, validation_data=(X[400:], y[400:])).fit(X[:400], y[:400])
     assert model.score(X[400:], y[400:]) > 0.8
     assert np.isnan(model.out_of_fold_proba_).all()
-    assert model.ensemble_.doubt == 1 / 200
+    assert model.ensemble_.smoothing == 1 / 200
     opposite = np.where(y == "yes", "no", "yes")
     unsure = TabularClassifier(**QUICK, validation_data=(X[400:], opposite[400:])).fit(X[:400], y[:400])
     assert unsure.ensemble_.temperature > 10 * model.ensemble_.temperature
@@ -121,7 +121,7 @@ def test_rows_apart_choose_the_epoch_and_calibrate(rng):
     [
         ((np.zeros((3, 2)),), "validation_data must be"),
         ((np.zeros((3, 2)), ["a"] * 3), "2 features"),
-        ((np.zeros((3, 3)), ["a"] * 2), "as many rows, however: 3 and 2"),
+        ((np.zeros((3, 3)), ["a"] * 2), "as many rows, got 3 and 2"),
         ((np.zeros((3, 3)), ["c"] * 3), "must be one of a, b"),
     ],
 )
@@ -159,7 +159,7 @@ def test_masked_cells_are_missing_cells(rng):
 def test_masked_targets_and_weights_are_refused(estimator, name, rng):
     given = {"y": np.arange(60) % 2, "sample_weight": np.ones(60)}
     given[name] = np.ma.masked_array(given[name], np.arange(60) < 3)
-    with pytest.raises(ValueError, match=f"{name} must have no masked cell, however: 3 are masked"):
+    with pytest.raises(ValueError, match=f"{name} must have no masked cell, got 3 are masked"):
         estimator(**QUICK).fit(rng.normal(size=(60, 2)), **given)
 
 
@@ -222,14 +222,14 @@ def test_they_clone_pickle_and_cross_validate():
     ("cls", "X", "y", "message"),
     [
         (TabularClassifier, np.ones((4, 2)) * np.arange(4)[:, None], [1, 1, 1, 1], "two classes at least"),
-        (TabularClassifier, {"a": [1.0, 2.0, 3.0]}, ["x", "y"], "X and y must have as many rows, however: 3 and 2"),
+        (TabularClassifier, {"a": [1.0, 2.0, 3.0]}, ["x", "y"], "X and y must have as many rows, got 3 and 2"),
         (TabularClassifier, {"a": [1.0]}, ["x"], "n_samples >= 2"),
         (TabularClassifier, {"a": [1.0, 2.0]}, None, "requires y to be passed"),
         (
             TabularRegressor,
             {"a": [1.0, 2.0, 3.0]},
             [1.0, np.nan, 2.0],
-            "y must not be missing, however: it is in row 2",
+            "y must not be missing, got in row 2",
         ),
         (TabularRegressor, {"a": [1.0, 2.0, np.inf]}, [1.0, 3.0, 2.0], "column 'a' must hold finite numbers"),
     ],
@@ -286,20 +286,20 @@ DAYS = np.datetime64("2024-01-01") + np.arange(40)
             TabularClassifier,
             {},
             np.array(["x", 1] * 20, object),
-            "y must hold labels of one type, however: .* int, str",
+            "y must hold labels of one type, got .* int, str",
         ),
         (TabularClassifier, {}, np.array(["x"] * 40), "there is 1 class, 'x'"),
-        (TabularClassifier, {"class_weight": {0: -2, 1: 1}}, np.arange(40) % 2, "class_weight must not be negative"),
+        (TabularClassifier, {"class_weight": {0: -2, 1: 1}}, np.arange(40) % 2, "class_weight must be >= 0"),
         (
             TabularClassifier,
             {"validation_data": pd.DataFrame({"a": [1]})},
             np.arange(40) % 2,
             "however: it is a DataFrame",
         ),
-        (TabularRegressor, {}, np.array([1.5, None] * 20), "y must not be missing, however: it is in row 2"),
-        (TabularRegressor, {}, ["a"] * 40, "y must hold numbers only; however: could not convert .*'a'"),
-        (TabularRegressor, {}, DAYS, "y must hold real numbers; however: y.dtype=datetime64.*; give days"),
-        (TabularRegressor, {}, pd.Series(DAYS), "y must hold real numbers; however: y.dtype=datetime64.*; give days"),
+        (TabularRegressor, {}, np.array([1.5, None] * 20), "y must not be missing, got in row 2"),
+        (TabularRegressor, {}, ["a"] * 40, "y must hold numbers only, got could not convert .*'a'"),
+        (TabularRegressor, {}, DAYS, "y must hold real numbers, got dtype datetime64.*; give days"),
+        (TabularRegressor, {}, pd.Series(DAYS), "y must hold real numbers, got dtype datetime64.*; give days"),
     ],
 )
 def test_what_cannot_be_learned_is_told(kind, options, y, message):
@@ -309,7 +309,7 @@ def test_what_cannot_be_learned_is_told(kind, options, y, message):
 
 def test_a_table_that_is_not_there_yet_is_told():
     frame = pl.DataFrame({"a": [1.0, 2.0] * 10}).lazy()
-    with pytest.raises(ValueError, match=r"such as frame.collect\(\), however: it is a LazyFrame"):
+    with pytest.raises(ValueError, match=r"such as frame.collect\(\), got a LazyFrame"):
         TabularClassifier(**QUICK).fit(frame, [0, 1] * 10)
 
 

@@ -544,8 +544,8 @@ def test_at_inference_dropout_has_no_line(rng):
         ({"masks": [[[1, 2, 1, 1]]]}, r"masks\[0\] must hold zeros and ones in 1 rows"),
         ({"masks": [[[1, 1]]]}, r"masks must have the shape \(1, 4\)"),
         ({"masks": [[[1, 1, 1, 1]]], "rng": np.random.default_rng(0)}, "rng must be None where masks are given"),
-        ({"rate": 0.0}, "rate must be above 0 and finite, however: rate=0.0"),
-        ({"optimizer": "sdg"}, "optimizer must be one of sgd"),
+        ({"rate": 0.0}, "rate must be finite and > 0, got 0.0"),
+        ({"optimizer": "sdg"}, "optimizer must be one of {'sgd'"),
         ({"X": [0.0, 1.0, 2.0]}, "is it one row"),
         ({"net": "net"}, "net must be a Network"),
     ],
@@ -558,7 +558,7 @@ def test_a_wrong_argument_is_told(arguments, rule):
 
 def test_an_unknown_name_lists_those_there_are(rng):
     step = trace(network_with([]), rng.normal(size=(2, 3)), rng.normal(size=(2, 2)))
-    with pytest.raises(ValueError, match="name must be one of X, W1, b1, z1"):
+    with pytest.raises(ValueError, match="name must be one of {'X', 'W1', 'b1', 'z1'"):
         step["w1"]
 
 
@@ -630,7 +630,7 @@ def test_repr_is_the_text_and_a_notebook_gets_the_page(rng):
 @pytest.mark.parametrize("form", ["to_text", "to_latex", "to_html"])
 def test_an_unknown_notation_is_told(form, rng):
     step = trace(network_with([]), rng.normal(size=(2, 3)), rng.normal(size=(2, 2)))
-    with pytest.raises(ValueError, match="notation must be one of row, column"):
+    with pytest.raises(ValueError, match="notation must be one of {'row', 'column'"):
         getattr(step, form)("rows")
 
 

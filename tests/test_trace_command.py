@@ -102,11 +102,11 @@ def test_verify_says_that_the_trace_holds_or_which_line_is_wrong(herd, monkeypat
     ("arguments", "said"),
     [
         (["herd.chainrule", "herd.csv", "--row", 21], "--row must be 20 at most"),
-        (["herd.chainrule", "herd.csv", "--row", 5], "the target 'kind' must be known, however: in row 5 it is not"),
+        (["herd.chainrule", "herd.csv", "--row", 5], "the target 'kind' must be known, got in row 5 it is not"),
         (["herd.chainrule", "herd.csv", "--member", 3], "--member must be 2 at most"),
         (["herd.chainrule", "bare.csv"], "kind"),
         (["herd.chainrule", "herd.csv", "--out", "herd.csv"], "--out must not be the file of FILE"),
-        (["herd.chainrule", "herd.csv", "--rate", -1], "rate must be above 0 and finite, however: rate=-1.0"),
+        (["herd.chainrule", "herd.csv", "--rate", -1], "rate must be finite and > 0, got -1.0"),
         (["lost.chainrule", "herd.csv"], "lost.chainrule"),
         (["net.chainrule", "herd.csv"], "net.chainrule holds a bare network"),
     ],

@@ -30,12 +30,12 @@ def remark(step, name, answer):
 
 def test_right_answers_are_right_and_rounding_to_four_digits_does_not_matter(sigmoid_step):
     exercise = sigmoid_step.exercise(blanks=len([q for q in sigmoid_step if q.kind != "given"]))
-    answers = {
+    predictions = {
         name: [[float(f"{v:.4g}") for v in row] for row in np.atleast_2d(sigmoid_step[name].values)]
         for name in exercise.blanks
     }
-    answers["C"] = float(sigmoid_step["C"].values)
-    grades = exercise.grade(answers)
+    predictions["C"] = float(sigmoid_step["C"].values)
+    grades = exercise.grade(predictions)
     assert grades.ok, str(grades)
     assert str(grades).startswith(f"{len(exercise.blanks)} of {len(exercise.blanks)} right")
 
@@ -167,8 +167,8 @@ def test_a_mistake_that_is_none_for_these_numbers_is_not_blamed(rng):
     net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", seed=1, dtype="float64")
     step = trace(net, [[0.5, 0.1]], [[0.0, 1.0]])
     exercise = step.exercise(["z1", "da2"])
-    answers = {"z1": step["X"].values @ step["W1"].values, "da2": step["a2"].values - step["y"].values}
-    assert exercise.grade(answers).ok
+    predictions = {"z1": step["X"].values @ step["W1"].values, "da2": step["a2"].values - step["y"].values}
+    assert exercise.grade(predictions).ok
 
 
 # The exercise.
@@ -221,13 +221,13 @@ def test_one_row_may_be_given_as_a_list_a_row_or_a_column():
 
 def test_answers_may_be_in_the_column_form(sigmoid_step):
     exercise = sigmoid_step.exercise(["dW1", "z1", "db1"])
-    answers = {name: sigmoid_step[name].grid("column") for name in exercise.blanks}
-    assert exercise.grade(answers, notation="column").ok
+    predictions = {name: sigmoid_step[name].grid("column") for name in exercise.blanks}
+    assert exercise.grade(predictions, notation="column").ok
     assert exercise.to_text("column").endswith(
         "To be found\n  z1          (2, 3)\n  dW1         (2, 2)\n  db1         (2, 1)"
     )
-    answers["dW1"] = 3 * answers["dW1"]
-    assert exercise.grade(answers, notation="column")["dW1"].remark == "1/n is missing, in da2"
+    predictions["dW1"] = 3 * predictions["dW1"]
+    assert exercise.grade(predictions, notation="column")["dW1"].remark == "1/n is missing, in da2"
 
 
 @pytest.mark.parametrize(
@@ -251,6 +251,6 @@ def test_wrong_blanks_are_told(blanks, rule, sigmoid_step):
         ({"z1": "three"}, "answers must hold numbers, however that to 'z1'"),
     ],
 )
-def test_wrong_answers_are_told(answers, rule, sigmoid_step):
+def test_wrong_answers_are_told(predictions, rule, sigmoid_step):
     with pytest.raises(ValueError, match=rule):
-        sigmoid_step.exercise(["z1"]).grade(answers)
+        sigmoid_step.exercise(["z1"]).grade(predictions)

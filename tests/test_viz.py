@@ -288,7 +288,7 @@ def test_ones_own_activation_is_drawn_too():
 
 @pytest.mark.parametrize("draw", [draw_network, draw_graph, draw_derivatives])
 def test_layers_of_other_kinds_are_refused_by_name(draw):
-    with pytest.raises(ValueError, match=rf"{draw.__name__} draws .*, however: layer 1 is BatchNorm\(2\)"):
+    with pytest.raises(ValueError, match=rf"{draw.__name__} draws .*, got layer 1 is BatchNorm\(2\)"):
         draw(Network([Dense(2, 2), BatchNorm(2), Activation("tanh")]))
 
 
@@ -331,7 +331,7 @@ def test_a_linear_output_goes_straight_into_the_cost_of_the_networks_loss(loss, 
 
 
 def test_a_graph_too_large_to_read_is_refused():
-    with pytest.raises(ValueError, match="draw_graph needs layers of 5 units at most, however: one has 6"):
+    with pytest.raises(ValueError, match="draw_graph needs layers of 5 units at most, got one has 6"):
         draw_graph(mlp(2, 6, 1))
 
 
@@ -480,7 +480,7 @@ def test_the_learned_line_is_where_the_neuron_is_undecided():
 
 @pytest.mark.parametrize("net", [sigmoid_net(2, 2, 1), sigmoid_net(3, 1), sigmoid_net(2, 2)], ids=str)
 def test_only_a_single_neuron_of_two_inputs_has_a_line(net):
-    with pytest.raises(ValueError, match="net must be a single neuron of two inputs, however: Dense"):
+    with pytest.raises(ValueError, match="net must be a single neuron of two inputs, got Dense"):
         learned_line(net, plt.subplots()[1])
 
 

@@ -14,7 +14,7 @@ from chainrule.insight.evaluation import (
     calibration_curve,
     precision_recall_curve,
     roc_curve,
-    share_interval,
+    wilson_interval,
 )
 from chainrule.viz.style import MOST_POINTS, ON_LIGHT
 
@@ -72,8 +72,8 @@ COLUMNS = {
 
 
 def number_dependence(k=1):
-    answers = np.outer(np.arange(5.0), np.arange(1, k + 1))
-    return Dependence("age", np.array([1.0, 2, 3, 5, 9]), answers, tuple(f"answer {j}" for j in range(k)))
+    predictions = np.outer(np.arange(5.0), np.arange(1, k + 1))
+    return Dependence("age", np.array([1.0, 2, 3, 5, 9]), predictions, tuple(f"answer {j}" for j in range(k)))
 
 
 def assert_sound(ax):
@@ -257,7 +257,7 @@ def test_calibration_shows_each_bins_share_its_interval_and_its_rows():
     np.testing.assert_allclose(dots.get_offsets(), np.column_stack([said, were]))
     assert np.array_equal(np.argsort(dots.get_sizes(), kind="stable"), np.argsort(counts, kind="stable"))
     ends = np.array([segment[:, 1] for segment in intervals.get_segments()])
-    np.testing.assert_allclose(ends.T, share_interval(were, counts))
+    np.testing.assert_allclose(ends.T, wilson_interval(were, counts))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("probability of well", "share that was well")
 
 
@@ -273,27 +273,27 @@ def test_of_several_classes_the_answered_one_is_calibrated():
 
 
 def test_a_point_is_actual_across_and_predicted_up_within_equal_limits():
-    y, answers = regressed(50)
-    ax = viz.predicted_against_actual(y, answers, "price")
-    np.testing.assert_array_equal(ax.collections[0].get_offsets(), np.column_stack([y, answers]))
+    y, predictions = regressed(50)
+    ax = viz.predicted_against_actual(y, predictions, "price")
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), np.column_stack([y, predictions]))
     assert ax.get_xlim() == ax.get_ylim()
-    assert ax.get_xlim()[0] < min(y.min(), answers.min())
-    assert ax.get_xlim()[1] > max(y.max(), answers.max())
+    assert ax.get_xlim()[0] < min(y.min(), predictions.min())
+    assert ax.get_xlim()[1] > max(y.max(), predictions.max())
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("actual price", "predicted price")
 
 
 def test_a_residual_is_actual_minus_predicted_over_predicted():
-    y, answers = regressed(50)
-    ax = viz.residuals(y, answers)
-    np.testing.assert_allclose(ax.collections[0].get_offsets(), np.column_stack([answers, y - answers]))
+    y, predictions = regressed(50)
+    ax = viz.residuals(y, predictions)
+    np.testing.assert_allclose(ax.collections[0].get_offsets(), np.column_stack([predictions, y - predictions]))
     assert ax.get_legend() is None, "too few rows to sum up"
 
 
 def test_of_many_residuals_the_median_of_bins_tells_a_bias():
     rng = np.random.default_rng(0)
-    answers = rng.random(5000)
-    left = np.where(answers > 0.5, 2.0, 0.0) + 0.01 * rng.normal(size=5000)
-    ax = viz.residuals(answers + left, answers)
+    predictions = rng.random(5000)
+    left = np.where(predictions > 0.5, 2.0, 0.0) + 0.01 * rng.normal(size=5000)
+    ax = viz.residuals(predictions + left, predictions)
     (median,) = [line for line in ax.lines if line.get_label() == "median"]
     np.testing.assert_allclose(median.get_ydata(), [0] * 5 + [2] * 5, atol=0.02)
     np.testing.assert_allclose(median.get_xdata(), np.arange(0.05, 1, 0.1), atol=0.02)

@@ -108,7 +108,7 @@ def test_a_layer_that_always_gives_the_same_is_drawn():
     ],
 )
 def test_what_no_picture_can_be_made_of_is_refused_with_what_can(draw, source):
-    with pytest.raises(ValueError, match=f"{source}.*, however: its type is Network"):
+    with pytest.raises(ValueError, match=f"{source}.*, got Network"):
         draw(mlp(2, 3, 1))
 
 

@@ -72,7 +72,7 @@ def pack_archive(form: Format, document: Mapping[str, Any], arrays: Mapping[str,
     require_that(n_parts(text) <= MOST_PARTS, f"a file must hold at most {MOST_PARTS:,} lists and objects")
     if len(text) > MOST_DOCUMENT_BYTES or n_bytes > MOST_BYTES - MOST_DIRECTORY_BYTES:
         most = f"{MOST_DOCUMENT_BYTES:,} bytes of description and {MOST_BYTES:,} in all"
-        raise ValueError(f"a file must hold at most {most}, however: it takes {len(text):,} and {n_bytes:,}")
+        raise ValueError(f"a file must hold at most {most}, got it takes {len(text):,} and {n_bytes:,}")
     packed = BytesIO()
     with ZipFile(packed, "w") as archive:
         archive.writestr(ZipInfo(form.document), text, ZIP_DEFLATED)

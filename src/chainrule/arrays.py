@@ -1,4 +1,4 @@
-"""What an array must be before the mathematics sees it."""
+"""Input checks: arrays, weights, seeds and options before the mathematics sees them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Array = NDArray[Any]
 
+MIN_LARGEST_WEIGHT, MAX_LARGEST_WEIGHT = 1e-30, 1e30
+"""Bounds on the largest row weight: sums of weights within them fit every dtype."""
+
 
 def all_finite(X: Array) -> bool:
-    """Tell whether no element is NaN or infinite, in one pass and without a temporary array."""
-    # A NaN or an infinity survives every sum; only a sum that overflowed needs another look. That of the squares is
-    # BLAS's, soonest and silent.
+    """Return whether every element is finite, in one pass and without a temporary array."""
+    # A NaN or an infinity survives every sum, so only a sum that overflows needs a second look. The sum of squares is
+    # BLAS's: the fastest one, and it raises no warnings.
     if X.flags.c_contiguous and isfinite(np.vdot(X, X)):
         return True
     with np.errstate(all="ignore"):
@@ -22,14 +25,14 @@ def all_finite(X: Array) -> bool:
 
 
 def as_real(values: ArrayLike, dtype: DTypeLike, name: str) -> Array:
-    """Return `values` as an array of `dtype`, the caller's own where it fits; ValueError for what are no numbers.
+    """Return `values` as an array of `dtype`, without a copy where it already is one.
 
-    Text that reads as a number is one. Complex numbers, dates and masked cells are none: a part of what they say would
-    be lost without a word.
+    Text that reads as a number is converted. Raises ValueError for sparse matrices, complex numbers, dates and masked
+    cells, whose conversion would silently lose information.
     """
     require_no_mask(values, name)
     if hasattr(values, "toarray"):
-        raise ValueError(f"{name} must be dense, such as {name}.toarray(), however: it is a {type(values).__name__}")
+        raise ValueError(f"{name} must be dense, got a {type(values).__name__}. Pass {name}.toarray().")
     try:
         given = np.asarray(values)
         if given.dtype == dtype:
@@ -38,110 +41,101 @@ def as_real(values: ArrayLike, dtype: DTypeLike, name: str) -> Array:
             with np.errstate(over="ignore"):
                 return given.astype(dtype)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold numbers only; however: {error}") from None
-    hint = "; give days, or seconds" if given.dtype.kind in "mM" else ""
-    raise ValueError(f"{name} must hold real numbers; however: {name}.dtype={given.dtype}{hint}")
+        raise ValueError(f"{name} must be numeric: {error}") from None
+    remedy = ". Convert it to days or seconds." if given.dtype.kind in "mM" else ""
+    raise ValueError(f"{name} must hold real numbers, got dtype {given.dtype}{remedy}")
 
 
 def require_no_mask(values: object, name: str) -> None:
-    """Raise ValueError for an array with masked cells, whose numbers mean nothing."""
+    """Raise ValueError if an array has masked cells."""
     n_masked = int(np.ma.getmaskarray(values).sum()) if isinstance(values, np.ma.MaskedArray) else 0
     if n_masked:
-        raise ValueError(f"{name} must have no masked cell, however: {n_masked} are masked; fill or drop them")
+        raise ValueError(f"{name} must have no masked cells, got {n_masked}. Fill or drop them.")
 
 
 def as_matrix(X: ArrayLike, n_columns: int, dtype: DTypeLike, name: str = "X", finite: bool = True) -> Array:
-    """Return `X` as a finite (n, n_columns) array of `dtype`, or raise a ValueError that says what is wrong.
+    """Return `X` as a finite (n, n_columns) array of `dtype`; raise ValueError otherwise.
 
-    The caller's array is returned as it is when it already fits; it is never changed. With `finite` false such an array
-    need not be finite.
+    The caller's array is returned unchanged when it already fits. With `finite=False` such an array is not searched
+    for NaN and infinities.
     """
     matrix = as_real(X, dtype, name)
     if matrix.ndim != 2 or matrix.shape[1] != n_columns:
-        hint = ""
+        remedy = ""
         if matrix.ndim == 1:
-            hint = (
-                f"; did you mean {name}[:, np.newaxis]?" if n_columns == 1 else f"; is it one row? {name}[np.newaxis]"
-            )
+            one_column = n_columns == 1
+            index, what = ("[:, np.newaxis]", "column") if one_column else ("[np.newaxis]", "row")
+            remedy = f". Pass {name}{index} for a single {what}."
         columns = f"{n_columns} column{'s' * (n_columns != 1)}"
-        raise ValueError(f"{name} must be 2-D with {columns}, however: {name}.shape={matrix.shape}{hint}")
+        raise ValueError(f"{name} must be 2-D with {columns}, got shape {matrix.shape}{remedy}")
     if finite or matrix is not X:
         require_finite_rows(matrix, name, given=X)
     return matrix
 
 
 def require_finite_rows(rows: Array, name: str = "X", first: int = 0, given: ArrayLike | None = None) -> None:
-    """Raise a ValueError naming the first number that is not finite, as it was `given`.
+    """Raise ValueError naming the first element that is not finite, with its value in `given`.
 
-    The rows are those of a larger matrix from its row `first` on.
+    `first` is the index of the first row in the larger matrix these rows belong to.
     """
     if all_finite(rows):
         return
     row, column = np.argwhere(~np.isfinite(rows))[0]
     value = np.asarray(rows if given is None else given)[row, column]
-    raise ValueError(f"{name} must be finite in {rows.dtype}, however: {name}[{first + row}, {column}]={value}")
+    raise ValueError(f"{name} must be finite in {rows.dtype}, got {value} at {name}[{first + row}, {column}]")
 
 
 def as_array(values: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike, name: str) -> Array:
-    """Return `values` as a finite array of `shape` and `dtype`, or raise a ValueError that says what is wrong."""
+    """Return `values` as a finite array of `shape` and `dtype`; raise ValueError otherwise."""
     array = as_real(values, dtype, name)
-    if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, however: its shape is {array.shape}")
+    require(array.shape == shape, name, f"have shape {shape}", array.shape)
     if not all_finite(array):
         place = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-        raise ValueError(f"{name} must be finite, however: at {place} it is {array[place]}")
+        raise ValueError(f"{name} must be finite, got {array[place]} at index {place}")
     return array
 
 
 def as_generator(seed: int | np.random.Generator | None) -> np.random.Generator:
-    """Return the generator itself, or one that starts from the seed; ValueError for what is neither."""
+    """Return the Generator itself, or a new one seeded with `seed`; ValueError if it is neither."""
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError):
-        rule = "be a whole number of at least 0 or a Generator"
-        raise ValueError(f"seed must {rule}, however: seed={seed!r}") from None
-
-
-LIGHTEST, HEAVIEST = 1e-30, 1e30
-"""Between these the largest row weight must lie: sums of such weights fit every type."""
+        raise ValueError(f"seed must be an integer >= 0, a Generator or None, got {seed!r}") from None
 
 
 def as_weights(weight: ArrayLike | None, n: int, dtype: DTypeLike) -> Array | None:
-    """Return row weights as an (n,) array of `dtype`: finite, none negative, not all zero; None stays None."""
+    """Return sample weights as an (n,) array of `dtype`: finite, >= 0 and not all zero. None stays None."""
     if weight is None:
         return None
     weights = as_real(weight, dtype, "sample_weight")
-    if weights.shape != (n,):
-        raise ValueError(f"sample_weight must have one number a row, ({n},), however: its shape is {weights.shape}")
+    require(weights.shape == (n,), "sample_weight", f"have shape ({n},), one number per row", weights.shape)
     if not all_finite(weights) or weights.min(initial=0) < 0 or not weights.any():
-        weights = as_real(weight, np.float64, "sample_weight")  # as they were given
+        weights = as_real(weight, np.float64, "sample_weight")  # the message shows the value as it was given
     if not all_finite(weights) or weights.min(initial=0) < 0:
         row = int(np.argmin(np.isfinite(weights) & (weights >= 0)))
-        raise ValueError(f"sample_weight must be finite and not negative, however: row {row} weighs {weights[row]}")
+        raise ValueError(f"sample_weight must be finite and >= 0, got {weights[row]} in row {row}")
     if not weights.any():
-        raise ValueError("sample_weight must not be zero in every row")
-    require_fair_weights(weights)
+        raise ValueError("sample_weight must be positive in at least one row, got all zeros")
+    require_representable_weights(weights)
     return weights
 
 
-def require_fair_weights(weights: Array) -> None:
-    """Raise ValueError where the largest row weight is too large, or too small, for sums of them to be numbers."""
+def require_representable_weights(weights: Array) -> None:
+    """Raise ValueError if the largest weight is so large or small that sums of weights are not representable."""
     largest = weights.max()
-    if not LIGHTEST <= largest <= HEAVIEST:
-        raise ValueError(
-            f"sample_weight must have its largest number between {LIGHTEST:g} and {HEAVIEST:g}, "
-            f"however: it is {largest:g}"
-        )
+    if not MIN_LARGEST_WEIGHT <= largest <= MAX_LARGEST_WEIGHT:
+        bounds = f"[{MIN_LARGEST_WEIGHT:g}, {MAX_LARGEST_WEIGHT:g}]"
+        raise ValueError(f"the largest sample_weight must be in {bounds}, got {largest:g}. Rescale the weights.")
 
 
 def same_shape(array: Array, like: Array, name: str) -> Array:
-    """Return a copy of an array in the dtype of another one, whose shape it must have."""
+    """Return a copy of `array` in the dtype of `like`, whose shape it must have."""
     require(np.shape(array) == like.shape, name, f"have shape {like.shape}", np.shape(array))
     return array.astype(like.dtype)
 
 
 def digest(*arrays: Array | None) -> str:
-    """Return the SHA-256, in hexadecimal, of arrays' types, shapes and numbers: it differs when any of these does."""
+    """Return a SHA-256 of the arrays' dtypes, shapes and values, in hexadecimal."""
     from hashlib import sha256
 
     total = sha256()
@@ -152,13 +146,14 @@ def digest(*arrays: Array | None) -> str:
     return total.hexdigest()
 
 
-def require_whole(value: object, argument: str, least: int = 1) -> None:
-    """Raise ValueError unless `value` is a whole number of at least `least`."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
-    require(bool(whole), argument, f"be a whole number of at least {least}", value)
+def require_integer(value: object, argument: str, least: int = 1) -> None:
+    """Raise ValueError unless `value` is an integer >= `least`."""
+    fits = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+    require(bool(fits), argument, f"be an integer >= {least}", value)
 
 
 def require(condition: bool, argument: str, rule: str, value: object) -> None:
-    """Raise the ValueError `argument must rule, however: argument=value` unless the condition holds."""
+    """Raise the ValueError `argument must rule, got value` unless the condition holds."""
     if not condition:
-        raise ValueError(f"{argument} must {rule}, however: {argument}={value!r}")
+        shown = f"shape {value}" if rule.startswith("have shape") else repr(value)
+        raise ValueError(f"{argument} must {rule}, got {shown}")

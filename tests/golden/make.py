@@ -59,9 +59,9 @@ def table(n=60):
     return read_columns(columns), length
 
 
-def predictor(values, loss, ramps, calibrate):
+def predictor(values, loss, n_bins, calibrate):
     columns, _ = table()
-    encoder, target = TabularEncoder(ramps=ramps).fit(columns), fit_target("what", values)
+    encoder, target = TabularEncoder(n_bins=n_bins).fit(columns), fit_target("what", values)
     X, y = encoder.transform(columns), target.encode(values)
     networks = []
     for seed in range(2):
@@ -96,5 +96,5 @@ if __name__ == "__main__":
         model = make()
         name = f"{make.__name__}-{FORMAT.version}"
         save(model, HERE / f"{name}.chainrule")
-        answers = model.predict(rows_for(model)) if make is network else model.answers(ASKED)
-        (HERE / f"{name}.json").write_text(json.dumps(answers.tolist(), indent=1) + "\n")
+        predictions = model.predict(rows_for(model)) if make is network else model.predictions(ASKED)
+        (HERE / f"{name}.json").write_text(json.dumps(predictions.tolist(), indent=1) + "\n")

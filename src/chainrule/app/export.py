@@ -43,7 +43,7 @@ def export_command(
         for name in wanted:
             if name != writer.option:
                 of = next(language for language in WRITERS if WRITERS[language].option == name)
-                raise ValueError(f"--{name} must be asked of {of} only, however: --to {to}")
+                raise ValueError(f"--{name} must be asked of {of} only, got --to {to}")
         out = out or Path(f"{model.name.split('.')[0]}{writer.suffix}")
         check_places({"--out": out}, {"MODEL": model})
         loaded = load(model)

@@ -40,7 +40,7 @@ def inspect_command(model: ModelArgument, as_json: JsonOption = False) -> None:
                     "parameters": sum(network.theta.size for network in networks),
                     "layers": [str(layer) for layer in networks[0].layers],
                     "encoded": predictor.encoder.get_feature_names_out().tolist(),
-                    "passport": predictor.passport,
+                    "metadata": predictor.metadata,
                 }
             )
 

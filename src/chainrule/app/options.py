@@ -91,7 +91,7 @@ def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path |
             continue
         place = path.resolve()
         if place in taken:
-            raise TableError(f"{name} must not be the file of {taken[place]}, however: both are {path}")
+            raise TableError(f"{name} must not be the file of {taken[place]}, got both are {path}")
         taken[place] = name
         require_writable(path)
 

@@ -26,7 +26,7 @@ from chainrule.data.tabular import TabularEncoder, notices_of
 from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
 from chainrule.errors import TableError
 from chainrule.insight.diagnosis import Diagnosis, diagnose
-from chainrule.model.fitting import Fitted, Watch, Workers, encoder_for, fit_predictor
+from chainrule.model.fitting import Fitted, Watch, Executor, encoder_for, fit_predictor
 from chainrule.model.predictor import Predictor
 from chainrule.training.history import History
 
@@ -93,7 +93,7 @@ class Result:
     inputs: Columns
     values: Array
     rows: Array
-    answers: Array
+    predictions: Array
     scores: dict[str, float]
     baseline: dict[str, float]
     spread: dict[str, tuple[float, float]]
@@ -110,7 +110,7 @@ def separate(columns: Columns, target: str, drop: Sequence[str] = ()) -> Table:
         named(inputs, name)
     inputs = {name: column for name, column in inputs.items() if name not in drop}
     if not inputs:
-        raise TableError(f"the table must have a column to learn from, however: all it has is the target {target!r}")
+        raise TableError(f"the table must have a column to learn from, got the target {target!r}")
     values = without_words(target, values)
     missing = missing_rows(target, values)
     told = (
@@ -125,12 +125,12 @@ def separate(columns: Columns, target: str, drop: Sequence[str] = ()) -> Table:
 
 def separate_for(model: Predictor | Plan, source: TableFile) -> Table:
     """Return a table to score a model on, its target apart; TableError when no row has one."""
-    name, n_outputs = model.target.name, len(model.target.answer_names)
+    name, n_outputs = model.target.name, len(model.target.output_names)
     if n_outputs > 1:
-        raise TableError(f"the model must answer one number a row, the target, however: it answers {n_outputs}")
+        raise TableError(f"the model must answer one number a row, the target, got it answers {n_outputs}")
     table = separate(read_columns(source.read(words_of(model))), name)
     if not len(table.known):
-        raise TableError(f"the table to score on must have a row whose {name!r} is known, however: none has")
+        raise TableError(f"the table to score on must have a row whose {name!r} is known, got none has")
     return table
 
 
@@ -174,14 +174,14 @@ def understand(
     """
     known = table.values[table.known]
     if len(table.values) and not len(known):
-        raise TableError(f"target {name!r} must hold something, however: every cell is empty; choose another column")
+        raise TableError(f"target {name!r} must hold something, got every cell is empty; choose another column")
     if len(known) < FEWEST_ROWS:
         raise TableError(
             f"a table must have {FEWEST_ROWS} rows with a target at least, to train and test on, "
             f"however: it has {len(known)}"
         )
     if not task and (table.values.dtype.kind == "M" or as_dates_only(factorize(name, known)[0]) is not None):
-        raise TableError(f"target {name!r} must hold classes or numbers, however: it holds dates; give days as numbers")
+        raise TableError(f"target {name!r} must hold classes or numbers, got dates; give days as numbers")
     require(name not in categories, "--category", "not name the target; say --task classification", name)
     for other, column in table.inputs.items():  # before rows are chosen, so that the row that is named is the table's
         if other not in categories:
@@ -256,7 +256,7 @@ def require_scorable(plan: Plan, held: Table) -> None:
     plan.encoder.transform(held.inputs)
 
 
-def fit(plan: Plan, *, workers: Workers | None = None, watch: Watch | None = None, **options: Any) -> Fitted:
+def fit(plan: Plan, *, workers: Executor | None = None, watch: Watch | None = None, **options: Any) -> Fitted:
     """Train on the training rows; `options` are those of `fit_predictor`."""
     seen = plan.table.part(plan.training)
     return fit_predictor(
@@ -267,16 +267,18 @@ def fit(plan: Plan, *, workers: Workers | None = None, watch: Watch | None = Non
 def score_on(predictor: Predictor, table: Table, histories: Sequence[History] = ()) -> Result:
     """Return the predictor with its scores, and the baseline's, on the rows of a table whose target is known."""
     held, target = table.part(table.known), predictor.target
-    answers = predictor.answers(table.inputs)[table.known]  # of all rows, so that errors name them as they are counted
+    predictions = predictor.predictions(table.inputs)[
+        table.known
+    ]  # of all rows, so that errors name them as they are counted
     return Result(
         predictor,
         held.inputs,
         held.values,
         held.rows,
-        answers,
-        score(target, held.values, answers),
+        predictions,
+        score(target, held.values, predictions),
         score_baseline(target, held.values),
-        spread(target, held.values, answers),
+        spread(target, held.values, predictions),
         list(histories),
     )
 
@@ -294,7 +296,7 @@ def examine(plan: Plan, fitted: Fitted, result: Result) -> Diagnosis:
         target.encode(seen.values),
         fitted.histories[0],
         validation=(encoder.transform(result.inputs), target.encode(result.values)),
-        answers=fitted.out_of_fold,
+        predictions=fitted.out_of_fold,
         names=encoder.get_feature_names_out().tolist(),
         labels=[str(label) for label in target.labels] if isinstance(target, ClassTarget) else None,
         rows=plan.training + 1,
@@ -309,7 +311,7 @@ def coverage_of(result: Result, promised: float = 0.9) -> float | None:
     if not isinstance(target, NumberTarget) or ensemble.residuals is None:
         return None
     low, high = ensemble.shifts(promised)
-    residuals = target.encode(result.values) - result.answers
+    residuals = target.encode(result.values) - result.predictions
     return float(np.mean((low <= residuals) & (residuals <= high)))
 
 

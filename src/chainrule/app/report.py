@@ -15,7 +15,7 @@ from chainrule.app.scores import show_score
 from chainrule.archive import write_whole
 from chainrule.data.cells import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.insight.evaluation import Importance, most_heeded, partial_dependence, permutation_importance
+from chainrule.insight.evaluation import Importance, saliency_ranking, partial_dependence, permutation_importance
 from chainrule.training.metrics import METRICS
 from chainrule.viz.style import palette_for
 from chainrule.viz.svg import Draw, svg
@@ -66,7 +66,7 @@ def write_report(path: Path, result: Result) -> None:
 
 def render(result: Result) -> str:
     """Return the report's HTML."""
-    told, target = result.predictor.passport, result.predictor.target
+    told, target = result.predictor.metadata, result.predictor.target
     title = f"{target.name} from {told.get('table', 'a table')}"
     found = importances(result)
     sections = [
@@ -101,7 +101,7 @@ def render(result: Result) -> str:
 
 def summary(result: Result) -> str:
     """Return what the page is about, in a sentence."""
-    told, networks = result.predictor.passport, result.predictor.ensemble.networks
+    told, networks = result.predictor.metadata, result.predictor.ensemble.networks
     trained = f", trained on {told['rows']['training']:,} rows in {told['seconds']:.1f} s" if "seconds" in told else ""
     task = result.predictor.target.task
     return f"{count_of(networks)} for {task}{trained}; measured on {len(result.values):,} others."
@@ -155,15 +155,15 @@ def columns_table(columns: Sequence[Mapping[str, Any]]) -> str:
 
 def most_wrong(result: Result, found: Importance) -> str:
     """Return the rows whose truth the model expected least, with what it said and what matters most of them."""
-    target, answers = result.predictor.target, result.answers
+    target, predictions = result.predictor.target, result.predictions
     names = found.ranking[:8]
     if isinstance(target, ClassTarget):
-        expected = answers[np.arange(len(answers)), target.encode(result.values)]
+        expected = predictions[np.arange(len(predictions)), target.encode(result.values)]
         worst = np.argsort(expected, kind="stable")[:MOST_WRONG]
-        worst = worst[answers[worst].argmax(axis=1) != target.encode(result.values)[worst]]
-        said = [f"{label} ({P.max():.0%})" for label, P in zip(target.decode(answers[worst]), answers[worst])]
+        worst = worst[predictions[worst].argmax(axis=1) != target.encode(result.values)[worst]]
+        said = [f"{label} ({P.max():.0%})" for label, P in zip(target.decode(predictions[worst]), predictions[worst])]
     else:
-        truth, predicted = target.numbers(result.values)[:, 0], target.decode(answers)
+        truth, predicted = target.numbers(result.values)[:, 0], target.decode(predictions)
         worst = np.argsort(-np.abs(truth - predicted), kind="stable")[:MOST_WRONG]
         said = [f"{value:.5g}" for value in predicted[worst]]
     if not len(worst):
@@ -258,12 +258,17 @@ def quality(result: Result) -> str:
     """Return the pictures of what was answered against what was true."""
     target = result.predictor.target
     if isinstance(target, NumberTarget):
-        truth, answers = target.numbers(result.values)[:, 0], target.decode(result.answers)
+        truth, predictions = target.numbers(result.values)[:, 0], target.decode(result.predictions)
         return pictures(
-            (partial(viz.predicted_against_actual, truth, answers, target.name), 4.4, 4.0, "Predicted against actual"),
-            (partial(viz.residuals, truth, answers, target.name), 4.4, 4.0, "Residuals"),
+            (
+                partial(viz.predicted_against_actual, truth, predictions, target.name),
+                4.4,
+                4.0,
+                "Predicted against actual",
+            ),
+            (partial(viz.residuals, truth, predictions, target.name), 4.4, 4.0, "Residuals"),
         )
-    y, P = target.encode(result.values), result.answers
+    y, P = target.encode(result.values), result.predictions
     width = float(np.clip(0.35 * target.n_outputs, 4.0, 9))
     return pictures(
         (partial(viz.confusion, y, P, target.labels), width + 0.4, width, "Confusion matrix"),
@@ -276,7 +281,7 @@ def quality(result: Result) -> str:
 def importances(result: Result) -> Importance:
     """Return how much worse the answers get without each column, or each of those that the answers follow most."""
     predictor = result.predictor
-    heeded = most_heeded(predictor, result.inputs, MOST_SHUFFLED)
+    heeded = saliency_ranking(predictor, result.inputs, MOST_SHUFFLED)
     return permutation_importance(predictor, result.inputs, result.values, columns=heeded, repeats=REPEATS)
 
 

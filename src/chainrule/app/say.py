@@ -44,7 +44,7 @@ def column_lines(columns: Sequence[Mapping[str, Any]], target: Target) -> list[s
     lines = [f"  {column['name']:<{width}}  {column['kind']:<9} {facts(column)}" for column in columns]
     if len(lines) > MOST_COLUMNS_SHOWN:
         lines[MOST_COLUMNS_SHOWN:] = [f"  ... and {len(lines) - MOST_COLUMNS_SHOWN:,} more"]
-    return [*lines, f"  {target.name:<{width}}  target    {told_of(target)}"]
+    return [*lines, f"  {target.name:<{width}}  target    {describe_rows(target)}"]
 
 
 def count_of(networks: Sequence[object]) -> str:
@@ -52,7 +52,7 @@ def count_of(networks: Sequence[object]) -> str:
     return "1 network" if len(networks) == 1 else f"{len(networks)} networks"
 
 
-def told_of(target: Target) -> str:
+def describe_rows(target: Target) -> str:
     """Return what a target is."""
     if isinstance(target, ClassTarget):
         return f"{target.n_outputs} classes: {shorten(target.labels)}"
@@ -104,7 +104,7 @@ def score_lines(result: Result, heading: str) -> list[str]:
 
 
 def in_words(fact: object) -> str:
-    """Return a passport's entry as people write it."""
+    """Return a metadata's entry as people write it."""
     if isinstance(fact, Mapping):
         return ", ".join(f"{name} {in_words(value)}" for name, value in fact.items())
     return ", ".join(map(in_words, fact)) if isinstance(fact, list) else str(fact)
@@ -112,10 +112,10 @@ def in_words(fact: object) -> str:
 
 def model_lines(predictor: Predictor, size: int) -> list[str]:
     """Return what a model is: its target, columns, networks, scores and history."""
-    told, ensemble = predictor.passport, predictor.ensemble
+    told, ensemble = predictor.metadata, predictor.ensemble
     network = ensemble.networks[0]
     lines = [
-        f"{predictor.target.task} of {predictor.target.name}: {told_of(predictor.target)}",
+        f"{predictor.target.task} of {predictor.target.name}: {describe_rows(predictor.target)}",
         f"{count_of(ensemble.networks)} of {network.theta.size:,} parameters, {size / 1024:,.0f} KB in all",
         "",
         *(column_lines(told["columns"], predictor.target)[:-1] if "columns" in told else []),

@@ -6,7 +6,7 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.insight.evaluation import share_interval
+from chainrule.insight.evaluation import wilson_interval
 from chainrule.training.metrics import METRICS, roc_auc
 
 Target = ClassTarget | NumberTarget
@@ -24,16 +24,16 @@ def names_for(target: Target) -> tuple[str, ...]:
     return ("accuracy", "roc_auc" if target.n_outputs == 2 else "balanced_accuracy", "log_loss")
 
 
-def pairs(target: Target, values: Array, answers: Array) -> tuple[Array, Array]:
+def pairs(target: Target, values: Array, predictions: Array) -> tuple[Array, Array]:
     """Return truth and prediction as the scores take them."""
     if isinstance(target, ClassTarget):
-        return target.encode(values), answers
-    return target.numbers(values), target.decode(answers).reshape(answers.shape)
+        return target.encode(values), predictions
+    return target.numbers(values), target.decode(predictions).reshape(predictions.shape)
 
 
-def score(target: Target, values: Array, answers: Array) -> dict[str, float]:
+def score(target: Target, values: Array, predictions: Array) -> dict[str, float]:
     """Return the scores of answers (n, n_outputs) for rows whose target is `values` (n,): those such rows can tell."""
-    y, prediction = pairs(target, values, answers)
+    y, prediction = pairs(target, values, predictions)
     scores = {name: METRICS[name].function(y, prediction) for name in names_for(target)}
     return {name: value for name, value in scores.items() if isfinite(value)}
 
@@ -44,16 +44,16 @@ def score_baseline(target: Target, values: Array) -> dict[str, float]:
     return score(target, values, np.tile(np.array(shares), (len(values), 1)))
 
 
-def spread(target: Target, values: Array, answers: Array, seed: int = 0) -> dict[str, tuple[float, float]]:
+def spread(target: Target, values: Array, predictions: Array, seed: int = 0) -> dict[str, tuple[float, float]]:
     """Return the ends of an interval for each score that holds what it is on all rows there are, in 90 of 100 cases.
 
     Shares of rows have theirs by formula (see `spread_of_shares`), the others those between which 90 % of scores lie
     when the rows are drawn again with replacement (Efron 1979: the percentile bootstrap, 200 resamples). Of more than
     50,000 rows so many are drawn, and the ends moved towards the score by the root of their share (Bickel et al. 1997).
     """
-    y, prediction = pairs(target, values, answers)
+    y, prediction = pairs(target, values, predictions)
     found = spread_of_shares(y, prediction) if isinstance(target, ClassTarget) else {}
-    scores = score(target, values, answers)
+    scores = score(target, values, predictions)
     rng = np.random.default_rng(seed)
     n_drawn = min(len(y), MOST_DRAWN)
     nearer = np.sqrt(n_drawn / len(y))
@@ -74,14 +74,14 @@ def spread_of_shares(y: Array, P: Array) -> dict[str, tuple[float, float]]:
     """
     right, counts = P.argmax(axis=1) == y, np.bincount(y)
     shares = np.bincount(y, right)[counts > 0] / counts[counts > 0]
-    low, high = share_interval(shares, counts[counts > 0], SURE)
+    low, high = wilson_interval(shares, counts[counts > 0], SURE)
     balanced, reach = shares.mean(), np.sqrt([((shares - low) ** 2).sum(), ((high - shares) ** 2).sum()]) / len(shares)
     ends = {
-        "accuracy": share_interval(right.mean(), np.array(len(y)), SURE),
+        "accuracy": wilson_interval(right.mean(), np.array(len(y)), SURE),
         "balanced_accuracy": (balanced - reach[0], balanced + reach[1]),
     }
     if roc_auc(y, P) == 1:
-        ends["roc_auc"] = share_interval(np.ones(()), counts[counts > 0].min(), SURE)
+        ends["roc_auc"] = wilson_interval(np.ones(()), counts[counts > 0].min(), SURE)
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 

@@ -132,7 +132,7 @@ class TableFile:
         self.notices += self.dialect.notices(self.name)
         twice = sorted({name for name in names if name and names.count(name) > 1})
         if twice:
-            raise TableError(f"{self.name} must name its columns differently, however: {twice[0]!r} is there twice")
+            raise TableError(f"{self.name} must name its columns differently, got {twice[0]!r} is there twice")
 
     def sample(self) -> bytes:
         """Return the first bytes, decompressed."""

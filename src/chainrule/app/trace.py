@@ -91,7 +91,7 @@ def network_of(predictor: Predictor, member: int) -> Network:
     """Return a network of a predictor's ensemble, numbered from 1."""
     networks = predictor.ensemble.networks
     if member > len(networks):
-        raise TableError(f"--member must be {len(networks)} at most, the model's last, however: --member {member}")
+        raise TableError(f"--member must be {len(networks)} at most, the model's last, got --member {member}")
     return networks[member - 1]
 
 
@@ -101,8 +101,8 @@ def encoded(predictor: Predictor, source: TableFile, numbers: Sequence[int]) -> 
     n_rows, target = len(table.values), predictor.target
     for number in numbers:
         if number > n_rows:
-            raise TableError(f"--row must be {n_rows:,} at most, the table's last, however: --row {number}")
+            raise TableError(f"--row must be {n_rows:,} at most, the table's last, got --row {number}")
         if number - 1 not in table.known:
-            raise TableError(f"the target {target.name!r} must be known, however: in row {number} it is not")
+            raise TableError(f"the target {target.name!r} must be known, got in row {number} it is not")
     part = table.part(np.array(numbers) - 1)
     return predictor.encoder.transform(part.inputs), target.encode(part.values)

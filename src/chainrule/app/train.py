@@ -39,7 +39,7 @@ from chainrule.arrays import Array, require
 from chainrule.data.cells import as_numbers
 from chainrule.data.reading import Columns, named, read_columns
 from chainrule.errors import TableError
-from chainrule.model.fitting import InTurn, SideBySide, Workers
+from chainrule.model.fitting import Serial, Threads, Executor
 from chainrule.training.checkpoint import CheckpointFile
 
 SECONDS_BETWEEN = 2.0
@@ -97,7 +97,7 @@ def train_command(
         require(checkpoint is not None or not resume, "--checkpoint", "be given with --resume", checkpoint)
         require(test is None or test_share is None, "--test-share", "not be given with --test", test_share)
         if test is not None and test.exists() and file.exists() and test.samefile(file):
-            raise TableError(f"--test must be another table than FILE, whose rows are trained on, however: {test}")
+            raise TableError(f"--test must be another table than FILE, whose rows are trained on, got {test}")
         if report is not None:
             from chainrule.app.report import write_report  # which says at once what it needs
         check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
@@ -138,7 +138,7 @@ def train_command(
             tell(console, score_lines(result, f"on {len(held.known):,} rows {of}"))
             findings = [str(finding) for finding in examine(plan, fitted, result)]
             tell(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
-            predictor.passport |= passport(plan, result) | {
+            predictor.metadata |= metadata(plan, result) | {
                 "table": source.name,
                 "columns": described,
                 "id": identifier or [],
@@ -153,7 +153,7 @@ def train_command(
             write_report(report, result)
             tell(console, [f"report  {report}"])
         if as_json:
-            print_json({"model": str(out), "report": None if report is None else str(report)} | predictor.passport)
+            print_json({"model": str(out), "report": None if report is None else str(report)} | predictor.metadata)
 
 
 def board(members: int, quiet: bool) -> Board:
@@ -162,18 +162,18 @@ def board(members: int, quiet: bool) -> Board:
     return Board(members) if quiet else Live(members, console) if console.is_terminal else Lines(members)
 
 
-def workers_for(jobs: int | None, members: int) -> Workers:
+def workers_for(jobs: int | None, members: int) -> Executor:
     """Return who trains the members: as many at once as there are processors to do it, or as was told."""
     if jobs is None:
         jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = min(jobs, members)
-    return SideBySide(jobs) if jobs > 1 else InTurn()
+    return Threads(jobs) if jobs > 1 else Serial()
 
 
 def weights_in(columns: Columns, name: str, target: str) -> Array:
     """Return what each row counts for, by a column's numbers."""
     if name == target:
-        raise TableError(f"--weight must not be the target, however: both are {name!r}")
+        raise TableError(f"--weight must not be the target, got both are {name!r}")
     weights = as_numbers(name, named(columns, name))
     wrong = ~(weights > 0)
     if wrong.any():
@@ -182,7 +182,7 @@ def weights_in(columns: Columns, name: str, target: str) -> Array:
     return weights
 
 
-def passport(plan: Plan, result: Result) -> dict[str, Any]:
+def metadata(plan: Plan, result: Result) -> dict[str, Any]:
     """Return what a reader of the model file may want to know of the training."""
     return {
         "rows": {"training": len(plan.training), "test": len(result.values)},

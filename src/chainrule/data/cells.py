@@ -26,7 +26,7 @@ MOST_YEARS = 100_000
 # One cell.
 
 
-class Level(str):
+class Category(str):
     """A cell of a column that its DataFrame declares categorical: no number and no date, even if it reads as one."""
 
     __slots__ = ()
@@ -98,7 +98,7 @@ def are_numbers(levels: Iterable[Any]) -> bool:
     """Tell whether there are numbers, or text that reads as numbers, and nothing else but missing cells."""
     some = False
     for level in levels:
-        if isinstance(level, bool | np.bool_ | Level):
+        if isinstance(level, bool | np.bool_ | Category):
             return False
         try:
             some |= not np.isnan(to_number(level))
@@ -112,7 +112,7 @@ def as_dates_only(levels: Iterable[Any]) -> Array | None:
     times = []
     for level in levels:
         try:
-            times.append(None if isinstance(level, Level) else to_date(level))
+            times.append(None if isinstance(level, Category) else to_date(level))
         except (TypeError, ValueError, OverflowError):
             return None
     dates = np.array(times, "M8[us]")
@@ -125,7 +125,7 @@ def as_dates_only(levels: Iterable[Any]) -> Array | None:
 def as_levels(name: str, values: Array) -> Array:
     """Return a column with every cell a Level, missing ones None."""
     levels, codes = factorize(name, values)
-    return np.array([None if is_missing(level) else Level(to_text(level)) for level in levels], object)[codes]
+    return np.array([None if is_missing(level) else Category(to_text(level)) for level in levels], object)[codes]
 
 
 def missing_rows(name: str, values: Array) -> Array:
@@ -161,7 +161,7 @@ def factorize(name: str, values: Array) -> tuple[list[Any], Array]:
             codes[start : start + len(rows)] = np.fromiter(map(places.__getitem__, keys), np.intp, len(keys))
             start += len(rows)
     except TypeError:
-        raise TableError(f"column {name!r} must hold simple values, however: it holds lists or dicts") from None
+        raise TableError(f"column {name!r} must hold simple values, got lists or dicts") from None
     return [value for _, value in places] if typed else list(places), codes
 
 
@@ -196,7 +196,7 @@ def as_numbers(name: str, values: Array, first_row: int = 0) -> Array:
     if values.dtype.kind in "iufb":
         numbers = values.astype(np.float64)
     elif values.dtype.kind in "Mm":
-        raise TableError(f"column {name!r} must hold numbers, however: it holds dates or times")
+        raise TableError(f"column {name!r} must hold numbers, got dates or times")
     else:
         numbers = parse(name, values, to_number, "numbers", np.float64, first_row)
     infinite = np.isinf(numbers)

@@ -71,11 +71,11 @@ class NumberColumn(Column):
     kind: ClassVar[str] = "number"
 
     @classmethod
-    def fit(cls, name: str, numbers: Array, ramps: int = 0) -> Self:
+    def fit(cls, name: str, numbers: Array, n_bins: int = 0) -> Self:
         """See finite numbers (n,), NaN where missing, of which two at least differ."""
         known = numbers[~np.isnan(numbers)]
-        centre, scale, quantiles = centre_and_scale(known, ramps)
-        return cls(name, centre, scale, len(known) < len(numbers), merge_edges(quantiles) if ramps else ())
+        centre, scale, quantiles = centre_and_scale(known, n_bins)
+        return cls(name, centre, scale, len(known) < len(numbers), merge_edges(quantiles) if n_bins else ())
 
     @property
     def n_features(self) -> int:
@@ -89,9 +89,9 @@ class NumberColumn(Column):
     def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
         x = as_numbers(self.name, values, first_row)
         missing = np.isnan(x)
-        for j, ramp in enumerate(ramps_of(x, self.edges), start=1 + self.indicator):
+        for j, ramp in enumerate(bin_positions(x, self.edges), start=1 + self.indicator):
             X[:, j] = ramp
-        X[:, 0] = squash(x, self.centre, self.scale)
+        X[:, 0] = smooth_clip(x, self.centre, self.scale)
         X[missing] = 0
         if self.indicator:
             X[:, 1] = missing
@@ -100,8 +100,8 @@ class NumberColumn(Column):
         require_scale("centre", self.centre, "scale", self.scale)
         require(isinstance(self.indicator, bool), "indicator", "be true or false", self.indicator)
         numbers = all(isinstance(edge, float) and isfinite(edge) for edge in self.edges)
-        rising = numbers and merge_edges(self.edges) == tuple(self.edges)
-        require(rising and len(self.edges) != 1, "edges", "be rising numbers, two at least", self.edges)
+        higher_is_better = numbers and merge_edges(self.edges) == tuple(self.edges)
+        require(higher_is_better and len(self.edges) != 1, "edges", "be rising numbers, two at least", self.edges)
 
 
 @final
@@ -135,7 +135,7 @@ class RawColumn(Column):
         """Its name is all there is."""
 
 
-def squash(x: Array, centre: float | Array, scale: float | Array) -> Array:
+def smooth_clip(x: Array, centre: float | Array, scale: float | Array) -> Array:
     """Return z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale, in float32; z is made in float64."""
     z = x.astype(np.float64)
     with np.errstate(over="ignore"):
@@ -151,7 +151,7 @@ def squash(x: Array, centre: float | Array, scale: float | Array) -> Array:
     return z
 
 
-def ramps_of(x: Array, edges: tuple[float, ...]) -> Iterator[Array]:
+def bin_positions(x: Array, edges: tuple[float, ...]) -> Iterator[Array]:
     """Return the ramp (n,) of numbers (n,) between each two neighbours of `edges`."""
     # A difference of halves is never too large for a float.
     half = x / 2
@@ -191,7 +191,7 @@ def reciprocal(high: float, low: float) -> float:
 def require_scale(centre_name: str, centre: object, scale_name: str, scale: object) -> None:
     """Raise ValueError unless these are numbers by which others can be scaled."""
     require(isinstance(centre, float) and isfinite(centre), centre_name, "be a finite number", centre)
-    require(isinstance(scale, float) and 0 < scale < inf, scale_name, "be above 0 and finite", scale)
+    require(isinstance(scale, float) and 0 < scale < inf, scale_name, "be finite and > 0", scale)
 
 
 FEWEST_SHARING = 64
@@ -312,9 +312,9 @@ class DateColumn(Column):
                 next(columns)[:] = np.sin(angle)
                 next(columns)[:] = np.cos(angle)
             elif part == "days":
-                next(columns)[:] = squash(numbers, self.days_centre, self.days_scale)
+                next(columns)[:] = smooth_clip(numbers, self.days_centre, self.days_scale)
             else:
-                next(columns)[:] = squash(numbers, self.year_centre, self.year_scale)
+                next(columns)[:] = smooth_clip(numbers, self.year_centre, self.year_scale)
         X[missing] = 0
         if self.indicator:
             X[:, -1] = missing
@@ -353,7 +353,7 @@ class CategoryColumn(Column):
 
     def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
         if values.dtype.kind in "Mm":
-            raise TableError(f"column {self.name!r} must hold categories, however: it holds dates or times")
+            raise TableError(f"column {self.name!r} must hold categories, got dates or times")
         found, codes = factorize(self.name, values)
         place = place_levels(found, self.levels)[codes]
         if len(self.levels) == 2:
@@ -437,7 +437,7 @@ class Layout:
         for start in range(0, len(X), step):
             rows = slice(start, start + step)
             x = given.numbers[rows, self.in_matrix]
-            z = squash(x, self.centres, self.scales)
+            z = smooth_clip(x, self.centres, self.scales)
             if not all_finite(x):
                 if np.isinf(x).any():
                     for column, _ in self.plain:

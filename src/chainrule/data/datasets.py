@@ -35,8 +35,8 @@ def truth_table(gate: str) -> Rows:
     >>> [(int(a), int(b), int(c)) for (a, b), c in zip(X, y)]
     [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)]
     """
-    answers = look_up(GATES, gate, "gate")
-    return np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array(answers)
+    predictions = look_up(GATES, gate, "gate")
+    return np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array(predictions)
 
 
 def half_plane(n: int = 100, *, seed: int | np.random.Generator = 0) -> Rows:
@@ -53,7 +53,7 @@ def disc(n: int = 300, radius: float = 0.7, *, seed: int | np.random.Generator =
 
     X (n, 2), y (n,).
     """
-    require(radius > 0, "radius", "be above 0", radius)
+    require(radius > 0, "radius", "be > 0", radius)
     X = in_square(n, seed)
     return X, (np.linalg.norm(X, axis=1) < radius).astype(np.intp)
 
@@ -64,9 +64,9 @@ def spiral(n_per_arm: int = 100, arms: int = 3, noise: float = 0.15, *, seed: in
     Point t of an arm, t going from 0.1 to 1, lies at radius t, turned by the angle 4 t from the arm's direction, plus
     N(0, 1) times `noise`, in radians. X (arms * n_per_arm, 2), y (arms * n_per_arm,).
     """
-    require(n_per_arm >= 1, "n_per_arm", "be at least 1", n_per_arm)
-    require(arms >= 1, "arms", "be at least 1", arms)
-    require(noise >= 0, "noise", "not be negative", noise)
+    require(n_per_arm >= 1, "n_per_arm", "be >= 1", n_per_arm)
+    require(arms >= 1, "arms", "be >= 1", arms)
+    require(noise >= 0, "noise", "be >= 0", noise)
     rng = as_generator(seed)
     y = np.repeat(np.arange(arms), n_per_arm)
     t = np.tile(np.linspace(0.1, 1, n_per_arm), arms)
@@ -76,7 +76,7 @@ def spiral(n_per_arm: int = 100, arms: int = 3, noise: float = 0.15, *, seed: in
 
 def in_square(n: int, seed: int | np.random.Generator) -> Array:
     """Return n points (n, 2), uniform in [-1, 1]^2."""
-    require(n >= 1, "n", "be at least 1", n)
+    require(n >= 1, "n", "be >= 1", n)
     return as_generator(seed).uniform(-1, 1, (n, 2))
 
 
@@ -124,7 +124,7 @@ def read_arrays(path: Path, *names: str) -> list[Array]:
                 return [archive[name] for name in names]
             held = ", ".join(archive)
     except (ValueError, BadZipFile, OSError) as error:
-        raise TableError(f"{path} cannot be read as an archive of arrays; however: {error}") from error
+        raise TableError(f"{path} cannot be read as an archive of arrays, got {error}") from error
     raise TableError(f"{path} must hold {' and '.join(names)}, however it holds {held}")
 
 

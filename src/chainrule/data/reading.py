@@ -61,18 +61,18 @@ def open_columns(table: object) -> Mapping[str, Array]:
         return Frame.open(table)
     else:
         raise TableError(
-            "a table must be a dict of columns, a list of dicts, a 2-D array or a DataFrame, however: "
+            "a table must be a dict of columns, a list of dicts, a 2-D array or a DataFrame, got "
             f"it is a {type(table).__name__}"
         )
     columns: Columns = {}
     for name, values in named:
         if name in columns:
-            raise TableError(f"a table must name its columns differently, however: {name!r} is there twice")
+            raise TableError(f"a table must name its columns differently, got {name!r} is there twice")
         columns[name] = as_column(name, values)
     lengths = {len(values) for values in columns.values()}
     if len(lengths) > 1:
         told = ", ".join(f"{name!r} {len(values)}" for name, values in list(columns.items())[:5])
-        raise TableError(f"a table's columns must be equally long, however: {told}")
+        raise TableError(f"a table's columns must be equally long, got {told}")
     return columns
 
 
@@ -118,7 +118,7 @@ def array_columns(table: Array) -> list[tuple[str, object]]:
     if table.dtype.names is not None:
         return [(name, table[name]) for name in table.dtype.names]
     if table.ndim != 2:
-        raise TableError(f"a table must be 2-D, rows by columns, however: its shape is {table.shape}")
+        raise TableError(f"a table must be 2-D, rows by columns, got shape {table.shape}")
     return [(name, table[:, j]) for name, j in matrix_names(table.shape[1]).items()]
 
 
@@ -136,7 +136,7 @@ def matrix_place(name: str) -> int:
 def row_columns(rows: Sequence[object]) -> list[tuple[str, object]]:
     """Return the columns of a list of rows: dicts, in which a name not given is missing, or sequences."""
     if not rows:
-        raise TableError("a list of rows must hold one row at least, however: it is empty")
+        raise TableError("a list of rows must hold one row at least, got empty")
     if isinstance(rows[0], Mapping):
         if not all(isinstance(row, Mapping) for row in rows):
             raise TableError("a list of dicts must hold dicts only")
@@ -146,7 +146,7 @@ def row_columns(rows: Sequence[object]) -> list[tuple[str, object]]:
     try:
         return array_columns(np.array(rows, dtype=object))
     except ValueError as error:
-        raise TableError(f"a list of rows must hold rows of one length, however: {error}") from None
+        raise TableError(f"a list of rows must hold rows of one length, got {error}") from None
 
 
 def dense(sparse: Any) -> Array:
@@ -172,9 +172,9 @@ def as_column(name: str, values: object) -> Array:
         column = np.asarray(values)
     if column.ndim != 1:
         hint = "; for one row pass [row], a list of one dict" if column.ndim == 0 else ""
-        raise TableError(f"column {name!r} must be 1-D, however: its shape is {column.shape}{hint}")
+        raise TableError(f"column {name!r} must be 1-D, got shape {column.shape}{hint}")
     if column.dtype.kind in "cV":
-        raise TableError(f"column {name!r} must hold numbers, text or booleans, however: it holds {column.dtype}")
+        raise TableError(f"column {name!r} must hold numbers, text or booleans, got {column.dtype}")
     if not isinstance(values, np.ndarray) and hasattr(getattr(values, "cat", values), "categories"):  # of pandas
         return as_levels(name, column)
     return column
@@ -228,12 +228,12 @@ class Frame(Mapping[str, Array]):
         except ImportError:
             raise MissingExtraError("reading a DataFrame", "sklearn") from None
         if hasattr(frame, "collect"):
-            raise TableError("a table must be in memory, such as frame.collect(), however: it is a LazyFrame")
+            raise TableError("a table must be in memory, such as frame.collect(), got a LazyFrame")
         with readable():
             opened = cls(nw.from_native(frame, eager_only=True))
         if len(opened.names) < len(opened.frame.columns):
             told = shorten(list(opened.frame.columns))
-            raise TableError(f"a table must name its columns differently, however: one of {told} is there twice")
+            raise TableError(f"a table must name its columns differently, got one of {told} is there twice")
         return opened
 
     @property
@@ -273,7 +273,7 @@ def readable() -> Iterator[None]:
         yield
     except nw.exceptions.DuplicateError as error:
         told = " ".join(str(error).split())
-        raise TableError(f"a table must name its columns differently, however: {told}") from None
+        raise TableError(f"a table must name its columns differently, got {told}") from None
     except (TypeError, ValueError, nw.exceptions.NarwhalsError) as error:
         if isinstance(error, TableError):
             raise

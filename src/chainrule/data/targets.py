@@ -25,7 +25,7 @@ class Target(ABC):
         """Outputs that a network needs."""
 
     @property
-    def answer_names(self) -> list[str]:
+    def output_names(self) -> list[str]:
         """What the columns of its answers are called in a table."""
         return [self.name]
 
@@ -34,7 +34,7 @@ class Target(ABC):
         """Return what the loss takes for values (n,) or (n, n_outputs); TableError names row and value of a misfit."""
 
     @abstractmethod
-    def decode(self, answers: Array) -> Array:
+    def decode(self, predictions: Array) -> Array:
         """Return values (n,), or (n, n_outputs) of several a row, for a network's answers (n, n_outputs)."""
 
     @abstractmethod
@@ -71,10 +71,10 @@ class ClassTarget(Target):
             levels = [to_text(level) for level in levels]
         labels = sorted(set(levels))
         if len(labels) < 2:
-            raise TableError(f"target {name!r} must have two classes at least, however: all it holds is {labels[0]!r}")
+            raise TableError(f"target {name!r} must have two classes at least, got {labels[0]!r}")
         if len(labels) == len(values) > 2:
             told = f"all its {len(values)} values differ"
-            raise TableError(f"target {name!r} must have classes with several rows each, however: {told}")
+            raise TableError(f"target {name!r} must have classes with several rows each, got {told}")
         places = {label: i for i, label in enumerate(labels)}
         numbers = np.array([places[level] for level in levels])[codes]
         shares = np.bincount(numbers, minlength=len(labels)) / len(numbers)
@@ -105,8 +105,8 @@ class ClassTarget(Target):
             raise TableError(f"target {self.name!r} must be one of {shorten(self.labels)}, {told}")
         return numbers
 
-    def decode(self, answers: Array) -> Array:
-        return self.classes[answers.argmax(axis=1)]
+    def decode(self, predictions: Array) -> Array:
+        return self.classes[predictions.argmax(axis=1)]
 
     def check(self) -> None:
         require(self.dtype in LABEL_TYPES, "dtype", f"be one of {', '.join(sorted(LABEL_TYPES))}", self.dtype)
@@ -138,7 +138,7 @@ class NumberTarget(Target):
         numbers = numbers[~np.isnan(numbers)]
         if len(numbers) == 0 or numbers.min() == numbers.max():
             held = f"{numbers[0]:g} in every row" if len(numbers) else "missing in every row"
-            raise TableError(f"target {name!r} must vary, however: it is {held}")
+            raise TableError(f"target {name!r} must vary, got {held}")
         return cls.of(name, numbers[:, np.newaxis])
 
     @classmethod
@@ -152,7 +152,7 @@ class NumberTarget(Target):
         varying = np.ptp(Y / 2, axis=0) > 0
         deviations[~varying] = 1.0
         if not (np.isfinite(means) & (deviations > 0) & np.isfinite(deviations)).all():
-            raise TableError(f"target {name!r} must vary within what squares can hold, however: its deviation does not")
+            raise TableError(f"target {name!r} must vary within what squares can hold, got its deviation does not")
         return cls(name, tuple(means.tolist()), tuple(deviations.tolist()))
 
     @property
@@ -160,27 +160,25 @@ class NumberTarget(Target):
         return len(self.means)
 
     @property
-    def answer_names(self) -> list[str]:
+    def output_names(self) -> list[str]:
         return [self.name] if self.n_outputs == 1 else [f"{self.name}{j}" for j in range(self.n_outputs)]
 
     def numbers(self, values: Array) -> Array:
         """Return values (n,) or (n, n_outputs) as float64 (n, n_outputs); TableError names the first missing number."""
         columns = [values] if values.ndim == 1 else list(values.T)
         if len(columns) != self.n_outputs:
-            raise TableError(
-                f"target {self.name!r} must have {self.n_outputs} numbers a row, however: it has {len(columns)}"
-            )
+            raise TableError(f"target {self.name!r} must have {self.n_outputs} numbers a row, got {len(columns)}")
         numbers = np.column_stack([as_numbers(self.name, column) for column in columns])
         missing = np.isnan(numbers).any(axis=1)
         if missing.any():
-            raise TableError(f"target {self.name!r} must not be missing, however: it is in row {missing.argmax() + 1}")
+            raise TableError(f"target {self.name!r} must not be missing, got in row {missing.argmax() + 1}")
         return numbers
 
     def encode(self, values: Array) -> Array:
         return (self.numbers(values) - self.means) / self.deviations
 
-    def decode(self, answers: Array) -> Array:
-        numbers = answers.astype(np.float64) * self.deviations + self.means
+    def decode(self, predictions: Array) -> Array:
+        numbers = predictions.astype(np.float64) * self.deviations + self.means
         return numbers[:, 0] if self.n_outputs == 1 else numbers
 
     def check(self) -> None:
@@ -188,7 +186,7 @@ class NumberTarget(Target):
         require(numbers and all(map(isfinite, self.means)), "means", "be finite numbers", self.means)
         positive = all(0 < deviation < inf for deviation in self.deviations)
         fits = positive and len(self.deviations) == len(self.means) >= 1
-        require(fits, "deviations", "be above 0 and finite, one a mean", self.deviations)
+        require(fits, "deviations", "be finite and > 0, one a mean", self.deviations)
 
 
 TARGETS: dict[str, type[ClassTarget] | type[NumberTarget]] = {
@@ -206,7 +204,7 @@ def fit_target(name: str, values: Array, task: str | None = None) -> ClassTarget
     """
     known = values[~missing_rows(name, values)]
     if not len(known):
-        raise TableError(f"target {name!r} must hold something, however: every cell is empty")
+        raise TableError(f"target {name!r} must hold something, got every cell is empty")
     kind = look_up(TARGETS, task or task_of(name, known), "task")
     return kind.fit(name, values if kind is NumberTarget else known)
 

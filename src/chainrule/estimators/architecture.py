@@ -36,7 +36,7 @@ def activations_of(estimator: BaseMLP) -> list[str | ActivationFunction]:
     depth, given = len(sizes_of(estimator)), estimator.activation
     each = [given] * depth if isinstance(given, str) or callable(given) else list(given)
     if len(each) != depth:
-        raise ValueError(f"activation must have one entry for each of {depth} hidden layers, however: {given!r}")
+        raise ValueError(f"activation must have one entry for each of {depth} hidden layers, got {given!r}")
     return [engine_activation(name) for name in each]
 
 

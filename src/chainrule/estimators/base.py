@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
-from chainrule.arrays import Array, all_finite, as_array, require_fair_weights, require_no_mask
+from chainrule.arrays import Array, all_finite, as_array, require_representable_weights, require_no_mask
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import OutOfRangeError
 from chainrule.estimators.architecture import (
@@ -149,7 +149,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return self.network_
 
     @abstractmethod
-    def _default_score(self, y: Array, answers: Array, weight: Array | None) -> float:
+    def _default_score(self, y: Array, predictions: Array, weight: Array | None) -> float:
         """Return the accuracy or R2."""
 
     # Fitting.
@@ -201,7 +201,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         if sample_weight is None:
             return None
         weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-        require_fair_weights(weight)
+        require_representable_weights(weight)
         return weight
 
     def _initialize(self, Y: Array, dtype: Any, random_state: np.random.RandomState) -> None:
@@ -242,9 +242,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         """Raise ValueError when warm_start would go on with a network that the parameters no longer describe."""
         described = [kind_of(layer) for layer in layers_of(self, self.network_.n_out, self._output_layers())]
         if described != [kind_of(layer) for layer in self.network_.layers] or not self._has_loss(self.network_.loss):
-            raise ValueError(
-                "warm_start goes on with the network there is, however: the parameters describe another one"
-            )
+            raise ValueError("warm_start goes on with the network there is, got the parameters describe another one")
 
     def _output_layers(self) -> list[Layer]:
         """Return what stands between the last weights and the loss."""
@@ -267,7 +265,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     def _validate_validation_data(self) -> tuple[Any, Array]:
         assert self.validation_data is not None
         if len(self.validation_data) != 2:
-            raise ValueError(f"validation_data must be (X, y), however: it has {len(self.validation_data)} parts")
+            raise ValueError(f"validation_data must be (X, y), got {len(self.validation_data)} parts")
         X, Y = self._validate_input(*self.validation_data, incremental=True, reset=False)
         return X.astype(self.network_.dtype, copy=False), Y
 
@@ -281,10 +279,10 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
                 warnings.filterwarnings("ignore", message="X does not have valid feature names")
                 return float(check_scoring(self, self.scoring)(self, getattr(X, "matrix", X), labels))
         try:
-            answers = self._predict(X)
+            predictions = self._predict(X)
         except OutOfRangeError:
             return nan
-        return float(self._default_score(labels, answers, weight))
+        return float(self._default_score(labels, predictions, weight))
 
     def _reconstruction_attributes(self) -> dict[str, Any]:
         """Return what a callback needs to rebuild this estimator as it is now."""
@@ -296,7 +294,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _can_fit_partially(self) -> bool:
         if self.solver == "lbfgs":
-            raise AttributeError(f"partial_fit is only available for stochastic solvers, however: {self.solver=}")
+            raise AttributeError(f"partial_fit is only available for stochastic solvers, got {self.solver=}")
         return True
 
     # Answering.
@@ -314,7 +312,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         with np.errstate(over="ignore"):
             X = X.astype(dtype, copy=False)
         if not all_finite(X.data if issparse(X) else X):
-            raise ValueError(f"X must be finite in {dtype}, the type of the network, however: it holds larger numbers")
+            raise ValueError(f"X must be finite in {dtype}, the type of the network, got larger numbers")
         return dense_by_batch(X)
 
     def _answers(self, X: Any) -> Array:
@@ -403,7 +401,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     def _set_parameters(self, kind: str, values: Sequence[Any]) -> None:
         held = self._parameters(kind)
         if len(values) != len(held):
-            raise ValueError(f"there must be {len(held)} arrays, one a layer, however: there are {len(values)}")
+            raise ValueError(f"there must be {len(held)} arrays, one a layer, got {len(values)}")
         checked = [
             as_array(v, a.shape, a.dtype, f"layer {i}") for i, (v, a) in enumerate(zip(values, held, strict=True))
         ]

@@ -10,5 +10,5 @@ def check_labels(y: Array) -> None:
     types = {str if isinstance(label, str) else type(label) for label in y.flat} if y.dtype == object else set()
     if len(types) > 1 and types & {str, type(None)}:
         told = ", ".join(sorted(kind.__name__ for kind in types))
-        raise ValueError(f"y must hold labels of one type, however: there are {told}")
+        raise ValueError(f"y must hold labels of one type, got {told}")
     check_classification_targets(y)

@@ -144,8 +144,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
             return self._label_binarizer.inverse_transform(P)
         return self.classes_.take(P.argmax(axis=1), mode="clip")  # a single class has no second one to name
 
-    def _default_score(self, y: Array, answers: Array, weight: Array | None) -> float:
-        return accuracy_score(y, answers, sample_weight=weight)
+    def _default_score(self, y: Array, predictions: Array, weight: Array | None) -> float:
+        return accuracy_score(y, predictions, sample_weight=weight)
 
     def _more_reconstruction_attributes(self) -> dict[str, Any]:
         return {"_label_binarizer": self._label_binarizer}
@@ -233,11 +233,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101
             Parameters of the class, for further training.
         """
         if not isinstance(network.loss, CrossEntropy | BinaryCrossEntropy):
-            raise ValueError(f"network must have a cross-entropy as its loss, however: loss={network.loss}")
+            raise ValueError(f"network must have a cross-entropy as its loss, got {network.loss}")
         n_classes = max(network.n_out, 2)
         labels = np.arange(n_classes) if classes is None else np.asarray(classes)
         if len(labels) != n_classes or not np.array_equal(labels, np.unique(labels)):
-            raise ValueError(f"classes must be {n_classes} different labels in order, however: classes={classes!r}")
+            raise ValueError(f"classes must be {n_classes} different labels in order, got {classes!r}")
         several_labels = network.n_out > 1 and isinstance(network.loss, BinaryCrossEntropy)
         estimator = cls(**{"label_smoothing": network.loss.label_smoothing} | params)
         estimator._label_binarizer = LabelBinarizer().fit(np.eye(n_classes, dtype=int) if several_labels else labels)
@@ -308,10 +308,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101
         Y = self._answers(X)
         return Y[:, 0] if Y.shape[1] == 1 else Y
 
-    def _default_score(self, y: Array, answers: Array, weight: Array | None) -> float:
-        if answers.ndim > np.ndim(y):  # several quantiles of one target: the middle one stands for the answer
-            answers = answers[:, answers.shape[1] // 2]
-        return r2_score(y, answers, sample_weight=weight)
+    def _default_score(self, y: Array, predictions: Array, weight: Array | None) -> float:
+        if predictions.ndim > np.ndim(y):  # several quantiles of one target: the middle one stands for the answer
+            predictions = predictions[:, predictions.shape[1] // 2]
+        return r2_score(y, predictions, sample_weight=weight)
 
     def predict(self, X: Any) -> Array:
         """Return the predicted number of each row.
@@ -372,5 +372,5 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101
             Parameters of the class, for further training.
         """
         if isinstance(network.loss, CrossEntropy | BinaryCrossEntropy):
-            raise ValueError(f"network must have a regression loss, however: loss={network.loss}")
+            raise ValueError(f"network must have a regression loss, got {network.loss}")
         return cls(loss=network.loss, **params)._adopt(network, n_outputs=network.n_out)

@@ -23,7 +23,7 @@ TARGET = "y"
 def class_target(classes: Array, shares: Array) -> ClassTarget:
     """Return the target of a classifier whose classes (K,) had these shares (K,) of the rows."""
     if len(classes) < 2:
-        raise ValueError(f"classes_ must be two at least for a model that is saved, however: classes_={classes}")
+        raise ValueError(f"classes_ must be two at least for a model that is saved, got {classes}")
     return ClassTarget.of(TARGET, classes, shares)
 
 
@@ -39,7 +39,7 @@ def with_two_outputs(network: Network) -> Network:
     """
     if not (isinstance(network.loss, BinaryCrossEntropy) and network.n_out == 1):
         return network
-    two = Network.unfilled([*network.layers, Dense(1, 2)], CrossEntropy(), l1=0, l2=0, dtype=network.dtype.name)
+    two = Network.empty([*network.layers, Dense(1, 2)], CrossEntropy(), l1=0, l2=0, dtype=network.dtype.name)
     two.theta = np.append(network.theta, [0, 1, 0, 0])  # W = (0 1), b = (0, 0)
     two.buffers[...] = network.buffers
     return two

@@ -247,7 +247,7 @@ def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
     if estimator.schedule and task.incremental:
         raise ValueError("partial_fit does not support a schedule: it cannot know how far training will go")
     if estimator.weight_decay and estimator.solver == "sgd":
-        raise ValueError("weight_decay needs solver='adam', however: solver='sgd'; there alpha is the same thing")
+        raise ValueError("weight_decay needs solver='adam', got 'sgd'; there alpha is the same thing")
     if any(isinstance(callback, Checkpoint) for callback in estimator.callbacks):
         raise ValueError("callbacks must not hold a Checkpoint, which knows nothing of what an estimator remembers")
     X, Y, weight, validation, labels = set_aside(estimator, task)
@@ -329,7 +329,7 @@ def set_aside(estimator: BaseMLP, task: Task) -> tuple[Any, Array, Array | None,
     if weight is not None and weight_val is not None and not (weight.any() and weight_val.any()):
         raise ValueError(
             "sample_weight must contain at least one non-zero number among the rows to train on, and one among those "
-            f"set aside, however: validation_fraction={estimator.validation_fraction} leaves none"
+            f"set aside, got {estimator.validation_fraction} leaves none"
         )
     return X, Y, weight, (dense_by_batch(X_val), estimator._targets(Y_val), weight_val), estimator._labels(Y_val)
 
@@ -346,9 +346,9 @@ def fit_lbfgs(estimator: BaseMLP, task: Task) -> None:
     """Train by SciPy's L-BFGS-B on all rows at once."""
     for option in ("dropout", "weight_decay", "clip_norm", "schedule", "callbacks", "validation_data", "progress_bar"):
         if getattr(estimator, option):
-            raise ValueError(f"{option} needs solver='sgd' or 'adam', however: solver='lbfgs'")
+            raise ValueError(f"{option} needs solver='sgd' or 'adam', got 'lbfgs'")
     if estimator.normalization == "batch":
-        raise ValueError("normalization='batch' needs solver='sgd' or 'adam', however: solver='lbfgs'")
+        raise ValueError("normalization='batch' needs solver='sgd' or 'adam', got 'lbfgs'")
     network = estimator.network_
     objective = PenalisedByBatch(network, estimator.alpha)
     hooks = task.hooks

@@ -103,9 +103,9 @@ class BaseTabular(BaseEstimator):
         if self.validation_data is None:
             return None
         if not isinstance(self.validation_data, tuple | list):
-            raise ValueError(f"validation_data must be (X, y), however: it is a {type(self.validation_data).__name__}")
+            raise ValueError(f"validation_data must be (X, y), got a {type(self.validation_data).__name__}")
         if len(self.validation_data) != 2:
-            raise ValueError(f"validation_data must be (X, y), however: it has {len(self.validation_data)} parts")
+            raise ValueError(f"validation_data must be (X, y), got {len(self.validation_data)} parts")
         X, y = self.validation_data
         columns, values = self._columns(X, reset=False), self._targets(y)
         check_lengths(columns, values, least=1)
@@ -185,7 +185,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     predictor_ : chainrule.Predictor
         What answers: it needs NumPy alone, and `save` writes it to a file.
     ensemble_ : chainrule.model.ensemble.Ensemble
-        The members, their temperature, and the doubt mixed in.
+        The members, their temperature, and the smoothing mixed in.
     encoder_ : chainrule.TabularEncoder
         What became of each column; `encoder_.notices` says what was left out and why.
     histories_ : list of chainrule.History
@@ -232,10 +232,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             told = self.classes_.tolist()[0]
-            raise ValueError(f"y must have two classes at least, however: there is 1 class, {told!r}")
+            raise ValueError(f"y must have two classes at least, got there is 1 class, {told!r}")
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, y)
-            require(bool((by_class >= 0).all()), "class_weight", "not be negative", self.class_weight)
+            require(bool((by_class >= 0).all()), "class_weight", "be >= 0", self.class_weight)
             weight = by_class if weight is None else weight * by_class
         target = ClassTarget.of("y", self.classes_, np.bincount(codes) / len(codes))
         self.out_of_fold_proba_ = self._fit(columns, y, target, weight).out_of_fold[: len(y)]
@@ -312,7 +312,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         y = as_real(y, np.float64, "y")
         missing = np.isnan(y)
         if missing.any():
-            raise ValueError(f"y must not be missing, however: it is in row {int(np.argwhere(missing)[0][0]) + 1}")
+            raise ValueError(f"y must not be missing, got in row {int(np.argwhere(missing)[0][0]) + 1}")
         y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
         return column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
 
@@ -377,11 +377,9 @@ def check_lengths(columns: Columns, y: Array, least: int = 2) -> None:
     """Raise ValueError unless the table has as many rows as y, and `least` at least."""
     n = n_rows(columns)
     if n != len(y):
-        raise ValueError(f"X and y must have as many rows, however: {n} and {len(y)}")
+        raise ValueError(f"X and y must have as many rows, got {n} and {len(y)}")
     if n < least:
-        raise ValueError(
-            f"X must have n_samples >= {least}, a minimum of {least} is required, however: n_samples = {n}"
-        )
+        raise ValueError(f"X must have n_samples >= {least}, a minimum of {least} is required, got n_samples = {n}")
 
 
 def without_mask(X: Any) -> Array:

@@ -69,7 +69,7 @@ def to_c(model: Model, path: Path, int8: bool = False) -> Export:
         program = replace(program, members=tuple(map(quantise, program.members)))
         rounded = infer(program, golden.X).astype(np.float64)
         loss = golden.difference(rounded)
-        golden = replace(golden, answers=rounded)
+        golden = replace(golden, predictions=rounded)
     difference = golden.require_close(golden.difference(infer(program, golden.X)))
     text = header(program, golden, path, loss)
     return write(path, text.encode(), len(golden.X), difference, loss)
@@ -322,7 +322,7 @@ def self_test(program: Program, golden: Golden) -> str:
     parts = [
         "#ifdef @@_SELF_TEST\n#include <stdio.h>",
         array(cell, "@_golden_rows", literals(rows.astype(np.float32 if cell == "float" else np.float64))),
-        single_array("@_golden_answers", golden.answers),
+        single_array("@_golden_answers", golden.predictions),
         single_array("@_golden_units", golden.units),
         SELF_TEST.replace("ROWS", str(len(rows))).replace("TOLERANCE", repr(TOLERANCE)),
         "#endif",

@@ -58,7 +58,7 @@ def quoted(text: str) -> str:
     """Return a text as a literal in UTF-8: all that C could read otherwise, and our own @, in octal."""
     content = text.encode("utf-8", "surrogatepass")
     if len(content) > MOST_BYTES:
-        raise ValueError(f"a name must have {MOST_BYTES:,} bytes at most in C, however: {text[:20]}... has more")
+        raise ValueError(f"a name must have {MOST_BYTES:,} bytes at most in C, got {text[:20]}... has more")
     plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?@' else f"\\{byte:03o}" for byte in content)
     return f'"{"".join(plain)}"'
 
@@ -124,9 +124,9 @@ ENCODED: dict[type[Column], Callable[[Any, str], Iterator[str]]] = {
 
 
 NEEDED: dict[type[Column], tuple[str, ...]] = {
-    NumberColumn: ("squash", "ramp"),
+    NumberColumn: ("smooth_clip", "ramp"),
     RawColumn: (),
-    DateColumn: ("squash", "dates"),
+    DateColumn: ("smooth_clip", "dates"),
     CategoryColumn: ("find",),
 }
 """The helpers that encoding a column calls."""

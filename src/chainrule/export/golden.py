@@ -44,24 +44,24 @@ class Golden:
 
     rows: list[dict[str, Any]] | Array
     X: Array
-    answers: Array
+    predictions: Array
     units: Array
 
-    def difference(self, answers: Array) -> float:
+    def difference(self, predictions: Array) -> float:
         """Return the greatest difference of other answers (n, n_out) from these, in `units`."""
-        return greatest_difference(answers, self.answers, self.units)
+        return greatest_difference(predictions, self.predictions, self.units)
 
     def require_close(self, difference: float) -> float:
         """Return the difference; ValueError where it is so great that an export must not be written."""
         if not difference <= TOLERANCE:
             told = f"on its golden rows they are {difference:.1e} apart; single precision may be too little for it"
-            raise ValueError(f"an export must answer like the model, however: {told}")
+            raise ValueError(f"an export must answer like the model, got {told}")
         return difference
 
 
-def greatest_difference(answers: Array, expected: Array, units: Array) -> float:
+def greatest_difference(predictions: Array, expected: Array, units: Array) -> float:
     """Return the greatest difference of answers from those expected, both (n, n_out), in units (n_out,)."""
-    return float(np.max(np.abs(answers - expected) / units))
+    return float(np.max(np.abs(predictions - expected) / units))
 
 
 def golden_of(model: Model) -> Golden:
@@ -70,16 +70,16 @@ def golden_of(model: Model) -> Golden:
     if not isinstance(model, Predictor):
         ensemble = as_ensemble(model)
         X = rng.normal(size=(ROWS, ensemble.n_in)).astype(np.float32)
-        answers = ensemble.predict(X)
-        return Golden(X, X, answers, np.maximum(1, np.abs(answers).max(axis=0)))
+        predictions = ensemble.predict(X)
+        return Golden(X, X, predictions, np.maximum(1, np.abs(predictions).max(axis=0)))
     rows = golden_rows(model.encoder.columns, rng)
-    answers = model.answers(rows)
-    units = np.ones(answers.shape[1])
+    predictions = model.predictions(rows)
+    units = np.ones(predictions.shape[1])
     if isinstance(model.target, NumberTarget):
-        answers = np.reshape(model.target.decode(answers), answers.shape)
-        largest = np.abs(answers).max(axis=0)
+        predictions = np.reshape(model.target.decode(predictions), predictions.shape)
+        largest = np.abs(predictions).max(axis=0)
         units = np.where(largest > 0, largest, 1)
-    return Golden(rows, model.encoder.transform(rows), answers, units)
+    return Golden(rows, model.encoder.transform(rows), predictions, units)
 
 
 def golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[str, Any]]:

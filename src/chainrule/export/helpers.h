@@ -116,7 +116,7 @@ static inline float NAME_exp(float z)
     return expf(fminf(z, 87.7f));
 }
 
-/* squash: z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale; 0 where x is missing. */
+/* smooth_clip: z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale; 0 where x is missing. */
 static inline float NAME_squash(double x, double centre, double scale)
 {
     const double z = fmax(-1e6, fmin(1e6, (x - centre) * scale));

@@ -253,7 +253,7 @@ def metadata(program: Program, golden: Golden) -> dict[str, Any]:
         }
     if program.target is not None:
         told |= {"target": program.target.name, "task": program.target.task}
-    golden_rows = {"inputs": inputs, "answers": golden.answers.tolist(), "units": golden.units.tolist()}
+    golden_rows = {"inputs": inputs, "answers": golden.predictions.tolist(), "units": golden.units.tolist()}
     return told | {"golden": golden_rows}
 
 

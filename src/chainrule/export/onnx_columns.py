@@ -57,10 +57,10 @@ Encoded = list[tuple[str, list[tuple[int, float]]]]
 
 
 def encode_numbers(graph: Graph, columns: Sequence[NumberColumn], starts: Mapping[str, int]) -> Encoded:
-    """Add what encodes numbers: squashed, whether missing, ramps."""
+    """Add what encodes numbers: clipped, whether missing, ramps."""
     first = [starts[column.name] for column in columns]
     missing = graph.add("IsNaN", "numbers")
-    z = squash(graph, "numbers", [column.centre for column in columns], [column.scale for column in columns])
+    z = smooth_clip(graph, "numbers", [column.centre for column in columns], [column.scale for column in columns])
     encoded = [(zero_where(graph, missing, z), [(place, 1.0) for place in first])]
     encoded += indicators(graph, missing, {j: first[j] + 1 for j, column in enumerate(columns) if column.indicator})
     ramps = [(j, k, *edges) for j, column in enumerate(columns) for k, edges in enumerate(pairwise(column.edges))]
@@ -79,7 +79,7 @@ def take_raw(graph: Graph, columns: Sequence[RawColumn], starts: Mapping[str, in
     return [("X", [(starts[column.name], 1.0) for column in columns])]
 
 
-def squash(graph: Graph, x: str, centres: Sequence[float], scales: Sequence[float]) -> str:
+def smooth_clip(graph: Graph, x: str, centres: Sequence[float], scales: Sequence[float]) -> str:
     """Add z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale."""
     z = double(graph, "Mul", double(graph, "Sub", x, centres), scales)
     z = clip(graph, z, -1e6, 1e6)
@@ -96,7 +96,7 @@ def indicators(graph: Graph, missing: str, places: Mapping[int, int]) -> Encoded
 
 
 def encode_dates(graph: Graph, columns: Sequence[DateColumn], starts: Mapping[str, int]) -> Encoded:
-    """Add what encodes dates, days since 1970: days and year squashed, the others as points on a circle."""
+    """Add what encodes dates, days since 1970: days and year clipped, the others as points on a circle."""
     missing = graph.add("IsNaN", "dates")
     encoded: Encoded = []
     for part, days in parts_of_dates(graph, "dates").items():
@@ -111,7 +111,7 @@ def encode_dates(graph: Graph, columns: Sequence[DateColumn], starts: Mapping[st
             waves = [graph.add("Sin", angle), graph.add("Sin", double(graph, "Add", angle, np.pi / 2))]
         else:
             scaled = [(getattr(columns[j], f"{part}_centre"), getattr(columns[j], f"{part}_scale")) for j in having]
-            waves = [squash(graph, numbers, *map(list, zip(*scaled)))]
+            waves = [smooth_clip(graph, numbers, *map(list, zip(*scaled)))]
         encoded += [
             (zero_where(graph, holes, wave), [(place + k, 1.0) for place in first]) for k, wave in enumerate(waves)
         ]

@@ -87,7 +87,7 @@ def describe(program: Program, golden: Golden, residuals: Array | None) -> dict[
         "bounds": program.bounds,
         "residuals": residuals,
         "golden_rows": rows,
-        "golden_answers": golden.answers,
+        "golden_predictions": golden.predictions,
         "golden_units": golden.units,
     }
 

@@ -1,7 +1,7 @@
 """What a model computes, as a few plain steps: what every export is written from.
 
 Each member of an ensemble is a list of steps, from encoded columns to its share of the answer; the answer is the sum of
-the shares, kept within `bounds`. Temperature, doubt, the mean over members and a target's own unit are affine and so
+the shares, kept within `bounds`. Temperature, smoothing, the mean over members and a target's own unit are affine and so
 are steps like others, and `fold` multiplies them, and whatever else is affine, into the weights beside them.
 """
 
@@ -120,7 +120,7 @@ class Program:
 def program_of(model: Model) -> Program:
     """Return what a model computes; ValueError naming what a user wrote, or for numbers that are not finite."""
     if not isinstance(model, Predictor | Ensemble | Network):
-        raise ValueError(f"model must be a Predictor, an Ensemble or a Network, however: it is {type(model).__name__}")
+        raise ValueError(f"model must be a Predictor, an Ensemble or a Network, got {type(model).__name__}")
     predictor = model if isinstance(model, Predictor) else None
     target = predictor.target if predictor else None
     ensemble = as_ensemble(model)
@@ -128,11 +128,11 @@ def program_of(model: Model) -> Program:
     scale, shift = np.ones(ensemble.n_out), np.zeros(ensemble.n_out)
     if isinstance(target, NumberTarget):
         scale, shift = np.array(target.deviations), np.array(target.means)
-    bounds, doubt = ensemble.bounds, 0.0
+    bounds, smoothing = ensemble.bounds, 0.0
     if isinstance(ensemble.networks[0].loss, losses.CrossEntropy):
-        bounds, doubt = None, ensemble.doubt
+        bounds, smoothing = None, ensemble.smoothing
     n = len(ensemble.networks)
-    share = scaled(scale / (n * (1 + doubt)), (scale * doubt / ensemble.n_out / (1 + doubt) + shift) / n)
+    share = scaled(scale / (n * (1 + smoothing)), (scale * smoothing / ensemble.n_out / (1 + smoothing) + shift) / n)
     return Program(
         tuple((*steps_of(network, ensemble.temperature), *share) for network in ensemble.networks),
         None if bounds is None else bounds * scale + shift,
@@ -155,11 +155,11 @@ def require_known(ensemble: Ensemble) -> None:
     first = ensemble.networks[0]
     for i, layer in enumerate(first.layers):
         if is_own(layer):
-            raise ValueError(f"model must be made of the library's own layers, however: layer {i} is {layer}")
+            raise ValueError(f"model must be made of the library's own layers, got layer {i} is {layer}")
     if type(first.loss) not in LINKS:
-        raise ValueError(f"model must have one of the library's own losses, however: its loss is {first.loss}")
+        raise ValueError(f"model must have one of the library's own losses, got its loss is {first.loss}")
     if not all(all_finite(network.theta) and all_finite(network.buffers) for network in ensemble.networks):
-        raise ValueError("model must have finite parameters, however: one is not")
+        raise ValueError("model must have finite parameters, got one is not")
 
 
 def steps_of(network: Network, temperature: float = 1.0) -> list[Step]:
@@ -313,10 +313,10 @@ QUANTISED: dict[type[Step], Callable[[Any], Step]] = {
 
 def infer(program: Program, X: Array) -> Array:
     """Return the answers (n, n_out) for encoded rows X (n, n_in), computed in float32."""
-    answers = np.zeros((len(X), program.n_out), np.float32)
+    predictions = np.zeros((len(X), program.n_out), np.float32)
     for steps in program.members:
-        answers += run(steps, X.astype(np.float32))
-    return answers if program.single_bounds is None else np.clip(answers, *program.single_bounds)
+        predictions += run(steps, X.astype(np.float32))
+    return predictions if program.single_bounds is None else np.clip(predictions, *program.single_bounds)
 
 
 def run(steps: Sequence[Step], X: Array) -> Array:

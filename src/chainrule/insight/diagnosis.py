@@ -61,7 +61,7 @@ def diagnose(
     history: History | None = None,
     *,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
-    answers: ArrayLike | None = None,
+    predictions: ArrayLike | None = None,
     names: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     rows: ArrayLike | None = None,
@@ -109,7 +109,7 @@ def diagnose(
     names = [f"column {j}" for j in range(net.n_in)] if names is None else list(names)
     require(len(names) == net.n_in, "len(names)", f"be {net.n_in}, one for each column of X", len(names))
     unseen = None if validation is None else net.check(*validation)[:2]
-    given = None if answers is None else np.asarray(answers, np.float64)
+    given = None if predictions is None else np.asarray(predictions, np.float64)
     if given is not None:
         require(given.shape == (len(X), net.n_out), "answers", f"have shape {(len(X), net.n_out)}", given.shape)
     numbers = np.arange(1, len(X) + 1) if rows is None else np.asarray(rows)
@@ -154,7 +154,7 @@ class Case:
         return {block.full_name: rms(self.net.grad[block.slice]) for block in blocks}
 
     @cached_property
-    def answers(self) -> tuple[Array, Array]:
+    def predictions(self) -> tuple[Array, Array]:
         """Predictions (m, n_out) for rows that have one, and these rows' targets."""
         if self.given is None:
             return self.net.predict(self.X), self.y
@@ -185,7 +185,7 @@ class Case:
         """The probability (m, K) of each class, for rows whose class (m,) is known too."""
         if self.classes is None:
             return None
-        P, y = self.answers
+        P, y = self.predictions
         if P.shape[1] == 1:
             return np.hstack([1 - P, P]), (y[:, 0] > 0.5).astype(np.intp)
         return P, y if y.ndim == 1 else y.argmax(axis=1)
@@ -278,7 +278,7 @@ def looks_wrong(case: Case) -> Found:
         expected = float((1 - P.max(axis=1))[sure].sum())
         told = "the network is sure of another class"
     elif case.numbers is not None and len(np.unique(case.numbers)) > FEWEST_ROWS:
-        prediction, numbers = case.answers
+        prediction, numbers = case.predictions
         errors = np.abs(prediction - numbers).max(axis=1)
         wrong = errors > 40 * np.median(errors)
         expected, told = 0.001 * len(errors), "their errors are 40 times the usual one"
@@ -397,11 +397,11 @@ def is_still_improving(case: Case) -> Found:
     if case.history is None or len(case.history.loss) < 10 or case.history.stopped:
         return
     history = case.history
-    column, rates = history[history.monitored], history.learning_rate
+    column, rates = history[history.monitor], history.learning_rate
     tail = ceil(len(column) / 10)
     late, whole = column[-1 - tail] - column[-1], column[0] - column[-1]
     if late > 0.03 * whole > 0 and column[-1] == min(column) and rates[-1] > 0.1 * max(rates):
-        told = history.monitored.replace("_", " ")
+        told = history.monitor.replace("_", " ")
         yield (
             f"{late / whole:.0%} of what the {told} fell by came in the last {tail} of {len(column)} epochs",
             f"Train for more than {len(column)} epochs, with EarlyStopping to end it",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, as_generator, as_matrix, require, require_whole
+from chainrule.arrays import Array, as_generator, as_matrix, require, require_integer
 from chainrule.data.cells import are_numbers, as_dates_only, factorize, missing_rows, to_number
 from chainrule.data.reading import Columns, n_rows, read_columns, require_names, take_rows
 from chainrule.data.targets import ClassTarget
@@ -59,7 +59,7 @@ def roc_curve(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
     Points within a straight stretch are left out; the first is (0, 0), at an infinite score. `y` (n,) is 0 or 1 and
     both occur, else ValueError; `scores` (n,) are larger where class 1 is likelier (Fawcett 2006, algorithm 1).
     """
-    hits, alarms, thresholds = counts_above(y, scores)
+    hits, alarms, thresholds = binary_counts(y, scores)
     require(hits[-1] > 0 and alarms[-1] > 0, "y", "hold both classes", "one class only")
     kept = np.ones(len(hits), np.bool_)
     kept[1:-1] = np.diff(hits, 2).astype(bool) | np.diff(alarms, 2).astype(bool)
@@ -73,13 +73,13 @@ def precision_recall_curve(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Arra
     In the order of rising scores; the last point, precision 1 at recall 0, has no score. Arguments as for `roc_curve`,
     but class 1 alone must occur.
     """
-    hits, alarms, thresholds = counts_above(y, scores)
+    hits, alarms, thresholds = binary_counts(y, scores)
     require(hits[-1] > 0, "y", "hold class 1", "class 0 only")
     precision, recall = hits / (hits + alarms), hits / hits[-1]
     return np.append(precision[::-1], 1.0), np.append(recall[::-1], 0.0), thresholds[::-1]
 
 
-def counts_above(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
+def binary_counts(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
     """Return how many rows of class 1 and of class 0 score at least so much, and so much: each score once, falling."""
     scores = as_matrix(np.asarray(scores).reshape(-1, 1), 1, np.float64, "scores")[:, 0]
     y = class_numbers(np.asarray(y), 2)
@@ -106,10 +106,10 @@ def calibration_curve(y: ArrayLike, p: ArrayLike, bins: int = 10) -> tuple[Array
 
     `p` (n,) are probabilities of class 1, from 0 to 1; bins are equally wide, and those without a row are left out.
     """
-    require_whole(bins, "bins")
+    require_integer(bins, "bins")
     y, P = of_classes(y, p)
     p = P[:, 1]
-    require(p.min() >= 0 and p.max() <= 1, "p", "lie between 0 and 1", (float(p.min()), float(p.max())))
+    require(p.min() >= 0 and p.max() <= 1, "p", "be between 0 and 1", (float(p.min()), float(p.max())))
     bin_of = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], p)
     counts = np.bincount(bin_of, minlength=bins)
     some = counts > 0
@@ -117,7 +117,7 @@ def calibration_curve(y: ArrayLike, p: ArrayLike, bins: int = 10) -> tuple[Array
     return were, said, counts[some]
 
 
-def share_interval(share: Array, counts: Array, sure: float = 0.95) -> tuple[Array, Array]:
+def wilson_interval(share: Array, counts: Array, sure: float = 0.95) -> tuple[Array, Array]:
     """Return the ends of an interval that holds the true share in so many cases, however few rows (Wilson 1927)."""
     z = NormalDist().inv_cdf((1 + sure) / 2)
     middle = (share + z**2 / (2 * counts)) / (1 + z**2 / counts)
@@ -140,12 +140,16 @@ def answers_of(model: Predictor | Answers) -> Callable[[Columns], Array]:
     """Return what a model answers to a table, (n, k): probabilities, or numbers in the target's unit."""
     if not isinstance(model, Predictor):
         return lambda table: as_rows(model(table), n_rows(table))
-    return lambda table: in_its_unit(model, model.answers(table))
+    return lambda table: in_its_unit(model, model.predictions(table))
 
 
-def in_its_unit(model: Predictor, answers: Array) -> Array:
+def in_its_unit(model: Predictor, predictions: Array) -> Array:
     """Return a predictor's answers (n, k) as probabilities, or as numbers in the target's unit."""
-    return answers if isinstance(model.target, ClassTarget) else as_rows(model.target.decode(answers), len(answers))
+    return (
+        predictions
+        if isinstance(model.target, ClassTarget)
+        else as_rows(model.target.decode(predictions), len(predictions))
+    )
 
 
 def answers_with(model: Predictor | Answers, table: Columns) -> Callable[[str, Array], Array]:
@@ -159,7 +163,7 @@ def answers_with(model: Predictor | Answers, table: Columns) -> Callable[[str, A
     X, dtype = model.encoder.transform(table), model.ensemble.dtype
     places = {column.name: (column, slice(start, end)) for column, start, end in model.encoder.layout.places}
 
-    def answers(name: str, cells: Array) -> Array:
+    def predictions(name: str, cells: Array) -> Array:
         other = X.copy()
         if name in places:
             column, place = places[name]
@@ -167,10 +171,10 @@ def answers_with(model: Predictor | Answers, table: Columns) -> Callable[[str, A
             column.encode(cells, other[:, place])
         return in_its_unit(model, model.ensemble.infer(other.astype(dtype, copy=False)))
 
-    return answers
+    return predictions
 
 
-def most_heeded(model: Predictor, table: object, most: int, seed: int = 0) -> list[str]:
+def saliency_ranking(model: Predictor, table: object, most: int, seed: int = 0) -> list[str]:
     """Return the names of the columns, `most` of them, that the answers follow most, by one look at the derivatives.
 
     A column counts for |dz/dx| times the deviation of x, with z the first network's outputs, weighed at random;
@@ -191,11 +195,13 @@ def most_heeded(model: Predictor, table: object, most: int, seed: int = 0) -> li
     return sorted(totals, key=lambda name: -totals[name])[:most]
 
 
-def as_rows(answers: ArrayLike, n: int) -> Array:
+def as_rows(predictions: ArrayLike, n: int) -> Array:
     """Return answers (n,) or (n, k) as (n, k), or raise a ValueError that says what is wrong."""
-    answers = np.asarray(answers)
-    require(answers.ndim in (1, 2) and len(answers) == n, "model", f"answer each of {n} rows", answers.shape)
-    return answers[:, np.newaxis] if answers.ndim == 1 else answers
+    predictions = np.asarray(predictions)
+    require(
+        predictions.ndim in (1, 2) and len(predictions) == n, "model", f"answer each of {n} rows", predictions.shape
+    )
+    return predictions[:, np.newaxis] if predictions.ndim == 1 else predictions
 
 
 @dataclass(frozen=True)
@@ -252,7 +258,7 @@ def permutation_importance(
     TableError
         When the table does not fit, or a column is not there.
     """
-    require_whole(repeats, "repeats")
+    require_integer(repeats, "repeats")
     rng = as_generator(seed)
     given = read_columns(table)
     y = np.asarray(y)
@@ -270,9 +276,9 @@ def permutation_importance(
     columns = list(given) if columns is None else list(columns)
     require(len(columns) > 0, "columns", "name one column at least", columns)
     require_names(given, columns)
-    answers, answers_to = answers_of(model)(given), answers_with(model, given)
-    y = y[:, np.newaxis] if y.ndim == answers.shape[1] == 1 else y
-    score = metric.measure(y, answers)
+    predictions, answers_to = answers_of(model)(given), answers_with(model, given)
+    y = y[:, np.newaxis] if y.ndim == predictions.shape[1] == 1 else y
+    score = metric.measure(y, predictions)
     sign = 1 if metric.higher_is_better else -1
     worse = {}
     for name in columns:
@@ -290,7 +296,7 @@ class Dependence:
 
     column: str
     values: Array
-    answers: Array
+    predictions: Array
     names: tuple[str, ...]
 
     @property
@@ -301,8 +307,8 @@ class Dependence:
     @property
     def are_probabilities(self) -> bool:
         """Whether the answers are those of a classifier: several, none negative, that sum to 1."""
-        enough = self.answers.shape[1] > 1 and self.answers.min() >= 0
-        return bool(enough and np.allclose(self.answers.sum(axis=1), 1, atol=1e-4))
+        enough = self.predictions.shape[1] > 1 and self.predictions.min() >= 0
+        return bool(enough and np.allclose(self.predictions.sum(axis=1), 1, atol=1e-4))
 
 
 def partial_dependence(
@@ -333,7 +339,7 @@ def partial_dependence(
     TableError
         When the column is not there, or is empty.
     """
-    require_whole(points, "points", 2)
+    require_integer(points, "points", 2)
     given = read_columns(table)
     require_names(given, [column])
     given = take_rows(given, some_rows(n_rows(given), most_rows, as_generator(seed)))
@@ -347,7 +353,7 @@ def cells_to_hold(name: str, column: Array, most: int) -> tuple[list[Any], Array
     """Return cells of a column that stand for all, and what they are: numbers, dates or names."""
     known = column[~missing_rows(name, column)]
     if not len(known):
-        raise TableError(f"column {name!r} must hold something, however: every cell is empty")
+        raise TableError(f"column {name!r} must hold something, got every cell is empty")
     if known.dtype.kind == "M":
         distinct, codes = np.unique(known, return_inverse=True)
         cells: list[Any] = list(distinct)
@@ -360,7 +366,7 @@ def cells_to_hold(name: str, column: Array, most: int) -> tuple[list[Any], Array
     by_rank = np.sort(places[codes])
     by_rank = by_rank[np.isfinite(by_rank)]  # without words for what is missing
     if not len(by_rank):
-        raise TableError(f"column {name!r} must hold a finite number, however: it holds {cells[0]!r}")
+        raise TableError(f"column {name!r} must hold a finite number, got {cells[0]!r}")
     chosen = np.unique(by_rank)
     if len(chosen) > most:
         ranks = np.linspace(0.05, 0.95, most) * (len(by_rank) - 1)
@@ -386,5 +392,5 @@ def names_of(model: Predictor | Answers, k: int) -> tuple[str, ...]:
 
 def some_rows(n: int, most: int, rng: np.random.Generator) -> Array:
     """Return the numbers of all rows, or of so many drawn at random, in their order."""
-    require_whole(most, "most_rows")
+    require_integer(most, "most_rows")
     return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))

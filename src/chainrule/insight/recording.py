@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, require_whole
+from chainrule.arrays import Array, require_integer
 from chainrule.nn.layers import Activation
 from chainrule.nn.network import Network
 from chainrule.training.callbacks import Callback
@@ -18,7 +18,7 @@ from chainrule.training.loop import Run
 def network_of(run: Run) -> Network:
     """Return the network in training, or raise ValueError where it is something else that trains."""
     if not isinstance(run.net, Network):
-        raise ValueError(f"only a Network's training can be recorded, however: it is a {type(run.net).__name__}")
+        raise ValueError(f"only a Network's training can be recorded, got a {type(run.net).__name__}")
     return run.net
 
 
@@ -39,7 +39,7 @@ class WeightPath(Callback):
     """
 
     def __init__(self, most: int = 200) -> None:
-        require_whole(most, "most", 2)
+        require_integer(most, "most", 2)
         self.most = most
 
     def on_train_begin(self, run: Run) -> None:
@@ -80,7 +80,7 @@ class LayerSamples(Callback):
     """
 
     def __init__(self, X: ArrayLike, y: ArrayLike, *, most: int = 2_000) -> None:
-        require_whole(most, "most")
+        require_integer(most, "most")
         self.X, self.y, self.most = X, y, most
 
     def on_train_begin(self, run: Run) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, as_generator, require, require_whole
+from chainrule.arrays import Array, as_generator, require, require_integer
 from chainrule.nn.network import Network
 from chainrule.nn.vector import Block
 
@@ -58,7 +58,7 @@ def surface_around(
     seed : int
         Of the directions.
     """
-    require(0 < reach < np.inf, "reach", "be above 0 and finite", reach)
+    require(0 < reach < np.inf, "reach", "be finite and > 0", reach)
     rng = as_generator(seed)
     origin = net.theta.astype(np.float64)
     directions = np.zeros((2, origin.size))
@@ -119,7 +119,7 @@ def measured(
     share: float = 1.0,
 ) -> Surface:
     """Return the surface between two corners (2, 2) of the plane; losses too large for a number are the largest one."""
-    require_whole(points, "points", 2)
+    require_integer(points, "points", 2)
     net = net.copy()
     rows = net.check(X, y)
     xs, ys = (np.linspace(low, high, points) for low, high in corners.T)

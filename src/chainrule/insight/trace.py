@@ -210,8 +210,8 @@ def trace(
     matrices = [tape.parameters[block.full_name] for block in net.blocks if block.kind == "W"]
     penalty = partial(record_penalty, tape, matrices, net.l1, net.l2) if net.l1 or net.l2 else None
     derivative = record_loss(tape, net.loss, out, y, weight, value, penalty)()
-    for i in reversed(range(net.first_trained, len(net.layers))):
-        derivative = ways_back[i](derivative, i > net.first_trained)
+    for i in reversed(range(net.first_trainable, len(net.layers))):
+        derivative = ways_back[i](derivative, i > net.first_trainable)
     record_steps(tape, whole, optimizer, tape.parameters)
     layers = ", ".join(map(str, net.layers))
     return Trace(tuple(tape), layers, str(net.loss), told(optimizer), len(X), tuple(columns), tuple(outputs))
@@ -221,7 +221,7 @@ def at_rate(optimizer: Optimizer, rate: float | None) -> Optimizer:
     """Return a copy of an optimiser, moments and all, with this learning rate if one is given."""
     mover = deepcopy(optimizer)
     if rate is not None:
-        require(0 < rate < np.inf, "rate", "be above 0 and finite", rate)
+        require(0 < rate < np.inf, "rate", "be finite and > 0", rate)
         mover.learning_rate = rate
     return mover
 

@@ -25,7 +25,7 @@ LEVELS = 999
 class Ensemble:
     """Networks of the same layers and loss whose answers are averaged.
 
-    Classifiers average softmax(Z / temperature) and mix it with `doubt`: (P + doubt / K) / (1 + doubt) for K classes.
+    Classifiers average softmax(Z / temperature) and mix it with `smoothing`: (P + smoothing / K) / (1 + smoothing) for K classes.
     Others average their answers and keep them within `bounds`. An ensemble of one is that network.
 
     Parameters
@@ -33,7 +33,7 @@ class Ensemble:
     networks : tuple of Network
     temperature : float
         What raw outputs are divided by (Guo et al. 2017, eq. 9).
-    doubt : float
+    smoothing : float
         1 / n for n rows: what networks that were right on all of n rows may still be wrong about (Laplace's rule).
     bounds : (2, n_out), optional
         Least and greatest answer, the range of the training targets.
@@ -43,7 +43,7 @@ class Ensemble:
 
     networks: tuple[Network, ...]
     temperature: float = 1.0
-    doubt: float = 0.0
+    smoothing: float = 0.0
     bounds: Array | None = None
     residuals: Array | None = None
 
@@ -54,8 +54,8 @@ class Ensemble:
             (net.layers, net.loss, net.dtype) == (first.layers, first.loss, first.dtype) for net in self.networks
         )
         require(alike, "networks", "have the same layers, loss and dtype", [str(net.layers) for net in self.networks])
-        require(self.temperature > 0 and isfinite(self.temperature), "temperature", "be above 0", self.temperature)
-        require(self.doubt >= 0 and isfinite(self.doubt), "doubt", "not be negative", self.doubt)
+        require(self.temperature > 0 and isfinite(self.temperature), "temperature", "be > 0", self.temperature)
+        require(self.smoothing >= 0 and isfinite(self.smoothing), "smoothing", "be >= 0", self.smoothing)
         for name, array, rows in (("bounds", self.bounds, 2), ("residuals", self.residuals, LEVELS)):
             fits = array is None or (array.shape == (rows, self.n_out) and bool((array[1:] >= array[:-1]).all()))
             require(
@@ -68,7 +68,7 @@ class Ensemble:
     @classmethod
     def of_classes(cls, networks: Sequence[Network], Z: Array, y: Array, weight: Array | None = None) -> Self:
         """Calibrate classifiers by raw outputs Z (n, K) for rows of classes y (n,) that they were not trained on."""
-        return cls(tuple(networks), best_temperature(Z, y, weight), doubt=1 / len(y))
+        return cls(tuple(networks), best_temperature(Z, y, weight), smoothing=1 / len(y))
 
     @classmethod
     def of_numbers(cls, networks: Sequence[Network], Z: Array, Y: Array, bounds: Array) -> Self:
@@ -97,15 +97,15 @@ class Ensemble:
 
     def infer(self, X: Array) -> Array:
         """Return what `predict` does for rows (n, n_in) of the networks' dtype; ValueError where one is not finite."""
-        return self.answers([network.infer(X) for network in self.networks])
+        return self.predictions([network.infer(X) for network in self.networks])
 
-    def answers(self, outputs: Sequence[Array]) -> Array:
+    def predictions(self, outputs: Sequence[Array]) -> Array:
         """Return the answers (n, n_out) that each network's raw outputs (n, n_out) make together."""
         loss = self.networks[0].loss
         if isinstance(loss, CrossEntropy):
             tempered = outputs if self.temperature == 1 else [Z / self.temperature for Z in outputs]
             P = mean_of([loss.predict(Z) for Z in tempered])
-            return (P + self.doubt / self.n_out) / (1 + self.doubt) if self.doubt else P
+            return (P + self.smoothing / self.n_out) / (1 + self.smoothing) if self.smoothing else P
         mean = mean_of([loss.predict(Z) for Z in outputs])
         return mean if self.bounds is None else np.clip(mean, *self.bounds)
 
@@ -115,7 +115,7 @@ class Ensemble:
         Infinite where the ensemble was calibrated on too few rows to tell, and within a thousandth of 0 or 1: whatever
         lies between two shifts holds at least the share that it should. ValueError where it was calibrated on none.
         """
-        require(isinstance(quantile, Real) and 0 < quantile < 1, "quantile", "lie strictly between 0 and 1", quantile)
+        require(isinstance(quantile, Real) and 0 < quantile < 1, "quantile", "be strictly between 0 and 1", quantile)
         if self.residuals is None:
             raise ValueError("intervals must be asked of a model that answers numbers and was calibrated for them")
         place = round(quantile * (LEVELS + 1), 9)
@@ -126,13 +126,13 @@ class Ensemble:
 
     def shifts(self, coverage: float) -> tuple[Array, Array]:
         """Return what to add to an answer for the ends, each (n_out,), of the interval of that coverage."""
-        require(isinstance(coverage, Real) and 0 < coverage < 1, "coverage", "lie strictly between 0 and 1", coverage)
+        require(isinstance(coverage, Real) and 0 < coverage < 1, "coverage", "be strictly between 0 and 1", coverage)
         return self.shift((1 - coverage) / 2), self.shift((1 + coverage) / 2)
 
 
-def mean_of(answers: Sequence[Array]) -> Array:
+def mean_of(predictions: Sequence[Array]) -> Array:
     """Return the mean of arrays of one shape."""
-    return answers[0] if len(answers) == 1 else sum(answers[1:], answers[0]) / len(answers)
+    return predictions[0] if len(predictions) == 1 else sum(predictions[1:], predictions[0]) / len(predictions)
 
 
 def best_temperature(Z: Array, y: Array, weight: Array | None = None) -> float:

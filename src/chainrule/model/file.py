@@ -7,7 +7,7 @@ target by their fields. Names resolve through the tables of the library and thro
 
     model.json  {"format": "chainrule", "version": 1, "kind": "predictor" or "network",
                  "written_by": {"chainrule", "numpy"}, "network": {...},
-                 "ensemble": {"members", "temperature", "doubt"}, "encoder", "target", "passport",
+                 "ensemble": {"members", "temperature", "smoothing"}, "encoder", "target", "metadata",
                  "arrays": {"theta": {"dtype", "shape", "crc32"}, ...}}
 """
 
@@ -51,9 +51,9 @@ def save(model: Predictor | Network, path: Path) -> None:
         When the place cannot be written.
     """
     if not isinstance(model, Predictor | Network):
-        raise ValueError(f"model must be a Predictor or a Network, however: it is a {type(model).__name__}")
+        raise ValueError(f"model must be a Predictor or a Network, got a {type(model).__name__}")
     if not all(all_finite(network.theta) and all_finite(network.buffers) for network in networks_of(model)):
-        raise ValueError("model must have finite parameters, however: one is not")
+        raise ValueError("model must have finite parameters, got one is not")
     content = pack(model)
     write_whole(path, lambda file: file.write(content))
 
@@ -85,10 +85,14 @@ def pack(model: Predictor | Network) -> bytes:
         ensemble = model.ensemble
         document |= {
             "kind": "predictor",
-            "ensemble": {"members": len(networks), "temperature": ensemble.temperature, "doubt": ensemble.doubt},
+            "ensemble": {
+                "members": len(networks),
+                "temperature": ensemble.temperature,
+                "smoothing": ensemble.smoothing,
+            },
             "encoder": model.encoder.state(),
             "target": {"task": model.target.task} | as_plain(model.target),
-            "passport": plain_passport(model.passport),
+            "metadata": plain_metadata(model.metadata),
         }
     return pack_archive(FORMAT, document, {name: shortened(array) for name, array in arrays_of(model).items()})
 
@@ -98,15 +102,15 @@ def networks_of(model: Predictor | Network) -> tuple[Network, ...]:
     return model.ensemble.networks if isinstance(model, Predictor) else (model,)
 
 
-def plain_passport(passport: dict[str, Any]) -> dict[str, Any]:
-    """Return a passport that JSON can hold, or raise ValueError."""
+def plain_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return a metadata that JSON can hold, or raise ValueError."""
     import json
 
     try:
-        json.dumps(passport, allow_nan=False)
+        json.dumps(metadata, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"passport must hold plain, finite data only, however: {error}") from None
-    return passport
+        raise ValueError(f"metadata must hold plain, finite data only, got {error}") from None
+    return metadata
 
 
 def arrays_of(model: Predictor | Network) -> dict[str, Array]:
@@ -180,10 +184,10 @@ def unpack(archive: Archive) -> Predictor | Network:
         return build_networks(document["network"], (), archive)[0]
     require_that(document["kind"] == "predictor", f"its kind is {document['kind']!r}")
     require_that(odd <= {"bounds", "residuals"}, f"a predictor has no {', '.join(sorted(odd))}")
-    require_that(isinstance(document["passport"], dict), "its passport is none")
+    require_that(isinstance(document["metadata"], dict), "its metadata is none")
     ensemble = build_ensemble(document["ensemble"], document["network"], archive)
     encoder = TabularEncoder.from_state(document["encoder"])
-    return Predictor(encoder, ensemble, build(TARGETS, "task", document["target"]), document["passport"])
+    return Predictor(encoder, ensemble, build(TARGETS, "task", document["target"]), document["metadata"])
 
 
 def build_ensemble(description: Mapping[str, Any], network: Mapping[str, Any], archive: Archive) -> Ensemble:
@@ -195,7 +199,7 @@ def build_ensemble(description: Mapping[str, Any], network: Mapping[str, Any], a
     return Ensemble(
         tuple(networks),
         temperature=description["temperature"],
-        doubt=description["doubt"],
+        smoothing=description["smoothing"],
         bounds=archive.array("bounds", (2, n_out)) if "bounds" in archive.told else None,
         residuals=archive.array("residuals", (LEVELS, n_out)) if "residuals" in archive.told else None,
     )
@@ -217,7 +221,7 @@ def build_networks(description: Mapping[str, Any], members: tuple[int, ...], arc
         require_that(all_finite(vector), f"{name}.npy holds numbers that are not finite")
     networks = []
     for theta, buffers in zip(vectors["theta"], vectors["buffers"]):
-        network = Network.unfilled(layers, loss, l1=description["l1"], l2=description["l2"], dtype=dtype.name)
+        network = Network.empty(layers, loss, l1=description["l1"], l2=description["l2"], dtype=dtype.name)
         network.theta[...], network.buffers[...] = theta, buffers
         networks.append(network)
     return networks

@@ -32,7 +32,7 @@ from chainrule.training.recipe import (
     REGRESSION,
     Member,
     Recipe,
-    Within,
+    TimeBudget,
     folds,
     train_member,
 )
@@ -47,7 +47,7 @@ Watch = Callable[[int], Sequence[Callback]]
 """The callbacks for the member of that number, counted from 0."""
 
 
-class Workers(Protocol):
+class Executor(Protocol):
     """Who trains the members: `jobs` of them at a time. Calling it does the work and returns what is done."""
 
     jobs: int
@@ -56,7 +56,7 @@ class Workers(Protocol):
         """Return the members; after Ctrl-C those that have finished an epoch at least."""
 
 
-class InTurn:
+class Serial:
     """One member after the other. Ctrl-C ends the one that is trained, and the others are not begun."""
 
     jobs = 1
@@ -70,7 +70,7 @@ class InTurn:
         return [member for member in members if len(member.history)]
 
 
-class SideBySide(Callback):
+class Threads(Callback):
     """Members in `jobs` threads, which leave Python's lock alone while they multiply. Ctrl-C ends each at its batch."""
 
     def __init__(self, jobs: int) -> None:
@@ -132,7 +132,7 @@ def fit_predictor(
     metric: str | Metric | None = None,
     time_limit: float | None = None,
     seed: int = 0,
-    workers: Workers | None = None,
+    workers: Executor | None = None,
     watch: Watch | None = None,
     encoder: TabularEncoder | None = None,
 ) -> Fitted:
@@ -152,7 +152,7 @@ def fit_predictor(
     n_members, epochs, metric, time_limit, seed
         As for `chainrule.TabularClassifier`, whose `random_state` is the seed here.
     workers : Workers, optional
-        Who trains the members; None: `InTurn()`.
+        Who trains the members; None: `Serial()`.
     watch : function, optional
         Member number -> the callbacks of its training.
     encoder : TabularEncoder, optional
@@ -164,7 +164,7 @@ def fit_predictor(
         For Ctrl-C before any member has finished an epoch; later it ends training, and what is there is returned.
     """
     end = None if time_limit is None else perf_counter() + time_limit
-    workers = workers or InTurn()
+    workers = workers or Serial()
     recipe = recipe_for(target)
     recipe = replace(
         recipe,
@@ -187,7 +187,7 @@ def fit_predictor(
         callbacks = [*also, *(watch(k) if watch else [])]
         if end is not None:
             rounds = ceil((recipe.members - k) / workers.jobs)
-            callbacks.append(Within(max(end - perf_counter(), LEAST_SECONDS) / rounds))
+            callbacks.append(TimeBudget(max(end - perf_counter(), LEAST_SECONDS) / rounds))
         return train_member(recipe, rows, held_out[k], target.n_outputs, seed + k, callbacks)
 
     with one_blas_thread:
@@ -196,7 +196,7 @@ def fit_predictor(
         raise KeyboardInterrupt
     ensemble, out_of_fold = calibrated(target, members, rows)
     histories = [member.history for member in members]
-    told = passport(encoder, target, histories, seed)
+    told = metadata(encoder, target, histories, seed)
     told |= {"rows": {"training": len(values)}, "data": digest(X, y, weight)}
     return Fitted(Predictor(encoder, ensemble, target, told), histories, out_of_fold)
 
@@ -216,11 +216,11 @@ def calibrated(target: ClassTarget | NumberTarget, members: Sequence[Member], ro
         bounds = np.stack([y.min(axis=0), y.max(axis=0)])
         ensemble = Ensemble.of_numbers(networks, outputs, y[unseen], bounds)
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
-    out_of_fold[unseen] = ensemble.answers([outputs])
+    out_of_fold[unseen] = ensemble.predictions([outputs])
     return ensemble, out_of_fold
 
 
-def passport(
+def metadata(
     encoder: TabularEncoder, target: ClassTarget | NumberTarget, histories: Sequence[History], seed: int
 ) -> dict[str, Any]:
     """Return what a reader of the model's file may want to know of its training."""
@@ -233,7 +233,7 @@ def passport(
 
 
 def origin(encoder: TabularEncoder, target: ClassTarget | NumberTarget) -> dict[str, Any]:
-    """Return what a passport says of any model: by what and when it was made, of which columns, for what."""
+    """Return what a metadata says of any model: by what and when it was made, of which columns, for what."""
     columns = [{"name": column.name, "kind": column.kind} for column in encoder.columns]
     return {
         "chainrule": chainrule.__version__,
@@ -262,7 +262,7 @@ def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:
 
 def encoder_for(target: ClassTarget | NumberTarget, categories: Sequence[str] = ()) -> TabularEncoder:
     """Return an encoder, not yet fitted, as the recipe for a target wants it."""
-    return TabularEncoder(categories=categories, ramps=recipe_for(target).ramps)
+    return TabularEncoder(categories=categories, n_bins=recipe_for(target).n_bins)
 
 
 class OneBlasThread:

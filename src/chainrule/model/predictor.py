@@ -28,7 +28,7 @@ class Predictor:
         network is an ensemble of one.
     target : ClassTarget or NumberTarget
         Turns outputs into labels, or into numbers of the target's own unit.
-    passport : dict, optional
+    metadata : dict, optional
         What a reader of the file may want to know, as plain texts, numbers, lists and dicts: seed, scores, date.
 
     Raises
@@ -55,7 +55,7 @@ class Predictor:
         encoder: TabularEncoder,
         network: Network | Ensemble,
         target: ClassTarget | NumberTarget,
-        passport: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         require(
             network.n_in == encoder.n_features, "network", f"take {encoder.n_features} encoded columns", network.n_in
@@ -64,17 +64,17 @@ class Predictor:
         self.encoder = encoder
         self.ensemble = Ensemble((network,)) if isinstance(network, Network) else network
         self.target = target
-        self.passport = {} if passport is None else passport
+        self.metadata = {} if metadata is None else metadata
         self._answering = self.ensemble
 
     def predict(self, table: object) -> Array:
         """Return a label (n,), of the type it had in training, or a number in the target's unit, for each row."""
-        return self.target.decode(self.answers(table))
+        return self.target.decode(self.predictions(table))
 
     def predict_proba(self, table: object) -> Array:
         """Return the probability (n, K) of each of `classes`; ValueError for a model that answers numbers."""
         require(isinstance(self.target, ClassTarget), "predict_proba", "be asked of a classifier", self.target.task)
-        return self.answers(table)
+        return self.predictions(table)
 
     def predict_interval(self, table: object, coverage: float = 0.9) -> Array:
         """Return the ends (n, 2) of an interval that holds the true number of `coverage` of new rows.
@@ -96,8 +96,8 @@ class Predictor:
 
     def shifted(self, table: object, shifts: Sequence[Array]) -> Array:
         """Return the answers to a table, moved by each of the shifts, in the target's unit."""
-        answers = self.answers(table)
-        return np.stack([self.target.decode(answers + shift) for shift in shifts], axis=-1)
+        predictions = self.predictions(table)
+        return np.stack([self.target.decode(predictions + shift) for shift in shifts], axis=-1)
 
     @property
     def classes(self) -> Array:
@@ -106,7 +106,7 @@ class Predictor:
             raise AttributeError("classes: only a classifier has them, and this model answers numbers")
         return self.target.classes
 
-    def answers(self, table: object, first_row: int = 0) -> Array:
+    def predictions(self, table: object, first_row: int = 0) -> Array:
         """Return the networks' answers (n, n_outputs) for a table; errors count its rows from `first_row` + 1."""
         given = open_columns(table)
         X = self.encoder.layout.as_given(given)  # whether it is finite the networks see

@@ -130,7 +130,7 @@ def check_gradients(
     >>> check_gradients(mlp(2, 3, 2, loss="cross_entropy", seed=0), [[0.5, -1.0], [2.0, 0.3]], [0, 1]).ok
     True
     """
-    require(directions >= 1, "directions", "be at least 1", directions)
+    require(directions >= 1, "directions", "be >= 1", directions)
     proved, net = net.gradients_proved, net.copy(dtype="float64")
     net.gradients_proved = True  # so that `check` does not ask for the proof that this is
     arrays = net.check(X, y, sample_weight)

@@ -17,7 +17,7 @@ from typing import final
 
 import numpy as np
 
-from chainrule.arrays import Array, require, require_whole
+from chainrule.arrays import Array, require, require_integer
 from chainrule.errors import look_up
 from chainrule.nn.activations import ACTIVATIONS, ActivationFunction, logistic
 from chainrule.nn.initializers import INITIALIZERS
@@ -78,8 +78,8 @@ class Dense(Layer):
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
-        require_whole(self.n_in, "n_in")
-        require_whole(self.n_out, "n_out")
+        require_integer(self.n_in, "n_in")
+        require_integer(self.n_out, "n_out")
         look_up(INITIALIZERS, self.weights, "weights")
         look_up(INITIALIZERS, self.biases, "biases")
 
@@ -146,7 +146,7 @@ class PerColumn(Layer):
     n: int
 
     def __post_init__(self) -> None:
-        require_whole(self.n, "n")
+        require_integer(self.n, "n")
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -210,7 +210,7 @@ class Dropout(Layer):
     rate: float = 0.5
 
     def __post_init__(self) -> None:
-        require(0 <= self.rate < 1, "rate", "lie in [0, 1)", self.rate)
+        require(0 <= self.rate < 1, "rate", "be in [0, 1)", self.rate)
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         if rng is None or self.rate == 0:
@@ -235,7 +235,7 @@ class LayerNorm(PerColumn):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.epsilon > 0, "epsilon", "be above 0", self.epsilon)
+        require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
 
     @property
     def shapes(self) -> Shapes:
@@ -275,8 +275,8 @@ class BatchNorm(PerColumn):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.decay < 1, "decay", "lie in [0, 1)", self.decay)
-        require(self.epsilon > 0, "epsilon", "be above 0", self.epsilon)
+        require(0 <= self.decay < 1, "decay", "be in [0, 1)", self.decay)
+        require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
 
     @property
     def shapes(self) -> Shapes:
@@ -326,7 +326,7 @@ class Residual(Layer):
         object.__setattr__(self, "layers", as_layers(layers))
         taken, given = self.sizes or (None, None)
         if taken != given:
-            raise ValueError(f"a Residual's layers must give as many columns as they take, however: {taken} to {given}")
+            raise ValueError(f"a Residual's layers must give as many columns as they take, got {taken} to {given}")
 
     @property
     def sizes(self) -> tuple[int, int] | None:
@@ -375,7 +375,7 @@ def checked(function: ActivationFunction) -> ActivationFunction:
         result = function(Z)
         if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
             told = f"{describe(function)} returns a {type(result).__name__}"
-            raise ValueError(f"an activation must return (A, backward), however: {told}")
+            raise ValueError(f"an activation must return (A, backward), got {told}")
         return result
 
     return activate
@@ -397,10 +397,10 @@ def as_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return layers as a tuple, or raise ValueError for what is no sequence of them."""
     if not isinstance(layers, Sequence):
         hint = f"; did you mean [{layers}]?" if isinstance(layers, Layer) else ""
-        raise ValueError(f"layers must be a list of Layer objects, however: layers={layers}{hint}")
+        raise ValueError(f"layers must be a list of Layer objects, got {layers}{hint}")
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            raise ValueError(f"layers must hold Layer objects, however: layers[{i}]={layer!r}")
+            raise ValueError(f"layers must hold Layer objects, got {layer!r}")
     return tuple(layers)
 
 
@@ -415,7 +415,7 @@ def chain(layers: Sequence[Layer]) -> tuple[int, int] | None:
         taken, given = sizes
         if n_out is not None and taken != n_out:
             gives = f"layer {source}, {layers[source]}, gives {n_out}"
-            raise ValueError(f"layer {i}, {layer}, must take the columns it is given, however: {gives}")
+            raise ValueError(f"layer {i}, {layer}, must take the columns it is given, got {gives}")
         n_in, n_out, source = n_in or taken, given, i
     return None if n_in is None or n_out is None else (n_in, n_out)
 

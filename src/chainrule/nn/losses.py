@@ -56,12 +56,10 @@ class Loss(ABC):
             Y = Y[:, np.newaxis]
         if Y.ndim != 2 or Y.shape[1] != n_out:
             hint = f"; for class numbers pass np.eye({n_out})[y]" if Y.ndim == 1 else ""
-            raise ValueError(
-                f"y must be 2-D with a column for each of {n_out} outputs, however: y.shape={Y.shape}{hint}"
-            )
+            raise ValueError(f"y must be 2-D with a column for each of {n_out} outputs, got shape {Y.shape}{hint}")
         if not all_finite(Y):
             row = int(np.argwhere(~np.isfinite(Y))[0][0])
-            raise ValueError(f"y must be finite in {Y.dtype}, however: y[{row}]={np.asarray(y)[row]}")
+            raise ValueError(f"y must be finite in {Y.dtype}, got {np.asarray(y)[row]}")
         return Y
 
 
@@ -73,7 +71,7 @@ class SquaredError(Loss):
     factor: float = 0.5
 
     def __post_init__(self) -> None:
-        require(self.factor > 0, "factor", "be above 0", self.factor)
+        require(self.factor > 0, "factor", "be > 0", self.factor)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         R = Z - Y
@@ -104,7 +102,7 @@ class Huber(Loss):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        require(self.delta > 0, "delta", "be above 0", self.delta)
+        require(self.delta > 0, "delta", "be > 0", self.delta)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         R = Z - Y
@@ -125,7 +123,7 @@ class Quantile(Loss):
 
     def __post_init__(self) -> None:
         inside = all(0 < q < 1 for q in np.atleast_1d(self.levels))
-        require(inside, "levels", "lie strictly between 0 and 1", self.levels)
+        require(inside, "levels", "be strictly between 0 and 1", self.levels)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         dZ = (Z > Y) - np.asarray(self.levels, Z.dtype)
@@ -162,7 +160,7 @@ class Poisson(Loss):
     def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
         Y = super().targets(y, n_out, dtype)
         if Y.min(initial=0) < 0:
-            raise ValueError(f"y must not be negative for poisson, however: its least value is {Y.min()}")
+            raise ValueError(f"y must be >= 0 for poisson, got its least value is {Y.min()}")
         return Y
 
 
@@ -178,7 +176,7 @@ class BinaryCrossEntropy(Loss):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        require(0 <= self.label_smoothing < 1, "label_smoothing", "lie in [0, 1)", self.label_smoothing)
+        require(0 <= self.label_smoothing < 1, "label_smoothing", "be in [0, 1)", self.label_smoothing)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         if self.label_smoothing:
@@ -192,9 +190,7 @@ class BinaryCrossEntropy(Loss):
     def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
         Y = super().targets(y, n_out, dtype)
         if Y.min(initial=0) < 0 or Y.max(initial=0) > 1:
-            raise ValueError(
-                f"y must lie in [0, 1] for binary_cross_entropy, however: it reaches {Y.min()} to {Y.max()}"
-            )
+            raise ValueError(f"y must be in [0, 1] for binary_cross_entropy, got it reaches {Y.min()} to {Y.max()}")
         return Y
 
 
@@ -209,7 +205,7 @@ class CrossEntropy(Loss):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        require(0 <= self.label_smoothing < 1, "label_smoothing", "lie in [0, 1)", self.label_smoothing)
+        require(0 <= self.label_smoothing < 1, "label_smoothing", "be in [0, 1)", self.label_smoothing)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         keep, share = 1 - self.label_smoothing, self.label_smoothing / Z.shape[1]
@@ -260,12 +256,12 @@ class OwnLoss(Loss):
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         result = self.function(Z, Y)
         if not (isinstance(result, tuple) and len(result) == 2):
-            raise ValueError(f"loss must return (losses, dZ), however: it returns a {type(result).__name__}")
+            raise ValueError(f"loss must return (losses, dZ), got it returns a {type(result).__name__}")
         losses, dZ = result
         losses = np.asarray(losses, Z.dtype)
         if np.shape(dZ) != Z.shape or losses.shape not in (Z.shape, Z.shape[:1]):
             raise ValueError(
-                "loss must return losses of shape (n,) or (n, k) and their derivative of shape (n, k), however: "
+                "loss must return losses of shape (n,) or (n, k) and their derivative of shape (n, k), got "
                 f"for Z.shape={Z.shape} the shapes are {losses.shape} and {np.shape(dZ)}"
             )
         return losses.reshape(len(Z), -1).sum(axis=1), np.array(dZ, Z.dtype)
@@ -274,15 +270,15 @@ class OwnLoss(Loss):
 def class_numbers(y: Array, n_classes: int) -> Array:
     """Return `y` (n,) as integers from 0 to n_classes - 1, or raise ValueError."""
     if y.ndim != 1:
-        raise ValueError(f"y must be class numbers (n,) or rows (n, {n_classes}), however: y.shape={y.shape}")
+        raise ValueError(f"y must be class numbers (n,) or rows (n, {n_classes}), got shape {y.shape}")
     if y.dtype.kind not in "biuf":
-        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, however: y.dtype={y.dtype}")
+        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, got dtype {y.dtype}")
     if not all_finite(y) or (y.dtype.kind == "f" and np.any(y != np.floor(y))):
         raise ValueError(
             f"y must be whole class numbers from 0 to {n_classes - 1}; for several labels pass rows (n, k)"
         )
     if len(y) and (y.min() < 0 or y.max() >= n_classes):
-        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, however: {y.min()} to {y.max()} occur")
+        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, got {y.min()} to {y.max()} occur")
     return y.astype(np.intp, copy=False)
 
 

@@ -22,7 +22,7 @@ from chainrule.arrays import (
     as_weights,
     require,
     require_finite_rows,
-    require_whole,
+    require_integer,
 )
 from chainrule.errors import GradientError, OutOfRangeError, look_up
 from chainrule.nn.activations import ACTIVATIONS, ActivationFunction, zero_row
@@ -70,7 +70,7 @@ class Network:
         Where each parameter array lies in `theta`.
     n_in, n_out : int
         Columns taken and given.
-    first_trained : int
+    first_trainable : int
         The first layer with parameters: no derivative is asked of those before it.
     gradients_proved : bool
         False until a user's own loss, activation or layer has passed `check_gradients`.
@@ -105,7 +105,7 @@ class Network:
             layer.init(params, rng)
 
     @classmethod
-    def unfilled(cls, layers: Sequence[Layer], loss: str | Loss, *, l1: float, l2: float, dtype: str) -> Self:
+    def empty(cls, layers: Sequence[Layer], loss: str | Loss, *, l1: float, l2: float, dtype: str) -> Self:
         """Return a network whose every number is zero, for one who has the numbers; nothing is drawn."""
         network = cls.__new__(cls)
         network._set_up(layers, loss, l1, l2, dtype)
@@ -119,8 +119,8 @@ class Network:
             raise ValueError("layers must hold one layer at least that knows its size, such as Dense(2, 3)")
         self.n_in, self.n_out = sizes
         self.loss = as_loss(loss)
-        require(0 <= l1 < np.inf, "l1", "be finite and not negative", l1)
-        require(0 <= l2 < np.inf, "l2", "be finite and not negative", l2)
+        require(0 <= l1 < np.inf, "l1", "be finite and >= 0", l1)
+        require(0 <= l2 < np.inf, "l2", "be finite and >= 0", l2)
         self.l1, self.l2 = float(l1), float(l2)
         self.dtype = as_dtype(dtype)
         self.gradients_proved = not (is_own(self.loss) or any(map(is_own, self.layers)))
@@ -142,7 +142,7 @@ class Network:
         in_place = (layer == RELU and isinstance(before, Dense) for before, layer in pairwise((None, *self.layers)))
         self._steps = list(zip(self.layers, self.params, in_place))
         self._at_once = min(max(PREDICT_ELEMENTS // widest, 1), PREDICT_ROWS)
-        self.first_trained = min((block.layer for block in self.blocks), default=depth)
+        self.first_trainable = min((block.layer for block in self.blocks), default=depth)
 
     @property
     def theta(self) -> Array:
@@ -172,8 +172,8 @@ class Network:
         """
         Z, backwards = self.forward(X, rng)
         value, dY = self.loss(Z, y, weight)
-        for i in reversed(range(self.first_trained, len(backwards))):
-            dY = backwards[i](dY, self.grads[i], i > self.first_trained)
+        for i in reversed(range(self.first_trainable, len(backwards))):
+            dY = backwards[i](dY, self.grads[i], i > self.first_trainable)
         if self.l2:
             for W, dW in self._weight_matrices():
                 dW += self.l2 * W
@@ -286,7 +286,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Views would come back as arrays of their own; so only what they are made from is kept."""
-        left_out = ("blocks", "grad", "grads", "params", "_at_once", "_steps", "first_trained")
+        left_out = ("blocks", "grad", "grads", "params", "_at_once", "_steps", "first_trainable")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -325,10 +325,10 @@ class Network:
         """
         X = as_matrix(X, self.n_in, self.dtype)
         if not len(X):
-            raise ValueError(f"X must have one row at least, however: {X.shape=}")
+            raise ValueError(f"X must have one row at least, got shape {X.shape}")
         y = self.loss.targets(y, self.n_out, self.dtype)
         if len(X) != len(y):
-            raise ValueError(f"X and y must have as many rows, however: {len(X)} and {len(y)}")
+            raise ValueError(f"X and y must have as many rows, got {len(X)} and {len(y)}")
         weight = as_weights(sample_weight, len(X), self.dtype)
         self.prove_gradients(X[:PROOF_ROWS], y[:PROOF_ROWS])
         return X, y, weight
@@ -418,7 +418,7 @@ class Network:
             sound = [bool(np.isfinite(A).all()) for A in self.activations(X[row : row + 1])]
         i = sound.index(False) if False in sound else len(sound) - 1
         raise OutOfRangeError(
-            f"X must be small enough for {self.dtype}, however: for X[{row}], whose largest number is "
+            f"X must be small enough for {self.dtype}, got for X[{row}], whose largest number is "
             f"{np.abs(X[row : row + 1]).max():.3g}, the output of layer {i}, {self.layers[i]} is not finite"
         )
 
@@ -464,8 +464,8 @@ def mlp(
     """
     require(len(sizes) >= 2, "sizes", "hold inputs and outputs, two numbers at least", sizes)
     for i, size in enumerate(sizes):
-        require_whole(size, f"sizes[{i}]")
-    require(0 <= dropout < 1, "dropout", "lie in [0, 1)", dropout)
+        require_integer(size, f"sizes[{i}]")
+    require(0 <= dropout < 1, "dropout", "be in [0, 1)", dropout)
     for argument, function in (("activation", activation), ("output_activation", output_activation)):
         if isinstance(function, str):
             look_up(ACTIVATIONS, function, argument)

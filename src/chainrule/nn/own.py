@@ -39,13 +39,13 @@ def require_forward(net: Network, X: Array, rng: np.random.Generator | None = No
         result = layer.forward(given, params, rng)
         name = f"layer {i}, {layer},"
         if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
-            raise ValueError(f"{name} must return (Y, backward), however: forward returns a {type(result).__name__}")
+            raise ValueError(f"{name} must return (Y, backward), got forward returns a {type(result).__name__}")
         if not np.array_equal(given, X, equal_nan=True):
-            raise ValueError(f"{name} must leave its input X as it is, however: forward writes into it")
+            raise ValueError(f"{name} must leave its input X as it is, got forward writes into it")
         shape = (len(X), layer.width_after(X.shape[1]))
         X, backward = result
         if np.shape(X) != shape:
-            raise ValueError(f"{name} must return Y of shape {shape}, however: Y.shape={np.shape(X)}")
+            raise ValueError(f"{name} must return Y of shape {shape}, got shape {np.shape(X)}")
         backwards.append(backward)
     return X, backwards
 
@@ -60,24 +60,24 @@ def require_forms(net: Network, X: Array, y: Array) -> None:
     columns = [net.n_in]
     for layer in net.layers:
         columns.append(layer.width_after(columns[-1]))
-    for i in reversed(range(net.first_trained, len(backwards))):
+    for i in reversed(range(net.first_trainable, len(backwards))):
         name = f"layer {i}, {net.layers[i]},"
         try:
             inspect.signature(backwards[i]).bind(dY, net.grads[i], True)
         except TypeError:
             told = f"backward{inspect.signature(backwards[i])}"
-            raise ValueError(f"{name} must return backward(dY, grads, need_dX=True), however: it is {told}") from None
+            raise ValueError(f"{name} must return backward(dY, grads, need_dX=True), got {told}") from None
         dY = backwards[i](dY, net.grads[i], True)
         shape = (len(X), columns[i])
         if np.shape(dY) != shape:
-            raise ValueError(f"{name} must return dX of shape {shape} from backward, however: {np.shape(dY)}")
+            raise ValueError(f"{name} must return dX of shape {shape} from backward, got {np.shape(dY)}")
 
 
 def require_rows(loss: Loss, Z: Array, Y: Array) -> Array:
     """Return dZ (n, k), or raise ValueError unless `loss.per_row` gives a loss for each row and their derivative."""
     name, result = type(loss).__name__, loss.per_row(Z.copy(), Y)
     if not (isinstance(result, tuple) and len(result) == 2):
-        raise ValueError(f"{name} must return (losses, dZ) from per_row, however: it is a {type(result).__name__}")
+        raise ValueError(f"{name} must return (losses, dZ) from per_row, got a {type(result).__name__}")
     losses, dZ = result
     if np.shape(losses) != Z.shape[:1] or np.shape(dZ) != Z.shape:
         raise ValueError(

@@ -45,7 +45,7 @@ def require_result(history: History, metric: str | None) -> None:
     """Raise ValueError unless the history will have the column that something goes by."""
     if metric is not None and metric not in history.results:
         hint = "; validation_ columns need validation=(X, y)" if metric.startswith("validation_") else ""
-        raise ValueError(f"metric must be one of {', '.join(history.results)}, however: metric={metric!r}{hint}")
+        raise ValueError(f"metric must be one of {', '.join(history.results)}, got {metric!r}{hint}")
 
 
 class KeepBest(Callback):
@@ -61,7 +61,7 @@ class KeepBest(Callback):
     """
 
     def __init__(self, metric: str | None = None, *, min_delta: float = 0.0) -> None:
-        require(min_delta >= 0, "min_delta", "not be negative", min_delta)
+        require(min_delta >= 0, "min_delta", "be >= 0", min_delta)
         self.metric = metric
         self.min_delta = min_delta
 
@@ -72,7 +72,7 @@ class KeepBest(Callback):
         self.weights: tuple[Array, Array] | None = None
 
     def on_epoch_end(self, run: Run) -> None:
-        metric = self.metric or run.history.monitored
+        metric = self.metric or run.history.monitor
         if run.history.improves(metric, self.best, self.min_delta):
             self.best = run.history[metric][-1]
             self.best_epoch = run.epoch
@@ -108,21 +108,21 @@ class EarlyStopping(KeepBest):
 
     def __init__(self, metric: str | None = None, *, patience: int = 10, min_delta: float = 0.0) -> None:
         super().__init__(metric, min_delta=min_delta)
-        require(patience >= 1, "patience", "be at least 1", patience)
+        require(patience >= 1, "patience", "be >= 1", patience)
         self.patience = patience
 
     def on_epoch_end(self, run: Run) -> None:
         super().on_epoch_end(run)
         waited = run.epoch - (-1 if self.best_epoch is None else self.best_epoch)
         if waited >= self.patience and not run.stop:
-            run.stop = f"{self.metric or run.history.monitored} has not improved for {self.patience} epochs"
+            run.stop = f"{self.metric or run.history.monitor} has not improved for {self.patience} epochs"
 
 
 class TimeLimit(Callback):
     """Stop after the batch in which `seconds` have passed."""
 
     def __init__(self, seconds: float) -> None:
-        require(seconds > 0, "seconds", "be above 0", seconds)
+        require(seconds > 0, "seconds", "be > 0", seconds)
         self.seconds = seconds
 
         self.start()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from chainrule.archive import Archive, Format, Path, opened, pack_archive, refusing, require_that, write_whole
-from chainrule.arrays import Array, all_finite, digest, require, require_whole, same_shape
+from chainrule.arrays import Array, all_finite, digest, require, require_integer, same_shape
 from chainrule.errors import ModelFileError, look_up
 from chainrule.training.callbacks import Callback
 from chainrule.training.kernels import KERNELS
@@ -73,8 +73,8 @@ class Checkpoint(Callback):
 
     def set_up(self, file: CheckpointFile, number: int, every: int, seconds: float) -> None:
         """Take a place among the trainings of a file."""
-        require_whole(every, "every")
-        require(seconds >= 0, "seconds", "not be negative", seconds)
+        require_integer(every, "every")
+        require(seconds >= 0, "seconds", "be >= 0", seconds)
         self.file, self.number, self.every, self.seconds = file, number, every, seconds
 
     def on_train_begin(self, run: Run) -> None:
@@ -174,17 +174,17 @@ def settings_of(run: Run) -> dict[str, str]:
         **{name: shown(getattr(net, name, None)) for name in ("loss", "l1", "l2")},
         "optimizer": shown(run.optimizer),
         "schedule": shown(run.schedule),
-        **({"epochs": str(run.epochs)} if run.schedule.looks_ahead else {}),
+        **({"epochs": str(run.epochs)} if run.schedule.depends_on_n_epochs else {}),
         "batch_size": str(run.batch_size),
         "shuffle": str(run.shuffle),
         "clip_norm": str(run.clip_norm),
-        "rate_factors": shown(run.factors),
+        "learning_rate_multipliers": shown(run.factors),
         "max_rollbacks": str(run.max_rollbacks),
         "metrics": ", ".join(metric.name for metric in run.metrics),
-        "callbacks": ", ".join(map(told_callback, with_state(run))),
+        "callbacks": ", ".join(map(describe_callback, with_state(run))),
         "kernels": run.kernels.name,
-        "X, y and sample_weight": told_of(run.rows),
-        "validation": "None" if run.validation is None else told_of(run.validation),
+        "X, y and sample_weight": describe_rows(run.rows),
+        "validation": "None" if run.validation is None else describe_rows(run.validation),
         "seed": f"a generator in state {text_digest(repr(plain(run.rng.bit_generator.state)))}",
     }
 
@@ -208,14 +208,14 @@ def shown(value: object) -> str:
     return getattr(value, "__qualname__", type(value).__name__) if own else repr(value)
 
 
-def told_callback(callback: Callback) -> str:
+def describe_callback(callback: Callback) -> str:
     """Return a callback's name and the options that it was made with."""
     options = {name: getattr(callback, name, ...) for name in signature(type(callback)).parameters}
     simple = (f"{name}={value!r}" for name, value in options.items() if isinstance(value, str | int | float | None))
     return f"{type(callback).__name__}({', '.join(simple)})"
 
 
-def told_of(rows: tuple[Array, Array, Array | None]) -> str:
+def describe_rows(rows: tuple[Array, Array, Array | None]) -> str:
     """Return how many rows and columns there are, and the digest of their numbers."""
     return f"{len(rows[0]):,} rows of {rows[0].shape[1]:,} columns, {digest(*rows)[:16]}"
 

@@ -51,9 +51,9 @@ class History:
     stopped: str = ""
     interrupted: bool = False
     best_epoch: int | None = None
-    monitored: str = "loss"
+    monitor: str = "loss"
     """The column that says which epoch was best when nothing else does: the validation loss when there is one."""
-    rising: set[str] = field(default_factory=set)
+    higher_is_better: set[str] = field(default_factory=set)
     """Columns in which higher is better."""
 
     def __getitem__(self, column: str) -> list[float]:
@@ -66,7 +66,7 @@ class History:
     @property
     def results(self) -> dict[str, list[float]]:
         """The columns that say how good the network is: losses and metrics, by name."""
-        validation = {"validation_loss": self.validation_loss} if self.monitored == "validation_loss" else {}
+        validation = {"validation_loss": self.validation_loss} if self.monitor == "validation_loss" else {}
         return {"loss": self.loss, **validation, **self.metrics}
 
     @property
@@ -80,7 +80,7 @@ class History:
         value = self[column][-1]
         if best is None:
             return not isnan(value)
-        gain = value - best if column in self.rising else best - value
+        gain = value - best if column in self.higher_is_better else best - value
         return gain > min_delta
 
     def __len__(self) -> int:

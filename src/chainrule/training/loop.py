@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, all_finite, as_generator, require, require_whole
+from chainrule.arrays import Array, all_finite, as_generator, require, require_integer
 from chainrule.errors import DivergenceError, OutOfRangeError
 from chainrule.training.batches import Batch, batches
 from chainrule.training.callbacks import Callback, KeepBest, ProgressBar
@@ -91,7 +91,7 @@ def train(
     validation: Sequence[ArrayLike] | None = None,
     metrics: Sequence[str | Metric | Callable[[Array, Array], float]] = (),
     clip_norm: float | None = None,
-    rate_factors: Mapping[str, float] | None = None,
+    learning_rate_multipliers: Mapping[str, float] | None = None,
     callbacks: Sequence[Callback] = (),
     max_rollbacks: int = 10,
     shuffle: bool = True,
@@ -125,7 +125,7 @@ def train(
         `chainrule.training.metrics`, or functions of (y, prediction), for which lower is better.
     clip_norm : float, optional
         Longest gradient let through; longer ones keep their direction (Pascanu et al. 2013, algorithm 1).
-    rate_factors : dict, optional
+    learning_rate_multipliers : dict, optional
         Factors on the rate of single blocks, as for `net.per_parameter`: `{"b": 0.1, "0.scale": 6}`.
     callbacks : sequence of Callback
         Early stopping, a time limit, a checkpoint to go on from, your own.
@@ -160,15 +160,15 @@ def train(
     >>> net.predict(X).argmax(axis=1)
     array([0, 1, 1, 0])
     """
-    require_whole(epochs, "epochs")
+    require_integer(epochs, "epochs")
     if batch_size is not None:
-        require_whole(batch_size, "batch_size")
+        require_integer(batch_size, "batch_size")
     for callback in callbacks:
         require(isinstance(callback, Callback), "callbacks", "hold Callback objects, such as EarlyStopping()", callback)
-    for key, factor in (rate_factors or {}).items():
-        require(0 <= factor < inf, f"rate_factors[{key!r}]", "be finite and not negative", factor)
-    require_whole(max_rollbacks, "max_rollbacks", least=0)
-    require(clip_norm is None or clip_norm > 0, "clip_norm", "be above 0", clip_norm)
+    for key, factor in (learning_rate_multipliers or {}).items():
+        require(0 <= factor < inf, f"learning_rate_multipliers[{key!r}]", "be finite and >= 0", factor)
+    require_integer(max_rollbacks, "max_rollbacks", least=0)
+    require(clip_norm is None or clip_norm > 0, "clip_norm", "be > 0", clip_norm)
     if validation is not None:
         require(len(validation) in (2, 3), "len(validation)", "be 2 or 3: X, y and perhaps weight", len(validation))
     rows = net.check(X, y, sample_weight)
@@ -184,7 +184,7 @@ def train(
         batch_size=size,
         metrics=[as_metric(metric) for metric in metrics],
         clip_norm=clip_norm or inf,
-        factors=net.per_parameter(rate_factors) if rate_factors else 1.0,
+        factors=net.per_parameter(learning_rate_multipliers) if learning_rate_multipliers else 1.0,
         shuffle=shuffle and size < n,
         callbacks=[*callbacks, ProgressBar()] if progress else list(callbacks),
         max_rollbacks=max_rollbacks,
@@ -267,9 +267,9 @@ class Run:
         # A checkpoint is of what all others have seen.
         self.observers = [KeepBest(), *sorted(self.callbacks, key=lambda callback: isinstance(callback, Checkpoint))]
         self.use(choose(self.net.theta.size * steps))
-        self.history.monitored = f"{before}loss"
+        self.history.monitor = f"{before}loss"
         self.history.metrics = {before + metric.name: [] for metric in self.metrics}
-        self.history.rising = {before + metric.name for metric in self.metrics if metric.higher_is_better}
+        self.history.higher_is_better = {before + metric.name for metric in self.metrics if metric.higher_is_better}
 
     def use(self, kernels: Kernels) -> None:
         """Take every step by these kernels."""
@@ -390,8 +390,8 @@ class Run:
             if k == n_batches - 1:
                 before = some.copy()
             self.optimizer.step(theta, grad, rate * self.factors)
-            heft = len(X) if weight is None else float(weight.sum())
-            loss_sum, weight_sum, norm_sum = loss_sum + heft * value, weight_sum + heft, norm_sum + norm
+            batch_weight = len(X) if weight is None else float(weight.sum())
+            loss_sum, weight_sum, norm_sum = loss_sum + batch_weight * value, weight_sum + batch_weight, norm_sum + norm
             self.share_of_epoch = (k + 1) / n_batches
             for callback in watching:
                 callback.on_batch_end(self)

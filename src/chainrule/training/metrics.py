@@ -28,7 +28,7 @@ class Metric:
         """Raise ValueError for targets of another kind."""
         held = "classes" if y.ndim == 1 else "numbers" if y.min() < 0 or y.max() > 1 else "any"
         if {held, self.targets} == {"classes", "numbers"}:
-            raise ValueError(f"metrics must fit y, however: {self.name!r} is for {self.targets}, and y holds {held}")
+            raise ValueError(f"metrics must fit y, got {self.name!r} is for {self.targets}, and y holds {held}")
 
     def measure(self, y: Array, prediction: Array) -> float:
         """Return the metric's value; the function sees arrays that it cannot change."""

@@ -34,7 +34,7 @@ class Optimizer(ABC):
     kernels_name: str = field(default="numpy", init=False, repr=False)
 
     def __post_init__(self) -> None:
-        require(0 < self.learning_rate < np.inf, "learning_rate", "be above 0 and finite", self.learning_rate)
+        require(0 < self.learning_rate < np.inf, "learning_rate", "be finite and > 0", self.learning_rate)
 
     @abstractmethod
     def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
@@ -78,8 +78,8 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.momentum <= 1, "momentum", "lie in [0, 1]", self.momentum)
-        require(self.momentum > 0 or not self.nesterov, "momentum", "be above 0 for nesterov", self.momentum)
+        require(0 <= self.momentum <= 1, "momentum", "be in [0, 1]", self.momentum)
+        require(self.momentum > 0 or not self.nesterov, "momentum", "be > 0 for nesterov", self.momentum)
 
     def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
         rate = self.learning_rate if rate is None else rate
@@ -102,8 +102,8 @@ class RMSProp(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.rho < 1, "rho", "lie in [0, 1)", self.rho)
-        require(self.epsilon > 0, "epsilon", "be above 0", self.epsilon)
+        require(0 <= self.rho < 1, "rho", "be in [0, 1)", self.rho)
+        require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
 
     def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
         rate = self.learning_rate if rate is None else rate
@@ -127,8 +127,8 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(all(0 <= beta < 1 for beta in self.betas), "betas", "lie in [0, 1)", self.betas)
-        require(self.epsilon > 0, "epsilon", "be above 0", self.epsilon)
+        require(all(0 <= beta < 1 for beta in self.betas), "betas", "be in [0, 1)", self.betas)
+        require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
 
     def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
         mean, square = self.moment("mean", theta), self.moment("square", theta)
@@ -154,7 +154,7 @@ class AdamW(Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(bool(np.all(np.asarray(self.weight_decay) >= 0)), "weight_decay", "not be negative", self.weight_decay)
+        require(bool(np.all(np.asarray(self.weight_decay) >= 0)), "weight_decay", "be >= 0", self.weight_decay)
 
     def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
         theta *= 1 - (self.learning_rate if rate is None else rate) * self.weight_decay

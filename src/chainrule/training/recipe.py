@@ -2,7 +2,7 @@
 
                      classification                    regression, targets of mean 0 and deviation 1
     layers           Scale, then 3 x (Dense 256, activation), then Dense; the last one's weights start at 0
-    numbers          as encoded                        and their ramps on 8 quantile bins
+    numbers          as encoded                        and their n_bins on 8 quantile bins
     activation       selu                              mish
     loss             cross-entropy, label smoothing 0.1    squared error
     start            weights N(0, 1 / n_in), biases N(0, 1)
@@ -63,7 +63,7 @@ class Recipe:
     epochs: int = 64
     many_rows: int = 50_000
     members: int = 5
-    ramps: int = 0
+    n_bins: int = 0
 
     def network(self, n_in: int, n_out: int, seed: int) -> Network:
         """Return its network, untrained."""
@@ -74,7 +74,7 @@ class Recipe:
             width = size
         return Network([*layers, Dense(width, n_out, "zeros", "zeros")], self.loss, seed=seed)
 
-    def rate_factors(self, network: Network) -> dict[str, float]:
+    def learning_rate_multipliers(self, network: Network) -> dict[str, float]:
         """Return what the rate of each block is multiplied by."""
         dense = {f"{i}.W": layer.n_in for i, layer in enumerate(network.layers) if isinstance(layer, Dense)}
         return {"scale": self.scale_rate, "b": self.bias_rate} | {name: 1 / sqrt(n_in) for name, n_in in dense.items()}
@@ -89,7 +89,7 @@ class Recipe:
 
 
 CLASSIFICATION = Recipe("selu", 0.04, CrossEntropy(label_smoothing=0.1), "brier")
-REGRESSION = Recipe("mish", 0.07, SquaredError(), "mse", ramps=8)
+REGRESSION = Recipe("mish", 0.07, SquaredError(), "mse", n_bins=8)
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,11 @@ class Member:
     history: History
 
 
-class LastBest(KeepBest):
+class KeepLatestBest(KeepBest):
     """Keep the last of the best epochs, and stop once more than twice as many epochs have passed, and 12 more."""
 
     def on_epoch_end(self, run: Run) -> None:
-        column = run.history[self.metric or run.history.monitored]
+        column = run.history[self.metric or run.history.monitor]
         if self.best is not None and column[-1] == self.best:
             self.best = None
         super().on_epoch_end(run)
@@ -114,7 +114,7 @@ class LastBest(KeepBest):
             run.stop = "no epoch since has been better"
 
 
-class Within(TimeLimit):
+class TimeBudget(TimeLimit):
     """A time limit with no more epochs planned than it has time for, so that the schedule comes to its end too."""
 
     def on_train_begin(self, run: Run) -> None:
@@ -157,12 +157,12 @@ def train_member(
         sample_weight=None if weight is None else weight[kept],
         optimizer=Adam(recipe.learning_rate, recipe.betas),
         schedule=recipe.schedule,
-        rate_factors=recipe.rate_factors(network),
+        learning_rate_multipliers=recipe.learning_rate_multipliers(network),
         epochs=recipe.epochs,
         batch_size=recipe.rows_a_batch(len(kept)),
         validation=(X[held_out], y[held_out]),
         metrics=[chosen_by],
-        callbacks=[LastBest(f"validation_{chosen_by.name}"), *callbacks],
+        callbacks=[KeepLatestBest(f"validation_{chosen_by.name}"), *callbacks],
         seed=seed,
     )
     return Member(network, held_out, network.outputs(X[held_out]), history)

@@ -21,7 +21,7 @@ from chainrule.training.history import History
 class Schedule(ABC):
     """What every schedule answers."""
 
-    looks_ahead: ClassVar[bool] = True
+    depends_on_n_epochs: ClassVar[bool] = True
     """Whether the factor depends on `progress`, and so on how many epochs there will be."""
 
     @abstractmethod
@@ -47,7 +47,7 @@ class Schedule(ABC):
 class Constant(Schedule):
     """1, always."""
 
-    looks_ahead: ClassVar[bool] = False
+    depends_on_n_epochs: ClassVar[bool] = False
 
     def __call__(self, epoch: float, progress: float) -> float:
         return 1.0
@@ -60,11 +60,11 @@ class Step(Schedule):
 
     every: int = 10
     gamma: float = 0.1
-    looks_ahead: ClassVar[bool] = False
+    depends_on_n_epochs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require(self.every >= 1, "every", "be at least 1", self.every)
-        require(0 < self.gamma <= 1, "gamma", "lie in (0, 1]", self.gamma)
+        require(self.every >= 1, "every", "be >= 1", self.every)
+        require(0 < self.gamma <= 1, "gamma", "be in (0, 1]", self.gamma)
 
     def __call__(self, epoch: float, progress: float) -> float:
         return self.gamma ** floor(epoch / self.every)
@@ -76,10 +76,10 @@ class Exponential(Schedule):
     """gamma^epoch."""
 
     gamma: float = 0.95
-    looks_ahead: ClassVar[bool] = False
+    depends_on_n_epochs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require(0 < self.gamma <= 1, "gamma", "lie in (0, 1]", self.gamma)
+        require(0 < self.gamma <= 1, "gamma", "be in (0, 1]", self.gamma)
 
     def __call__(self, epoch: float, progress: float) -> float:
         return float(self.gamma**epoch)
@@ -91,10 +91,10 @@ class InverseScaling(Schedule):
     """1 / (1 + epoch)^power; for powers above 1/2, up to 1, stochastic descent converges (Robbins & Monro 1951)."""
 
     power: float = 0.5
-    looks_ahead: ClassVar[bool] = False
+    depends_on_n_epochs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require(self.power >= 0, "power", "not be negative", self.power)
+        require(self.power >= 0, "power", "be >= 0", self.power)
 
     def __call__(self, epoch: float, progress: float) -> float:
         return float((1 + epoch) ** -self.power)
@@ -112,8 +112,8 @@ class Cosine(Schedule):
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        require(0 <= self.warmup < 1, "warmup", "lie in [0, 1)", self.warmup)
-        require(0 <= self.final <= 1, "final", "lie in [0, 1]", self.final)
+        require(0 <= self.warmup < 1, "warmup", "be in [0, 1)", self.warmup)
+        require(0 <= self.final <= 1, "final", "be in [0, 1]", self.final)
 
     def __call__(self, epoch: float, progress: float) -> float:
         if progress < self.warmup:
@@ -134,9 +134,9 @@ class OneCycle(Schedule):
     final: float = 1 / 250_000
 
     def __post_init__(self) -> None:
-        require(0 < self.peak < 1, "peak", "lie strictly between 0 and 1", self.peak)
-        require(0 <= self.start <= 1, "start", "lie in [0, 1]", self.start)
-        require(0 <= self.final <= 1, "final", "lie in [0, 1]", self.final)
+        require(0 < self.peak < 1, "peak", "be strictly between 0 and 1", self.peak)
+        require(0 <= self.start <= 1, "start", "be in [0, 1]", self.start)
+        require(0 <= self.final <= 1, "final", "be in [0, 1]", self.final)
 
     def __call__(self, epoch: float, progress: float) -> float:
         if progress < self.peak:
@@ -172,13 +172,13 @@ class ReduceOnPlateau(Schedule):
     scale: float = field(default=1.0, init=False, repr=False)
     best: float | None = field(default=None, init=False, repr=False)
     waited: int = field(default=0, init=False, repr=False)
-    looks_ahead: ClassVar[bool] = False
+    depends_on_n_epochs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require(0 < self.factor < 1, "factor", "lie strictly between 0 and 1", self.factor)
-        require(self.patience >= 1, "patience", "be at least 1", self.patience)
-        require(self.min_delta >= 0, "min_delta", "not be negative", self.min_delta)
-        require(0 <= self.least <= 1, "least", "lie in [0, 1]", self.least)
+        require(0 < self.factor < 1, "factor", "be strictly between 0 and 1", self.factor)
+        require(self.patience >= 1, "patience", "be >= 1", self.patience)
+        require(self.min_delta >= 0, "min_delta", "be >= 0", self.min_delta)
+        require(0 <= self.least <= 1, "least", "be in [0, 1]", self.least)
 
     def __call__(self, epoch: float, progress: float) -> float:
         return self.scale
@@ -187,7 +187,7 @@ class ReduceOnPlateau(Schedule):
         require_result(history, self.metric)
 
     def observe(self, history: History) -> None:
-        metric = self.metric or history.monitored
+        metric = self.metric or history.monitor
         if history.improves(metric, self.best, self.min_delta):
             self.best, self.waited = history[metric][-1], 0
             return

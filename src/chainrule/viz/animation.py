@@ -9,7 +9,7 @@ from matplotlib.animation import PillowWriter
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import require, require_whole
+from chainrule.arrays import require, require_integer
 from chainrule.insight.recording import WeightPath
 from chainrule.nn.network import Network
 from chainrule.viz.planes import decision_boundary
@@ -48,8 +48,8 @@ def animate_boundary(
     """
     path = Path(file)
     require(path.suffix == ".gif", "file", "end in .gif", str(file))
-    require_whole(frames, "frames", 2)
-    require_whole(per_second, "per_second")
+    require_integer(frames, "frames", 2)
+    require_integer(per_second, "per_second")
     own = ax is None
     ax = new_axes(ax)
     moving = net.copy()

@@ -90,10 +90,10 @@ class Canvas:
         gap: float,
         colour: str = "",
         head: bool = True,
-        heft: float = 1.0,
+        batch_weight: float = 1.0,
         dash: str = "-",
     ) -> None:
-        """Draw an arrow, or a line, from one point to another that stops `gap` short of both, `heft` lines thick."""
+        """Draw an arrow, or a line, from one point to another that stops `gap` short of both, `batch_weight` lines thick."""
         step = np.subtract(end, start)
         short = gap * step / np.hypot(*step)
         self.ax.add_patch(
@@ -104,7 +104,7 @@ class Canvas:
                 mutation_scale=0.2 * self.points,
                 shrinkA=0,
                 shrinkB=0,
-                linewidth=heft * self.line_width,
+                linewidth=batch_weight * self.line_width,
                 linestyle=dash,
                 color=colour or self.colours.ink,
                 zorder=2,

@@ -21,7 +21,7 @@ from chainrule.insight.evaluation import (
     of_classes,
     precision_recall_curve,
     roc_curve,
-    share_interval,
+    wilson_interval,
 )
 from chainrule.viz.style import DASHES, add_legend, cut, new_axes, palette_for, points_across, spread_over
 
@@ -146,7 +146,7 @@ def calibration(
     colours = palette_for(ax)
     ax.plot([0, 1], [0, 1], color=colours.pale, linewidth=1.2, linestyle=":", label="true probabilities")
     ax.plot(mean, were, color=colours.blue, linewidth=1)
-    ax.vlines(mean, *share_interval(were, counts), color=colours.blue, linewidth=1)
+    ax.vlines(mean, *wilson_interval(were, counts), color=colours.blue, linewidth=1)
     error = calibration_error(were, mean, counts)
     dots = ax.scatter(mean, were, s=15 + 105 * counts / counts.max(), color=colours.blue, linewidths=0, zorder=3)
     dots.set_label(f"off by {error:.3f} on average")

@@ -71,9 +71,7 @@ def stages(net: Network, caller: str) -> list[Stage]:
         elif isinstance(layer, Activation) and found and found[-1].activation is None:
             found[-1] = replace(found[-1], activation=layer)
         elif not isinstance(layer, Dropout):
-            raise ValueError(
-                f"{caller} draws Dense layers, each with one Activation at most, however: layer {i} is {layer}"
-            )
+            raise ValueError(f"{caller} draws Dense layers, each with one Activation at most, got layer {i} is {layer}")
     return found
 
 
@@ -150,8 +148,8 @@ def draw_edges(
     labelled = len(before) * len(after) <= most_labels
     for j, start in before.items():
         for i, end in after.items():
-            colour, heft, dash = look(i, j)
-            canvas.arrow(start, end, RADIUS, colour, heft=heft, dash=dash)
+            colour, batch_weight, dash = look(i, j)
+            canvas.arrow(start, end, RADIUS, colour, batch_weight=batch_weight, dash=dash)
             if labelled:
                 share = label_share(len(before), len(after))
                 x, y = (1 - share) * np.array(start) + share * np.array(end)
@@ -164,8 +162,8 @@ def weight_looks(W: Array, colours: Palette) -> Callable[[int, int], Look]:
 
     def look(i: int, j: int) -> Look:
         w = float(W[j - 1, i - 1])
-        heft = THINNEST + (THICKEST - THINNEST) * abs(w) / largest
-        return (colours.blue, heft, "--") if w < 0 else (colours.orange, heft, "-")
+        batch_weight = THINNEST + (THICKEST - THINNEST) * abs(w) / largest
+        return (colours.blue, batch_weight, "--") if w < 0 else (colours.orange, batch_weight, "-")
 
     return look
 
@@ -209,7 +207,7 @@ def draw_key(canvas: Canvas) -> None:
     """Say at the foot what the two kinds of line are."""
     colours = canvas.colours
     for x, name, colour, dash in ((0.4, "positive", colours.orange, "-"), (3.4, "negative", colours.blue, "--")):
-        canvas.arrow((x, FOOT / 2), (x + 0.8, FOOT / 2), 0, colour, head=False, heft=1.5, dash=dash)
+        canvas.arrow((x, FOOT / 2), (x + 0.8, FOOT / 2), 0, colour, head=False, batch_weight=1.5, dash=dash)
         canvas.text(x + 1.0, FOOT / 2, name, SMALL, align="left")
 
 
@@ -236,7 +234,7 @@ def draw_graph(net: Network, ax: Axes | None = None) -> Axes:
     parts = stages(net, "draw_graph")
     largest = max(net.n_in, *(stage.dense.n_out for stage in parts))
     if largest > MOST_GRAPH_UNITS:
-        raise ValueError(f"draw_graph needs layers of {MOST_GRAPH_UNITS} units at most, however: one has {largest}")
+        raise ValueError(f"draw_graph needs layers of {MOST_GRAPH_UNITS} units at most, got one has {largest}")
     sums = sum(sum_step(stage.dense.n_in * stage.dense.n_out) for stage in parts)
     activations = STEP * sum(stage.activation is not None for stage in parts)
     canvas = Canvas(ax, sums + activations + COST_STEP + 1.8, GRAPH_ROW * largest + 1.5, inches=0.6)

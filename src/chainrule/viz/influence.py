@@ -75,9 +75,9 @@ def partial_dependence(found: Dependence, ax: Axes | None = None, title: str = "
         look: dict[str, Any] = {"color": colours.classes[k], "label": cut(found.names[j])}
         if found.ordered:
             look["marker"] = MARKERS[k] if len(found.values) == 1 else None
-            ax.plot(found.values, found.answers[:, j], linestyle=DASHES[k % len(DASHES)], linewidth=2, **look)
+            ax.plot(found.values, found.predictions[:, j], linestyle=DASHES[k % len(DASHES)], linewidth=2, **look)
         else:
-            ax.plot(np.arange(len(found.values)), found.answers[:, j], MARKERS[k], markersize=7, **look)
+            ax.plot(np.arange(len(found.values)), found.predictions[:, j], MARKERS[k], markersize=7, **look)
     if found.are_probabilities:
         ax.set_ylim(-0.02, 1.02)
     if found.ordered:
@@ -106,4 +106,4 @@ def answers_shown(found: Dependence, most: int) -> list[int]:
     """Return which answers have a line: of two classes the second, of many those that change most."""
     if found.are_probabilities and len(found.names) == 2:
         return [1]
-    return sorted(np.argsort(-np.ptp(found.answers, axis=0), kind="stable")[:most].tolist())
+    return sorted(np.argsort(-np.ptp(found.predictions, axis=0), kind="stable")[:most].tolist())

@@ -44,8 +44,10 @@ def scatter_predictions(net: Network, X: ArrayLike, ax: Axes | None = None, titl
     require(net.n_out <= 2, "net", "have one output or two", net.n_out)
     ax = plane(X, ax, title)
     X = X[some_of(len(X))]
-    answers = net.predict(X)[:, -1]
-    ax.scatter(X[:, 0], X[:, 1], s=22, c=answers, cmap=palette_for(ax).scale, vmin=0, vmax=1, linewidths=0, zorder=3)
+    predictions = net.predict(X)[:, -1]
+    ax.scatter(
+        X[:, 0], X[:, 1], s=22, c=predictions, cmap=palette_for(ax).scale, vmin=0, vmax=1, linewidths=0, zorder=3
+    )
     return ax
 
 
@@ -77,7 +79,7 @@ def learned_line(net: Network, ax: Axes) -> Axes:
     """Draw the line w . x + b = 0 on which a single neuron of two inputs is undecided."""
     sizes = [(layer.n_in, layer.n_out) for layer in net.layers if isinstance(layer, Dense)]
     if sizes != [(2, 1)] or not all(isinstance(layer, Dense | Activation) for layer in net.layers):
-        raise ValueError(f"net must be a single neuron of two inputs, however: {', '.join(map(str, net.layers))}")
+        raise ValueError(f"net must be a single neuron of two inputs, got {', '.join(map(str, net.layers))}")
     params = next(p for p in net.params if "W" in p)
     w, b = params["W"][:, 0].astype(np.float64), float(params["b"][0])
     require(bool(w.any()), "net", "have a weight that is not 0, else there is no line", w)

@@ -16,22 +16,26 @@ FEW_DOTS = 100
 
 
 def predicted_against_actual(
-    y: ArrayLike, answers: ArrayLike, name: str = "", ax: Axes | None = None, title: str = "predicted against actual"
+    y: ArrayLike,
+    predictions: ArrayLike,
+    name: str = "",
+    ax: Axes | None = None,
+    title: str = "predicted against actual",
 ) -> Axes:
     """Draw a point a row, answers (n,) over true numbers y (n,); on the dotted line they are equal.
 
     `name` is the target's. Of many rows 2,000 are drawn.
     """
-    y, answers = numbers(y, answers)
+    y, predictions = numbers(y, predictions)
     ax = new_axes(ax)
     colours = palette_for(ax)
     rows = some_of(len(y))
-    y, answers = y[rows], answers[rows]
-    low, high = min(y.min(), answers.min()), max(y.max(), answers.max())
+    y, predictions = y[rows], predictions[rows]
+    low, high = min(y.min(), predictions.min()), max(y.max(), predictions.max())
     room = 0.04 * (high - low) or 0.05 * abs(high) or 1.0
     limits = low - room, high + room
     ax.plot(limits, limits, color=colours.pale, linewidth=1.2, linestyle=":")
-    ax.scatter(y, answers, color=colours.blue, zorder=3, **dots(len(y)))
+    ax.scatter(y, predictions, color=colours.blue, zorder=3, **dots(len(y)))
     ax.set(xlim=limits, ylim=limits, aspect="equal", title=title)
     ax.set(xlabel=f"actual {cut(name)}".rstrip(), ylabel=f"predicted {cut(name)}".rstrip())
     ax.grid(alpha=0.25)
@@ -39,23 +43,23 @@ def predicted_against_actual(
 
 
 def residuals(
-    y: ArrayLike, answers: ArrayLike, name: str = "", ax: Axes | None = None, title: str = "residuals"
+    y: ArrayLike, predictions: ArrayLike, name: str = "", ax: Axes | None = None, title: str = "residuals"
 ) -> Axes:
     """Draw a point a row, actual minus predicted, y - answers, over answers, all (n,); the dotted line is no error.
 
     Where there are rows enough, ten bins of equally many show the median and where the middle 80 % of a bin lie: a
     median off the line is a bias, a band that widens an error that grows. Of many rows 2,000 are drawn.
     """
-    y, answers = numbers(y, answers)
+    y, predictions = numbers(y, predictions)
     ax = new_axes(ax, 6.4, 4.2)
     colours = palette_for(ax)
-    left = y - answers
+    left = y - predictions
     rows = some_of(len(y))
     ax.axhline(0, color=colours.pale, linewidth=1.2, linestyle=":")
-    ax.scatter(answers[rows], left[rows], color=colours.blue, zorder=2, **dots(len(rows)))
-    if len(y) >= BINS * ROWS_A_BIN and np.ptp(answers) > 0:
-        parts = np.array_split(np.argsort(answers, kind="stable"), BINS)
-        middles = [np.median(answers[part]) for part in parts]
+    ax.scatter(predictions[rows], left[rows], color=colours.blue, zorder=2, **dots(len(rows)))
+    if len(y) >= BINS * ROWS_A_BIN and np.ptp(predictions) > 0:
+        parts = np.array_split(np.argsort(predictions, kind="stable"), BINS)
+        middles = [np.median(predictions[part]) for part in parts]
         low, median, high = np.array([np.quantile(left[part], [0.1, 0.5, 0.9]) for part in parts]).T
         ax.fill_between(middles, low, high, color=colours.orange, alpha=0.2, linewidth=0, label="middle 80 %", zorder=3)
         ax.plot(middles, median, color=colours.orange, linewidth=2, label="median", zorder=4)
@@ -65,14 +69,14 @@ def residuals(
     return ax
 
 
-def numbers(y: ArrayLike, answers: ArrayLike) -> tuple[Array, Array]:
+def numbers(y: ArrayLike, predictions: ArrayLike) -> tuple[Array, Array]:
     """Return both as float64 (n,), or raise a ValueError that says what does not fit."""
     y = np.asarray(y)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     require(y.ndim == 1 and len(y) > 0, "y", "hold a number a row, (n,), one row at least", y.shape)
-    answers = np.asarray(answers)
-    answers = answers[:, 0] if answers.ndim == 2 and answers.shape[1] == 1 else answers
-    return as_array(y, y.shape, np.float64, "y"), as_array(answers, y.shape, np.float64, "answers")
+    predictions = np.asarray(predictions)
+    predictions = predictions[:, 0] if predictions.ndim == 2 and predictions.shape[1] == 1 else predictions
+    return as_array(y, y.shape, np.float64, "y"), as_array(predictions, y.shape, np.float64, "answers")
 
 
 def dots(n: int) -> dict[str, Any]:

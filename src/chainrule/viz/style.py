@@ -132,7 +132,7 @@ def spread_over(n: int, most: int = MOST_POINTS) -> Array:
 def require_kind(value: object, kind: type, argument: str, source: str) -> None:
     """Raise ValueError, which tells where such a value comes from, unless it is of its kind."""
     if not isinstance(value, kind):
-        raise ValueError(f"{argument} must be {source}, however: its type is {type(value).__name__}")
+        raise ValueError(f"{argument} must be {source}, got {type(value).__name__}")
 
 
 def require_plane(X: Array) -> None:

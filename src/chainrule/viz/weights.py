@@ -19,7 +19,7 @@ def weight_images(
     """
     first = net.layers[0]
     if not isinstance(first, Dense):
-        raise ValueError(f"the first layer must be Dense, however: it is {first}")
+        raise ValueError(f"the first layer must be Dense, got {first}")
     height, width = shape
     require(height * width == first.n_in, "shape", f"hold the first layer's {first.n_in} inputs", shape)
     columns = ceil(sqrt(first.n_out * height / width))

@@ -93,14 +93,14 @@ def to_date(value: Any) -> datetime | None:
     return datetime(value.year, value.month, value.day)
 
 
-def squash(x: float, centre: float, scale: float) -> float:
+def smooth_clip(x: float, centre: float, scale: float) -> float:
     """Return z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale."""
     z = max(-1e6, min(1e6, (x - centre) * scale))
     return z / math.sqrt(1 + (z / 3) ** 2)
 
 
 def encode_number(column: Column, value: Any) -> list[float]:
-    """Return the encoded columns of a number: squashed, whether missing, its ramps."""
+    """Return the encoded columns of a number: clipped, whether missing, its ramps."""
     x = to_number(value)
     if math.isinf(x):
         raise OverflowError("it is not finite")
@@ -109,8 +109,8 @@ def encode_number(column: Column, value: Any) -> list[float]:
         0.0 if missing else max(0.0, min(1.0, (x / 2 - low / 2) / (high / 2 - low / 2)))
         for low, high in zip(edges, edges[1:])
     ]
-    squashed = 0.0 if missing else squash(x, column["centre"], column["scale"])
-    return [squashed, *([float(missing)] if column["indicator"] else []), *ramps]
+    clipped = 0.0 if missing else smooth_clip(x, column["centre"], column["scale"])
+    return [clipped, *([float(missing)] if column["indicator"] else []), *ramps]
 
 
 def take_raw(column: Column, value: Any) -> list[float]:
@@ -134,7 +134,7 @@ def encode_date(column: Column, value: Any) -> list[float]:
             encoded += [math.sin(angle), math.cos(angle)]
         else:
             x = elapsed / DAY if part == "days" else moment.year
-            encoded.append(squash(x, column[part + "_centre"], column[part + "_scale"]))
+            encoded.append(smooth_clip(x, column[part + "_centre"], column[part + "_scale"]))
     if known is None:
         encoded = [0.0] * len(encoded)
     return encoded + ([float(known is None)] if column["indicator"] else [])
@@ -160,7 +160,7 @@ def encode(columns: list[Column], rows: list[dict[str, Any]]) -> list[array[floa
     """Return each row, a dict, as the single-precision numbers that the networks take."""
     for row in rows:
         if not hasattr(row, "get"):
-            raise ValueError(f"a row must be a dict of its cells, however: it is {row!r:.60}")
+            raise ValueError(f"a row must be a dict of its cells, got {row!r:.60}")
     for column in columns:
         if rows and not any(column["name"] in row for row in rows):
             raise ValueError(f"the rows have no column {column['name']!r}; they have {', '.join(map(str, rows[0]))}")

@@ -36,36 +36,36 @@ class Model:
     bounds: Any
     residuals: Any
     golden_rows: Any
-    golden_answers: Any
+    golden_predictions: Any
     golden_units: Any
 
-    def answers(self, rows: Any) -> Any:
+    def predictions(self, rows: Any) -> Any:
         """Return the networks' answers, a row each: probabilities, or numbers in the target's unit."""
         if self.columns is not None:
             alone = isinstance(rows, dict) or not hasattr(rows, "__iter__")
             rows = encode(self.columns, [rows] if alone else list(rows))
         elif len(rows) and len(rows[0]) != self.n_in:
-            raise ValueError(f"a row must hold {self.n_in} numbers, however: it holds {len(rows[0])}")
+            raise ValueError(f"a row must hold {self.n_in} numbers, got {len(rows[0])}")
         return answer(self.members, self.bounds, rows) if len(rows) else []
 
     def predict(self, rows: Any) -> Any:
         """Return a label or a number for each row, a dict of its cells; a bare network's answers as they are."""
-        answers = self.answers(rows)
+        predictions = self.predictions(rows)
         if self.labels is not None:
-            return [self.labels[max(range(len(row)), key=list(row).__getitem__)] for row in answers]
+            return [self.labels[max(range(len(row)), key=list(row).__getitem__)] for row in predictions]
         one_number = self.columns is not None and len(self.golden_units) == 1
-        return [float(row[0]) for row in answers] if one_number else answers
+        return [float(row[0]) for row in predictions] if one_number else predictions
 
     def predict_proba(self, rows: Any) -> Any:
         """Return the probabilities of `MODEL.labels` for each row."""
         if self.labels is None:
             raise ValueError("predict_proba must be asked of a classifier, and this model answers numbers")
-        return self.answers(rows)
+        return self.predictions(rows)
 
     def predict_interval(self, rows: Any, coverage: float = 0.9) -> Any:
         """Return (low, high) for each row, which hold the true number in that share of new rows; of several a list."""
         if not 0 < coverage < 1:
-            raise ValueError(f"coverage must lie strictly between 0 and 1, however: coverage={coverage!r}")
+            raise ValueError(f"coverage must be strictly between 0 and 1, got {coverage!r}")
         if self.residuals is None:
             raise ValueError("predict_interval must be asked of a model that answers numbers and was calibrated for it")
         n_levels = len(self.residuals)
@@ -74,7 +74,7 @@ class Model:
         endless = [math.inf] * len(self.golden_units)
         low = self.residuals[below - 1] if below >= 1 else [-end for end in endless]
         high = self.residuals[above - 1] if above <= n_levels else endless
-        ends = [[(float(y + a), float(y + b)) for y, a, b in zip(row, low, high)] for row in self.answers(rows)]
+        ends = [[(float(y + a), float(y + b)) for y, a, b in zip(row, low, high)] for row in self.predictions(rows)]
         return [row[0] for row in ends] if len(self.golden_units) == 1 else ends
 
     def difference(self) -> float:
@@ -83,7 +83,7 @@ class Model:
         if self.columns is not None:
             rows = [dict(zip((column["name"] for column in self.columns), row)) for row in rows]
         greatest = 0.0
-        for given, expected in zip(self.answers(rows), self.golden_answers):
+        for given, expected in zip(self.predictions(rows), self.golden_predictions):
             for y, golden, unit in zip(given, expected, self.golden_units):
                 apart = float(abs(y - golden) / unit)
                 greatest = apart if not apart <= greatest else greatest
@@ -98,11 +98,11 @@ class Model:
         if self.columns is not None:
             header, *rest = lines or [[]]
             if len(set(header)) < len(header) or not any(header):
-                raise ValueError(f"the first line must name the columns, differently, however: it is {header}")
+                raise ValueError(f"the first line must name the columns, differently, got {header}")
             rows = [cells or [""] for cells in rest if cells or len(header) == 1]
             for i, cells in enumerate(rows):
                 if len(cells) != len(header):
-                    raise ValueError(f"a row must hold {len(header)} cells, however: row {i + 1} holds {len(cells)}")
+                    raise ValueError(f"a row must hold {len(header)} cells, got row {i + 1} holds {len(cells)}")
             return [dict(zip(header, cells)) for cells in rows]
         lines = [cells for cells in lines if cells]
         try:
@@ -114,13 +114,13 @@ class Model:
         """Test, or answer the CSV on standard input with a line a row; return the exit status."""
         if arguments == ["--test"]:
             difference = self.difference()
-            print(f"{len(self.golden_answers)} golden rows: the greatest difference is {difference:.1e}")
+            print(f"{len(self.golden_predictions)} golden rows: the greatest difference is {difference:.1e}")
             return int(not difference <= 1e-5)
         if arguments:
             print("usage: python FILE --test, or python FILE < rows.csv", file=sys.stderr)
             return 2
         try:
-            answers = self.predict(self.read_csv(sys.stdin.buffer.read().decode("utf-8-sig")))
+            predictions = self.predict(self.read_csv(sys.stdin.buffer.read().decode("utf-8-sig")))
         except ValueError as error:
             print(error, file=sys.stderr)
             return 2
@@ -128,5 +128,5 @@ class Model:
         written = csv.writer(sys.stdout, lineterminator="\n")
         several = self.labels is None and (n_out > 1 or self.columns is None)
         written.writerow([f"{self.target}{j}" for j in range(n_out)] if several else [self.target])
-        written.writerows(map(list, answers) if several else ([label] for label in answers))
+        written.writerows(map(list, predictions) if several else ([label] for label in predictions))
         return 0

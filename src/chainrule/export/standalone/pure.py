@@ -26,10 +26,10 @@ def read_array(kind: str, shape: list[int], numbers: BytesIO) -> Any:
 
 def answer(members: list[Any], bounds: Any, rows: Any) -> list[Row]:
     """Return the answers to encoded rows: the sum of what each member makes of them, within `bounds`."""
-    answers = [list(map(math.fsum, zip(*(run(steps, row) for steps in members)))) for row in rows]
+    predictions = [list(map(math.fsum, zip(*(run(steps, row) for steps in members)))) for row in rows]
     if bounds is None:
-        return answers
-    return [[max(low, min(high, y)) for y, low, high in zip(row, *bounds)] for row in answers]
+        return predictions
+    return [[max(low, min(high, y)) for y, low, high in zip(row, *bounds)] for row in predictions]
 
 
 def run(steps: list[Any], x: Row) -> Row:

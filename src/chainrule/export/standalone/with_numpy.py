@@ -18,8 +18,8 @@ def read_array(kind: str, shape: list[int], numbers: BytesIO) -> Any:
 def answer(members: list[Any], bounds: Any, rows: Any) -> Any:
     """Return the answers (n, n_out) for encoded rows: the sum of what each member makes of them, within `bounds`."""
     X = np.array(rows, np.float64)
-    answers = sum(run(steps, X) for steps in members)
-    return answers if bounds is None else np.clip(answers, bounds[0], bounds[1])
+    predictions = sum(run(steps, X) for steps in members)
+    return predictions if bounds is None else np.clip(predictions, bounds[0], bounds[1])
 
 
 def run(steps: list[Any], X: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, require, require_whole
+from chainrule.arrays import Array, require, require_integer
 from chainrule.insight.tracing.page import as_html
 from chainrule.insight.tracing.quantities import Function, Quantity
 from chainrule.insight.tracing.text import as_latex, as_page, require_notation
@@ -80,7 +80,7 @@ class Exercise:
         """Return an exercise with so many blanks, drawn by `seed`, or with those of these names."""
         possible = [quantity.name for quantity in trace if quantity.kind in ASKED]
         if not isinstance(blanks, Sequence):
-            require_whole(blanks, "blanks")
+            require_integer(blanks, "blanks")
             require(blanks <= len(possible), "blanks", f"be {len(possible)} at most", blanks)
             drawn = np.sort(np.random.default_rng(seed).permutation(len(possible))[:blanks])
             return cls(trace, tuple(possible[k] for k in drawn))
@@ -116,7 +116,9 @@ class Exercise:
     def __str__(self) -> str:
         return self.to_text()
 
-    def grade(self, answers: Mapping[str, ArrayLike], notation: str = "row", tolerance: float = TOLERANCE) -> Grades:
+    def grade(
+        self, predictions: Mapping[str, ArrayLike], notation: str = "row", tolerance: float = TOLERANCE
+    ) -> Grades:
         """Grade the answers and name the likely mistake in each wrong one.
 
         Parameters
@@ -138,11 +140,11 @@ class Exercise:
         ValueError
             For an answer to what was not asked, and for one that is not made of numbers.
         """
-        require(tolerance > 0, "tolerance", "be above 0", tolerance)
-        for name in answers:
+        require(tolerance > 0, "tolerance", "be > 0", tolerance)
+        for name in predictions:
             require(name in self.blanks, "answers", f"have names out of {', '.join(self.blanks)}", name)
         require_notation(notation)
-        given = {name: as_answer(answer, self.trace[name], notation) for name, answer in answers.items()}
+        given = {name: as_answer(answer, self.trace[name], notation) for name, answer in predictions.items()}
         return Grades(tuple(self.mark(self.trace[name], given, tolerance) for name in self.blanks))
 
     def mark(self, quantity: Quantity, given: Mapping[str, Array], tolerance: float) -> Mark:

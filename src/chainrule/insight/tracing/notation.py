@@ -42,7 +42,7 @@ def parse(formula: str) -> Part:
     tokens.reverse()
     row = parse_row(tokens, "")
     if tokens:
-        raise ValueError(f"formula must have balanced braces, however: {formula!r}")
+        raise ValueError(f"formula must have balanced braces, got {formula!r}")
     return row
 
 
@@ -60,7 +60,7 @@ def parse_row(tokens: list[str], end: str) -> Part:
         else:
             parts.append(parse_one(tokens))
     if end and not tokens:
-        raise ValueError("formula must have balanced braces, however: one is not closed")
+        raise ValueError("formula must have balanced braces, got one is not closed")
     if end:
         tokens.pop()
     return Part("row", parts=tuple(parts))
@@ -91,7 +91,7 @@ def parse_one(tokens: list[str]) -> Part:
     if token in (r"\{", r"\}"):
         return Part("sign", token[1:])
     if token.startswith("\\"):
-        raise ValueError(f"formula must use the commands of chainrule.insight.tracing.notation, however: {token}")
+        raise ValueError(f"formula must use the commands of chainrule.insight.tracing.notation, got {token}")
     if token.isspace():
         return Part("space", " ")
     return Part("number" if token[0].isdigit() else "letter" if token.isalpha() else "sign", token)

@@ -57,9 +57,9 @@ def predict_command(
             check_places({"--out": out}, {"MODEL": model, "FILE": file})
         predictor = load_predictor(model)
         if proba and not isinstance(predictor.target, ClassTarget):
-            raise TableError(f"--proba must be asked of a classifier, however: {model} answers numbers")
+            raise TableError(f"--proba must be asked of a classifier, got {model} answers numbers")
         if interval is not None and isinstance(predictor.target, ClassTarget):
-            raise TableError(f"--interval must be asked of a model of numbers, however: {model} answers classes")
+            raise TableError(f"--interval must be asked of a model of numbers, got {model} answers classes")
         shifts = None if interval is None else predictor.ensemble.shifts(interval)
         source = TableFile(file, form)
         frames = answered(predictor, source, proba, shifts, identifier)
@@ -82,32 +82,32 @@ def answered(
     numbers = [column.name for column in encoder.columns if isinstance(column, NumberColumn | RawColumn)]
     for frame in source.batches(words_of(predictor)):
         if identifier is None:
-            kept = [name for name in predictor.passport.get("id", []) if name in frame.columns]
+            kept = [name for name in predictor.metadata.get("id", []) if name in frame.columns]
         else:
             require_names(dict.fromkeys(frame.columns), identifier)  # type: ignore[arg-type]
-            for name in target.answer_names:
+            for name in target.output_names:
                 require(name not in identifier, "--id", "not name the column that is answered", name)
             kept = list(identifier)
-        answers = predictor.answers(with_numbers(frame, numbers), first_row=row)
+        predictions = predictor.predictions(with_numbers(frame, numbers), first_row=row)
         columns: dict[str, object] = {name: frame[name] for name in kept}
-        columns |= answer_columns(target, answers)
+        columns |= prediction_columns(target, predictions)
         if shifts is not None:
             for end, shift in zip((" low", " high"), shifts):
-                columns |= answer_columns(target, answers + shift, end)
+                columns |= prediction_columns(target, predictions + shift, end)
         if proba and isinstance(target, ClassTarget):
-            columns |= {f"{target.name}={label}": answers[:, k] for k, label in enumerate(target.labels)}
+            columns |= {f"{target.name}={label}": predictions[:, k] for k, label in enumerate(target.labels)}
         if not row:
-            known = [target.name, *target.answer_names, *kept, *predictor.passport.get("weight", [])]
+            known = [target.name, *target.output_names, *kept, *predictor.metadata.get("weight", [])]
             for notice in [*source.notices, *encoder.notices_for(frame.drop(known, strict=False))]:
                 typer.echo(f"note: {printable(notice)}", err=True)
         yield pl.DataFrame(columns)
         row += len(frame)
 
 
-def answer_columns(target: Target, answers: Array, end: str = "") -> dict[str, list[object]]:
+def prediction_columns(target: Target, predictions: Array, end: str = "") -> dict[str, list[object]]:
     """Return what answers (n, n_outputs) mean, a column for each that the target has, its name with this `end`."""
-    names = target.answer_names
-    columns = target.decode(answers).reshape(len(answers), len(names)).T
+    names = target.output_names
+    columns = target.decode(predictions).reshape(len(predictions), len(names)).T
     return {name + end: column.tolist() for name, column in zip(names, columns)}
 
 
