@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
-from chainrule.training.loop import Run
+from chainrule.training.run import Run
 
 
 class Board:

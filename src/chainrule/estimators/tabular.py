@@ -1,7 +1,7 @@
 """`TabularClassifier` and `TabularRegressor`: the best answer a network can give to a table, in one line.
 
 A table goes in as it is: numbers, categories, holes, odd scales. Inside are the encoder of `chainrule.data.tabular`,
-the recipe of `chainrule.training.recipe`, five members on five folds, and one calibrated ensemble of them.
+the recipe of `chainrule.model.recipe`, five members on five folds, and one calibrated ensemble of them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import Fitted, Work, fit_predictor
 from chainrule.training.callbacks import ProgressBar
 from chainrule.training.metrics import METRICS, Metric, as_metric
-from chainrule.training.recipe import Member
+from chainrule.model.recipe import Member
 
 
 @dataclass(eq=False, repr=False)

@@ -22,7 +22,7 @@ from chainrule.nn import layers, losses
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.layers import Layer, Params
 from chainrule.nn.network import Network
-from chainrule.nn.own import is_own
+from chainrule.nn.custom import is_custom
 
 Model = Predictor | Ensemble | Network
 
@@ -154,7 +154,7 @@ def require_known(ensemble: Ensemble) -> None:
     """Raise ValueError naming the layer or loss that a user wrote, or for parameters that are not finite."""
     first = ensemble.networks[0]
     for i, layer in enumerate(first.layers):
-        if is_own(layer):
+        if is_custom(layer):
             raise ValueError(f"model must be made of the library's own layers, got layer {i} is {layer}")
     if type(first.loss) not in LINKS:
         raise ValueError(f"model must have one of the library's own losses, got its loss is {first.loss}")
@@ -233,7 +233,7 @@ LINKS: dict[type[losses.Loss], Callable[[int, float], list[Step]]] = {
     losses.AbsoluteError: no_link,
     losses.Huber: no_link,
     losses.Quantile: no_link,
-    losses.OwnLoss: no_link,
+    losses.CustomLoss: no_link,
     losses.Poisson: lambda width, temperature: [Elementwise(width, "exp")],
     losses.BinaryCrossEntropy: lambda width, temperature: [Elementwise(width, "sigmoid")],
     losses.CrossEntropy: lambda width, temperature: [

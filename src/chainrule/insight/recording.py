@@ -12,7 +12,7 @@ from chainrule.arrays import Array, require_integer
 from chainrule.nn.layers import Activation
 from chainrule.nn.network import Network
 from chainrule.training.callbacks import Callback
-from chainrule.training.loop import Run
+from chainrule.training.run import Run
 
 
 def network_of(run: Run) -> Network:

@@ -194,7 +194,7 @@ def trace(
         require(len(names) in (0, n), argument, f"be {n} names", names)
     optimizer = at_rate(SGD() if optimizer is None else as_optimizer(optimizer), rate)
     whole, net = (net.copy(dtype="float64") for _ in range(2))
-    whole.gradients_proved = True  # a wrong derivative is shown, and `verify` names its line
+    whole.gradients_checked = True  # a wrong derivative is shown, and `verify` names its line
     X, y, weight = whole.check(X, y, sample_weight)
     if masks is not None:
         rng = cast(np.random.Generator, GivenMasks(net.layers, masks, len(X)))

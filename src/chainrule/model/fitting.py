@@ -25,9 +25,9 @@ from chainrule.model.predictor import Predictor
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
-from chainrule.training.loop import Run
+from chainrule.training.run import Run
 from chainrule.training.metrics import Metric
-from chainrule.training.recipe import (
+from chainrule.model.recipe import (
     CLASSIFICATION,
     REGRESSION,
     Member,
@@ -136,7 +136,7 @@ def fit_predictor(
     watch: Watch | None = None,
     encoder: TabularEncoder | None = None,
 ) -> Fitted:
-    """Return a predictor trained on a table, two rows at least, by the recipe of `chainrule.training.recipe`.
+    """Return a predictor trained on a table, two rows at least, by the recipe of `chainrule.model.recipe`.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def fit_predictor(
         recipe,
         members=min(n_members, len(values)),
         epochs=recipe.epochs_for(len(values)) if epochs is None else epochs,
-        chosen_by=recipe.chosen_by if metric is None else metric,
+        selected_by=recipe.selected_by if metric is None else metric,
     )
     encoder = encoder or encoder_for(target).fit(columns)
     X, y = encoder.transform(columns), target.encode(values)

@@ -1,9 +1,8 @@
-"""Activations, from the perceptron's step to the smooth ones, each with its derivative under it.
+"""Activations, from the perceptron's step to the smooth ones, each with its derivative directly below it.
 
-An activation is a function `Z -> (A, backward)`: `A` has the shape of `Z`, and `backward(dA)` is the chain rule's next
-factor, `dZ = dA * dA/dZ`. What the derivative needs is what the closure remembers. All are elementwise, keep the dtype,
-change neither `Z` nor `dA`, and neither overflow nor warn however large `Z` is. Your own function of this form can
-stand wherever a name can.
+An activation is a function `Z -> (A, backward)`: `A` has the shape of `Z`, and `backward(dA)` applies the chain rule,
+`dZ = dA * dA/dZ`; the closure keeps what the derivative needs. All are elementwise, keep the dtype, modify neither `Z`
+nor `dA`, and do not overflow or warn for any finite `Z`. A custom function of this form works wherever a name does.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from math import pi, sqrt
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.errors import GradientError
+from chainrule.errors import GradientError, look_up
 
 Activated = tuple[Array, Callable[[Array], Array]]
 ActivationFunction = Callable[[Array], Activated]
@@ -26,12 +25,12 @@ def identity(Z: Array) -> Activated:
 
 
 def step(Z: Array) -> Activated:
-    """A = 1 where Z > 0, else 0: Rosenblatt's perceptron (1958). It fires, but it cannot be trained by gradients."""
+    """A = 1 where Z > 0, else 0: Rosenblatt's perceptron (1958). It cannot be trained by gradient descent."""
 
     def backward(dA: Array) -> Array:
         raise GradientError(
-            "step has no gradient to follow: its derivative is 0 on both sides of the threshold and undefined on it. "
-            "Use sigmoid, its smooth form, or the perceptron's own learning rule."
+            "step cannot be trained by gradient descent: its derivative is 0 on both sides of the threshold and "
+            "undefined at it. Use sigmoid, its smooth form, or the perceptron learning rule."
         )
 
     return (Z > 0).astype(Z.dtype), backward
@@ -56,10 +55,10 @@ def relu(Z: Array) -> Activated:
 
 
 def zero_row(Z: Array) -> Array:
-    """Return a row of zeros as long as Z's.
+    """Return a row of zeros as wide as Z.
 
-    NumPy finds the greater of two arrays three times as fast as of an array and the number 0, and either many times as
-    fast as `np.where` chooses.
+    `np.maximum` of two arrays takes a third of the time of `np.maximum` of an array and the scalar 0, and both are many
+    times faster than `np.where`.
     """
     return np.zeros(Z.shape[-1:], Z.dtype)
 
@@ -90,17 +89,17 @@ def selu(Z: Array) -> Activated:
     A += SELU_SCALE * np.maximum(Z, zero)
 
     def backward(dA: Array) -> Array:
-        slope = np.minimum(A, zero)
-        slope += SELU_SCALE * SELU_ALPHA
-        slope -= (A > 0) * A.dtype.type(SELU_SCALE * SELU_ALPHA - SELU_SCALE)
-        slope *= dA
-        return slope
+        derivative = np.minimum(A, zero)
+        derivative += SELU_SCALE * SELU_ALPHA
+        derivative -= (A > 0) * A.dtype.type(SELU_SCALE * SELU_ALPHA - SELU_SCALE)
+        derivative *= dA
+        return derivative
 
     return A, backward
 
 
 def softplus(Z: Array) -> Activated:
-    """A = log(1 + exp(Z)), a smooth relu; dA/dZ = sigmoid(Z)."""
+    """A = log(1 + exp(Z)), a smooth form of relu; dA/dZ = sigmoid(Z)."""
     A = np.log1p(np.exp(-np.abs(Z))) + np.maximum(Z, zero_row(Z))
     return A, lambda dA: dA * logistic(Z)
 
@@ -115,11 +114,11 @@ def silu(Z: Array) -> Activated:
 def gelu(Z: Array) -> Activated:
     """A = Z (1 + T) / 2 with T = tanh(c (Z + 0.044715 Z^3)), c = sqrt(2 / pi) (Hendrycks & Gimpel 2016, section 2).
 
-    dA/dZ = (1 + T) / 2 + Z (1 - T^2) c (1 + 3 * 0.044715 Z^2) / 2. This is the paper's tanh form, within 5e-4 of
-    Z Phi(Z): NumPy has no error function.
+    dA/dZ = (1 + T) / 2 + Z (1 - T^2) c (1 + 3 * 0.044715 Z^2) / 2. This is the paper's tanh form,
+    within 5e-4 of Z Phi(Z): NumPy has no error function.
     """
     c, k = sqrt(2 / pi), 0.044715
-    # Beyond |Z| = 30 the tanh is +-1 to the last bit, and clipping keeps Z^3 small.
+    # Beyond |Z| = 30 the tanh is +-1 to the last bit, and clipping keeps Z^3 from overflowing.
     C = np.clip(Z, -30, 30)
     T = np.tanh(c * (C + k * C * C * C))
 
@@ -132,26 +131,26 @@ def gelu(Z: Array) -> Activated:
 def mish(Z: Array) -> Activated:
     """A = Z T with T = tanh(softplus(Z)) (Misra 2019, eq. 1); dA/dZ = T + Z (1 - T^2) sigmoid(Z).
 
-    With u = exp(Z), T = u (u + 2) / (u (u + 2) + 2): one exponential instead of three. Beyond Z = 20 T is 1 to the last
-    bit.
+    With u = exp(Z), T = u (u + 2) / (u (u + 2) + 2): one exponential instead of three. Beyond Z = 20, T is 1 to the
+    last bit.
     """
     U = np.exp(np.minimum(Z, zero_row(Z) + 20))
     W = U * (U + 2)
     T = W / (W + 2)
 
     def backward(dA: Array) -> Array:
-        slope = 1 - T * T
-        slope *= Z
-        slope *= U / (1 + U)
-        slope += T
-        slope *= dA
-        return slope
+        derivative = 1 - T * T
+        derivative *= Z
+        derivative *= U / (1 + U)
+        derivative += T
+        derivative *= dA
+        return derivative
 
     return Z * T, backward
 
 
 def logistic(Z: Array) -> Array:
-    """1 / (1 + exp(-Z)); below Z = -87 it stays at 1.6e-38, the last value float32 holds in full."""
+    """1 / (1 + exp(-Z)); below Z = -87 it stays at 1.6e-38, the smallest normal float32."""
     A = np.minimum(-Z, zero_row(Z) + 87)
     np.exp(A, out=A)
     A += 1
@@ -172,3 +171,12 @@ ACTIVATIONS: dict[str, ActivationFunction] = {
     "gelu": gelu,
     "mish": mish,
 }
+
+
+def find_activation(function: str | ActivationFunction, argument: str) -> str | ActivationFunction:
+    """Return the name of a known activation in its own spelling ("ReLU" is "relu"), or the custom function."""
+    if callable(function):
+        return function
+    name = function.lower() if isinstance(function, str) else function
+    look_up(ACTIVATIONS, name, argument)
+    return name

@@ -1,13 +1,12 @@
-"""Prove a network's gradient on the user's own configuration, by finite differences in float64.
+"""Gradient checking: compare a network's gradient with finite differences in float64, on your own data.
 
-Along a direction d the loss must change as backpropagation says: grad . d = (L(theta + e d) - L(theta - e d)) / 2e.
-Random directions see every parameter at once, then each parameter block has one of its own, so that a wrong derivative
-is caught and named.
+Along a direction d the loss must change at the rate backpropagation gives: grad . d = (L(theta + e d) - L(theta - e d))
+/ 2e. Random directions involve every parameter at once; then each parameter block gets a direction of its own, so that
+a wrong derivative is found and named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,56 +14,40 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_generator, require
-from chainrule.nn.own import require_forms
+from chainrule.errors import GradientError
+from chainrule.nn.custom import require_forms
+from chainrule.nn.differences import Comparison, compare_along, embed, unit
+from chainrule.nn.inference import CHECKED_ROWS
 
 if TYPE_CHECKING:
     from chainrule.nn.network import Network
 
 Batch = tuple[Array, Array, Array | None]
-"""X, y and weights, as `Network.check` returns them."""
+"""X, y and weights, as returned by `Network.check`."""
 
-STEPS = (1e-5, 1e-6, 1e-7)
-"""Lengths of the step e. A shorter one is tried only where a longer one disagrees: it may have stepped over a kink."""
-BESIDE = 1e-3
-"""How far beside its place a parameter is, one standard deviation, where the check is done again that has failed."""
-ENTRIES = 64
-"""Entries of a block that fails which are looked at one by one, to name the worst."""
+JITTER = 1e-3
+"""Standard deviation by which every parameter is moved when a failed check is repeated nearby."""
+MAX_ENTRIES = 64
+"""Maximum number of entries of a failed block that are compared one by one, to name the worst."""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One derivative found twice: by backpropagation and by finite differences."""
-
-    name: str
-    backpropagation: float
-    finite_difference: float
-    error: float
-    """|difference| / larger of the two, less what rounding explains; 0 at a kink when the gradient lies between the
-    slopes on its two sides."""
-    kink: bool = False
-
-    def __str__(self) -> str:
-        line = f"{self.name:<24}{self.backpropagation:>20.10g}{self.finite_difference:>20.10g}{self.error:>12.1e}"
-        return line + ("  kink" if self.kink else "")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradientReport:
-    """The result of `check_gradients`; print it.
+    """The result of `check_gradients`; it prints as a table.
 
-    `entries` is filled only for a block that failed. `beside` says that the loss has kinks where the parameters are, so
-    that the gradients were compared a little beside.
+    `entries` is filled only for a block that failed. `moved` means that the loss has kinks at the given parameters, so
+    the gradients were compared at a point nearby.
     """
 
     directions: tuple[Comparison, ...]
     blocks: tuple[Comparison, ...]
     entries: tuple[Comparison, ...]
     tolerance: float
-    beside: bool = False
+    moved: bool = False
 
     @property
     def worst(self) -> Comparison:
-        """The comparison with the largest error, of the smallest part that has been looked at."""
+        """The comparison with the largest error, among the most detailed ones made."""
         # NaN counts as the largest of all.
         return max(
             self.entries or self.blocks or self.directions, key=lambda c: c.error if np.isfinite(c.error) else np.inf
@@ -80,16 +63,25 @@ class GradientReport:
         """Whether every error is within the tolerance."""
         return self.max_error <= self.tolerance
 
-    def __str__(self) -> str:
+    @property
+    def is_negated(self) -> bool:
+        """Whether the gradient is exactly the negative of the right one."""
+        sums = [abs(c.backpropagation + c.finite_difference) for c in self.blocks or self.directions]
+        sizes = [abs(c.backpropagation) for c in self.blocks or self.directions]
+        return not self.ok and max(sums) <= 1e-4 * max(sizes)
+
+    def __repr__(self) -> str:
         worst = self.worst
         if self.ok:
-            place = " beside a kink" if self.beside else ""
+            place = " near a kink" if self.moved else ""
             verdict = f"gradients agree{place}: largest error {self.max_error:.1e}, tolerance {self.tolerance:.0e}"
         else:
             verdict = (
                 f"gradients are WRONG, most of all in {worst.name}: backpropagation {worst.backpropagation:.10g}, "
                 f"finite difference {worst.finite_difference:.10g}"
             )
+            if self.is_negated:
+                verdict += "\nThe gradient is exactly the negative: does your loss take its arguments as (Z, Y)?"
         head = f"{'derivative along':<24}{'backpropagation':>20}{'finite difference':>20}{'error':>12}"
         return "\n".join([verdict, head, *map(str, (*self.directions, *self.blocks, *self.entries))])
 
@@ -104,20 +96,20 @@ def check_gradients(
     tolerance: float = 1e-6,
     seed: int = 0,
 ) -> GradientReport:
-    """Hold backpropagation against finite differences, in float64, in training mode, with penalties.
+    """Compare backpropagation with finite differences, in float64 and training mode, penalties included.
 
     Parameters
     ----------
     net : Network
-        It is copied and stays as it is.
+        A copy is checked; the network itself does not change.
     X, y, sample_weight
-        As for `net.loss_and_grad`; a few rows will do.
+        As for `net.loss_and_grad`; a few rows are enough.
     directions : int
-        Random directions through all parameters.
+        Number of random directions through all parameters.
     tolerance : float
-        The largest relative error that counts as agreement.
+        Largest relative error that counts as agreement.
     seed : int
-        Of the directions and of dropout, which draws the same mask at every evaluation.
+        Seed for the directions and for dropout, which draws the same mask at every evaluation.
 
     Returns
     -------
@@ -131,25 +123,34 @@ def check_gradients(
     True
     """
     require(directions >= 1, "directions", "be >= 1", directions)
-    proved, net = net.gradients_proved, net.copy(dtype="float64")
-    net.gradients_proved = True  # so that `check` does not ask for the proof that this is
+    checked, net = net.gradients_checked, net.copy(dtype="float64")
     arrays = net.check(X, y, sample_weight)
-    if not proved:
+    if not checked:
         require_forms(net, *arrays[:2])
     theta = net.theta.copy()
-    report = compare_at(net, theta, arrays, directions, tolerance, seed)
+    report = _compare_at(net, theta, arrays, directions, tolerance, seed)
     if not report.ok:
-        # Where several units stand on their kinks at once a slope may be any number, but not a little beside.
-        moved = theta + BESIDE * as_generator(seed).standard_normal(theta.size)
-        again = compare_at(net, moved, arrays, directions, tolerance, seed)
-        return replace(again, beside=True) if again.ok else report
+        # Where several units are at their kinks at once, any derivative is possible; not so at a point nearby.
+        moved = theta + JITTER * as_generator(seed).standard_normal(theta.size)
+        again = _compare_at(net, moved, arrays, directions, tolerance, seed)
+        return replace(again, moved=True) if again.ok else report
     return report
 
 
-def compare_at(
+def require_gradients(net: Network, X: Array, y: Array) -> None:
+    """Check a custom loss, activation or layer, once, on the first rows; raise GradientError if it is wrong."""
+    if net.gradients_checked:
+        return
+    report = check_gradients(net, X[:CHECKED_ROWS], y[:CHECKED_ROWS])
+    if not report.ok:
+        raise GradientError(f"a custom loss, activation or layer has a wrong derivative; {report}")
+    net.gradients_checked = len(X) > 1  # with one row, a mean and a sum look the same
+
+
+def _compare_at(
     net: Network, theta: Array, arrays: Batch, directions: int, tolerance: float, seed: int
 ) -> GradientReport:
-    """Compare the two gradients of a network of float64 where its parameters are `theta`."""
+    """Compare the two gradients of a float64 network at the parameters `theta`."""
 
     def value_at(point: Array) -> float:
         net.theta = point
@@ -168,45 +169,7 @@ def compare_at(
     entries: tuple[Comparison, ...] = ()
     if not all(c.error <= tolerance for c in blocks):
         worst = net.blocks[int(np.argmax([c.error for c in blocks]))]
-        some = np.sort(rng.permutation(worst.size)[:ENTRIES])
+        some = np.sort(rng.permutation(worst.size)[:MAX_ENTRIES])
         compared = (compare(worst.entry_name(k), embed(theta.size, worst.slice.start + k, 1.0)) for k in some)
         entries = tuple(c for c in compared if not c.error <= tolerance)
     return GradientReport(along, blocks, entries, tolerance)
-
-
-def compare_along(
-    direction: Array,
-    name: str,
-    value_at: Callable[[Array], float],
-    theta: Array,
-    value: float,
-    slope: float,
-    tolerance: float,
-) -> Comparison:
-    """Hold `slope`, the derivative of the loss along `direction`, against central differences."""
-    for step in STEPS:
-        above, below = value_at(theta + step * direction), value_at(theta - step * direction)
-        numeric = (above - below) / (2 * step)
-        # What rounding the two losses to 16 digits can do to their difference.
-        noise = 10 * np.finfo(np.float64).eps * max(abs(above), abs(below)) / step
-        error = abs(slope - numeric) / (max(abs(slope), abs(numeric)) + noise / tolerance or 1)
-        if error <= tolerance:
-            return Comparison(name, slope, numeric, error)
-    left, right = sorted([(value - below) / step, (above - value) / step])
-    bent = right - left > 1e-4 * max(abs(left), abs(right)) + 4 * noise
-    if bent and left - 2 * noise <= slope <= right + 2 * noise:
-        return Comparison(name, slope, numeric, 0.0, kink=True)
-    return Comparison(name, slope, numeric, error)
-
-
-def unit(rng: np.random.Generator, size: int) -> Array:
-    """Return a random vector of length 1."""
-    vector = rng.standard_normal(size)
-    return vector / np.linalg.norm(vector)
-
-
-def embed(size: int, place: slice | int, values: Array | float) -> Array:
-    """Return a vector of zeros with `values` at `place`."""
-    vector = np.zeros(size)
-    vector[place] = values
-    return vector

@@ -1,4 +1,4 @@
-"""Initial weights: each draws an (n_in, n_out) matrix from `rng`, in float64, so that every dtype starts alike."""
+"""Initializers: each draws an (n_in, n_out) matrix from `rng`, in float64, the same one for every dtype."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Initializer = Callable[["np.random.Generator", tuple[int, ...]], Array]
 
 
 def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """All 0: right for biases; between hidden layers every unit would stay the copy of its neighbour."""
+    """All 0: right for biases. As weights of hidden layers, it would leave all units identical."""
     return np.zeros(shape)
 
 
@@ -28,46 +28,46 @@ def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """U[0, 1). Not centred: in wide layers the sums grow with n_in and sigmoids start saturated."""
+    """U[0, 1). Not centered: in wide layers the sums grow with n_in, and sigmoids start saturated."""
     return rng.random(shape)
 
 
 def glorot_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """U(-a, a), a = sqrt(6 / (n_in + n_out)): equal variances both ways through tanh (Glorot & Bengio 2010, eq. 16)."""
-    return spread(rng, shape, sqrt(6 / sum(fans(shape))))
+    """U(-a, a), a = sqrt(6 / (n_in + n_out)): equal variances forward and backward (Glorot & Bengio 2010, eq. 16)."""
+    return _symmetric_uniform(rng, shape, sqrt(6 / sum(_fans(shape))))
 
 
 def glorot_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """N(0, 2 / (n_in + n_out)) (Glorot & Bengio 2010, eq. 12)."""
-    return rng.standard_normal(shape) * sqrt(2 / sum(fans(shape)))
+    return rng.standard_normal(shape) * sqrt(2 / sum(_fans(shape)))
 
 
 def he_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """U(-a, a), a = sqrt(6 / n_in): variance 2 / n_in, for relu (He et al. 2015, eq. 10)."""
-    return spread(rng, shape, sqrt(6 / fans(shape)[0]))
+    return _symmetric_uniform(rng, shape, sqrt(6 / _fans(shape)[0]))
 
 
 def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """N(0, 2 / n_in), for relu (He et al. 2015, eq. 10)."""
-    return rng.standard_normal(shape) * sqrt(2 / fans(shape)[0])
+    return rng.standard_normal(shape) * sqrt(2 / _fans(shape)[0])
 
 
 def lecun_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """U(-a, a), a = sqrt(3 / n_in): variance 1 / n_in (LeCun et al. 1998, eq. 16)."""
-    return spread(rng, shape, sqrt(3 / fans(shape)[0]))
+    return _symmetric_uniform(rng, shape, sqrt(3 / _fans(shape)[0]))
 
 
 def lecun_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """N(0, 1 / n_in), for selu (LeCun et al. 1998, eq. 16; Klambauer et al. 2017)."""
-    return rng.standard_normal(shape) / sqrt(fans(shape)[0])
+    return rng.standard_normal(shape) / sqrt(_fans(shape)[0])
 
 
-def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return (n_in, n_out) of a weight matrix; a bias vector of n_out counts as one input."""
+def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    # A bias vector counts as a matrix with one input.
     return (shape[0], shape[1]) if len(shape) == 2 else (1, shape[0])
 
 
-def spread(rng: np.random.Generator, shape: tuple[int, ...], bound: float) -> Array:
+def _symmetric_uniform(rng: np.random.Generator, shape: tuple[int, ...], bound: float) -> Array:
     """U(-bound, bound)."""
     return rng.uniform(-bound, bound, shape)
 
@@ -85,7 +85,7 @@ INITIALIZERS: dict[str, Initializer] = {
     "lecun_normal": lecun_normal,
 }
 
-SUITED_TO: dict[str, str] = {
+DEFAULT_INITIALIZERS: dict[str, str] = {
     "relu": "he_normal",
     "leaky_relu": "he_normal",
     "elu": "he_normal",
@@ -95,4 +95,4 @@ SUITED_TO: dict[str, str] = {
     "softplus": "he_normal",
     "selu": "lecun_normal",
 }
-"""The initialiser that keeps the variance through each activation; `glorot_uniform` for all others."""
+"""The initializer that preserves the variance through each activation; `glorot_uniform` for all others."""

@@ -1,10 +1,10 @@
-"""Layers: each a few lines of forward with its backward, the chain rule's next factor, directly under it.
+"""Layers: a few lines of forward, and directly below them their backward, the next factor of the chain rule.
 
-A layer is a frozen description: its sizes and options. It never holds state. Parameters come in as `params`, a dict of
-named arrays that the network owns, and gradients go out into `grads`, a dict of the same names. What the backward pass
-needs is what the closure remembers, so a forward pass whose closure is dropped keeps nothing.
+A layer is a frozen description of sizes and options and never has state. Parameters come in as `params`, a dict of
+named arrays that the network owns, and gradients go out into `grads`, a dict with the same names. The closure keeps
+what the backward pass needs, so a forward pass whose closure is dropped keeps nothing.
 
-Shapes: X (n, n_in) -> Y (n, n_out); dY and dX are the loss's derivatives in Y and X.
+Shapes: X (n, n_in) -> Y (n, n_out); dY and dX are the derivatives of the loss with respect to Y and X.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ import numpy as np
 
 from chainrule.arrays import Array, require, require_integer
 from chainrule.errors import look_up
-from chainrule.nn.activations import ACTIVATIONS, ActivationFunction, logistic
+from chainrule.nn.activations import ACTIVATIONS, ActivationFunction, find_activation, logistic
 from chainrule.nn.initializers import INITIALIZERS
 
 Params = dict[str, Array]
 Shapes = dict[str, tuple[int, ...]]
 Backward = Callable[..., Array]
-"""`backward(dY, grads, need_dX=True) -> dX`: fills every array of `grads` in place. `need_dX=False` is what a network's
-first layer with parameters is called with: nobody reads its dX, so it may skip that work and return anything."""
+"""`backward(dY, grads, need_dX=True) -> dX` fills every array of `grads` in place. The first layer with parameters is
+called with `need_dX=False`: nobody reads its dX, so it may skip that work and return anything."""
 
 
 class Layer(ABC):
-    """What every layer answers. Your own needs `forward`, and `shapes` and `init` when it has parameters."""
+    """Base class. A custom layer defines `forward`, and `shapes` and `init` if it has parameters."""
 
     @property
     def sizes(self) -> tuple[int, int] | None:
-        """Columns taken and given, (n_in, n_out); None: any number, and as many given as taken."""
+        """Number of input and output columns, (n_in, n_out); None: any number, the same on both sides."""
         return None
 
     def width_after(self, width: int) -> int:
-        """Return how many columns it gives for so many taken."""
+        """Return the number of output columns for this number of input columns."""
         return self.sizes[1] if self.sizes else width
 
     @property
     def shapes(self) -> Shapes:
-        """Name -> shape of each parameter, which training changes."""
+        """Name -> shape of each trainable parameter."""
         return {}
 
     @property
     def buffer_shapes(self) -> Shapes:
-        """Name -> shape of each running statistic, which `forward` itself keeps up while training."""
+        """Name -> shape of each running statistic, which `forward` updates in training mode."""
         return {}
 
     def init(self, params: Params, rng: np.random.Generator) -> None:
-        """Fill every array of `params`, buffers included, with its initial values."""
+        """Fill every array of `params`, buffers included, with initial values."""
 
     @abstractmethod
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
-        """Return Y and the backward closure. `rng` given: training; None: inference. `X` stays as it is."""
+        """Return Y and the backward closure. With `rng`: training mode; None: inference. `X` must not be modified."""
 
     def __str__(self) -> str:
-        """Name and options as in code, defaults left out: `Dense(2, 3)`."""
+        """Name and options as in code, without defaults: `Dense(2, 3)`."""
         options: tuple[Field[object], ...] = fields(self) if is_dataclass(self) else ()
         shown = [describe(getattr(self, o.name)) for o in options if getattr(self, o.name) != o.default]
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -67,9 +67,9 @@ class Layer(ABC):
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """Y = X W + b: every output a weighted sum of every input. W (n_in, n_out), b (n_out,).
+    """Y = X W + b: each output is a weighted sum of all inputs. W (n_in, n_out), b (n_out,).
 
-    `weights` and `biases` name their initialisers.
+    `weights` and `biases` name their initializers.
     """
 
     n_in: int
@@ -97,7 +97,7 @@ class Dense(Layer):
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         W = params["W"]
-        Y = X.dot(W)  # as X @ W, sooner where arrays are small
+        Y = X.dot(W)  # X @ W, with less overhead on small arrays
         Y += params["b"]
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
@@ -110,25 +110,24 @@ class Dense(Layer):
 
 def multiply(A: Array, B: Array, out: Array) -> None:
     """Write A @ B into `out`."""
-    # np.dot is sooner where arrays are small, and casts nothing: a layer or loss of one's own may hand on another type.
+    # np.dot has less overhead on small arrays, but does not cast: a custom layer or loss may return another dtype.
     (np.dot if A.dtype == B.dtype == out.dtype else np.matmul)(A, B, out=out)
 
 
 @final
 @dataclass(frozen=True)
 class Activation(Layer):
-    """A = f(Z), elementwise: a name of `chainrule.nn.activations`, or a function of the same form."""
+    """A = f(Z), elementwise: a name from `chainrule.nn.activations`, or a custom function of the same form."""
 
     function: str | ActivationFunction
 
     def __post_init__(self) -> None:
-        if not callable(self.function):
-            look_up(ACTIVATIONS, self.function, "function")
+        object.__setattr__(self, "function", find_activation(self.function, "function"))
 
     @cached_property
     def activate(self) -> ActivationFunction:
-        """The function itself; a user's own is made to say what is wrong when it is of another form."""
-        return checked(self.function) if callable(self.function) else ACTIVATIONS[self.function]
+        """The function itself; a custom one raises ValueError if it returns the wrong form."""
+        return _checked(self.function) if callable(self.function) else ACTIVATIONS[self.function]
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         A, chain_rule = self.activate(X)
@@ -141,7 +140,7 @@ class Activation(Layer):
 
 @dataclass(frozen=True)
 class PerColumn(Layer):
-    """A layer that has its own parameters for each of `n` columns."""
+    """A layer with parameters of its own for each of `n` columns."""
 
     n: int
 
@@ -156,7 +155,7 @@ class PerColumn(Layer):
 @final
 @dataclass(frozen=True)
 class Scale(PerColumn):
-    """Y = X * scale: one learned factor a column, all 1 at first. scale (n,)."""
+    """Y = X * scale: one learned factor for each column, initially 1. scale (n,)."""
 
     @property
     def shapes(self) -> Shapes:
@@ -178,7 +177,7 @@ class Scale(PerColumn):
 @final
 @dataclass(frozen=True)
 class Bounded(Layer):
-    """Y = low + (high - low) sigmoid(X): outputs that cannot leave the range from `low` to `high`."""
+    """Y = low + (high - low) sigmoid(X): outputs stay between `low` and `high`."""
 
     low: float
     high: float
@@ -186,7 +185,7 @@ class Bounded(Layer):
     def __post_init__(self) -> None:
         require(bool(np.isfinite([self.low, self.high]).all()), "low and high", "be finite", (self.low, self.high))
         require(self.low < self.high, "low", f"be below high={self.high}", self.low)
-        object.__setattr__(self, "low", float(self.low))  # a NumPy scalar would turn float32 rows into float64
+        object.__setattr__(self, "low", float(self.low))  # a NumPy scalar would promote float32 rows to float64
         object.__setattr__(self, "high", float(self.high))
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
@@ -202,9 +201,9 @@ class Bounded(Layer):
 @final
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """In training, X with a share `rate` of its elements zeroed and the rest divided by 1 - rate; at inference, X.
+    """In training, X with a fraction `rate` of its elements zeroed and the rest divided by 1 - rate; at inference, X.
 
-    So the expected output is the input (Srivastava et al. 2014, section 10, the inverted form).
+    The expected output is the input (Srivastava et al. 2014, section 10, the inverted form).
     """
 
     rate: float = 0.5
@@ -214,7 +213,7 @@ class Dropout(Layer):
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         if rng is None or self.rate == 0:
-            return X, pass_back
+            return X, _pass_back
         kept = (rng.random(X.shape, dtype=X.dtype) >= self.rate) * X.dtype.type(1 / (1 - self.rate))
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
@@ -226,9 +225,9 @@ class Dropout(Layer):
 @final
 @dataclass(frozen=True)
 class LayerNorm(PerColumn):
-    """Y = H gamma + beta, H each row of X with its mean taken off and divided by its deviation. gamma, beta (n,).
+    """Y = H gamma + beta, H each row of X minus its mean, divided by its standard deviation. gamma, beta (n,).
 
-    The deviation is sqrt(variance + epsilon) (Ba et al. 2016, eq. 4).
+    The standard deviation is sqrt(variance + epsilon) (Ba et al. 2016, eq. 4).
     """
 
     epsilon: float = 1e-5
@@ -248,14 +247,14 @@ class LayerNorm(PerColumn):
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         gamma = params["gamma"]
         H = X - X.mean(axis=1, keepdims=True)
-        deviation = np.sqrt((H * H).mean(axis=1, keepdims=True) + self.epsilon)
-        H /= deviation
+        std = np.sqrt((H * H).mean(axis=1, keepdims=True) + self.epsilon)
+        H /= std
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
             np.einsum("ij,ij->j", dY, H, out=grads["gamma"])
             dY.sum(axis=0, out=grads["beta"])
             dH = dY * gamma
-            return (dH - dH.mean(axis=1, keepdims=True) - H * (dH * H).mean(axis=1, keepdims=True)) / deviation
+            return (dH - dH.mean(axis=1, keepdims=True) - H * (dH * H).mean(axis=1, keepdims=True)) / std
 
         return H * gamma + params["beta"], backward
 
@@ -263,11 +262,11 @@ class LayerNorm(PerColumn):
 @final
 @dataclass(frozen=True)
 class BatchNorm(PerColumn):
-    """Y = H gamma + beta, H each column of X with its mean taken off and divided by its deviation. gamma, beta (n,).
+    """Y = H gamma + beta, H each column of X minus its mean, divided by its standard deviation. gamma, beta (n,).
 
-    Training uses the batch's own mean and variance and moves the running ones towards them by 1 - `decay`; inference
-    uses the running ones (Ioffe & Szegedy 2015, algorithms 1 and 2). A batch of one row has no variance of its own:
-    it is normalised by the running statistics and leaves them as they are, a deviation from the paper.
+    Training uses the batch's own mean and variance, and moves the running ones towards them by 1 - `decay`; inference
+    uses the running ones (Ioffe & Szegedy 2015, algorithms 1 and 2). Unlike in the paper, a batch of one row, which has
+    no variance, is normalized by the running statistics and does not change them.
     """
 
     decay: float = 0.9
@@ -292,13 +291,13 @@ class BatchNorm(PerColumn):
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         n, gamma = len(X), params["gamma"]
-        own_statistics = rng is not None and n > 1
-        mean = X.mean(axis=0) if own_statistics else params["mean"]
+        uses_batch = rng is not None and n > 1
+        mean = X.mean(axis=0) if uses_batch else params["mean"]
         H = X - mean
-        variance = (H * H).mean(axis=0) if own_statistics else params["variance"]
-        deviation = np.sqrt(variance + self.epsilon)
-        H /= deviation
-        if own_statistics:
+        variance = (H * H).mean(axis=0) if uses_batch else params["variance"]
+        std = np.sqrt(variance + self.epsilon)
+        H /= std
+        if uses_batch:
             params["mean"] += (1 - self.decay) * (mean - params["mean"])
             params["variance"] += (1 - self.decay) * (variance * (n / (n - 1)) - params["variance"])
 
@@ -306,8 +305,8 @@ class BatchNorm(PerColumn):
             dgamma = np.einsum("ij,ij->j", dY, H, out=grads["gamma"])
             dbeta = dY.sum(axis=0, out=grads["beta"])
             # The batch's statistics depend on X as well; the running ones do not.
-            through = dY - dbeta / n - H * (dgamma / n) if own_statistics else dY
-            return through * (gamma / deviation)
+            through = dY - dbeta / n - H * (dgamma / n) if uses_batch else dY
+            return through * (gamma / std)
 
         return H * gamma + params["beta"], backward
 
@@ -315,18 +314,20 @@ class BatchNorm(PerColumn):
 @final
 @dataclass(frozen=True)
 class Residual(Layer):
-    """Y = X + block(X), the block being the `layers` in a row: what it learns is a correction (He et al. 2016, eq. 1).
+    """Y = X + block(X), where the block is a chain of `layers`: it learns a correction (He et al. 2016, eq. 1).
 
-    Its parameters are its layers' own, named by their place: "0.W", "0.b", "2.W" ...
+    Its parameters are those of its layers, named by position: "0.W", "0.b", "2.W" ...
     """
 
     layers: tuple[Layer, ...]
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         object.__setattr__(self, "layers", as_layers(layers))
-        taken, given = self.sizes or (None, None)
-        if taken != given:
-            raise ValueError(f"a Residual's layers must give as many columns as they take, got {taken} to {given}")
+        n_in, n_out = self.sizes or (None, None)
+        if n_in != n_out:
+            raise ValueError(
+                f"layers of a Residual must have as many outputs as inputs, got {n_in} inputs and {n_out} outputs"
+            )
 
     @property
     def sizes(self) -> tuple[int, int] | None:
@@ -344,79 +345,77 @@ class Residual(Layer):
 
     def init(self, params: Params, rng: np.random.Generator) -> None:
         for i, layer in enumerate(self.layers):
-            layer.init(part(params, i), rng)
+            layer.init(_part(params, i), rng)
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         Y = X
         backwards = []
         for i, layer in enumerate(self.layers):
-            Y, layer_backward = layer.forward(Y, part(params, i), rng)
+            Y, layer_backward = layer.forward(Y, _part(params, i), rng)
             backwards.append(layer_backward)
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
             dX = dY
             for i in reversed(range(len(backwards))):
-                dX = backwards[i](dX, part(grads, i))
+                dX = backwards[i](dX, _part(grads, i))
             return dX + dY
 
         return X + Y, backward
 
 
-def part(params: Params, i: int) -> Params:
-    """Return the arrays of a Residual's layer `i` under that layer's own names."""
+def _part(params: Params, i: int) -> Params:
+    """Return the arrays of layer `i` of a Residual, under that layer's own names."""
     prefix = f"{i}."
     return {name.removeprefix(prefix): array for name, array in params.items() if name.startswith(prefix)}
 
 
-def checked(function: ActivationFunction) -> ActivationFunction:
-    """Return a function that does what a user's own does, or raises ValueError when that returns something else."""
+def _checked(function: ActivationFunction) -> ActivationFunction:
+    """Return the custom function, with a check of the form that it returns."""
 
     def activate(Z: Array) -> tuple[Array, Callable[[Array], Array]]:
         result = function(Z)
         if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
-            told = f"{describe(function)} returns a {type(result).__name__}"
-            raise ValueError(f"an activation must return (A, backward), got {told}")
+            raise ValueError(f"{describe(function)} must return (A, backward), got a {type(result).__name__}")
         return result
 
     return activate
 
 
 def describe(option: object) -> str:
-    """Return an option's value as code."""
+    """Return the value of an option as code."""
     if isinstance(option, tuple):
         return f"[{', '.join(map(str, option))}]"
     return getattr(option, "__name__", repr(option))
 
 
-def pass_back(dY: Array, grads: Params, need_dX: bool = True) -> Array:
+def _pass_back(dY: Array, grads: Params, need_dX: bool = True) -> Array:
     """The backward of Y = X."""
     return dY
 
 
 def as_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return layers as a tuple, or raise ValueError for what is no sequence of them."""
+    """Return layers as a tuple; raise ValueError if it is not a sequence of them."""
     if not isinstance(layers, Sequence):
-        hint = f"; did you mean [{layers}]?" if isinstance(layers, Layer) else ""
-        raise ValueError(f"layers must be a list of Layer objects, got {layers}{hint}")
+        remedy = f". Pass [{layers}]." if isinstance(layers, Layer) else ""
+        raise ValueError(f"layers must be a list of Layer objects, got {layers}{remedy}")
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            raise ValueError(f"layers must hold Layer objects, got {layer!r}")
+            raise ValueError(f"layers must contain Layer objects, got {layer!r} at layers[{i}]")
     return tuple(layers)
 
 
 def chain(layers: Sequence[Layer]) -> tuple[int, int] | None:
-    """Return the sizes of `layers` in a row, (n_in, n_out); raise ValueError where one does not fit the next."""
+    """Return the sizes (n_in, n_out) of a chain of `layers`; raise ValueError if one does not fit the next."""
     n_in = n_out = None
-    source = 0
+    before = 0
     for i, layer in enumerate(layers):
-        sizes = layer.sizes  # asked for once: asked for twice, blocks within blocks take twice as long with every depth
+        sizes = layer.sizes  # once: nested Residuals would double the time with each level
         if sizes is None:
             continue
-        taken, given = sizes
-        if n_out is not None and taken != n_out:
-            gives = f"layer {source}, {layers[source]}, gives {n_out}"
-            raise ValueError(f"layer {i}, {layer}, must take the columns it is given, got {gives}")
-        n_in, n_out, source = n_in or taken, given, i
+        if n_out is not None and sizes[0] != n_out:
+            source = f"from layer {before}, {layers[before]}"
+            raise ValueError(f"layer {i}, {layer}, must have {n_out} inputs {source}, got {sizes[0]}")
+        n_in, n_out, before = n_in or sizes[0], sizes[1], i
     return None if n_in is None or n_out is None else (n_in, n_out)
 
 

@@ -1,10 +1,10 @@
-"""Losses: raw outputs in, value and gradient out, together.
+"""Losses: each computes its value and its gradient together, from the network's raw outputs.
 
-A loss owns its link: it takes the network's raw outputs `Z` (n, k) and `predict(Z)` turns them into answers, so softmax
-and the logarithm meet in one stable step and no gradient is ever "already through softmax". The reduction is the same
-for all: mean over rows, sum over outputs; row weights divide by their sum.
+A loss owns its link function: it takes raw outputs `Z` (n, k), and `predict(Z)` turns them into probabilities or
+numbers. Softmax and the logarithm thus meet in one numerically stable step. The reduction is the same for all: mean
+over rows, sum over outputs; sample weights divide by their sum.
 
-`loss(Z, Y, weight) -> (value, dZ)` with `Y = loss.targets(y, k, dtype)`, which is where targets are checked, once.
+`loss(Z, Y, weight) -> (value, dZ)` with `Y = loss.targets(y, k, dtype)`, which checks the targets once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -25,48 +25,56 @@ RowLosses = Callable[[Array, Array], tuple[Array, Array]]
 
 
 class Loss(ABC):
-    """What every loss answers. Your own needs `per_row`, and `predict` and `targets` when the usual ones do not fit."""
+    """Base class. A custom loss defines `per_row`, and `predict`, `decide`, `targets` where the defaults do not fit."""
+
+    is_classification: ClassVar[bool] = False
+    """Whether `predict` returns probabilities."""
 
     @abstractmethod
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
-        """Return the loss of each row (n,), summed over outputs, and its derivative in Z as a new (n, k) array."""
+        """Return the loss of each row (n,), summed over outputs, and its derivative with respect to Z, a new array."""
 
     def __call__(self, Z: Array, Y: Array, weight: Array | None = None) -> tuple[float, Array]:
-        """Return the mean over rows, and its derivative dZ (n, k); `weight` (n,) makes it the weighted mean."""
+        """Return the mean over rows, weighted by `weight` (n,) if given, and its derivative dZ (n, k)."""
         losses, dZ = self.per_row(Z, Y)
         if weight is None:
             dZ *= 1 / len(Z)
             return float(np.add.reduce(losses, axis=None)) / len(Z), dZ
-        # Rows that all weigh nothing have nothing to say.
+        # A batch whose weights are all zero has loss and gradient 0.
         share = weight / (weight.sum() or 1)
         dZ *= share[:, np.newaxis]
         return float(losses @ share), dZ
 
     def predict(self, Z: Array) -> Array:
-        """Turn raw outputs (n, k) into answers (n, k)."""
+        """Apply the link function to raw outputs (n, k); default: identity."""
         return Z
 
-    def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
-        """Return `y` as the finite (n, n_out) array that `per_row` takes; (n,) will do for one output.
+    def decide(self, prediction: Array) -> Array:
+        """Turn the output of `predict` (n, k) into class numbers or numbers: (n,), or (n, k) for k > 1 numbers."""
+        return prediction[:, 0] if prediction.shape[1] == 1 else prediction
 
-        Raises ValueError for another shape, and for anything but finite numbers.
+    def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
+        """Return `y` as the finite (n, n_out) array that `per_row` takes; (n,) is accepted for one output.
+
+        Raises ValueError for another shape, and for values that are not finite numbers.
         """
         Y = as_real(y, dtype, "y")
         if Y.ndim == 1 and n_out == 1:
             Y = Y[:, np.newaxis]
         if Y.ndim != 2 or Y.shape[1] != n_out:
-            hint = f"; for class numbers pass np.eye({n_out})[y]" if Y.ndim == 1 else ""
-            raise ValueError(f"y must be 2-D with a column for each of {n_out} outputs, got shape {Y.shape}{hint}")
+            remedy = f". For class numbers pass np.eye({n_out})[y]." if Y.ndim == 1 else ""
+            columns = f"{n_out} column{'s' * (n_out != 1)}, one for each output"
+            raise ValueError(f"y must be 2-D with {columns}, got shape {Y.shape}{remedy}")
         if not all_finite(Y):
             row = int(np.argwhere(~np.isfinite(Y))[0][0])
-            raise ValueError(f"y must be finite in {Y.dtype}, got {np.asarray(y)[row]}")
+            raise ValueError(f"y must be finite in {Y.dtype}, got {np.asarray(y)[row]} at y[{row}]")
         return Y
 
 
 @final
 @dataclass(frozen=True)
 class SquaredError(Loss):
-    """factor (Z - Y)^2; derivative 2 factor (Z - Y). The factor 1/2, the quadratic cost's, makes that Z - Y."""
+    """factor (Z - Y)^2; derivative 2 factor (Z - Y). The default 1/2, the quadratic cost's, makes that Z - Y."""
 
     factor: float = 0.5
 
@@ -94,7 +102,7 @@ class AbsoluteError(Loss):
 @final
 @dataclass(frozen=True)
 class Huber(Loss):
-    """R^2 / 2 while |R| = |Z - Y| <= delta, else delta (|R| - delta / 2); derivative R clipped to +-delta.
+    """R^2 / 2 while |R| = |Z - Y| <= delta, else delta (|R| - delta / 2); derivative: R clipped to [-delta, delta].
 
     (Huber 1964, section 4.)
     """
@@ -115,7 +123,7 @@ class Huber(Loss):
 class Quantile(Loss):
     """q (Y - Z) where Y > Z, else (1 - q) (Z - Y), whose minimum is the q-quantile; derivative -q or 1 - q.
 
-    `levels` is one q for all outputs or a tuple with one an output; then a single target column serves them all
+    `levels` is one q for all outputs, or a tuple with one for each; then a single target column is used for all of them
     (Koenker & Bassett 1978, eq. 3.1).
     """
 
@@ -133,7 +141,7 @@ class Quantile(Loss):
         n_levels = np.size(self.levels)
         if n_levels == 1:
             return super().targets(y, n_out, dtype)
-        require(n_levels == n_out, "levels", f"have one level for each of {n_out} outputs", self.levels)
+        require(n_levels == n_out, "levels", f"have one entry for each of {n_out} outputs", self.levels)
         one_column = np.ndim(y) == 1 or np.shape(y)[1:] == (1,)
         Y = super().targets(y, 1 if one_column else n_out, dtype)
         return np.repeat(Y, n_out, axis=1) if one_column else Y
@@ -144,11 +152,11 @@ class Quantile(Loss):
 class Poisson(Loss):
     """M - Y + Y log(Y / M) with M = exp(Z), half the Poisson deviance of counts Y >= 0; derivative M - Y.
 
-    Link: exp. 0 for a perfect answer.
+    Link function: exp. A perfect prediction has loss 0.
     """
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
-        with np.errstate(over="ignore"):  # an infinite loss is what the training loop looks for
+        with np.errstate(over="ignore"):  # an infinite loss is detected by the training loop
             M = np.exp(Z)
         Y_log_Y = Y * np.log(np.where(Y > 0, Y, 1))
         dZ = M - Y
@@ -160,7 +168,7 @@ class Poisson(Loss):
     def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
         Y = super().targets(y, n_out, dtype)
         if Y.min(initial=0) < 0:
-            raise ValueError(f"y must be >= 0 for poisson, got its least value is {Y.min()}")
+            raise ValueError(f"y must be >= 0 for poisson, got {Y.min()}")
         return Y
 
 
@@ -169,11 +177,12 @@ class Poisson(Loss):
 class BinaryCrossEntropy(Loss):
     """-Y log P - (1 - Y) log(1 - P) with P = sigmoid(Z), for one label or several at once; derivative P - Y.
 
-    In Z it is max(Z, 0) - Y Z + log(1 + exp(-|Z|)), which has no logarithm of zero. `y` is 0 or 1, or a probability.
-    `label_smoothing` moves each target that share of the way to 1/2. Link: sigmoid.
+    In terms of Z it is max(Z, 0) - Y Z + log(1 + exp(-|Z|)), which never takes the logarithm of zero. `y` is 0, 1, or a
+    probability. `label_smoothing` moves each target by that fraction of the way to 1/2. Link function: sigmoid.
     """
 
     label_smoothing: float = 0.0
+    is_classification: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(0 <= self.label_smoothing < 1, "label_smoothing", "be in [0, 1)", self.label_smoothing)
@@ -187,10 +196,13 @@ class BinaryCrossEntropy(Loss):
     def predict(self, Z: Array) -> Array:
         return logistic(Z)
 
+    def decide(self, prediction: Array) -> Array:
+        return super().decide((prediction > 0.5).astype(np.intp))
+
     def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
         Y = super().targets(y, n_out, dtype)
         if Y.min(initial=0) < 0 or Y.max(initial=0) > 1:
-            raise ValueError(f"y must be in [0, 1] for binary_cross_entropy, got it reaches {Y.min()} to {Y.max()}")
+            raise ValueError(f"y must be in [0, 1] for binary_cross_entropy, got {Y.min()} to {Y.max()}")
         return Y
 
 
@@ -198,76 +210,70 @@ class BinaryCrossEntropy(Loss):
 class CrossEntropy(Loss):
     """-sum_k Y_k log P_k with P = softmax(Z), for one class of k >= 2; derivative P - Y.
 
-    `y` is class numbers (n,) from 0 to k - 1, or one-hot or probability rows (n, k). `label_smoothing` gives that share
-    of each target to all k classes evenly (Szegedy et al. 2016, section 7). Link: softmax.
+    `y` is class numbers (n,) from 0 to k - 1, or one-hot or probability rows (n, k). `label_smoothing` distributes that
+    fraction of each target evenly over all k classes (Szegedy et al. 2016, section 7). Link function: softmax.
     """
 
     label_smoothing: float = 0.0
+    is_classification: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(0 <= self.label_smoothing < 1, "label_smoothing", "be in [0, 1)", self.label_smoothing)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
-        keep, share = 1 - self.label_smoothing, self.label_smoothing / Z.shape[1]
-        S = shifted(Z)
-        # The targets of a row sum to 1, so that -sum_k Y_k log P_k = log sum_j exp(S_j) - sum_k Y_k S_k.
+        Y = self._target_rows(Y, Z)
+        log_P = log_softmax(Z)
+        return -np.einsum("ij,ij->i", Y, log_P), np.exp(log_P) - Y
+
+    def _target_rows(self, Y: Array, Z: Array) -> Array:
+        """Return the targets as probability rows (n, k): one-hot rows of class numbers, smoothed."""
         if Y.ndim == 1:
-            entries = Y * len(Z) + np.arange(len(Z))  # where in S, read as one vector, the rows' own classes stand
-            told = S.take(entries)
-        else:
-            told = np.einsum("ij,ji->i", Y, S)
-        if share:
-            told = keep * told + share * S.sum(axis=0)
-        P = np.exp(S, out=S)
-        total = np.add.reduce(P)
-        P /= total
-        if Y.ndim == 1:
-            P.reshape(-1)[entries] -= keep
-        else:
-            P -= keep * Y.T
-        if share:
-            P -= share
-        losses = np.log(total, out=total)
-        losses -= told
-        return losses, P.T
+            classes, Y = Y, np.zeros_like(Z)
+            Y[np.arange(len(Z)), classes] = 1
+        return Y * (1 - self.label_smoothing) + self.label_smoothing / Z.shape[1] if self.label_smoothing else Y
 
     def predict(self, Z: Array) -> Array:
         return softmax(Z)
 
+    def decide(self, prediction: Array) -> Array:
+        return prediction.argmax(axis=1)
+
     def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
         if n_out < 2:
-            raise ValueError("cross_entropy needs two outputs or more; for one output use binary_cross_entropy")
+            raise ValueError("cross_entropy needs at least two outputs, got 1. Use binary_cross_entropy for one.")
         if np.ndim(y) == 2:
             Y = super().targets(y, n_out, dtype)
             if Y.min(initial=0) < 0 or not np.allclose(Y.sum(axis=1), 1, atol=1e-3):
-                raise ValueError("y must hold probabilities for cross_entropy: no entry negative, each row's sum 1")
+                raise ValueError(
+                    "rows of y must be probabilities for cross_entropy: each entry >= 0, each row summing to 1"
+                )
             return Y / Y.sum(axis=1, keepdims=True)
         require_no_mask(y, "y")
-        return class_numbers(np.asarray(y), n_out)
+        return _class_numbers(np.asarray(y), n_out)
 
 
 @final
 @dataclass(frozen=True)
-class OwnLoss(Loss):
-    """A user's function `(Z, Y) -> (losses, dZ)`: losses (n,) or (n, k) before any mean, their derivative (n, k)."""
+class CustomLoss(Loss):
+    """A custom function `(Z, Y) -> (losses, dZ)`: losses (n,) or (n, k) before any mean, their derivative (n, k)."""
 
     function: RowLosses = field(repr=False)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         result = self.function(Z, Y)
         if not (isinstance(result, tuple) and len(result) == 2):
-            raise ValueError(f"loss must return (losses, dZ), got it returns a {type(result).__name__}")
+            raise ValueError(f"loss must return (losses, dZ), got a {type(result).__name__}")
         losses, dZ = result
         losses = np.asarray(losses, Z.dtype)
         if np.shape(dZ) != Z.shape or losses.shape not in (Z.shape, Z.shape[:1]):
             raise ValueError(
-                "loss must return losses of shape (n,) or (n, k) and their derivative of shape (n, k), got "
-                f"for Z.shape={Z.shape} the shapes are {losses.shape} and {np.shape(dZ)}"
+                f"loss must return losses of shape {Z.shape[:1]} or {Z.shape} and their derivative of shape {Z.shape}, "
+                f"got {losses.shape} and {np.shape(dZ)}"
             )
         return losses.reshape(len(Z), -1).sum(axis=1), np.array(dZ, Z.dtype)
 
 
-def class_numbers(y: Array, n_classes: int) -> Array:
+def _class_numbers(y: Array, n_classes: int) -> Array:
     """Return `y` (n,) as integers from 0 to n_classes - 1, or raise ValueError."""
     if y.ndim != 1:
         raise ValueError(f"y must be class numbers (n,) or rows (n, {n_classes}), got shape {y.shape}")
@@ -275,29 +281,24 @@ def class_numbers(y: Array, n_classes: int) -> Array:
         raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, got dtype {y.dtype}")
     if not all_finite(y) or (y.dtype.kind == "f" and np.any(y != np.floor(y))):
         raise ValueError(
-            f"y must be whole class numbers from 0 to {n_classes - 1}; for several labels pass rows (n, k)"
+            f"y must be integer class numbers from 0 to {n_classes - 1}. For several labels pass rows (n, k)."
         )
     if len(y) and (y.min() < 0 or y.max() >= n_classes):
-        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, got {y.min()} to {y.max()} occur")
+        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, got {y.min()} to {y.max()}")
     return y.astype(np.intp, copy=False)
 
 
 def softmax(Z: Array) -> Array:
     """exp(Z_k) / sum_j exp(Z_j) for each row of Z (n, k); rows sum to 1."""
-    P = shifted(Z)
-    np.exp(P, out=P)
-    P /= np.add.reduce(P)
-    return P.T.copy()
+    return np.exp(log_softmax(Z))
 
 
-def shifted(Z: Array) -> Array:
-    """Return S (k, n): the rows of Z (n, k), each less its maximum so that no exponential overflows, as columns.
-
-    NumPy adds a few long rows many times faster than many short ones, and n is the long side.
-    """
-    S = Z.T.copy()
+def log_softmax(Z: Array) -> Array:
+    """Z_k - log sum_j exp(Z_j) for each row of Z (n, k), shifted by the row's maximum so that nothing overflows."""
+    S = Z.T.copy()  # NumPy reduces k long rows many times faster than n short ones
     S -= np.maximum.reduce(S)
-    return S
+    S -= np.log(np.add.reduce(np.exp(S)))
+    return S.T
 
 
 LOSSES: dict[str, type[Loss]] = {
@@ -311,8 +312,24 @@ LOSSES: dict[str, type[Loss]] = {
 }
 
 
+ALIASES = {
+    "mse": "squared_error",
+    "mean_squared_error": "squared_error",
+    "mae": "absolute_error",
+    "mean_absolute_error": "absolute_error",
+    "pinball": "quantile",
+    "bce": "binary_cross_entropy",
+    "binary_crossentropy": "binary_cross_entropy",
+    "crossentropy": "cross_entropy",
+    "log_loss": "cross_entropy",
+}
+
+
 def as_loss(loss: str | Loss | RowLosses) -> Loss:
-    """Return the loss of that name, the loss object itself, or a user's function as one."""
+    """Return the loss with this name or alias, the Loss itself, or a custom function as a Loss."""
     if isinstance(loss, Loss):
         return loss
-    return OwnLoss(loss) if callable(loss) else look_up(LOSSES, loss, "loss")()
+    if callable(loss):
+        return CustomLoss(loss)
+    name = loss.lower().replace("-", "_").replace(" ", "_") if isinstance(loss, str) else loss
+    return look_up(LOSSES, ALIASES.get(name, name), "loss")()

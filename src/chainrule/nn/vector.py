@@ -1,4 +1,4 @@
-"""One vector, many named arrays: where each parameter lies in `theta`, and the views that show it there."""
+"""One vector, many named arrays: the position of each parameter in `theta`, and views of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chainrule.nn.layers import Params, Shapes
 
 @dataclass(frozen=True)
 class Block:
-    """Where one parameter array lies in `theta`."""
+    """The position of one parameter array in `theta`."""
 
     layer: int
     name: str
@@ -45,7 +45,7 @@ class Block:
 
 
 def lay_out(shapes: Sequence[Shapes]) -> list[Block]:
-    """Give every layer's arrays their places in one vector, in order."""
+    """Assign every layer's arrays consecutive positions in one vector."""
     blocks, start = [], 0
     for i, layer_shapes in enumerate(shapes):
         for name, shape in layer_shapes.items():
@@ -55,12 +55,12 @@ def lay_out(shapes: Sequence[Shapes]) -> list[Block]:
 
 
 def size_of(blocks: Sequence[Block]) -> int:
-    """Return the length of the vector that holds the blocks."""
+    """Return the length of the vector that the blocks make up."""
     return blocks[-1].slice.stop if blocks else 0
 
 
 def views(vector: Array, blocks: Sequence[Block], n_layers: int) -> list[Params]:
-    """Return each layer's blocks of `vector` by name, as views."""
+    """Return a dict of views of `vector` for each layer, by parameter name."""
     named: list[Params] = [{} for _ in range(n_layers)]
     for block in blocks:
         named[block.layer][block.name] = vector[block.slice].reshape(block.shape)

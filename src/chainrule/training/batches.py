@@ -1,4 +1,4 @@
-"""Mini-batches: which rows go together, and gathering them."""
+"""Mini-batches: shuffling rows and gathering them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Batch = tuple[Array, Array, Array | None]
 def batches(
     X: Array, y: Array, weight: Array | None, batch_size: int, rng: np.random.Generator | None
 ) -> Iterator[Batch]:
-    """Yield (X, y, weight) of at most `batch_size` rows until every row was in one batch; the last may be short.
+    """Yield (X, y, weight) of at most `batch_size` rows until every row has been in one batch; the last may be smaller.
 
     `rng` shuffles the rows; None keeps their order, and the batches are then views. Shuffled rows are gathered into one
-    array that every batch uses anew.
+    array, which every batch overwrites.
     """
     n = len(X)
     if rng is None:
@@ -29,6 +29,6 @@ def batches(
     gathered = np.empty((min(batch_size, n), X.shape[1]), X.dtype)
     for start in range(0, n, batch_size):
         rows = order[start : start + batch_size]
-        # The rows are known to exist: mode="clip" lets NumPy write into `out` without a buffer of its own.
+        # mode="clip" lets NumPy write into `out` without a temporary buffer; every index is valid.
         batch = X.take(rows, axis=0, out=gathered[: len(rows)], mode="clip")
         yield batch, y.take(rows, axis=0), None if weight is None else weight.take(rows)

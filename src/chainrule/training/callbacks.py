@@ -1,63 +1,93 @@
-"""Callbacks: what may look at a training, and end it, while it runs.
+"""Callbacks: observe a training run, and end it.
 
-A callback overrides some of `on_train_begin`, `on_batch_end`, `on_epoch_end`, `on_train_end`; each is handed the run,
-with its network, history, epoch and optimiser. Setting `run.stop` to a reason ends the training after the present
-batch.
+A callback overrides some of the hooks of `Callback`; each receives the run, with its network, history, epoch and
+optimizer. Setting `run.stop` to a reason ends the training after the current batch.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from inspect import signature
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 from chainrule.arrays import Array, require, same_shape
-from chainrule.training.history import History
-
-if TYPE_CHECKING:
-    from chainrule.training.loop import Run
+from chainrule.training.run import Run
 
 
 class Callback:
-    """Does nothing; override what you need. `on_train_begin` sets all state up anew: a callback may be used again."""
+    """Does nothing. Override what you need; `on_train_begin` must reset all state, since a callback may be reused."""
+
+    order: ClassVar[int] = 0
+    """Callbacks are called in ascending order."""
 
     def on_train_begin(self, run: Run) -> None:
-        """All is checked and set up; nothing has been computed."""
+        """Everything has been checked and set up; nothing has been computed."""
+
+    def on_epoch_begin(self, run: Run) -> None:
+        """An epoch begins, perhaps for the second time after a rollback."""
+
+    def on_gradient(self, run: Run) -> None:
+        """The loss and gradient of a batch have been computed; the step has not been taken."""
 
     def on_batch_end(self, run: Run) -> None:
-        """One step has been taken."""
+        """A step has been taken."""
 
     def on_epoch_end(self, run: Run) -> None:
-        """The epoch stands in the history."""
+        """The epoch has been recorded in the history."""
 
     def on_train_end(self, run: Run) -> None:
-        """Training is over, for whatever reason but an error."""
+        """Training has ended, for any reason but an error."""
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered from epoch to epoch, for a checkpoint: plain values and arrays of floats."""
+        """Return the state kept from epoch to epoch, for a checkpoint: plain values and arrays of floats."""
         return {}
 
     def restore(self, run: Run, state: dict[str, Any]) -> None:
-        """Remember what `state` returned, tuples as lists; called after `on_train_begin`."""
+        """Restore what `state` returned, tuples as lists; called after `on_train_begin`."""
 
 
-def require_result(history: History, metric: str | None) -> None:
-    """Raise ValueError unless the history will have the column that something goes by."""
-    if metric is not None and metric not in history.results:
-        hint = "; validation_ columns need validation=(X, y)" if metric.startswith("validation_") else ""
-        raise ValueError(f"metric must be one of {', '.join(history.results)}, got {metric!r}{hint}")
+HOOKS = ("on_train_begin", "on_epoch_begin", "on_gradient", "on_batch_end", "on_epoch_end", "on_train_end")
+
+
+def as_callbacks(callbacks: Callback | Sequence[Callback]) -> list[Callback]:
+    """Return a list of callbacks; raise ValueError for other objects, and for hooks with another signature."""
+    several = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+    for callback in several:
+        require(
+            isinstance(callback, Callback), "callbacks", "contain Callback objects, such as EarlyStopping()", callback
+        )
+        for hook in HOOKS:
+            form = signature(getattr(callback, hook))
+            try:
+                form.bind(None)
+                is_run_only = not any(p.default is not p.empty for p in form.parameters.values())
+            except TypeError:
+                is_run_only = False
+            if not is_run_only:
+                name = f"{type(callback).__name__}.{hook}"
+                raise ValueError(
+                    f"{name} must have the signature (self, run), got {str(form).replace('(', '(self, ', 1)}"
+                )
+    return several
+
+
+def hooks(callbacks: Sequence[Callback], name: str) -> list[Any]:
+    """Return the hooks with this name of all callbacks that override it."""
+    return [getattr(c, name) for c in callbacks if getattr(type(c), name) is not getattr(Callback, name)]
 
 
 class KeepBest(Callback):
-    """Leave the network with the weights of its best epoch.
+    """Restore the weights of the best epoch at the end.
 
     Parameters
     ----------
     metric : str, optional
-        A column of the history, such as "validation_loss" or "validation_accuracy"; None: the validation loss when
-        there is one, else the loss. Higher is better for metrics that say so.
+        A column of the history, such as "validation_loss" or "validation_accuracy"; None: the validation loss if there
+        is one, else the loss. Whether higher or lower is better is known for every metric.
     min_delta : float
-        Gains up to this do not count.
+        Smallest improvement that counts.
     """
 
     def __init__(self, metric: str | None = None, *, min_delta: float = 0.0) -> None:
@@ -66,7 +96,7 @@ class KeepBest(Callback):
         self.min_delta = min_delta
 
     def on_train_begin(self, run: Run) -> None:
-        require_result(run.history, self.metric)
+        run.history.require(self.metric)
         self.best: float | None = None
         self.best_epoch: int | None = None
         self.weights: tuple[Array, Array] | None = None
@@ -96,14 +126,14 @@ class KeepBest(Callback):
 
 
 class EarlyStopping(KeepBest):
-    """Stop when `metric` has not improved for `patience` epochs, and leave the network with its best epoch's weights.
+    """Stop when `metric` has not improved for `patience` epochs, and restore the weights of the best epoch.
 
     Parameters
     ----------
     metric, min_delta
         As for `KeepBest`.
     patience : int
-        Epochs without a gain that are still waited for.
+        Number of epochs without improvement after which training stops.
     """
 
     def __init__(self, metric: str | None = None, *, patience: int = 10, min_delta: float = 0.0) -> None:
@@ -119,20 +149,19 @@ class EarlyStopping(KeepBest):
 
 
 class TimeLimit(Callback):
-    """Stop after the batch in which `seconds` have passed."""
+    """Stop after the batch in which `seconds` have elapsed."""
 
     def __init__(self, seconds: float) -> None:
         require(seconds > 0, "seconds", "be > 0", seconds)
         self.seconds = seconds
-
         self.start()
 
     def start(self) -> None:
-        """Set the clock to zero."""
+        """Start the clock."""
         self.end = perf_counter() + self.seconds
 
     def is_over(self) -> bool:
-        """Tell whether the seconds have passed."""
+        """Return whether the time has elapsed."""
         return perf_counter() >= self.end
 
     def on_train_begin(self, run: Run) -> None:
@@ -140,11 +169,11 @@ class TimeLimit(Callback):
 
     def on_batch_end(self, run: Run) -> None:
         if self.is_over():
-            run.stop = f"the time limit of {self.seconds:g} s was reached"
+            run.stop = f"reached the time limit of {self.seconds:g} s"
 
 
 class ProgressBar(Callback):
-    """Show epoch, losses and time left: on a terminal one line that is rewritten, elsewhere some ten lines in all."""
+    """Show epoch, losses and time remaining: one updated line on a terminal, about ten lines elsewhere."""
 
     WIDTH = 20
     SECONDS_BETWEEN = 0.1
@@ -155,7 +184,7 @@ class ProgressBar(Callback):
     def on_train_begin(self, run: Run) -> None:
         self.out = self.stream or sys.stderr
         self.start = self.shown = perf_counter()
-        self.longest = 0
+        self.width = 0
 
     def on_batch_end(self, run: Run) -> None:
         if self.out.isatty() and perf_counter() - self.shown > self.SECONDS_BETWEEN:
@@ -174,17 +203,17 @@ class ProgressBar(Callback):
             print(f"stopped: {run.stop}", file=self.out, flush=True)
 
     def show(self, run: Run) -> None:
-        """Write the line over the last one."""
+        """Overwrite the line."""
         line = self.line(run)
-        self.longest = max(self.longest, len(line))
-        print(f"\r{line:<{self.longest}}", end="", file=self.out, flush=True)
+        self.width = max(self.width, len(line))
+        print(f"\r{line:<{self.width}}", end="", file=self.out, flush=True)
         self.shown = perf_counter()
 
     def line(self, run: Run) -> str:
-        """Return the line: bar, epoch, losses, seconds gone and left."""
+        """Return the line: bar, epoch, losses, seconds elapsed and remaining."""
         done = int(run.progress * self.WIDTH)
-        gone = perf_counter() - self.start
-        left = gone / run.progress - gone if run.progress else 0.0
+        elapsed = perf_counter() - self.start
+        remaining = elapsed / run.progress - elapsed if run.progress else 0.0
         numbers = f"  {run.history.line()}" if len(run.history) else ""
         bar = "#" * done + "-" * (self.WIDTH - done)
-        return f"[{bar}] epoch {len(run.history)}/{run.epochs}{numbers}  {gone:.0f} s, {left:.0f} s left"
+        return f"[{bar}] epoch {len(run.history)}/{run.epochs}{numbers}  {elapsed:.0f} s, {remaining:.0f} s remaining"

@@ -1,8 +1,8 @@
-"""Checkpoints: all that a training needs to go on after it was cut off, bit for bit as if it never had been.
+"""Checkpoints: everything a training run needs to continue after an interruption, bit for bit as without it.
 
-A checkpoint is an archive (see `chainrule.archive`) with one document, `checkpoint.json`. Of each training it holds
-what the training is of, so that it is never continued with anything else, and its state at the end of an epoch:
-parameters, running statistics, the optimiser's moments, the random generator, schedule, callbacks and history.
+A checkpoint is an archive (see `chainrule.archive`) with one document, `checkpoint.json`. For each run it contains a
+description of the run, so that it is never continued with other data or settings, and the state at the end of an epoch:
+parameters, running statistics, the optimizer's moments, the random generator, schedule, callbacks and history.
 """
 
 from __future__ import annotations
@@ -15,49 +15,46 @@ from inspect import signature
 from math import isfinite
 from threading import Lock
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
 from chainrule.archive import Archive, Format, Path, opened, pack_archive, refusing, require_that, write_whole
 from chainrule.arrays import Array, all_finite, digest, require, require_integer, same_shape
-from chainrule.errors import ModelFileError, look_up
+from chainrule.errors import ModelFileError
 from chainrule.training.callbacks import Callback
-from chainrule.training.kernels import KERNELS
-
-if TYPE_CHECKING:
-    from chainrule.training.loop import Run
+from chainrule.training.run import Run
 
 FORMAT = Format("chainrule checkpoint", 1, "checkpoint.json")
 
 Tree = Any
-"""Dicts with texts as keys, lists, texts, numbers, booleans, None, and arrays of floats."""
+"""Dicts with string keys, lists, strings, numbers, booleans, None, and arrays of floats."""
 
 
 class Checkpoint(Callback):
-    """Write all that training needs to go on, at the end of epochs; with `resume`, go on from what was written.
+    """Save checkpoints at the end of epochs; with `resume`, continue from the saved one.
 
-    Training that is killed at any moment and begun again ends with the same bits as training that was not. The file
-    appears whole or not at all, and holds data, never code. An epoch that was cut short is not written.
+    A run that is killed at any moment and resumed ends with the same bits as one that was not. The file is written
+    completely or not at all, and contains data, never code. An epoch that was cut short is not saved.
 
     Parameters
     ----------
     path : path
-        The file, which is written over.
+        The file; an existing one is replaced.
     every : int
-        Epochs from one writing to the next. The last epoch is written whatever its number.
+        Save every so many epochs. The last epoch is always saved.
     seconds : float
-        Time that has to pass between two writings, the last epoch's apart.
+        Minimum time between two saves, except for the last epoch.
     resume : bool
-        Go on from the file where there is one, else begin.
+        Resume from the file if it exists.
 
     Raises
     ------
     ModelFileError
-        With `resume`, when the file cannot be trusted, or belongs to other data, another network, optimiser or setting,
-        which is named. More epochs than before may be asked for, unless the schedule goes by how many there will be.
+        With `resume`, if the file is invalid, or of other data, another network, optimizer or setting, which is named.
+        The number of epochs may be raised, unless the schedule depends on it.
     OSError
-        When the file cannot be written; the one before stays.
+        If the file cannot be written; the previous one stays.
 
     Examples
     --------
@@ -65,223 +62,219 @@ class Checkpoint(Callback):
     >>> def train_xor():
     ...     net = mlp(2, 8, 2, loss="cross_entropy", seed=0)
     ...     checkpoint = Checkpoint("xor.checkpoint", every=10, resume=True)
-    ...     return train(net, [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=50, callbacks=[checkpoint])
+    ...     rows = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    ...     return train(net, *rows, epochs=50, callbacks=checkpoint, seed=0)
     """
 
-    def __init__(self, path: Path, *, every: int = 1, seconds: float = 0.0, resume: bool = False) -> None:
-        self.set_up(CheckpointFile(path, resume=resume), 0, every, seconds)
+    order: ClassVar[int] = 1  # after the others: a checkpoint is of what they have seen
 
-    def set_up(self, file: CheckpointFile, number: int, every: int, seconds: float) -> None:
-        """Take a place among the trainings of a file."""
+    def __init__(
+        self,
+        path: Path | CheckpointFile,
+        *,
+        every: int = 1,
+        seconds: float = 0.0,
+        resume: bool = False,
+        number: int = 0,
+    ) -> None:
         require_integer(every, "every")
         require(seconds >= 0, "seconds", "be >= 0", seconds)
-        self.file, self.number, self.every, self.seconds = file, number, every, seconds
+        self.file = path if isinstance(path, CheckpointFile) else CheckpointFile(path, resume=resume)
+        self.number, self.every, self.seconds = number, every, seconds
 
     def on_train_begin(self, run: Run) -> None:
-        self.written = perf_counter()
-        saved = self.file.trainings.get(self.number)
-        if saved is None:
-            self.settings = settings_of(run)
+        self.saved = perf_counter()
+        training = self.file.trainings.get(self.number)
+        if training is None:
+            self.settings = _settings_of(run)
             return
         with refusing(self.file.path, "a checkpoint"):
-            if not os.environ.get("CHAINRULE_KERNELS"):  # then those that it began with, however many epochs it has now
-                run.use(look_up(KERNELS, saved["settings"]["kernels"], "kernels")())
-            self.settings = settings_of(run)
-            require_same(saved["settings"], self.settings, self.file.path)
-            restore(run, saved["state"])
+            run.use(training["settings"]["kernels"])  # those it started with, even if there are more epochs now
+            self.settings = _settings_of(run)
+            _require_same(training["settings"], self.settings, self.file.path)
+            _restore(run, training["state"])
 
     def on_epoch_end(self, run: Run) -> None:
-        is_due = (run.epoch + 1) % self.every == 0 and perf_counter() - self.written >= self.seconds
+        is_due = (run.epoch + 1) % self.every == 0 and perf_counter() - self.saved >= self.seconds
         is_last = bool(run.stop) or run.epoch + 1 == run.epochs
         if (is_due or is_last) and not run.cut_short:
-            self.file.keep(self.number, {"settings": self.settings, "state": deepcopy(state_of(run))})
-            self.written = perf_counter()
+            self.file.keep(self.number, {"settings": self.settings, "state": deepcopy(_state_of(run))})
+            self.saved = perf_counter()
 
 
 @final
 class CheckpointFile:
-    """One file for the checkpoints of several trainings, which may run side by side in threads.
+    """One file for the checkpoints of several runs, which may be in parallel threads.
 
     Parameters
     ----------
     path : path
     count : int
-        Number of the trainings.
+        Number of runs.
     resume : bool
-        Read what the file holds, where there is one.
+        Read the file if it exists.
     """
 
     def __init__(self, path: Path, count: int = 1, *, resume: bool = False) -> None:
         self.path, self.count, self.lock = path, count, Lock()
-        self.trainings: dict[int, Tree] = self.read() if resume and os.path.lexists(path) else {}
+        self.trainings: dict[int, Tree] = self._read() if resume and os.path.lexists(path) else {}
 
     def checkpoint(self, number: int, *, every: int = 1, seconds: float = 0.0) -> Checkpoint:
-        """Return the callback of the training of that number, counted from 0."""
-        checkpoint = Checkpoint.__new__(Checkpoint)
-        checkpoint.set_up(self, number, every, seconds)
-        return checkpoint
+        """Return the callback of the run with this number, from 0."""
+        return Checkpoint(self, every=every, seconds=seconds, number=number)
 
     def keep(self, number: int, training: Tree) -> None:
-        """Write the file anew, with this state of one training and the last known ones of the others."""
+        """Rewrite the file with this state of one run, and the latest ones of the others."""
         with self.lock:
             self.trainings[number] = training
             arrays: dict[str, Array] = {}
-            trainings = {str(k): apart(tree, arrays, str(k)) for k, tree in sorted(self.trainings.items())}
+            trainings = {str(k): _flatten(tree, arrays, str(k)) for k, tree in sorted(self.trainings.items())}
             content = pack_archive(FORMAT, {"count": self.count, "trainings": trainings}, arrays)
             write_whole(self.path, lambda file: file.write(content))
 
-    def read(self) -> dict[int, Tree]:
-        """Return each training's state by its number."""
+    def _read(self) -> dict[int, Tree]:
         with opened(self.path, FORMAT, "a checkpoint") as archive:
             count = archive.document["count"]
-            require_same({"number of members": count}, {"number of members": self.count}, self.path)
-            return {int(k): together(tree, archive) for k, tree in archive.document["trainings"].items()}
+            _require_same({"number of members": count}, {"number of members": self.count}, self.path)
+            return {int(k): _unflatten(tree, archive) for k, tree in archive.document["trainings"].items()}
 
 
-def apart(tree: Tree, arrays: dict[str, Array], name: str) -> Tree:
-    """Return the tree as JSON can hold it; arrays, and numbers that are not finite, go into `arrays` under a name."""
+def _flatten(tree: Tree, arrays: dict[str, Array], name: str) -> Tree:
+    """Return the tree as JSON; arrays, and numbers that are not finite, go into `arrays` by name."""
     if isinstance(tree, Mapping):
-        return {key: apart(value, arrays, f"{name}.{key}") for key, value in tree.items()}
+        return {key: _flatten(value, arrays, f"{name}.{key}") for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [apart(value, arrays, f"{name}.{k}") for k, value in enumerate(tree)]
+        return [_flatten(value, arrays, f"{name}.{k}") for k, value in enumerate(tree)]
     if isinstance(tree, np.ndarray) or (isinstance(tree, float) and not isfinite(tree)):
         arrays[name] = np.asarray(tree)
         return {"array": name}
     return tree.item() if isinstance(tree, np.generic) else tree
 
 
-def together(tree: Tree, archive: Archive) -> Tree:
-    """Return the tree that `apart` took apart."""
+def _unflatten(tree: Tree, archive: Archive) -> Tree:
     if isinstance(tree, list):
-        return [together(value, archive) for value in tree]
+        return [_unflatten(value, archive) for value in tree]
     if not isinstance(tree, dict):
         return tree
     if set(tree) == {"array"}:
         array = archive.array(tree["array"])
         return array if array.ndim else array.item()
-    return {key: together(value, archive) for key, value in tree.items()}
+    return {key: _unflatten(value, archive) for key, value in tree.items()}
 
 
-# What a training is of.
+# The description of a run.
 
 
-def settings_of(run: Run) -> dict[str, str]:
-    """Return all that decides, with the state, what a training comes to; for a run that has not begun."""
+def _settings_of(run: Run) -> dict[str, str]:
+    """Return everything that, with the state, determines the result of a run that has not started."""
     net = run.net
     layers = ", ".join(map(str, getattr(net, "layers", ()))) or type(net).__name__
     return {
         "network": f"{layers}; {net.theta.size:,} parameters in {net.theta.dtype}",
-        **{name: shown(getattr(net, name, None)) for name in ("loss", "l1", "l2")},
-        "optimizer": shown(run.optimizer),
-        "schedule": shown(run.schedule),
+        **{name: _describe(getattr(net, name, None)) for name in ("loss", "l1", "l2")},
+        "optimizer": _describe(run.optimizer),
+        "schedule": _describe(run.schedule),
         **({"epochs": str(run.epochs)} if run.schedule.depends_on_n_epochs else {}),
         "batch_size": str(run.batch_size),
         "shuffle": str(run.shuffle),
         "clip_norm": str(run.clip_norm),
-        "learning_rate_multipliers": shown(run.factors),
-        "max_rollbacks": str(run.max_rollbacks),
+        "learning_rate_multipliers": _describe(run.multipliers),
         "metrics": ", ".join(metric.name for metric in run.metrics),
-        "callbacks": ", ".join(map(describe_callback, with_state(run))),
-        "kernels": run.kernels.name,
-        "X, y and sample_weight": describe_rows(run.rows),
-        "validation": "None" if run.validation is None else describe_rows(run.validation),
-        "seed": f"a generator in state {text_digest(repr(plain(run.rng.bit_generator.state)))}",
+        "callbacks": ", ".join(map(_describe_callback, _with_state(run))),
+        "kernels": run.kernels,
+        "X, y and sample_weight": _describe_rows(run.rows),
+        "validation": "None" if run.validation is None else _describe_rows(run.validation),
+        "seed": f"a generator in state {_text_digest(repr(_plain(run.rng.bit_generator.state)))}",
     }
 
 
-def require_same(saved: Mapping[str, object], settings: Mapping[str, object], path: Path) -> None:
-    """Raise ModelFileError that names the first setting that is another one."""
+def _require_same(saved: Mapping[str, object], settings: Mapping[str, object], path: Path) -> None:
+    """Raise ModelFileError naming the first setting that differs."""
     for name, value in settings.items():
         if saved.get(name) != value:
-            told = f"{name} was {saved.get(name)}, and is {value}"
-            raise ModelFileError(f"{os.fspath(path)} is a checkpoint of another training: {told}")
+            raise ModelFileError(
+                f"{os.fspath(path)} is the checkpoint of another run: {name} was {saved.get(name)}, now {value}"
+            )
 
 
-def shown(value: object) -> str:
+def _describe(value: object) -> str:
     """Return a setting as text that is the same in every process."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} of shape {value.shape}, {digest(value)[:16]}"
     if is_dataclass(value):
-        options = (f"{field.name}={shown(getattr(value, field.name))}" for field in fields(value) if field.init)
+        options = (f"{field.name}={_describe(getattr(value, field.name))}" for field in fields(value) if field.init)
         return f"{type(value).__name__}({', '.join(options)})"
-    own = callable(value) or type(value).__repr__ is object.__repr__
-    return getattr(value, "__qualname__", type(value).__name__) if own else repr(value)
+    is_custom = callable(value) or type(value).__repr__ is object.__repr__
+    return getattr(value, "__qualname__", type(value).__name__) if is_custom else repr(value)
 
 
-def describe_callback(callback: Callback) -> str:
-    """Return a callback's name and the options that it was made with."""
+def _describe_callback(callback: Callback) -> str:
     options = {name: getattr(callback, name, ...) for name in signature(type(callback)).parameters}
     simple = (f"{name}={value!r}" for name, value in options.items() if isinstance(value, str | int | float | None))
     return f"{type(callback).__name__}({', '.join(simple)})"
 
 
-def describe_rows(rows: tuple[Array, Array, Array | None]) -> str:
-    """Return how many rows and columns there are, and the digest of their numbers."""
+def _describe_rows(rows: tuple[Array, Array, Array | None]) -> str:
     return f"{len(rows[0]):,} rows of {rows[0].shape[1]:,} columns, {digest(*rows)[:16]}"
 
 
-def text_digest(text: str) -> str:
-    """Return a digest of a text."""
+def _text_digest(text: str) -> str:
     return digest(np.frombuffer(text.encode(), np.uint8))[:16]
 
 
-# The state it is in.
+# The state of a run.
 
 
-def with_state(run: Run) -> list[Callback]:
-    """Return the callbacks that have something to remember."""
-    return [callback for callback in run.observers if type(callback).state is not Callback.state]
+def _with_state(run: Run) -> list[Any]:
+    return [callback for callback in run.callbacks if type(callback).state is not Callback.state]
 
 
-def state_of(run: Run) -> Tree:
-    """Return what a run at the end of an epoch needs to go on with the next one."""
+def _state_of(run: Run) -> Tree:
+    """Return what a run needs at the end of an epoch to continue with the next one."""
     return {
         "epoch": run.epoch + 1,
         "stop": run.stop,
-        "fair_loss": run.fair_loss,
         "rate_scale": run.rate_scale,
         "rollbacks": run.history.rollbacks,
         "theta": run.net.theta,
         "buffers": run.net.buffers,
         "steps": run.optimizer.steps,
         "moments": run.optimizer.moments,
-        "rng": plain(run.rng.bit_generator.state),
+        "rng": _plain(run.rng.bit_generator.state),
         "schedule": run.schedule.state(),
-        "callbacks": [callback.state() for callback in with_state(run)],
+        "callbacks": [callback.state() for callback in _with_state(run)],
         "history": {name: np.array(column) for name, column in run.history.columns.items()},
         "notes": run.history.notes,
-        "good": {"theta": run.good.theta, "buffers": run.good.buffers, "rng": plain(run.good.rng)},
     }
 
 
-def restore(run: Run, state: Tree) -> None:
-    """Bring a run that has not begun to a state, which may come from a stranger."""
-    net, optimizer, good = run.net, run.optimizer, state["good"]
-    epoch, vectors = int(state["epoch"]), {"theta": net.theta, "buffers": net.buffers}
-    require_that(0 < epoch <= run.epochs, f"it has {epoch} epochs, and {run.epochs} are asked for")
+def _restore(run: Run, state: Tree) -> None:
+    """Bring a run that has not started to a state, which may come from an untrusted file."""
+    net, optimizer = run.net, run.optimizer
+    epoch = int(state["epoch"])
+    require_that(0 < epoch <= run.epochs, f"it has {epoch} epochs, more than the {run.epochs} requested")
+    theta, buffers = (
+        same_shape(state["theta"], net.theta, "theta"),
+        same_shape(state["buffers"], net.buffers, "buffers"),
+    )
+    require_that(all_finite(theta) and all_finite(buffers), "its parameters are not finite")
     for name, column in run.history.columns.items():
         column[:] = same_shape(state["history"][name], np.empty(epoch), name).tolist()
     run.history.notes[:] = map(str, state["notes"])
-    for callback, remembered in zip(with_state(run), state["callbacks"], strict=True):
-        callback.restore(run, remembered)
     run.schedule.restore(state["schedule"])
     for name, moment in state["moments"].items():
         optimizer.moments[name] = same_shape(moment, net.theta, name)
-    run.good.theta, run.good.buffers = (same_shape(good[name], of, name) for name, of in vectors.items())
-    run.good.rng = good["rng"]
-    run.rng.bit_generator.state = good["rng"]  # which raises if it is none
-    run.rng.bit_generator.state = state["rng"]
-    run.epoch, run.stop, run.fair_loss = epoch, str(state["stop"]), float(state["fair_loss"])
+    run.rng.bit_generator.state = state["rng"]  # raises if it is not the state of a generator
+    run.epoch, run.stop = epoch, str(state["stop"])
     run.rate_scale, run.history.rollbacks = float(state["rate_scale"]), int(state["rollbacks"])
     optimizer.steps = int(state["steps"])
-    theta, buffers = (same_shape(state[name], of, name) for name, of in vectors.items())
-    finite = all(map(all_finite, (theta, buffers, run.good.theta, run.good.buffers)))
-    require_that(finite, "its parameters are not finite")
     net.theta[...], net.buffers[...] = theta, buffers
+    for callback, saved in zip(_with_state(run), state["callbacks"], strict=True):
+        callback.restore(run, saved)
 
 
-def plain(value: Any) -> Any:
-    """Return a random generator's state with its arrays as lists."""
+def _plain(value: Any) -> Any:
+    """Return the state of a random generator with arrays as lists."""
     if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
+        return {key: _plain(inner) for key, inner in value.items()}
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -1,6 +1,6 @@
-"""Metrics: what people read beside the loss. A metric is a function `(y, prediction) -> float`.
+"""Metrics, reported next to the loss. A metric is a function `(y, prediction) -> float`.
 
-`y` is in the loss's own form, class numbers (n,) or rows (n, k), and `prediction` (n, k) is what `net.predict` returns.
+`y` has the form that the loss requires, class numbers (n,) or rows (n, k); `prediction` (n, k) is `net(X)`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chainrule.errors import look_up
 
 @dataclass(frozen=True)
 class Metric:
-    """A function with its name, its better direction, and the targets it is for: "classes", "numbers" or "any"."""
+    """A function with its name, its direction, and the targets it applies to: "classes", "numbers" or "any"."""
 
     name: str
     function: Callable[[Array, Array], float]
@@ -25,81 +25,83 @@ class Metric:
     targets: str = "any"
 
     def check(self, y: Array) -> None:
-        """Raise ValueError for targets of another kind."""
-        held = "classes" if y.ndim == 1 else "numbers" if y.min() < 0 or y.max() > 1 else "any"
-        if {held, self.targets} == {"classes", "numbers"}:
-            raise ValueError(f"metrics must fit y, got {self.name!r} is for {self.targets}, and y holds {held}")
+        """Raise ValueError if the metric does not apply to these targets."""
+        kind = "classes" if y.ndim == 1 else "numbers" if y.min() < 0 or y.max() > 1 else "any"
+        if {kind, self.targets} == {"classes", "numbers"}:
+            raise ValueError(
+                f"metrics must apply to y, which has {kind}, got {self.name!r}, a metric for {self.targets}"
+            )
 
     def measure(self, y: Array, prediction: Array) -> float:
-        """Return the metric's value; the function sees arrays that it cannot change."""
+        """Return the value of the metric; the function gets read-only arrays."""
         y, prediction = y.view(), prediction.view()
         y.flags.writeable = prediction.flags.writeable = False
         return float(self.function(y, prediction))
 
 
 def accuracy(y: Array, prediction: Array) -> float:
-    """Share of rows whose largest output is the class's; with one output, whose side of 1/2 is.
+    """Fraction of rows whose most probable class is right; with one output, those on the right side of 1/2.
 
-    With several labels a row, the share of labels whose side of 1/2 is right.
+    With several labels per row, the fraction of labels on the right side of 1/2.
     """
-    if has_several_labels(y):
+    if _is_multilabel(y):
         return float(np.mean((prediction > 0.5) == (y > 0.5)))
     return float(np.mean(classes(y) == classes(prediction)))
 
 
 def balanced_accuracy(y: Array, prediction: Array) -> float:
-    """Mean, over the classes there are, of the share of its rows that is told: rare classes count like frequent ones.
+    """Mean recall over the classes that occur: rare classes count as much as frequent ones.
 
-    With several labels a row, the mean over them too.
+    With several labels per row, averaged over labels.
     """
-    if has_several_labels(y):
-        return mean_over_labels(balanced_accuracy, y, prediction)
-    truth, told = classes(y), classes(prediction)
-    return float(np.mean([np.mean(told[truth == k] == k) for k in np.unique(truth)]))
+    if _is_multilabel(y):
+        return _mean_over_labels(balanced_accuracy, y, prediction)
+    truth, predicted = classes(y), classes(prediction)
+    return float(np.mean([np.mean(predicted[truth == k] == k) for k in np.unique(truth)]))
 
 
 def f1_macro(y: Array, prediction: Array) -> float:
-    """Mean, over the classes there are or were told, of 2 hits / (its rows + rows told to be it).
+    """Mean F1 score, 2 hits / (rows of the class + rows predicted as it), over classes that occur or are predicted.
 
-    With several labels a row, the mean over them too.
+    With several labels per row, averaged over labels.
     """
-    if has_several_labels(y):
-        return mean_over_labels(f1_macro, y, prediction)
-    truth, told = classes(y), classes(prediction)
+    if _is_multilabel(y):
+        return _mean_over_labels(f1_macro, y, prediction)
+    truth, predicted = classes(y), classes(prediction)
     k = max(prediction.shape[1], 2)
-    hits, rows, claims = (np.bincount(part, minlength=k) for part in (truth[truth == told], truth, told))
-    there = rows + claims > 0
-    return float(np.mean(2 * hits[there] / (rows + claims)[there]))
+    hits, actual, claims = (np.bincount(part, minlength=k) for part in (truth[truth == predicted], truth, predicted))
+    counted = actual + claims > 0
+    return float(np.mean(2 * hits[counted] / (actual + claims)[counted]))
 
 
 def roc_auc(y: Array, prediction: Array) -> float:
-    """The chance that a row of a class is given a higher probability of it than a row of another; half where equal.
+    """Area under the ROC curve: the probability that a row of the class ranks above one of another; ties count half.
 
-    Of more than two classes, and with several labels a row, the mean over all that some rows have and others not; NaN
-    where there is none (Hanley & McNeil 1982).
+    For more than two classes, and for several labels per row, the mean one-against-rest area over those that some rows
+    have and others do not; NaN if there are none (Hanley & McNeil 1982).
     """
-    labels = y if has_several_labels(y) else classes(y)[:, np.newaxis] == np.arange(max(prediction.shape[1], 2))
-    if prediction.shape[1] <= 2 and not has_several_labels(y):  # the second class's chances are the first one's
+    labels = y if _is_multilabel(y) else classes(y)[:, np.newaxis] == np.arange(max(prediction.shape[1], 2))
+    if prediction.shape[1] <= 2 and not _is_multilabel(y):  # the area of the first class is that of the second
         labels, prediction = labels[:, 1:], prediction[:, -1:]
-    told = [(p[label], p[~label]) for label, p in zip(labels.astype(bool).T, prediction.T)]
-    areas = [share_above(*both) for both in told if all(map(len, both))]
+    pairs = [(p[label], p[~label]) for label, p in zip(labels.astype(bool).T, prediction.T)]
+    areas = [_fraction_above(*both) for both in pairs if all(map(len, both))]
     return float(np.mean(areas)) if areas else nan
 
 
-def share_above(these: Array, others: Array) -> float:
-    """Return in what share of pairs of one of each the first is larger; equal ones count half."""
+def _fraction_above(these: Array, others: Array) -> float:
+    """Return the fraction of pairs (a, b) with a > b; ties count half."""
     ordered = np.sort(others)
     below, not_above = (np.searchsorted(ordered, these, side) for side in ("left", "right"))
     return float((below + not_above).mean() / (2 * len(others)))
 
 
 def log_loss(y: Array, prediction: Array) -> float:
-    """-mean log of the probability given to the class that was right; probabilities are kept above 1e-15.
+    """-mean log of the predicted probability of the true class; probabilities are clipped to at least 1e-15.
 
-    With several labels a row, the mean over them too.
+    With several labels per row, averaged over labels.
     """
-    if has_several_labels(y):
-        return mean_over_labels(log_loss, y, prediction)
+    if _is_multilabel(y):
+        return _mean_over_labels(log_loss, y, prediction)
     n, k = prediction.shape
     P = np.clip(prediction.astype(np.float64), 1e-15, 1)
     if k == 1:
@@ -108,7 +110,7 @@ def log_loss(y: Array, prediction: Array) -> float:
 
 
 def brier(y: Array, prediction: Array) -> float:
-    """Mean over rows of sum_k (P_k - Y_k)^2, a proper score that stays finite (Brier 1950)."""
+    """Mean over rows of sum_k (P_k - Y_k)^2: a proper scoring rule that stays finite (Brier 1950)."""
     Y = np.eye(prediction.shape[1])[y] if y.ndim == 1 else y
     return float(((prediction - Y) ** 2).sum(axis=1).mean())
 
@@ -119,34 +121,34 @@ def mse(y: Array, prediction: Array) -> float:
 
 
 def rmse(y: Array, prediction: Array) -> float:
-    """Root of the mean squared error, in the target's unit."""
+    """Root mean squared error, in the unit of the target."""
     return float(np.sqrt(mse(y, prediction)))
 
 
 def mae(y: Array, prediction: Array) -> float:
-    """Mean absolute error, in the target's unit."""
+    """Mean absolute error, in the unit of the target."""
     return float(np.abs(prediction - y).mean())
 
 
 def r2(y: Array, prediction: Array) -> float:
-    """1 - squared error / variance, each output's own, averaged; 0 is what the mean would score."""
+    """Coefficient of determination, 1 - squared error / variance, averaged over outputs; the mean scores 0."""
     variance = y.var(axis=0)
     error = ((prediction - y) ** 2).mean(axis=0)
     return float(np.mean(1 - error / np.where(variance > 0, variance, 1)))
 
 
-def has_several_labels(y: Array) -> bool:
-    """Tell whether rows (n, k) of 0 and 1 say of each of k labels whether it holds, and not which of k classes."""
+def _is_multilabel(y: Array) -> bool:
+    """Return whether rows (n, k) of 0 and 1 are k independent labels, rather than one of k classes."""
     return y.ndim == 2 and y.shape[1] > 1 and not np.allclose(y.sum(axis=1), 1)
 
 
-def mean_over_labels(function: Callable[[Array, Array], float], y: Array, prediction: Array) -> float:
-    """Return the mean of what a function makes of each label's column by itself."""
+def _mean_over_labels(function: Callable[[Array, Array], float], y: Array, prediction: Array) -> float:
+    """Return the mean of a function over the labels' columns."""
     return float(np.mean([function(label[:, np.newaxis], p[:, np.newaxis]) for label, p in zip(y.T, prediction.T)]))
 
 
 def classes(rows: Array) -> Array:
-    """Return class numbers (n,): those given, the largest column's, or for one column which side of 1/2 it is on."""
+    """Return class numbers (n,): as they are, of the largest column, or for one column whether it is above 1/2."""
     if rows.ndim == 1:
         return rows
     return (rows[:, 0] > 0.5).astype(np.intp) if rows.shape[1] == 1 else rows.argmax(axis=1)
@@ -170,7 +172,7 @@ METRICS: dict[str, Metric] = {
 
 
 def as_metric(metric: str | Metric | Callable[[Array, Array], float]) -> Metric:
-    """Return the metric itself, the one of that name, or a user's function, for which lower is better."""
+    """Return the metric itself, the one with this name, or a custom function, for which lower is better."""
     if isinstance(metric, Metric):
         return metric
     if callable(metric):

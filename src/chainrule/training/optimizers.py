@@ -1,65 +1,135 @@
-"""Optimisers: each moves one vector, `theta`, against its gradient, in place.
+"""Optimizers: each moves one vector, `theta`, against its gradient, in place.
 
     optimizer.step(theta, grad)          theta <- theta - learning_rate * direction
 
-From simple to complex: SGD, RMSProp, Adam, AdamW. What an optimiser remembers lies in `moments`, named vectors of
-theta's shape that start at zero, and in `steps`, the number of steps taken: copy those two and it goes on as if never
-stopped.
+The update rules come first, from simple to complex, then the optimizers that apply them: SGD, RMSProp, Adam, AdamW.
+
+A rule is elementwise. It is written once, with in-place operators, and works on arrays, which it changes, and on single
+entries, whose new values it returns: `training.kernels` applies it to blocks of vectors, and `training.fast` compiles
+the same function.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
 from chainrule.arrays import Array, require
 from chainrule.errors import look_up
-from chainrule.training.kernels import KERNELS, Kernels, parts
+from chainrule.training.kernels import Rate, blocks, update
 
 FLUSH_EVERY = 256
-"""Steps between two flushes of moments that have decayed into denormal numbers, which are many times slower to use."""
+"""Steps between two flushes of moments that have decayed into denormal numbers, which slow every operation down."""
+
+
+# Update rules: g is the gradient, `rate` the learning rate.
+
+
+def sgd(theta: Any, g: Any, rate: Any) -> Any:
+    """theta <- theta - rate g."""
+    theta -= rate * g
+    return theta
+
+
+def momentum(theta: Any, g: Any, v: Any, rate: Any, mu: Any) -> Any:
+    """v <- mu v - rate g;  theta <- theta + v."""
+    v *= mu
+    v -= rate * g
+    theta += v
+    return theta, v
+
+
+def nesterov(theta: Any, g: Any, v: Any, rate: Any, mu: Any) -> Any:
+    """v <- mu v - rate g;  theta <- theta + mu v - rate g."""
+    move = rate * g
+    v *= mu
+    v -= move
+    theta += mu * v - move
+    return theta, v
+
+
+def rmsprop(theta: Any, g: Any, v: Any, rate: Any, rho: Any, rest: Any, epsilon: Any) -> Any:
+    """v <- rho v + (1 - rho) g^2;  theta <- theta - rate g / (sqrt(v) + epsilon).  `rest` is 1 - rho."""
+    v *= rho
+    v += rest * g * g
+    theta -= rate * g / (np.sqrt(v) + epsilon)
+    return theta, v
+
+
+def adam(
+    theta: Any, g: Any, m: Any, v: Any, rate: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any, eps: Any
+) -> Any:
+    """m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  theta <- theta - rate m / (sqrt(v) + eps).
+
+    `rest1` is 1 - beta1, `rest2` is 1 - beta2.
+    """
+    m *= beta1
+    m += rest1 * g
+    v *= beta2
+    v += rest2 * g * g
+    theta -= rate * m / (np.sqrt(v) + eps)
+    return theta, m, v
+
+
+# Optimizers.
 
 
 @dataclass
 class Optimizer(ABC):
-    """What every optimiser answers. Your own needs `step`."""
+    """Base class. A custom optimizer defines `step`.
+
+    Everything an optimizer remembers is in `moments`, named vectors with the shape of theta that start at zero, and in
+    `steps`, the number of steps taken: with copies of these two it continues as if never interrupted.
+    """
 
     learning_rate: float
     steps: int = field(default=0, init=False)
     moments: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
-    kernels_name: str = field(default="numpy", init=False, repr=False)
+    update: Callable[..., None] = field(default_factory=lambda: update, init=False, repr=False, compare=False)
+    """What applies the update rule; a training run lends its own."""
 
     def __post_init__(self) -> None:
         require(0 < self.learning_rate < np.inf, "learning_rate", "be finite and > 0", self.learning_rate)
 
     @abstractmethod
-    def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
-        """Move `theta` in place; `grad` stays as it is.
+    def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
+        """Move `theta` in place; `grad` does not change.
 
-        `rate`, a number or one for each entry, stands in for `learning_rate`.
+        `rate`, one number or one for each entry, replaces `learning_rate`.
         """
 
-    @property
-    def kernels(self) -> Kernels:
-        """The form in which steps are taken; a training chooses it."""
-        return KERNELS[self.kernels_name]()
+    def apply(
+        self,
+        rule: Callable[..., Any],
+        theta: Array,
+        grad: Array,
+        moments: tuple[str, ...],
+        rate: Rate,
+        *constants: float,
+    ) -> None:
+        """Apply an update rule to theta and the named moments, and count the step."""
+        vectors = (theta, grad, *(self.moment(name, theta) for name in moments))
+        self.update(rule, vectors, rate, constants)
+        self.steps += 1
 
     def moment(self, name: str, theta: Array) -> Array:
-        """Return the named moment, zeros at first."""
-        if name not in self.moments:
-            self.moments[name] = np.zeros_like(theta)
-        elif self.moments[name].shape != theta.shape:
+        """Return the moment with this name, initially zeros."""
+        moment = self.moments.get(name)
+        if moment is None:
+            moment = self.moments[name] = np.zeros_like(theta)
+        elif moment.shape != theta.shape:
             raise ValueError(
-                "theta must keep its shape from step to step; this optimiser has begun with another network, "
-                f"however: theta.shape={theta.shape}, {name}.shape={self.moments[name].shape}"
+                f"theta must have shape {moment.shape}, got {theta.shape}. An optimizer that has taken steps "
+                "belongs to its network: make a new one."
             )
         elif self.steps % FLUSH_EVERY == 0:
-            flush_denormals(self.moments[name])
-        return self.moments[name]
+            _flush_denormals(moment)
+        return moment
 
 
 @final
@@ -67,9 +137,10 @@ class Optimizer(ABC):
 class SGD(Optimizer):
     """Stochastic gradient descent: theta <- theta - rate g.
 
-    With `momentum` mu: v <- mu v - rate g, theta <- theta + v (Sutskever et al. 2013, eqs. 1 and 2). With `nesterov`,
-    theta <- theta + mu v - rate g, its eqs. 3 and 4 in terms of the point ahead. The rate is inside the velocity, as in
-    the paper and in scikit-learn; PyTorch multiplies it in afterwards, which differs when the rate changes.
+    With `momentum` mu: v <- mu v - rate g, theta <- theta + v (Sutskever et al. 2013, eqs. 1 and 2). With `nesterov`:
+    theta <- theta + mu v - rate g, its eqs. 3 and 4 in terms of the look-ahead point. As in the paper and in
+    scikit-learn, the rate is inside the velocity; PyTorch multiplies by it afterwards, which differs when the rate
+    changes.
     """
 
     learning_rate: float = 0.01
@@ -79,22 +150,20 @@ class SGD(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.momentum <= 1, "momentum", "be in [0, 1]", self.momentum)
-        require(self.momentum > 0 or not self.nesterov, "momentum", "be > 0 for nesterov", self.momentum)
+        require(self.momentum > 0 or not self.nesterov, "momentum", "be > 0 with nesterov=True", self.momentum)
 
-    def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
+    def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
         rate = self.learning_rate if rate is None else rate
         if self.momentum:
-            step = self.kernels.nesterov if self.nesterov else self.kernels.momentum
-            step(theta, grad, self.moment("velocity", theta), rate, self.momentum)
+            self.apply(nesterov if self.nesterov else momentum, theta, grad, ("velocity",), rate, self.momentum)
         else:
-            self.kernels.sgd(theta, grad, rate)
-        self.steps += 1
+            self.apply(sgd, theta, grad, (), rate)
 
 
 @final
 @dataclass
 class RMSProp(Optimizer):
-    """v <- rho v + (1 - rho) g^2, theta <- theta - rate g / (sqrt(v) + epsilon) (Hinton's lectures, 6e, 2012)."""
+    """v <- rho v + (1 - rho) g^2, theta <- theta - rate g / (sqrt(v) + epsilon) (Hinton's lecture 6e, 2012)."""
 
     learning_rate: float = 0.001
     rho: float = 0.9
@@ -105,20 +174,19 @@ class RMSProp(Optimizer):
         require(0 <= self.rho < 1, "rho", "be in [0, 1)", self.rho)
         require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
 
-    def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
+    def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
         rate = self.learning_rate if rate is None else rate
-        self.kernels.rmsprop(theta, grad, self.moment("square", theta), rate, self.rho, self.epsilon)
-        self.steps += 1
+        self.apply(rmsprop, theta, grad, ("square",), rate, self.rho, 1 - self.rho, self.epsilon)
 
 
 @dataclass
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015, algorithm 1), epsilon outside the root of the corrected second moment.
+    """Adam (Kingma & Ba 2015, algorithm 1).
 
-    m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,
-    theta <- theta - rate m' / (sqrt(v') + epsilon),  m' = m / (1 - b1^t),  v' = v / (1 - b2^t).
+    m <- beta1 m + (1 - beta1) g,  v <- beta2 v + (1 - beta2) g^2,
+    theta <- theta - rate m' / (sqrt(v') + epsilon),  m' = m / (1 - beta1^t),  v' = v / (1 - beta2^t).
 
-    Kept as m / (1 - b1) and v / (1 - b2), with the constants folded into rate and epsilon: two passes over memory less.
+    The bias corrections are folded into rate and epsilon, as in the paper's section 2, last paragraph.
     """
 
     learning_rate: float = 0.001
@@ -130,14 +198,13 @@ class Adam(Optimizer):
         require(all(0 <= beta < 1 for beta in self.betas), "betas", "be in [0, 1)", self.betas)
         require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
 
-    def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
-        mean, square = self.moment("mean", theta), self.moment("square", theta)
-        self.steps += 1
+    def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
+        rate = self.learning_rate if rate is None else rate
         beta1, beta2 = self.betas
-        corrected_mean = (1 - beta1) / (1 - beta1**self.steps)
-        corrected_root = sqrt((1 - beta2) / (1 - beta2**self.steps))
-        scale = (self.learning_rate if rate is None else rate) * (corrected_mean / corrected_root)
-        self.kernels.adam(theta, grad, mean, square, scale, beta1, beta2, self.epsilon / corrected_root)
+        t = self.steps + 1
+        root = sqrt(1 - beta2**t)
+        constants = beta1, 1 - beta1, beta2, 1 - beta2, self.epsilon * root
+        self.apply(adam, theta, grad, ("mean", "square"), rate * (root / (1 - beta1**t)), *constants)
 
 
 @final
@@ -145,9 +212,9 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay: first theta <- theta (1 - rate weight_decay).
 
-    (Loshchilov & Hutter 2019, algorithm 2, with the decay times the rate, as in PyTorch.)
-    `weight_decay` may be a vector of theta's shape: `net.per_parameter({"W": 0.01}, default=0)` spares everything but
-    the weight matrices.
+    (Loshchilov & Hutter 2019, algorithm 2; the decay is multiplied by the learning rate, as in PyTorch.)
+    `weight_decay` may be a vector with the shape of theta: `net.per_parameter({"W": 0.01}, default=0)` decays nothing
+    but the weight matrices.
     """
 
     weight_decay: float | Array = 0.01
@@ -156,15 +223,15 @@ class AdamW(Adam):
         super().__post_init__()
         require(bool(np.all(np.asarray(self.weight_decay) >= 0)), "weight_decay", "be >= 0", self.weight_decay)
 
-    def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
+    def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
         theta *= 1 - (self.learning_rate if rate is None else rate) * self.weight_decay
         super().step(theta, grad, rate)
 
 
-def flush_denormals(vector: Array) -> None:
-    """Set to zero, in place, what is too small to be held in full."""
-    for part in parts(vector.size):
-        some = vector[part]
+def _flush_denormals(vector: Array) -> None:
+    """Set entries below the smallest normal number to zero."""
+    for block in blocks(vector.size):
+        some = vector[block]
         some[np.abs(some) < np.finfo(vector.dtype).tiny] = 0
 
 
@@ -172,5 +239,8 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSProp, "adam"
 
 
 def as_optimizer(optimizer: str | Optimizer) -> Optimizer:
-    """Return the optimiser itself, or the one of that name with its defaults."""
-    return optimizer if isinstance(optimizer, Optimizer) else look_up(OPTIMIZERS, optimizer, "optimizer")()  # type: ignore[call-arg]
+    """Return the optimizer itself, or the one with this name and default options."""
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    name = optimizer.lower() if isinstance(optimizer, str) else optimizer
+    return look_up(OPTIMIZERS, name, "optimizer")()  # type: ignore[call-arg]

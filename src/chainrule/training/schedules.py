@@ -1,45 +1,47 @@
-"""Learning-rate schedules: the factor on the optimiser's rate at each step.
+"""Learning-rate schedules: a factor on the optimizer's learning rate at each step.
 
-A schedule is a function of `epoch`, epochs done including the fraction of the present one, and `progress`, the share of
-the whole training that is done, from 0 to 1. Your own function of the two can stand wherever a name can.
+A schedule is a function of `epoch`, the number of epochs done including the fraction of the current one, and of
+`progress`, the fraction of the whole training that is done, from 0 to 1. A custom function of the two
+works wherever a name does.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from inspect import signature
 from math import cos, floor, inf, log2, pi
 from typing import Any, ClassVar, final
 
 from chainrule.arrays import require
 from chainrule.errors import look_up
-from chainrule.training.callbacks import require_result
 from chainrule.training.history import History
 
 
 class Schedule(ABC):
-    """What every schedule answers."""
+    """Base class of schedules."""
 
     depends_on_n_epochs: ClassVar[bool] = True
-    """Whether the factor depends on `progress`, and so on how many epochs there will be."""
+    """Whether the factor depends on `progress`, and so on the total number of epochs."""
 
     @abstractmethod
     def __call__(self, epoch: float, progress: float) -> float:
         """Return the factor on the learning rate."""
 
     def begin(self, history: History) -> None:
-        """Look at the columns that there will be, and raise ValueError if one that is needed is not among them."""
+        """Raise ValueError if the history will not have a column that the schedule needs."""
 
     def observe(self, history: History) -> None:
-        """Look at the epoch that has ended; only schedules that react to results do."""
+        """Called after each epoch; for schedules that react to results."""
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered from epoch to epoch, for a checkpoint, as plain values."""
+        """Return the state kept from epoch to epoch, as plain values, for a checkpoint."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Remember what `state` returned."""
+        """Restore what `state` returned."""
 
 
 @final
@@ -103,7 +105,7 @@ class InverseScaling(Schedule):
 @final
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """A straight rise over the first `warmup` share of the training, then half a cosine down to `final`.
+    """Linear warm-up over the fraction `warmup` of the training, then half a cosine down to `final`.
 
     (Loshchilov & Hutter 2017, eq. 5, one cycle.)
     """
@@ -118,15 +120,15 @@ class Cosine(Schedule):
     def __call__(self, epoch: float, progress: float) -> float:
         if progress < self.warmup:
             return max(progress, 1e-3 * self.warmup) / self.warmup
-        return half_cosine(1.0, self.final, (progress - self.warmup) / (1 - self.warmup))
+        return _half_cosine(1.0, self.final, (progress - self.warmup) / (1 - self.warmup))
 
 
 @final
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """From `start` up to 1 at the `peak` share of the training, then down to `final`, both along half a cosine.
+    """From `start` up to 1 at the fraction `peak` of the training, then down to `final`, both along half a cosine.
 
-    (Smith & Topin 2018, with PyTorch's defaults and its cosine in place of straight lines.)
+    (Smith & Topin 2018, with PyTorch's defaults, and its cosine instead of straight lines.)
     """
 
     peak: float = 0.3
@@ -140,8 +142,8 @@ class OneCycle(Schedule):
 
     def __call__(self, epoch: float, progress: float) -> float:
         if progress < self.peak:
-            return half_cosine(self.start, 1.0, progress / self.peak)
-        return half_cosine(1.0, self.final, (progress - self.peak) / (1 - self.peak))
+            return _half_cosine(self.start, 1.0, progress / self.peak)
+        return _half_cosine(1.0, self.final, (progress - self.peak) / (1 - self.peak))
 
 
 @final
@@ -159,16 +161,17 @@ class CosLog4(Schedule):
 @final
 @dataclass
 class ReduceOnPlateau(Schedule):
-    """`factor` times less whenever `metric` has not improved by `min_delta` for `patience` epochs.
+    """Multiplies the rate by `factor` when `metric` has not improved by `min_delta` for `patience` epochs.
 
-    `metric` is a column of the history; None: the validation loss when there is one, else the loss.
+    `metric` is a column of the history; None: the validation loss if there is one, else the loss. The factor stays at
+    least `minimum`.
     """
 
     metric: str | None = None
     factor: float = 0.1
     patience: int = 10
     min_delta: float = 1e-4
-    least: float = 1e-6
+    minimum: float = 1e-6
     scale: float = field(default=1.0, init=False, repr=False)
     best: float | None = field(default=None, init=False, repr=False)
     waited: int = field(default=0, init=False, repr=False)
@@ -178,13 +181,13 @@ class ReduceOnPlateau(Schedule):
         require(0 < self.factor < 1, "factor", "be strictly between 0 and 1", self.factor)
         require(self.patience >= 1, "patience", "be >= 1", self.patience)
         require(self.min_delta >= 0, "min_delta", "be >= 0", self.min_delta)
-        require(0 <= self.least <= 1, "least", "be in [0, 1]", self.least)
+        require(0 <= self.minimum <= 1, "minimum", "be in [0, 1]", self.minimum)
 
     def __call__(self, epoch: float, progress: float) -> float:
         return self.scale
 
     def begin(self, history: History) -> None:
-        require_result(history, self.metric)
+        history.require(self.metric)
 
     def observe(self, history: History) -> None:
         metric = self.metric or history.monitor
@@ -193,7 +196,7 @@ class ReduceOnPlateau(Schedule):
             return
         self.waited += 1
         if self.waited >= self.patience:
-            self.scale, self.waited = max(self.scale * self.factor, self.least), 0
+            self.scale, self.waited = max(self.scale * self.factor, self.minimum), 0
 
     def state(self) -> dict[str, Any]:
         return {"scale": self.scale, "best": self.best, "waited": self.waited}
@@ -205,19 +208,27 @@ class ReduceOnPlateau(Schedule):
 
 @final
 @dataclass(frozen=True)
-class OwnSchedule(Schedule):
-    """A user's function `(epoch, progress) -> factor`."""
+class CustomSchedule(Schedule):
+    """A custom function `(epoch, progress) -> factor`."""
 
     function: Callable[[float, float], float]
 
+    def __post_init__(self) -> None:
+        with suppress(ValueError):  # a built-in function may have no signature
+            form = signature(self.function)
+            try:
+                form.bind(0.0, 0.0)
+            except TypeError:
+                raise TypeError(f"schedule must be a function of (epoch, progress), got {form}") from None
+
     def __call__(self, epoch: float, progress: float) -> float:
         factor = float(self.function(epoch, progress))
-        require(0 <= factor < inf, "schedule", "return a finite factor that is not negative", factor)
+        require(0 <= factor < inf, "schedule", "return a finite factor >= 0", factor)
         return factor
 
 
-def half_cosine(first: float, last: float, share: float) -> float:
-    """Go from `first` to `last` along half a cosine."""
+def _half_cosine(first: float, last: float, share: float) -> float:
+    """Return the point at the fraction `share` of half a cosine from `first` to `last`."""
     return last + (first - last) * (1 + cos(pi * share)) / 2
 
 
@@ -234,8 +245,10 @@ SCHEDULES: dict[str, type[Schedule]] = {
 
 
 def as_schedule(schedule: str | Schedule | Callable[[float, float], float]) -> Schedule:
-    """Return the schedule itself, the one of that name with its defaults, or a user's function as one."""
+    """Return the schedule itself, the one with this name and default options, or a custom function as a schedule."""
     if isinstance(schedule, Schedule):
         return schedule
     require(not isinstance(schedule, type), "schedule", "be an object, such as Cosine()", schedule)
-    return OwnSchedule(schedule) if callable(schedule) else look_up(SCHEDULES, schedule, "schedule")()
+    if not callable(schedule):
+        return look_up(SCHEDULES, schedule, "schedule")()
+    return CustomSchedule(schedule)

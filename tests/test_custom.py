@@ -40,7 +40,7 @@ class LosesADerivative(Own):
         return dY.sum(axis=1)
 
 
-class OwnLoss(Loss):
+class CustomLoss(Loss):
     def __init__(self, per_row):
         self.per_row_function = per_row
 
@@ -105,12 +105,12 @@ def test_a_layer_that_writes_is_found_in_a_block_and_an_activation_too(X):
         (lambda Z, Y: (1.0, Z - Y), r"losses of shape \(10,\) and dZ of shape \(10, 1\) from per_row, got \(\)"),
         (lambda Z, Y: ((Z - Y) ** 2, Z - Y), r"losses of shape \(10,\) .*, got \(10, 1\) and \(10, 1\)"),
         (lambda Z, Y: ((Z - Y)[:, 0] ** 2, (Z - Y)[:, 0]), r"dZ of shape \(10, 1\) .*, got \(10,\) and \(10,\)"),
-        (lambda Z, Y: Z - Y, r"OwnLoss must return \(losses, dZ\) from per_row, got a ndarray"),
+        (lambda Z, Y: Z - Y, r"CustomLoss must return \(losses, dZ\) from per_row, got a ndarray"),
     ],
 )
 def test_a_loss_of_another_form_is_told_what_it_must_return(per_row, message, X):
     with pytest.raises(ValueError, match=message):
-        train(mlp(3, 1, loss=OwnLoss(per_row)), X, X[:, 0])
+        train(mlp(3, 1, loss=CustomLoss(per_row)), X, X[:, 0])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,150 @@
+"""A training run: everything that the loop, the guard, schedules, callbacks and checkpoints share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf, nan, sqrt
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from chainrule.arrays import Array, require
+from chainrule.errors import OutOfRangeError
+from chainrule.training.backends import choose
+from chainrule.training.batches import Batch
+from chainrule.training.history import History
+from chainrule.training.metrics import Metric
+from chainrule.training.optimizers import Optimizer
+from chainrule.training.schedules import Schedule
+
+
+class Objective(Protocol):
+    """What a run requires; all arrays have been checked. A Network is one, on one machine or on forty."""
+
+    buffers: Array
+
+    @property
+    def theta(self) -> Array:
+        """Every parameter, one vector, which the optimizer changes in place."""
+
+    def objective(
+        self, X: Array, y: Array, weight: Array | None = None, rng: np.random.Generator | None = None
+    ) -> tuple[float, Array]:
+        """Return the loss and its gradient with respect to theta."""
+
+    def value(self, X: Array, y: Array, weight: Array | None = None) -> float:
+        """Return the loss in inference mode."""
+
+    def __call__(self, X: ArrayLike) -> Array:
+        """Return predictions; used by metrics."""
+
+
+class Trainable(Objective, Protocol):
+    """What `train` requires: an objective that checks its input."""
+
+    def check(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Batch:
+        """Return the arrays in the form that the other methods require, or raise ValueError."""
+
+    def per_parameter(self, values: Mapping[str, float], default: float = 1.0) -> Array:
+        """Return a vector like theta with one value for each block."""
+
+
+@dataclass(repr=False)
+class Run:
+    """The state of a training run.
+
+    For callbacks: `net`, `optimizer`, `history`; `epoch` (from 0), `epochs`, `progress` from 0 to 1; of the current
+    batch `batch` (from 0), `n_batches`, `batch_rows`, `loss`, `gradient_norm`; and `stop`: set it to end training.
+    """
+
+    net: Objective
+    rows: Batch
+    validation: Batch | None
+    optimizer: Optimizer
+    schedule: Schedule
+    epochs: int
+    batch_size: int
+    metrics: list[Metric]
+    clip_norm: float
+    multipliers: float | Array
+    shuffle: bool
+    rng: np.random.Generator
+    kernels: str = "auto"
+    history: History = field(default_factory=History)
+    callbacks: list[Any] = field(default_factory=list)
+    """Every callback, in the order in which they are called."""
+    epoch: int = 0
+    epoch_fraction: float = 0.0
+    """The fraction of the current epoch that is done."""
+    batch: int = 0
+    batch_rows: Batch = field(init=False)
+    loss: float = nan
+    gradient_norm: float = nan
+    results: dict[str, float] = field(default_factory=dict)
+    """What the history will record of the current epoch, by column."""
+    rate_scale: float = 1.0
+    """Factor on the learning rate; each rollback halves it."""
+    stop: str = ""
+    cut_short: bool = False
+    """Whether training stopped before the end of the epoch."""
+
+    def __post_init__(self) -> None:
+        prefix = "" if self.validation is None else "validation_"
+        names = [metric.name for metric in self.metrics]
+        require(len(set(names)) == len(names), "metrics", "have different names", names)
+        for metric in self.metrics:
+            metric.check((self.validation or self.rows)[1])
+        self.history.monitor = f"{prefix}loss"
+        self.history.metrics = {prefix + metric.name: [] for metric in self.metrics}
+        self.history.higher_is_better = {prefix + metric.name for metric in self.metrics if metric.higher_is_better}
+        self.use(self.kernels)
+
+    def use(self, kernels: str) -> None:
+        """Choose the kernels for every step from here on."""
+        backend = choose(kernels, self.net.theta.size, self.epochs * self.n_batches)
+        self.kernels, self.optimizer.update = backend.name, backend.update
+        self.square_sum, self.objective = backend.square_sum, backend.fuse(self.net).objective
+
+    @property
+    def n_batches(self) -> int:
+        """Number of batches in an epoch."""
+        return -(-len(self.rows[0]) // self.batch_size)
+
+    @property
+    def progress(self) -> float:
+        """The fraction of the whole training that is done."""
+        return (self.epoch + self.epoch_fraction) / self.epochs
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step, before the multipliers of single blocks."""
+        factor = self.schedule(self.epoch + self.epoch_fraction, self.progress)
+        return self.optimizer.learning_rate * factor * self.rate_scale
+
+    def norm(self, vector: Array) -> float:
+        """Return the Euclidean norm; in float64 where the squares overflow the vector's own dtype."""
+        square = self.square_sum(vector)
+        if square == inf:
+            square = self.square_sum(vector.astype(np.float64))
+        return sqrt(square) if square >= 0 else square
+
+    def measure(self) -> dict[str, float]:
+        """Return the validation loss, if there are validation rows, and the metrics, by column."""
+        results = {}
+        if self.validation is not None:
+            results["validation_loss"] = self.net.value(*self.validation)
+        if self.metrics:
+            X, y, _ = self.validation or self.rows
+            try:
+                prediction = self.net(X)
+            except OutOfRangeError:  # the guard will find it in the next epoch
+                return results | dict.fromkeys(self.history.metrics, nan)
+            values = (metric.measure(y, prediction) for metric in self.metrics)
+            results |= dict(zip(self.history.metrics, values, strict=True))
+        return results
+
+    def __repr__(self) -> str:
+        latest = f", {self.history.line()}" if len(self.history) else ""
+        return f"Run(epoch {min(self.epoch + 1, self.epochs)} of {self.epochs}{latest})"
