@@ -36,7 +36,7 @@ from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
 from chainrule.model.fitting import Serial, Threads, fit_predictor
-from chainrule.training import kernels
+from chainrule.training import backends
 from chainrule.training.checkpoint import CheckpointFile
 from chainrule.training.optimizers import OPTIMIZERS
 from chainrule.training.schedules import SCHEDULES, Cosine, ReduceOnPlateau
@@ -96,7 +96,7 @@ class CopyEach(Callback):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_training_goes_on_from_any_epoch_as_if_it_had_never_stopped(case, path):
+def test_training_resumes_from_any_epoch_as_if_never_interrupted(case, path):
     whole = trained(case)
     assert trained(case, [CopyEach(path), Checkpoint(path)]) == whole
     copies = sorted(path.parent.glob("[0-9]*"))
@@ -105,8 +105,8 @@ def test_training_goes_on_from_any_epoch_as_if_it_had_never_stopped(case, path):
         assert trained(case, [Checkpoint(copy, every=100, resume=True)]) == whole
 
 
-def die_and_go_on(path, case, kills, seed):
-    """Train in child processes that are killed at random moments, then to the end, and print what comes of it."""
+def die_and_resume(path, case, kills, seed):
+    """Train in child processes that are killed at random moments, then to the end, and print the result."""
     random.seed(seed)
     for k in range(kills + 1):
         child = os.fork()
@@ -129,7 +129,7 @@ def entry_of(path):
 @pytest.mark.parametrize("case", ["momentum", "rmsprop", "adam", "adamw"])
 def test_kill_9_at_random_moments_changes_nothing(case, path):
     seed = random.randrange(1000)
-    code = f"from test_resume import die_and_go_on; die_and_go_on({str(path)!r}, {case!r}, 5, {seed})"
+    code = f"from test_resume import die_and_resume; die_and_resume({str(path)!r}, {case!r}, 5, {seed})"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
     )
@@ -145,19 +145,16 @@ def test_fifty_epochs_and_fifty_more_are_a_hundred(path):
     assert trained("adam", [Checkpoint(path, resume=True)], epochs=100) == whole
 
 
-def test_a_training_on_the_way_into_the_infinite_rolls_back_as_it_would_have(path):
+def test_a_resumed_run_that_diverges_rolls_back_as_it_would_have(path):
     def run(*callbacks):
         net = network()
-        history = train(net, X, Y, optimizer=SGD(1.2), epochs=30, batch_size=16, callbacks=callbacks)
+        history = train(net, X, Y, optimizer=SGD(1.2), epochs=30, batch_size=16, callbacks=callbacks, seed=0)
         return digest(net.theta, np.array(history.loss)), history.notes
 
     whole = run(CopyEach(path), Checkpoint(path))
     assert whole[1]
-    kept_apart = 0
     for copy in sorted(path.parent.glob("[0-9]*")):
-        kept_apart += json.loads(entry_of(copy))["trainings"]["0"]["state"]["good"] is not None
         assert run(Checkpoint(copy, every=100, resume=True)) == whole
-    assert kept_apart
 
 
 def test_a_finished_training_is_not_done_again(path):
@@ -172,7 +169,7 @@ def test_a_finished_training_is_not_done_again(path):
 
 
 def test_the_order_of_callbacks_does_not_matter(path):
-    stopped = {"optimizer": Adam(0.1), "epochs": 30}
+    stopped = {"optimizer": Adam(0.1), "epochs": 30, "seed": 0}
 
     def run(*callbacks, **options):
         net = network()
@@ -198,7 +195,7 @@ def test_an_epoch_that_is_cut_short_is_not_written(path):
     assert trained("adam", [Checkpoint(limited, resume=True)]) == trained("adam")
 
 
-# When it is written.
+# When a checkpoint is saved.
 
 
 def written_at(path, **options):
@@ -212,17 +209,17 @@ def written_at(path, **options):
     return list(times.values())
 
 
-def test_it_is_written_every_so_many_epochs_and_at_the_end(path):
+def test_a_checkpoint_is_saved_every_so_many_epochs_and_at_the_end(path):
     assert written_at(path, every=4) == [4, 8]
     assert json.loads(entry_of(path))["trainings"]["0"]["state"]["epoch"] == 10
 
 
-def test_it_is_not_written_before_so_many_seconds_have_passed(path):
+def test_a_checkpoint_is_not_saved_before_so_many_seconds_have_elapsed(path):
     assert written_at(path, seconds=1000) == []
     assert path.exists()
 
 
-def test_without_resume_the_file_is_written_over(path):
+def test_without_resume_the_file_is_replaced(path):
     trained("sgd", [Checkpoint(path)])
     assert trained("adam", [Checkpoint(path)]) == trained("adam")
     assert trained("adam", [Checkpoint(path, resume=True)]) == trained("adam")
@@ -237,47 +234,49 @@ def test_wrong_arguments_raise(wrong, path):
 # What is refused.
 
 OTHERS = {
-    "network was .*Dense(4, 8).*, and is .*Dense(4, 9)": {"net": network(n_hidden=9)},
-    "network was .*float32, and is .*float64": {"net": network("float64")},
-    "loss was SquaredError(factor=0.5), and is Huber": {"net": Network(network().layers, "huber", seed=0)},
-    "l2 was 0.0, and is 0.1": {"net": Network(network().layers, l2=0.1, seed=0)},
-    "optimizer was Adam(.*), and is RMSProp": {"optimizer": RMSProp()},
-    "optimizer was Adam(learning_rate=0.001, .*), and is Adam(learning_rate=0.1,": {"optimizer": Adam(0.1)},
-    "schedule was Cosine(warmup=0.05, .*), and is Cosine(warmup=0.1": {"schedule": Cosine(0.1)},
-    "epochs was 10, and is 20": {"epochs": 20},
-    "batch_size was 16, and is 8": {"batch_size": 8},
-    "shuffle was True, and is False": {"shuffle": False},
-    "clip_norm was inf, and is 2": {"clip_norm": 2},
-    "learning_rate_multipliers was 1.0, and is float": {"learning_rate_multipliers": {"b": 2}},
-    "metrics was , and is mae": {"metrics": ["mae"]},
-    "callbacks was KeepBest(.*), and is KeepBest(.*), EarlyStopping(.*patience=10.*)": {"stopping": EarlyStopping()},
-    "X, y and sample_weight was 48 rows of 4 columns, .*, and is 48 rows": {"X": X + 1e-6},
-    "X, y and sample_weight was 48 rows of 4 columns, .*, and is 40 rows": {"X": X[:40], "y": Y[:40]},
+    "network was .*Dense(4, 8).*, now .*Dense(4, 9)": {"net": network(n_hidden=9)},
+    "network was .*float32, now .*float64": {"net": network("float64")},
+    "loss was SquaredError(factor=0.5), now Huber": {"net": Network(network().layers, "huber", seed=0)},
+    "l2 was 0.0, now 0.1": {"net": Network(network().layers, l2=0.1, seed=0)},
+    "optimizer was Adam(.*), now RMSProp": {"optimizer": RMSProp()},
+    "optimizer was Adam(learning_rate=0.001, .*), now Adam(learning_rate=0.1,": {"optimizer": Adam(0.1)},
+    "schedule was Cosine(warmup=0.05, .*), now Cosine(warmup=0.1": {"schedule": Cosine(0.1)},
+    "epochs was 10, now 20": {"epochs": 20},
+    "batch_size was 16, now 8": {"batch_size": 8},
+    "shuffle was True, now False": {"shuffle": False},
+    "clip_norm was inf, now 2": {"clip_norm": 2},
+    "learning_rate_multipliers was 1.0, now float": {"learning_rate_multipliers": {"b": 2}},
+    "metrics was , now mae": {"metrics": ["mae"]},
+    "callbacks was Guard(.*), KeepBestIfInterrupted(.*), now Guard(.*EarlyStopping(.*patience=10.*)": {
+        "stopping": EarlyStopping()
+    },
+    "X, y and sample_weight was 48 rows of 4 columns, .*, now 48 rows": {"X": X + 1e-6},
+    "X, y and sample_weight was 48 rows of 4 columns, .*, now 40 rows": {"X": X[:40], "y": Y[:40]},
     "X, y and sample_weight was": {"sample_weight": np.ones(48)},
-    "validation was None, and is 5 rows": {"validation": (X[:5], Y[:5])},
-    "seed was a generator in state .*, and is": {"seed": 1},
+    "validation was None, now 5 rows": {"validation": (X[:5], Y[:5])},
+    "seed was a generator in state .*, now a generator in state": {"seed": 1},
 }
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_a_checkpoint_of_another_training_is_refused_by_name(other, path):
+def test_a_checkpoint_of_another_run_is_refused_naming_the_difference(other, path):
     def run(resume, net=None, stopping=None, **options):
         checkpoint = [Checkpoint(path, resume=resume), *([stopping] if stopping else [])]
-        options = {"X": X, "y": Y, "epochs": 10, "batch_size": 16, "schedule": "cosine"} | options
+        options = {"X": X, "y": Y, "epochs": 10, "batch_size": 16, "schedule": "cosine", "seed": 0} | options
         return train(net or network(), callbacks=checkpoint, **options)
 
     run(False)
     changed = OTHERS[other].get("net", network())
     before = changed.theta.copy()
-    told = ".*".join(re.escape(part) for part in other.split(".*"))
-    with pytest.raises(ModelFileError, match=f"run.checkpoint is a checkpoint of another training: {told}"):
+    difference = ".*".join(re.escape(part) for part in other.split(".*"))
+    with pytest.raises(ModelFileError, match=f"run.checkpoint is the checkpoint of another run: {difference}"):
         run(True, **OTHERS[other] | {"net": changed})
     np.testing.assert_array_equal(changed.theta, before)
 
 
-def test_a_checkpoint_of_more_epochs_than_are_asked_for_is_refused(path):
+def test_a_checkpoint_of_more_epochs_than_requested_is_refused(path):
     trained("adam", [Checkpoint(path)], epochs=10)
-    with pytest.raises(ModelFileError, match="it has 10 epochs, and 5 are asked for"):
+    with pytest.raises(ModelFileError, match="it has 10 epochs, more than the 5 requested"):
         trained("adam", [Checkpoint(path, resume=True)], epochs=5)
 
 
@@ -350,7 +349,7 @@ class DieIn(Callback):
 
 
 @pytest.mark.parametrize("workers", [Serial(), Threads(2), Threads(3)], ids=["in turn", "two", "three"])
-def test_an_ensemble_goes_on_with_every_member(workers, table, path):
+def test_an_ensemble_resumes_with_every_member(workers, table, path):
     whole = fitted(table)
     with pytest.raises(StoppedError):
         fitted(table, path, workers, watch=lambda k: [DieIn(5)] if k == 1 else [])
@@ -363,7 +362,7 @@ def test_an_ensemble_goes_on_with_every_member(workers, table, path):
 def test_an_ensembles_checkpoint_of_other_data_or_members_is_refused(table, path):
     fitted(table, path)
     columns, values = table
-    with pytest.raises(ModelFileError, match="another training: number of members was 3, and is 4"):
+    with pytest.raises(ModelFileError, match="another run: number of members was 3, now 4"):
         fitted(table, path, n_members=4)
     with pytest.raises(ModelFileError, match="X, y and sample_weight was"):
         fitted((columns, values[::-1]), path)
@@ -398,7 +397,7 @@ def arrays_of(path):
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_killed_command_goes_on_to_the_same_model(jobs, csv):
+def test_a_killed_command_resumes_to_the_same_model(jobs, csv):
     options = ["--jobs", jobs, "--checkpoint", "c", "--resume"]
     process = command(csv, *options)
     while process.poll() is None and not (csv / "c").exists():
@@ -424,17 +423,16 @@ def test_resume_needs_to_know_from_what(csv):
     assert process.returncode == 2
 
 
-def test_more_epochs_are_trained_by_the_kernels_that_it_began_with(path, monkeypatch):
+def test_a_resumed_run_keeps_the_kernels_it_started_with(path, monkeypatch):
     pytest.importorskip("numba")
-    monkeypatch.delenv("CHAINRULE_KERNELS", raising=False)
-    monkeypatch.setattr(kernels, "REPAID", 74 * 3 * 10)
+    monkeypatch.setattr(backends, "START_SECONDS", 10 * 3 * backends.SAVED_PER_STEP)
     for epochs in (8, 12):  # 12 alone would be long enough for numba
-        history = train(network(), X, Y, epochs=epochs, batch_size=16, callbacks=[Checkpoint(path, resume=True)])
+        history = train(network(), X, Y, epochs=epochs, batch_size=16, callbacks=Checkpoint(path, resume=True))
         assert len(history) == epochs
 
 
 class Clock(Callback):
-    """Remembers nothing before the first epoch, and another number each time it is begun."""
+    """Has no state before the first epoch, and another start time in each run."""
 
     def __init__(self, unit=1.0):
         self.unit = unit
@@ -452,10 +450,20 @@ class Clock(Callback):
         self.seen = dict(state)
 
 
-def test_a_callback_of_ones_own_goes_on_too(path):
+def test_a_custom_callback_resumes_too(path):
     for epochs in (3, 6):
         clock = Clock()
         train(network(), X, Y, epochs=epochs, callbacks=[clock, Checkpoint(path, resume=True)])
         assert clock.seen == {str(epoch): float(epoch) for epoch in range(epochs)}
-    with pytest.raises(ModelFileError, match=r"callbacks was .*Clock\(unit=1.0\), and is .*Clock\(unit=2.0\)"):
+    with pytest.raises(ModelFileError, match=r"callbacks was .*Clock\(unit=1.0\), now .*Clock\(unit=2.0\)"):
         train(network(), X, Y, epochs=6, callbacks=[Clock(2.0), Checkpoint(path, resume=True)])
+
+
+def test_an_unseeded_run_resumes_with_the_generator_it_had(path):
+    whole = train(network(), X, Y, epochs=6, batch_size=16, callbacks=Checkpoint(path))
+    half = path.with_name("half")
+    train(network(), X, Y, epochs=3, batch_size=16, callbacks=Checkpoint(half))
+    resumed = train(network(), X, Y, epochs=6, batch_size=16, callbacks=Checkpoint(half, resume=True))
+    assert len(resumed) == len(whole) == 6
+    with pytest.raises(ModelFileError, match="seed was None, now a generator"):
+        train(network(), X, Y, epochs=6, batch_size=16, callbacks=Checkpoint(half, resume=True), seed=0)

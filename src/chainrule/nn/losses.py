@@ -249,7 +249,7 @@ class CrossEntropy(Loss):
                 )
             return Y / Y.sum(axis=1, keepdims=True)
         require_no_mask(y, "y")
-        return _class_numbers(np.asarray(y), n_out)
+        return class_numbers(np.asarray(y), n_out)
 
 
 @final
@@ -273,7 +273,7 @@ class CustomLoss(Loss):
         return losses.reshape(len(Z), -1).sum(axis=1), np.array(dZ, Z.dtype)
 
 
-def _class_numbers(y: Array, n_classes: int) -> Array:
+def class_numbers(y: Array, n_classes: int) -> Array:
     """Return `y` (n,) as integers from 0 to n_classes - 1, or raise ValueError."""
     if y.ndim != 1:
         raise ValueError(f"y must be class numbers (n,) or rows (n, {n_classes}), got shape {y.shape}")

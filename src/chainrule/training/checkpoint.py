@@ -184,7 +184,7 @@ def _settings_of(run: Run) -> dict[str, str]:
         "kernels": run.kernels,
         "X, y and sample_weight": _describe_rows(run.rows),
         "validation": "None" if run.validation is None else _describe_rows(run.validation),
-        "seed": f"a generator in state {_text_digest(repr(_plain(run.rng.bit_generator.state)))}",
+        "seed": _describe_generator(run) if run.seeded else "None",
     }
 
 
@@ -218,8 +218,9 @@ def _describe_rows(rows: tuple[Array, Array, Array | None]) -> str:
     return f"{len(rows[0]):,} rows of {rows[0].shape[1]:,} columns, {digest(*rows)[:16]}"
 
 
-def _text_digest(text: str) -> str:
-    return digest(np.frombuffer(text.encode(), np.uint8))[:16]
+def _describe_generator(run: Run) -> str:
+    state = repr(_plain(run.rng.bit_generator.state))
+    return f"a generator in state {digest(np.frombuffer(state.encode(), np.uint8))[:16]}"
 
 
 # The state of a run.

@@ -141,6 +141,7 @@ def train(
         shuffle=shuffle and size < n,
         rng=as_generator(seed),
         kernels=kernels,
+        seeded=seed is not None,
     )
     return fit(run, [*watching, ProgressBar()] if progress else watching, max_rollbacks)
 

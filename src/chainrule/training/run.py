@@ -72,6 +72,8 @@ class Run:
     shuffle: bool
     rng: np.random.Generator
     kernels: str = "auto"
+    seeded: bool = True
+    """Whether the caller chose the generator: a checkpoint then checks that it is the same one."""
     history: History = field(default_factory=History)
     callbacks: list[Any] = field(default_factory=list)
     """Every callback, in the order in which they are called."""
