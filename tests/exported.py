@@ -1,4 +1,4 @@
-"""Models for the tests of the exports: every layer, activation and loss, and predictors of several kinds of columns."""
+"""Models for the export tests: every layer, activation and loss, and predictors with every kind of column."""
 
 import numpy as np
 
@@ -39,8 +39,8 @@ LAYER_EXAMPLES = {
 assert LAYER_EXAMPLES.keys() == LAYERS.keys()
 
 
-def shaken(network, seed=1):
-    """Draw what training would have changed, so that no export passes by the initial zeros and ones."""
+def perturbed(network, seed=1):
+    """Perturb what training would change, so that no export passes thanks to initial zeros and ones."""
     rng = np.random.default_rng(seed)
     network.theta = network.theta + 0.3 * rng.normal(size=network.theta.shape)
     network.buffers[...] = rng.random(network.buffers.shape) + 0.5
@@ -48,34 +48,34 @@ def shaken(network, seed=1):
 
 
 def with_layer(name):
-    """A network with that layer first, in the middle, twice in a row and last."""
+    """Return a network with that layer first, in the middle, twice in a row and last."""
     layer = LAYER_EXAMPLES[name]
     layers = [layer, Dense(WIDTH, WIDTH), layer, layer, Activation("mish"), Dense(WIDTH, WIDTH), layer]
-    return shaken(Network(layers, "squared_error", seed=0))
+    return perturbed(Network(layers, "squared_error", seed=0))
 
 
 NETWORKS = {
     **{f"layer {name}": lambda name=name: with_layer(name) for name in LAYERS},
     **{
-        f"activation {name}": lambda name=name: shaken(mlp(WIDTH, 9, 4, 3, activation=name, seed=0))
+        f"activation {name}": lambda name=name: perturbed(mlp(WIDTH, 9, 4, 3, activation=name, seed=0))
         for name in ACTIVATIONS
     },
-    **{f"loss {name}": lambda name=name: shaken(mlp(WIDTH, 9, 3, loss=name, seed=0)) for name in LOSSES},
-    "no Dense": lambda: shaken(Network([LayerNorm(WIDTH), Activation("softplus")], seed=0)),
-    "float64": lambda: shaken(mlp(WIDTH, 9, 3, activation="gelu", loss="cross_entropy", seed=0, dtype="float64")),
+    **{f"loss {name}": lambda name=name: perturbed(mlp(WIDTH, 9, 3, loss=name, seed=0)) for name in LOSSES},
+    "no Dense": lambda: perturbed(Network([LayerNorm(WIDTH), Activation("softplus")], seed=0)),
+    "float64": lambda: perturbed(mlp(WIDTH, 9, 3, activation="gelu", loss="cross_entropy", seed=0, dtype="float64")),
     "far from zero": lambda: far_from_zero(),
 }
 
 
 def far_from_zero():
-    """A network whose first layer takes a mean off that is thousands of deviations large."""
-    network = shaken(Network([BatchNorm(WIDTH), Dense(WIDTH, 3)], seed=0))
+    """Return a network whose first layer subtracts a mean of thousands of standard deviations."""
+    network = perturbed(Network([BatchNorm(WIDTH), Dense(WIDTH, 3)], seed=0))
     network.params[0]["mean"][...] = 1e4
     return network
 
 
 def rows_for(name, n=1000):
-    """Rows that suit the network of that name."""
+    """Return input rows for the network of that name."""
     X = np.random.default_rng(2).normal(size=(n, WIDTH)).astype(np.float32)
     return X + np.float32(1e4) if name == "far from zero" else X
 
@@ -87,7 +87,7 @@ NUMBERS = {
     "weight": RNG.normal(70, 9, N),
 }
 CATEGORIES = {
-    "colour": RNG.choice(["red", "green", "deep blue", '"?@\\*/é'], N).tolist(),
+    "color": RNG.choice(["red", "green", "deep blue", '"?@\\*/é'], N).tolist(),
     "sex": RNG.choice(["f", "m", None], N).tolist(),
     "only": [None if i % 3 else "once" for i in range(N)],
     "stars": RNG.integers(1, 5, N).astype(str).tolist(),
@@ -98,44 +98,44 @@ DATES = {
 }
 TABLES = {
     "numbers": NUMBERS,
-    "numbers and categories": {"colour": CATEGORIES["colour"], **NUMBERS, **CATEGORIES},
+    "numbers and categories": {"color": CATEGORIES["color"], **NUMBERS, **CATEGORIES},
     "categories": CATEGORIES,
     "all kinds": {**DATES, **CATEGORIES, **NUMBERS},
 }
 TARGETS = {
     "text": RNG.choice(["a", 'b, "c"', "ü"], N),
-    "whole numbers": RNG.integers(0, 3, N).astype(np.int16),
+    "integers": RNG.integers(0, 3, N).astype(np.int16),
     "booleans": RNG.random(N) < 0.5,
     "numbers": RNG.normal(5e4, 1e3, N),
 }
 
 
 def predictor_of(table, target, n_bins=0, members=3, networks=None):
-    """An untrained, calibrated predictor: what it answers does not matter, that exports answer it does."""
+    """Return an untrained predictor with calibration: exports must reproduce its predictions, whatever they are."""
     encoder = TabularEncoder(categories=["stars"] if "stars" in table else (), n_bins=n_bins).fit(table)
-    goal = fit_target("the target", read_columns({"y": target})["y"])
-    d, n_out = encoder.n_features, goal.n_outputs
+    fitted = fit_target("the target", read_columns({"y": target})["y"])
+    d, n_out = encoder.n_features, fitted.n_outputs
     layers = [Scale(d), Dense(d, 12), Activation("selu"), Dense(12, n_out)]
-    networks = [shaken(Network(layers, goal.loss, seed=k, dtype="float64"), k) for k in range(members)]
-    if goal.task == "classification":
+    networks = [perturbed(Network(layers, fitted.loss, seed=k, dtype="float64"), k) for k in range(members)]
+    if fitted.task == "classification":
         ensemble = Ensemble(tuple(networks), temperature=1.7, smoothing=1 / N)
     else:
         residuals = np.linspace(-1, 2, LEVELS)[:, np.newaxis]
         residuals[:10], residuals[980:] = -np.inf, np.inf
         ensemble = Ensemble(tuple(networks), bounds=np.array([[-1.4], [1.1]]), residuals=residuals)
-    return Predictor(encoder, ensemble, goal)
+    return Predictor(encoder, ensemble, fitted)
 
 
-def answers_of(predictor, table):
-    """What exports answer: probabilities, or numbers in the target's unit, (n, n_out)."""
+def predictions_of(predictor, table):
+    """Return what exports predict: probabilities, or values in the target's unit, (n, n_out)."""
     predictions = predictor.predictions(table)
     if predictor.target.task == "classification":
         return predictions
     return np.reshape(predictor.target.decode(predictions), predictions.shape)
 
 
-def asked_table(kind, n=1000):
-    """Rows drawn from a table's own cells and others: missing ones, unseen levels, numbers far away."""
+def query_table(kind, n=1000):
+    """Return rows with cells of the table and others: missing cells, unseen categories, extreme numbers."""
     rng = np.random.default_rng(3)
     table = {}
     for name, values in TABLES[kind].items():
@@ -145,7 +145,7 @@ def asked_table(kind, n=1000):
             x[:2] = 1e300, -1e300
             table[name] = x
         elif name in DATES:
-            days = rng.integers(-25_000 * 128, 47_000 * 128, n) / 128  # which single precision holds exactly
+            days = rng.integers(-25_000 * 128, 47_000 * 128, n) / 128  # exact in float32
             texts = (np.datetime64("1970-01-01", "s") + (86400 * days).astype(int)).astype(str)
             table[name] = np.where(rng.random(n) < 0.1, None, texts)
         else:
@@ -155,5 +155,5 @@ def asked_table(kind, n=1000):
 
 
 def days_of(cell):
-    """Days since 1970 began, NaN for a missing date."""
+    """Return the days since 1970-01-01, NaN for a missing date."""
     return np.nan if cell is None else (np.datetime64(cell, "s") - np.datetime64("1970-01-01")) / np.timedelta64(1, "D")

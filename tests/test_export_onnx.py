@@ -12,10 +12,10 @@ from exported import (
     NUMBERS,
     TABLES,
     TARGETS,
-    answers_of,
-    asked_table,
     days_of,
+    predictions_of,
     predictor_of,
+    query_table,
     rows_for,
 )
 
@@ -31,7 +31,7 @@ def run(path, **inputs):
 
 
 def inputs_for(predictor, table):
-    """A table as the graph takes it, its columns found by the predictor's own."""
+    """Return a table as the graph takes it, in the order of the predictor's columns."""
 
     def columns(kind):
         return [table[column.name] for column in predictor.encoder.columns if isinstance(column, kind)]
@@ -39,16 +39,16 @@ def inputs_for(predictor, table):
     numbers, categories = columns(NumberColumn), columns(CategoryColumn)
     texts = [["" if cell is None else cell for cell in column] for column in categories]
     days = [list(map(days_of, column)) for column in columns(DateColumn)]
-    told = {
+    inputs = {
         "numbers": np.array(numbers, np.float64).T,
         "dates": np.array(days).T,
         "categories": np.array(texts, object).T,
     }
-    return {name: cells for name, cells in told.items() if cells.size}
+    return {name: cells for name, cells in inputs.items() if cells.size}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_answers_in_onnxruntime_as_it_does_here(name, tmp_path):
+def test_onnxruntime_matches_every_network(name, tmp_path):
     network, X = NETWORKS[name](), rows_for(name)
     written = to_onnx(network, tmp_path / "net.onnx")
     expected = network.predict(X)
@@ -62,35 +62,35 @@ def test_a_network_answers_in_onnxruntime_as_it_does_here(name, tmp_path):
 @pytest.mark.parametrize("kind", TABLES)
 @pytest.mark.parametrize("n_bins", [0, 4])
 def test_a_predictor_takes_raw_cells(kind, target, n_bins, tmp_path):
-    predictor, table = predictor_of(TABLES[kind], TARGETS[target], n_bins), asked_table(kind)
+    predictor, table = predictor_of(TABLES[kind], TARGETS[target], n_bins), query_table(kind)
     to_onnx(predictor, tmp_path / "table.onnx")
     given = run(tmp_path / "table.onnx", **inputs_for(predictor, table))
-    expected = answers_of(predictor, table)
+    expected = predictions_of(predictor, table)
     if target == "numbers":
-        np.testing.assert_allclose(given["answers"], expected, rtol=1e-5)
+        np.testing.assert_allclose(given["predictions"], expected, rtol=1e-5)
     else:
         np.testing.assert_allclose(given["probabilities"], expected, atol=1e-5)
         clear = np.ptp(np.sort(expected, axis=1)[:, -2:], axis=1) > 1e-5
         np.testing.assert_array_equal(given["label"][clear], predictor.predict(table)[clear])
 
 
-def test_one_row_and_no_rows_are_answered(tmp_path):
+def test_one_row_and_no_rows_are_predicted(tmp_path):
     network = mlp(3, 4, 2, loss="cross_entropy", seed=0)
     to_onnx(network, tmp_path / "net.onnx")
     for n in (0, 1):
         assert run(tmp_path / "net.onnx", X=np.zeros((n, 3), np.float32))["Y"].shape == (n, 2)
 
 
-def test_labels_are_strings_or_whole_numbers_and_there_is_no_zipmap(tmp_path):
+def test_labels_have_standard_types_and_there_is_no_zipmap(tmp_path):
     types = {}
-    for target in ("text", "whole numbers", "booleans"):
+    for target in ("text", "integers", "booleans"):
         to_onnx(predictor_of(NUMBERS, TARGETS[target]), tmp_path / "table.onnx")
         model = onnx.load(tmp_path / "table.onnx")
         assert {node.domain for node in model.graph.node} == {""}
         assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 19)]
         types[target] = model.graph.output[0].type.tensor_type.elem_type
-    text, whole, booleans = onnx.TensorProto.STRING, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
-    assert types == {"text": text, "whole numbers": whole, "booleans": booleans}
+    text, integers, booleans = onnx.TensorProto.STRING, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+    assert types == {"text": text, "integers": integers, "booleans": booleans}
 
 
 def test_preprocessing_is_folded_into_the_first_weights(tmp_path):
@@ -100,15 +100,15 @@ def test_preprocessing_is_folded_into_the_first_weights(tmp_path):
     assert operators[operators.index("Gemm") :] == ["Gemm", "Selu", "Gemm", "Max", "Min", "Identity"]
 
 
-def test_the_file_tells_its_columns_in_order(tmp_path):
+def test_the_metadata_lists_the_columns_in_order(tmp_path):
     predictor = predictor_of(TABLES["numbers and categories"], TARGETS["text"])
     to_onnx(predictor, tmp_path / "table.onnx")
-    (told,) = onnx.load(tmp_path / "table.onnx").metadata_props
-    columns = json.loads(told.value)["columns"]
+    (entry,) = onnx.load(tmp_path / "table.onnx").metadata_props
+    columns = json.loads(entry.value)["columns"]
     assert columns == {"numbers": list(NUMBERS), "categories": list(CATEGORIES)}
 
 
-def test_a_file_proves_itself_and_a_changed_one_does_not(tmp_path):
+def test_verification_passes_and_fails_for_a_modified_file(tmp_path):
     path = tmp_path / "table.onnx"
     to_onnx(predictor_of(TABLES["categories"], TARGETS["text"]), path)
     assert verify_onnx(path) < 1e-5
@@ -116,37 +116,37 @@ def test_a_file_proves_itself_and_a_changed_one_does_not(tmp_path):
     weights = next(array for array in model.graph.initializer if array.data_type == onnx.TensorProto.FLOAT)
     weights.CopyFrom(onnx.numpy_helper.from_array(1.1 * onnx.numpy_helper.to_array(weights), weights.name))
     onnx.save(model, path)
-    with pytest.raises(ModelFileError, match="answers its golden rows otherwise"):
+    with pytest.raises(ModelFileError, match="does not reproduce its golden rows"):
         verify_onnx(path)
     del model.metadata_props[:]
     onnx.save(model, path)
     with pytest.raises(ModelFileError, match="no golden rows"):
         verify_onnx(path)
-    path.write_bytes(b"no model")
-    with pytest.raises(ModelFileError, match="no ONNX model"):
+    path.write_bytes(b"not a model")
+    with pytest.raises(ModelFileError, match="not a valid ONNX model"):
         verify_onnx(path)
 
 
 def test_the_ensemble_takes_encoded_columns(tmp_path):
     predictor, path = predictor_of(TABLES["all kinds"], TARGETS["numbers"]), tmp_path / "table.onnx"
     to_onnx(predictor.ensemble, path)
-    X = predictor.encoder.transform(asked_table("all kinds"))
+    X = predictor.encoder.transform(query_table("all kinds"))
     np.testing.assert_allclose(run(path, X=X)["Y"], predictor.ensemble.predict(X), atol=1e-5)
 
 
 class Own(Layer):
     def forward(self, X, params, rng=None):
-        raise AssertionError("an export must not run it")
+        raise AssertionError("the export must not call it")
 
 
 @pytest.mark.parametrize(
-    ("network", "told"),
+    ("network", "message"),
     [
-        (Network([Dense(2, 2), Own()]), "layer 1 is Own"),
-        (Network([Dense(2, 2), Activation(lambda Z: (Z, lambda dA: dA))]), r"layer 1 is Activation\(<lambda>\)"),
+        (Network([Dense(2, 2), Own()]), r"got Own.* as layer 1"),
+        (Network([Dense(2, 2), Activation(lambda Z: (Z, lambda dA: dA))]), r"got Activation\(<lambda>\) as layer 1"),
     ],
 )
-def test_what_a_user_wrote_is_refused_by_name(network, told, tmp_path):
-    with pytest.raises(ValueError, match=told):
+def test_custom_layers_are_rejected_by_name(network, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
         to_onnx(network, tmp_path / "net.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What the pictures show: their lines, labels, colours and limits; and that nothing in them overlaps or is cut off."""
+"""Figures: their lines, labels, colors and limits, and that no text overlaps or is clipped."""
 
 import math
 import re
@@ -28,13 +28,13 @@ from chainrule.viz import (
     weight_images,
 )
 from chainrule.viz.canvas import Canvas
-from chainrule.viz.derivatives import Sheet
-from chainrule.viz.diagrams import THICKEST, THINNEST
-from chainrule.viz.style import MARKERS, MOST_POINTS, ON_DARK, ON_EITHER, ON_LIGHT, cut, palette_for
+from chainrule.viz.derivatives import Formulas
+from chainrule.viz.diagrams import MAX_THICKNESS, MIN_THICKNESS
+from chainrule.viz.style import MARKERS, MAX_POINTS, ON_DARK, ON_EITHER, ON_LIGHT, palette_for, shorten
 
 
 @pytest.fixture(autouse=True)
-def no_figure_stays_open():
+def close_figures():
     yield
     plt.close("all")
 
@@ -55,7 +55,7 @@ def history(epochs=3, **options):
     return train(line_net(), X, y, optimizer=SGD(0.1), epochs=epochs, **options)
 
 
-PICTURES = {
+FIGURES = {
     "decision_boundary": lambda ax=None: decision_boundary(sigmoid_net(2, 3, 2), *disc(30), ax),
     "draw_derivatives": lambda ax=None: draw_derivatives(sigmoid_net(2, 2, 2), ax),
     "draw_graph": lambda ax=None: draw_graph(sigmoid_net(2, 2, 2), ax),
@@ -71,28 +71,28 @@ def texts(ax):
     return [text.get_text() for text in ax.texts]
 
 
-def colour_of(text):
+def color_of(text):
     return to_hex(text.get_color())
 
 
-# Every picture.
+# All figures.
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_drawn_on_the_axes_it_is_given_which_it_returns(name):
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_on_the_given_axes_and_returns_them(name):
     _, ax = plt.subplots()
-    assert PICTURES[name](ax) is ax
+    assert FIGURES[name](ax) is ax
     assert len(plt.get_fignums()) == 1
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_without_axes_a_picture_makes_its_own_figure_for_itself_alone(name):
-    ax = PICTURES[name]()
+@pytest.mark.parametrize("name", FIGURES)
+def test_without_axes_a_new_figure_is_created(name):
+    ax = FIGURES[name]()
     assert ax.figure.axes == [ax]
-    assert PICTURES[name]() is not ax
+    assert FIGURES[name]() is not ax
 
 
-def test_without_matplotlib_the_extra_to_install_is_named(monkeypatch):
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     for module in [name for name in sys.modules if name.startswith("chainrule.viz")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -100,7 +100,7 @@ def test_without_matplotlib_the_extra_to_install_is_named(monkeypatch):
         import chainrule.viz  # noqa: F401
 
 
-# Colours.
+# Colors.
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
 VISION = {
@@ -111,66 +111,66 @@ VISION = {
 }
 TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 WHITE = np.array([0.9505, 1, 1.089])
-GROUNDS = [(ON_LIGHT, "white"), (ON_DARK, "#121212"), (ON_EITHER, "white"), (ON_EITHER, "#16181b")]
+BACKGROUNDS = [(ON_LIGHT, "white"), (ON_DARK, "#121212"), (ON_EITHER, "white"), (ON_EITHER, "#16181b")]
 
 
-def linear(colour):
-    return np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)])
+def linear(color):
+    return np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)])
 
 
-def contrast(colour, ground):
+def contrast(color, background):
     """WCAG 2: (lighter + 0.05) / (darker + 0.05) of the luminances."""
-    darker, lighter = sorted(float(TO_XYZ[1] @ linear(c)) for c in (colour, ground))
+    darker, lighter = sorted(float(TO_XYZ[1] @ linear(c)) for c in (color, background))
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def as_lab(colour, eye):
+def as_lab(color, eye):
     x, y, z = (
         t ** (1 / 3) if t > 0.008856 else 7.787 * t + 16 / 116
-        for t in TO_XYZ @ np.clip(VISION[eye] @ linear(colour), 0, 1) / WHITE
+        for t in TO_XYZ @ np.clip(VISION[eye] @ linear(color), 0, 1) / WHITE
     )
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-@pytest.mark.parametrize(("palette", "ground"), GROUNDS)
+@pytest.mark.parametrize(("palette", "background"), BACKGROUNDS)
 @pytest.mark.parametrize("eye", VISION)
-def test_any_two_colours_can_be_told_apart_by_every_kind_of_eye(eye, palette, ground):
+def test_colors_are_distinguishable_with_every_kind_of_color_vision(eye, palette, background):
     for one, other in combinations(palette.classes, 2):
         assert np.linalg.norm(as_lab(one, eye) - as_lab(other, eye)) > 10, (one, other)
 
 
-@pytest.mark.parametrize(("palette", "ground"), GROUNDS)
-def test_every_colour_stands_out_from_its_ground(palette, ground):
-    assert min(contrast(colour, ground) for colour in (*palette.classes, palette.ink, palette.pale)) >= 3
+@pytest.mark.parametrize(("palette", "background"), BACKGROUNDS)
+def test_every_color_has_enough_contrast(palette, background):
+    assert min(contrast(color, background) for color in (*palette.classes, palette.ink, palette.pale)) >= 3
 
 
 @pytest.mark.parametrize(("style", "palette"), [("default", ON_LIGHT), ("dark_background", ON_DARK)])
-def test_the_colours_follow_the_style(style, palette):
+def test_the_palette_follows_the_style(style, palette):
     with plt.style.context(style):
         ax = draw_graph(sigmoid_net(2, 2, 2))
-        assert {colour_of(text) for text in ax.texts} == {
+        assert {color_of(text) for text in ax.texts} == {
             palette.ink, palette.blue, palette.green, palette.purple, palette.red, palette.orange,
         }  # fmt: skip
 
 
-def test_see_through_axes_have_their_figures_ground():
+def test_transparent_axes_use_the_background_of_their_figure():
     figure, ax = plt.subplots(facecolor="black")
     ax.set_facecolor("none")
     assert palette_for(ax) is palette_for(figure) is ON_DARK
 
 
-def test_without_any_ground_the_colours_hold_on_both_and_ink_is_the_texts():
+def test_a_transparent_figure_uses_the_neutral_palette_and_the_text_color():
     with plt.rc_context({"text.color": "#010203"}):
         _, ax = plt.subplots(facecolor="none")
         ax.patch.set_visible(False)
         assert palette_for(ax) == replace(ON_EITHER, ink="#010203")
 
 
-def test_a_long_name_keeps_its_beginning_and_its_end():
-    assert cut("short  name\n") == "short name"
-    assert cut("abcdefghijkl", 9) == "abcde\N{HORIZONTAL ELLIPSIS}jkl"
-    assert len(cut("x" * 1000)) == 24
-    assert cut("$10 to $20") == r"\$10 to \$20"
+def test_long_names_are_elided_in_the_middle():
+    assert shorten("short  name\n") == "short name"
+    assert shorten("abcdefghijkl", 9) == "abcde\N{HORIZONTAL ELLIPSIS}jkl"
+    assert len(shorten("x" * 1000)) == 24
+    assert shorten("$10 to $20") == r"\$10 to \$20"
 
 
 # Diagrams.
@@ -191,7 +191,7 @@ DIAGRAMS = {
 
 
 def boxes(ax):
-    """Where each text is, in pixels, a little less than its extent: glyphs do not fill it and begin at whole ones."""
+    """Yield each text with its extent in pixels, slightly reduced, because glyphs do not fill it."""
     ax.figure.canvas.draw()
     for text in ax.texts:
         box = text.get_window_extent()
@@ -201,7 +201,7 @@ def boxes(ax):
 
 @pytest.mark.parametrize("inches", [None, 5, 10])
 @pytest.mark.parametrize("name", DIAGRAMS)
-def test_no_two_texts_of_a_diagram_overlap_and_none_is_cut_off(name, inches):
+def test_texts_in_a_diagram_do_not_overlap_and_are_not_clipped(name, inches):
     ax = None
     if inches:
         width, height = DIAGRAMS[name](None).figure.get_size_inches()
@@ -215,57 +215,57 @@ def test_no_two_texts_of_a_diagram_overlap_and_none_is_cut_off(name, inches):
         assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2], f"{one} and {other} overlap"
 
 
-def test_one_neuron_has_two_inputs_a_curve_and_one_arrow_out():
+def test_one_neuron_has_two_inputs_a_curve_and_one_output():
     ax = draw_network(sigmoid_net(2, 1))
     assert sum(isinstance(patch, Circle) for patch in ax.patches) == 3
     arrows = [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
-    assert len(arrows) == 3 + 2  # and two lines in the key
+    assert len(arrows) == 3 + 2  # and two lines in the legend
     assert texts(ax) == ["$w_{11}^{1}$", "$w_{12}^{1}$", "$x_{1}$", "$x_{2}$", "$a$", "positive", "negative"]
     (curve,) = ax.lines
     assert np.all(np.diff(curve.get_ydata()) > 0)
 
 
-def test_a_weights_colour_and_dash_are_its_sign_and_its_thickness_its_size():
+def test_a_weight_has_the_color_of_its_sign_and_the_thickness_of_its_size():
     ax = draw_network(line_net(w=(-2.0, 0.5)))
     negative, positive = [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)][:2]
     assert (to_hex(negative.get_edgecolor()), negative.get_linestyle()) == (ON_LIGHT.blue, "--")
     assert (to_hex(positive.get_edgecolor()), positive.get_linestyle()) == (ON_LIGHT.orange, "-")
     lines = [edge.get_linewidth() / Canvas(None, 6.4, 4.2, 0.6).line_width for edge in (negative, positive)]
-    assert lines == pytest.approx([THICKEST, THINNEST + (THICKEST - THINNEST) / 4], rel=0.02)
-    keys = {text.get_text(): text for text in ax.texts}
-    assert {"positive", "negative"} <= set(keys)
+    assert lines == pytest.approx([MAX_THICKNESS, MIN_THICKNESS + (MAX_THICKNESS - MIN_THICKNESS) / 4], rel=0.02)
+    legend = {text.get_text(): text for text in ax.texts}
+    assert {"positive", "negative"} <= set(legend)
 
 
-def test_a_layer_of_zeros_is_drawn_thin():
+def test_zero_weights_are_drawn_thin():
     net = mlp(2, 2)
     net.theta = np.zeros_like(net.theta)
     edges = [patch for patch in draw_network(net).patches if isinstance(patch, FancyArrowPatch)]
     assert len({edge.get_linewidth() for edge in edges[:4]}) == 1
 
 
-def test_the_layers_are_named_over_braces():
+def test_layers_are_named_above_braces():
     assert {"input layer", "hidden layer", "output layer"} <= set(texts(draw_network(sigmoid_net(2, 2, 2))))
     assert {"hidden layer 1", "hidden layer 2"} <= set(texts(draw_network(sigmoid_net(2, 2, 2, 2))))
 
 
 @pytest.mark.parametrize("sizes", [(2, 2, 2), (2, 3, 2), (3, 2, 1)], ids=str)
-def test_a_weights_label_lies_on_the_edge_to_unit_i_from_unit_j(sizes):
+def test_a_weight_is_labeled_on_its_edge(sizes):
     ax = draw_network(sigmoid_net(*sizes))
     circles = [patch.center for patch in ax.patches if isinstance(patch, Circle)]
     xs = sorted({x for x, _ in circles})
     columns = [sorted((c for c in circles if c[0] == x), key=lambda c: -c[1]) for x in xs]
-    found = 0
+    n_labels = 0
     for text in ax.texts:
         match = re.fullmatch(r"\$w_\{(\d)(\d)\}\^\{(\d)\}\$", text.get_text())
         if match:
             i, j, l = map(int, match.groups())
             start, end, at = columns[l - 1][j - 1], columns[l][i - 1], text.get_position()
             assert math.dist(start, at) + math.dist(at, end) == pytest.approx(math.dist(start, end))
-            found += 1
-    assert found == sum(a * b for a, b in pairwise(sizes))
+            n_labels += 1
+    assert n_labels == sum(a * b for a, b in pairwise(sizes))
 
 
-def test_large_layers_are_drawn_with_dots_and_their_size_and_without_labels():
+def test_large_layers_are_drawn_with_dots_and_their_size():
     ax = draw_network(mlp(784, 30, 10))
     assert sum(isinstance(patch, Circle) for patch in ax.patches) == 3 * 7
     assert {"$x_{1}$", "$x_{784}$", "$a_{10}$"} <= set(texts(ax))
@@ -273,12 +273,12 @@ def test_large_layers_are_drawn_with_dots_and_their_size_and_without_labels():
     assert not any("w_" in text for text in texts(ax))
 
 
-def test_dropout_is_passed_over_in_diagrams():
-    plain, dropping = draw_network(mlp(2, 3, 2, seed=0)), draw_network(mlp(2, 3, 2, dropout=0.5, seed=0))
-    assert texts(plain) == texts(dropping)
+def test_dropout_is_ignored_in_diagrams():
+    plain, with_dropout = draw_network(mlp(2, 3, 2, seed=0)), draw_network(mlp(2, 3, 2, dropout=0.5, seed=0))
+    assert texts(plain) == texts(with_dropout)
 
 
-def test_ones_own_activation_is_drawn_too():
+def test_custom_activations_are_drawn():
     ax = draw_network(Network([Dense(2, 1), Activation(lambda Z: (Z * Z, lambda dA: 2 * Z * dA))]))
     heights = ax.lines[0].get_ydata()
     assert heights.argmin() == len(heights) // 2
@@ -287,19 +287,19 @@ def test_ones_own_activation_is_drawn_too():
 
 
 @pytest.mark.parametrize("draw", [draw_network, draw_graph, draw_derivatives])
-def test_layers_of_other_kinds_are_refused_by_name(draw):
-    with pytest.raises(ValueError, match=rf"{draw.__name__} draws .*, got layer 1 is BatchNorm\(2\)"):
+def test_other_layers_are_rejected_by_name(draw):
+    with pytest.raises(ValueError, match=r"net must consist of Dense layers.*, got BatchNorm\(2\) as layer 1"):
         draw(Network([Dense(2, 2), BatchNorm(2), Activation("tanh")]))
 
 
-def test_the_graph_has_a_node_for_every_operation_and_a_colour_for_every_kind_of_edge():
+def test_the_graph_has_a_node_per_operation_and_a_color_per_kind_of_edge():
     ax = draw_graph(sigmoid_net(2, 2, 2))
-    colours = {text.get_text().strip("$"): colour_of(text) for text in ax.texts}
+    colors = {text.get_text().strip("$"): color_of(text) for text in ax.texts}
     nodes = [
         f"{symbol}_{{{i}}}^{{{l}}}" for symbol, l in [("a", 0), ("z", 1), ("a", 1), ("z", 2), ("a", 2)] for i in (1, 2)
     ]
     for node in [*nodes, "C_{1}", "C_{2}", "input", "hidden", "output", "cost"]:
-        assert colours.pop(node) == ON_LIGHT.ink
+        assert colors.pop(node) == ON_LIGHT.ink
     kinds = {
         ON_LIGHT.blue: ["w_{11}^{1}", "w_{12}^{1}", "w_{21}^{1}", "w_{22}^{1}"],
         ON_LIGHT.green: [r"\sigma(z_{1}^{1})", r"\sigma(z_{2}^{1})"],
@@ -307,9 +307,9 @@ def test_the_graph_has_a_node_for_every_operation_and_a_colour_for_every_kind_of
         ON_LIGHT.red: [r"\sigma(z_{1}^{2})", r"\sigma(z_{2}^{2})"],
         ON_LIGHT.orange: ["(a_{1}^{2} - y_{1})^2", "(a_{2}^{2} - y_{2})^2"],
     }
-    assert colours == {label: colour for colour, labels in kinds.items() for label in labels}
+    assert colors == {label: color for color, labels in kinds.items() for label in labels}
     edges = [to_hex(patch.get_edgecolor()) for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
-    assert {colour: edges.count(colour) for colour in set(edges)} == {c: len(labels) for c, labels in kinds.items()}
+    assert {color: edges.count(color) for color in set(edges)} == {c: len(labels) for c, labels in kinds.items()}
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_the_graph_has_a_node_for_every_operation_and_a_colour_for_every_kind_of
         ("cross_entropy", r"$-y_{1} \log p_{1}$", ["$C$"]),
     ],
 )
-def test_a_linear_output_goes_straight_into_the_cost_of_the_networks_loss(loss, label, costs):
+def test_a_linear_output_is_connected_directly_to_the_cost(loss, label, costs):
     ax = draw_graph(mlp(2, 2, 2, activation="tanh", loss=loss, seed=0))
     assert label in texts(ax)
     assert [text for text in texts(ax) if text.startswith("$C_") or text == "$C$"] == costs
@@ -330,19 +330,19 @@ def test_a_linear_output_goes_straight_into_the_cost_of_the_networks_loss(loss, 
     assert r"$\tanh(z_{2}^{1})$" in texts(ax)
 
 
-def test_a_graph_too_large_to_read_is_refused():
-    with pytest.raises(ValueError, match="draw_graph needs layers of 5 units at most, got one has 6"):
+def test_a_graph_too_large_to_read_is_rejected():
+    with pytest.raises(ValueError, match="net must have layers of at most 5 units, got 6"):
         draw_graph(mlp(2, 6, 1))
 
 
-# The derivatives, which must be right as well as readable.
+# The derivatives, checked numerically.
 
 
 def number(formulas, values):
-    """The value of a product written as pieces: what stands side by side is multiplied."""
+    """Return the value of a product of formulas: adjacent ones are multiplied."""
     code = []
     for formula in formulas:
-        formula = formula.replace("\\", "").replace(",", " ").replace("sigma'", "slope").strip()
+        formula = formula.replace("\\", "").replace(",", " ").replace("sigma'", "derivative").strip()
         formula = re.sub(r"([azbw]|delta)_\{(\d+)\}\^\{(\d)\}", r"\1[\2, \3]", formula)
         formula = re.sub(r"^([\d.]+)\s*\(", r"\1*(", re.sub(r"y_(\d)", r"y[\1]", formula))
         if formula in ("=", ""):
@@ -355,7 +355,7 @@ def number(formulas, values):
 
 @pytest.mark.parametrize("factor", [0.5, 1.0])
 @pytest.mark.parametrize("sizes", [(2, 1), (2, 2, 2), (2, 3, 2), (3, 2, 1)], ids=str)
-def test_every_product_that_is_written_out_is_the_engines_gradient(sizes, factor, rng):
+def test_every_product_written_out_equals_the_gradient(sizes, factor, rng):
     net = sigmoid_net(*sizes, loss=SquaredError(factor)).copy(dtype="float64")
     x, y = rng.normal(size=sizes[0]), rng.random(sizes[-1])
     net.loss_and_grad(x[np.newaxis], y[np.newaxis])
@@ -371,36 +371,36 @@ def test_every_product_that_is_written_out_is_the_engines_gradient(sizes, factor
             gradients[f"w_{{{i + 1}{j + 1}}}^{{{l}}}"] = net.grads[k]["W"][j, i]
         gradients |= {f"b_{{{i + 1}}}^{{{l}}}": value for i, value in enumerate(net.grads[k]["b"])}
     values = {"a": a, "z": z, "w": w, "y": {i + 1: value for i, value in enumerate(y)}}
-    values["slope"] = lambda z: math.exp(-z) / (1 + math.exp(-z)) ** 2
-    # A delta is the gradient in its unit's bias.
+    values["derivative"] = lambda z: math.exp(-z) / (1 + math.exp(-z)) ** 2
+    # The delta of a unit is the gradient with respect to its bias.
     values["delta"] = {(i, l): gradients[f"b_{{{i}}}^{{{l}}}"] for i, l in z}
 
-    sheet = Sheet.of(net)
-    blocks = [sheet.last_layer(), *([sheet.first_layer()] if len(sizes) == 3 else [])]
+    formulas = Formulas.of(net)
+    blocks = [formulas.last_layer(), *([formulas.first_layer()] if len(sizes) == 3 else [])]
     for line in (line for block in blocks for unit in block.units for line in unit):
         parameter = re.search(r"partial ([wb]_\{\d+\}\^\{\d\})\}$", line.name)[1]
-        ours = number([formula for formula, _ in line.product], values)
-        assert ours == pytest.approx(gradients.pop(parameter), rel=1e-10), parameter
+        value = number([text for text, _ in line.product], values)
+        assert value == pytest.approx(gradients.pop(parameter), rel=1e-10), parameter
     assert gradients == {}
 
 
-def test_the_factors_have_the_colours_of_the_graphs_edges():
+def test_factors_have_the_colors_of_the_edges():
     ax = draw_derivatives(sigmoid_net(2, 2, 2))
-    colours = {}
+    colors = {}
     for text in ax.texts:
-        colours.setdefault(text.get_text().strip("$"), set()).add(colour_of(text))
-    assert colours[r"\dfrac{\partial C_1}{\partial a_{1}^{2}}"] == {ON_LIGHT.orange}
-    assert colours[r"\dfrac{\partial a_{1}^{2}}{\partial z_{1}^{2}}"] == {ON_LIGHT.red}
-    assert colours[r"\dfrac{\partial z_{1}^{2}}{\partial w_{12}^{2}}"] == {ON_LIGHT.purple}
-    assert colours[r"\dfrac{\partial z_{1}^{2}}{\partial a_{2}^{1}}"] == {ON_LIGHT.purple}
-    assert colours[r"\dfrac{\partial a_{2}^{1}}{\partial z_{2}^{1}}"] == {ON_LIGHT.green}
-    assert colours[r"\dfrac{\partial z_{2}^{1}}{\partial w_{21}^{1}}"] == {ON_LIGHT.blue}
-    assert colours[r"\delta_{1}^{2}"] == {ON_LIGHT.ink}
+        colors.setdefault(text.get_text().strip("$"), set()).add(color_of(text))
+    assert colors[r"\dfrac{\partial C_1}{\partial a_{1}^{2}}"] == {ON_LIGHT.orange}
+    assert colors[r"\dfrac{\partial a_{1}^{2}}{\partial z_{1}^{2}}"] == {ON_LIGHT.red}
+    assert colors[r"\dfrac{\partial z_{1}^{2}}{\partial w_{12}^{2}}"] == {ON_LIGHT.purple}
+    assert colors[r"\dfrac{\partial z_{1}^{2}}{\partial a_{2}^{1}}"] == {ON_LIGHT.purple}
+    assert colors[r"\dfrac{\partial a_{2}^{1}}{\partial z_{2}^{1}}"] == {ON_LIGHT.green}
+    assert colors[r"\dfrac{\partial z_{2}^{1}}{\partial w_{21}^{1}}"] == {ON_LIGHT.blue}
+    assert colors[r"\delta_{1}^{2}"] == {ON_LIGHT.ink}
 
 
 def test_the_results_are_boxed():
-    sheet = Sheet.of(sigmoid_net(2, 2, 2))
-    boxed = ["".join(formula for formula, _ in result) for result in sheet.first_layer().results]
+    formulas = Formulas.of(sigmoid_net(2, 2, 2))
+    boxed = ["".join(formula for formula, _ in result) for result in formulas.first_layer().results]
     assert [formula.replace(r"\,", "") for formula in boxed] == [
         r"\delta^{1}=(W^{2})^{T}\delta^{2}\odot\sigma'(z^{1})",
         r"\dfrac{\partial C}{\partial W^{1}}=\delta^{1}(a^{0})^{T}",
@@ -413,13 +413,13 @@ def test_the_results_are_boxed():
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        (sigmoid_net(2, 2, 2, 2), "net must have two Dense layers at most"),
-        (sigmoid_net(2, 4, 2), "net must have layers of 3 units at most"),
+        (sigmoid_net(2, 2, 2, 2), "net must have at most two Dense layers, got 3"),
+        (sigmoid_net(2, 4, 2), "net must have layers of at most 3 units, got"),
         (mlp(2, 2, 2), "net must have an activation after each Dense layer"),
-        (sigmoid_net(2, 2, 2, loss="absolute_error"), "net must be under a squared error"),
+        (sigmoid_net(2, 2, 2, loss="absolute_error"), "net must have a squared error as its loss, got"),
     ],
 )
-def test_networks_whose_derivatives_cannot_be_written_out_are_refused(net, message):
+def test_networks_without_written_derivatives_are_rejected(net, message):
     with pytest.raises(ValueError, match=message):
         draw_derivatives(net)
 
@@ -427,10 +427,10 @@ def test_networks_whose_derivatives_cannot_be_written_out_are_refused(net, messa
 # The plane.
 
 
-def test_each_class_has_its_colour_its_marker_and_its_name():
+def test_each_class_has_its_own_color_marker_and_name():
     X, y = spiral(20, arms=3)
     ax = scatter_labels(X, y)
-    assert ax.get_title() == "true labels"
+    assert ax.get_title() == "True labels"
     for k, points in enumerate(ax.collections):
         np.testing.assert_array_equal(points.get_offsets(), X[y == k])
         assert points.get_label() == f"class {k}"
@@ -439,7 +439,7 @@ def test_each_class_has_its_colour_its_marker_and_its_name():
     assert len(set(MARKERS)) == len(ON_LIGHT.classes)
 
 
-def test_all_points_lie_well_inside_the_limits():
+def test_all_points_are_inside_the_limits():
     X, y = half_plane()
     ax = scatter_labels(X, y)
     for limits, values in zip((ax.get_xlim(), ax.get_ylim()), X.T, strict=True):
@@ -451,17 +451,17 @@ def test_a_single_point_can_be_drawn():
     assert len(scatter_labels([[1.0, 2.0]], [1]).collections) == 1
 
 
-def test_of_many_points_some_are_drawn_within_the_limits_of_all(rng):
+def test_many_points_are_subsampled_within_the_limits_of_all(rng):
     X = rng.normal(size=(100_000, 2))
     X[0] = 50
     ax = scatter_labels(X, rng.integers(0, 2, 100_000))
-    assert sum(len(points.get_offsets()) for points in ax.collections) == MOST_POINTS
+    assert sum(len(points.get_offsets()) for points in ax.collections) == MAX_POINTS
     assert ax.get_xlim()[1] > 50
-    assert len(scatter_predictions(line_net(), X).collections[0].get_offsets()) == MOST_POINTS
+    assert len(scatter_predictions(line_net(), X).collections[0].get_offsets()) == MAX_POINTS
 
 
 @pytest.mark.parametrize("net", [line_net(), sigmoid_net(2, 3, 2)], ids=["one output", "two outputs"])
-def test_predictions_are_coloured_by_the_answer_for_class_1(net):
+def test_predictions_are_colored_by_the_output_for_class_1(net):
     X, _ = half_plane()
     (points,) = scatter_predictions(net, X).collections
     np.testing.assert_allclose(points.get_array(), net.predict(X)[:, -1])
@@ -469,7 +469,7 @@ def test_predictions_are_coloured_by_the_answer_for_class_1(net):
     assert [to_hex(points.get_cmap()(side)) for side in (0.0, 1.0)] == [ON_LIGHT.blue, ON_LIGHT.orange]
 
 
-def test_the_learned_line_is_where_the_neuron_is_undecided():
+def test_the_learned_line_is_where_the_output_is_one_half():
     _, ax = plt.subplots()
     net = line_net(w=(2.0, 4.0), b=-1.0)
     (line,) = learned_line(net, ax).lines
@@ -479,17 +479,17 @@ def test_the_learned_line_is_where_the_neuron_is_undecided():
 
 
 @pytest.mark.parametrize("net", [sigmoid_net(2, 2, 1), sigmoid_net(3, 1), sigmoid_net(2, 2)], ids=str)
-def test_only_a_single_neuron_of_two_inputs_has_a_line(net):
-    with pytest.raises(ValueError, match="net must be a single neuron of two inputs, got Dense"):
+def test_only_a_single_neuron_with_two_inputs_has_a_line(net):
+    with pytest.raises(ValueError, match="net must be a single neuron with two inputs, got Dense"):
         learned_line(net, plt.subplots()[1])
 
 
-def test_without_weights_there_is_no_line():
-    with pytest.raises(ValueError, match="net must have a weight that is not 0"):
+def test_a_neuron_with_zero_weights_has_no_line():
+    with pytest.raises(ValueError, match="net must have a nonzero weight, got"):
         learned_line(line_net(w=(0.0, 0.0)), plt.subplots()[1])
 
 
-def test_the_decision_boundary_is_the_line_and_the_wrong_points_are_ringed():
+def test_the_decision_boundary_is_drawn_and_misclassified_points_are_ringed():
     X = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
     net = line_net(w=(5.0, 5.0), b=-5.0 * 1.5)  # x1 + x2 = 1.5
     ax = decision_boundary(net, X, [0, 1, 1, 0])
@@ -497,7 +497,7 @@ def test_the_decision_boundary_is_the_line_and_the_wrong_points_are_ringed():
         [path.vertices for drawn in ax.collections for path in drawn.get_paths() if is_contour_line(drawn)]
     )
     np.testing.assert_allclose(boundary.sum(axis=1), 1.5, atol=1e-3)
-    rings = next(drawn for drawn in ax.collections if drawn.get_label() == "wrong")
+    rings = next(drawn for drawn in ax.collections if drawn.get_label() == "misclassified")
     np.testing.assert_array_equal(rings.get_offsets(), [[0, 1]])
     assert rings.get_facecolor().size == 0
 
@@ -506,7 +506,7 @@ def is_contour_line(drawn):
     return type(drawn).__name__ == "QuadContourSet" and not drawn.filled
 
 
-def test_each_region_has_its_classs_colour():
+def test_each_region_has_the_color_of_its_class():
     X, y = spiral(20, arms=3)
     net = mlp(2, 20, 3, loss="cross_entropy", seed=0)
     train(net, X, y, epochs=30, batch_size=10, seed=0)
@@ -515,7 +515,7 @@ def test_each_region_has_its_classs_colour():
     assert filled == list(ON_LIGHT.classes[:3])
 
 
-def test_a_network_that_gives_one_answer_only_has_one_region_and_no_boundary():
+def test_a_constant_network_has_one_region_and_no_boundary():
     ax = decision_boundary(line_net(w=(0.0, 0.0), b=3.0), *half_plane())
     assert [drawn.filled for drawn in ax.collections if hasattr(drawn, "filled")] == [True]
 
@@ -523,18 +523,27 @@ def test_a_network_that_gives_one_answer_only_has_one_region_and_no_boundary():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: scatter_labels(np.ones((4, 3)), np.ones(4)), r"X must hold points of the plane, \(n, 2\), however"),
-        (lambda: scatter_labels(np.ones((0, 2)), []), "X must hold points of the plane"),
-        (lambda: scatter_labels(np.ones((4, 2)), [0, 1]), "y must have one class number for each of 4 points"),
+        (
+            lambda: scatter_labels(np.ones((4, 3)), np.ones(4)),
+            r"X must have shape \(n, 2\) with n >= 1, got shape \(4, 3\)",
+        ),
+        (lambda: scatter_labels(np.ones((0, 2)), []), r"X must have shape \(n, 2\) with n >= 1, got shape \(0, 2\)"),
+        (
+            lambda: scatter_labels(np.ones((4, 2)), [0, 1]),
+            r"y must have shape \(4,\), one class number per point, got shape \(2,\)",
+        ),
         (lambda: scatter_labels(np.ones((1, 2)), [5]), "y must be class numbers from 0 to 4"),
-        (lambda: scatter_predictions(sigmoid_net(2, 3), np.ones((4, 2))), "net must have one output or two"),
-        (lambda: decision_boundary(mlp(2, 6), np.ones((4, 2)), np.zeros(4, int)), "net must answer 5 classes at most"),
-        (lambda: weight_images(mlp(12, 5), (3, 3)), "shape must hold the first layer's 12 inputs"),
+        (lambda: scatter_predictions(sigmoid_net(2, 3), np.ones((4, 2))), "net must have one or two outputs, got 3"),
+        (
+            lambda: decision_boundary(mlp(2, 6), np.ones((4, 2)), np.zeros(4, int)),
+            "net must have at most 5 outputs, one per color, got 6",
+        ),
+        (lambda: weight_images(mlp(12, 5), (3, 3)), "shape must have 12 pixels, one per input, got"),
         (lambda: weight_images(Network([Dropout(), Dense(2, 1)]), (1, 2)), "the first layer must be Dense"),
-        (lambda: loss_curves({}), "histories must hold an epoch each"),
+        (lambda: loss_curves({}), "histories must contain at least one epoch each, got"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(call, message):
+def test_invalid_arguments_are_rejected(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
@@ -542,36 +551,33 @@ def test_what_cannot_be_drawn_is_refused(call, message):
 # Curves and weights.
 
 
-def test_every_training_has_its_curve_by_epoch_with_its_colour_dash_and_name():
+def test_every_history_has_a_curve_with_its_own_color_dash_and_name():
     histories = {"first": history(3), "second": history(5)}
     ax = loss_curves(histories)
     assert [line.get_label() for line in ax.lines] == list(histories)
-    for line, past in zip(ax.lines, histories.values(), strict=True):
-        assert line.get_xdata().tolist() == list(range(1, len(past) + 1))
-        assert list(line.get_ydata()) == past.loss
+    for line, its_history in zip(ax.lines, histories.values(), strict=True):
+        assert line.get_xdata().tolist() == list(range(1, len(its_history) + 1))
+        assert list(line.get_ydata()) == its_history.loss
     assert len({line.get_color() for line in ax.lines}) == len({line.get_linestyle() for line in ax.lines}) == 2
-    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("epoch", "loss", "log")
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("Epoch", "Loss", "log")
 
 
-def test_the_epoch_whose_weights_were_kept_is_marked():
-    past = History(loss=[3.0, 2.0, 1.0], validation_loss=[3.0, 1.0, 2.0], best_epoch=1)
-    kept = loss_curves(past).lines[-1]
-    assert (kept.get_xdata().tolist(), kept.get_ydata().tolist()) == ([2], [1])
-    assert [text.get_text() for text in loss_curves(past).get_legend().get_texts()] == [
-        "training",
-        "validation",
-        "kept",
-    ]
+def test_the_best_epoch_is_marked():
+    history = History(loss=[3.0, 2.0, 1.0], validation_loss=[3.0, 1.0, 2.0], best_epoch=1)
+    ax = loss_curves(history)
+    best = ax.lines[-1]
+    assert (best.get_xdata().tolist(), best.get_ydata().tolist()) == ([2], [1])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "validation", "best epoch"]
 
 
-def test_a_single_epoch_is_a_dot_and_losses_below_0_make_the_scale_linear():
+def test_a_single_epoch_is_a_dot_and_negative_losses_make_the_scale_linear():
     ax = loss_curves(History(loss=[0.5]))
     assert ax.lines[0].get_marker() == "o"
     assert ax.get_xlim() == (0, 2)
     assert loss_curves(History(loss=[0.5, -0.5])).get_yscale() == "linear"
 
 
-def test_a_loss_that_is_not_finite_is_a_cross_at_the_top_and_of_many_trainings_names_alone_are_told():
+def test_a_loss_that_is_not_finite_is_a_cross_at_the_top():
     history = train(mlp(2, 1, seed=0), np.eye(2), [0.0, 1.0], epochs=4, validation=(np.eye(2), [0.0, 1.0]))
     history.loss[2:] = [np.nan, np.inf]
     ax = loss_curves({"a": history})
@@ -579,31 +585,42 @@ def test_a_loss_that_is_not_finite_is_a_cross_at_the_top_and_of_many_trainings_n
     np.testing.assert_array_equal(crosses.get_xdata(), [3, 4])
     assert "a, not finite" in ax.get_legend_handles_labels()[1]
     assert ax.get_yscale() == "log"
-    history.loss[2:] = [0.5, 0.4]
+
+
+def test_of_more_than_three_histories_the_legend_lists_only_names():
+    history = train(mlp(2, 1, seed=0), np.eye(2), [0.0, 1.0], epochs=4, validation=(np.eye(2), [0.0, 1.0]))
     names = ["$5 vs $6", "b", "c", "d"]
     assert loss_curves(dict.fromkeys(names, history)).get_legend_handles_labels()[1] == [r"\$5 vs \$6", "b", "c", "d"]
 
 
-def test_validation_losses_are_drawn_thinner_in_the_same_colour():
-    past = history(4, validation=half_plane(10, seed=1))
-    training, validation = loss_curves(past, scale="linear").lines
-    assert list(validation.get_ydata()) == past.validation_loss
-    assert validation.get_color() == training.get_color()
+def test_validation_losses_are_thinner_and_have_their_own_color():
+    validated = history(4, validation=half_plane(10, seed=1))
+    training, validation = loss_curves(validated, scale="linear").lines
+    assert list(validation.get_ydata()) == validated.validation_loss
+    assert (training.get_color(), validation.get_color()) == (ON_LIGHT.blue, ON_LIGHT.orange)
     assert validation.get_linewidth() < training.get_linewidth()
+    colors = [line.get_color() for line in loss_curves({"a": validated, "b": validated}).lines]
+    assert colors == list(ON_LIGHT.classes[:4])
 
 
-def test_each_unit_is_an_image_of_its_weights_scaled_to_its_largest():
+def test_of_more_than_two_histories_validation_losses_share_the_color_of_training():
+    validated = history(4, validation=half_plane(10, seed=1))
+    colors = [line.get_color() for line in loss_curves(dict.fromkeys("abc", validated)).lines]
+    assert colors == [color for color in ON_LIGHT.classes[:3] for _ in range(2)]
+
+
+def test_each_unit_is_an_image_of_its_weights_scaled_to_the_largest():
     net = mlp(12, 5, 2, seed=0)
     (image,) = weight_images(net, (4, 3)).images
-    sheet = image.get_array()
-    columns = (sheet.shape[1] + 1) // 4
+    mosaic = image.get_array()
+    columns = (mosaic.shape[1] + 1) // 4
     for k, w in enumerate(net.params[0]["W"].T):
         top, left = k // columns * 5, k % columns * 4
-        np.testing.assert_allclose(sheet[top : top + 4, left : left + 3], w.reshape(4, 3) / np.abs(w).max(), rtol=1e-6)
+        np.testing.assert_allclose(mosaic[top : top + 4, left : left + 3], w.reshape(4, 3) / np.abs(w).max(), rtol=1e-6)
     assert image.get_clim() == (-1, 1)
 
 
-def test_a_unit_without_weights_is_blank():
+def test_a_unit_with_zero_weights_is_an_empty_image():
     net = mlp(4, 1)
     net.theta = np.zeros_like(net.theta)
     (image,) = weight_images(net, (2, 2)).images

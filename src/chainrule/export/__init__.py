@@ -1,4 +1,4 @@
-"""Exports: a model as ONNX, C or Python, each with golden rows by which it tests itself."""
+"""Exporters: write a model as ONNX, C or Python, with golden rows and a self-test in every file."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,6 @@ __all__ = ["Export", "to_c", "to_onnx", "to_python", "verify_onnx"]
 def __getattr__(name: str) -> Any:
     if name not in ("to_onnx", "verify_onnx"):
         raise AttributeError(f"module 'chainrule.export' has no attribute {name!r}")
-    from chainrule.export import onnx  # which needs the extra `onnx`
+    from chainrule.export import onnx  # imported late because it needs the extra `onnx`
 
     return getattr(onnx, name)

@@ -1,4 +1,4 @@
-"""Raw cells in a C header: what encodes them, and the names of columns, levels and classes."""
+"""The preprocessing of a C header: the encoding of raw cells, and the names of columns, categories and classes."""
 
 from __future__ import annotations
 
@@ -16,36 +16,37 @@ from chainrule.export.steps import Program
 
 # Names.
 
-MOST_BYTES = 4094
-"""What every C99 compiler takes of a literal, its end apart (C99, 5.2.4.1)."""
+_MAX_LITERAL_BYTES = 4094
+"""Longest string literal that every C99 compiler accepts, without its terminator (C99, 5.2.4.1)."""
 
 
-def names(program: Program) -> list[str]:
-    """Return the functions that name columns and classes, and find levels."""
+def lookup_functions(program: Program) -> list[str]:
+    """Return the functions that name columns and classes and look up categories."""
     functions = []
     if program.columns is not None:
-        functions.append(text_function("@_column", [column.name for column in program.columns]))
+        functions.append(_text_function("@_column", [column.name for column in program.columns]))
         for k, column in enumerate(program.columns):
             if isinstance(column, CategoryColumn):
-                functions.append(level_function(k, column))
+                functions.append(_category_function(k, column))
     if program.labels is not None:
-        functions += [text_function("@_label", list(map(str, program.labels))), CLASS]
+        functions += [_text_function("@_label", list(map(str, program.labels))), _CLASS]
     return functions
 
 
-def text_function(name: str, texts: Sequence[str]) -> str:
-    """Return a function that gives the k-th text."""
-    table = f"static const char *const texts[] = {{{', '.join(map(quoted, texts))}}};"
+def _text_function(name: str, texts: Sequence[str]) -> str:
+    """Return a function of k that returns the k-th text."""
+    table = f"static const char *const texts[] = {{{', '.join(map(_quoted, texts))}}};"
     return f"static inline const char *{name}(int k)\n{{\n    {table}\n    return texts[k];\n}}"
 
 
-def level_function(k: int, column: CategoryColumn) -> str:
-    """Return the function that finds a level's position."""
-    table = f"static const char *const levels[] = {{{', '.join([*map(quoted, column.levels), '0'])}}};"
-    return f"static inline float @_level_{k}(const char *text)\n{{\n    {table}\n    return @_find(levels, text);\n}}"
+def _category_function(k: int, column: CategoryColumn) -> str:
+    """Return the function that returns a category's index in column k."""
+    table = f"static const char *const categories[] = {{{', '.join([*map(_quoted, column.levels), '0'])}}};"
+    body = f"    {table}\n    return @_find(categories, text);\n"
+    return f"static inline float @_category_{k}(const char *text)\n{{\n{body}}}"
 
 
-CLASS = """\
+_CLASS = """\
 static inline int @_class(const float *out)
 {
     int k, best = 0;
@@ -54,11 +55,12 @@ static inline int @_class(const float *out)
 }"""
 
 
-def quoted(text: str) -> str:
-    """Return a text as a literal in UTF-8: all that C could read otherwise, and our own @, in octal."""
+def _quoted(text: str) -> str:
+    """Return a text as a UTF-8 literal, with everything special to C, and the templates' @, escaped in octal."""
     content = text.encode("utf-8", "surrogatepass")
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"a name must have {MOST_BYTES:,} bytes at most in C, got {text[:20]}... has more")
+    if len(content) > _MAX_LITERAL_BYTES:
+        shown = f"{len(content):,} bytes in {text[:20]!r}..."
+        raise ValueError(f"names in C must be at most {_MAX_LITERAL_BYTES:,} bytes long, got {shown}")
     plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?@' else f"\\{byte:03o}" for byte in content)
     return f'"{"".join(plain)}"'
 
@@ -67,33 +69,31 @@ def quoted(text: str) -> str:
 
 
 HINTS: dict[type[Column], str] = {
-    CategoryColumn: '@_level_{k}("text"), -1 where missing or unseen',
-    DateColumn: "days since 1970 began, in UTC",
+    CategoryColumn: '@_category_{k}("text"), -1 if missing or unseen',
+    DateColumn: "days since 1970-01-01 in UTC",
 }
-"""What to put where a column is not of numbers."""
+"""What the opening comment says of columns that are not numeric."""
 
 
-def encoder(columns: Sequence[Column], cell: str) -> str:
-    """Return the function that encodes a row of cells of that type."""
+def encoder(columns: Sequence[Column], c_type: str) -> str:
+    """Return the function that encodes a row of cells of type `c_type`."""
     lines: list[str] = []
     for j, column in enumerate(columns):
-        for expression in ENCODED[type(column)](column, f"x[{j}]"):
+        for expression in _ENCODED[type(column)](column, f"x[{j}]"):
             lines.append(f"X[{len(lines)}] = {expression};")
     body = "\n    ".join(lines)
-    return f"static inline void @_encode(const {cell} *x, float *X)\n{{\n    {body}\n}}"
+    return f"static inline void @_encode(const {c_type} *x, float *X)\n{{\n    {body}\n}}"
 
 
-def number_expressions(column: NumberColumn, x: str) -> Iterator[str]:
-    """Yield the expression of each encoded column of a number."""
-    yield f"@_squash({x}, {column.centre!r}, {column.scale!r})"
+def _number_expressions(column: NumberColumn, x: str) -> Iterator[str]:
+    yield f"@_smooth_clip({x}, {column.centre!r}, {column.scale!r})"
     if column.indicator:
         yield f"isnan({x}) ? 1.0f : 0.0f"
     for low, high in pairwise(column.edges):
-        yield f"@_ramp({x}, {low!r}, {high!r})"
+        yield f"@_bin_position({x}, {low!r}, {high!r})"
 
 
-def category_expressions(column: CategoryColumn, x: str) -> Iterator[str]:
-    """Yield the expression of each encoded column of a category."""
+def _category_expressions(column: CategoryColumn, x: str) -> Iterator[str]:
     if len(column.levels) == 2:
         yield f"{x} == 0 ? -1.0f : {x} == 1 ? 1.0f : 0.0f"
         return
@@ -101,35 +101,35 @@ def category_expressions(column: CategoryColumn, x: str) -> Iterator[str]:
         yield f"{x} == {k} ? 1.0f : 0.0f"
 
 
-def date_expressions(column: DateColumn, x: str) -> Iterator[str]:
-    """Yield the expression of each encoded column of a date."""
+def _date_expressions(column: DateColumn, x: str) -> Iterator[str]:
     for part in column.parts:
         if part in PERIODS:
             yield f"@_sine(@_{part}({x}), {PERIODS[part]})"
             yield f"@_cosine(@_{part}({x}), {PERIODS[part]})"
         elif part == "days":
-            yield f"@_squash({x}, {column.days_centre!r}, {column.days_scale!r})"
+            yield f"@_smooth_clip({x}, {column.days_centre!r}, {column.days_scale!r})"
         else:
-            yield f"@_squash(@_year({x}), {column.year_centre!r}, {column.year_scale!r})"
+            yield f"@_smooth_clip(@_year({x}), {column.year_centre!r}, {column.year_scale!r})"
     if column.indicator:
         yield f"isnan({x}) ? 1.0f : 0.0f"
 
 
-ENCODED: dict[type[Column], Callable[[Any, str], Iterator[str]]] = {
-    NumberColumn: number_expressions,
+_ENCODED: dict[type[Column], Callable[[Any, str], Iterator[str]]] = {
+    NumberColumn: _number_expressions,
     RawColumn: lambda column, x: iter([f"(float){x}"]),
-    DateColumn: date_expressions,
-    CategoryColumn: category_expressions,
+    DateColumn: _date_expressions,
+    CategoryColumn: _category_expressions,
 }
+"""From a column type to the C expressions of its encoded columns, given the expression of the cell."""
 
 
-NEEDED: dict[type[Column], tuple[str, ...]] = {
-    NumberColumn: ("smooth_clip", "ramp"),
+REQUIRED_HELPERS: dict[type[Column], tuple[str, ...]] = {
+    NumberColumn: ("smooth_clip", "bin_position"),
     RawColumn: (),
     DateColumn: ("smooth_clip", "dates"),
     CategoryColumn: ("find",),
 }
-"""The helpers that encoding a column calls."""
+"""The functions of `helpers.h` that encoding a column calls."""
 
 
 def raw_rows(columns: Sequence[Column], rows: Any) -> Array:
@@ -137,15 +137,15 @@ def raw_rows(columns: Sequence[Column], rows: Any) -> Array:
     table = np.empty((len(rows), len(columns)))
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
-            cell = TAKEN[type(column)](column, row[column.name])
+            cell = _RAW_CELLS[type(column)](column, row[column.name])
             table[i, j] = nan if cell is None else cell
     return table
 
 
-TAKEN: dict[type[Column], Callable[[Any, Any], float | None]] = {
+_RAW_CELLS: dict[type[Column], Callable[[Any, Any], float | None]] = {
     NumberColumn: lambda column, cell: cell,
     RawColumn: lambda column, cell: cell,
     DateColumn: lambda column, cell: days_of(cell),
     CategoryColumn: lambda column, cell: column.levels.index(cell) if cell in column.levels else -1,
 }
-"""What a header takes for a golden cell."""
+"""From a column type to a golden cell as the header takes it, None where missing."""

@@ -1,4 +1,4 @@
-/* affine: y = x W + b, a row of W at a time, so that memory is read in order. */
+/* affine: y = x W + b, one row of W at a time, so that memory is read in order. */
 static inline void NAME_affine(const float *x, const float *W, const float *b, int n_in, int n_out, float *y)
 {
     int i, j;
@@ -9,8 +9,8 @@ static inline void NAME_affine(const float *x, const float *W, const float *b, i
     }
 }
 
-/* quantised: y = (x W) scale + b with weights in 8 bits. */
-static inline void NAME_quantised(const float *x, const signed char *W, const float *scale, const float *b,
+/* quantized: y = (x W) scale + b with 8-bit weights. */
+static inline void NAME_quantized(const float *x, const signed char *W, const float *scale, const float *b,
                                int n_in, int n_out, float *y)
 {
     int i, j;
@@ -22,8 +22,8 @@ static inline void NAME_quantised(const float *x, const signed char *W, const fl
     for (j = 0; j < n_out; j++) y[j] = y[j] * scale[j] + b[j];
 }
 
-/* normalise: x with its mean taken off, divided by sqrt(variance + epsilon). */
-static inline void NAME_normalise(float *x, int n, float epsilon)
+/* normalize: (x - mean) / sqrt(variance + epsilon), in place. */
+static inline void NAME_normalize(float *x, int n, float epsilon)
 {
     float mean = 0.0f, variance = 0.0f;
     int i;
@@ -33,13 +33,13 @@ static inline void NAME_normalise(float *x, int n, float epsilon)
     for (i = 0; i < n; i++) x[i] /= sqrtf(variance + epsilon);
 }
 
-/* softmax: exp(z_k) / sum_j exp(z_j); once the greatest is taken off, nothing overflows. */
+/* softmax: exp(z_k) / sum_j exp(z_j), in place; the maximum is subtracted first to avoid overflow. */
 static inline void NAME_softmax(float *z, int n)
 {
-    float most = z[0], sum = 0.0f;
+    float largest = z[0], sum = 0.0f;
     int i;
-    for (i = 1; i < n; i++) if (z[i] > most) most = z[i];
-    for (i = 0; i < n; i++) sum += z[i] = expf(z[i] - most);
+    for (i = 1; i < n; i++) if (z[i] > largest) largest = z[i];
+    for (i = 0; i < n; i++) sum += z[i] = expf(z[i] - largest);
     for (i = 0; i < n; i++) z[i] /= sum;
 }
 
@@ -49,13 +49,13 @@ static inline float NAME_sigmoid(float z)
     return 1.0f / (1.0f + expf(fminf(-z, 87.0f)));
 }
 
-/* step: 1 above 0, else 0. */
+/* step: 1 if z > 0, else 0. */
 static inline float NAME_step(float z)
 {
     return z > 0.0f ? 1.0f : 0.0f;
 }
 
-/* tanh: the function itself. */
+/* tanh: tanh(z). */
 static inline float NAME_tanh(float z)
 {
     return tanhf(z);
@@ -67,19 +67,19 @@ static inline float NAME_relu(float z)
     return z > 0.0f ? z : 0.0f;
 }
 
-/* leaky_relu: z above 0, else 0.01 z. */
+/* leaky_relu: z if z > 0, else 0.01 z. */
 static inline float NAME_leaky_relu(float z)
 {
     return z > 0.0f ? z : 0.01f * z;
 }
 
-/* elu: z above 0, else exp(z) - 1. */
+/* elu: z if z > 0, else exp(z) - 1. */
 static inline float NAME_elu(float z)
 {
     return z > 0.0f ? z : expf(z) - 1.0f;
 }
 
-/* selu: s z above 0, else s a (exp(z) - 1). */
+/* selu: s z if z > 0, else s a (exp(z) - 1). */
 static inline float NAME_selu(float z)
 {
     return z > 0.0f ? 1.05070099f * z : 1.75809934f * (expf(z) - 1.0f);
@@ -110,28 +110,28 @@ static inline float NAME_mish(float z)
     return z * (w / (w + 2.0f));
 }
 
-/* exp: exp(z), kept below the greatest float. */
+/* exp: exp(z), limited to the range of float. */
 static inline float NAME_exp(float z)
 {
     return expf(fminf(z, 87.7f));
 }
 
-/* smooth_clip: z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale; 0 where x is missing. */
-static inline float NAME_squash(double x, double centre, double scale)
+/* smooth_clip: z / sqrt(1 + (z / 3)^2) with z = (x - center) * scale; 0 if x is missing. */
+static inline float NAME_smooth_clip(double x, double center, double scale)
 {
-    const double z = fmax(-1e6, fmin(1e6, (x - centre) * scale));
+    const double z = fmax(-1e6, fmin(1e6, (x - center) * scale));
     return isnan(x) ? 0.0f : (float)(z / sqrt(1.0 + z * z / 9.0));
 }
 
-/* ramp: from 0 at low to 1 at high; 0 where x is missing. */
-static inline float NAME_ramp(double x, double low, double high)
+/* bin_position: piecewise-linear encoding of one bin, rising from 0 at low to 1 at high; 0 if x is missing. */
+static inline float NAME_bin_position(double x, double low, double high)
 {
-    const double share = (x / 2 - low / 2) / (high / 2 - low / 2);
-    return isnan(x) ? 0.0f : (float)fmax(0.0, fmin(1.0, share));
+    const double position = (x / 2 - low / 2) / (high / 2 - low / 2);
+    return isnan(x) ? 0.0f : (float)fmax(0.0, fmin(1.0, position));
 }
 
-/* dates: what calendar and clock say of days since 1970, and where a part of a period stands on its circle. For months,
-   years begin in March, and 400 of them have 146097 days. */
+/* dates: calendar and clock fields of days since 1970-01-01, and the sine and cosine of a periodic field. For months,
+   years begin in March, and 400 years have 146097 days. */
 static inline double NAME_months(double days)
 {
     const double day = floor(days) + 719468, era = floor(day / 146097), of_era = day - era * 146097;
@@ -146,22 +146,22 @@ static inline double NAME_month(double days) { return NAME_months(days) - 12 * f
 static inline double NAME_weekday(double days) { return floor(days) + 3 - 7 * floor((floor(days) + 3) / 7); }
 static inline double NAME_hour(double days) { return 24 * (days - floor(days)); }
 
-static inline float NAME_sine(double part, double period)
+static inline float NAME_sine(double field, double period)
 {
-    return isnan(part) ? 0.0f : (float)sin(part * (6.283185307179586 / period));
+    return isnan(field) ? 0.0f : (float)sin(field * (6.283185307179586 / period));
 }
-static inline float NAME_cosine(double part, double period)
+static inline float NAME_cosine(double field, double period)
 {
-    return isnan(part) ? 0.0f : (float)cos(part * (6.283185307179586 / period));
+    return isnan(field) ? 0.0f : (float)cos(field * (6.283185307179586 / period));
 }
 
-/* find: the position of a text among the levels, which end in a null pointer; -1 where it is not there. */
-static inline float NAME_find(const char *const *levels, const char *text)
+/* find: the index of a text in a null-terminated list of categories; -1 if it is not in the list. */
+static inline float NAME_find(const char *const *categories, const char *text)
 {
     int k, i;
-    for (k = 0; levels[k]; k++) {
-        for (i = 0; levels[k][i] && levels[k][i] == text[i]; i++) {}
-        if (levels[k][i] == text[i]) return (float)k;
+    for (k = 0; categories[k]; k++) {
+        for (i = 0; categories[k][i] && categories[k][i] == text[i]; i++) {}
+        if (categories[k][i] == text[i]) return (float)k;
     }
     return -1.0f;
 }

@@ -1,13 +1,15 @@
-"""ONNX: a model as a graph of standard operators, its preprocessing inside.
+"""ONNX: a model as a graph of standard operators, including its preprocessing.
 
-A network takes `X` (n, n_in), float, and gives `Y` (n, n_out). A predictor takes raw cells, each kind only where the
-table has such columns, in the order that the file's metadata tells under "chainrule", beside the golden rows:
+A network takes `X` (n, n_in), float, and returns `Y` (n, n_out). A predictor takes raw cells, with one input for each
+kind of column that the table has. The file's metadata, under the key "chainrule", lists the columns of each input in
+order, and the golden rows.
 
     numbers     double (n, columns)   NaN where missing
-    dates       double (n, columns)   days since 1970 began, in UTC; NaN where missing
+    dates       double (n, columns)   days since 1970-01-01 in UTC; NaN where missing
     categories  string (n, columns)   "" where missing
 
-It gives `label` (n,) and `probabilities` (n, classes), with no ZipMap, or `answers` (n, outputs) in the target's unit.
+A classifier returns `label` (n,) and `probabilities` (n, classes), without a ZipMap; a regressor returns `predictions`
+(n, outputs) in the target's unit.
 """
 
 from __future__ import annotations
@@ -24,17 +26,17 @@ from chainrule.archive import Path
 from chainrule.arrays import Array
 from chainrule.data.columns import DateColumn
 from chainrule.errors import ModelFileError, first_line
-from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, greatest_difference
+from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, largest_difference
 from chainrule.export.onnx_columns import INPUTS, encode, inputs_of
 from chainrule.export.onnx_graph import Graph, TensorProto, helper, numpy_helper, onnx, onnxruntime
 from chainrule.export.steps import (
     Affine,
-    Around,
+    AffineElementwise,
     Elementwise,
     Model,
-    Normalised,
+    Normalized,
     Program,
-    Scaled,
+    ResidualBlock,
     Softmax,
     Step,
     fold,
@@ -43,100 +45,101 @@ from chainrule.export.steps import (
 from chainrule.export.writing import Export, write
 from chainrule.nn.activations import SELU_ALPHA, SELU_SCALE
 
-OPSET, IR_VERSION = 19, 9
-"""The first operator set in which texts can be compared, and the file version of its time."""
-KEY = "chainrule"
-"""Under which the file's metadata holds the columns and the golden rows."""
+_OPSET, _IR_VERSION = 19, 9
+"""The first operator set that compares strings, and the file version released with it."""
+_KEY = "chainrule"
+"""Metadata key of the columns and the golden rows."""
 
 
 def to_onnx(model: Model, path: Path) -> Export:
-    """Write a model as an ONNX file, once onnxruntime has given the golden rows the model's answers.
+    """Write a model as an ONNX file, after onnxruntime has reproduced the model's predictions for the golden rows.
 
     Parameters
     ----------
     model : Predictor, Ensemble or Network
-        A network takes its own columns, a predictor raw cells.
+        An ensemble or a network takes its own columns, a predictor raw cells.
     path : str or Path
 
     Raises
     ------
     ValueError
-        When the model holds a layer, activation or Loss class of the user's own; nothing is written.
+        If the model contains a custom layer, activation or Loss class. Nothing is written.
     MissingExtraError
-        On import, without the extra `onnx`.
+        On import, if the extra `onnx` is not installed.
     """
     program, golden = program_of(model), golden_of(model)
     program = replace(program, members=tuple(map(fold, program.members)))
-    content = graph_of(program, golden).SerializeToString()
+    content = _model_of(program, golden).SerializeToString()
     difference = golden.require_close(run_golden(content))
     return write(path, content, len(golden.X), difference)
 
 
 def verify_onnx(path: Path) -> float:
-    """Return the greatest difference on the golden rows in a file of `to_onnx`, run by onnxruntime.
+    """Run a file of `to_onnx` in onnxruntime and return the largest difference on its golden rows.
 
-    Differences count in units of the largest answer, of probabilities in 1. Raises ModelFileError when it is above
-    1e-5, when the file holds no golden rows, or when it is no ONNX model.
+    Differences are relative to the largest prediction, and absolute for probabilities. Raises ModelFileError if the
+    difference exceeds 1e-5, if the file contains no golden rows, or if it is not an ONNX model.
     """
     with open(path, "rb") as file:
         difference = run_golden(file.read())
     if not difference <= TOLERANCE:
-        raise ModelFileError(f"{path} answers its golden rows otherwise than it should: by {difference:.1e}")
+        raise ModelFileError(f"{path} does not reproduce its golden rows: largest difference {difference:.1e}")
     return difference
 
 
 def run_golden(content: bytes) -> float:
-    """Return the greatest difference on the golden rows that an ONNX file's bytes hold."""
+    """Return the largest difference on the golden rows stored in an ONNX file with this content."""
     try:
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has a class of its own for each of many mistakes
-        raise ModelFileError(f"the file is no ONNX model that can be run: {first_line(error)}") from None
+    except Exception as error:  # onnxruntime has no common base class for its exceptions
+        raise ModelFileError(f"not a valid ONNX model: {first_line(error)}") from None
     metadata = session.get_modelmeta().custom_metadata_map
-    if KEY not in metadata:
-        raise ModelFileError("the file holds no golden rows: it is no export of this library's")
-    told = json.loads(metadata[KEY])["golden"]
-    given = session.run(None, read_inputs(told["inputs"]))[-1]
-    return greatest_difference(given, np.array(told["answers"]), np.array(told["units"]))
+    if _KEY not in metadata:
+        raise ModelFileError("the ONNX model has no golden rows: it was not exported by chainrule")
+    golden = json.loads(metadata[_KEY])["golden"]
+    inputs = {name: _AS_INPUT[name](rows) for name, rows in golden["inputs"].items()}
+    predictions = session.run(None, inputs)[-1]
+    return largest_difference(predictions, np.array(golden["predictions"]), np.array(golden["units"]))
 
 
 # The graph.
 
 
-def graph_of(program: Program, golden: Golden) -> Any:
+def _model_of(program: Program, golden: Golden) -> Any:
     """Return the ONNX model."""
     graph = Graph()
     if program.columns is None:
         inputs = [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", program.n_in])]
-        X, placed = "X", None
+        X, to_encoded = "X", None
     else:
         inputs = inputs_of(program.columns)
-        X, placed = encode(graph, program.columns)
-    shares = []
+        X, to_encoded = encode(graph, program.columns)
+    terms = []
     for steps in program.members:
         Y = X
-        for step in steps if placed is None else placed_first(steps, placed):
-            Y = STEPS[type(step)](graph, step, Y)
-        shares.append(Y)
-    outputs = answer(graph, program, shares)
+        for step in steps if to_encoded is None else _prepend(to_encoded, steps):
+            Y = _STEPS[type(step)](graph, step, Y)
+        terms.append(Y)
+    outputs = _add_outputs(graph, program, terms)
     made = helper.make_graph(graph.nodes, "chainrule", inputs, outputs, graph.constants)
     model = helper.make_model(
         made,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
         producer_name="chainrule",
         producer_version=chainrule.__version__,
     )
-    helper.set_model_props(model, {KEY: json.dumps(metadata(program, golden))})
+    helper.set_model_props(model, {_KEY: json.dumps(_metadata(program, golden))})
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def answer(graph: Graph, program: Program, shares: Sequence[str]) -> list[Any]:
-    """Add what makes answers of the members' shares, and return the outputs."""
-    name = "Y" if program.columns is None else "answers" if program.labels is None else "probabilities"
-    Y = shares[0]
-    for share in shares[1:]:
-        Y = graph.add("Add", Y, share)
+def _add_outputs(graph: Graph, program: Program, terms: Sequence[str]) -> list[Any]:
+    """Add the sum of the members' terms, its bounds and, for a classifier, the label; return the graph's outputs."""
+    name = "Y" if program.columns is None else "predictions" if program.labels is None else "probabilities"
+    Y = terms[0]
+    for term in terms[1:]:
+        Y = graph.add("Add", Y, term)
     if program.single_bounds is not None:
         Y = graph.add("Max", Y, graph.constant(program.single_bounds[0]))
         Y = graph.add("Min", Y, graph.constant(program.single_bounds[1]))
@@ -144,20 +147,20 @@ def answer(graph: Graph, program: Program, shares: Sequence[str]) -> list[Any]:
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", program.n_out])]
     if program.labels is None:
         return outputs
-    labels = numpy_helper.from_array(label_array(program), "labels")
+    labels = numpy_helper.from_array(_label_array(program), "labels")
     graph.constants.append(labels)
     graph.add("Gather", "labels", graph.add("ArgMax", name, axis=1, keepdims=0), name="label")
     return [helper.make_tensor_value_info("label", labels.data_type, ["n"]), *outputs]
 
 
-def label_array(program: Program) -> Array:
-    """Return the labels as strings, 64-bit whole numbers, or the type that they have."""
+def _label_array(program: Program) -> Array:
+    """Return the labels as strings, 64-bit integers or, if they are neither, in their own dtype."""
     classes = program.target.classes  # type: ignore[union-attr]
     return classes.astype({"U": object, "i": np.int64}.get(classes.dtype.kind, classes.dtype))
 
 
-def placed_first(steps: Sequence[Step], matrix: Array) -> list[Step]:
-    """Return the steps for columns that the matrix takes to the encoder's: it goes into the first weights."""
+def _prepend(matrix: Array, steps: Sequence[Step]) -> list[Step]:
+    """Return the steps applied to X @ matrix, with the matrix multiplied into the first weights where possible."""
     first, *rest = steps
     if isinstance(first, Affine):
         return [Affine(first.width, matrix @ first.W, first.b), *rest]
@@ -169,53 +172,51 @@ def placed_first(steps: Sequence[Step], matrix: Array) -> list[Step]:
 # Steps.
 
 
-def add_scaled(graph: Graph, step: Scaled, X: str) -> str:
-    """Add (X - centre) scale + shift."""
-    if step.centre.any():
-        X = graph.add("Sub", X, graph.constant(step.centre))
+def _add_affine_elementwise(graph: Graph, step: AffineElementwise, X: str) -> str:
+    if step.center.any():
+        X = graph.add("Sub", X, graph.constant(step.center))
     return graph.add("Add", graph.add("Mul", X, graph.constant(step.scale)), graph.constant(step.shift))
 
 
-def add_normalised(graph: Graph, step: Normalised, X: str) -> str:
-    """Add the row's normalisation, in steps: the operator for it takes a difference of squares."""
+def _add_normalized(graph: Graph, step: Normalized, X: str) -> str:
+    # From elementary operators: LayerNormalization may compute the variance as E[x^2] - E[x]^2, which cancels.
     axes = graph.constant([1], np.int64)
     H = graph.add("Sub", X, graph.add("ReduceMean", X, axes))
     variance = graph.add("ReduceMean", graph.add("Mul", H, H), axes)
     return graph.add("Div", H, graph.add("Sqrt", graph.add("Add", variance, graph.constant(step.epsilon))))
 
 
-def add_around(graph: Graph, step: Around, X: str) -> str:
-    """Add X + steps(X)."""
+def _add_residual_block(graph: Graph, step: ResidualBlock, X: str) -> str:
     Y = X
     for inner in step.steps:
-        Y = STEPS[type(inner)](graph, inner, Y)
+        Y = _STEPS[type(inner)](graph, inner, Y)
     return graph.add("Add", X, Y)
 
 
-STEPS: dict[type[Step], Callable[[Graph, Any, str], str]] = {
+_STEPS: dict[type[Step], Callable[[Graph, Any, str], str]] = {
     Affine: lambda graph, step, X: graph.add("Gemm", X, graph.constant(step.W), graph.constant(step.b)),
-    Scaled: add_scaled,
-    Elementwise: lambda graph, step, X: FUNCTIONS[step.function](graph, X),
-    Normalised: add_normalised,
+    AffineElementwise: _add_affine_elementwise,
+    Elementwise: lambda graph, step, X: _FUNCTIONS[step.function](graph, X),
+    Normalized: _add_normalized,
     Softmax: lambda graph, step, X: graph.add("Softmax", X, axis=1),
-    Around: add_around,
+    ResidualBlock: _add_residual_block,
 }
 
 
-def add_gelu(graph: Graph, Z: str) -> str:
-    """Add Z (1 + tanh(c (Z + 0.044715 Z^3))) / 2: the operator Gelu came with a later opset."""
+def _add_gelu(graph: Graph, Z: str) -> str:
+    """Add Z (1 + tanh(c (Z + 0.044715 Z^3))) / 2: the operator Gelu requires opset 20."""
     cube = graph.add("Mul", graph.add("Mul", Z, Z), Z)
     inner = graph.add("Add", Z, graph.add("Mul", cube, graph.constant(0.044715)))
     T = graph.add("Tanh", graph.add("Mul", inner, graph.constant(np.sqrt(2 / np.pi))))
     return graph.add("Mul", graph.add("Mul", Z, graph.constant(0.5)), graph.add("Add", T, graph.constant(1)))
 
 
-def add_exp(graph: Graph, Z: str) -> str:
-    """Add exp(Z), kept below the largest float."""
+def _add_exp(graph: Graph, Z: str) -> str:
+    """Add exp(Z), limited to the range of float."""
     return graph.add("Exp", graph.add("Min", Z, graph.constant(np.log(np.finfo(np.float32).max) - 1)))
 
 
-FUNCTIONS: dict[str, Callable[[Graph, str], str]] = {
+_FUNCTIONS: dict[str, Callable[[Graph, str], str]] = {
     "sigmoid": lambda graph, Z: graph.add("Sigmoid", Z),
     "step": lambda graph, Z: graph.add("Cast", graph.add("Greater", Z, graph.constant(0)), to=TensorProto.FLOAT),
     "tanh": lambda graph, Z: graph.add("Tanh", Z),
@@ -225,18 +226,18 @@ FUNCTIONS: dict[str, Callable[[Graph, str], str]] = {
     "selu": lambda graph, Z: graph.add("Selu", Z, alpha=SELU_ALPHA, gamma=SELU_SCALE),
     "softplus": lambda graph, Z: graph.add("Softplus", Z),
     "silu": lambda graph, Z: graph.add("Mul", Z, graph.add("Sigmoid", Z)),
-    "gelu": add_gelu,
+    "gelu": _add_gelu,
     "mish": lambda graph, Z: graph.add("Mish", Z),
-    "exp": add_exp,
+    "exp": _add_exp,
 }
 
 
-# Golden rows.
+# Metadata and golden rows.
 
 
-def metadata(program: Program, golden: Golden) -> dict[str, Any]:
-    """Return what the file tells of itself: its columns in order, and its golden rows."""
-    told: dict[str, Any] = {"version": chainrule.__version__}
+def _metadata(program: Program, golden: Golden) -> dict[str, Any]:
+    """Return the file's metadata: the version, the columns of each input in order, the target and the golden rows."""
+    metadata: dict[str, Any] = {"version": chainrule.__version__}
     if program.columns is None:
         inputs: dict[str, Any] = {"X": golden.X.tolist()}
     else:
@@ -244,28 +245,23 @@ def metadata(program: Program, golden: Golden) -> dict[str, Any]:
             name: [column.name for column in program.columns if isinstance(column, kind)]
             for name, (kind, _) in INPUTS.items()
         }
-        told["columns"] = {name: names for name, names in by_input.items() if names}
+        metadata["columns"] = {name: names for name, names in by_input.items() if names}
         rows: Any = golden.rows
-        of_date = {column.name for column in program.columns if isinstance(column, DateColumn)}
+        dates = {column.name for column in program.columns if isinstance(column, DateColumn)}
         inputs = {
-            name: [[days_of(row[of]) if of in of_date else row[of] for of in names] for row in rows]
-            for name, names in told["columns"].items()
+            name: [[days_of(row[column]) if column in dates else row[column] for column in columns] for row in rows]
+            for name, columns in metadata["columns"].items()
         }
     if program.target is not None:
-        told |= {"target": program.target.name, "task": program.target.task}
-    golden_rows = {"inputs": inputs, "answers": golden.predictions.tolist(), "units": golden.units.tolist()}
-    return told | {"golden": golden_rows}
+        metadata |= {"target": program.target.name, "task": program.target.task}
+    golden_rows = {"inputs": inputs, "predictions": golden.predictions.tolist(), "units": golden.units.tolist()}
+    return metadata | {"golden": golden_rows}
 
 
-AS_TAKEN: dict[str, Callable[[Any], Array]] = {
+_AS_INPUT: Mapping[str, Callable[[Any], Array]] = {
     "X": lambda rows: np.array(rows, np.float32),
     "numbers": lambda rows: np.array(rows, np.float64),
     "dates": lambda rows: np.array(rows, np.float64),
     "categories": lambda rows: np.array([[cell or "" for cell in row] for row in rows], object),
 }
-"""Rows of plain cells, None where missing, as the graph takes them."""
-
-
-def read_inputs(inputs: Mapping[str, Any]) -> dict[str, Array]:
-    """Return golden rows as the graph takes them."""
-    return {name: AS_TAKEN[name](rows) for name, rows in inputs.items()}
+"""From an input's name to the conversion of its golden cells, None where missing, to the array that the graph takes."""

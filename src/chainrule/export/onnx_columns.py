@@ -1,4 +1,7 @@
-"""Raw cells in an ONNX graph: what encodes them, kind by kind, as `chainrule.data.columns` does column by column."""
+"""The preprocessing of an ONNX graph: encodes raw cells as `chainrule.data.columns` does, kind by kind.
+
+Functions that add nodes to a graph return the name of the output.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from chainrule.export.onnx_graph import Graph, TensorProto, helper
 
 
 def inputs_of(columns: Sequence[Column]) -> list[Any]:
-    """Return the inputs of a table with these columns."""
+    """Return the graph inputs for a table with these columns."""
     return [
         helper.make_tensor_value_info(name, element, ["n", len(names)])
         for name, (kind, element) in INPUTS.items()
@@ -28,165 +31,171 @@ INPUTS: dict[str, tuple[type[Column], int]] = {
     "dates": (DateColumn, TensorProto.DOUBLE),
     "categories": (CategoryColumn, TensorProto.STRING),
 }
+"""From the name of an input to the kind of its columns and their element type."""
 
 
 def encode(graph: Graph, columns: Sequence[Column]) -> tuple[str, Array]:
-    """Add what encodes raw cells; return its name and what takes its columns to the encoder's own, a matrix.
+    """Add the encoding of raw cells; return its name and the matrix that maps its columns to the encoder's.
 
-    The graph encodes kind by kind, the encoder column by column; and where a category's two levels are two columns
-    here, they are -1 and +1 of one there.
+    The graph groups columns by kind, while the encoder keeps the order of the table. A category with two values has two
+    columns in the graph, which the matrix combines into one of -1 and +1.
     """
-    parts, places = [], []
+    parts, targets = [], []
     ends = np.cumsum([column.n_features for column in columns]).tolist()
     starts = {column.name: end - column.n_features for column, end in zip(columns, ends)}
-    for kind, encode_kind in ENCODED.items():
+    for kind, encode_kind in _ENCODED.items():
         of_kind = [column for column in columns if isinstance(column, kind)]
         if of_kind:
-            for name, placed in encode_kind(graph, of_kind, starts):
+            for name, its_targets in encode_kind(graph, of_kind, starts):
                 parts.append(name)
-                places += placed
+                targets += its_targets
     encoded = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
-    matrix = np.zeros((len(places), ends[-1]))
-    for i, (place, factor) in enumerate(places):
-        matrix[i, place] = factor
+    matrix = np.zeros((len(targets), ends[-1]))
+    for i, (j, factor) in enumerate(targets):
+        matrix[i, j] = factor
     return encoded, matrix
 
 
 Encoded = list[tuple[str, list[tuple[int, float]]]]
-"""Names of arrays, and for each of their columns the encoder's column and the factor to take it by."""
+"""Names of arrays, and for each of their columns the encoder's column it belongs to and its factor."""
 
 
-def encode_numbers(graph: Graph, columns: Sequence[NumberColumn], starts: Mapping[str, int]) -> Encoded:
-    """Add what encodes numbers: clipped, whether missing, ramps."""
+def _encode_numbers(graph: Graph, columns: Sequence[NumberColumn], starts: Mapping[str, int]) -> Encoded:
+    """Add the encoding of numbers: clipped value, missing indicator, bin positions."""
     first = [starts[column.name] for column in columns]
     missing = graph.add("IsNaN", "numbers")
-    z = smooth_clip(graph, "numbers", [column.centre for column in columns], [column.scale for column in columns])
-    encoded = [(zero_where(graph, missing, z), [(place, 1.0) for place in first])]
-    encoded += indicators(graph, missing, {j: first[j] + 1 for j, column in enumerate(columns) if column.indicator})
-    ramps = [(j, k, *edges) for j, column in enumerate(columns) for k, edges in enumerate(pairwise(column.edges))]
-    if ramps:
-        source, _, low, high = (np.array(values) for values in zip(*ramps))
+    z = _smooth_clip(graph, "numbers", [column.centre for column in columns], [column.scale for column in columns])
+    encoded = [(_zero_where(graph, missing, z), [(j, 1.0) for j in first])]
+    encoded += _indicators(graph, missing, {j: first[j] + 1 for j, column in enumerate(columns) if column.indicator})
+    bins = [(j, k, *edges) for j, column in enumerate(columns) for k, edges in enumerate(pairwise(column.edges))]
+    if bins:
+        source, _, low, high = (np.array(values) for values in zip(*bins))
         sources = graph.constant(source, np.int64)
-        half = double(graph, "Mul", graph.add("Gather", "numbers", sources, axis=1), 0.5)
-        share = clip(graph, double(graph, "Div", double(graph, "Sub", half, low / 2), high / 2 - low / 2), 0, 1)
-        ramp = zero_where(graph, graph.add("Gather", missing, sources, axis=1), share)
-        encoded.append((ramp, [(first[j] + 1 + columns[j].indicator + k, 1.0) for j, k, *_ in ramps]))
+        half = _double(graph, "Mul", graph.add("Gather", "numbers", sources, axis=1), 0.5)
+        position = _clip(graph, _double(graph, "Div", _double(graph, "Sub", half, low / 2), high / 2 - low / 2), 0, 1)
+        positions = _zero_where(graph, graph.add("Gather", missing, sources, axis=1), position)
+        encoded.append((positions, [(first[j] + 1 + columns[j].indicator + k, 1.0) for j, k, *_ in bins]))
     return encoded
 
 
-def take_raw(graph: Graph, columns: Sequence[RawColumn], starts: Mapping[str, int]) -> Encoded:
-    """Take numbers as they are."""
+def _pass_through(graph: Graph, columns: Sequence[RawColumn], starts: Mapping[str, int]) -> Encoded:
     return [("X", [(starts[column.name], 1.0) for column in columns])]
 
 
-def smooth_clip(graph: Graph, x: str, centres: Sequence[float], scales: Sequence[float]) -> str:
-    """Add z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale."""
-    z = double(graph, "Mul", double(graph, "Sub", x, centres), scales)
-    z = clip(graph, z, -1e6, 1e6)
-    third = double(graph, "Div", z, 3)
-    return graph.add("Div", z, graph.add("Sqrt", double(graph, "Add", graph.add("Mul", third, third), 1)))
+def _smooth_clip(graph: Graph, x: str, centers: Sequence[float], scales: Sequence[float]) -> str:
+    """Add z / sqrt(1 + (z / 3)^2) with z = (x - center) * scale."""
+    z = _double(graph, "Mul", _double(graph, "Sub", x, centers), scales)
+    z = _clip(graph, z, -1e6, 1e6)
+    third = _double(graph, "Div", z, 3)
+    return graph.add("Div", z, graph.add("Sqrt", _double(graph, "Add", graph.add("Mul", third, third), 1)))
 
 
-def indicators(graph: Graph, missing: str, places: Mapping[int, int]) -> Encoded:
-    """Add 1 where a cell is missing; `places` are those of the columns of `missing` that are asked for."""
-    if not places:
+def _indicators(graph: Graph, missing: str, targets: Mapping[int, int]) -> Encoded:
+    """Add 1 where a cell is missing; `targets` maps columns of `missing` to columns of the encoder."""
+    if not targets:
         return []
-    which = graph.add("Gather", missing, graph.constant(list(places), np.int64), axis=1)
-    return [(graph.add("Cast", which, to=TensorProto.FLOAT), [(place, 1.0) for place in places.values()])]
+    selected = graph.add("Gather", missing, graph.constant(list(targets), np.int64), axis=1)
+    return [(graph.add("Cast", selected, to=TensorProto.FLOAT), [(j, 1.0) for j in targets.values()])]
 
 
-def encode_dates(graph: Graph, columns: Sequence[DateColumn], starts: Mapping[str, int]) -> Encoded:
-    """Add what encodes dates, days since 1970: days and year clipped, the others as points on a circle."""
+def _encode_dates(graph: Graph, columns: Sequence[DateColumn], starts: Mapping[str, int]) -> Encoded:
+    """Add the encoding of dates, days since 1970: clipped days and year, periodic fields as sine and cosine."""
     missing = graph.add("IsNaN", "dates")
     encoded: Encoded = []
-    for part, days in parts_of_dates(graph, "dates").items():
+    for part, values in _date_fields(graph, "dates").items():
         having = [j for j, column in enumerate(columns) if part in column.parts]
         if not having:
             continue
-        which = graph.constant(having, np.int64)
-        numbers, holes = (graph.add("Gather", source, which, axis=1) for source in (days, missing))
-        first = [starts[columns[j].name] + place_of(columns[j], part) for j in having]
+        selected = graph.constant(having, np.int64)
+        field, its_missing = (graph.add("Gather", source, selected, axis=1) for source in (values, missing))
+        first = [starts[columns[j].name] + _offset_of(columns[j], part) for j in having]
         if part in PERIODS:
-            angle = double(graph, "Mul", numbers, 2 * np.pi / PERIODS[part])
-            waves = [graph.add("Sin", angle), graph.add("Sin", double(graph, "Add", angle, np.pi / 2))]
+            angle = _double(graph, "Mul", field, 2 * np.pi / PERIODS[part])
+            features = [graph.add("Sin", angle), graph.add("Sin", _double(graph, "Add", angle, np.pi / 2))]
         else:
-            scaled = [(getattr(columns[j], f"{part}_centre"), getattr(columns[j], f"{part}_scale")) for j in having]
-            waves = [smooth_clip(graph, numbers, *map(list, zip(*scaled)))]
+            scaling = [(getattr(columns[j], f"{part}_centre"), getattr(columns[j], f"{part}_scale")) for j in having]
+            features = [_smooth_clip(graph, field, *map(list, zip(*scaling)))]
         encoded += [
-            (zero_where(graph, holes, wave), [(place + k, 1.0) for place in first]) for k, wave in enumerate(waves)
+            (_zero_where(graph, its_missing, feature), [(j + k, 1.0) for j in first])
+            for k, feature in enumerate(features)
         ]
     last = {j: starts[column.name] + column.n_features - 1 for j, column in enumerate(columns)}
-    return encoded + indicators(graph, missing, {j: last[j] for j in last if columns[j].indicator})
+    return encoded + _indicators(graph, missing, {j: last[j] for j in last if columns[j].indicator})
 
 
-def place_of(column: DateColumn, part: str) -> int:
-    """Return where a part begins among a date's encoded columns."""
+def _offset_of(column: DateColumn, part: str) -> int:
+    """Return the offset of a field among the encoded columns of a date."""
     return sum(1 + (earlier in PERIODS) for earlier in column.parts[: column.parts.index(part)])
 
 
-def parts_of_dates(graph: Graph, days: str) -> dict[str, str]:
-    """Add what calendar and clock say of days since 1970; years begin in March, and 400 of them have 146097 days."""
+def _date_fields(graph: Graph, days: str) -> dict[str, str]:
+    """Add the calendar and clock fields of days since 1970; years begin in March, and 400 years have 146097 days."""
 
-    def floor_of(x: str, divisor: float) -> str:
-        return graph.add("Floor", double(graph, "Div", x, divisor))
+    def floor_divide(x: str, divisor: float) -> str:
+        return graph.add("Floor", _double(graph, "Div", x, divisor))
 
-    def less(x: str, *others: str) -> str:
+    def subtract(x: str, *others: str) -> str:
         for other in others:
             x = graph.add("Sub", x, other)
         return x
 
     whole = graph.add("Floor", days)
-    shifted = double(graph, "Add", whole, 719468)
-    era = floor_of(shifted, 146097)
-    of_era = less(shifted, double(graph, "Mul", era, 146097))
-    leap = graph.add("Add", less(floor_of(of_era, 1460), floor_of(of_era, 36524)), floor_of(of_era, 146096))
-    year = floor_of(less(of_era, leap), 365)
-    of_year = graph.add("Add", less(of_era, double(graph, "Mul", year, 365), floor_of(year, 4)), floor_of(year, 100))
-    month = floor_of(double(graph, "Add", double(graph, "Mul", of_year, 5), 2), 153)
-    months = graph.add("Add", double(graph, "Mul", graph.add("Add", double(graph, "Mul", era, 400), year), 12), month)
-    months = double(graph, "Add", months, 2)
-    since_monday = double(graph, "Add", whole, 3)
+    shifted = _double(graph, "Add", whole, 719468)
+    era = floor_divide(shifted, 146097)
+    of_era = subtract(shifted, _double(graph, "Mul", era, 146097))
+    leap = graph.add(
+        "Add", subtract(floor_divide(of_era, 1460), floor_divide(of_era, 36524)), floor_divide(of_era, 146096)
+    )
+    year = floor_divide(subtract(of_era, leap), 365)
+    of_year = graph.add(
+        "Add", subtract(of_era, _double(graph, "Mul", year, 365), floor_divide(year, 4)), floor_divide(year, 100)
+    )
+    month = floor_divide(_double(graph, "Add", _double(graph, "Mul", of_year, 5), 2), 153)
+    years = graph.add("Add", _double(graph, "Mul", era, 400), year)
+    months = graph.add("Add", _double(graph, "Mul", years, 12), month)
+    months = _double(graph, "Add", months, 2)
+    since_monday = _double(graph, "Add", whole, 3)
     return {
         "days": days,
-        "year": floor_of(months, 12),
-        "month": less(months, double(graph, "Mul", floor_of(months, 12), 12)),
-        "weekday": less(since_monday, double(graph, "Mul", floor_of(since_monday, 7), 7)),
-        "hour": double(graph, "Mul", less(days, whole), 24),
+        "year": floor_divide(months, 12),
+        "month": subtract(months, _double(graph, "Mul", floor_divide(months, 12), 12)),
+        "weekday": subtract(since_monday, _double(graph, "Mul", floor_divide(since_monday, 7), 7)),
+        "hour": _double(graph, "Mul", subtract(days, whole), 24),
     }
 
 
-def encode_categories(graph: Graph, columns: Sequence[CategoryColumn], starts: Mapping[str, int]) -> Encoded:
-    """Add what encodes categories: a column a level, 1 where the cell is that level."""
+def _encode_categories(graph: Graph, columns: Sequence[CategoryColumn], starts: Mapping[str, int]) -> Encoded:
+    """Add the one-hot encoding of categories."""
     sources = [j for j, column in enumerate(columns) for _ in column.levels]
-    levels = [level for column in columns for level in column.levels]
+    categories = [category for column in columns for category in column.levels]
     cells = graph.add("Gather", "categories", graph.constant(sources, np.int64), axis=1)
-    same = graph.add("Cast", graph.add("Equal", cells, graph.constant(levels, object)), to=TensorProto.FLOAT)
-    places: list[tuple[int, float]] = []
+    equal = graph.add("Cast", graph.add("Equal", cells, graph.constant(categories, object)), to=TensorProto.FLOAT)
+    targets: list[tuple[int, float]] = []
     for column in columns:
         first = starts[column.name]
-        two = len(column.levels) == 2
-        places += [(first, -1.0), (first, 1.0)] if two else [(first + k, 1.0) for k in range(len(column.levels))]
-    return [(same, places)]
+        binary = len(column.levels) == 2
+        targets += [(first, -1.0), (first, 1.0)] if binary else [(first + k, 1.0) for k in range(len(column.levels))]
+    return [(equal, targets)]
 
 
-ENCODED: dict[type[Column], Callable[[Graph, Any, Mapping[str, int]], Encoded]] = {
-    RawColumn: take_raw,
-    NumberColumn: encode_numbers,
-    DateColumn: encode_dates,
-    CategoryColumn: encode_categories,
+_ENCODED: dict[type[Column], Callable[[Graph, Any, Mapping[str, int]], Encoded]] = {
+    RawColumn: _pass_through,
+    NumberColumn: _encode_numbers,
+    DateColumn: _encode_dates,
+    CategoryColumn: _encode_categories,
 }
+"""From a kind of column to the function that adds its encoding, given the first encoded column of each column."""
 
 
-def double(graph: Graph, operator: str, x: str, constant: Any) -> str:
-    """Add an operation of doubles and a constant."""
+def _double(graph: Graph, operator: str, x: str, constant: Any) -> str:
+    """Add an operation on doubles and a constant."""
     return graph.add(operator, x, graph.constant(constant, np.float64))
 
 
-def clip(graph: Graph, x: str, low: float, high: float) -> str:
-    """Add what keeps doubles within two bounds."""
+def _clip(graph: Graph, x: str, low: float, high: float) -> str:
     return graph.add("Clip", x, graph.constant(low, np.float64), graph.constant(high, np.float64))
 
 
-def zero_where(graph: Graph, missing: str, x: str) -> str:
-    """Add what is 0 where a cell is missing, else the double as a float."""
+def _zero_where(graph: Graph, missing: str, x: str) -> str:
+    """Add x, converted from double to float, with 0 where a cell is missing."""
     return graph.add("Where", missing, graph.constant(0), graph.add("Cast", x, to=TensorProto.FLOAT))

@@ -1,4 +1,4 @@
-"""A graph of ONNX while it is written: nodes and constants, each added under a name of its own."""
+"""A builder for ONNX graphs, which names every node and constant."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["Graph", "TensorProto", "helper", "numpy_helper", "onnx", "onnxruntim
 
 
 class Graph:
-    """Nodes and constants under names of their own."""
+    """Nodes and constants with unique names."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
     def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """Add a node, and return its output's name."""
+        """Add a node and return the name of its output."""
         name = name or f"{operator}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
     def constant(self, values: Any, dtype: Any = np.float32) -> str:
-        """Add a constant, and return its name."""
+        """Add a constant and return its name."""
         name = f"constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
         return name

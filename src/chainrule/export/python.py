@@ -1,8 +1,8 @@
-"""Python: a model as one file that needs NumPy, or nothing at all, and runs from Python 3.8 on.
+"""Python: a model as one file for Python 3.8 and later that requires NumPy, or nothing at all.
 
-It reads rows as dicts, or a CSV on standard input, exactly as the encoder does, dates and missing cells included, and
-answers `predict`, `predict_proba` and `predict_interval`. `python FILE --test` answers the golden rows in it. Every
-number is in it as its own bits, and nothing is folded: it computes in double precision what the model does.
+It reads rows as dicts, or a CSV on standard input, exactly as the encoder does, including dates and missing cells, and
+provides `predict`, `predict_proba` and `predict_interval`. `python FILE --test` checks the golden rows it contains.
+Parameters are stored bit for bit and nothing is folded: it computes the model's own steps in double precision.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from chainrule.data.targets import NumberTarget
 from chainrule.export.golden import Golden, golden_of
 from chainrule.export.steps import (
     Affine,
-    Around,
+    AffineElementwise,
     Elementwise,
     Model,
-    Normalised,
+    Normalized,
     Program,
-    Scaled,
+    ResidualBlock,
     Softmax,
     Step,
     as_ensemble,
@@ -39,38 +39,40 @@ from chainrule.export.steps import (
 from chainrule.export.writing import Export, write
 from chainrule.model.file import shortened
 
-WIDTH = 120
+_LINE_WIDTH = 120
 
 
 def to_python(model: Model, path: Path, pure: bool = False) -> Export:
-    """Write a model as one Python file, once its golden rows have come out right.
+    """Write a model as one Python file, after it has reproduced the model's predictions for the golden rows.
 
     Parameters
     ----------
     model : Predictor, Ensemble or Network
+        An ensemble or a network takes its own columns, a predictor raw cells.
     path : str or Path
     pure : bool
-        The file needs no NumPy: for small models and few rows, at fifty to a hundred times the time a row.
+        Write a file that does not need NumPy. It takes fifty to a hundred times as long per row, so it suits small
+        models and few rows.
 
     Raises
     ------
     ValueError
-        When the model holds a layer, activation or Loss class of the user's own; nothing is written.
+        If the model contains a custom layer, activation or Loss class. Nothing is written.
     """
     program, golden = program_of(model), golden_of(model)
-    description = describe(program, golden, as_ensemble(model).residuals)
-    text = source(description, title_of(program, path), "pure" if pure else "with_numpy")
+    description = _describe(program, golden, as_ensemble(model).residuals)
+    text = _source(description, _docstring(program, path), "pure" if pure else "with_numpy")
     namespace: dict[str, Any] = {"__name__": "exported"}
-    exec(compile(text, "exported", "exec"), namespace)  # it is our own text: the file's first run, before it is a file
+    exec(compile(text, "exported", "exec"), namespace)  # our own generated code, tested before it is written
     difference = golden.require_close(namespace["MODEL"].difference())
     return write(path, text.encode(), len(golden.X), difference)
 
 
-# What the file says of the model.
+# The model as plain data.
 
 
-def describe(program: Program, golden: Golden, residuals: Array | None) -> dict[str, Any]:
-    """Return the model as plain lists, dicts and arrays, which the file's own `fill` reads."""
+def _describe(program: Program, golden: Golden, residuals: Array | None) -> dict[str, Any]:
+    """Return the model as plain lists, dicts and arrays, which the exported `fill` reads."""
     columns, target = None, program.target
     rows: Any = golden.rows
     if program.columns is not None:
@@ -83,7 +85,7 @@ def describe(program: Program, golden: Golden, residuals: Array | None) -> dict[
         "labels": None if program.labels is None else list(program.labels),
         "columns": columns,
         "n_in": program.n_in,
-        "members": [[describe_step(step) for step in steps] for steps in program.members],
+        "members": [[_describe_step(step) for step in steps] for steps in program.members],
         "bounds": program.bounds,
         "residuals": residuals,
         "golden_rows": rows,
@@ -92,59 +94,59 @@ def describe(program: Program, golden: Golden, residuals: Array | None) -> dict[
     }
 
 
-def describe_step(step: Step) -> list[Any]:
-    """Return a step's name and what it takes."""
-    return DESCRIBED[type(step)](step)
+def _describe_step(step: Step) -> list[Any]:
+    """Return a step as its name and its arguments."""
+    return _DESCRIBED[type(step)](step)
 
 
-DESCRIBED: dict[type[Step], Callable[[Any], list[Any]]] = {
+_DESCRIBED: dict[type[Step], Callable[[Any], list[Any]]] = {
     Affine: lambda step: ["affine", step.W.T, step.b],
-    Scaled: lambda step: ["scaled", step.centre, step.scale, step.shift],
+    AffineElementwise: lambda step: ["affine_elementwise", step.center, step.scale, step.shift],
     Elementwise: lambda step: [step.function],
-    Normalised: lambda step: ["normalised", step.epsilon],
+    Normalized: lambda step: ["normalized", step.epsilon],
     Softmax: lambda step: ["softmax"],
-    Around: lambda step: ["around", [describe_step(inner) for inner in step.steps]],
+    ResidualBlock: lambda step: ["residual_block", [_describe_step(inner) for inner in step.steps]],
 }
 
 
-def take_out(described: Any, taken: list[bytes]) -> Any:
-    """Return a description with each array told as a tuple of its kind and shape, and its bytes taken out in order."""
-    if isinstance(described, np.ndarray):
-        stored = shortened(described)
-        taken.append(stored.tobytes())
+def _extract_arrays(description: Any, extracted: list[bytes]) -> Any:
+    """Return the description with arrays replaced by tuples (type code, *shape); append their bytes to `extracted`."""
+    if isinstance(description, np.ndarray):
+        stored = shortened(description)
+        extracted.append(stored.tobytes())
         return (stored.dtype.char, *stored.shape)
-    if isinstance(described, Mapping):
-        return {name: take_out(part, taken) for name, part in described.items()}
-    return [take_out(part, taken) for part in described] if isinstance(described, list) else described
+    if isinstance(description, Mapping):
+        return {name: _extract_arrays(part, extracted) for name, part in description.items()}
+    return [_extract_arrays(part, extracted) for part in description] if isinstance(description, list) else description
 
 
 # The file.
 
 
-def title_of(program: Program, path: Path) -> str:
-    """Return the file's first lines."""
+def _docstring(program: Program, path: Path) -> str:
+    """Return the exported module's docstring."""
     file = os.path.basename(os.fspath(path))
-    asked = "rows of numbers" if program.target is None else f"{program.target.name!r} of rows"
+    subject = "a network's outputs" if program.target is None else repr(program.target.name)
     networks = f"{len(program.members)} network{'s' * (len(program.members) > 1)}"
     title = f"""\
-{asked[:60]}, answered by {networks}. Written by chainrule {chainrule.__version__}.
+Predict {subject[:60]} with {networks}. Generated by chainrule {chainrule.__version__}.
 
-    python {file} < rows.csv    an answer a line
-    python {file} --test        answer the golden rows in this file
+    python {file} < rows.csv    write one prediction per line
+    python {file} --test        check the golden rows in this file
 
-or `predict(rows)`, `predict_proba(rows)` and `predict_interval(rows, coverage)` of this module.
+or call `predict(rows)`, `predict_proba(rows)` and `predict_interval(rows, coverage)` of this module.
 """
-    return title[0].upper() + title[1:].replace("\\", "/").replace('"', "'")
+    return title.replace("\\", "/").replace('"', "'")
 
 
-def source(description: Mapping[str, Any], title: str, arithmetic: str) -> str:
-    """Return the text of the file: its title, the modules of `standalone`, the description and the numbers."""
-    taken: list[bytes] = []
-    described = pformat(take_out(description, taken), width=WIDTH, sort_dicts=False, compact=True)
-    encoded = b64encode(b"".join(taken)).decode()
-    numbers = "\n".join(encoded[i : i + WIDTH] for i in range(0, len(encoded), WIDTH))
-    imports, bodies = read_modules(["cells", arithmetic, "predicting"])
-    return f'''"""{title}"""
+def _source(description: Mapping[str, Any], docstring: str, arithmetic: str) -> str:
+    """Return the text of the file: docstring, modules of `standalone`, description and parameters."""
+    extracted: list[bytes] = []
+    described = pformat(_extract_arrays(description, extracted), width=_LINE_WIDTH, sort_dicts=False, compact=True)
+    encoded = b64encode(b"".join(extracted)).decode()
+    parameters = "\n".join(encoded[i : i + _LINE_WIDTH] for i in range(0, len(encoded), _LINE_WIDTH))
+    imports, bodies = _read_modules(["cells", arithmetic, "predicting"])
+    return f'''"""{docstring}"""
 
 from __future__ import annotations
 
@@ -154,11 +156,11 @@ from __future__ import annotations
 
 DESCRIPTION = {described}
 
-NUMBERS = """
-{numbers}
+ARRAYS = """
+{parameters}
 """
 
-MODEL = Model(DESCRIPTION, NUMBERS)
+MODEL = Model(DESCRIPTION, ARRAYS)
 predict, predict_proba, predict_interval = MODEL.predict, MODEL.predict_proba, MODEL.predict_interval
 
 if __name__ == "__main__":
@@ -166,8 +168,8 @@ if __name__ == "__main__":
 '''
 
 
-def read_modules(names: Sequence[str]) -> tuple[str, str]:
-    """Return what modules of `standalone` import from elsewhere, sorted, and all that stands below their imports."""
+def _read_modules(names: Sequence[str]) -> tuple[str, str]:
+    """Return the merged and sorted external imports of modules of `standalone`, and their joined bodies."""
     modules: set[str] = set()
     members: dict[str, set[str]] = {}
     bodies = []
@@ -180,5 +182,5 @@ def read_modules(names: Sequence[str]) -> tuple[str, str]:
             elif node.module and not node.module.startswith((chainrule.__name__, "__future__")):
                 members.setdefault(node.module, set()).update(alias.name for alias in node.names)
         bodies.append("\n".join(text.splitlines()[statements[-1].end_lineno :]).strip())
-    named = [f"from {module} import {', '.join(sorted(taken))}" for module, taken in sorted(members.items())]
-    return "\n".join([*sorted(modules), *named]), "\n\n\n".join(bodies)
+    imported = [f"from {module} import {', '.join(sorted(imports))}" for module, imports in sorted(members.items())]
+    return "\n".join([*sorted(modules), *imported]), "\n\n\n".join(bodies)

@@ -1,8 +1,8 @@
-"""What a model computes, as a few plain steps: what every export is written from.
+"""Models as programs: short lists of elementary steps, from which all exporters generate their code.
 
-Each member of an ensemble is a list of steps, from encoded columns to its share of the answer; the answer is the sum of
-the shares, kept within `bounds`. Temperature, smoothing, the mean over members and a target's own unit are affine and so
-are steps like others, and `fold` multiplies them, and whatever else is affine, into the weights beside them.
+Each member of an ensemble becomes a list of steps from encoded columns to its term of the prediction; the prediction is
+the sum of the terms, clipped to `bounds`. Temperature, smoothing, the mean over members and the scaling to the target's
+unit are affine steps. `fold` multiplies these, and every other affine step, into adjacent weights.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chainrule.nn import layers, losses
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.layers import Layer, Params
 from chainrule.nn.network import Network
-from chainrule.nn.custom import is_custom
+from chainrule.nn.own import is_own
 
 Model = Predictor | Ensemble | Network
 
@@ -31,7 +31,7 @@ Model = Predictor | Ensemble | Network
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step for a row: `width` numbers come out."""
+    """One step, applied to a row; its output has `width` values."""
 
     width: int
 
@@ -45,8 +45,8 @@ class Affine(Step):
 
 
 @dataclass(frozen=True, eq=False)
-class Quantised(Step):
-    """(X W) scale + b with whole numbers W from -127 to 127. W (n_in, width), scale, b (width,)."""
+class Quantized(Step):
+    """(X W) scale + b with int8 weights W in [-127, 127]. W (n_in, width), scale and b (width,)."""
 
     W: Array
     scale: Array
@@ -54,24 +54,24 @@ class Quantised(Step):
 
 
 @dataclass(frozen=True, eq=False)
-class Scaled(Step):
-    """(X - centre) scale + shift. All (width,)."""
+class AffineElementwise(Step):
+    """(X - center) scale + shift. All (width,)."""
 
-    centre: Array
+    center: Array
     scale: Array
     shift: Array
 
 
 @dataclass(frozen=True, eq=False)
 class Elementwise(Step):
-    """A function of each number: an activation by its name, or "exp"."""
+    """A function applied to each value: the name of an activation, or "exp"."""
 
     function: str
 
 
 @dataclass(frozen=True, eq=False)
-class Normalised(Step):
-    """Each row with its mean taken off, divided by sqrt(variance + epsilon)."""
+class Normalized(Step):
+    """(X - mean) / sqrt(variance + epsilon), with the mean and variance of each row."""
 
     epsilon: float
 
@@ -82,8 +82,8 @@ class Softmax(Step):
 
 
 @dataclass(frozen=True, eq=False)
-class Around(Step):
-    """X + what the `steps` make of X."""
+class ResidualBlock(Step):
+    """X + steps(X)."""
 
     steps: tuple[Step, ...]
 
@@ -93,9 +93,9 @@ class Around(Step):
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What a model computes: the sum of what its `members` make of a row, within `bounds` (2, n_out) if there are any.
+    """The computation of a model: the sum over `members` of their steps, clipped to `bounds` (2, n_out) if not None.
 
-    `columns` and `target` are a predictor's; a bare network has none, and takes its own `n_in` columns.
+    `columns` and `target` are a predictor's; a bare network has neither and takes `n_in` numeric columns.
     """
 
     members: tuple[tuple[Step, ...], ...]
@@ -112,19 +112,19 @@ class Program:
 
     @property
     def single_bounds(self) -> Array | None:
-        """The bounds in float32, its greatest number where they lie beyond that."""
+        """The bounds in float32, clipped to its range."""
         limit = np.finfo(np.float32).max
         return None if self.bounds is None else np.clip(self.bounds, -limit, limit).astype(np.float32)
 
 
 def program_of(model: Model) -> Program:
-    """Return what a model computes; ValueError naming what a user wrote, or for numbers that are not finite."""
+    """Return a model's program; raise ValueError for custom layers or losses and for parameters that are not finite."""
     if not isinstance(model, Predictor | Ensemble | Network):
         raise ValueError(f"model must be a Predictor, an Ensemble or a Network, got {type(model).__name__}")
     predictor = model if isinstance(model, Predictor) else None
     target = predictor.target if predictor else None
     ensemble = as_ensemble(model)
-    require_known(ensemble)
+    _require_exportable(ensemble)
     scale, shift = np.ones(ensemble.n_out), np.zeros(ensemble.n_out)
     if isinstance(target, NumberTarget):
         scale, shift = np.array(target.deviations), np.array(target.means)
@@ -132,9 +132,11 @@ def program_of(model: Model) -> Program:
     if isinstance(ensemble.networks[0].loss, losses.CrossEntropy):
         bounds, smoothing = None, ensemble.smoothing
     n = len(ensemble.networks)
-    share = scaled(scale / (n * (1 + smoothing)), (scale * smoothing / ensemble.n_out / (1 + smoothing) + shift) / n)
+    term = _affine_elementwise(
+        scale / (n * (1 + smoothing)), (scale * smoothing / ensemble.n_out / (1 + smoothing) + shift) / n
+    )
     return Program(
-        tuple((*steps_of(network, ensemble.temperature), *share) for network in ensemble.networks),
+        tuple((*_network_steps(network, ensemble.temperature), *term) for network in ensemble.networks),
         None if bounds is None else bounds * scale + shift,
         ensemble.n_in,
         ensemble.n_out,
@@ -144,175 +146,177 @@ def program_of(model: Model) -> Program:
 
 
 def as_ensemble(model: Model) -> Ensemble:
-    """Return a model's networks; a network is an ensemble of one."""
+    """Return a model's ensemble; a network becomes an ensemble of one."""
     if isinstance(model, Network):
         return Ensemble((model,))
     return model.ensemble if isinstance(model, Predictor) else model
 
 
-def require_known(ensemble: Ensemble) -> None:
-    """Raise ValueError naming the layer or loss that a user wrote, or for parameters that are not finite."""
+def _require_exportable(ensemble: Ensemble) -> None:
     first = ensemble.networks[0]
     for i, layer in enumerate(first.layers):
-        if is_custom(layer):
-            raise ValueError(f"model must be made of the library's own layers, got layer {i} is {layer}")
+        if is_own(layer):
+            raise ValueError(f"model must not contain custom layers, got {layer} as layer {i}")
     if type(first.loss) not in LINKS:
-        raise ValueError(f"model must have one of the library's own losses, got its loss is {first.loss}")
+        raise ValueError(f"model must not have a custom loss, got {first.loss}")
     if not all(all_finite(network.theta) and all_finite(network.buffers) for network in ensemble.networks):
-        raise ValueError("model must have finite parameters, got one is not")
+        raise ValueError("model must have finite parameters, got NaN or infinity")
 
 
-def steps_of(network: Network, temperature: float = 1.0) -> list[Step]:
-    """Return a network's steps, through its loss's link."""
+def _network_steps(network: Network, temperature: float = 1.0) -> list[Step]:
+    """Return the steps of a network, including the link function of its loss."""
     link = LINKS[type(network.loss)](network.n_out, temperature)
-    return [*lowered(network.layers, network.params, network.n_in), *link]
+    return [*_lower(network.layers, network.params, network.n_in), *link]
 
 
-def lowered(row: Sequence[Layer], params: Sequence[Params], width: int) -> list[Step]:
-    """Return the steps of layers in a row, of which the first takes `width` columns."""
+def _lower(sequence: Sequence[Layer], params: Sequence[Params], width: int) -> list[Step]:
+    """Return the steps of consecutive layers, the first of which takes `width` columns."""
     steps: list[Step] = []
-    for layer, own in zip(row, params):
-        steps += LOWERED[type(layer)](layer, own, width)
+    for layer, its_params in zip(sequence, params):
+        steps += LOWERED[type(layer)](layer, its_params, width)
         width = layer.width_after(width)
     return steps
 
 
-def scaled(scale: Array, shift: Array, centre: Array | None = None) -> list[Step]:
-    """Return the step (X - centre) scale + shift, or none where it changes nothing."""
-    if centre is None:
-        centre = np.zeros(len(scale))
-    if np.all(scale == 1) and not (shift.any() or centre.any()):
+def _affine_elementwise(scale: Array, shift: Array, center: Array | None = None) -> list[Step]:
+    """Return the step (X - center) scale + shift, or no step if it is the identity."""
+    if center is None:
+        center = np.zeros(len(scale))
+    if np.all(scale == 1) and not (shift.any() or center.any()):
         return []
-    return [Scaled(len(scale), centre, scale, shift)]
+    return [AffineElementwise(len(scale), center, scale, shift)]
 
 
-def of_activation(layer: layers.Activation, params: Params, width: int) -> list[Step]:
-    """Return an activation's step; identity needs none."""
+def _lower_activation(layer: layers.Activation, params: Params, width: int) -> list[Step]:
     return [] if layer.function == "identity" else [Elementwise(width, str(layer.function))]
 
 
-def of_bounded(layer: layers.Bounded, params: Params, width: int) -> list[Step]:
-    """Return sigmoid, and what takes 0 to `low` and 1 to `high`."""
-    return [Elementwise(width, "sigmoid"), *scaled(np.full(width, layer.high - layer.low), np.full(width, layer.low))]
+def _lower_bounded(layer: layers.Bounded, params: Params, width: int) -> list[Step]:
+    """Return low + (high - low) sigmoid(X)."""
+    scale, shift = np.full(width, layer.high - layer.low), np.full(width, layer.low)
+    return [Elementwise(width, "sigmoid"), *_affine_elementwise(scale, shift)]
 
 
-def of_batch_norm(layer: layers.BatchNorm, params: Params, width: int) -> list[Step]:
-    """Return what normalising by the running statistics is: affine."""
+def _lower_batch_norm(layer: layers.BatchNorm, params: Params, width: int) -> list[Step]:
+    """Return the normalization by the running statistics, which is affine."""
     deviation = np.sqrt(params["variance"].astype(np.float64) + layer.epsilon)
-    return scaled(params["gamma"] / deviation, params["beta"], params["mean"])
+    return _affine_elementwise(params["gamma"] / deviation, params["beta"], params["mean"])
 
 
-def of_residual(layer: layers.Residual, params: Params, width: int) -> list[Step]:
-    """Return the steps of its layers, around which X goes."""
+def _lower_residual(layer: layers.Residual, params: Params, width: int) -> list[Step]:
     inner = [layers.part(params, i) for i in range(len(layer.layers))]
-    return [Around(width, tuple(lowered(layer.layers, inner, width)))]
+    return [ResidualBlock(width, tuple(_lower(layer.layers, inner, width)))]
 
 
 LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {
     layers.Dense: lambda layer, params, width: [Affine(layer.n_out, params["W"], params["b"])],
-    layers.Activation: of_activation,
-    layers.Scale: lambda layer, params, width: scaled(params["scale"], np.zeros(width)),
-    layers.Bounded: of_bounded,
+    layers.Activation: _lower_activation,
+    layers.Scale: lambda layer, params, width: _affine_elementwise(params["scale"], np.zeros(width)),
+    layers.Bounded: _lower_bounded,
     layers.Dropout: lambda layer, params, width: [],
     layers.LayerNorm: lambda layer, params, width: [
-        Normalised(width, layer.epsilon),
-        *scaled(params["gamma"], params["beta"]),
+        Normalized(width, layer.epsilon),
+        *_affine_elementwise(params["gamma"], params["beta"]),
     ],
-    layers.BatchNorm: of_batch_norm,
-    layers.Residual: of_residual,
+    layers.BatchNorm: _lower_batch_norm,
+    layers.Residual: _lower_residual,
 }
+"""From a layer type to the function that returns its steps, given the layer, its parameters and its input width."""
 
 
-def no_link(width: int, temperature: float) -> list[Step]:
-    """Return no step: raw outputs are answers."""
+def _identity_link(width: int, temperature: float) -> list[Step]:
     return []
 
 
 LINKS: dict[type[losses.Loss], Callable[[int, float], list[Step]]] = {
-    losses.SquaredError: no_link,
-    losses.AbsoluteError: no_link,
-    losses.Huber: no_link,
-    losses.Quantile: no_link,
-    losses.CustomLoss: no_link,
+    losses.SquaredError: _identity_link,
+    losses.AbsoluteError: _identity_link,
+    losses.Huber: _identity_link,
+    losses.Quantile: _identity_link,
+    losses.OwnLoss: _identity_link,
     losses.Poisson: lambda width, temperature: [Elementwise(width, "exp")],
     losses.BinaryCrossEntropy: lambda width, temperature: [Elementwise(width, "sigmoid")],
     losses.CrossEntropy: lambda width, temperature: [
-        *scaled(np.full(width, 1 / temperature), np.zeros(width)),
+        *_affine_elementwise(np.full(width, 1 / temperature), np.zeros(width)),
         Softmax(width),
     ],
 }
+"""From a loss type to the function that returns the steps of its link function, given width and temperature."""
 
 
 # Folding.
 
-FAR = 32
-"""Deviations from 0 beyond which a centre stays a step of its own: X W - centre W would lose what X - centre keeps."""
+_MAX_CENTER_IN_STD = 32
+"""Largest |center| * scale to fold into weights: beyond it, X W - center W cancels digits that X - center keeps."""
 
 
 def fold(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Return the same computation in fewer steps: what is affine is multiplied, in float64, into what is beside it."""
+    """Return an equivalent, shorter program: affine steps are multiplied, in float64, into adjacent affine steps."""
     folded: list[Step] = []
     for step in steps:
-        step = Around(step.width, fold(step.steps)) if isinstance(step, Around) else step
-        both = FOLDS.get((type(folded[-1]), type(step))) if folded else None
-        one = both(folded[-1], step) if both else None
-        if one is None:
+        step = ResidualBlock(step.width, fold(step.steps)) if isinstance(step, ResidualBlock) else step
+        merge = _MERGES.get((type(folded[-1]), type(step))) if folded else None
+        merged = merge(folded[-1], step) if merge else None
+        if merged is None:
             folded.append(step)
         else:
-            folded[-1] = one
+            folded[-1] = merged
     return tuple(folded)
 
 
-def affine_of_scaled(first: Scaled, then: Affine) -> Affine | None:
-    """Return ((X - centre) scale + shift) W + b as one; None where that would cost digits."""
-    if np.max(np.abs(first.centre * first.scale)) > FAR:
+def _elementwise_then_affine(first: AffineElementwise, then: Affine) -> Affine | None:
+    """Return ((X - center) scale + shift) W + b as one step; None if that would lose precision."""
+    if np.max(np.abs(first.center * first.scale)) > _MAX_CENTER_IN_STD:
         return None
     W = then.W.astype(np.float64)
-    return Affine(then.width, first.scale[:, np.newaxis] * W, (first.shift - first.centre * first.scale) @ W + then.b)
+    return Affine(then.width, first.scale[:, np.newaxis] * W, (first.shift - first.center * first.scale) @ W + then.b)
 
 
-def scaled_affine(first: Affine, then: Scaled) -> Affine:
-    """Return (X W + b - centre) scale + shift as one."""
+def _affine_then_elementwise(first: Affine, then: AffineElementwise) -> Affine:
+    """Return (X W + b - center) scale + shift as one step."""
     scale = then.scale.astype(np.float64)
-    return Affine(then.width, first.W * scale, (first.b - then.centre) * scale + then.shift)
+    return Affine(then.width, first.W * scale, (first.b - then.center) * scale + then.shift)
 
 
-def scaled_twice(first: Scaled, then: Scaled) -> Scaled:
-    """Return one scaling after another as one."""
+def _elementwise_twice(first: AffineElementwise, then: AffineElementwise) -> AffineElementwise:
     scale = then.scale.astype(np.float64)
-    return Scaled(then.width, first.centre, first.scale * scale, (first.shift - then.centre) * scale + then.shift)
+    shift = (first.shift - then.center) * scale + then.shift
+    return AffineElementwise(then.width, first.center, first.scale * scale, shift)
 
 
-FOLDS: dict[tuple[type[Step], type[Step]], Callable[[Any, Any], Step | None]] = {
-    (Scaled, Affine): affine_of_scaled,
-    (Affine, Scaled): scaled_affine,
-    (Scaled, Scaled): scaled_twice,
+_MERGES: dict[tuple[type[Step], type[Step]], Callable[[Any, Any], Step | None]] = {
+    (AffineElementwise, Affine): _elementwise_then_affine,
+    (Affine, AffineElementwise): _affine_then_elementwise,
+    (AffineElementwise, AffineElementwise): _elementwise_twice,
 }
 
 
-def quantise(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Return the steps with every weight matrix in whole numbers of -127 to 127, one scale an output column."""
-    return tuple(QUANTISED[type(step)](step) if type(step) in QUANTISED else step for step in steps)
+# Quantization.
 
 
-def quantise_affine(step: Affine) -> Quantised:
-    """Return the step with its weights rounded to 127ths of the largest in their column."""
+def quantize(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Return the steps with all weight matrices as int8 in [-127, 127], with one scale per output column."""
+    return tuple(_QUANTIZED[type(step)](step) if type(step) in _QUANTIZED else step for step in steps)
+
+
+def _quantize_affine(step: Affine) -> Quantized:
+    """Return the step with its weights rounded to 127ths of the largest weight in each column."""
     largest = np.abs(step.W).max(axis=0)
     scale = np.where(largest > 0, largest, 1) / 127
-    return Quantised(step.width, np.rint(step.W / scale).astype(np.int8), scale, step.b)
+    return Quantized(step.width, np.rint(step.W / scale).astype(np.int8), scale, step.b)
 
 
-QUANTISED: dict[type[Step], Callable[[Any], Step]] = {
-    Affine: quantise_affine,
-    Around: lambda step: Around(step.width, quantise(step.steps)),
+_QUANTIZED: dict[type[Step], Callable[[Any], Step]] = {
+    Affine: _quantize_affine,
+    ResidualBlock: lambda step: ResidualBlock(step.width, quantize(step.steps)),
 }
 
 
-# Running the steps, as the single precision of C and ONNX does.
+# Inference in float32, as the C and ONNX exports compute it.
 
 
 def infer(program: Program, X: Array) -> Array:
-    """Return the answers (n, n_out) for encoded rows X (n, n_in), computed in float32."""
+    """Return the predictions (n, n_out) for encoded rows X (n, n_in), computed in float32."""
     predictions = np.zeros((len(X), program.n_out), np.float32)
     for steps in program.members:
         predictions += run(steps, X.astype(np.float32))
@@ -320,34 +324,32 @@ def infer(program: Program, X: Array) -> Array:
 
 
 def run(steps: Sequence[Step], X: Array) -> Array:
-    """Return what the steps make of rows X."""
+    """Apply the steps to rows X."""
     for step in steps:
-        X = RUN[type(step)](step, X)
+        X = _RUN[type(step)](step, X)
     return X
 
 
-def single(array: Array) -> Array:
-    """Return an array in float32."""
+def _single(array: Array) -> Array:
     return array.astype(np.float32)
 
 
-def exp(X: Array) -> Array:
-    """exp(X), kept below the largest number."""
+def _exp(X: Array) -> Array:
+    """exp(X), limited to the finite range of the dtype."""
     return np.exp(np.minimum(X, np.log(np.finfo(X.dtype).max) - 1))
 
 
-def run_normalised(step: Normalised, X: Array) -> Array:
-    """Return each row normalised."""
+def _run_normalized(step: Normalized, X: Array) -> Array:
     H = X - X.mean(axis=1, keepdims=True)
     return H / np.sqrt((H * H).mean(axis=1, keepdims=True) + np.float32(step.epsilon))
 
 
-RUN: dict[type[Step], Callable[[Any, Array], Array]] = {
-    Affine: lambda step, X: X @ single(step.W) + single(step.b),
-    Quantised: lambda step, X: (X @ single(step.W)) * single(step.scale) + single(step.b),
-    Scaled: lambda step, X: (X - single(step.centre)) * single(step.scale) + single(step.shift),
-    Elementwise: lambda step, X: exp(X) if step.function == "exp" else ACTIVATIONS[step.function](X)[0],
-    Normalised: run_normalised,
+_RUN: dict[type[Step], Callable[[Any, Array], Array]] = {
+    Affine: lambda step, X: X @ _single(step.W) + _single(step.b),
+    Quantized: lambda step, X: (X @ _single(step.W)) * _single(step.scale) + _single(step.b),
+    AffineElementwise: lambda step, X: (X - _single(step.center)) * _single(step.scale) + _single(step.shift),
+    Elementwise: lambda step, X: _exp(X) if step.function == "exp" else ACTIVATIONS[step.function](X)[0],
+    Normalized: _run_normalized,
     Softmax: lambda step, X: losses.softmax(X),
-    Around: lambda step, X: X + run(step.steps, X),
+    ResidualBlock: lambda step, X: X + run(step.steps, X),
 }

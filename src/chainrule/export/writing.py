@@ -1,4 +1,4 @@
-"""What was written, and what a caller may want to know of it."""
+"""Writing an export to disk, and the record that is returned to the caller."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from chainrule.archive import Path, write_whole
 
 @dataclass(frozen=True)
 class Export:
-    """A file that was written.
+    """A record of an exported file.
 
     Attributes
     ----------
     path : str
     n_bytes : int
     n_rows : int
-        Golden rows in it.
+        Number of golden rows in the file.
     difference : float
-        The greatest difference of its answers on them from the model's, as computed before it was written.
+        Largest difference between its predictions and the model's on the golden rows, measured before writing.
     loss : float or None
-        What `int8` cost: the greatest difference that rounding the weights made there.
+        Largest difference caused by the 8-bit weights of `int8=True` on the golden rows; None without it.
     """
 
     path: str
@@ -33,17 +33,13 @@ class Export:
 
 
 def write(path: Path, content: bytes, n_rows: int, difference: float, loss: float | None = None) -> Export:
-    """Write a file whole or not at all, and say what was written."""
+    """Write the file atomically and return its record."""
     write_whole(path, lambda file: file.write(content))
     return Export(os.fspath(path), len(content), n_rows, difference, loss)
 
 
-def identifier(text: str) -> str:
-    """Return a text as a name that every language takes: ASCII letters, digits and underscores."""
+def stem_of(path: Path) -> str:
+    """Return the file name without its suffix as an identifier: ASCII letters, digits and underscores."""
+    text = os.path.splitext(os.path.basename(os.fspath(path)))[0]
     name = re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_")
     return name if name[:1].isalpha() else f"n{name}" if name else "model"
-
-
-def stem_of(path: Path) -> str:
-    """Return a file's name as an identifier, without its ending."""
-    return identifier(os.path.splitext(os.path.basename(os.fspath(path)))[0])

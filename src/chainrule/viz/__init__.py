@@ -1,4 +1,4 @@
-"""Figures, one function a picture: each draws on the Axes it is given, or on new ones, and returns them."""
+"""Figures. Each function draws one figure on the given Axes, or on new ones, and returns the Axes."""
 
 from chainrule.errors import MissingExtraError
 

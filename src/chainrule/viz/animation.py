@@ -1,4 +1,4 @@
-"""A boundary that forms: the plane of a network's decisions, epoch by epoch, as a moving picture."""
+"""An animated decision boundary during training."""
 
 from os import PathLike
 from pathlib import Path
@@ -15,52 +15,54 @@ from chainrule.nn.network import Network
 from chainrule.viz.planes import decision_boundary
 from chainrule.viz.style import figure_of, new_axes
 
-LAST_FRAMES = 10
-"""Times the last picture is shown before the first comes again."""
+_N_LAST_FRAMES = 10
+"""How often the last frame is repeated before the animation restarts."""
 
 
 def animate_boundary(
     file: str | PathLike[str],
     net: Network,
-    way: WeightPath,
+    weight_path: WeightPath,
     X: ArrayLike,
     y: ArrayLike,
     ax: Axes | None = None,
     *,
     frames: int = 60,
-    per_second: int = 10,
+    fps: int = 10,
 ) -> Path:
-    """Write a GIF of the decision boundary as the weights went their way, and return its path.
+    """Write a GIF of the decision boundary during training and return its path.
 
     Parameters
     ----------
     file : str or Path
-        Ends in .gif.
+        Must end in .gif.
     net : Network
-        The one that was trained; not changed.
-    way : WeightPath
-        The callback that has watched the training.
+        The trained network, which is not changed.
+    weight_path : WeightPath
+        The callback that recorded the training.
     X, y
         Points (n, 2) and their class numbers (n,).
     frames : int
-        Most pictures: most of them early, where most happens, the first and the last among them.
-    per_second : int
+        Maximum number of frames, spaced geometrically over the epochs, because most changes happen early. The first
+        and the last recorded epoch are always included.
+    fps : int
+        Frames per second.
     """
     path = Path(file)
     require(path.suffix == ".gif", "file", "end in .gif", str(file))
     require_integer(frames, "frames", 2)
-    require_integer(per_second, "per_second")
-    own = ax is None
+    require_integer(fps, "fps")
+    close = ax is None
     ax = new_axes(ax)
-    moving = net.copy()
-    pictures = np.unique(np.geomspace(1, len(way.thetas), frames).round().astype(np.intp)) - 1
-    writer = PillowWriter(fps=per_second)
+    replayed = net.copy()
+    recorded = np.unique(np.geomspace(1, len(weight_path.thetas), frames).round().astype(np.intp)) - 1
+    writer = PillowWriter(fps=fps)
     with writer.saving(figure_of(ax), str(path), dpi=80):
-        for k in [*pictures, *[pictures[-1]] * LAST_FRAMES]:
-            moving.theta = way.thetas[k]
+        for k in [*recorded, *[recorded[-1]] * _N_LAST_FRAMES]:
+            replayed.theta = weight_path.thetas[k]
             ax.clear()
-            decision_boundary(moving, X, y, ax, f"epoch {way.epochs[k]}")
+            decision_boundary(replayed, X, y, ax, f"Epoch {weight_path.epochs[k]}")
             writer.grab_frame()
-    if own:
+    if close:
         plt.close(figure_of(ax))
     return path

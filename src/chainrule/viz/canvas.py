@@ -1,4 +1,4 @@
-"""A sheet for diagrams: circles, arrows, braces and formulas in one unit, so that a picture looks alike at any size."""
+"""A canvas for diagrams, on which shapes and text share one unit, so that a figure looks the same at any size."""
 
 from functools import cache
 
@@ -15,85 +15,85 @@ from chainrule.viz.style import figure_of, new_axes, palette_for
 
 Point = tuple[float, float]
 
-MATH_FONT = "stix"
-LARGEST_INCHES = 10.0
+_MATH_FONT = "stix"
+_MAX_WIDTH_INCHES = 10.0
 
 
 class Canvas:
-    """Axes of `width` by `height` units, y upwards; text is sized in units too.
+    """Axes of `width` by `height` units, with y upwards; font sizes are in units too.
 
     Parameters
     ----------
     ax : Axes or None
-        None makes a figure of `inches` a unit, at most 10 inches wide.
+        None creates a figure of `inches` per unit, at most 10 inches wide.
     width, height : float
-        In units.
+        Size in units.
     inches : float
-        A unit's length on a new figure.
+        Length of a unit on a new figure.
     line : float
-        Thickness of lines, in units.
+        Line width in units.
     """
 
     def __init__(self, ax: Axes | None, width: float, height: float, inches: float, line: float = 0.03) -> None:
-        inches = min(inches, LARGEST_INCHES / width)
+        inches = min(inches, _MAX_WIDTH_INCHES / width)
         self.ax = new_axes(ax, width * inches, height * inches)
         self.ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
         self.ax.set_axis_off()
         figure = figure_of(self.ax)
-        # The layout of new figures leaves diagrams the whole width; Axes that were given are measured.
+        # On a new figure, the layout gives diagrams the full width; existing Axes have to be measured.
         box = figure.bbox if ax is None else self.ax.get_window_extent()
         self.points = min(box.width / width, box.height / height) * 72 / figure.dpi
         self.line_width = line * self.points
-        self.colours = palette_for(figure)
-        self.ground = figure.get_facecolor()
+        self.colors = palette_for(figure)
+        self.background = figure.get_facecolor()
 
-    def text(self, x: float, y: float, text: str, size: float, colour: str = "", align: str = "center") -> Text:
-        """Write text centred at (x, y), or with its left end there; formulas stand between dollar signs."""
+    def text(self, x: float, y: float, text: str, size: float, color: str = "", align: str = "center") -> Text:
+        """Write text centered at (x, y), or left-aligned there; formulas are enclosed in dollar signs."""
         return self.ax.text(
             x,
             y,
             text,
             fontsize=size * self.points,
-            color=colour or self.colours.ink,
+            color=color or self.colors.ink,
             ha=align,
             va="center",
-            math_fontfamily=MATH_FONT,
+            math_fontfamily=_MATH_FONT,
             zorder=4,
         )
 
-    def label(self, x: float, y: float, formula: str, size: float, colour: str) -> None:
-        """Write a formula on a patch of ground, over the line that it belongs to."""
-        text = self.text(x, y, f"${formula}$", size, colour)
-        text.set_bbox({"facecolor": self.ground, "edgecolor": "none", "pad": 0.06 * size * self.points})
+    def label(self, x: float, y: float, formula: str, size: float, color: str) -> None:
+        """Write a formula over the line it belongs to, on a patch of background."""
+        text = self.text(x, y, f"${formula}$", size, color)
+        text.set_bbox({"facecolor": self.background, "edgecolor": "none", "pad": 0.06 * size * self.points})
 
-    def write(self, x: float, y: float, formula: str, size: float, colour: str) -> float:
-        """Write a formula with the left end of its base line at (x, y), and return where it ends."""
-        text = self.text(x, y, f"${formula}$", size, colour, align="left")
+    def write(self, x: float, y: float, formula: str, size: float, color: str) -> float:
+        """Write a formula whose baseline starts at (x, y) and return the x where it ends."""
+        text = self.text(x, y, f"${formula}$", size, color, align="left")
         text.set_verticalalignment("baseline")
         return x + size * width_of(formula)
 
-    def circle(self, at: Point, radius: float, colour: str = "") -> None:
-        """Draw a circle in front of lines."""
-        edge = colour or self.colours.ink
+    def circle(self, at: Point, radius: float, color: str = "") -> None:
+        """Draw a circle in front of lines, filled with the background color."""
+        edge = color or self.colors.ink
         self.ax.add_patch(
-            Circle(at, radius, facecolor=self.ground, edgecolor=edge, linewidth=self.line_width, zorder=3)
+            Circle(at, radius, facecolor=self.background, edgecolor=edge, linewidth=self.line_width, zorder=3)
         )
 
-    def curve(self, x: Array, y: Array, colour: str) -> None:
+    def curve(self, x: Array, y: Array, color: str) -> None:
         """Draw a curve in front of circles."""
-        self.ax.plot(x, y, color=colour, linewidth=0.045 * self.points, solid_capstyle="round", zorder=4)
+        self.ax.plot(x, y, color=color, linewidth=0.045 * self.points, solid_capstyle="round", zorder=4)
 
     def arrow(
         self,
         start: Point,
         end: Point,
         gap: float,
-        colour: str = "",
+        color: str = "",
         head: bool = True,
-        batch_weight: float = 1.0,
+        thickness: float = 1.0,
         dash: str = "-",
     ) -> None:
-        """Draw an arrow, or a line, from one point to another that stops `gap` short of both, `batch_weight` lines thick."""
+        """Draw an arrow, or a line, that stops `gap` short of both points; `thickness` is in line widths."""
         step = np.subtract(end, start)
         short = gap * step / np.hypot(*step)
         self.ax.add_patch(
@@ -104,15 +104,15 @@ class Canvas:
                 mutation_scale=0.2 * self.points,
                 shrinkA=0,
                 shrinkB=0,
-                linewidth=batch_weight * self.line_width,
+                linewidth=thickness * self.line_width,
                 linestyle=dash,
-                color=colour or self.colours.ink,
+                color=color or self.colors.ink,
                 zorder=2,
             )
         )
 
     def brace(self, left: float, right: float, y: float, height: float, text: str, size: float) -> None:
-        """Draw a brace over the columns from `left` to `right`, with its name above its tip."""
+        """Draw a horizontal brace from `left` to `right` with a label above its tip."""
         middle, half = (left + right) / 2, height / 2
         corners = [
             (left, y), (left, y + half), (left, y + half), (left + half, y + half),
@@ -126,12 +126,12 @@ class Canvas:
         self.text(middle, y + height + 0.75 * size, text, size)
 
     def bracket(self, x: float, low: float, high: float, width: float) -> None:
-        """Draw a bracket that gathers the lines from `low` to `high` to its left."""
+        """Draw a right bracket around the lines from `low` to `high`."""
         self.line(Path([(x, high), (x + width, high), (x + width, low), (x, low)]))
 
     def line(self, path: Path) -> None:
-        """Draw a path in ink."""
-        self.ax.add_patch(PathPatch(path, fill=False, edgecolor=self.colours.ink, linewidth=self.line_width, zorder=2))
+        """Draw a path."""
+        self.ax.add_patch(PathPatch(path, fill=False, edgecolor=self.colors.ink, linewidth=self.line_width, zorder=2))
 
     def box(self, left: float, right: float, low: float, high: float) -> None:
         """Draw a rounded frame."""
@@ -141,7 +141,7 @@ class Canvas:
             high - low,
             boxstyle=f"round,pad=0,rounding_size={0.15 * (high - low)}",
             fill=False,
-            edgecolor=self.colours.ink,
+            edgecolor=self.colors.ink,
             linewidth=1.5 * self.line_width,
             zorder=2,
         )
@@ -150,7 +150,7 @@ class Canvas:
 
 @cache
 def width_of(formula: str) -> float:
-    """Return how far a formula advances the pen, in units of its size."""
-    font = FontProperties(size=100, math_fontfamily=MATH_FONT)
+    """Return the width of a formula at font size 1."""
+    font = FontProperties(size=100, math_fontfamily=_MATH_FONT)
     width = MathTextParser("path").parse(f"${formula}$", dpi=72, prop=font)[0]
     return float(width) / 100

@@ -1,7 +1,7 @@
-"""How good a classifier is: what it took for what, its curves, and whether its probabilities are true.
+"""Classification quality: confusion matrix, ROC and precision-recall curves, calibration.
 
-In all of them `y` (n,) are class numbers, `P` (n, K) the probabilities of the classes, or (n,) or (n, 1) that of class
-1 alone, and `labels` the classes' names. The numbers come from `chainrule.insight.evaluation`.
+In all functions, `y` (n,) contains class numbers, `P` (n, K) the probabilities of the classes, or (n,) or (n, 1) the
+probability of class 1, and `labels` the names of the classes. The values come from `chainrule.insight.evaluation`.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ from chainrule.insight.evaluation import (
     roc_curve,
     wilson_interval,
 )
-from chainrule.viz.style import DASHES, add_legend, cut, new_axes, palette_for, points_across, spread_over
+from chainrule.viz.style import DASHES, add_legend, evenly_spaced, new_axes, palette_for, shorten, shorter_side
 
-LEAST_SIZE = 4.5
-"""Points that text must have to be read; smaller, it is left out."""
+_MIN_FONT_SIZE = 4.5
+"""Font size in points below which text is illegible and left out."""
 
 
 def confusion(
@@ -34,41 +34,41 @@ def confusion(
     P: ArrayLike,
     labels: Sequence[object] | None = None,
     ax: Axes | None = None,
-    title: str = "which class was taken for which",
+    title: str = "Confusion matrix",
 ) -> Axes:
-    """Draw how many rows of each actual class, down, were taken for each class, across.
+    """Draw the number of rows of each actual class (vertical) that were predicted as each class (horizontal).
 
-    A cell is the bluer, the larger its share of the row. Numbers and names are left out where they would be too small.
+    Cells are shaded by their fraction of the actual class. Counts and names that would be too small are left out.
     """
     counts = confusion_matrix(y, P)
     K = len(counts)
     side = min(max(0.45 * K, 3.6), 9.0) + 1.2
     ax = new_axes(ax, side, side)
-    cell = points_across(ax) / K
-    colours = palette_for(ax)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    cell = shorter_side(ax) / K
+    colors = palette_for(ax)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.pcolormesh(
         np.arange(K + 1) - 0.5,
         np.arange(K + 1) - 0.5,
-        shares,
-        cmap=colours.shades,
+        fractions,
+        cmap=colors.shades,
         vmin=0,
         vmax=1,
-        edgecolor=(colours.pale, 0.35),
+        edgecolor=(colors.pale, 0.35),
         linewidth=min(0.5, cell / 40),
     )
-    texts = {(i, j): short(count) for (i, j), count in np.ndenumerate(counts) if count}
+    texts = {(i, j): format_count(count) for (i, j), count in np.ndenumerate(counts) if count}
     size = min(11.0, 0.5 * cell, 1.5 * cell / max(map(len, texts.values())))
-    if size >= LEAST_SIZE:
+    if size >= _MIN_FONT_SIZE:
         for (i, j), text in texts.items():
-            ax.text(j, i, text, ha="center", va="center", fontsize=size, color=colours.ink)
-    ax.set(xlim=(-0.5, K - 0.5), ylim=(K - 0.5, -0.5), xlabel="predicted", ylabel="actual", title=title)
+            ax.text(j, i, text, ha="center", va="center", fontsize=size, color=colors.ink)
+    ax.set(xlim=(-0.5, K - 0.5), ylim=(K - 0.5, -0.5), xlabel="Predicted class", ylabel="Actual class", title=title)
     ax.set_aspect("equal")
     size = min(10.0, 0.75 * cell)
-    names = [cut(name, max(6, int(0.6 * K * cell / size))) for name in names_for(labels, K)]
-    shown = range(K) if size >= LEAST_SIZE else range(0)
-    level = 0.6 * size * max(map(len, names)) < cell
-    ax.set_xticks(shown, [names[k] for k in shown], fontsize=size, rotation=0 if level else 90)
+    names = [shorten(name, max(6, int(0.6 * K * cell / size))) for name in _class_names(labels, K)]
+    shown = range(K) if size >= _MIN_FONT_SIZE else range(0)
+    fits = 0.6 * size * max(map(len, names)) < cell
+    ax.set_xticks(shown, [names[k] for k in shown], fontsize=size, rotation=0 if fits else 90)
     ax.set_yticks(shown, [names[k] for k in shown], fontsize=size)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -76,22 +76,26 @@ def confusion(
 
 
 def roc(
-    y: ArrayLike, P: ArrayLike, labels: Sequence[object] | None = None, ax: Axes | None = None, title: str = "ROC"
+    y: ArrayLike,
+    P: ArrayLike,
+    labels: Sequence[object] | None = None,
+    ax: Axes | None = None,
+    title: str = "ROC curve",
 ) -> Axes:
-    """Draw the share of hits against the share of false alarms, for class 1 of two, or for each class against the rest.
+    """Draw the ROC curve of class 1 of two, or of each class against the rest.
 
-    Named with their area under the curve; of more than five classes the five of the least, others pale. Classes that
-    all rows or none belong to have no curve.
+    The legend shows the area under each curve. Of more than five classes, the five with the smallest areas are colored
+    and the others pale. Classes that contain all rows or none have no curve.
     """
     y, P = of_classes(y, P)
     curves = []
-    for k, name in one_against_rest(P, labels):
+    for k, name in _one_vs_rest(P, labels):
         if 0 < (y == k).sum() < len(y):
-            alarms, hits, _ = roc_curve(y == k, P[:, k])
-            curves.append(Curve(name, alarms, hits, area_under(alarms, hits)))
-    ax = unit_square(ax, title, "share of the others taken for it", "share of the class found")
-    ax.plot([0, 1], [0, 1], color=palette_for(ax).pale, linewidth=1.2, linestyle=":", label="chance (0.500)")
-    return draw_curves(ax, curves, "area under the curve", "lower right")
+            false_positives, true_positives, _ = roc_curve(y == k, P[:, k])
+            curves.append(_Curve(name, false_positives, true_positives, area_under(false_positives, true_positives)))
+    ax = _unit_square(ax, title, "False positive rate", "True positive rate")
+    ax.plot([0, 1], [0, 1], color=palette_for(ax).pale, linewidth=1.2, linestyle=":", label="chance level (0.500)")
+    return _draw_curves(ax, curves, "AUC", "lower right")
 
 
 def precision_recall(
@@ -99,25 +103,26 @@ def precision_recall(
     P: ArrayLike,
     labels: Sequence[object] | None = None,
     ax: Axes | None = None,
-    title: str = "precision and recall",
+    title: str = "Precision-recall curve",
 ) -> Axes:
-    """Draw how many of the rows taken for a class belong to it, against how many of the class were found.
+    """Draw the precision-recall curve of class 1 of two, or of each class against the rest.
 
-    For class 1 of two, or each class against the rest. Named with their average precision; of more than five classes
-    the five of the least, others pale. Classes without a row have no curve.
+    The legend shows the average precision of each curve. Of more than five classes, the five with the lowest average
+    precision are colored and the others pale. Classes without rows have no curve.
     """
     y, P = of_classes(y, P)
     curves = []
-    for k, name in one_against_rest(P, labels):
+    for k, name in _one_vs_rest(P, labels):
         if (y == k).any():
             precision, recall, _ = precision_recall_curve(y == k, P[:, k])
-            curves.append(Curve(name, recall, precision, average_precision(precision, recall)))
-    ax = unit_square(ax, title, "recall: share of the class found", "precision: share of those right")
+            curves.append(_Curve(name, recall, precision, average_precision(precision, recall)))
+    ax = _unit_square(ax, title, "Recall", "Precision")
     if P.shape[1] == 2 and curves:
-        share = float((y == 1).mean())
-        ax.axhline(share, color=palette_for(ax).pale, linewidth=1.2, linestyle=":", label=f"chance ({share:.3f})")
+        prevalence = float((y == 1).mean())
+        label = f"chance level ({prevalence:.3f})"
+        ax.axhline(prevalence, color=palette_for(ax).pale, linewidth=1.2, linestyle=":", label=label)
     corner = "lower left" if len(curves) <= len(palette_for(ax).classes) else "best"
-    return draw_curves(ax, curves, "average precision", corner, drawstyle="steps-post")
+    return _draw_curves(ax, curves, "Average precision", corner, drawstyle="steps-post")
 
 
 def calibration(
@@ -125,41 +130,40 @@ def calibration(
     P: ArrayLike,
     labels: Sequence[object] | None = None,
     ax: Axes | None = None,
-    title: str = "calibration",
-    bins: int = 10,
+    title: str = "Calibration curve",
+    n_bins: int = 10,
 ) -> Axes:
-    """Draw how often it was so against how likely it was said to be; on the diagonal, probabilities are true.
+    """Draw the observed frequency over the predicted probability; calibrated probabilities are on the diagonal.
 
-    It is class 1 of two; of more, the class that was answered. Bins of probability are equally wide, a dot is the
-    larger, the more rows its bin has, and a bar holds the true share in 95 of 100 cases.
+    For two classes, it is the probability of class 1; for more, that of the predicted class. The bins have equal
+    widths. The area of a dot grows with the number of rows in its bin, bars are 95 % confidence intervals, and the
+    legend shows the expected calibration error (ECE).
     """
     y, P = of_classes(y, P)
-    names = names_for(labels, P.shape[1])
+    names = _class_names(labels, P.shape[1])
     if P.shape[1] == 2:
-        so, p = y, P[:, 1]
-        said, was = f"probability of {cut(names[1])}", f"share that was {cut(names[1])}"
+        outcome, p = y, P[:, 1]
+        xlabel, ylabel = f"Predicted probability of {shorten(names[1])}", f"Observed fraction of {shorten(names[1])}"
     else:
-        so, p = P.argmax(axis=1) == y, P.max(axis=1)
-        said, was = "probability of the class answered", "share that was right"
-    were, mean, counts = calibration_curve(so, p, bins)
-    ax = unit_square(ax, title, said, was)
-    colours = palette_for(ax)
-    ax.plot([0, 1], [0, 1], color=colours.pale, linewidth=1.2, linestyle=":", label="true probabilities")
-    ax.plot(mean, were, color=colours.blue, linewidth=1)
-    ax.vlines(mean, *wilson_interval(were, counts), color=colours.blue, linewidth=1)
-    error = calibration_error(were, mean, counts)
-    dots = ax.scatter(mean, were, s=15 + 105 * counts / counts.max(), color=colours.blue, linewidths=0, zorder=3)
-    dots.set_label(f"off by {error:.3f} on average")
+        outcome, p = P.argmax(axis=1) == y, P.max(axis=1)
+        xlabel, ylabel = "Probability of the predicted class", "Accuracy"
+    observed, predicted, counts = calibration_curve(outcome, p, n_bins)
+    ax = _unit_square(ax, title, xlabel, ylabel)
+    colors = palette_for(ax)
+    ax.plot([0, 1], [0, 1], color=colors.pale, linewidth=1.2, linestyle=":", label="perfect calibration")
+    ax.plot(predicted, observed, color=colors.blue, linewidth=1)
+    ax.vlines(predicted, *wilson_interval(observed, counts), color=colors.blue, linewidth=1)
+    error = calibration_error(observed, predicted, counts)
+    sizes = 15 + 105 * counts / counts.max()
+    dots = ax.scatter(predicted, observed, s=sizes, color=colors.blue, linewidths=0, zorder=3)
+    dots.set_label(f"ECE = {error:.3f}")
     add_legend(ax)
     return ax
 
 
-# Their parts.
-
-
 @dataclass(frozen=True, eq=False)
-class Curve:
-    """A class's curve and its area."""
+class _Curve:
+    """The curve of one class and the area under it."""
 
     name: str
     x: Array
@@ -167,45 +171,43 @@ class Curve:
     area: float
 
 
-def one_against_rest(P: Array, labels: Sequence[object] | None) -> list[tuple[int, str]]:
-    """Return number and name of the classes that have a curve: of two, class 1, since the other's is its mirror."""
-    names = names_for(labels, P.shape[1])
+def _one_vs_rest(P: Array, labels: Sequence[object] | None) -> list[tuple[int, str]]:
+    """Return number and name of the classes to draw: of two only class 1, because the other is its mirror image."""
+    names = _class_names(labels, P.shape[1])
     return [(1, names[1])] if len(names) == 2 else list(enumerate(names))
 
 
-def names_for(labels: Sequence[object] | None, K: int) -> list[str]:
-    """Return the classes' names."""
+def _class_names(labels: Sequence[object] | None, K: int) -> list[str]:
     require(labels is None or len(labels) == K, "labels", f"name {K} classes", labels)
     return [str(label) for label in labels] if labels is not None else [f"class {k}" for k in range(K)]
 
 
-def unit_square(ax: Axes | None, title: str, xlabel: str, ylabel: str) -> Axes:
-    """Return Axes for shares against shares."""
+def _unit_square(ax: Axes | None, title: str, xlabel: str, ylabel: str) -> Axes:
+    """Return Axes from 0 to 1 in both directions."""
     ax = new_axes(ax)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", title=title, xlabel=xlabel, ylabel=ylabel)
     ax.grid(alpha=0.25)
     return ax
 
 
-def draw_curves(ax: Axes, curves: Sequence[Curve], area: str, corner: str, drawstyle: str = "default") -> Axes:
-    """Draw the curves with their legend in a corner: those of least area each in a colour, the others pale."""
-    colours = palette_for(ax)
+def _draw_curves(ax: Axes, curves: Sequence[_Curve], area: str, corner: str, drawstyle: str = "default") -> Axes:
+    """Draw the curves with a legend in a corner: the smallest areas in colors of their own, the others pale."""
+    colors = palette_for(ax)
     if not curves:
-        ax.text(0.5, 0.5, "no curve:\nthese rows lack a class", ha="center", va="center", color=colours.ink)
+        ax.text(0.5, 0.5, "undefined:\na class has no rows", ha="center", va="center", color=colors.ink)
         return ax
-    most = len(colours.classes)
-    hardest = sorted(curves, key=lambda curve: curve.area)[:most]
+    hardest = sorted(curves, key=lambda curve: curve.area)[: len(colors.classes)]
     others = [curve for curve in curves if curve not in hardest]
     for curve in others:
-        corners = spread_over(len(curve.x))
-        ax.plot(curve.x[corners], curve.y[corners], color=colours.pale, alpha=0.5, linewidth=0.8, drawstyle=drawstyle)
+        corners = evenly_spaced(len(curve.x))
+        ax.plot(curve.x[corners], curve.y[corners], color=colors.pale, alpha=0.5, linewidth=0.8, drawstyle=drawstyle)
     for k, curve in enumerate(curve for curve in curves if curve in hardest):
-        corners = spread_over(len(curve.x))
-        label = f"{cut(curve.name)} ({curve.area:.3f})"
+        corners = evenly_spaced(len(curve.x))
+        label = f"{shorten(curve.name)} ({curve.area:.3f})"
         ax.plot(
             curve.x[corners],
             curve.y[corners],
-            color=colours.classes[k],
+            color=colors.classes[k],
             linestyle=DASHES[k % len(DASHES)],
             linewidth=1.8,
             drawstyle=drawstyle,
@@ -214,14 +216,14 @@ def draw_curves(ax: Axes, curves: Sequence[Curve], area: str, corner: str, draws
     if others:
         areas = [curve.area for curve in others]
         label = f"{len(others)} others ({min(areas):.3f} to {max(areas):.3f})"
-        ax.plot([], [], color=colours.pale, linewidth=0.8, label=label)
+        ax.plot([], [], color=colors.pale, linewidth=0.8, label=label)
     add_legend(ax, corner, area)
     return ax
 
 
-def short(count: int) -> str:
-    """Return a count in five letters at most."""
-    for unit, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+def format_count(count: int) -> str:
+    """Return a count in at most five characters."""
+    for unit, suffix in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
         if count >= 10 * unit:
-            return f"{count / unit:.0f}{letter}"
+            return f"{count / unit:.0f}{suffix}"
     return str(count)

@@ -1,4 +1,4 @@
-"""The loss as a landscape, and the ways down. The numbers come from `chainrule.insight.surface`."""
+"""The loss surface, and the paths of optimizers on it. The values come from `chainrule.insight.surface`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,32 +8,33 @@ from matplotlib.axes import Axes
 
 from chainrule.arrays import Array, require
 from chainrule.insight.surface import Surface
-from chainrule.viz.style import DASHES, MARKERS, add_legend, cut, new_axes, palette_for, require_kind
+from chainrule.viz.style import DASHES, MARKERS, add_legend, new_axes, palette_for, require_type, shorten
 
-LEVELS = 14
+_N_LEVELS = 14
 
 
-def loss_surface(surface: Surface, ax: Axes | None = None, title: str = "loss around the weights") -> Axes:
-    """Draw the loss over a plane of weights: lines of equal loss, the ground the bluer, the higher it is.
+def loss_surface(surface: Surface, ax: Axes | None = None, title: str = "Loss surface") -> Axes:
+    """Draw the contours of the loss over a plane of weight space, with darker blue for higher losses.
 
-    `surface` is what `surface_around` and `surface_of_paths` return. A cross marks the lowest loss that was measured.
-    Levels lie the closer, the lower they are.
+    `surface` is the result of `surface_around` or `surface_of_paths`; the axes are the coordinates along its two
+    directions. A cross marks the lowest loss on the grid. Contour levels are denser at low losses.
     """
-    require_kind(surface, Surface, "surface", "what surface_around or surface_of_paths returns")
+    require_type(surface, Surface, "surface", "the result of surface_around or surface_of_paths")
     ax = new_axes(ax)
-    colours = palette_for(ax)
+    colors = palette_for(ax)
     low, high = float(surface.losses.min()), float(surface.losses.max())
     if high > low:
-        levels = low + (high - low) * np.linspace(0, 1, LEVELS) ** 3
-        ax.contourf(surface.x, surface.y, surface.losses, levels, cmap=colours.shades)
-        lines = ax.contour(surface.x, surface.y, surface.losses, levels[1:-1], colors=[colours.ink], linewidths=0.6)
+        levels = low + (high - low) * np.linspace(0, 1, _N_LEVELS) ** 3
+        ax.contourf(surface.x, surface.y, surface.losses, levels, cmap=colors.shades)
+        lines = ax.contour(surface.x, surface.y, surface.losses, levels[1:-1], colors=[colors.ink], linewidths=0.6)
         ax.clabel(lines, levels[2:-1:2], fontsize=7, fmt=lambda level: f"{level:.2g}")
         j, i = np.unravel_index(surface.losses.argmin(), surface.losses.shape)
-        ax.plot(surface.x[i], surface.y[j], "x", color=colours.ink, markersize=8, label=f"lowest loss here, {low:.3g}")
+        label = f"lowest loss on the grid: {low:.3g}"
+        ax.plot(surface.x[i], surface.y[j], "x", color=colors.ink, markersize=8, label=label)
     else:
-        ax.plot([], [], " ", label=f"the loss is {low:.3g} everywhere here")
+        ax.plot([], [], " ", label=f"constant loss: {low:.3g}")
     ax.set(xlim=surface.x[[0, -1]], ylim=surface.y[[0, -1]], title=title)
-    ax.set(xlabel="first direction", ylabel="second direction")
+    ax.set(xlabel="First direction", ylabel="Second direction")
     add_legend(ax)
     return ax
 
@@ -42,23 +43,23 @@ def descent_paths(
     surface: Surface,
     paths: Mapping[str, Sequence[Array]],
     ax: Axes | None = None,
-    title: str = "ways down",
+    title: str = "Optimization paths",
 ) -> Axes:
-    """Draw, over the loss of a plane, the ways that weights have gone, by name: `WeightPath.thetas` of each training.
+    """Draw named paths through weight space, `WeightPath.thetas` of each training run, over the loss surface.
 
-    A large mark is where a way ends. What is off the plane is drawn at the point of it that is closest; the legend says
-    how much of the ways lies in it.
+    A large marker is at the end of each path. Weights off the plane are projected onto it; the legend shows the
+    fraction of the paths' variance that lies in the plane.
     """
-    require(len(paths) > 0, "paths", "hold one way at least", paths)
+    require(len(paths) > 0, "paths", "contain at least one path", paths)
     ax = loss_surface(surface, ax, title)
-    colours = palette_for(ax)
-    begins = {tuple(surface.project(thetas[:1])[0]) for thetas in paths.values()}
-    ax.plot(*zip(*begins), "*", color=colours.ink, markersize=11, label="start", zorder=5)
+    colors = palette_for(ax)
+    starts = {tuple(surface.project(thetas[:1])[0]) for thetas in paths.values()}
+    ax.plot(*zip(*starts), "*", color=colors.ink, markersize=11, label="start", zorder=5)
     for k, (name, thetas) in enumerate(paths.items()):
-        colour = colours.classes[k % len(colours.classes)]
+        color = colors.classes[k % len(colors.classes)]
         x, y = surface.project(thetas).T
-        look: dict[str, Any] = {"marker": MARKERS[k % len(MARKERS)], "markeredgecolor": colours.ink, "markersize": 9}
+        look: dict[str, Any] = {"marker": MARKERS[k % len(MARKERS)], "markeredgecolor": colors.ink, "markersize": 9}
         dash = DASHES[k % len(DASHES)]
-        ax.plot(x, y, color=colour, linestyle=dash, linewidth=1.8, markevery=[len(x) - 1], label=cut(name), **look)
-    add_legend(ax, title=f"{surface.share:.0%} in this plane")
+        ax.plot(x, y, color=color, linestyle=dash, linewidth=1.8, markevery=[len(x) - 1], label=shorten(name), **look)
+    add_legend(ax, title=f"{surface.share:.0%} of variance in plane")
     return ax

@@ -1,6 +1,6 @@
-"""Colours that hold in print, on light and dark ground and for the colour-blind, and the Axes that are drawn on.
+"""The palette, which suits print, light and dark backgrounds and color-blind readers, and helpers for Axes.
 
-Colour is never alone: classes differ in their markers too, curves in their dashes, edges in their labels.
+Color is never the only cue: classes also differ in their markers, curves in their dashes, edges in their labels.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from chainrule.arrays import Array, require
 
 @dataclass(frozen=True)
 class Palette:
-    """The ink, its pale form, and five colours told apart with any kind of colour vision."""
+    """An ink, a paler ink, and five colors that are distinguishable with every kind of color vision."""
 
     ink: str
     pale: str
@@ -29,22 +29,22 @@ class Palette:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Colours of classes 0, 1, 2 ..., from the furthest apart on."""
+        """Colors of classes 0, 1, 2, ..., the most different ones first."""
         return self.blue, self.orange, self.green, self.purple, self.red
 
     @property
     def scale(self) -> LinearSegmentedColormap:
-        """From class 0's colour through grey to class 1's."""
+        """From the color of class 0 through gray to that of class 1."""
         return LinearSegmentedColormap.from_list("class 0 to class 1", [self.blue, "#9a9a9a", self.orange])
 
     @property
     def shades(self) -> LinearSegmentedColormap:
-        """From the bare ground to a blue on which ink can still be read."""
+        """From transparent to a blue on which ink is still legible."""
         return LinearSegmentedColormap.from_list("shades", [to_rgba(self.blue, 0.0), to_rgba(self.blue, 0.6)])
 
     @property
     def signs(self) -> LinearSegmentedColormap:
-        """From blue, negative, through the bare ground, 0, to orange, positive."""
+        """From blue for negative values through transparent at 0 to orange for positive ones."""
         halves = [
             to_rgba(self.blue, 1.0),
             to_rgba(self.blue, 0.0),
@@ -60,81 +60,83 @@ ON_EITHER = Palette("#808080", "#808080", "#036df8", "#07834a", "#ba3fb8", "#fd2
 
 MARKERS = ("o", "s", "^", "D", "v")
 DASHES = ("-", "--", "-.", ":")
-NOTHING = (0.0, 0.0, 0.0, 0.0)
-"""The colour of no ground."""
-MOST_LETTERS = 24
-"""Letters of a name that are shown."""
-MOST_POINTS = 2_000
-"""Points that are drawn: what is more hides itself, and makes a file large."""
+MAX_NAME_LENGTH = 24
+"""Characters of a name that are shown."""
+MAX_POINTS = 2_000
+"""Points drawn at most: more would hide one another and make large files."""
+_TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 
 
 def new_axes(ax: Axes | None, width: float = 5.0, height: float = 5.0) -> Axes:
-    """Return the Axes itself, or those of a new figure of this size in inches."""
+    """Return `ax`, or the Axes of a new figure of this size in inches if it is None."""
     if ax is not None:
         return ax
     _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     return ax
 
 
-def palette_for(place: Axes | Figure) -> Palette:
-    """Return the colours to be seen on the ground there; on none, colours for light and dark, and the ink of text."""
-    red, green, blue, opacity = ground_of(place)
+def palette_for(target: Axes | Figure) -> Palette:
+    """Return the palette for the background of Axes or a figure.
+
+    For a transparent background it suits light and dark, with rcParams["text.color"] as ink.
+    """
+    red, green, blue, opacity = background_of(target)
     if opacity == 0:
         return replace(ON_EITHER, ink=to_hex(plt.rcParams["text.color"]))
     return ON_DARK if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else ON_LIGHT
 
 
-def ground_of(place: Axes | Figure) -> tuple[float, float, float, float]:
-    """Return the colour that is behind everything: the Axes' own or, where that lets all through, its figure's."""
-    red, green, blue, opacity = to_rgba(place.get_facecolor()) if place.patch.get_visible() else NOTHING
-    if opacity == 0 and isinstance(place, Axes):
-        return ground_of(figure_of(place))
+def background_of(target: Axes | Figure) -> tuple[float, float, float, float]:
+    """Return the background color: that of the Axes or, if they are transparent, of their figure."""
+    red, green, blue, opacity = to_rgba(target.get_facecolor()) if target.patch.get_visible() else _TRANSPARENT
+    if opacity == 0 and isinstance(target, Axes):
+        return background_of(figure_of(target))
     return red, green, blue, opacity
 
 
 def figure_of(ax: Axes) -> Figure:
-    """Return the figure that the Axes are part of."""
+    """Return the figure that contains the Axes."""
     return ax.figure.figure
 
 
-def cut(name: object, most: int = MOST_LETTERS) -> str:
-    """Return a name, or where it is long its beginning and its end; dollar signs are no formulas."""
+def shorten(name: object, max_length: int = MAX_NAME_LENGTH) -> str:
+    """Return a name with its middle elided if it is long, and with dollar signs escaped."""
     text = " ".join(str(name).split())
-    if len(text) > most:
-        end = most // 3
-        text = f"{text[: most - end - 1]}\N{HORIZONTAL ELLIPSIS}{text[-end:]}"
+    if len(text) > max_length:
+        end = max_length // 3
+        text = f"{text[: max_length - end - 1]}\N{HORIZONTAL ELLIPSIS}{text[-end:]}"
     return text.replace("$", r"\$")
 
 
-def points_across(ax: Axes) -> float:
-    """Return the shorter side of Axes, in points."""
+def shorter_side(ax: Axes) -> float:
+    """Return the length of the shorter side of Axes, in points."""
     extent = ax.get_window_extent()
     return float(min(extent.width, extent.height)) * 72 / figure_of(ax).dpi
 
 
 def add_legend(ax: Axes, loc: str = "best", title: str | None = None) -> None:
-    """Add a legend on a thin veil of ground; in small Axes its text is small."""
-    size, ground = min(9.0, points_across(ax) / 22), ground_of(ax)
+    """Add a legend on a translucent background; its text shrinks with the Axes."""
+    size, background = min(9.0, shorter_side(ax) / 22), background_of(ax)
     look: dict[str, Any] = {"loc": loc, "alignment": "left", "fontsize": size, "title_fontsize": size}
-    ax.legend(title=title, frameon=ground[3] > 0, facecolor=ground, framealpha=0.7, edgecolor="none", **look)
+    ax.legend(title=title, frameon=background[3] > 0, facecolor=background, framealpha=0.7, edgecolor="none", **look)
 
 
-def some_of(n: int) -> Array:
-    """Return the numbers of the points, out of n, that are drawn: always the same ones."""
-    return np.sort(np.random.default_rng(0).permutation(n)[:MOST_POINTS]) if n > MOST_POINTS else np.arange(n)
+def subsample(n: int) -> Array:
+    """Return the indices of at most `MAX_POINTS` of n points, drawn with a fixed seed."""
+    return np.sort(np.random.default_rng(0).permutation(n)[:MAX_POINTS]) if n > MAX_POINTS else np.arange(n)
 
 
-def spread_over(n: int, most: int = MOST_POINTS) -> Array:
-    """Return at most so many of the numbers 0 to n - 1, evenly spaced, both ends among them."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.intp))
+def evenly_spaced(n: int, max_size: int = MAX_POINTS) -> Array:
+    """Return at most `max_size` evenly spaced integers from 0 to n - 1, including both ends."""
+    return np.unique(np.linspace(0, n - 1, min(n, max_size)).round().astype(np.intp))
 
 
-def require_kind(value: object, kind: type, argument: str, source: str) -> None:
-    """Raise ValueError, which tells where such a value comes from, unless it is of its kind."""
+def require_type(value: object, kind: type, argument: str, expected: str) -> None:
+    """Raise ValueError, which describes the expected value, unless `value` is of type `kind`."""
     if not isinstance(value, kind):
-        raise ValueError(f"{argument} must be {source}, got {type(value).__name__}")
+        raise ValueError(f"{argument} must be {expected}, got {type(value).__name__}")
 
 
-def require_plane(X: Array) -> None:
-    """Raise ValueError unless `X` holds points of the plane."""
-    require(X.ndim == 2 and X.shape[1] == 2 and len(X) > 0, "X", "hold points of the plane, (n, 2)", X.shape)
+def require_points(X: Array) -> None:
+    """Raise ValueError unless `X` is a non-empty array of points in the plane."""
+    require(X.ndim == 2 and X.shape[1] == 2 and len(X) > 0, "X", "have shape (n, 2) with n >= 1", X.shape)

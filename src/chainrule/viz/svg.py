@@ -1,4 +1,4 @@
-"""Figures as text in a page: SVG, its ink the colour of the words around it."""
+"""Figures as inline SVG whose ink follows the text color of the surrounding page."""
 
 from collections.abc import Callable
 from html import escape
@@ -10,16 +10,16 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 Draw = Callable[..., object]
-"""A function that draws on the Axes `ax`, as all of `chainrule.viz` do."""
+"""A function that draws on the Axes `ax`, like those of `chainrule.viz`."""
 
-INK = "#010203"
-"""Stands in a figure for the colour of the text around it."""
+_INK = "#010203"
+"""Placeholder for the color of the surrounding text."""
 
 
 def svg(draw: Draw, width: float, height: float, label: str) -> str:
-    """Return a figure as SVG text, its ink the colour of the page's text."""
+    """Return a figure as SVG source with an accessible label; its ink is `currentColor`."""
     inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    ink: dict[Any, Any] = dict.fromkeys(inks, INK)
+    ink: dict[Any, Any] = dict.fromkeys(inks, _INK)
     with rc_context({**ink, "svg.fonttype": "none", "svg.hashsalt": label, "font.family": "sans-serif"}):
         figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
         ax = figure.add_subplot()
@@ -27,10 +27,10 @@ def svg(draw: Draw, width: float, height: float, label: str) -> str:
         ax.patch.set_visible(False)
         draw(ax=ax)
         text = StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         with catch_warnings():
-            filterwarnings("ignore", "Glyph")  # what matplotlib's font has not, the reader's may have
-            figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+            filterwarnings("ignore", "Glyph")  # text stays text: the reader's font may have glyphs that ours lacks
+            figure.savefig(text, format="svg", transparent=True, metadata=no_metadata)
     drawing = text.getvalue()
-    drawing = drawing[drawing.index("<svg") :].replace(INK, "currentColor")
+    drawing = drawing[drawing.index("<svg") :].replace(_INK, "currentColor")
     return drawing.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)

@@ -1,4 +1,4 @@
-"""What a Python export is made of: modules whose text goes into its one file, and which run from Python 3.8 on.
+"""The source modules of a Python export, whose text is joined into its one file; they run on Python 3.8 and later.
 
-They import nothing of this library's but each other.
+They import nothing from chainrule except each other.
 """

@@ -1,4 +1,4 @@
-"""The model: what answers rows, and the command that the file is."""
+"""The model and the command-line interface of the file."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from io import BytesIO, StringIO
 from typing import Any
 
 from chainrule.export.standalone.cells import encode
-from chainrule.export.standalone.pure import answer, read_array
+from chainrule.export.standalone.pure import infer, read_array
 
 
-def fill(described: Any, numbers: BytesIO) -> Any:
-    """Return a description with each array, told as a tuple of its kind and shape, read from the numbers in order."""
-    if isinstance(described, tuple):
-        return read_array(described[0], list(described[1:]), numbers)
-    if isinstance(described, dict):
-        return {name: fill(part, numbers) for name, part in described.items()}
-    return [fill(part, numbers) for part in described] if isinstance(described, list) else described
+def fill(description: Any, data: BytesIO) -> Any:
+    """Return the description with each tuple (type code, *shape) replaced by the next array in `data`."""
+    if isinstance(description, tuple):
+        return read_array(description[0], list(description[1:]), data)
+    if isinstance(description, dict):
+        return {name: fill(part, data) for name, part in description.items()}
+    return [fill(part, data) for part in description] if isinstance(description, list) else description
 
 
 class Model:
-    """Networks with all that they need to answer rows: `predict`, `predict_proba`, `predict_interval`."""
+    """An ensemble of networks with its preprocessing."""
 
-    def __init__(self, description: dict[str, Any], numbers: str) -> None:
-        self.__dict__.update(fill(description, BytesIO(b64decode(numbers))))
+    def __init__(self, description: dict[str, Any], arrays: str) -> None:
+        self.__dict__.update(fill(description, BytesIO(b64decode(arrays))))
 
     target: str
     labels: Any
@@ -40,69 +40,71 @@ class Model:
     golden_units: Any
 
     def predictions(self, rows: Any) -> Any:
-        """Return the networks' answers, a row each: probabilities, or numbers in the target's unit."""
+        """Return the networks' predictions, one row each: probabilities, or values in the target's unit."""
         if self.columns is not None:
-            alone = isinstance(rows, dict) or not hasattr(rows, "__iter__")
-            rows = encode(self.columns, [rows] if alone else list(rows))
+            single = isinstance(rows, dict) or not hasattr(rows, "__iter__")
+            rows = encode(self.columns, [rows] if single else list(rows))
         elif len(rows) and len(rows[0]) != self.n_in:
-            raise ValueError(f"a row must hold {self.n_in} numbers, got {len(rows[0])}")
-        return answer(self.members, self.bounds, rows) if len(rows) else []
+            raise ValueError(f"each row must have {self.n_in} values, got {len(rows[0])}")
+        return infer(self.members, self.bounds, rows) if len(rows) else []
 
     def predict(self, rows: Any) -> Any:
-        """Return a label or a number for each row, a dict of its cells; a bare network's answers as they are."""
+        """Return a label or a number for each row, a dict of cells; for a bare network, its outputs."""
         predictions = self.predictions(rows)
         if self.labels is not None:
             return [self.labels[max(range(len(row)), key=list(row).__getitem__)] for row in predictions]
-        one_number = self.columns is not None and len(self.golden_units) == 1
-        return [float(row[0]) for row in predictions] if one_number else predictions
+        one_output = self.columns is not None and len(self.golden_units) == 1
+        return [float(row[0]) for row in predictions] if one_output else predictions
 
     def predict_proba(self, rows: Any) -> Any:
         """Return the probabilities of `MODEL.labels` for each row."""
         if self.labels is None:
-            raise ValueError("predict_proba must be asked of a classifier, and this model answers numbers")
+            raise ValueError("predict_proba requires a classifier; this model predicts numbers. Call predict.")
         return self.predictions(rows)
 
     def predict_interval(self, rows: Any, coverage: float = 0.9) -> Any:
-        """Return (low, high) for each row, which hold the true number in that share of new rows; of several a list."""
+        """Return a prediction interval (low, high) with the given coverage for each row; a list for several outputs."""
         if not 0 < coverage < 1:
             raise ValueError(f"coverage must be strictly between 0 and 1, got {coverage!r}")
         if self.residuals is None:
-            raise ValueError("predict_interval must be asked of a model that answers numbers and was calibrated for it")
+            raise ValueError("predict_interval requires a regressor calibrated on held-out rows")
         n_levels = len(self.residuals)
         below = math.floor(round((1 - coverage) / 2 * (n_levels + 1), 9))
         above = math.ceil(round((1 + coverage) / 2 * (n_levels + 1), 9))
-        endless = [math.inf] * len(self.golden_units)
-        low = self.residuals[below - 1] if below >= 1 else [-end for end in endless]
-        high = self.residuals[above - 1] if above <= n_levels else endless
-        ends = [[(float(y + a), float(y + b)) for y, a, b in zip(row, low, high)] for row in self.predictions(rows)]
-        return [row[0] for row in ends] if len(self.golden_units) == 1 else ends
+        infinite = [math.inf] * len(self.golden_units)
+        low = self.residuals[below - 1] if below >= 1 else [-end for end in infinite]
+        high = self.residuals[above - 1] if above <= n_levels else infinite
+        intervals = [
+            [(float(y + a), float(y + b)) for y, a, b in zip(row, low, high)] for row in self.predictions(rows)
+        ]
+        return [row[0] for row in intervals] if len(self.golden_units) == 1 else intervals
 
     def difference(self) -> float:
-        """Return how far the answers to the golden rows are from the golden answers, at most."""
+        """Return the largest difference between the predictions for the golden rows and the stored ones."""
         rows = self.golden_rows
         if self.columns is not None:
             rows = [dict(zip((column["name"] for column in self.columns), row)) for row in rows]
-        greatest = 0.0
-        for given, expected in zip(self.predictions(rows), self.golden_predictions):
-            for y, golden, unit in zip(given, expected, self.golden_units):
-                apart = float(abs(y - golden) / unit)
-                greatest = apart if not apart <= greatest else greatest
-                if math.isnan(greatest):
+        largest = 0.0
+        for predicted, expected in zip(self.predictions(rows), self.golden_predictions):
+            for y, golden, unit in zip(predicted, expected, self.golden_units):
+                difference = float(abs(y - golden) / unit)
+                largest = difference if not difference <= largest else largest
+                if math.isnan(largest):
                     return math.inf
-        return greatest
+        return largest
 
     def read_csv(self, text: str) -> Any:
-        """Return the rows in a CSV, the separator being the one that the header holds most of."""
+        """Return the rows of a CSV, whose separator is the most frequent candidate in the header."""
         separator = max(",;\t|", key=text.partition("\n")[0].count)
         lines = list(csv.reader(StringIO(text, newline=""), delimiter=separator))
         if self.columns is not None:
             header, *rest = lines or [[]]
             if len(set(header)) < len(header) or not any(header):
-                raise ValueError(f"the first line must name the columns, differently, got {header}")
+                raise ValueError(f"the first line must be a header of unique column names, got {header}")
             rows = [cells or [""] for cells in rest if cells or len(header) == 1]
             for i, cells in enumerate(rows):
                 if len(cells) != len(header):
-                    raise ValueError(f"a row must hold {len(header)} cells, got row {i + 1} holds {len(cells)}")
+                    raise ValueError(f"row {i + 1}: expected {len(header)} cells, got {len(cells)}")
             return [dict(zip(header, cells)) for cells in rows]
         lines = [cells for cells in lines if cells]
         try:
@@ -111,10 +113,10 @@ class Model:
             return [list(map(float, cells)) for cells in lines[1:]]
 
     def main(self, arguments: list[str]) -> int:
-        """Test, or answer the CSV on standard input with a line a row; return the exit status."""
+        """Run the self-test, or predict the CSV on standard input, one line per row; return the exit status."""
         if arguments == ["--test"]:
             difference = self.difference()
-            print(f"{len(self.golden_predictions)} golden rows: the greatest difference is {difference:.1e}")
+            print(f"{len(self.golden_predictions)} golden rows: largest difference {difference:.1e}")
             return int(not difference <= 1e-5)
         if arguments:
             print("usage: python FILE --test, or python FILE < rows.csv", file=sys.stderr)
@@ -125,8 +127,8 @@ class Model:
             print(error, file=sys.stderr)
             return 2
         n_out = len(self.golden_units)
-        written = csv.writer(sys.stdout, lineterminator="\n")
-        several = self.labels is None and (n_out > 1 or self.columns is None)
-        written.writerow([f"{self.target}{j}" for j in range(n_out)] if several else [self.target])
-        written.writerows(map(list, predictions) if several else ([label] for label in predictions))
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        multiple = self.labels is None and (n_out > 1 or self.columns is None)
+        writer.writerow([f"{self.target}{j}" for j in range(n_out)] if multiple else [self.target])
+        writer.writerows(map(list, predictions) if multiple else ([label] for label in predictions))
         return 0

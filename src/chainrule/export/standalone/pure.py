@@ -1,4 +1,4 @@
-"""The networks' arithmetic in plain Python: one row at a time, a list of floats."""
+"""Inference in plain Python: one row at a time, as a list of floats."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, Callable, List
 Row = List[float]
 
 
-def read_array(kind: str, shape: list[int], numbers: BytesIO) -> Any:
-    """Return the next array of that shape, as lists: kind "f" is single precision, "d" double, both little-endian."""
+def read_array(kind: str, shape: list[int], data: BytesIO) -> Any:
+    """Return the next array of that shape as lists: kind "f" is float32, "d" float64, both little-endian."""
     values = array(kind)
-    values.frombytes(numbers.read(math.prod(shape) * values.itemsize))
+    values.frombytes(data.read(math.prod(shape) * values.itemsize))
     if sys.byteorder == "big":
         values.byteswap()
     width = shape[-1]
@@ -24,8 +24,8 @@ def read_array(kind: str, shape: list[int], numbers: BytesIO) -> Any:
     )
 
 
-def answer(members: list[Any], bounds: Any, rows: Any) -> list[Row]:
-    """Return the answers to encoded rows: the sum of what each member makes of them, within `bounds`."""
+def infer(members: list[Any], bounds: Any, rows: Any) -> list[Row]:
+    """Return the predictions for encoded rows: the sum over the members, clipped to `bounds`."""
     predictions = [list(map(math.fsum, zip(*(run(steps, row) for steps in members)))) for row in rows]
     if bounds is None:
         return predictions
@@ -33,19 +33,19 @@ def answer(members: list[Any], bounds: Any, rows: Any) -> list[Row]:
 
 
 def run(steps: list[Any], x: Row) -> Row:
-    """Return what the steps make of a row."""
+    """Apply the steps to a row."""
     for name, *arguments in steps:
         x = STEPS[name](x, *arguments)
     return x
 
 
 def affine(x: Row, W: list[Row], b: Row) -> Row:
-    """Return x W + b; a row of W here is one output's weights."""
+    """Return x W + b; each row of W here contains the weights of one output."""
     return [sum(map(mul, x, weights)) + bias for weights, bias in zip(W, b)]
 
 
-def normalised(x: Row, epsilon: float) -> Row:
-    """Return the row with its mean taken off, divided by its deviation."""
+def normalized(x: Row, epsilon: float) -> Row:
+    """Return (x - mean) / sqrt(variance + epsilon)."""
     mean = sum(x) / len(x)
     h = [value - mean for value in x]
     deviation = math.sqrt(sum(map(mul, h, h)) / len(h) + epsilon)
@@ -54,13 +54,13 @@ def normalised(x: Row, epsilon: float) -> Row:
 
 def softmax(z: Row) -> Row:
     """Return exp(z_k) / sum_j exp(z_j)."""
-    most = max(z)
-    p = [math.exp(value - most) for value in z]
+    largest = max(z)
+    p = [math.exp(value - largest) for value in z]
     total = sum(p)
     return [value / total for value in p]
 
 
-def around(x: Row, steps: list[Any]) -> Row:
+def residual_block(x: Row, steps: list[Any]) -> Row:
     """Return x + steps(x)."""
     return [value + correction for value, correction in zip(x, run(steps, x))]
 
@@ -82,27 +82,29 @@ def mish(z: float) -> float:
     return z * (u * (u + 2) / (u * (u + 2) + 2))
 
 
-def each(function: Callable[[float], float]) -> Callable[[Row], Row]:
-    """Return the function of a row that a function of one number makes."""
+def elementwise(function: Callable[[float], float]) -> Callable[[Row], Row]:
+    """Return the function that applies `function` to each value of a row."""
     return lambda x: [function(value) for value in x]
 
 
 STEPS: dict[str, Callable[..., Row]] = {
     "affine": affine,
-    "scaled": lambda x, *of: [(value - centre) * scale + shift for value, centre, scale, shift in zip(x, *of)],
-    "normalised": normalised,
+    "affine_elementwise": lambda x, *params: [
+        (value - center) * scale + shift for value, center, scale, shift in zip(x, *params)
+    ],
+    "normalized": normalized,
     "softmax": softmax,
-    "around": around,
-    "sigmoid": each(sigmoid),
-    "step": each(lambda z: 1.0 if z > 0 else 0.0),
-    "tanh": each(math.tanh),
-    "relu": each(lambda z: z if z > 0 else 0.0),
-    "leaky_relu": each(lambda z: z if z > 0 else 0.01 * z),
-    "elu": each(lambda z: z if z > 0 else math.expm1(z)),
-    "selu": each(lambda z: 1.0507009873554805 * (z if z > 0 else 1.6732632423543772 * math.expm1(z))),
-    "softplus": each(lambda z: math.log1p(math.exp(-abs(z))) + max(z, 0.0)),
-    "silu": each(lambda z: z * sigmoid(z)),
-    "gelu": each(gelu),
-    "mish": each(mish),
-    "exp": each(lambda z: math.exp(min(z, 708))),
+    "residual_block": residual_block,
+    "sigmoid": elementwise(sigmoid),
+    "step": elementwise(lambda z: 1.0 if z > 0 else 0.0),
+    "tanh": elementwise(math.tanh),
+    "relu": elementwise(lambda z: z if z > 0 else 0.0),
+    "leaky_relu": elementwise(lambda z: z if z > 0 else 0.01 * z),
+    "elu": elementwise(lambda z: z if z > 0 else math.expm1(z)),
+    "selu": elementwise(lambda z: 1.0507009873554805 * (z if z > 0 else 1.6732632423543772 * math.expm1(z))),
+    "softplus": elementwise(lambda z: math.log1p(math.exp(-abs(z))) + max(z, 0.0)),
+    "silu": elementwise(lambda z: z * sigmoid(z)),
+    "gelu": elementwise(gelu),
+    "mish": elementwise(mish),
+    "exp": elementwise(lambda z: math.exp(min(z, 708))),
 }

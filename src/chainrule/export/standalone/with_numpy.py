@@ -1,4 +1,4 @@
-"""The networks' arithmetic with NumPy: all rows at once, (n, columns), in float64."""
+"""Inference with NumPy: all rows at once, (n, columns), in float64."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any, Callable
 import numpy as np
 
 
-def read_array(kind: str, shape: list[int], numbers: BytesIO) -> Any:
-    """Return the next array of that shape: kind "f" is single precision, "d" double, both little-endian."""
+def read_array(kind: str, shape: list[int], data: BytesIO) -> Any:
+    """Return the next array of that shape: kind "f" is float32, "d" float64, both little-endian."""
     count = int(np.prod(shape))
-    raw = numbers.read(count * np.dtype(kind).itemsize)
+    raw = data.read(count * np.dtype(kind).itemsize)
     return np.frombuffer(raw, "<" + kind, count).astype(np.float64).reshape(shape)
 
 
-def answer(members: list[Any], bounds: Any, rows: Any) -> Any:
-    """Return the answers (n, n_out) for encoded rows: the sum of what each member makes of them, within `bounds`."""
+def infer(members: list[Any], bounds: Any, rows: Any) -> Any:
+    """Return the predictions (n, n_out) for encoded rows: the sum over the members, clipped to `bounds`."""
     X = np.array(rows, np.float64)
     predictions = sum(run(steps, X) for steps in members)
     return predictions if bounds is None else np.clip(predictions, bounds[0], bounds[1])
 
 
 def run(steps: list[Any], X: Any) -> Any:
-    """Return what the steps make of rows X."""
+    """Apply the steps to rows X."""
     for name, *arguments in steps:
         X = STEPS[name](X, *arguments)
     return X
 
 
-def normalised(X: Any, epsilon: float) -> Any:
-    """Return each row with its mean taken off, divided by its deviation."""
+def normalized(X: Any, epsilon: float) -> Any:
+    """Return (X - mean) / sqrt(variance + epsilon), with the mean and variance of each row."""
     H = X - X.mean(axis=1, keepdims=True)
     return H / np.sqrt((H * H).mean(axis=1, keepdims=True) + epsilon)
 
@@ -65,10 +65,10 @@ def selu(Z: Any) -> Any:
 
 STEPS: dict[str, Callable[..., Any]] = {
     "affine": lambda X, W, b: X @ W.T + b,
-    "scaled": lambda X, centre, scale, shift: (X - centre) * scale + shift,
-    "normalised": normalised,
+    "affine_elementwise": lambda X, center, scale, shift: (X - center) * scale + shift,
+    "normalized": normalized,
     "softmax": softmax,
-    "around": lambda X, steps: X + run(steps, X),
+    "residual_block": lambda X, steps: X + run(steps, X),
     "sigmoid": sigmoid,
     "step": lambda Z: (Z > 0) * 1.0,
     "tanh": np.tanh,
