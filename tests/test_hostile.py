@@ -56,7 +56,7 @@ from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.layers import LAYERS
 from chainrule.nn.losses import LOSSES, as_loss
 from chainrule.training.callbacks import Callback
-from chainrule.training.loop import Run
+from chainrule.training.run import Run
 from oracles import targets_for
 from test_layers import EXAMPLES, WIDTH, params_of
 from test_tabular import CELLS

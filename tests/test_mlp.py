@@ -223,7 +223,7 @@ def test_an_own_activation_is_proved_before_it_is_used():
     def cube(Z):
         return Z**3, lambda dA: dA * 3 * Z**2
 
-    assert MLPRegressor(activation=cube, max_iter=5, hidden_layer_sizes=5).fit(X_IRIS, Y_IRIS).network_.gradients_proved
+    assert MLPRegressor(activation=cube, max_iter=5, hidden_layer_sizes=5).fit(X_IRIS, Y_IRIS).network_.gradients_checked
 
 
 def test_layer_normalisation_makes_a_row_blind_to_its_own_size():

@@ -6,7 +6,7 @@ import pytest
 
 from chainrule import Adam, Callback, Dense, History, train
 from chainrule.training import callbacks, recipe
-from chainrule.training.recipe import CLASSIFICATION, REGRESSION, KeepLatestBest, folds, train_member
+from chainrule.model.recipe import CLASSIFICATION, REGRESSION, KeepLatestBest, folds, train_member
 
 
 def test_dividing_start_and_rate_is_dividing_in_the_layer(rng):
@@ -56,7 +56,7 @@ def test_each_row_is_in_one_fold_and_each_class_in_all(n_folds, rng):
 
 @pytest.mark.parametrize(("n_rows", "rows"), [(10, 32), (256, 32), (800, 100), (2048, 256), (10**6, 256)])
 def test_an_epoch_has_eight_batches_unless_they_are_too_small(n_rows, rows):
-    assert CLASSIFICATION.rows_a_batch(n_rows) == rows
+    assert CLASSIFICATION.batch_size_for(n_rows) == rows
 
 
 @pytest.mark.parametrize(("n_rows", "epochs"), [(10, 64), (50_000, 64), (200_000, 32), (5 * 10**6, 7), (10**12, 1)])

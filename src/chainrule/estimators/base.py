@@ -40,7 +40,7 @@ from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.initializers import INITIALIZERS
 from chainrule.nn.layers import Dense, Layer, Residual
 from chainrule.nn.losses import Loss
-from chainrule.nn.network import PROOF_ROWS, Network
+from chainrule.nn.network import Network
 from chainrule.training.callbacks import Callback
 from chainrule.training.schedules import SCHEDULES, Schedule
 

@@ -22,7 +22,7 @@ from chainrule.nn import layers, losses
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.layers import Layer, Params
 from chainrule.nn.network import Network
-from chainrule.nn.own import is_own
+from chainrule.nn.custom import is_custom
 
 Model = Predictor | Ensemble | Network
 
@@ -155,7 +155,7 @@ def as_ensemble(model: Model) -> Ensemble:
 def _require_exportable(ensemble: Ensemble) -> None:
     first = ensemble.networks[0]
     for i, layer in enumerate(first.layers):
-        if is_own(layer):
+        if is_custom(layer):
             raise ValueError(f"model must not contain custom layers, got {layer} as layer {i}")
     if type(first.loss) not in LINKS:
         raise ValueError(f"model must not have a custom loss, got {first.loss}")
@@ -233,7 +233,7 @@ LINKS: dict[type[losses.Loss], Callable[[int, float], list[Step]]] = {
     losses.AbsoluteError: _identity_link,
     losses.Huber: _identity_link,
     losses.Quantile: _identity_link,
-    losses.OwnLoss: _identity_link,
+    losses.CustomLoss: _identity_link,
     losses.Poisson: lambda width, temperature: [Elementwise(width, "exp")],
     losses.BinaryCrossEntropy: lambda width, temperature: [Elementwise(width, "sigmoid")],
     losses.CrossEntropy: lambda width, temperature: [

@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.insight.tracing.quantities import Quantity
-from chainrule.nn.gradcheck import BESIDE, Comparison, compare_along, embed, unit
+from chainrule.nn.differences import Comparison, compare_along, embed, unit
 
 if TYPE_CHECKING:
     from chainrule.insight.trace import Trace
