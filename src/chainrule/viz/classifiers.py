@@ -18,7 +18,7 @@ from chainrule.insight.evaluation import (
     calibration_curve,
     calibration_error,
     confusion_matrix,
-    of_classes,
+    check_probabilities,
     precision_recall_curve,
     roc_curve,
     wilson_interval,
@@ -83,7 +83,7 @@ def roc(
     Named with their area under the curve; of more than five classes the five of the least, others pale. Classes that
     all rows or none belong to have no curve.
     """
-    y, P = of_classes(y, P)
+    y, P = check_probabilities(y, P)
     curves = []
     for k, name in one_against_rest(P, labels):
         if 0 < (y == k).sum() < len(y):
@@ -106,7 +106,7 @@ def precision_recall(
     For class 1 of two, or each class against the rest. Named with their average precision; of more than five classes
     the five of the least, others pale. Classes without a row have no curve.
     """
-    y, P = of_classes(y, P)
+    y, P = check_probabilities(y, P)
     curves = []
     for k, name in one_against_rest(P, labels):
         if (y == k).any():
@@ -133,7 +133,7 @@ def calibration(
     It is class 1 of two; of more, the class that was answered. Bins of probability are equally wide, a dot is the
     larger, the more rows its bin has, and a bar holds the true share in 95 of 100 cases.
     """
-    y, P = of_classes(y, P)
+    y, P = check_probabilities(y, P)
     names = names_for(labels, P.shape[1])
     if P.shape[1] == 2:
         so, p = y, P[:, 1]
