@@ -17,11 +17,11 @@ from chainrule.insight.evaluation import (
     calibration_curve,
     calibration_error,
     confusion_matrix,
-    saliency_ranking,
     partial_dependence,
     permutation_importance,
     precision_recall_curve,
     roc_curve,
+    saliency_ranking,
     wilson_interval,
 )
 from chainrule.model.fitting import fit_predictor

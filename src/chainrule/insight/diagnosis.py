@@ -367,7 +367,8 @@ def check_class_collapse(context: Context) -> Problems:
     k = int(predicted.argmax())
     if predicted[k] > COLLAPSED_FRACTION and actual[k] < MAX_MAJORITY_FRACTION:
         yield (
-            f"{predicted[k]:.0%} of the rows are predicted as {context.labels[k]}, but only {actual[k]:.0%} belong to it",
+            f"{predicted[k]:.0%} of the rows are predicted as {context.labels[k]}, but only {actual[k]:.0%} belong to "
+            "it",
             'Scale X and train longer; if classes are imbalanced, weight them with class_weight="balanced"',
         )
 

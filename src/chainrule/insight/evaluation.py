@@ -179,8 +179,8 @@ def saliency_ranking(model: Predictor, table: object, n_columns: int, seed: int 
     """Return the names of the `n_columns` columns with the largest gradient saliency, the largest first.
 
     The saliency of an encoded column x is |dz/dx| times its standard deviation, with z a randomly weighted sum of the
-    first network's outputs, averaged over rows; a column's saliency is the sum over its encoded columns. It approximates
-    the ranking of `permutation_importance` for the cost of two predictions.
+    first network's outputs, averaged over rows; a column's saliency is the sum over its encoded columns. This
+    approximates the ranking of `permutation_importance` at the cost of two predictions.
     """
     rng = as_generator(seed)
     columns = read_columns(table)

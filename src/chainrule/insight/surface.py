@@ -79,8 +79,8 @@ def surface_of_paths(
 ) -> Surface:
     """Compute the loss over the plane closest to the paths of weights during training.
 
-    The plane is spanned by the first two principal components of the points of all paths (Li et al. 2018, section 7, use
-    a single path). A path may leave the plane; the loss below it then differs from its own.
+    The plane is spanned by the first two principal components of the points of all paths (Li et al. 2018, section 7,
+    use a single path). A path may leave the plane; its loss then differs from that of its projection.
 
     Parameters
     ----------
