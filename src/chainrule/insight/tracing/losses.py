@@ -312,7 +312,7 @@ def filled(term: str, symbols: dict[str, Symbol]) -> Formula:
     """Replace z, y and p by the titles of the symbols."""
     place = re.compile(r"(?<![\\A-Za-z])[zyp](?![A-Za-z])")
     return Formula(
-        place.sub(lambda found: symbols[found[0]].row, term), place.sub(lambda found: symbols[found[0]].column(), term)
+        place.sub(lambda match: symbols[match[0]].row, term), place.sub(lambda match: symbols[match[0]].column(), term)
     )
 
 

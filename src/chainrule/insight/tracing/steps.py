@@ -144,8 +144,8 @@ def record_step(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol, a
         kept[letter] = tape.give(symbol, before * SCALES[name](optimizer))
     titles = {"g": g, "*": theta, **kept}
     place = re.compile(r"(?<![\\A-Za-z{])(?:g|m|v)(?![A-Za-z])|\*")
-    row = place.sub(lambda found: titles[found[0]].row, rule.formula)
-    column = place.sub(lambda found: titles[found[0]].column(), rule.formula)
+    row = place.sub(lambda match: titles[match[0]].row, rule.formula)
+    column = place.sub(lambda match: titles[match[0]].column(), rule.formula)
     tape.compute(
         theta.step(),
         "step",
