@@ -208,8 +208,7 @@ class Context:
         """Boolean mask (n,) of the rows that have a prediction."""
         if self.out_of_sample is None:
             return np.ones(len(self.X), np.bool_)
-        known: Array = np.isfinite(self.out_of_sample).all(axis=1)
-        return known
+        return np.asarray(np.isfinite(self.out_of_sample).all(axis=1))
 
     @cached_property
     def predictions(self) -> tuple[Array, Array]:
