@@ -459,10 +459,14 @@ def test_at_the_end_it_says_what_stands_in_the_way(house):
     leaking = house.with_columns(tax=pl.col("price") * 0.07)
     leaking.write_csv("house.csv")
     done = run("train", "house.csv", "--target", "price", "--epochs", 5, "--jobs", 1, "--report", "r.html")
-    told = "tax alone tells the target of nearly every row. Leave it out unless it is known before the target is."
-    assert f"what to try next:\n  {told}\n" in done.stdout
-    assert load("house.chainrule").metadata["findings"] == [told]
-    assert f"<li>{told}</li>" in Path("r.html").read_text()
+    message, remedy = (
+        "tax alone predicts the target of almost every row",
+        "Drop it unless it is known at prediction time",
+    )
+    finding = f"target leakage: {message}. {remedy}."
+    assert f"what to try next:\n  {finding}\n" in done.stdout
+    assert load("house.chainrule").metadata["findings"] == [finding]
+    assert f"<li>{finding}</li>" in Path("r.html").read_text()
 
 
 def test_of_a_training_that_is_well_it_says_no_more_than_the_scores(model):

@@ -1,4 +1,4 @@
-"""Recorders see a training without disturbing it, and surfaces are the losses of the weights beneath them."""
+"""Recording does not affect a training, and surfaces contain the losses of the weights at each point."""
 
 from types import SimpleNamespace
 
@@ -19,29 +19,29 @@ def trained(*callbacks, epochs=10, **options):
 
 
 @pytest.mark.parametrize("recorder", [WeightPath(), LayerSamples(*disc(20))], ids=["weights", "layers"])
-def test_a_training_is_the_same_whether_it_is_watched_or_not(recorder):
+def test_recording_does_not_change_the_training(recorder):
     np.testing.assert_array_equal(trained(recorder)[0].theta, trained()[0].theta)
-    np.testing.assert_array_equal(trained(recorder)[0].theta, trained()[0].theta, "and when the recorder is used again")
+    np.testing.assert_array_equal(trained(recorder)[0].theta, trained()[0].theta, "also when the recorder is reused")
 
 
-def test_the_way_goes_from_the_first_weights_to_the_last():
-    way = WeightPath()
-    net, _ = trained(way)
-    assert way.epochs == list(range(11))
-    np.testing.assert_array_equal(way.thetas[0], mlp(2, 4, 3, 2, activation="tanh", dropout=0.1, seed=0).theta)
-    np.testing.assert_array_equal(way.thetas[-1], net.theta)
-    np.testing.assert_array_equal(way.thetas[4], trained(epochs=4)[0].theta)
+def test_the_path_leads_from_the_initial_weights_to_the_final_ones():
+    path = WeightPath()
+    net, _ = trained(path)
+    assert path.epochs == list(range(11))
+    np.testing.assert_array_equal(path.thetas[0], mlp(2, 4, 3, 2, activation="tanh", dropout=0.1, seed=0).theta)
+    np.testing.assert_array_equal(path.thetas[-1], net.theta)
+    np.testing.assert_array_equal(path.thetas[4], trained(epochs=4)[0].theta)
 
 
-def test_a_long_way_is_thinned_evenly():
-    way = WeightPath(most=4)
-    trained(way, epochs=30)
-    assert way.epochs == [0, 8, 16, 24, 30]
-    assert len(way.thetas) == 5
-    np.testing.assert_array_equal(way.thetas[1], trained(epochs=8)[0].theta)
+def test_a_long_path_is_thinned_evenly():
+    path = WeightPath(n_points=4)
+    trained(path, epochs=30)
+    assert path.epochs == [0, 8, 16, 24, 30]
+    assert len(path.thetas) == 5
+    np.testing.assert_array_equal(path.thetas[1], trained(epochs=8)[0].theta)
 
 
-def test_layers_are_looked_at_after_powers_of_two_and_at_the_end():
+def test_layers_are_sampled_after_powers_of_two_and_at_the_end():
     samples = LayerSamples(*disc(20))
     net, _ = trained(samples)
     assert samples.epochs == [0, 1, 2, 4, 8, 10]
@@ -54,21 +54,21 @@ def test_layers_are_looked_at_after_powers_of_two_and_at_the_end():
     np.testing.assert_array_equal(samples.gradients["3.W"][-1], net.grads[3]["W"].ravel())
 
 
-def test_a_training_that_ends_early_has_its_last_look():
+def test_a_training_that_stops_early_has_a_final_sample():
     samples = LayerSamples(*disc(20))
     _, history = trained(EarlyStopping(patience=3, min_delta=10), samples, epochs=50)
     assert samples.epochs[-1] == len(history) < 50
 
 
-def test_of_many_numbers_some_are_kept_the_same_ones_each_time():
-    few, all_ = LayerSamples(*disc(20), most=7), LayerSamples(*disc(20))
+def test_large_arrays_are_sampled_at_the_same_positions_each_time():
+    few, all_ = LayerSamples(*disc(20), max_values=7), LayerSamples(*disc(20))
     trained(few, all_)
     for some, every in zip(few.activations["1 tanh"], all_.activations["1 tanh"], strict=True):
         assert len(some) == 7
         assert np.isin(some, every).all()
 
 
-def test_an_activation_of_ones_own_has_its_name():
+def test_a_custom_activation_is_recorded_under_its_name():
     def cube(Z):
         return Z**3, lambda dA: dA * 3 * Z**2
 
@@ -77,19 +77,19 @@ def test_an_activation_of_ones_own_has_its_name():
     assert list(samples.activations) == ["1 cube"]
 
 
-def test_rows_that_do_not_fit_and_what_is_no_network_are_refused():
+def test_unsuitable_rows_and_objects_other_than_networks_raise():
     with pytest.raises(ValueError, match="X must be 2-D with 2 columns"):
         trained(LayerSamples(np.ones((3, 5)), [0, 1, 1]))
-    with pytest.raises(ValueError, match="only a Network's training can be recorded, got a SimpleNamespace"):
+    with pytest.raises(ValueError, match="net must be a Network to be recorded, got a SimpleNamespace"):
         LayerSamples(*disc(3)).on_train_begin(SimpleNamespace(net=SimpleNamespace()))
-    with pytest.raises(ValueError, match="most must be an integer >= 2"):
-        WeightPath(most=1)
+    with pytest.raises(ValueError, match="n_points must be an integer >= 2"):
+        WeightPath(n_points=1)
 
 
 # Surfaces.
 
 
-def test_the_loss_at_a_place_is_that_of_its_weights_and_the_network_stays_as_it_is():
+def test_the_loss_at_a_point_is_that_of_its_weights_and_the_network_is_unchanged():
     net, _ = trained()
     before = net.theta.copy()
     surface = surface_around(net, *disc(40), points=5, reach=0.5)
@@ -100,7 +100,7 @@ def test_the_loss_at_a_place_is_that_of_its_weights_and_the_network_stays_as_it_
     assert surface.losses[0, 3] == pytest.approx(net.evaluate(*disc(40)), rel=1e-6)
 
 
-def test_a_direction_is_as_long_as_each_units_weights_and_leaves_biases():
+def test_directions_have_the_norm_of_each_units_weights_and_skip_biases():
     net, _ = trained()
     for direction in surface_around(net, *disc(40), points=2).directions:
         for block in net.blocks:
@@ -110,16 +110,16 @@ def test_a_direction_is_as_long_as_each_units_weights_and_leaves_biases():
             np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_of_two_parameters_the_plane_is_the_whole_space():
+def test_with_two_parameters_the_plane_is_the_whole_space():
     X, y = np.array([[1.0], [2.0], [3.0]]), np.array([[2.0], [4.0], [7.0]])
-    net, way = Network([Dense(1, 1)], seed=0, dtype="float64"), WeightPath()
-    train(net, X, y, optimizer=SGD(0.05), epochs=20, batch_size=None, callbacks=[way])
-    surface = surface_of_paths(net, X, y, [way.thetas], points=3)
+    net, path = Network([Dense(1, 1)], seed=0, dtype="float64"), WeightPath()
+    train(net, X, y, optimizer=SGD(0.05), epochs=20, batch_size=None, callbacks=[path])
+    surface = surface_of_paths(net, X, y, [path.thetas], points=3)
     assert surface.share == pytest.approx(1)
-    places = surface.project(way.thetas)
-    np.testing.assert_allclose(surface.origin + places @ surface.directions, way.thetas, atol=1e-12)
-    assert (places.min(axis=0) > [surface.x[0], surface.y[0]]).all()
-    assert (places.max(axis=0) < [surface.x[-1], surface.y[-1]]).all()
+    points = surface.project(path.thetas)
+    np.testing.assert_allclose(surface.origin + points @ surface.directions, path.thetas, atol=1e-12)
+    assert (points.min(axis=0) > [surface.x[0], surface.y[0]]).all()
+    assert (points.max(axis=0) < [surface.x[-1], surface.y[-1]]).all()
     w, b = surface.origin + surface.x[2] * surface.directions[0] + surface.y[1] * surface.directions[1]
     assert surface.losses[1, 2] == pytest.approx(0.5 * np.mean((w * X + b - y) ** 2))
 
@@ -133,14 +133,14 @@ def test_the_plane_is_the_closest_to_the_paths(rng):
     np.testing.assert_allclose(surface.directions @ surface.directions.T, np.eye(2), atol=1e-12)
 
 
-def test_a_way_that_goes_nowhere_has_a_surface_too():
+def test_a_path_of_a_single_repeated_point_has_a_surface():
     net, _ = trained()
     surface = surface_of_paths(net, *disc(40), [[net.theta, net.theta]], points=3)
     assert np.isfinite(surface.losses).all()
     assert np.ptp(surface.x) > 0
 
 
-def test_losses_beyond_all_numbers_are_the_largest_one():
+def test_infinite_losses_become_the_largest_finite_one():
     net = mlp(2, 3, 1, seed=0)
     surface = surface_around(net, 1e10 * np.ones((4, 2)), np.ones((4, 1)), reach=1e12, points=5)
     assert np.isfinite(surface.losses).all()
@@ -149,15 +149,15 @@ def test_losses_beyond_all_numbers_are_the_largest_one():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda net: surface_around(net, *disc(9), reach=0), "reach must be > 0"),
+        (lambda net: surface_around(net, *disc(9), reach=0), "reach must be finite and > 0"),
         (lambda net: surface_around(net, *disc(9), points=1), "points must be"),
         (
             lambda net: surface_of_paths(net, *disc(9), [[np.ones(3), np.ones(3)]]),
-            "paths must hold two points at least",
+            "paths must contain at least 2 points",
         ),
-        (lambda net: surface_of_paths(net, *disc(9), [[net.theta]]), "paths must hold two points at least"),
+        (lambda net: surface_of_paths(net, *disc(9), [[net.theta]]), "paths must contain at least 2 points"),
     ],
 )
-def test_what_has_no_surface_is_refused(call, message):
+def test_invalid_arguments_of_surfaces_raise(call, message):
     with pytest.raises(ValueError, match=message):
         call(mlp(2, 3, 2, loss="cross_entropy", seed=0))

@@ -1,4 +1,4 @@
-"""A trace is the network's own step: its values are the engine's, its formulas find them again, a lie is found out."""
+"""A trace is the network's own step: its values agree with the network and its formulas, and changes are detected."""
 
 import json
 import re
@@ -41,7 +41,7 @@ from chainrule.training.optimizers import OPTIMIZERS
 
 
 def middles(d):
-    """Layers of every kind, for d columns."""
+    """Return layers of every kind for d columns."""
     return {
         "Dense": [Dense(d, d, biases="normal")],
         "Activation": [Activation("tanh")],
@@ -58,47 +58,46 @@ MIDDLES = middles(4)
 
 
 def network_with(middle, loss="squared_error", n_out=2, d=4, **options):
-    """Layers for d columns between two Dense ones, nothing at a value that would hide it."""
+    """Return layers between two Dense layers, with parameters that differ from 0 and 1."""
     net = Network([Dense(3, d), *middle, Dense(d, n_out)], loss, seed=1, dtype="float64", **options)
     net.theta += 0.1 * np.random.default_rng(2).normal(size=net.theta.shape)
     return net
 
 
 def gradient_of(step, net):
-    """The trace's gradients as a vector of theta's shape; they are in the trace from the last layer to the first."""
+    """Return the gradients of the trace as a vector like theta."""
     by_parameter = {quantity.derivative_of: quantity.values for quantity in step if quantity.kind == "gradient"}
     parameters = [quantity.name for quantity in step if quantity.name in by_parameter]
     return np.concatenate([by_parameter[name].ravel() for name in parameters])
 
 
 def everything(rng, n=5, d=4, kinds=tuple(LAYERS)):
-    """A trace in which every kind of layer, penalty, weight and moment has its line."""
+    """Return a trace with every kind of layer, penalty, weight and moment."""
     middle = [part for kind in kinds for part in middles(d)[kind]]
     net = network_with(middle, CrossEntropy(label_smoothing=0.1), 3, d, l1=0.02, l2=0.3)
     X, y, weight = rng.normal(size=(n, 3)), rng.integers(0, 3, n), rng.uniform(0.5, 2, n)
     return trace(net, X, y, AdamW(0.01), weight, rng=rng)
 
 
-def assert_holds(step):
+def assert_correct(step):
     proof = step.verify()
     assert proof.ok, str(proof)
 
 
 @pytest.mark.parametrize("first", [[Scale(3)], [Residual([Dense(3, 3), Activation("tanh")])], [BatchNorm(3)]])
-def test_whatever_comes_first_holds(first, rng):
+def test_any_first_layer_is_correct(first, rng):
     net = Network([*first, Dense(3, 4), Activation("tanh"), Dense(4, 2)], seed=1, dtype="float64")
     net.theta += 0.1 * rng.normal(size=net.theta.shape)
     X, y = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     step = trace(net, X, y, rng=rng)
-    assert_holds(step)
+    assert_correct(step)
     np.testing.assert_allclose(gradient_of(step, net).sum(), net.loss_and_grad(X, y, rng=rng)[1].sum(), rtol=1e-10)
 
 
-# The seeds.
+# Reference implementations.
 
 
-def test_the_two_two_two_network_is_the_first_seeds_number_by_number():
-    """Its text gives formulas and no numbers; so the numbers are those of its formulas, one scalar at a time."""
+def test_the_sigmoid_network_equals_scalar_backpropagation():
     net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", biases="normal", seed=3, dtype="float64")
     x, y = [0.05, 0.10], [0.01, 0.99]
     step = trace(net, [x], [y], SGD(0.5))
@@ -113,38 +112,38 @@ def test_the_two_two_two_network_is_the_first_seeds_number_by_number():
     assert step["C"].values == pytest.approx(cost, rel=1e-14)
 
 
-def test_the_column_form_of_the_first_seed_is_written_as_there():
+def test_the_column_form_of_a_sigmoid_network():
     net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", seed=3)
     step = trace(net, [[0.05, 0.10]], [[0.01, 0.99]])
-    said = {quantity.name: as_text(quantity.equation("column")) for quantity in step}
-    assert said["z2"] == "z²ⱼ = Σₖ w²ⱼₖ a¹ₖ + b²ⱼ"
-    assert said["da2"] == "∂C/∂a²ⱼ = a²ⱼ - yⱼ"
-    assert said["delta2"] == "δ²ⱼ = ∂C/∂a²ⱼ σ'(z²ⱼ)"
-    assert said["da1"] == "∂C/∂a¹ⱼ = Σᵢ w²ᵢⱼ δ²ᵢ"
-    assert said["dW1"] == "∂C/∂w¹ⱼₖ = a⁰ₖ δ¹ⱼ"
-    assert said["db1"] == "∂C/∂b¹ⱼ = δ¹ⱼ"
-    assert said["step W1"] == "Δw¹ⱼₖ = -η ∂C/∂w¹ⱼₖ"
+    equations = {quantity.name: as_text(quantity.equation("column")) for quantity in step}
+    assert equations["z2"] == "z²ⱼ = Σₖ w²ⱼₖ a¹ₖ + b²ⱼ"
+    assert equations["da2"] == "∂C/∂a²ⱼ = a²ⱼ - yⱼ"
+    assert equations["delta2"] == "δ²ⱼ = ∂C/∂a²ⱼ σ'(z²ⱼ)"
+    assert equations["da1"] == "∂C/∂a¹ⱼ = Σᵢ w²ᵢⱼ δ²ᵢ"
+    assert equations["dW1"] == "∂C/∂w¹ⱼₖ = a⁰ₖ δ¹ⱼ"
+    assert equations["db1"] == "∂C/∂b¹ⱼ = δ¹ⱼ"
+    assert equations["step W1"] == "Δw¹ⱼₖ = -η ∂C/∂w¹ⱼₖ"
 
 
-def test_the_softmax_network_is_the_second_seeds_in_its_row_form(rng):
+def test_the_softmax_network_equals_scalar_backpropagation_and_its_row_form(rng):
     X, y = rng.normal(size=(6, 2)), rng.integers(0, 3, 6)
     net = mlp(2, 5, 3, activation="relu", loss="cross_entropy", biases="normal", seed=1, dtype="float64")
     step = trace(net, X, y, SGD(0.1))
     arrays = [params[name] for params in net.params if params for name in ("W", "b")]
     for name, found in zip(("dW1", "db1", "dW2", "db2"), oracles_seeds.softmax_net_gradient(*arrays, X, y)):
         np.testing.assert_allclose(step[name].values, found, rtol=1e-11, atol=1e-15)
-    said = {quantity.name: as_text(quantity.equation("row")) for quantity in step}
-    assert said["a1"] == "A₁ = relu(Z₁) = max(0, Z₁)"
-    assert said["P"] == "P = softmax(Z₂)"
-    assert said["delta2"] == "dZ₂ = 1/n (P - Y)"
-    assert said["dW2"] == "dW₂ = A₁ᵀ dZ₂"
-    assert said["da1"] == "dA₁ = dZ₂ W₂ᵀ"
+    equations = {quantity.name: as_text(quantity.equation("row")) for quantity in step}
+    assert equations["a1"] == "A₁ = relu(Z₁) = max(0, Z₁)"
+    assert equations["P"] == "P = softmax(Z₂)"
+    assert equations["delta2"] == "dZ₂ = 1/n (P - Y)"
+    assert equations["dW2"] == "dW₂ = A₁ᵀ dZ₂"
+    assert equations["da1"] == "dA₁ = dZ₂ W₂ᵀ"
 
 
-# Every kind of part.
+# Every kind of layer, loss and optimizer.
 
 
-def test_every_kind_of_layer_loss_and_optimiser_has_its_formulas():
+def test_every_layer_loss_and_optimizer_has_formulas():
     assert set(FORMULAS) == set(LAYERS.values())
     assert set(MIDDLES) == set(LAYERS)
     assert set(COSTS) == set(LOSSES.values())
@@ -154,12 +153,12 @@ def test_every_kind_of_layer_loss_and_optimiser_has_its_formulas():
 @pytest.mark.parametrize("n", [1, 5])
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 @pytest.mark.parametrize("kind", MIDDLES)
-def test_a_layers_trace_is_the_networks_step_and_holds(kind, training, n, rng):
+def test_the_trace_of_a_layer_is_correct_and_equals_the_networks_step(kind, training, n, rng):
     net = network_with(MIDDLES[kind])
     net.buffers += rng.uniform(0.1, 1, net.buffers.shape)
     X, y, draws = rng.normal(size=(n, 3)), rng.normal(size=(n, 2)), np.random.default_rng(7) if training else None
     step = trace(net, X, y, rng=draws)
-    assert_holds(step)
+    assert_correct(step)
     value, grad = net.loss_and_grad(X, y, rng=draws)
     assert step["C"].values == pytest.approx(value, rel=1e-14)
     np.testing.assert_allclose(gradient_of(step, net), grad, rtol=1e-12, atol=1e-16)
@@ -168,13 +167,13 @@ def test_a_layers_trace_is_the_networks_step_and_holds(kind, training, n, rng):
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("n_out", [1, 2, 3])
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_losss_trace_holds_and_its_value_is_the_naive_one(name, n_out, weighted, rng):
+def test_the_trace_of_a_loss_is_correct_and_equals_the_naive_loss(name, n_out, weighted, rng):
     n_out = max(n_out, 2) if name == "cross_entropy" else n_out
     X, y = rng.normal(size=(4, 3)), oracles.targets_for(name, 4, n_out, rng)
     weight = rng.uniform(0.1, 3, 4) if weighted else None
     net = network_with([Activation("tanh")], name, n_out)
     step = trace(net, X, y, sample_weight=weight)
-    assert_holds(step)
+    assert_correct(step)
     naive = oracles.reduced(oracles.LOSSES[name], step["z2"].values, y, weight)
     assert step["C"].values == pytest.approx(naive, rel=1e-10)
 
@@ -190,25 +189,25 @@ def test_a_losss_trace_holds_and_its_value_is_the_naive_one(name, n_out, weighte
     ],
     ids=str,
 )
-def test_a_losss_options_are_in_its_formulas(loss, n_out, rng):
+def test_options_of_losses_are_in_their_formulas(loss, n_out, rng):
     y = rng.integers(0, n_out, 4) if isinstance(loss, CrossEntropy) else rng.integers(0, 2, (4, n_out)).astype(float)
-    assert_holds(trace(network_with([], loss, n_out), rng.normal(size=(4, 3)), y))
+    assert_correct(trace(network_with([], loss, n_out), rng.normal(size=(4, 3)), y))
 
 
 @pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "step"])
-def test_an_activations_trace_holds_for_small_and_large_numbers(name, rng):
+def test_the_trace_of_an_activation_is_correct_for_small_and_large_inputs(name, rng):
     net = network_with([Activation(name)])
-    assert_holds(trace(net, rng.normal(size=(4, 3)), rng.normal(size=(4, 2))))
+    assert_correct(trace(net, rng.normal(size=(4, 3)), rng.normal(size=(4, 2))))
     proof = trace(net, 1e3 * rng.normal(size=(4, 3)), rng.normal(size=(4, 2))).verify()
     assert all(line.ok for line in proof.lines), str(proof)
 
 
-def test_what_has_no_gradient_is_refused():
+def test_an_activation_without_a_derivative_raises():
     with pytest.raises(GradientError, match="step has no gradient"):
         trace(mlp(2, 2, 1, activation="step"), [[1.0, 2.0]], [1.0])
 
 
-FRESH = [
+OPTIMIZER_CASES = [
     SGD(0.1),
     SGD(0.1, 0.9),
     SGD(0.1, 0.9, nesterov=True),
@@ -218,18 +217,18 @@ FRESH = [
 ]
 
 
-@pytest.mark.parametrize("begun", [False, True], ids=["fresh", "begun"])
-@pytest.mark.parametrize("optimizer", FRESH, ids=str)
-def test_the_steps_are_those_that_the_optimiser_takes(optimizer, begun, rng):
+@pytest.mark.parametrize("started", [False, True], ids=["initial", "later"])
+@pytest.mark.parametrize("optimizer", OPTIMIZER_CASES, ids=str)
+def test_the_steps_are_those_of_the_optimizer(optimizer, started, rng):
     net = network_with([Activation("tanh"), Residual([Dense(4, 4)])], l2=0.1)
     optimizer = replace(optimizer)
     X, y = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
-    if begun:
+    if started:
         for _ in range(3):
             optimizer.step(net.theta, net.loss_and_grad(X, y)[1])
     steps_before, moments_before = optimizer.steps, {name: m.copy() for name, m in optimizer.moments.items()}
     step = trace(net, X, y, optimizer)
-    assert_holds(step)
+    assert_correct(step)
     assert optimizer.steps == steps_before
     for name, moment in moments_before.items():
         np.testing.assert_array_equal(optimizer.moments[name], moment)
@@ -239,25 +238,25 @@ def test_the_steps_are_those_that_the_optimiser_takes(optimizer, begun, rng):
     np.testing.assert_allclose(steps, net.theta - before, rtol=1e-9, atol=1e-14)
 
 
-def test_a_rate_takes_the_place_of_the_optimisers_own(rng):
+def test_rate_replaces_the_learning_rate_of_the_optimizer(rng):
     net, adam = network_with([]), Adam(0.01)
     X, y = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
     step = trace(net, X, y, rate=0.5)
-    assert_holds(step)
+    assert_correct(step)
     np.testing.assert_allclose(step["step W1"].values, -0.5 * step["dW1"].values)
     assert trace(net, X, y, adam, rate=0.5).optimizer == "Adam(learning_rate=0.5)"
     assert adam.learning_rate == 0.01
 
 
-def test_weight_decay_may_differ_from_parameter_to_parameter(rng):
+def test_weight_decay_may_differ_between_parameters(rng):
     net = network_with([])
     decay = net.per_parameter({"W": 0.5}, default=0)
     step = trace(net, rng.normal(size=(3, 3)), rng.normal(size=(3, 2)), AdamW(0.01, weight_decay=decay))
-    assert_holds(step)
+    assert_correct(step)
     assert "weight_decay" not in step.optimizer
 
 
-# Parts of one's own.
+# Custom layers, losses, activations and optimizers.
 
 
 class Swish(Layer):
@@ -283,8 +282,8 @@ class Swish(Layer):
     factor = 1.0
 
 
-class WrongOnTheWayBack(Swish):
-    """What it hands back is off by a thousandth; its own gradient is right."""
+class WrongBackward(Swish):
+    """The derivative with respect to the input is off by a thousandth; the gradient of beta is correct."""
 
     def forward(self, X, params, rng=None):
         Y, backward = super().forward(X, params, rng)
@@ -292,7 +291,7 @@ class WrongOnTheWayBack(Swish):
 
 
 class WrongSwish(Swish):
-    """Its gradient is off by a thousandth."""
+    """The gradient of beta is off by a thousandth."""
 
     factor = 1.001
 
@@ -305,52 +304,52 @@ class Hinge(Loss):
 
 
 class Signs(Optimizer):
-    """A step against the gradient's sign."""
+    """A step against the sign of the gradient."""
 
     def step(self, theta, grad, rate=None):
         theta -= self.learning_rate * np.sign(grad)
 
 
-def test_a_layer_loss_activation_and_optimiser_of_ones_own_are_told_honestly(rng):
+def test_custom_parts_are_traced(rng):
     def cube(Z):
         return Z**3, lambda dA: dA * 3 * Z**2
 
     net = Network([Dense(3, 4), Swish(), Activation(cube), Dense(4, 1)], Hinge(), seed=0)
     step = trace(net, rng.normal(size=(4, 3)), [1.0, -1.0, 1.0, 1.0], Signs(0.1))
-    assert_holds(step)
+    assert_correct(step)
     assert as_text(step["o1"].equation("row")) == "O₁ = Swish(Z₁, beta₁)"
     assert as_text(step["o1'"].equation("row")) == "O₁' = cube(O₁)"
     assert as_text(step["dbeta1"].equation("row")) == "dbeta₁ = backward of Swish(dO₁)"
     np.testing.assert_allclose(step["step W1"].values, -0.1 * np.sign(step["dW1"].values))
 
 
-def test_the_proof_names_the_line_of_a_wrong_derivative_of_ones_own(rng):
+def test_verify_names_the_wrong_derivative_of_a_custom_layer(rng):
     net = Network([Dense(3, 4), WrongSwish(), Dense(4, 1)], seed=0)
     proof = trace(net, rng.normal(size=(4, 3)), rng.normal(size=4)).verify()
     assert proof.wrong == ("dbeta1",)
     assert str(proof).startswith("the trace is WRONG in dbeta1")
 
 
-def test_the_first_line_that_is_named_is_where_the_mistake_is(rng):
-    net = Network([Dense(3, 4), WrongOnTheWayBack(), Dense(4, 1)], seed=0)
+def test_verify_names_the_origin_of_a_mistake_first(rng):
+    net = Network([Dense(3, 4), WrongBackward(), Dense(4, 1)], seed=0)
     proof = trace(net, rng.normal(size=(4, 3)), rng.normal(size=4)).verify()
-    assert proof.wrong == ("delta1", "dW1", "db1"), "what is made of a wrong delta is wrong by differences too"
+    assert proof.wrong == ("delta1", "dW1", "db1"), "gradients computed from a wrong delta are wrong too"
 
 
-def test_a_second_layer_of_a_kind_has_a_prime(rng):
+def test_names_of_a_second_layer_of_a_kind_have_a_prime(rng):
     step = trace(network_with([LayerNorm(4), LayerNorm(4)]), rng.normal(size=(2, 3)), rng.normal(size=(2, 2)))
     assert {"gamma1", "gamma1'", "n1", "n1'", "dn1'"} <= {quantity.name for quantity in step}
-    assert_holds(step)
+    assert_correct(step)
 
 
-# The proof.
+# Verification.
 
 
-def test_the_trace_of_everything_holds_and_its_proof_prints_as_a_table(rng):
+def test_a_trace_of_everything_is_correct_and_its_verification_prints_as_a_table(rng):
     step = everything(rng)
     proof = step.verify()
     assert proof.ok, str(proof)
-    assert str(proof).startswith(f"the trace holds: {len(proof.lines)} lines follow")
+    assert str(proof).startswith(f"the trace is correct: {len(proof.lines)} lines match")
     assert re.search(r"^dW1 +-?0\.\d+ +-?0\.\d+ +\d\.\de-\d+$", str(proof), re.MULTILINE)
 
 
@@ -360,16 +359,16 @@ def tampered(step, name, change):
 
 
 @pytest.mark.parametrize("kind", MIDDLES)
-def test_a_value_that_is_tampered_with_is_found_whatever_it_is(kind, rng):
+def test_any_changed_value_is_detected(kind, rng):
     step = everything(rng, n=2, d=3, kinds=[kind])
     for quantity in step:
         proof = tampered(step, quantity.name, lambda values: values + 1e-4 * (1 + np.abs(values))).verify()
         assert not proof.ok, quantity.name
         near = {quantity.name} | {other.name for other in step if quantity.name in other.sources}
-        assert near & set(proof.wrong), f"{quantity.name} was changed and {proof.wrong} were found"
+        assert near & set(proof.wrong), f"{quantity.name} was changed, but {proof.wrong} were reported"
 
 
-def test_a_single_entry_one_part_in_a_million_off_and_one_that_is_no_number_are_found(rng):
+def test_a_tiny_change_of_one_entry_and_a_nan_are_detected(rng):
     net = network_with([])
     step = trace(net, rng.normal(size=(4, 3)), rng.normal(size=(4, 2)))
 
@@ -385,18 +384,18 @@ def test_a_single_entry_one_part_in_a_million_off_and_one_that_is_no_number_are_
     assert "dW1" in tampered(step, "dW1", lambda values: touch(values, lambda v: np.nan)).verify().wrong
 
 
-def test_a_wrong_engine_is_found(monkeypatch, rng):
-    honest = Dense.forward
+def test_a_wrong_bias_gradient_is_detected(monkeypatch, rng):
+    original = Dense.forward
 
     def forward(self, X, params, rng=None):
-        Y, backward = honest(self, X, params, rng)
+        Y, backward = original(self, X, params, rng)
 
-        def spoiled(dY, grads, need_dX=True):
+        def altered(dY, grads, need_dX=True):
             dX = backward(dY, grads, need_dX)
             grads["b"] *= 1.001
             return dX
 
-        return Y, spoiled
+        return Y, altered
 
     monkeypatch.setattr(Dense, "forward", forward)
     proof = trace(network_with([]), rng.normal(size=(4, 3)), rng.normal(size=(4, 2))).verify()
@@ -404,11 +403,11 @@ def test_a_wrong_engine_is_found(monkeypatch, rng):
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_a_wrong_way_back_is_found_in_every_kind_of_layer(kind, monkeypatch, rng):
-    honest = LAYERS[kind].forward
+def test_a_wrong_backward_pass_is_detected_in_every_layer(kind, monkeypatch, rng):
+    original = LAYERS[kind].forward
 
     def forward(self, X, params, rng=None):
-        Y, backward = honest(self, X, params, rng)
+        Y, backward = original(self, X, params, rng)
         return Y, lambda dY, grads, need_dX=True: 1.001 * backward(dY, grads, need_dX)
 
     monkeypatch.setattr(LAYERS[kind], "forward", forward)
@@ -417,11 +416,11 @@ def test_a_wrong_way_back_is_found_in_every_kind_of_layer(kind, monkeypatch, rng
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_a_wrong_way_forward_is_found_in_every_kind_of_layer(kind, monkeypatch, rng):
-    honest = LAYERS[kind].forward
+def test_a_wrong_forward_pass_is_detected_in_every_layer(kind, monkeypatch, rng):
+    original = LAYERS[kind].forward
 
     def forward(self, X, params, rng=None):
-        Y, backward = honest(self, X, params, rng)
+        Y, backward = original(self, X, params, rng)
         return 1.001 * Y, lambda dY, grads, need_dX=True: 1.001 * backward(dY, grads, need_dX)
 
     monkeypatch.setattr(LAYERS[kind], "forward", forward)
@@ -430,35 +429,37 @@ def test_a_wrong_way_forward_is_found_in_every_kind_of_layer(kind, monkeypatch, 
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_wrong_loss_is_found_though_its_derivative_fits(name, monkeypatch, rng):
-    honest = LOSSES[name].per_row
-    monkeypatch.setattr(LOSSES[name], "per_row", lambda self, Z, Y: tuple(1.001 * part for part in honest(self, Z, Y)))
+def test_a_wrong_loss_with_a_consistent_derivative_is_detected(name, monkeypatch, rng):
+    original = LOSSES[name].per_row
+    monkeypatch.setattr(
+        LOSSES[name], "per_row", lambda self, Z, Y: tuple(1.001 * part for part in original(self, Z, Y))
+    )
     step = trace(network_with([], name), rng.normal(size=(4, 3)), oracles.targets_for(name, 4, 2, rng))
     assert step.verify().wrong[:1] == ("L",)
 
 
 @pytest.mark.parametrize("name", ["poisson", "binary_cross_entropy", "cross_entropy"])
-def test_a_wrong_link_is_found(name, monkeypatch, rng):
-    honest = LOSSES[name].predict
-    monkeypatch.setattr(LOSSES[name], "predict", lambda self, Z: 1.001 * honest(self, Z))
+def test_a_wrong_link_function_is_detected(name, monkeypatch, rng):
+    original = LOSSES[name].predict
+    monkeypatch.setattr(LOSSES[name], "predict", lambda self, Z: 1.001 * original(self, Z))
     step = trace(network_with([], name), rng.normal(size=(4, 3)), oracles.targets_for(name, 4, 2, rng))
     assert step.verify().wrong[:1] == ("P",)
 
 
 @pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "step"])
-def test_a_wrong_activation_is_found_though_its_slope_fits(name, monkeypatch, rng):
-    honest = ACTIVATIONS[name]
+def test_a_wrong_activation_with_a_consistent_derivative_is_detected(name, monkeypatch, rng):
+    original = ACTIVATIONS[name]
 
-    def spoiled(Z):
-        A, backward = honest(Z)
+    def altered(Z):
+        A, backward = original(Z)
         return 1.001 * A, lambda dA: 1.001 * backward(dA)
 
-    monkeypatch.setitem(ACTIVATIONS, name, spoiled)
+    monkeypatch.setitem(ACTIVATIONS, name, altered)
     step = trace(network_with([Activation(name)]), rng.normal(size=(4, 3)), rng.normal(size=(4, 2)))
     assert step.verify().wrong[:1] == ("a1",)
 
 
-def test_columns_and_outputs_are_told_by_their_names_in_every_form():
+def test_names_of_columns_and_outputs_are_in_every_format():
     net, X, y = mlp(2, 2, 2, loss="cross_entropy", seed=0), [[0.5, -1.0]], [1]
     step = trace(net, X, y, columns=["age", "island=<Dream> & 10_%"], outputs=["cat", "dog"])
     assert "columns of X: age, island=<Dream> & 10_%\noutputs: cat, dog\n" in step.to_text()
@@ -467,16 +468,16 @@ def test_columns_and_outputs_are_told_by_their_names_in_every_form():
     assert step.to_dict()["columns"] == ["age", "island=<Dream> & 10_%"]
     assert "columns of X" not in trace(net, X, y).to_text()
     for argument, names in (("columns", ["age"]), ("outputs", ["a", "b", "c"])):
-        with pytest.raises(ValueError, match=f"{argument} must be 2 names"):
+        with pytest.raises(ValueError, match=f"{argument} must contain 2 names"):
             trace(net, X, y, **{argument: names})
 
 
-def test_a_factor_behind_a_fraction_is_set_apart():
+def test_a_factor_after_a_fraction_is_separated_by_a_dot():
     step = trace(mlp(2, 1, loss=SquaredError(factor=1.0), seed=0), [[1.0, 2.0], [0.0, 1.0]], [1.0, 0.0])
     assert "1/n · 2 (Z₁ - Y)" in step.to_text().replace("  ", " ")
 
 
-def test_what_comes_before_the_first_dense_is_not_called_as_the_input_is():
+def test_outputs_before_the_first_dense_layer_are_not_named_like_the_input():
     step = trace(Network([Activation("tanh"), Activation("sigmoid"), Dense(2, 2)], seed=0), [[0.5, -1.0]], [[0.0, 1.0]])
     column, row = step.to_text("column"), step.to_text("row")
     for formula in ("a^(0')ⱼ = tanh(a⁰ⱼ)", "A₀ = tanh(X)"):
@@ -485,17 +486,17 @@ def test_what_comes_before_the_first_dense_is_not_called_as_the_input_is():
     assert len(set(titles)) == len(titles)
 
 
-def test_a_large_network_is_proved_along_random_directions(rng):
+def test_a_large_network_is_verified_along_random_directions(rng):
     net = mlp(20, 30, 3, loss="cross_entropy", seed=0)
     step = trace(net, rng.normal(size=(10, 20)), rng.integers(0, 3, 10))
-    assert_holds(step)
+    assert_correct(step)
     assert "dW1" in tampered(step, "dW1", lambda values: values * 1.0001).verify().wrong
 
 
-# What is given, and what stays as it is.
+# Arguments.
 
 
-def test_network_optimiser_generator_and_data_stay_as_they_are(rng):
+def test_the_arguments_are_not_changed(rng):
     net = network_with([BatchNorm(4), Dropout(0.5)])
     X, y, weight, draws = rng.normal(size=(4, 3)), rng.normal(size=(4, 2)), np.ones(4), np.random.default_rng(0)
     kept = [array.copy() for array in (net.theta, net.buffers, net.grad, X, y, weight)]
@@ -514,24 +515,24 @@ def test_the_trace_of_a_float32_network_is_in_float64_and_close_to_its_step(rng)
     np.testing.assert_allclose(gradient_of(step, net), net.loss_and_grad(X, y)[1], rtol=1e-4, atol=1e-7)
 
 
-def test_values_cannot_be_written_to(rng):
+def test_values_are_read_only(rng):
     step = trace(network_with([]), rng.normal(size=(2, 3)), rng.normal(size=(2, 2)))
     with pytest.raises(ValueError, match="read-only"):
         step["W1"].values[0, 0] = 0
 
 
-def test_masks_that_are_given_are_dropouts(rng):
+def test_masks_replace_those_of_dropout(rng):
     net = network_with([Dropout(0.5), Residual([Dense(4, 4), Dropout(0.2)])])
     X, y = rng.normal(size=(2, 3)), rng.normal(size=(2, 2))
     masks = [[[1, 0, 1, 1], [0, 0, 1, 1]], [[1, 1, 1, 1], [1, 1, 0, 1]]]
     step = trace(net, X, y, masks=masks)
-    assert_holds(step)
+    assert_correct(step)
     np.testing.assert_allclose(step["mask1"].values, masks[0])
     np.testing.assert_allclose(step["mask2"].values, masks[1])
     np.testing.assert_allclose(step["d1"].values, step["z1"].values * masks[0] * 2)
 
 
-def test_at_inference_dropout_has_no_line(rng):
+def test_dropout_is_not_recorded_at_inference(rng):
     step = trace(network_with([Dropout(0.5)]), rng.normal(size=(2, 3)), rng.normal(size=(2, 2)))
     assert not {"mask1", "d1"} & {quantity.name for quantity in step}
     assert step["z2"].sources == ("z1", "W2", "b2")
@@ -540,32 +541,32 @@ def test_at_inference_dropout_has_no_line(rng):
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
-        ({"masks": []}, "masks must hold 1 masks, one for each Dropout"),
-        ({"masks": [[[1, 2, 1, 1]]]}, r"masks\[0\] must hold zeros and ones in 1 rows"),
-        ({"masks": [[[1, 1]]]}, r"masks must have the shape \(1, 4\)"),
-        ({"masks": [[[1, 1, 1, 1]]], "rng": np.random.default_rng(0)}, "rng must be None where masks are given"),
+        ({"masks": []}, r"len\(masks\) must be 1, one mask for each Dropout, got 0"),
+        ({"masks": [[[1, 2, 1, 1]]]}, r"masks\[0\] must contain zeros and ones in 1 rows"),
+        ({"masks": [[[1, 1]]]}, r"masks must have shape \(1, 4\).* got shape \(1, 2\)"),
+        ({"masks": [[[1, 1, 1, 1]]], "rng": np.random.default_rng(0)}, "rng must be None if masks are given"),
         ({"rate": 0.0}, "rate must be finite and > 0, got 0.0"),
         ({"optimizer": "sdg"}, "optimizer must be one of {'sgd'"),
-        ({"X": [0.0, 1.0, 2.0]}, "is it one row"),
+        ({"X": [0.0, 1.0, 2.0]}, r"X must be 2-D with 3 columns, got shape \(3,\)"),
         ({"net": "net"}, "net must be a Network"),
     ],
 )
-def test_a_wrong_argument_is_told(arguments, rule):
-    given = {"net": network_with([Dropout(0.5)]), "X": [[0.0, 1.0, 2.0]], "y": [[1.0, 2.0]]}
+def test_invalid_arguments_raise(arguments, rule):
+    valid = {"net": network_with([Dropout(0.5)]), "X": [[0.0, 1.0, 2.0]], "y": [[1.0, 2.0]]}
     with pytest.raises(ValueError, match=rule):
-        trace(**(given | arguments))
+        trace(**(valid | arguments))
 
 
-def test_an_unknown_name_lists_those_there_are(rng):
+def test_an_unknown_name_lists_the_valid_ones(rng):
     step = trace(network_with([]), rng.normal(size=(2, 3)), rng.normal(size=(2, 2)))
-    with pytest.raises(ValueError, match="name must be one of {'X', 'W1', 'b1', 'z1'"):
+    with pytest.raises(ValueError, match=r"name must be one of \{'X', 'W1', 'b1', 'z1'"):
         step["w1"]
 
 
-# What can be made of it.
+# Formats.
 
 
-def test_sources_come_before_what_is_made_of_them(rng):
+def test_sources_precede_the_quantities_computed_from_them(rng):
     step = everything(rng)
     seen = set()
     for quantity in step:
@@ -576,25 +577,21 @@ def test_sources_come_before_what_is_made_of_them(rng):
 
 
 @pytest.mark.parametrize("notation", ["row", "column"])
-def test_the_text_has_every_line_with_aligned_numbers(notation, rng):
+def test_the_text_has_every_quantity_with_aligned_values(notation, rng):
     step = everything(rng)
     lines = step.to_text(notation).splitlines()
-    assert [line for line in lines if line in ("Forward", "Loss", "Back", "Step")] == [
-        "Forward",
-        "Loss",
-        "Back",
-        "Step",
-    ]
+    sections = ["Forward pass", "Loss", "Backward pass", "Optimizer step"]
+    assert [line for line in lines if line in sections] == sections
     for quantity in step:
         at = next(i for i, line in enumerate(lines) if line.startswith(f"  {quantity.name} "))
         assert as_text(quantity.equation(notation)) in lines[at]
         assert str(quantity.grid(notation).shape) in lines[at]
         matrix = lines[at + 1 : at + 1 + len(quantity.grid(notation))]
-        assert len({len(line) for line in matrix}) == 1, "the columns align"
+        assert len({len(line) for line in matrix}) == 1, "the columns are aligned"
         assert all(line.startswith(" ") for line in matrix)
 
 
-def test_the_lines_that_the_site_shows_are_true():
+def test_the_lines_in_the_documentation_are_current():
     page = (Path(__file__).parent.parent / "docs" / "learn" / "trace.md").read_text(encoding="utf-8")
     lines = re.search(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1].splitlines()
     net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", seed=0)
@@ -603,7 +600,7 @@ def test_the_lines_that_the_site_shows_are_true():
     assert printed[start : start + len(lines)] == [line.strip() for line in lines]
 
 
-def test_the_columns_text_is_the_rows_transposed():
+def test_the_column_form_is_the_transpose_of_the_row_form():
     net = mlp(3, 2, seed=0)
     net.theta = np.arange(8) / 8
     step = trace(net, [[1.0, 2.0, 3.0]], [[0.0, 1.0]])
@@ -611,7 +608,7 @@ def test_the_columns_text_is_the_rows_transposed():
     assert re.search(r" 0.00000  0.25000  0.50000\n +0.12500  0.37500  0.62500\n", step.to_text("column"))
 
 
-def test_small_numbers_keep_their_digits_and_long_arrays_are_abridged(rng):
+def test_small_values_keep_their_digits_and_large_arrays_are_abridged(rng):
     net = mlp(50, 40, 1, seed=0)
     step = trace(net, np.where(np.arange(50) == 1, 2.5e-9, 1.5) * np.ones((30, 50)), np.ones(30))
     text = step.to_text()
@@ -621,16 +618,16 @@ def test_small_numbers_keep_their_digits_and_long_arrays_are_abridged(rng):
     assert len(text.splitlines()) < 250
 
 
-def test_repr_is_the_text_and_a_notebook_gets_the_page(rng):
+def test_repr_is_the_text_and_notebooks_show_the_page(rng):
     step = trace(network_with([]), rng.normal(size=(2, 3)), rng.normal(size=(2, 2)))
     assert repr(step) == step.to_text()
     assert step._repr_html_().startswith("<iframe srcdoc=")
 
 
 @pytest.mark.parametrize("form", ["to_text", "to_latex", "to_html"])
-def test_an_unknown_notation_is_told(form, rng):
+def test_an_unknown_notation_raises(form, rng):
     step = trace(network_with([]), rng.normal(size=(2, 3)), rng.normal(size=(2, 2)))
-    with pytest.raises(ValueError, match="notation must be one of {'row', 'column'"):
+    with pytest.raises(ValueError, match=r"notation must be one of \{'row', 'column'"):
         getattr(step, form)("rows")
 
 
@@ -650,7 +647,7 @@ def assert_balanced(latex):
 
 
 @pytest.mark.parametrize("notation", ["row", "column"])
-def test_the_latex_is_balanced_and_has_every_line(notation, rng):
+def test_the_latex_is_balanced_and_has_every_quantity(notation, rng):
     step = everything(rng, n=12)
     latex = step.to_latex(notation)
     assert_balanced(latex)
@@ -660,12 +657,12 @@ def test_the_latex_is_balanced_and_has_every_line(notation, rng):
     assert latex.count(r"\begin{align*}") == 4
     for matrix in re.findall(r"\\begin\{bmatrix\}(.*?)\\end", latex):
         assert len({row.count("&") for row in matrix.split(r"\\")}) == 1
-        assert matrix.split(r"\\")[0].count("&") < 10, "amsmath takes no more columns"
+        assert matrix.split(r"\\")[0].count("&") < 10, "amsmath allows at most 10 columns"
     assert r"label\_smoothing" in latex
 
 
-def test_a_formula_has_no_script_upon_a_script(rng):
-    """LaTeX refuses x^a^b and x_a_b."""
+def test_formulas_have_no_double_scripts(rng):
+    """LaTeX rejects x^a^b and x_a_b."""
     for step in (everything(rng), everything(rng, n=1)):
         for quantity in step:
             for notation in ("row", "column"):
@@ -676,7 +673,7 @@ def test_a_formula_has_no_script_upon_a_script(rng):
                 assert as_mathml(equation)
 
 
-def test_the_dict_is_plain_json_that_holds_all(rng):
+def test_the_dict_is_json_serializable_and_complete(rng):
     step = everything(rng)
     document = json.loads(json.dumps(step.to_dict(), allow_nan=False))
     assert [entry["name"] for entry in document["quantities"]] == [quantity.name for quantity in step]
@@ -687,10 +684,10 @@ def test_the_dict_is_plain_json_that_holds_all(rng):
         assert set(entry["text"]) == set(entry["latex"]) == {"row", "column"}
 
 
-def test_a_formula_that_cannot_be_read_is_refused():
+def test_invalid_formulas_raise():
     with pytest.raises(ValueError, match="balanced braces"):
         parse("x^{2")
     with pytest.raises(ValueError, match="balanced braces"):
         parse("x}")
-    with pytest.raises(ValueError, match=r"commands of .* however: \\foo"):
+    with pytest.raises(ValueError, match=r"commands must be among .* got \\foo"):
         parse(r"\foo")

@@ -90,7 +90,7 @@ def test_every_form_goes_to_the_terminal_or_to_a_file(form, expected, herd, tmp_
 def test_verify_says_that_the_trace_holds_or_which_line_is_wrong(herd, monkeypatch):
     result = run("herd.chainrule", "herd.csv", "--verify", "--to", "json")
     assert result.exit_code == 0
-    assert result.stderr.startswith("the trace holds: ")
+    assert result.stderr.startswith("the trace is correct: ")
     json.loads(result.stdout)
     monkeypatch.setattr(Trace, "verify", lambda step: Proof((Line("delta1", 1.0, 0.0),), ()))
     result = run("herd.chainrule", "herd.csv", "--verify")

@@ -1,4 +1,4 @@
-"""The page needs nothing but itself, and what it lights up is what a weight really touches."""
+"""The page is self-contained, and it highlights exactly the quantities that a weight affects."""
 
 import json
 import re
@@ -17,7 +17,7 @@ VOID = {"meta", "link", "input"}
 
 
 class Page(HTMLParser):
-    """What is in a page; a tag that is not closed in its turn is an error."""
+    """The tags of a page; it is an error if one is not closed."""
 
     def __init__(self, text):
         super().__init__()
@@ -53,7 +53,7 @@ def step(rng):
     return trace(net, rng.normal(size=(2, 3)), [0, 1], Adam(0.1))
 
 
-def test_the_page_is_whole_and_asks_for_nothing_else(step):
+def test_the_page_is_self_contained(step):
     text = step.to_html()
     page = Page(text)
     assert "http" not in text
@@ -67,7 +67,7 @@ def test_the_page_is_whole_and_asks_for_nothing_else(step):
 
 
 @pytest.mark.parametrize("notation", ["row", "column"])
-def test_every_quantity_has_its_values_in_both_notations(notation, step):
+def test_every_quantity_has_values_in_both_notations(notation, step):
     page = Page(step.to_html(notation))
     assert ("body", {"data-notation": notation}) in page.tags
     checked = [attrs["value"] for tag, attrs in page.tags if tag == "input" and "checked" in attrs]
@@ -81,7 +81,7 @@ def test_every_quantity_has_its_values_in_both_notations(notation, step):
             assert float(cell["data-v"]) == pytest.approx(value, rel=1e-5)
 
 
-def test_every_parameter_is_one_stop_of_the_tab_key_in_each_notation(step):
+def test_every_parameter_is_one_tab_stop_in_each_notation(step):
     page = Page(step.to_html())
     for quantity in step:
         stops = [cell.get("tabindex") for cell in page.cells(quantity.name)]
@@ -93,18 +93,18 @@ def test_every_parameter_is_one_stop_of_the_tab_key_in_each_notation(step):
             assert set(stops) == {None}
 
 
-def is_on_the_way(place, shape, k, j):
-    """Which entries of a quantity are lit for entry (k, j) of a parameter."""
+def highlighted(place, shape, k, j):
+    """Return a mask of the entries of a quantity that are highlighted for entry (k, j) of a parameter."""
     rows, columns = np.indices(shape)
     lit = {"j": columns == j, "k": columns == k, "r": rows == j, "e": (rows == k) & (columns == j)}
     return lit.get(place, np.full(shape, True))
 
 
-def test_what_changes_when_a_weight_is_moved_is_what_lights_up(step):
-    """On the way to the loss: entries that change are lit, and each lit quantity has one that does."""
+def test_entries_that_depend_on_a_weight_are_highlighted(step):
+    """Every entry that changes is highlighted, and every highlighted quantity has an entry that changes."""
     values = {quantity.name: quantity.values for quantity in step}
-    for way in paths(step):
-        parameter = way.parameter
+    for path in paths(step):
+        parameter = path.parameter
         for k, j in np.ndindex(*parameter.grid("row").shape):
             now = dict(values)
             moved = parameter.grid("row").copy()
@@ -116,129 +116,131 @@ def test_what_changes_when_a_weight_is_moved_is_what_lights_up(step):
                 now[quantity.name] = quantity.recompute(now)
                 changed = np.atleast_2d(now[quantity.name] != values[quantity.name])
                 if not changed.any():
-                    assert way.lit.get(quantity.name, "k") == "k", "what comes in is lit, and all else that is moves"
+                    assert path.lit.get(quantity.name, "k") == "k", (
+                        "only the input of a layer is highlighted without changing"
+                    )
                     continue
-                lit = is_on_the_way(way.lit[quantity.name], changed.shape, k, j)
+                lit = highlighted(path.lit[quantity.name], changed.shape, k, j)
                 assert not (changed & ~lit).any(), (
-                    f"{quantity.name} changes with {parameter.name}[{k}, {j}] and is dark"
+                    f"{quantity.name} changes with {parameter.name}[{k}, {j}] but is not highlighted"
                 )
-                if way.lit[quantity.name] == "j":
+                if path.lit[quantity.name] == "j":
                     assert changed[:, j].all()
 
 
-def test_the_factors_product_summed_over_rows_is_the_gradient(step):
-    seen = 0
-    for way in paths(step):
-        for k, j in np.ndindex(*way.parameter.grid("row").shape):
+def test_the_product_of_the_factors_summed_over_rows_is_the_gradient(step):
+    count = 0
+    for path in paths(step):
+        for k, j in np.ndindex(*path.parameter.grid("row").shape):
             product = np.ones(step.n_rows)
-            for factor in way.factors:
+            for factor in path.factors:
                 if factor.name:
                     product = product * step[factor.name].values[:, {"k": k, "j": j}[factor.place]]
-            penalty = 0.1 * way.parameter.grid("row")[k, j] if way.parameter.name in way.gradient.sources else 0
-            assert product.sum() + penalty == pytest.approx(way.gradient.grid("row")[k, j], rel=1e-10, abs=1e-14)
-            seen += 1
-    assert seen == sum(way.parameter.values.size for way in paths(step))
+            penalty = 0.1 * path.parameter.grid("row")[k, j] if path.parameter.name in path.gradient.sources else 0
+            assert product.sum() + penalty == pytest.approx(path.gradient.grid("row")[k, j], rel=1e-10, abs=1e-14)
+            count += 1
+    assert count == sum(path.parameter.values.size for path in paths(step))
 
 
-def test_the_first_factor_of_a_hidden_weight_is_the_sum_over_its_branches(rng):
+def test_the_first_factor_of_a_hidden_weight_is_a_sum_over_branches(rng):
     step = trace(mlp(2, 3, 2, activation="sigmoid", seed=0), [[0.1, 0.2]], [[0.0, 1.0]])
-    way = next(way for way in paths(step) if way.parameter.name == "W1")
-    assert [factor.name for factor in way.factors] == ["da1", "slope z1", "X"]
-    assert way.branches == ("delta2", "W2")
-    delta, W = (step[name].values for name in way.branches)
+    path = next(path for path in paths(step) if path.parameter.name == "W1")
+    assert [factor.name for factor in path.factors] == ["da1", "slope z1", "X"]
+    assert path.branches == ("delta2", "W2")
+    delta, W = (step[name].values for name in path.branches)
     np.testing.assert_allclose(step["da1"].values, delta @ W.T)
 
 
-def test_a_layer_of_ones_own_lights_everything_that_may_depend_on_it(rng):
+def test_everything_that_may_depend_on_a_custom_layer_is_highlighted(rng):
     def cube(Z):
         return Z**3, lambda dA: 3 * dA * Z**2
 
     step = trace(Network([Dense(2, 3), Activation(cube), Dense(3, 1)], seed=0), rng.normal(size=(2, 2)), [0.0, 1.0])
-    way = next(way for way in paths(step) if way.parameter.name == "W1")
-    assert way.lit["z1"] == "j"
-    assert way.lit["o1"] == "a"
+    path = next(path for path in paths(step) if path.parameter.name == "W1")
+    assert path.lit["z1"] == "j"
+    assert path.lit["o1"] == "a"
     Page(step.to_html())
 
 
-def test_batch_norms_in_training_have_a_page_too(rng):
+def test_batch_norm_in_training_mode_has_a_page(rng):
     net = Network([BatchNorm(3), Dense(3, 2)], "cross_entropy", seed=0)
     Page(trace(net, rng.normal(size=(4, 3)), [0, 1, 1, 0], rng=rng).to_html())
 
 
-def test_a_large_networks_page_is_abridged(rng):
+def test_the_page_of_a_large_network_is_abridged(rng):
     net = mlp(200, 100, 10, loss="cross_entropy", seed=0)
     text = trace(net, rng.normal(size=(64, 200)), rng.integers(0, 10, 64)).to_html()
     assert len(text) < 500_000
     assert len(Page(text).cells("W1")) == 2 * 7 * 7
 
 
-def test_the_script_can_read_the_ways(step):
+def test_the_paths_are_json(step):
     text = step.to_html()
-    ways = json.loads(re.search(r'id="ways">(.*?)</script>', text, re.DOTALL)[1])
-    assert set(ways) == {way.parameter.name for way in paths(step)}
+    documents = json.loads(re.search(r'id="paths">(.*?)</script>', text, re.DOTALL)[1])
+    assert set(documents) == {path.parameter.name for path in paths(step)}
     names = {quantity.name for quantity in step}
-    for way in ways.values():
-        assert way["gradient"] in names
-        assert set(way["lit"]) <= names
-        assert all(name in names | {""} for _, name, _, _ in way["factors"])
+    for document in documents.values():
+        assert document["gradient"] in names
+        assert set(document["lit"]) <= names
+        assert all(name in names | {""} for _, name, _, _ in document["factors"])
 
 
-# In a browser, where one is installed.
+# In a browser, if one is installed.
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-LOOK = """
-const seen = frame => {
+SCRIPT = """
+const inspect = frame => {
   const page = frame.contentDocument;
   const point = td => td.dispatchEvent(new MouseEvent("mouseover", {bubbles: true}));
   point(page.querySelector('.row td[data-q="W1"][data-i="1"][data-j="2"]'));
   const lit = [...page.querySelectorAll(".row td.on")].map(td => [td.dataset.q, td.dataset.i, td.dataset.j]);
-  const told = page.getElementById("chain").textContent;
-  const wide = page.documentElement.scrollWidth - page.documentElement.clientWidth;
+  const text = page.getElementById("chain").textContent;
+  const overflow = page.documentElement.scrollWidth - page.documentElement.clientWidth;
   point(page.querySelector("h1"));
-  return {lit, told, wide, dark: page.querySelectorAll("td.on").length};
+  return {lit, text, overflow, remaining: page.querySelectorAll("td.on").length};
 };
 addEventListener("load", () => {
-  document.body.textContent = JSON.stringify([...document.querySelectorAll("iframe")].map(seen));
+  document.body.textContent = JSON.stringify([...document.querySelectorAll("iframe")].map(inspect));
 });
 """
 
 
-def looked_at(page, folder, *widths):
-    """What a browser shows of a page in windows of these widths, while the pointer is on a weight."""
+def inspect(page, folder, *widths):
+    """Return what a browser shows of a page at these widths while the pointer is on a weight."""
     frames = "".join(f'<iframe srcdoc="{escape(page)}" style="width: {width}px"></iframe>' for width in widths)
-    place = folder / "look.html"
-    place.write_text(f'<meta charset="utf-8"><body>{frames}<script>{LOOK}</script>', encoding="utf-8")
+    file = folder / "inspect.html"
+    file.write_text(f'<meta charset="utf-8"><body>{frames}<script>{SCRIPT}</script>', encoding="utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
-    done = subprocess.run([*command, "--dump-dom", place.as_uri()], capture_output=True, timeout=60, check=True)
+    done = subprocess.run([*command, "--dump-dom", file.as_uri()], capture_output=True, timeout=60, check=True)
     return json.loads(re.search(r"<body>(.*)</body>", done.stdout.decode(), re.DOTALL)[1])
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_in_a_browser_a_weights_way_lights_up_and_no_width_overflows(step, tmp_path):
-    way = next(way for way in paths(step) if way.parameter.name == "W1")
+def test_a_browser_highlights_the_path_of_a_weight_without_overflow(step, tmp_path):
+    path = next(path for path in paths(step) if path.parameter.name == "W1")
     expected = {
         (name, str(i), str(j))
-        for name, place in way.lit.items()
-        for i, j in np.argwhere(is_on_the_way(place, step[name].grid("row").shape, k=1, j=2)).tolist()
+        for name, place in path.lit.items()
+        for i, j in np.argwhere(highlighted(place, step[name].grid("row").shape, k=1, j=2)).tolist()
     }
-    for seen in looked_at(step.to_html(), tmp_path, 390, 1280):
+    for seen in inspect(step.to_html(), tmp_path, 390, 1280):
         assert {tuple(cell) for cell in seen["lit"]} == expected
-        assert f"= {step['dW1'].values[1, 2]:.4g}".replace("-", "−") in seen["told"]
-        assert seen["told"].count("row") == step.n_rows
-        assert (seen["wide"], seen["dark"]) == (0, 0)
+        assert f"= {step['dW1'].values[1, 2]:.4g}".replace("-", "−") in seen["text"]
+        assert seen["text"].count("row") == step.n_rows
+        assert (seen["overflow"], seen["remaining"]) == (0, 0)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.parametrize(("n_out", "abridged"), [(8, False), (9, True)])
-def test_in_a_browser_branches_that_are_left_out_are_dots(n_out, abridged, tmp_path, rng):
+def test_a_browser_shows_an_ellipsis_for_omitted_branches(n_out, abridged, tmp_path, rng):
     step = trace(mlp(2, 3, n_out, activation="tanh", seed=0), rng.normal(size=(1, 2)), rng.normal(size=(1, n_out)))
-    (seen,) = looked_at(step.to_html(), tmp_path, 1280)
-    assert seen["told"].endswith("…") == abridged
+    (seen,) = inspect(step.to_html(), tmp_path, 1280)
+    assert seen["text"].endswith("…") == abridged
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_in_a_browser_a_blank_is_not_given_away(step, tmp_path):
-    (seen,) = looked_at(step.exercise(["dW1"]).to_html(), tmp_path, 1280)
-    assert re.search(r"= \?row 1", seen["told"])
-    assert re.search(r"= \?row 2", seen["told"])
+def test_a_browser_does_not_reveal_a_blank(step, tmp_path):
+    (seen,) = inspect(step.exercise(["dW1"]).to_html(), tmp_path, 1280)
+    assert re.search(r"= \?row 1", seen["text"])
+    assert re.search(r"= \?row 2", seen["text"])
     assert ("dW1", "1", "2") in {tuple(cell) for cell in seen["lit"]}

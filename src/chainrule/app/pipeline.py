@@ -36,13 +36,13 @@ NEARLY_ALL = 0.95
 """The share of a column's cells from which on those that are no number look like mistakes."""
 
 THE_RECIPES = frozenset(
-    {"rate too high", "rate too low", "inputs unscaled", "targets unscaled", "dead units", "saturated units"}
-    | {"vanishing or exploding gradients"}
+    {"learning rate too high", "learning rate too low", "unscaled inputs", "unscaled targets", "dead units"}
+    | {"saturated units", "vanishing or exploding gradients"}
 )
 """Kinds of findings about what the recipe decides."""
 REMEDIES = {
-    "majority-class collapse": "Give more --epochs or a longer --time-limit, or more rows of the others",
-    "still improving": "Give more --epochs, or a longer --time-limit",
+    "class collapse": "Give more --epochs or a longer --time-limit, or more rows of the others",
+    "too few epochs": "Give more --epochs, or a longer --time-limit",
 }
 """Kind -> what to do about it at the command line, where that is another thing than in Python."""
 

@@ -1,1 +1,1 @@
-"""Insight: what happens inside a network, as numbers and sentences."""
+"""Insight: traces, diagnosis, evaluation and recordings of a network and its training."""

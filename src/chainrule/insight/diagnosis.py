@@ -1,7 +1,7 @@
-"""The training doctor: what stands in a network's way, the number that shows it, and one remedy.
+"""Diagnosis of a training: common problems of the data, the network and the optimization, each with one remedy.
 
-Each check looks at a `Case` and says what is wrong with it, or nothing. They stand in `CHECKS`, what does most harm
-first, and that is the order of the findings.
+Each check inspects a `Context` and yields the problems it finds. `CHECKS` lists them, the most harmful problem first,
+which is also the order of the findings.
 """
 
 from __future__ import annotations
@@ -21,35 +21,83 @@ from chainrule.nn.losses import AbsoluteError, BinaryCrossEntropy, CrossEntropy,
 from chainrule.nn.network import Network
 from chainrule.training.history import History
 
-MOST_ROWS = 2_000
-"""Rows that go through the network for a look inside; enough to tell a dead unit from a rare one."""
-FEWEST_ROWS = 20
-"""Rows below which shares say little."""
-NAMED = 5
-"""Rows, columns or classes that a finding names."""
+# Sizes.
+
+MAX_ROWS = 2_000
+"""Rows passed through the network to inspect its layers: enough to tell a dead unit from a rarely active one."""
+MIN_ROWS = 20
+"""Checks that compute a fraction of rows need at least this many."""
+MAX_NAMED = 5
+"""Rows, columns or classes listed in one message."""
+
+# Thresholds, chosen so that every fault planted in the tests is found and no healthy training there is reported.
+
+LEAKY_PREDICTIVENESS = 0.998
+"""A column that alone gives the class of more than this fraction of the rows leaks the target."""
+LEAKY_RANK_CORRELATION = 0.9995
+"""A column whose absolute rank correlation with a numeric target exceeds this leaks it."""
+MIN_MINORITY_ROWS, MIN_MINORITY_FRACTION = 4, 0.05
+"""Leakage is tested only with more rows outside the largest class: a few may be sorted by chance."""
+MAX_DUPLICATE_FRACTION = 0.02
+"""Fraction of validation rows that may coincide with training rows by chance."""
+MIN_CLASS_ROWS = 5
+"""A class with fewer rows is rare."""
+MAX_INPUT_RMS, MIN_INPUT_RMS = 30.0, 0.01
+"""Initialization and default learning rates assume columns with a root mean square near 1."""
+MAX_TARGET_RMS, MIN_TARGET_STD = 30.0, 0.01
+"""An untrained network outputs values near 0 with a standard deviation near 1."""
+CONFIDENT, IMPLAUSIBLE = 0.95, 0.02
+"""A label may be wrong if another class has a probability above the first, and its own one below the second."""
+OUTLIER_RATIO, OUTLIER_FRACTION = 40.0, 0.001
+"""A numeric target may be wrong if its error exceeds this multiple of the median error; the fraction expected to."""
+EXPECTED_FACTOR, EXPECTED_OFFSET = 3.0, 2.0
+"""Suspicious rows are reported if there are more than factor * expected + offset of them."""
+MAX_SUSPICIOUS_FRACTION = 0.1
+"""With a larger fraction of suspicious rows, the network is wrong rather than the targets."""
+COLLAPSED_FRACTION, MAX_MAJORITY_FRACTION = 0.99, 0.9
+"""Classes have collapsed if more than the first fraction is predicted as a class of less than the second one."""
+DEAD_RANGE, DEAD_FRACTION = 1e-6, 1 / 3
+"""A unit is dead if its range is below this fraction of its layer's range; the fraction of such units reported."""
+SATURATION_MARGIN, SATURATED_FRACTION = 0.01, 0.8
+"""An output is saturated within this fraction of its range from a limit; the fraction of such outputs reported."""
+MAX_GRADIENT_RATIO = 1e3
+"""Largest ratio between the gradients of the first and the last layer."""
+RISING_FRACTION, FLUCTUATION, REMAINING_LOSS = 0.25, 0.1, 0.05
+"""In the second half, the learning rate is too high if the loss rises in more than the first fraction of the epochs,
+its relative standard deviation exceeds the second, and its mean the third times the first loss."""
+STEADY_FRACTION, UNSOLVED_LOSS, STEADY_RATE = 0.35, 0.3, 0.5
+"""The learning rate is too low if the second half brought more than the first fraction of the decrease, and the loss
+is still above the second times the first loss, at a rate above the third times the largest."""
+LATE_FRACTION, LATE_RATE = 0.03, 0.1
+"""Training stopped early if the last tenth of the epochs brought more than the first fraction of the decrease, at a
+rate above the second times the largest."""
+OVERFIT_RATIO = 1.1
+"""The last validation loss, relative to the lowest one, above which the network overfits."""
+USUAL_STEP = 1e-4, 1e-2
+"""Usual range of the norm of a step relative to the norm of the weights."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong: its kind, what is so with the number that shows it, and what to do about it."""
+    """A problem: its kind, a message with the value that shows it, and a remedy."""
 
     kind: str
     message: str
     remedy: str
 
     def __str__(self) -> str:
-        """Return it as two sentences."""
+        """Return message and remedy as two sentences."""
         return f"{self.message}. {self.remedy}."
 
 
 class Diagnosis(tuple[Finding, ...]):
-    """Findings, what does most harm first; printed, a line each."""
+    """Findings, the most harmful first; printed, one per line."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
-        """Return the findings as lines."""
-        return "\n".join(map(str, self)) or "Nothing stands out."
+        """Return one line per finding."""
+        return "\n".join(map(str, self)) or "No problems found."
 
     __repr__ = __str__
 
@@ -66,33 +114,33 @@ def diagnose(
     labels: Sequence[str] | None = None,
     rows: ArrayLike | None = None,
 ) -> Diagnosis:
-    """Return what is wrong with a network, its data and its training, what does most harm first.
+    """Return the problems of a network, its data and its training, the most harmful first.
 
     Parameters
     ----------
     net : Network
     X : (n, n_in)
-        The rows it was trained on.
+        The training rows.
     y : (n,) or (n, n_out)
-        Their targets, as the loss takes them.
+        Their targets, in the form that the loss takes.
     history : History, optional
-        What `train` returned; without it, nothing is said of the way.
+        The result of `train`. Without it, the learning rate, the number of epochs and overfitting are not checked.
     validation : (X, y), optional
-        Rows that it was not trained on.
-    answers : (n, n_out), optional
-        What is predicted for the rows X by a network that was not trained on them, as cross-validation gives; None: by
-        `net` itself, which may know wrong labels by heart. Rows that hold NaN are passed over.
+        Held-out rows.
+    predictions : (n, n_out), optional
+        Out-of-sample predictions for the rows of X, as from cross-validation. Rows that contain NaN are skipped.
+        Default: the predictions of `net`, which may have memorized wrong labels.
     names : sequence of str, optional
-        Of the columns of X; None: "column 0" and so on.
+        Names of the columns of X; default: "column 0", "column 1", ...
     labels : sequence of str, optional
-        Of the classes; None: "class 0" and so on.
+        Names of the classes; default: "class 0", "class 1", ...
     rows : (n,) of int, optional
-        What the rows are called; None: they are counted from 1.
+        Row numbers for the messages; default: counted from 1.
 
     Raises
     ------
     ValueError
-        When these do not fit together.
+        If the shapes or lengths of the arguments are inconsistent.
 
     Examples
     --------
@@ -103,72 +151,75 @@ def diagnose(
     >>> net = mlp(2, 8, 1, seed=0)
     >>> history = train(net, X, X[:, :1], epochs=3, max_rollbacks=20)
     >>> diagnose(net, X, X[:, :1], history)[0].kind
-    'a column that gives the answer away'
+    'target leakage'
     """
     X, y, _ = net.check(X, y)
     names = [f"column {j}" for j in range(net.n_in)] if names is None else list(names)
     require(len(names) == net.n_in, "len(names)", f"be {net.n_in}, one for each column of X", len(names))
-    unseen = None if validation is None else net.check(*validation)[:2]
-    given = None if predictions is None else np.asarray(predictions, np.float64)
-    if given is not None:
-        require(given.shape == (len(X), net.n_out), "answers", f"have shape {(len(X), net.n_out)}", given.shape)
-    numbers = np.arange(1, len(X) + 1) if rows is None else np.asarray(rows)
-    require(len(numbers) == len(X), "len(rows)", f"be {len(X)}, one for each row of X", len(numbers))
+    held_out = None if validation is None else net.check(*validation)[:2]
+    P = None if predictions is None else np.asarray(predictions, np.float64)
+    if P is not None:
+        require(P.shape == (len(X), net.n_out), "predictions", f"have shape {(len(X), net.n_out)}", P.shape)
+    row_numbers = np.arange(1, len(X) + 1) if rows is None else np.asarray(rows)
+    require(len(row_numbers) == len(X), "len(rows)", f"be {len(X)}, one for each row of X", len(row_numbers))
     labels = [f"class {k}" for k in range(max(2, net.n_out))] if labels is None else list(labels)
-    case = Case(net, X, y, history, unseen, given, names, labels, numbers)
-    return Diagnosis(Finding(kind, *found) for kind, check in CHECKS.items() for found in check(case))
+    context = Context(net, X, y, history, held_out, P, names, labels, row_numbers)
+    return Diagnosis(
+        Finding(kind, message, remedy) for kind, check in CHECKS.items() for message, remedy in check(context)
+    )
 
 
 @dataclass(frozen=True)
-class Case:
-    """A network with its data and history, and what several checks want to know of them."""
+class Context:
+    """A network with its data and history, and intermediate results shared by several checks."""
 
     net: Network
     X: Array
     y: Array
     history: History | None
     validation: tuple[Array, Array] | None
-    given: Array | None
+    out_of_sample: Array | None
     names: Sequence[str]
     labels: Sequence[str]
     rows: Array
 
     @cached_property
-    def some(self) -> Array:
-        """The numbers of the rows that are looked at inside."""
+    def sample(self) -> Array:
+        """Indices of the rows used to inspect the layers."""
         n = len(self.X)
-        return np.sort(np.random.default_rng(0).permutation(n)[:MOST_ROWS])
+        return np.sort(np.random.default_rng(0).permutation(n)[:MAX_ROWS])
 
     @cached_property
     def hidden(self) -> dict[str, tuple[Activation, Array]]:
-        """Every activation but one that ends the network, with its outputs for some rows."""
-        outputs = self.net.activations(self.X[self.some])
+        """Every activation except one in the last layer, with its outputs for the sample."""
+        outputs = self.net.activations(self.X[self.sample])
         layers = enumerate(zip(self.net.layers[:-1], outputs))
         return {f"layer {i}, {layer.function}": (layer, A) for i, (layer, A) in layers if isinstance(layer, Activation)}
 
     @cached_property
     def gradients(self) -> dict[str, float]:
-        """The root mean square of the gradient of every weight matrix, on some rows, first to last."""
-        self.net.objective(self.X[self.some], self.y[self.some])
+        """Root mean square of the gradient of every weight matrix on the sample, from the first layer to the last."""
+        self.net.objective(self.X[self.sample], self.y[self.sample])
         blocks = [block for block in self.net.blocks if block.kind == "W"]
-        return {block.full_name: rms(self.net.grad[block.slice]) for block in blocks}
+        return {block.full_name: _rms(self.net.grad[block.slice]) for block in blocks}
+
+    @cached_property
+    def predicted(self) -> Array:
+        """Boolean mask (n,) of the rows that have a prediction."""
+        if self.out_of_sample is None:
+            return np.ones(len(self.X), np.bool_)
+        return np.asarray(np.isfinite(self.out_of_sample).all(axis=1))
 
     @cached_property
     def predictions(self) -> tuple[Array, Array]:
-        """Predictions (m, n_out) for rows that have one, and these rows' targets."""
-        if self.given is None:
+        """Predictions (m, n_out) and targets of the predicted rows."""
+        if self.out_of_sample is None:
             return self.net.predict(self.X), self.y
-        known = np.isfinite(self.given).all(axis=1)
-        return self.given[known], self.y[known]
-
-    @cached_property
-    def answered_rows(self) -> Array:
-        """What the rows of `answers` are called."""
-        return self.rows if self.given is None else self.rows[np.isfinite(self.given).all(axis=1)]
+        return self.out_of_sample[self.predicted], self.y[self.predicted]
 
     @cached_property
     def classes(self) -> Array | None:
-        """The class number (n,) of each row; None where there are no classes, or several labels a row."""
+        """Class number (n,) of each row; None for regression and for several labels per row."""
         if isinstance(self.net.loss, BinaryCrossEntropy):
             return (self.y[:, 0] > 0.5).astype(np.intp) if self.net.n_out == 1 else None
         if not isinstance(self.net.loss, CrossEntropy):
@@ -176,13 +227,13 @@ class Case:
         return self.y if self.y.ndim == 1 else self.y.argmax(axis=1)
 
     @cached_property
-    def numbers(self) -> Array | None:
-        """The numbers (n, n_out) to be answered; None where there are none."""
+    def numeric_targets(self) -> Array | None:
+        """Targets (n, n_out) of a regression; None otherwise."""
         return self.y if isinstance(self.net.loss, SquaredError | AbsoluteError | Huber | Quantile) else None
 
     @cached_property
     def probabilities(self) -> tuple[Array, Array] | None:
-        """The probability (m, K) of each class, for rows whose class (m,) is known too."""
+        """Predicted probabilities (m, K) and class (m,) of the predicted rows; None where `classes` is None."""
         if self.classes is None:
             return None
         P, y = self.predictions
@@ -191,302 +242,324 @@ class Case:
         return P, y if y.ndim == 1 else y.argmax(axis=1)
 
 
-Found = Iterator[tuple[str, str]]
-"""What is so, and the remedy."""
+Problems = Iterator[tuple[str, str]]
+"""The message and the remedy of each problem found."""
 
 
-# The data.
+# Data.
 
 
-def tells_the_answer(case: Case) -> Found:
-    """A column from which alone the target follows, when there are others: it may not be known in time."""
-    if len(case.X) < FEWEST_ROWS or case.net.n_in < 2:
+def check_target_leakage(context: Context) -> Problems:
+    """Find columns, if there are several, from one of which alone the target follows."""
+    if len(context.X) < MIN_ROWS or context.net.n_in < 2:
         return
-    suspects = []
-    if case.classes is not None:
-        X, y = case.X[case.some], case.classes[case.some]
-        if len(y) - np.bincount(y).max() > max(4, 0.05 * len(y)):  # few others may stand together by chance
-            suspects = [j for j in range(case.net.n_in) if told_by(X[:, j], y) > 0.998]
-    elif case.numbers is not None and case.numbers.shape[1] == 1:
-        found = rank_correlations(case.X[case.some], case.numbers[case.some, 0])
-        suspects = np.flatnonzero(np.abs(found) > 0.9995).tolist()
-    if suspects:
-        each = "each of " if len(suspects) > 1 else ""
+    leaks = []
+    if context.classes is not None:
+        X, y = context.X[context.sample], context.classes[context.sample]
+        if len(y) - np.bincount(y).max() > max(MIN_MINORITY_ROWS, MIN_MINORITY_FRACTION * len(y)):
+            leaks = [j for j in range(context.net.n_in) if predictiveness(X[:, j], y) > LEAKY_PREDICTIVENESS]
+    elif context.numeric_targets is not None and context.numeric_targets.shape[1] == 1:
+        correlations = rank_correlations(context.X[context.sample], context.numeric_targets[context.sample, 0])
+        leaks = np.flatnonzero(np.abs(correlations) > LEAKY_RANK_CORRELATION).tolist()
+    if leaks:
+        each, which = ("", "it unless it is") if len(leaks) == 1 else ("each of ", "those that are not")
+        names = _join([context.names[j] for j in leaks])
         yield (
-            f"{each}{several([case.names[j] for j in suspects])} alone tells the target of nearly every row",
-            "Leave it out unless it is known before the target is",
+            f"target leakage: {each}{names} alone predicts the target of almost every row",
+            f"Drop {which} known at prediction time",
         )
 
 
-def is_seen_already(case: Case) -> Found:
-    """Validation rows that are training rows too: what is measured on them is memory."""
-    if case.validation is None:
+def check_duplicated_rows(context: Context) -> Problems:
+    """Find validation rows that occur in the training data, where a score measures memorization."""
+    if context.validation is None:
         return
-    n = len(case.validation[0])
-    again = int(np.isin(fingerprints(case.validation[0]), fingerprints(case.X)).sum())
-    if again > max(1, 0.02 * n):
+    n = len(context.validation[0])
+    duplicates = int(np.isin(fingerprints(context.validation[0]), fingerprints(context.X)).sum())
+    if duplicates > max(1, MAX_DUPLICATE_FRACTION * n):
         yield (
-            f"{again:,} of {n:,} validation rows ({again / n:.0%}) are training rows too",
-            "Drop repeated rows before the table is split, or split by what they have in common",
+            f"{duplicates:,} of {n:,} validation rows ({duplicates / n:.0%}) also occur in the training data",
+            "Drop duplicates before splitting, or split by group",
         )
 
 
-def has_few_rows(case: Case) -> Found:
-    """A class of which there is hardly an example."""
-    if case.classes is None:
+def check_rare_classes(context: Context) -> Problems:
+    """Find classes with hardly any rows."""
+    if context.classes is None:
         return
-    counts = np.bincount(case.classes, minlength=max(2, case.net.n_out))
-    few = [f"{label} ({count})" for label, count in zip(case.labels, counts.tolist()) if count < 5]
-    if few:
-        have, it, another = ("has", "it", "another class") if len(few) == 1 else ("have", "them", "other classes")
-        yield f"{several(few)} {have} fewer than 5 rows", f"Collect more of {it}, or join {it} to {another}"
+    counts = np.bincount(context.classes, minlength=max(2, context.net.n_out))
+    rare = [f"{label} ({count})" for label, count in zip(context.labels, counts.tolist()) if count < MIN_CLASS_ROWS]
+    if rare:
+        have, them, others = ("has", "it", "another class") if len(rare) == 1 else ("have", "them", "other classes")
+        yield (
+            f"{_join(rare)} {have} fewer than {MIN_CLASS_ROWS} rows",
+            f"Collect more rows or merge {them} with {others}",
+        )
 
 
-def inputs_are_unscaled(case: Case) -> Found:
-    """Columns of very different or very large size, which one learning rate cannot serve."""
-    if isinstance(case.net.layers[0], BatchNorm):
+def check_input_scale(context: Context) -> Problems:
+    """Find columns whose scale differs too much from 1 for one learning rate to suit all weights."""
+    if isinstance(context.net.layers[0], BatchNorm):
         return
-    sizes = np.sqrt(np.mean(case.X.astype(np.float64) ** 2, axis=0))
+    sizes = np.sqrt(np.mean(context.X.astype(np.float64) ** 2, axis=0))
     j = int(sizes.argmax())
-    if sizes[j] > 30:
-        yield f"{case.names[j]} of X has a size of {sizes[j]:.3g}, far from 1", SCALE
-    elif 0 < sizes[j] < 0.01:
-        yield f"the largest column of X has a size of {sizes[j]:.3g}, far from 1", SCALE
-
-
-SCALE = "Bring every column to mean 0 and deviation 1, as TabularEncoder and scikit-learn's StandardScaler do"
-
-
-def targets_are_unscaled(case: Case) -> Found:
-    """Numbers to be answered that are far from what a network starts with."""
-    if case.numbers is None:
-        return
-    size, deviation = rms(case.numbers), float(case.numbers.std(axis=0).max())
-    if size > 30 or 0 < deviation < 0.01:
+    if sizes[j] > MAX_INPUT_RMS:
+        yield f"{context.names[j]} of X has a root mean square of {sizes[j]:.3g}, far from 1", STANDARDIZE_INPUTS
+    elif 0 < sizes[j] < MIN_INPUT_RMS:
         yield (
-            f"y has a size of {size:.3g} and a deviation of {deviation:.3g}, far from 1",
-            "Train on (y - mean) / deviation, as TabularRegressor does",
+            f"the largest column of X has a root mean square of {sizes[j]:.3g}, far from 1",
+            STANDARDIZE_INPUTS,
         )
 
 
-def looks_wrong(case: Case) -> Found:
-    """Rows that the network is sure about and wrong: more of them than its own probabilities, or errors, expect."""
-    if case.probabilities is not None:
-        P, y = case.probabilities
-        sure = P.max(axis=1) > 0.95
-        wrong = sure & (P[np.arange(len(y)), y] < 0.02)
-        expected = float((1 - P.max(axis=1))[sure].sum())
-        told = "the network is sure of another class"
-    elif case.numbers is not None and len(np.unique(case.numbers)) > FEWEST_ROWS:
-        prediction, numbers = case.predictions
-        errors = np.abs(prediction - numbers).max(axis=1)
-        wrong = errors > 40 * np.median(errors)
-        expected, told = 0.001 * len(errors), "their errors are 40 times the usual one"
+STANDARDIZE_INPUTS = (
+    "Standardize every column to mean 0 and standard deviation 1, as TabularEncoder and scikit-learn's "
+    "StandardScaler do"
+)
+
+
+def check_target_scale(context: Context) -> Problems:
+    """Find numeric targets whose scale differs too much from the outputs of an untrained network."""
+    if context.numeric_targets is None:
+        return
+    size, std = _rms(context.numeric_targets), float(context.numeric_targets.std(axis=0).max())
+    if size > MAX_TARGET_RMS or 0 < std < MIN_TARGET_STD:
+        yield (
+            f"y has a root mean square of {size:.3g} and a standard deviation of {std:.3g}, far from 1",
+            "Train on (y - mean) / std, as TabularRegressor does",
+        )
+
+
+def check_label_errors(context: Context) -> Problems:
+    """Find confidently wrong rows if there are more of them than the probabilities, or the errors, let one expect."""
+    if context.probabilities is not None:
+        P, y = context.probabilities
+        confident = P.max(axis=1) > CONFIDENT
+        wrong = confident & (P[np.arange(len(y)), y] < IMPLAUSIBLE)
+        expected = float((1 - P.max(axis=1))[confident].sum())
+        reason = "the network confidently predicts another class"
+    elif context.numeric_targets is not None and len(np.unique(context.numeric_targets)) > MIN_ROWS:
+        Y, targets = context.predictions
+        errors = np.abs(Y - targets).max(axis=1)
+        wrong = errors > OUTLIER_RATIO * np.median(errors)
+        expected, reason = OUTLIER_FRACTION * len(errors), f"error above {OUTLIER_RATIO:g} times the median error"
     else:
         return
     n = int(wrong.sum())
-    if len(wrong) >= FEWEST_ROWS and 3 * expected + 2 < n < 0.1 * len(wrong):  # of more, the network is to blame
-        rows = several([str(row) for row in case.answered_rows[wrong]])
-        yield f"the targets of {n:,} rows look wrong ({told}): {rows}", "Look at these rows"
+    if len(wrong) >= MIN_ROWS and EXPECTED_FACTOR * expected + EXPECTED_OFFSET < n < MAX_SUSPICIOUS_FRACTION * len(
+        wrong
+    ):
+        rows = _join([str(row) for row in context.rows[context.predicted][wrong]])
+        yield f"{n:,} rows may have wrong targets ({reason}): {rows}", "Inspect these rows"
 
 
-# The network.
+# Network.
 
 
-def knows_one_class(case: Case) -> Found:
-    """The same class for every row, whatever is in it."""
-    if case.probabilities is None:
+def check_class_collapse(context: Context) -> Problems:
+    """Find a network that predicts one class for every row."""
+    if context.probabilities is None:
         return
-    P, y = case.probabilities
-    if len(y) < FEWEST_ROWS:
+    P, y = context.probabilities
+    if len(y) < MIN_ROWS:
         return
-    answered, there = (np.bincount(classes, minlength=P.shape[1]) / len(y) for classes in (P.argmax(axis=1), y))
-    k = int(answered.argmax())
-    if answered[k] > 0.99 and there[k] < 0.9:
+    predicted, actual = (np.bincount(classes, minlength=P.shape[1]) / len(y) for classes in (P.argmax(axis=1), y))
+    k = int(predicted.argmax())
+    if predicted[k] > COLLAPSED_FRACTION and actual[k] < MAX_MAJORITY_FRACTION:
         yield (
-            f"{answered[k]:.0%} of the rows are taken for {case.labels[k]}, which {there[k]:.0%} of them are",
-            'Scale X and train for longer; where classes are rare, weigh them: class_weight="balanced"',
+            f"{predicted[k]:.0%} of the rows are predicted as {context.labels[k]}, but only {actual[k]:.0%} belong to "
+            "it",
+            'Scale X and train longer; if classes are imbalanced, weight them with class_weight="balanced"',
         )
 
 
-def units_are_dead(case: Case) -> Found:
-    """Units that give the same whatever comes in: no gradient flows through them."""
-    for name, (_, A) in case.hidden.items():
-        if len(A) < FEWEST_ROWS:
+def check_dead_units(context: Context) -> Problems:
+    """Find units with the same output for every row, through which no gradient flows."""
+    for name, (_, A) in context.hidden.items():
+        if len(A) < MIN_ROWS:
             continue
-        share = float(np.mean(np.ptp(A, axis=0) <= 1e-6 * max(float(np.ptp(A)), 1e-30)))
-        if share > 1 / 3:
+        fraction = float(np.mean(np.ptp(A, axis=0) <= DEAD_RANGE * max(float(np.ptp(A)), 1e-30)))
+        if fraction > DEAD_FRACTION:
             yield (
-                f"{share:.0%} of the units of {name} give the same for every row",
-                "Lower the learning rate or scale X; leaky_relu, selu and mish do not die",
+                f"{fraction:.0%} of the units of {name} are dead: their output is the same for every row",
+                "Lower the learning rate or scale X; leaky_relu, selu and mish units do not die",
             )
 
 
-def units_are_saturated(case: Case) -> Found:
-    """Units at the flat ends of their function, where its slope, and so every gradient behind it, is nearly nothing."""
-    for name, (layer, A) in case.hidden.items():
-        ends = ENDS.get(str(layer.function))
-        if ends is None:
+def check_saturated_units(context: Context) -> Problems:
+    """Find units near the limits of their range, where the derivative is almost 0 and gradients vanish."""
+    for name, (layer, A) in context.hidden.items():
+        limits = LIMITS.get(str(layer.function))
+        if limits is None:
             continue
-        low, high = ends
-        margin = 0.01 * (high - low)
-        share = float(np.mean((low + margin > A) | (high - margin < A)))
-        if share > 0.8:
+        low, high = limits
+        margin = SATURATION_MARGIN * (high - low)
+        fraction = float(np.mean((low + margin > A) | (high - margin < A)))
+        if fraction > SATURATED_FRACTION:
             yield (
-                f"{share:.0%} of what {name} gives is within 1 % of its ends",
-                "Start from smaller weights (glorot_normal) and scale X, or take relu, selu or mish",
+                f"{fraction:.0%} of the outputs of {name} are saturated, within {SATURATION_MARGIN:.0%} of a limit",
+                "Initialize with smaller weights (glorot_normal) and scale X, or use relu, selu or mish",
             )
 
 
-ENDS = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+LIMITS = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+"""Activation -> the limits of its range at which it saturates."""
 
 
-def gradients_vanish(case: Case) -> Found:
-    """Gradients that shrink, or grow, from layer to layer on the way back."""
-    sizes = [size for size in case.gradients.values() if size > 0 and isfinite(size)]
+def check_gradient_flow(context: Context) -> Problems:
+    """Find gradients that shrink or grow too much from the last layer to the first."""
+    sizes = [size for size in context.gradients.values() if size > 0 and isfinite(size)]
     if len(sizes) < 3:
         return
     ratio = sizes[0] / sizes[-1]
-    if ratio < 1e-3:
+    if ratio < 1 / MAX_GRADIENT_RATIO:
         yield (
-            f"the gradient at the first layer is {1 / ratio:,.0f} times smaller than at the last",
-            "Take relu, selu or mish, fewer layers, LayerNorm, or Residual blocks",
+            f"vanishing gradient: {1 / ratio:,.0f} times smaller in the first layer than in the last",
+            "Use relu, selu or mish, fewer layers, LayerNorm, or Residual blocks",
         )
-    elif ratio > 1e3:
+    elif ratio > MAX_GRADIENT_RATIO:
         yield (
-            f"the gradient at the first layer is {ratio:,.0f} times larger than at the last",
-            "Start from smaller weights (he_normal or glorot_normal), or set clip_norm",
+            f"exploding gradient: {ratio:,.0f} times larger in the first layer than in the last",
+            "Initialize with smaller weights (he_normal or glorot_normal), or set clip_norm",
         )
 
 
-# The way.
+# Training.
 
 
-def rate_is_too_high(case: Case) -> Found:
-    """A loss that goes back and forth, or had to be taken back."""
-    if case.history is None or not case.history.loss:
+def check_high_learning_rate(context: Context) -> Problems:
+    """Find a loss that oscillates, or that diverged and was rolled back."""
+    if context.history is None or not context.history.loss:
         return
-    history, remedy = case.history, f"Divide the learning rate by 10: it was {max(case.history.learning_rate):.3g}"
+    history = context.history
+    remedy = f"Divide the learning rate by 10 (it was {max(history.learning_rate):.3g})"
     if history.rollbacks:
-        yield f"training went into the infinite and back {history.rollbacks} times", remedy
+        times = "once" if history.rollbacks == 1 else f"{history.rollbacks} times"
+        yield f"training diverged and was rolled back {times}", remedy
         return
-    second = np.array(history.loss[len(history.loss) // 2 :])
-    rises = float(np.mean(np.diff(second) > 0)) if len(second) > 4 else 0.0
-    swing = float(second.std() / second.mean()) if len(second) and second.mean() > 0 else 0.0
-    if rises > 0.25 and swing > 0.1 and second.mean() > 0.05 * history.loss[0]:
-        yield f"the loss rose in {rises:.0%} of the later epochs and swings by {swing:.0%}{steps_of(history)}", remedy
-
-
-def rate_is_too_low(case: Case) -> Found:
-    """A loss that falls at every epoch as evenly as at the beginning, and has not got far."""
-    if case.history is None or len(case.history.loss) < 5 or case.history.stopped:
-        return
-    loss, rates = case.history.loss, case.history.learning_rate
-    fallen = loss[0] - loss[-1]
-    late = loss[len(loss) // 2] - loss[-1]
-    steady = all(after < before for before, after in pairwise(loss))
-    if steady and late > 0.35 * fallen and loss[-1] > 0.3 * loss[0] and rates[-1] > 0.5 * max(rates):
+    second_half = np.array(history.loss[len(history.loss) // 2 :])
+    mean = second_half.mean()
+    rising = float(np.mean(np.diff(second_half) > 0)) if len(second_half) > 4 else 0.0
+    fluctuation = float(second_half.std() / mean) if mean > 0 else 0.0
+    if rising > RISING_FRACTION and fluctuation > FLUCTUATION and mean > REMAINING_LOSS * history.loss[0]:
         yield (
-            f"the loss fell as evenly in the last half of {len(loss)} epochs as in the first{steps_of(case.history)}",
-            f"Multiply the learning rate by 10: it was {max(rates):.3g}",
+            f"in the second half of training the loss rose in {rising:.0%} of the epochs and fluctuated by "
+            f"{fluctuation:.0%}{_describe_step_size(history)}",
+            remedy,
         )
 
 
-def is_still_improving(case: Case) -> Found:
-    """An end that came before the best did, at a learning rate that would have gone on."""
-    if case.history is None or len(case.history.loss) < 10 or case.history.stopped:
+def check_low_learning_rate(context: Context) -> Problems:
+    """Find a loss that falls steadily in every epoch and is still high at the end."""
+    if context.history is None or len(context.history.loss) < 5 or context.history.stopped:
         return
-    history = case.history
+    loss, rates = context.history.loss, context.history.learning_rate
+    total = loss[0] - loss[-1]
+    late = loss[len(loss) // 2] - loss[-1]
+    is_steady = all(after < before for before, after in pairwise(loss))
+    is_unsolved = late > STEADY_FRACTION * total and loss[-1] > UNSOLVED_LOSS * loss[0]
+    if is_steady and is_unsolved and rates[-1] > STEADY_RATE * max(rates):
+        yield (
+            f"the loss still falls at a nearly constant pace after {len(loss)} epochs"
+            f"{_describe_step_size(context.history)}",
+            f"Multiply the learning rate by 10 (it was {max(rates):.3g})",
+        )
+
+
+def check_n_epochs(context: Context) -> Problems:
+    """Find a training that ended while its metric was still improving, and the learning rate was still high."""
+    if context.history is None or len(context.history.loss) < 10 or context.history.stopped:
+        return
+    history = context.history
     column, rates = history[history.monitor], history.learning_rate
     tail = ceil(len(column) / 10)
-    late, whole = column[-1 - tail] - column[-1], column[0] - column[-1]
-    if late > 0.03 * whole > 0 and column[-1] == min(column) and rates[-1] > 0.1 * max(rates):
-        told = history.monitor.replace("_", " ")
+    late, total = column[-1 - tail] - column[-1], column[0] - column[-1]
+    if late > LATE_FRACTION * total > 0 and column[-1] == min(column) and rates[-1] > LATE_RATE * max(rates):
         yield (
-            f"{late / whole:.0%} of what the {told} fell by came in the last {tail} of {len(column)} epochs",
-            f"Train for more than {len(column)} epochs, with EarlyStopping to end it",
+            f"{late / total:.0%} of the decrease of the {history.monitor.replace('_', ' ')} came in the last {tail} of "
+            f"{len(column)} epochs",
+            f"Train for more than {len(column)} epochs, with EarlyStopping",
         )
 
 
-def it_overfits(case: Case) -> Found:
-    """A validation loss that has been lower, while the training loss fell, and the last weights were kept."""
-    history = case.history
+def check_overfitting(context: Context) -> Problems:
+    """Find a validation loss that rose while the training loss fell, if the last weights were kept."""
+    history = context.history
     if history is None or len(history.validation_loss) < 5 or history.best_epoch not in (None, len(history) - 1):
         return
     best = int(np.argmin(history.validation_loss))
-    least, last = history.validation_loss[best], history.validation_loss[-1]
-    if last > 1.1 * least and history.loss[-1] < history.loss[best]:
+    lowest, last = history.validation_loss[best], history.validation_loss[-1]
+    if last > OVERFIT_RATIO * lowest and history.loss[-1] < history.loss[best]:
         yield (
-            f"the validation loss rose from {least:.3g} after epoch {best + 1} to {last:.3g}; the training loss fell",
-            "Keep the best epoch with EarlyStopping; more rows, dropout, weight decay or a smaller network help",
+            f"overfitting: the validation loss rose from {lowest:.3g} (epoch {best + 1}) to {last:.3g} "
+            "while the training loss fell",
+            "Use EarlyStopping to keep the best epoch; more data, dropout, weight decay or a smaller network also help",
         )
 
 
-CHECKS: dict[str, Callable[[Case], Found]] = {
-    "a column that gives the answer away": tells_the_answer,
-    "rows on both sides of the split": is_seen_already,
-    "majority-class collapse": knows_one_class,
-    "rate too high": rate_is_too_high,
-    "inputs unscaled": inputs_are_unscaled,
-    "targets unscaled": targets_are_unscaled,
-    "dead units": units_are_dead,
-    "saturated units": units_are_saturated,
-    "vanishing or exploding gradients": gradients_vanish,
-    "rate too low": rate_is_too_low,
-    "overfitting": it_overfits,
-    "still improving": is_still_improving,
-    "labels that look wrong": looks_wrong,
-    "too few rows in a class": has_few_rows,
+CHECKS: dict[str, Callable[[Context], Problems]] = {
+    "target leakage": check_target_leakage,
+    "duplicated validation rows": check_duplicated_rows,
+    "class collapse": check_class_collapse,
+    "learning rate too high": check_high_learning_rate,
+    "unscaled inputs": check_input_scale,
+    "unscaled targets": check_target_scale,
+    "dead units": check_dead_units,
+    "saturated units": check_saturated_units,
+    "vanishing or exploding gradients": check_gradient_flow,
+    "learning rate too low": check_low_learning_rate,
+    "overfitting": check_overfitting,
+    "too few epochs": check_n_epochs,
+    "possible label errors": check_label_errors,
+    "rare classes": check_rare_classes,
 }
-"""Kind -> check, what does most harm first."""
+"""Kind -> check, the most harmful first."""
 
 
-# Numbers.
+# Helpers.
 
 
-def rms(values: Array) -> float:
-    """Return the root of the mean square."""
+def _rms(values: Array) -> float:
     return float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
 
 
-def several(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+def _join(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
 
 
-def steps_of(history: History) -> str:
-    """Return how large steps were beside the weights, where the history knows."""
+def _describe_step_size(history: History) -> str:
+    """Return the median norm of a step relative to the weights, or "" if the history lacks it."""
     known = [ratio for ratio in history.step_ratio if 0 < ratio < inf]
     if not known:
         return ""
-    ratio = float(np.median(known))
-    ideal = "" if 1e-4 <= ratio <= 1e-2 else ", where 1e-04 to 1e-02 is usual"
-    return f"; a step is {ratio:.0e} of the weights{ideal}"
+    ratio, (low, high) = float(np.median(known)), USUAL_STEP
+    usual = "" if low <= ratio <= high else f" (usual: {low:.0e} to {high:.0e})"
+    return f"; the median step is {ratio:.0e} times the norm of the weights{usual}"
 
 
-def told_by(x: Array, classes: Array) -> float:
-    """Return for how many of the rows, as a share, x tells the class: as a code of it, or by where it stands in order.
+def predictiveness(x: Array, classes: Array) -> float:
+    """Return the fraction of rows (n,) whose class follows from x alone, as a code or by thresholds.
 
-    As a code it tells those whose class is the most frequent of the other rows of the same x; in order all but those
-    that stand in another class's stretch, when each class has one.
+    As a code, x predicts the rows whose class is the most frequent one among the other rows with the same x. By
+    thresholds, it predicts all rows except those within another class's interval, if each class has one interval.
     """
     n = len(x)
-    levels, place = np.unique(x, return_inverse=True)
-    counts = np.zeros((len(levels), classes.max() + 1), np.intp)
+    values, place = np.unique(x, return_inverse=True)
+    counts = np.zeros((len(values), classes.max() + 1), np.intp)
     np.add.at(counts, (place, classes), 1)
     others = counts[place]
     others[np.arange(n), classes] -= 1
-    alike = others[np.arange(n), classes]
-    as_code = np.mean((alike > 0) & (alike == others.max(axis=1)))
-    stretches, n_classes = 1 + np.count_nonzero(np.diff(counts.argmax(axis=1))), np.count_nonzero(counts.any(axis=0))
-    astray = n - counts.max(axis=1).sum() + max(0, stretches - n_classes)
-    return float(max(as_code, 1 - astray / n))
+    same_class = others[np.arange(n), classes]
+    by_code = np.mean((same_class > 0) & (same_class == others.max(axis=1)))
+    n_intervals, n_classes = 1 + np.count_nonzero(np.diff(counts.argmax(axis=1))), np.count_nonzero(counts.any(axis=0))
+    misplaced = n - counts.max(axis=1).sum() + max(0, n_intervals - n_classes)
+    return float(max(by_code, 1 - misplaced / n))
 
 
 def fingerprints(X: Array) -> Array:
-    """Return a number (n,) for each row of X (n, d), equal for equal rows and, as good as surely, for these alone."""
-    bits = np.ascontiguousarray(X.astype(np.float64) + 0.0).view(np.uint64)  # -0.0 becomes 0.0
+    """Return a hash (n,) of each row of X (n, d): equal for equal rows, and almost surely different otherwise."""
+    bits = np.ascontiguousarray(X.astype(np.float64) + 0.0).view(np.uint64)  # + 0.0 turns -0.0 into 0.0
     factors = np.random.default_rng(0).integers(0, 2**64, X.shape[1], np.uint64)
     mixed = np.zeros(len(X), np.uint64)
     for column, factor in zip(bits.T, factors):
@@ -496,17 +569,17 @@ def fingerprints(X: Array) -> Array:
 
 
 def rank_correlations(X: Array, y: Array) -> Array:
-    """Return Spearman's correlation of each column (d,) with y (n,); 0 where one of the two does not vary."""
-    X, y = ranks(X), ranks(y[:, np.newaxis])[:, 0]
+    """Return Spearman's rank correlation (d,) of each column of X (n, d) with y (n,); 0 if either is constant."""
+    X, y = _ranks(X), _ranks(y[:, np.newaxis])[:, 0]
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = X.T @ y / np.sqrt((X * X).sum(axis=0) * (y @ y))
-    return np.nan_to_num(found)
+        correlations = X.T @ y / np.sqrt((X * X).sum(axis=0) * (y @ y))
+    return np.nan_to_num(correlations)
 
 
-def ranks(X: Array) -> Array:
-    """Return the rank of each entry (n, d) in its column, the mean rank where several are equal, centred on 0."""
-    found = np.empty(X.shape)
+def _ranks(X: Array) -> Array:
+    """Return the rank of each entry of X (n, d) within its column, centered; ties share their mean rank."""
+    ranks = np.empty(X.shape)
     for j, x in enumerate(X.T):
         _, place, counts = np.unique(x, return_inverse=True, return_counts=True)
-        found[:, j] = (np.cumsum(counts) - (counts + 1) / 2)[place]
-    return found - (len(X) - 1) / 2
+        ranks[:, j] = (np.cumsum(counts) - (counts + 1) / 2)[place]
+    return ranks - (len(X) - 1) / 2

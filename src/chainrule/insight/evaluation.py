@@ -1,7 +1,7 @@
-"""How good a model is, beyond one score: the numbers behind the usual curves, and what each column does to its answers.
+"""Model evaluation beyond a single score: the values behind the usual curves, and the influence of each column.
 
-Everywhere `y` (n,) are class numbers, or for a curve of two classes 0 and 1, and `P` (n, K) the probabilities that a
-classifier gives, or (n,) or (n, 1) that of class 1 alone.
+Throughout, `y` (n,) contains class numbers, 0 and 1 for a binary curve, and `P` (n, K) the predicted probabilities of a
+classifier; (n,) or (n, 1) is the probability of class 1.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from chainrule.model.predictor import Predictor
 from chainrule.nn.losses import class_numbers
 from chainrule.training.metrics import Metric, as_metric
 
-# Classes.
+# Classification curves.
 
 
-def of_classes(y: ArrayLike, P: ArrayLike) -> tuple[Array, Array]:
-    """Return y (n,) as class numbers and P as float64 (n, K), or raise a ValueError that says what does not fit."""
+def check_probabilities(y: ArrayLike, P: ArrayLike) -> tuple[Array, Array]:
+    """Return y (n,) as class numbers and P as float64 (n, K); raise ValueError if they are invalid."""
     P = np.asarray(P)
     if P.ndim == 1:
         P = P[:, np.newaxis]
@@ -35,12 +35,13 @@ def of_classes(y: ArrayLike, P: ArrayLike) -> tuple[Array, Array]:
     if P.shape[1] == 1:
         P = np.hstack([1 - P, P])
     y = class_numbers(np.asarray(y), P.shape[1])
-    require(len(y) == len(P) > 0, "y", f"have a class number for each of {len(P)} rows, one at least", y.shape)
+    require(len(P) > 0, "P", "have at least one row", P.shape)
+    require(len(y) == len(P), "y", f"have shape ({len(P)},), one class number per row", y.shape)
     return y, P
 
 
 def confusion_matrix(y: ArrayLike, P: ArrayLike) -> Array:
-    """Return how many rows (K, K) of each actual class, down, were taken for each class, across.
+    """Return the number of rows (K, K) of each actual class (down) that are predicted as each class (across).
 
     Examples
     --------
@@ -48,165 +49,167 @@ def confusion_matrix(y: ArrayLike, P: ArrayLike) -> Array:
     array([[1, 1],
            [0, 1]])
     """
-    y, P = of_classes(y, P)
+    y, P = check_probabilities(y, P)
     K = P.shape[1]
     return np.bincount(y * K + P.argmax(axis=1), minlength=K * K).reshape(K, K)
 
 
 def roc_curve(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
-    """Return shares of false alarms and of hits, each (m,), and the score (m,) from which on a row counts as class 1.
+    """Return false positive rates, true positive rates and decreasing thresholds on the score, each (m,).
 
-    Points within a straight stretch are left out; the first is (0, 0), at an infinite score. `y` (n,) is 0 or 1 and
-    both occur, else ValueError; `scores` (n,) are larger where class 1 is likelier (Fawcett 2006, algorithm 1).
+    Collinear points are dropped; the first point is (0, 0), at an infinite threshold. `y` (n,) must contain both 0 and
+    1, else ValueError; `scores` (n,) increase with the probability of class 1 (Fawcett 2006, algorithm 1).
     """
-    hits, alarms, thresholds = binary_counts(y, scores)
-    require(hits[-1] > 0 and alarms[-1] > 0, "y", "hold both classes", "one class only")
-    kept = np.ones(len(hits), np.bool_)
-    kept[1:-1] = np.diff(hits, 2).astype(bool) | np.diff(alarms, 2).astype(bool)
-    shares = (np.append(0, counts[kept]) / counts[-1] for counts in (alarms, hits))
-    return *shares, np.append(np.inf, thresholds[kept])
+    true_positives, false_positives, thresholds = binary_counts(y, scores)
+    is_mixed = true_positives[-1] > 0 and false_positives[-1] > 0
+    require(is_mixed, "y", "contain both classes", np.unique(np.asarray(y)).tolist())
+    kept = np.ones(len(thresholds), np.bool_)
+    kept[1:-1] = np.diff(true_positives, 2).astype(bool) | np.diff(false_positives, 2).astype(bool)
+    rates = (np.append(0, counts[kept]) / counts[-1] for counts in (false_positives, true_positives))
+    return *rates, np.append(np.inf, thresholds[kept])
 
 
 def precision_recall_curve(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
-    """Return precision and recall, each (m + 1,), and the score (m,) from which on a row counts as class 1.
+    """Return precision and recall, each (m + 1,), and increasing thresholds on the score (m,).
 
-    In the order of rising scores; the last point, precision 1 at recall 0, has no score. Arguments as for `roc_curve`,
-    but class 1 alone must occur.
+    The last point, precision 1 at recall 0, has no threshold. Arguments as for `roc_curve`, except that only class 1
+    must occur.
     """
-    hits, alarms, thresholds = binary_counts(y, scores)
-    require(hits[-1] > 0, "y", "hold class 1", "class 0 only")
-    precision, recall = hits / (hits + alarms), hits / hits[-1]
+    true_positives, false_positives, thresholds = binary_counts(y, scores)
+    require(true_positives[-1] > 0, "y", "contain class 1", np.unique(np.asarray(y)).tolist())
+    precision, recall = true_positives / (true_positives + false_positives), true_positives / true_positives[-1]
     return np.append(precision[::-1], 1.0), np.append(recall[::-1], 0.0), thresholds[::-1]
 
 
 def binary_counts(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
-    """Return how many rows of class 1 and of class 0 score at least so much, and so much: each score once, falling."""
+    """Return the numbers of true and of false positives at each threshold, and the distinct scores, decreasing."""
     scores = as_matrix(np.asarray(scores).reshape(-1, 1), 1, np.float64, "scores")[:, 0]
     y = class_numbers(np.asarray(y), 2)
-    require(len(y) == len(scores) > 0, "y", f"have a 0 or 1 for each of {len(scores)} scores, one at least", y.shape)
-    falling = np.argsort(-scores, kind="stable")
-    scores, y = scores[falling], y[falling]
+    require(len(scores) > 0, "scores", "have at least one value", scores.shape)
+    require(len(y) == len(scores), "y", f"have shape ({len(scores)},), a 0 or 1 per score", y.shape)
+    order = np.argsort(-scores, kind="stable")
+    scores, y = scores[order], y[order]
     last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-    hits = np.cumsum(y)[last]
-    return hits, 1 + last - hits, scores[last]
+    true_positives = np.cumsum(y)[last]
+    return true_positives, 1 + last - true_positives, scores[last]
 
 
 def area_under(x: Array, y: Array) -> float:
-    """Return the area under straight lines from point to point; of a ROC curve, the AUC."""
+    """Return the area under the curve by the trapezoidal rule; for a ROC curve, the AUC."""
     return float(np.diff(x) @ (y[1:] + y[:-1]) / 2)
 
 
 def average_precision(precision: Array, recall: Array) -> float:
-    """Return sum_k (recall_k - recall_(k-1)) precision_k: the area under the curve's steps."""
+    """Return sum_k (recall_k - recall_(k-1)) precision_k, the area under the step function."""
     return float(-np.diff(recall) @ precision[:-1])
 
 
 def calibration_curve(y: ArrayLike, p: ArrayLike, bins: int = 10) -> tuple[Array, Array, Array]:
-    """Return what share of rows was of class 1, what was said on average, and how many rows, in each bin of p.
+    """Return the observed fraction of class 1, the mean predicted probability and the number of rows of each bin.
 
-    `p` (n,) are probabilities of class 1, from 0 to 1; bins are equally wide, and those without a row are left out.
+    `p` (n,) contains probabilities of class 1 between 0 and 1. Bins have equal width; empty ones are dropped.
     """
     require_integer(bins, "bins")
-    y, P = of_classes(y, p)
+    y, P = check_probabilities(y, p)
     p = P[:, 1]
     require(p.min() >= 0 and p.max() <= 1, "p", "be between 0 and 1", (float(p.min()), float(p.max())))
     bin_of = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], p)
     counts = np.bincount(bin_of, minlength=bins)
-    some = counts > 0
-    said, were = (np.bincount(bin_of, values, bins)[some] / counts[some] for values in (p, y))
-    return were, said, counts[some]
+    kept = counts > 0
+    predicted, observed = (np.bincount(bin_of, values, bins)[kept] / counts[kept] for values in (p, y))
+    return observed, predicted, counts[kept]
 
 
-def wilson_interval(share: Array, counts: Array, sure: float = 0.95) -> tuple[Array, Array]:
-    """Return the ends of an interval that holds the true share in so many cases, however few rows (Wilson 1927)."""
-    z = NormalDist().inv_cdf((1 + sure) / 2)
-    middle = (share + z**2 / (2 * counts)) / (1 + z**2 / counts)
-    reach = z * np.sqrt(share * (1 - share) / counts + (z / (2 * counts)) ** 2) / (1 + z**2 / counts)
-    return np.minimum(middle - reach, share).clip(0), np.maximum(middle + reach, share).clip(max=1)
+def wilson_interval(fraction: Array, counts: Array, confidence: float = 0.95) -> tuple[Array, Array]:
+    """Return the bounds of the confidence interval of a binomial proportion (Wilson 1927), valid for small counts."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    center = (fraction + z**2 / (2 * counts)) / (1 + z**2 / counts)
+    half_width = z * np.sqrt(fraction * (1 - fraction) / counts + (z / (2 * counts)) ** 2) / (1 + z**2 / counts)
+    return np.minimum(center - half_width, fraction).clip(0), np.maximum(center + half_width, fraction).clip(max=1)
 
 
-def calibration_error(were: Array, said: Array, counts: Array) -> float:
-    """Return the mean of |share - probability| over rows: the expected calibration error (Guo et al. 2017, eq. 3)."""
-    return float(np.average(np.abs(were - said), weights=counts))
+def calibration_error(observed: Array, predicted: Array, counts: Array) -> float:
+    """Return the mean of |observed - predicted| over rows: the expected calibration error (Guo et al. 2017, eq. 3)."""
+    return float(np.average(np.abs(observed - predicted), weights=counts))
 
 
-# Columns.
+# Influence of columns.
 
-Answers = Callable[[Columns], ArrayLike]
-"""From a table, a dict of columns, to answers: (n,), or (n, k) as a metric takes them."""
+PredictionFunction = Callable[[Columns], ArrayLike]
+"""Maps a table, a dict of columns, to predictions: (n,), or (n, k) as the metric takes them."""
 
 
-def answers_of(model: Predictor | Answers) -> Callable[[Columns], Array]:
-    """Return what a model answers to a table, (n, k): probabilities, or numbers in the target's unit."""
+def _prediction_function(model: Predictor | PredictionFunction) -> Callable[[Columns], Array]:
+    """Return a function from a table to predictions (n, k): probabilities, or values in the unit of the target."""
     if not isinstance(model, Predictor):
-        return lambda table: as_rows(model(table), n_rows(table))
-    return lambda table: in_its_unit(model, model.predictions(table))
+        return lambda table: _as_matrix(model(table), n_rows(table))
+    return lambda table: _in_target_unit(model, model.predictions(table))
 
 
-def in_its_unit(model: Predictor, predictions: Array) -> Array:
-    """Return a predictor's answers (n, k) as probabilities, or as numbers in the target's unit."""
-    return (
-        predictions
-        if isinstance(model.target, ClassTarget)
-        else as_rows(model.target.decode(predictions), len(predictions))
-    )
+def _in_target_unit(model: Predictor, predictions: Array) -> Array:
+    """Return a classifier's predictions unchanged, and those of a regressor in the unit of the target."""
+    if isinstance(model.target, ClassTarget):
+        return predictions
+    return _as_matrix(model.target.decode(predictions), len(predictions))
 
 
-def answers_with(model: Predictor | Answers, table: Columns) -> Callable[[str, Array], Array]:
-    """Return a function of a column's name and other cells (n,) for it: the model's answers to the table with these.
+def _column_replacer(model: Predictor | PredictionFunction, table: Columns) -> Callable[[str, Array], Array]:
+    """Return a function of a column's name and new cells (n,): the predictions for the table with these cells.
 
-    A Predictor encodes the table once, and then the one column that is another.
+    For a Predictor the table is encoded only once, and then only the column that changes.
     """
     if not isinstance(model, Predictor):
-        answer = answers_of(model)
-        return lambda name, cells: answer(table | {name: cells})
+        predict_table = _prediction_function(model)
+        return lambda name, cells: predict_table(table | {name: cells})
     X, dtype = model.encoder.transform(table), model.ensemble.dtype
     places = {column.name: (column, slice(start, end)) for column, start, end in model.encoder.layout.places}
 
-    def predictions(name: str, cells: Array) -> Array:
-        other = X.copy()
+    def predict(name: str, cells: Array) -> Array:
+        changed = X.copy()
         if name in places:
             column, place = places[name]
-            other[:, place] = 0
-            column.encode(cells, other[:, place])
-        return in_its_unit(model, model.ensemble.infer(other.astype(dtype, copy=False)))
+            changed[:, place] = 0
+            column.encode(cells, changed[:, place])
+        return _in_target_unit(model, model.ensemble.infer(changed.astype(dtype, copy=False)))
 
-    return predictions
+    return predict
 
 
-def saliency_ranking(model: Predictor, table: object, most: int, seed: int = 0) -> list[str]:
-    """Return the names of the columns, `most` of them, that the answers follow most, by one look at the derivatives.
+def saliency_ranking(model: Predictor, table: object, n_columns: int, seed: int = 0) -> list[str]:
+    """Return the names of the `n_columns` columns with the largest gradient saliency, the largest first.
 
-    A column counts for |dz/dx| times the deviation of x, with z the first network's outputs, weighed at random;
-    averaged over rows, and summed over the encoded columns x that it became. It tells roughly what
-    `permutation_importance` finds, in the time of two answers.
+    The saliency of an encoded column x is |dz/dx| times its standard deviation, with z a randomly weighted sum of the
+    first network's outputs, averaged over rows; a column's saliency is the sum over its encoded columns. This
+    approximates the ranking of `permutation_importance` at the cost of two predictions.
     """
     rng = as_generator(seed)
-    given = read_columns(table)
-    given = take_rows(given, some_rows(n_rows(given), 500, rng))
+    columns = read_columns(table)
+    columns = take_rows(columns, _sample_rows(n_rows(columns), 500, rng))
     network = model.ensemble.networks[0].copy()
-    X = model.encoder.transform(given).astype(network.dtype)
+    X = model.encoder.transform(columns).astype(network.dtype)
     Z, backwards = network.forward(X)
     dX = rng.normal(size=Z.shape).astype(network.dtype)
     for backward, grads in zip(reversed(backwards), reversed(network.grads)):
         dX = backward(dX, grads)
-    heed = np.abs(dX).mean(axis=0) * X.std(axis=0)
-    totals = {column.name: float(heed[start:end].sum()) for column, start, end in model.encoder.layout.places}
-    return sorted(totals, key=lambda name: -totals[name])[:most]
+    saliency = np.abs(dX).mean(axis=0) * X.std(axis=0)
+    totals = {column.name: float(saliency[start:end].sum()) for column, start, end in model.encoder.layout.places}
+    return sorted(totals, key=lambda name: -totals[name])[:n_columns]
 
 
-def as_rows(predictions: ArrayLike, n: int) -> Array:
-    """Return answers (n,) or (n, k) as (n, k), or raise a ValueError that says what is wrong."""
+def _as_matrix(predictions: ArrayLike, n: int) -> Array:
+    """Return predictions (n,) or (n, k) as (n, k); raise ValueError for any other shape."""
     predictions = np.asarray(predictions)
-    require(
-        predictions.ndim in (1, 2) and len(predictions) == n, "model", f"answer each of {n} rows", predictions.shape
-    )
+    is_valid = predictions.ndim in (1, 2) and len(predictions) == n
+    require(is_valid, "model", f"return predictions of shape ({n},) or ({n}, k)", predictions.shape)
     return predictions[:, np.newaxis] if predictions.ndim == 1 else predictions
 
 
 @dataclass(frozen=True)
 class Importance:
-    """How much worse a metric gets when a column is shuffled: `worse[column]` (repeats,), from `score` on."""
+    """Permutation importance: the increase `worse[column]` (repeats,) in error over `score` per shuffle of a column.
+
+    For a metric such as accuracy, of which higher is better, it is the decrease.
+    """
 
     metric: str
     score: float
@@ -214,84 +217,85 @@ class Importance:
 
     @property
     def ranking(self) -> list[str]:
-        """The columns, the one that matters most first."""
+        """The columns, the most important first."""
         return sorted(self.worse, key=lambda name: -float(self.worse[name].mean()))
 
 
 def permutation_importance(
-    model: Predictor | Answers,
+    model: Predictor | PredictionFunction,
     table: object,
     y: ArrayLike,
     metric: str | Metric | Callable[[Array, Array], float] | None = None,
     *,
     columns: Sequence[str] | None = None,
     repeats: int = 10,
-    most_rows: int = 2_000,
+    max_rows: int = 2_000,
     seed: int = 0,
 ) -> Importance:
-    """Measure how much worse the answers get when one column is shuffled and so tells nothing.
+    """Measure how much a metric degrades when the values of one column are shuffled.
 
-    Breiman 2001, "Random forests", section 10. What stands in another column too is missed less than it is worth. The
-    rows should be ones that the model was not trained on.
+    Breiman 2001, "Random forests", section 10. The importance of a column is underestimated if another one contains the
+    same information. Use held-out rows.
 
     Parameters
     ----------
     model : Predictor or function
-        A function takes a dict of columns and returns answers (n,) or (n, k), a classifier's being probabilities.
-    table : dict of columns, DataFrame or any other that `read_columns` takes
+        A function takes a dict of columns and returns predictions (n,) or (n, k); for a classifier, probabilities.
+    table : dict of columns, DataFrame or any other input of `read_columns`
     y : (n,) or (n, k)
-        For a Predictor the target's values; for a function class numbers or numbers, as the metric takes them.
+        For a Predictor, the target's values; for a function, class numbers or values, as the metric takes them.
     metric : str, Metric or function, optional
-        None: for a Predictor "log_loss" or "rmse"; a function needs one.
+        Default for a Predictor: "log_loss" or "rmse"; required for a function.
     columns : sequence of str, optional
-        None: those that the Predictor uses, or every one.
+        Default: the columns that the Predictor uses, or all columns.
     repeats : int
-        Shuffles of each column.
-    most_rows : int
-        A larger table is represented by so many of its rows.
+        Number of shuffles per column.
+    max_rows : int
+        A random sample of this size represents a larger table.
     seed : int
 
     Raises
     ------
     ValueError
-        When an argument breaks its rule.
+        If an argument is invalid.
     TableError
-        When the table does not fit, or a column is not there.
+        If the table does not fit the model, or a column is missing.
     """
     require_integer(repeats, "repeats")
     rng = as_generator(seed)
-    given = read_columns(table)
+    cells = read_columns(table)
     y = np.asarray(y)
-    require(len(y) == n_rows(given) > 0, "y", f"have a value for each of {n_rows(given)} rows, one at least", y.shape)
-    rows = some_rows(len(y), most_rows, rng)
-    given, y = take_rows(given, rows), y[rows]
+    require(n_rows(cells) > 0, "table", "have at least one row", n_rows(cells))
+    require(len(y) == n_rows(cells), "len(y)", f"be {n_rows(cells)}, one value per row", len(y))
+    rows = _sample_rows(len(y), max_rows, rng)
+    cells, y = take_rows(cells, rows), y[rows]
     if isinstance(model, Predictor):
         classifier = isinstance(model.target, ClassTarget)
         y = model.target.encode(y) if classifier else model.target.decode(model.target.encode(y))
         metric = metric or ("log_loss" if classifier else "rmse")
         columns = [column.name for column in model.encoder.columns] if columns is None else columns
     if metric is None:
-        raise ValueError("metric must be given with a function, such as 'log_loss' or 'rmse'")
+        raise ValueError("metric is required if the model is a function, for example 'log_loss' or 'rmse'")
     metric = as_metric(metric)
-    columns = list(given) if columns is None else list(columns)
-    require(len(columns) > 0, "columns", "name one column at least", columns)
-    require_names(given, columns)
-    predictions, answers_to = answers_of(model)(given), answers_with(model, given)
+    columns = list(cells) if columns is None else list(columns)
+    require(len(columns) > 0, "columns", "contain at least one name", columns)
+    require_names(cells, columns)
+    predictions, predict_with = _prediction_function(model)(cells), _column_replacer(model, cells)
     y = y[:, np.newaxis] if y.ndim == predictions.shape[1] == 1 else y
     score = metric.measure(y, predictions)
     sign = 1 if metric.higher_is_better else -1
     worse = {}
     for name in columns:
-        shuffled = (answers_to(name, rng.permutation(given[name])) for _ in range(repeats))
+        shuffled = (predict_with(name, rng.permutation(cells[name])) for _ in range(repeats))
         worse[name] = np.array([sign * (score - metric.measure(y, others)) for others in shuffled])
     return Importance(metric.name, score, worse)
 
 
 @dataclass(frozen=True)
 class Dependence:
-    """A model's mean answers (m, k) when a column holds each of m values in every row.
+    """Partial dependence: a model's mean predictions (m, k) with one column set to each of m values in every row.
 
-    `values` are numbers or dates (m,), rising, or for a category its names; `names` says what the k answers are.
+    `values` (m,) are numbers or dates, increasing, or names of categories; `names` are those of the k outputs.
     """
 
     column: str
@@ -301,96 +305,96 @@ class Dependence:
 
     @property
     def ordered(self) -> bool:
-        """Whether the values are numbers or dates, and no categories."""
+        """Whether the values are numbers or dates rather than categories."""
         return self.values.dtype.kind in "fM"
 
     @property
     def are_probabilities(self) -> bool:
-        """Whether the answers are those of a classifier: several, none negative, that sum to 1."""
+        """Whether the predictions are those of a classifier: at least two, none negative, with sum 1."""
         enough = self.predictions.shape[1] > 1 and self.predictions.min() >= 0
         return bool(enough and np.allclose(self.predictions.sum(axis=1), 1, atol=1e-4))
 
 
 def partial_dependence(
-    model: Predictor | Answers,
+    model: Predictor | PredictionFunction,
     table: object,
     column: str,
     *,
     points: int = 20,
-    most_rows: int = 500,
+    max_rows: int = 500,
     seed: int = 0,
 ) -> Dependence:
-    """Ask a model about a table's rows with one column held at a value, for several values, and average.
+    """Average the predictions for all rows of a table with one column set to a fixed value, for several values.
 
-    Friedman 2001, "Greedy function approximation", eq. 53. Rows that cannot be, such as a height of two metres at the
-    age of three, are asked about too.
+    Friedman 2001, "Greedy function approximation", eq. 53. The average includes implausible rows, such as a
+    three-year-old two meters tall, if columns are correlated.
 
     Parameters
     ----------
-    model, table, most_rows, seed
+    model, table, max_rows, seed
         As for `permutation_importance`.
     column : str
     points : int
-        Most values. A number or date that has more is held at some that occur, evenly spaced by rank from 5 % to 95 %
-        of the rows; a category at its most frequent ones.
+        Maximum number of values. If a number or date has more, they are chosen from the data, evenly spaced by rank
+        from the 5th to the 95th percentile; for categories, they are the most frequent ones.
 
     Raises
     ------
     TableError
-        When the column is not there, or is empty.
+        If the column is missing or empty.
     """
     require_integer(points, "points", 2)
-    given = read_columns(table)
-    require_names(given, [column])
-    given = take_rows(given, some_rows(n_rows(given), most_rows, as_generator(seed)))
-    cells, values = cells_to_hold(column, given[column], points)
-    answers_to = answers_with(model, given)
-    held = [answers_to(column, as_held(cell, given[column])).mean(axis=0) for cell in cells]
-    return Dependence(column, values, np.array(held, np.float64), names_of(model, len(held[0])))
+    cells = read_columns(table)
+    require_names(cells, [column])
+    cells = take_rows(cells, _sample_rows(n_rows(cells), max_rows, as_generator(seed)))
+    grid, values = _grid(column, cells[column], points)
+    predict_with = _column_replacer(model, cells)
+    means = [predict_with(column, _constant_column(cell, cells[column])).mean(axis=0) for cell in grid]
+    return Dependence(column, values, np.array(means, np.float64), _output_names(model, len(means[0])))
 
 
-def cells_to_hold(name: str, column: Array, most: int) -> tuple[list[Any], Array]:
-    """Return cells of a column that stand for all, and what they are: numbers, dates or names."""
+def _grid(name: str, column: Array, max_points: int) -> tuple[list[Any], Array]:
+    """Return representative cells of a column, and their values: numbers, dates or names of categories."""
     known = column[~missing_rows(name, column)]
     if not len(known):
-        raise TableError(f"column {name!r} must hold something, got every cell is empty")
+        raise TableError(f"column {name!r} must have at least one value, got only missing ones")
     if known.dtype.kind == "M":
         distinct, codes = np.unique(known, return_inverse=True)
         cells: list[Any] = list(distinct)
     else:
         cells, codes = factorize(name, known)
-    places = np.array([to_number(cell) for cell in cells]) if are_numbers(cells) else as_dates_only(cells)
-    if places is None:
-        frequent = np.argsort(-np.bincount(codes), kind="stable")[:most]
+    values = np.array([to_number(cell) for cell in cells]) if are_numbers(cells) else as_dates_only(cells)
+    if values is None:
+        frequent = np.argsort(-np.bincount(codes), kind="stable")[:max_points]
         return [cells[i] for i in frequent], np.array([str(cells[i]) for i in frequent])
-    by_rank = np.sort(places[codes])
-    by_rank = by_rank[np.isfinite(by_rank)]  # without words for what is missing
+    by_rank = np.sort(values[codes])
+    by_rank = by_rank[np.isfinite(by_rank)]  # spelled-out missing values, such as "NA", are NaN here
     if not len(by_rank):
-        raise TableError(f"column {name!r} must hold a finite number, got {cells[0]!r}")
+        raise TableError(f"column {name!r} must contain a finite number, got {cells[0]!r}")
     chosen = np.unique(by_rank)
-    if len(chosen) > most:
-        ranks = np.linspace(0.05, 0.95, most) * (len(by_rank) - 1)
+    if len(chosen) > max_points:
+        ranks = np.linspace(0.05, 0.95, max_points) * (len(by_rank) - 1)
         chosen = np.unique(by_rank[ranks.round().astype(np.intp)])
-    cell_at = dict(zip(places.tolist(), cells))
-    return [cell_at[place] for place in chosen.tolist()], chosen
+    cell_of = dict(zip(values.tolist(), cells))
+    return [cell_of[value] for value in chosen.tolist()], chosen
 
 
-def as_held(cell: object, column: Array) -> Array:
-    """Return a column of that length which holds one cell everywhere."""
-    held: Array = np.empty(len(column), column.dtype)
-    held[:] = cell
-    return held
+def _constant_column(cell: object, column: Array) -> Array:
+    """Return a column like this one with the same cell in every row."""
+    constant: Array = np.empty(len(column), column.dtype)
+    constant[:] = cell
+    return constant
 
 
-def names_of(model: Predictor | Answers, k: int) -> tuple[str, ...]:
-    """Return what a model's k answers are: a Predictor's classes or its target."""
+def _output_names(model: Predictor | PredictionFunction, k: int) -> tuple[str, ...]:
+    """Return the names of a model's k outputs: the classes or the target of a Predictor."""
     if isinstance(model, Predictor) and isinstance(model.target, ClassTarget):
         return tuple(map(str, model.target.labels))
-    name = model.target.name if isinstance(model, Predictor) else "answer"
+    name = model.target.name if isinstance(model, Predictor) else "prediction"
     return (name,) if k == 1 else tuple(f"{name} {j}" for j in range(k))
 
 
-def some_rows(n: int, most: int, rng: np.random.Generator) -> Array:
-    """Return the numbers of all rows, or of so many drawn at random, in their order."""
-    require_integer(most, "most_rows")
-    return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+def _sample_rows(n: int, max_rows: int, rng: np.random.Generator) -> Array:
+    """Return the indices of all rows, or of a sorted random sample of `max_rows` of them."""
+    require_integer(max_rows, "max_rows")
+    return np.arange(n) if n <= max_rows else np.sort(rng.choice(n, max_rows, replace=False))

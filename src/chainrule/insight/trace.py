@@ -1,9 +1,9 @@
-r"""One training step as data: every quantity of the way forward, of the way back and of the optimiser's step.
+r"""One training step as data: every quantity of the forward pass, the backward pass and the optimizer's update.
 
     trace(net, X, y) -> Trace
 
-A trace is a list of quantities. Each knows its formula in two notations, its values, and how it is made of earlier
-ones: so a trace can be read, shown, set as an exercise, and proved (`Trace.verify`).
+A trace is a list of quantities. Each has its formula in two notations, its values, and a function that computes it from
+earlier ones. A trace can therefore be printed, explored, verified (`Trace.verify`) and turned into an exercise.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """One training step: its quantities in the order in which they are computed.
+    """One training step: its quantities in the order of computation.
 
-    `trace["z1"]` is a quantity by its name; a trace prints as text and shows as a page in a notebook.
+    `trace["z1"]` returns a quantity by name. A trace prints as text and renders as an interactive page in a notebook.
 
     Attributes
     ----------
     quantities : tuple of Quantity
     network : str
-        Its layers.
+        The layers.
     loss : str
     optimizer : str
     n_rows : int
-        Rows of data.
+        Number of rows of data.
     columns, outputs : tuple of str
-        What the columns of X and the network's outputs are called; empty where nobody has said.
+        Names of the columns of X and of the network's outputs, or empty.
     """
 
     quantities: tuple[Quantity, ...]
@@ -72,18 +72,18 @@ class Trace:
 
     @property
     def title(self) -> str:
-        """What it is a trace of, in a line."""
+        """A one-line summary."""
         rows = "one row" if self.n_rows == 1 else f"{self.n_rows:,} rows"
         return f"One training step on {rows}: {self.network}, {self.loss}, {self.optimizer}"
 
     @property
     def legend(self) -> list[str]:
-        """What the first forty columns and outputs are called, a line each, where that has been said."""
-        named = {"columns of X": self.columns, "outputs": self.outputs}
-        return [f"{of}: {shorten(names, 40)}" for of, names in named.items() if names]
+        """The names of the first 40 columns and outputs, one line each, if they are known."""
+        legend = {"columns of X": self.columns, "outputs": self.outputs}
+        return [f"{title}: {shorten(names, 40)}" for title, names in legend.items() if names]
 
     def to_text(self, notation: str = "row") -> str:
-        """Return all lines as text for a terminal; `notation` is "row" or "column"."""
+        """Return the trace as text for a terminal; `notation` is "row" or "column"."""
         from chainrule.insight.tracing.text import as_page
 
         return as_page(self, notation)
@@ -95,28 +95,31 @@ class Trace:
         return as_latex(self, notation)
 
     def to_html(self, notation: str = "row") -> str:
-        """Return a page that needs no network, in which a weight's way through the chain rule lights up.
+        """Return a self-contained page that highlights the path of a weight through the chain rule.
 
-        It opens in the notation "row" or "column" and can be switched to the other.
+        `notation`, "row" or "column", is the one shown first.
         """
         from chainrule.insight.tracing.page import as_html
 
         return as_html(self, notation)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain texts, numbers, lists and dicts, which `json.dumps` takes."""
+        """Return the trace as JSON-serializable dicts and lists."""
         from chainrule.insight.tracing.text import as_dict
 
         return as_dict(self)
 
     def verify(self) -> Proof:
-        """Find every line again from its sources, and hold every derivative against finite differences, in float64."""
+        """Recompute every quantity from its sources and check every derivative by finite differences, in float64."""
         from chainrule.insight.tracing.proof import prove
 
         return prove(self)
 
     def exercise(self, blanks: int | str | Sequence[str] = 5, seed: int = 0) -> Exercise:
-        """Return the trace with blanks to be filled in: so many, drawn by `seed`, or those of these names."""
+        """Return the trace with hidden quantities to fill in.
+
+        `blanks` is their number, drawn at random with `seed`, or their names.
+        """
         from chainrule.insight.tracing.exercise import Exercise
 
         return Exercise.of(self, blanks, seed)
@@ -142,28 +145,28 @@ def trace(
     columns: Sequence[str] = (),
     outputs: Sequence[str] = (),
 ) -> Trace:
-    r"""Return every quantity of one training step, without taking it: forward, loss, back, and the optimiser's step.
+    r"""Return every quantity of one training step, without taking it.
 
-    All is computed in float64, whatever the network's dtype, so that every digit that is shown holds.
+    Everything is computed in float64, whatever the dtype of the network, so that all displayed digits are correct.
 
     Parameters
     ----------
     net : Network
-        Not changed: the trace is of a copy.
+        Not changed.
     X, y, sample_weight
         As for `net.loss_and_grad`; one row or several.
     optimizer : str or Optimizer, optional
-        Whose step is shown, with the moments that it has; it is not changed. None: `SGD()`, gradient descent.
+        The optimizer whose step to show, with its current moments; not changed. Default: `SGD()`, gradient descent.
     rate : float, optional
-        The learning rate of the step; None: the optimiser's own.
+        The learning rate; default: that of the optimizer.
     rng : Generator, optional
-        Given: as in training, with dropout's masks drawn from a copy of it, and the batch's own statistics; None: as at
-        inference.
+        If given, run in training mode, with batch statistics and with dropout masks drawn from a copy of the generator.
+        Default: inference mode.
     masks : sequence of arrays, optional
-        As in training, with these masks, of ones where a Dropout keeps and zeros where it drops; one for each Dropout,
-        in the order of the layers.
+        If given, run in training mode with these masks, one for each Dropout in the order of the layers; 1 keeps a
+        value and 0 drops it.
     columns, outputs : sequence of str, optional
-        What the columns of X and the outputs are called, to be told above the lines.
+        Names of the columns of X and of the outputs, shown as a legend.
 
     Returns
     -------
@@ -172,9 +175,9 @@ def trace(
     Raises
     ------
     ValueError
-        When an argument breaks its rule.
+        If an argument is invalid.
     GradientError
-        When the network has an activation that has no derivative.
+        If the network has an activation without a derivative.
 
     Examples
     --------
@@ -188,83 +191,84 @@ def trace(
     >>> step.verify().ok
     True
     """
-    require(rng is None or masks is None, "rng", "be None where masks are given", rng)
+    require(rng is None or masks is None, "rng", "be None if masks are given", rng)
     require(isinstance(net, Network), "net", "be a Network", net)
     for argument, names, n in (("columns", columns, net.n_in), ("outputs", outputs, net.n_out)):
-        require(len(names) in (0, n), argument, f"be {n} names", names)
-    optimizer = at_rate(SGD() if optimizer is None else as_optimizer(optimizer), rate)
+        require(len(names) in (0, n), argument, f"contain {n} names", names)
+    optimizer = _with_rate(SGD() if optimizer is None else as_optimizer(optimizer), rate)
     whole, net = (net.copy(dtype="float64") for _ in range(2))
-    whole.gradients_checked = True  # a wrong derivative is shown, and `verify` names its line
+    whole.gradients_proved = True  # show a wrong derivative instead of raising; `verify` reports it
     X, y, weight = whole.check(X, y, sample_weight)
     if masks is not None:
-        rng = cast(np.random.Generator, GivenMasks(net.layers, masks, len(X)))
+        rng = cast(np.random.Generator, _MaskSequence(net.layers, masks, len(X)))
     value, _ = whole.objective(X, y, weight, deepcopy(rng))
 
     tape = Tape(len(X))
     out = tape.give(Symbol("X", "X", "a", "x,0" if len(X) > 1 else "0"), X)
-    rng, ways_back = deepcopy(rng), []
+    rng, backwards = deepcopy(rng), []
     for i, layer in enumerate(net.layers):
         passing = Pass(tape, f"{i}.", layer, net.params[i], whole.grads[i], (net.l1, net.l2), rng)
         out, back = record(passing, out)
-        ways_back.append(back)
+        backwards.append(back)
     matrices = [tape.parameters[block.full_name] for block in net.blocks if block.kind == "W"]
     penalty = partial(record_penalty, tape, matrices, net.l1, net.l2) if net.l1 or net.l2 else None
     derivative = record_loss(tape, net.loss, out, y, weight, value, penalty)()
     for i in reversed(range(net.first_trainable, len(net.layers))):
-        derivative = ways_back[i](derivative, i > net.first_trainable)
+        derivative = backwards[i](derivative, i > net.first_trainable)
     record_steps(tape, whole, optimizer, tape.parameters)
     layers = ", ".join(map(str, net.layers))
-    return Trace(tuple(tape), layers, str(net.loss), told(optimizer), len(X), tuple(columns), tuple(outputs))
+    name = _describe_optimizer(optimizer)
+    return Trace(tuple(tape), layers, str(net.loss), name, len(X), tuple(columns), tuple(outputs))
 
 
-def at_rate(optimizer: Optimizer, rate: float | None) -> Optimizer:
-    """Return a copy of an optimiser, moments and all, with this learning rate if one is given."""
-    mover = deepcopy(optimizer)
+def _with_rate(optimizer: Optimizer, rate: float | None) -> Optimizer:
+    """Return a copy of an optimizer, including its moments, with another learning rate unless it is None."""
+    copy = deepcopy(optimizer)
     if rate is not None:
         require(0 < rate < np.inf, "rate", "be finite and > 0", rate)
-        mover.learning_rate = rate
-    return mover
+        copy.learning_rate = rate
+    return copy
 
 
-def told(optimizer: Optimizer) -> str:
-    """Return an optimiser with its rate, what differs from its defaults, and how many steps it has taken."""
+def _describe_optimizer(optimizer: Optimizer) -> str:
+    """Return an optimizer with its learning rate, its non-default options and the number of steps taken."""
     options = [option for option in fields(optimizer) if option.init]
-    shown = [f"{option.name}={getattr(optimizer, option.name)}" for option in options if is_told(optimizer, option)]
-    begun = f" after {optimizer.steps:,} steps" if optimizer.steps else ""
-    return f"{type(optimizer).__name__}({', '.join(shown)}){begun}"
+    shown = [f"{option.name}={getattr(optimizer, option.name)}" for option in options if _is_shown(optimizer, option)]
+    steps = f" after {optimizer.steps:,} steps" if optimizer.steps else ""
+    return f"{type(optimizer).__name__}({', '.join(shown)}){steps}"
 
 
-def is_told(optimizer: Optimizer, option: Field[Any]) -> bool:
-    """Tell whether an option of an optimiser is shown; a vector would be too long."""
+def _is_shown(optimizer: Optimizer, option: Field[Any]) -> bool:
+    """Return whether to show an option: the learning rate, or a scalar that is not the default."""
     value = getattr(optimizer, option.name)
     return np.ndim(value) == 0 and (option.name == "learning_rate" or value != option.default)
 
 
-class GivenMasks:
-    """Stands in for a Generator where Dropout draws: what it gives makes the layers' masks the given ones.
+class _MaskSequence:
+    """A stand-in for the Generator of Dropout layers that returns predefined masks.
 
-    Raises ValueError for masks that are not one for each Dropout, of zeros and ones.
+    Raise ValueError unless there is one mask for each Dropout, made of zeros and ones.
     """
 
     def __init__(self, layers: Sequence[Layer], masks: Sequence[ArrayLike], n_rows: int) -> None:
-        count = sum(layer.rate > 0 for layer in dropouts(layers))
-        require(len(masks) == count, "masks", f"hold {count} masks, one for each Dropout", f"{len(masks)} masks")
+        count = sum(layer.rate > 0 for layer in _dropout_layers(layers))
+        require(len(masks) == count, "len(masks)", f"be {count}, one mask for each Dropout", len(masks))
         self.masks = [np.asarray(mask, np.float64) for mask in masks]
         for i, mask in enumerate(self.masks):
             is_mask = mask.ndim == 2 and len(mask) == n_rows and bool(np.isin(mask, (0, 1)).all())
-            require(is_mask, f"masks[{i}]", f"hold zeros and ones in {n_rows} rows", mask.tolist())
+            require(is_mask, f"masks[{i}]", f"contain zeros and ones in {n_rows} rows", mask.tolist())
 
     def random(self, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> Array:
-        """Return the next mask as numbers that Dropout holds against its rate: 1 is kept, 0 is not."""
+        """Return the next mask; Dropout keeps a value whose random number is at least its rate, so 1 but not 0."""
         mask = self.masks.pop(0)
-        require(mask.shape == shape, "masks", f"have the shape {shape} of what is dropped", mask.shape)
+        require(mask.shape == shape, "masks", f"have shape {shape}, that of the values to drop", mask.shape)
         return mask
 
 
-def dropouts(layers: Sequence[Layer]) -> Iterator[Dropout]:
-    """Yield the Dropout layers, those inside Residuals too."""
+def _dropout_layers(layers: Sequence[Layer]) -> Iterator[Dropout]:
+    """Yield the Dropout layers, including those inside Residual blocks."""
     for layer in layers:
         if isinstance(layer, Dropout):
             yield layer
         elif isinstance(layer, Residual):
-            yield from dropouts(layer.layers)
+            yield from _dropout_layers(layer.layers)

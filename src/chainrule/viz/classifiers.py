@@ -17,8 +17,8 @@ from chainrule.insight.evaluation import (
     average_precision,
     calibration_curve,
     calibration_error,
+    check_probabilities,
     confusion_matrix,
-    of_classes,
     precision_recall_curve,
     roc_curve,
     wilson_interval,
@@ -87,7 +87,7 @@ def roc(
     The legend shows the area under each curve. Of more than five classes, the five with the smallest areas are colored
     and the others pale. Classes that contain all rows or none have no curve.
     """
-    y, P = of_classes(y, P)
+    y, P = check_probabilities(y, P)
     curves = []
     for k, name in _one_vs_rest(P, labels):
         if 0 < (y == k).sum() < len(y):
@@ -110,7 +110,7 @@ def precision_recall(
     The legend shows the average precision of each curve. Of more than five classes, the five with the lowest average
     precision are colored and the others pale. Classes without rows have no curve.
     """
-    y, P = of_classes(y, P)
+    y, P = check_probabilities(y, P)
     curves = []
     for k, name in _one_vs_rest(P, labels):
         if (y == k).any():
@@ -139,8 +139,8 @@ def calibration(
     widths. The area of a dot grows with the number of rows in its bin, bars are 95 % confidence intervals, and the
     legend shows the expected calibration error (ECE).
     """
-    y, P = of_classes(y, P)
-    names = _class_names(labels, P.shape[1])
+    y, P = check_probabilities(y, P)
+    names = names_for(labels, P.shape[1])
     if P.shape[1] == 2:
         outcome, p = y, P[:, 1]
         xlabel, ylabel = f"Predicted probability of {shorten(names[1])}", f"Observed fraction of {shorten(names[1])}"

@@ -1,1 +1,1 @@
-"""What a trace is made of: quantities, the formulas of each kind of part, and what can be made of them."""
+"""The parts of a trace: quantities, the formulas of layers, losses and optimizers, and the output formats."""

@@ -1,7 +1,7 @@
-r"""Activations as formulas: each function and its slope, written out and computed a second time, for themselves.
+r"""The formulas of the activations: each function and its derivative, independent of `chainrule.nn.activations`.
 
-In a formula `*` stands for what goes in. The functions are plain, one line each; `chainrule.nn.activations` has the
-forms that are quick, and a trace holds one against the other.
+In a formula, `*` is the argument. The functions here are straightforward, those of `chainrule.nn.activations` fast; a
+trace verifies one against the other.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from chainrule.nn.activations import SELU_ALPHA, SELU_SCALE
 
 GELU_C = np.sqrt(2 / np.pi)
 GELU_K = 0.044715
-MOST = 700.0
-"""The largest number whose exponential float64 holds, nearly."""
+MAX_EXPONENT = 700.0
+"""Close to the largest number whose exponential is finite in float64."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A function of one number: its sign in formulas, what it is, and its slope, each as a formula and as numbers."""
+    """A scalar function: its symbol, and its definition and derivative as formulas and as NumPy functions."""
 
     sign: str
     definition: str
@@ -32,8 +32,8 @@ class Curve:
 
 
 def exp(Z: Array) -> Array:
-    """e^Z that stays finite."""
-    return np.exp(np.clip(Z, -MOST, MOST))
+    """e^Z, clipped to remain finite."""
+    return np.exp(np.clip(Z, -MAX_EXPONENT, MAX_EXPONENT))
 
 
 def sigmoid(Z: Array) -> Array:
@@ -47,23 +47,23 @@ def sigmoid_slope(Z: Array) -> Array:
 
 
 def softplus(Z: Array) -> Array:
-    """log(1 + e^Z), which is Z where e^Z is all there is."""
+    """log(1 + e^Z)."""
     return np.logaddexp(0, Z)
 
 
 def gelu_tanh(Z: Array) -> Array:
-    """T of gelu's Z (1 + T) / 2."""
+    """The factor T of gelu, Z (1 + T) / 2."""
     return np.tanh(GELU_C * (Z + GELU_K * Z**3))
 
 
 def gelu_slope(Z: Array) -> Array:
-    """The product rule for Z (1 + T) / 2."""
+    """The derivative of Z (1 + T) / 2 by the product rule."""
     T = gelu_tanh(Z)
     return (1 + T) / 2 + Z / 2 * (1 - T**2) * GELU_C * (1 + 3 * GELU_K * Z**2)
 
 
 def mish_slope(Z: Array) -> Array:
-    """The product rule for Z tanh(softplus(Z))."""
+    """The derivative of Z tanh(softplus(Z)) by the product rule."""
     T = np.tanh(softplus(Z))
     return T + Z * (1 - T**2) * sigmoid(Z)
 

@@ -1,11 +1,11 @@
-r"""Layers, formula by formula: each kind's way forward, and its way back directly under it.
+r"""The formulas of the layers: the forward pass of each kind, with its backward pass directly below.
 
-A function of the table FORMULAS takes one layer's pass and the symbol of what comes in. It writes down the lines of the
-way forward and returns the symbol of what goes out, and the way back: a function that takes the symbol of the loss's
-derivative in what goes out, writes down the lines, and returns that of the derivative in what came in.
+A function in the table FORMULAS takes the pass of a layer and the symbol of its input. It records the quantities of the
+forward pass and returns the symbol of the output and the backward pass: a function that takes the symbol of the
+derivative with respect to the output, records its quantities, and returns that with respect to the input.
 
-The values are the layer's own, as its `forward` and `backward` in `chainrule.nn.layers` give them. The formulas are
-written here a second time and for themselves, so that a trace can hold one against the other.
+The values come from `forward` and `backward` in `chainrule.nn.layers`. The formulas are independent of that code, so
+that a trace can verify one against the other.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def dense(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
         lambda X, W, b: X @ W + b,
         p.run(x),
         wrong={
-            "the bias is forgotten": lambda X, W, b: X @ W,
+            "the bias is missing": lambda X, W, b: X @ W,
             "W is transposed": lambda X, W, b: X @ W.T + b,
         },
         mixing=True,
@@ -76,7 +76,7 @@ def dense(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
             (dz,),
             sum_over_rows(p.tape, dz),
             sum_of_rows,
-            wrong={"1/n is taken twice": lambda dZ: dZ.mean(axis=0)},
+            wrong={"1/n is applied twice": lambda dZ: dZ.mean(axis=0)},
         )
         if not need_dx:
             return dz
@@ -93,11 +93,11 @@ def dense(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
 
 
 def activation(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
-    """A = f(Z); a user's own function, which may not be elementwise, goes as a layer of one's own does."""
+    """A = f(Z); a custom function, which need not be elementwise, is treated like a custom layer."""
     assert isinstance(p.layer, Activation)
     function = p.layer.function
     if not isinstance(function, str):
-        return own(p, x)
+        return custom(p, x)
     curve = CURVES[function]
 
     def applied(formula: str, to: str) -> str:
@@ -114,7 +114,7 @@ def activation(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
         Formula(defined(x.row), defined(x.column())),
         curve.value,
         p.run(x),
-        wrong={f"{function} is forgotten": lambda Z: Z},
+        wrong={f"{function} is not applied": lambda Z: Z},
     )
 
     def backward(da: Symbol, need_dx: bool) -> Symbol:
@@ -127,7 +127,7 @@ def activation(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
             p.layer_backward(np.ones(p.tape[x].shape), {}),
             wrong={
                 f"{function}' is missing": np.ones_like,
-                f"{function} itself stands for its slope": curve.value,
+                f"{function} is used in place of {function}'": curve.value,
             },
         )
         return p.derivative(
@@ -163,7 +163,7 @@ def scale(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
             (ds, factor),
             Formula(rf"{ds.row} \odot {factor.row}", f"{ds.column()} {factor.column()}"),
             np.multiply,
-            wrong={"the factor is forgotten": lambda dS, scale: dS},
+            wrong={"the factor is missing": lambda dS, scale: dS},
         )
 
     return s, backward
@@ -173,12 +173,12 @@ def bounded(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
     """Y = low + (high - low) sigmoid(X)."""
     assert isinstance(p.layer, Bounded)
     low, width = p.layer.low, p.layer.high - p.layer.low
-    lift, stretch = f"{low:g} + " * (low != 0), f"{width:g} " * (width != 1)
+    offset, factor = f"{low:g} + " * (low != 0), f"{width:g} " * (width != 1)
     o = p.tape.compute(
         p.tape.unit("o"),
         "forward",
         (x,),
-        Formula(*(rf"{lift}{stretch}\sigma({title})" for title in (x.row, x.column()))),
+        Formula(*(rf"{offset}{factor}\sigma({title})" for title in (x.row, x.column()))),
         lambda X: low + width * sigmoid(X),
         p.run(x),
     )
@@ -188,11 +188,11 @@ def bounded(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
             x,
             do,
             (do, x),
-            Formula(rf"{stretch}{do.row} \odot \sigma'({x.row})", rf"{stretch}{do.column()} \sigma'({x.column()})"),
+            Formula(rf"{factor}{do.row} \odot \sigma'({x.row})", rf"{factor}{do.column()} \sigma'({x.column()})"),
             lambda dO, X: dO * width * sigmoid_slope(X),
             wrong={
                 "sigmoid' is missing": lambda dO, X: dO * width,
-                "the width of the range is missing": lambda dO, X: dO * sigmoid_slope(X),
+                "the factor high - low is missing": lambda dO, X: dO * sigmoid_slope(X),
             },
         )
 
@@ -200,7 +200,7 @@ def bounded(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
 
 
 def dropout(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
-    """D = X * M / (1 - rate), M a mask of zeros and ones; at inference the layer lets all pass, and has no line."""
+    """D = X * M / (1 - rate), M a mask of zeros and ones; at inference the identity, which is not recorded."""
     assert isinstance(p.layer, Dropout)
     Y = p.run(x)
     if p.rng is None or p.layer.rate == 0:
@@ -210,8 +210,8 @@ def dropout(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
     kept = 1 - p.layer.rate
 
     def masked(title: Symbol) -> Formula:
-        share = rf"\frac{{1}}{{{kept:g}}} "
-        return Formula(rf"{share}{title.row} \odot {mask.row}", f"{share}{title.column()} {mask.column()}")
+        factor = rf"\frac{{1}}{{{kept:g}}} "
+        return Formula(rf"{factor}{title.row} \odot {mask.row}", f"{factor}{title.column()} {mask.column()}")
 
     def drop(X: Array, M: Array) -> Array:
         return X * M / kept
@@ -223,7 +223,7 @@ def dropout(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
         masked(x),
         drop,
         Y,
-        wrong={"the mask does not divide by 1 - rate": np.multiply},
+        wrong={"the division by 1 - rate is missing": np.multiply},
     )
 
     def backward(dd: Symbol, need_dx: bool) -> Symbol:
@@ -233,14 +233,14 @@ def dropout(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
             (dd, mask),
             masked(dd),
             drop,
-            wrong={"the mask is forgotten on the way back": lambda dD, M: dD},
+            wrong={"the mask is missing in the backward pass": lambda dD, M: dD},
         )
 
     return d, backward
 
 
 def residual(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
-    """R = X + block(U), U = X: what comes in goes two ways, and on the way back the two derivatives are added."""
+    """R = X + block(U), U = X: the input takes two paths, whose derivatives add up in the backward pass."""
     assert isinstance(p.layer, Residual)
     u = p.tape.compute(p.tape.unit("u"), "forward", (x,), Formula(x.row, x.column()), np.array)
     y, inner = u, []
@@ -255,7 +255,7 @@ def residual(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
         (x, y),
         Formula(f"{x.row} + {y.row}", f"{x.column()} + {y.column()}"),
         np.add,
-        wrong={"the way past the block is forgotten": lambda X, Y: Y},
+        wrong={"the skip connection is missing": lambda X, Y: Y},
     )
 
     def backward(dr: Symbol, need_dx: bool) -> Symbol:
@@ -273,8 +273,8 @@ def residual(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
             Formula(f"{dr.row} + {dy.row}", f"{dr.column()} + {dy.column()}"),
             np.add,
             wrong={
-                "the way past the block is forgotten": lambda dR, dU: dU,
-                "the way through the block is forgotten": lambda dR, dU: dR,
+                "the skip connection is missing": lambda dR, dU: dU,
+                "the gradient through the block is missing": lambda dR, dU: dR,
             },
             derivative_of=x.name,
         )
@@ -282,10 +282,10 @@ def residual(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
     return r, backward
 
 
-def own(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
-    """O as the layer's own `forward` gives it: of a layer that is not in the table no more is known."""
+def custom(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
+    """O = forward(X) of a layer that is not in the table, with `backward` as a single formula."""
     name = describe(p.layer.function) if isinstance(p.layer, Activation) else type(p.layer).__name__
-    name = "".join(letter for letter in name if letter.isalnum()) or "own"
+    name = "".join(letter for letter in name if letter.isalnum()) or "custom"
     parameters = {key: p.give(key, rf"\operatorname{{{key.replace('_', ' ')}}}", index="") for key in p.layer.shapes}
     statistics = {key: array for key, array in p.before.items() if key not in parameters}
     y = p.tape.compute(
@@ -304,7 +304,7 @@ def own(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
         return p.layer.forward(X.copy(), params, deepcopy(p.rng_before))
 
     def back(dY: Array, X: Array, values: tuple[Array, ...]) -> dict[str, Array]:
-        """The gradients in the parameters by name, and the derivative in X under ""."""
+        """The gradients by parameter name, and the derivative with respect to X under ""."""
         grads = {key: np.zeros_like(value) for key, value in zip(parameters, values)}
         return grads | {"": forward(X, values)[1](dY.copy(), grads)}
 
@@ -334,5 +334,5 @@ FORMULAS: dict[type[Layer], Callable[[Pass, Symbol], tuple[Symbol, Back]]] = {
 
 
 def record(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
-    """Write down a layer's way forward; return the symbol of what goes out, and the way back."""
-    return FORMULAS.get(type(p.layer), own)(p, x)
+    """Record the forward pass of a layer; return the symbol of its output, and the backward pass."""
+    return FORMULAS.get(type(p.layer), custom)(p, x)

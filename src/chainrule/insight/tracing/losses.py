@@ -1,7 +1,7 @@
-r"""Losses, formula by formula: a row's loss, the mean over rows, and the derivative that the way back begins with.
+r"""The formulas of the losses: the loss of a row, the mean over rows, and the derivative where backpropagation starts.
 
-In a formula `z` stands for the network's output, `y` for the target and `p` for the answer that the loss's link gives.
-As for layers, the values are the loss's own and the formulas are written a second time, for themselves.
+In a formula, `z` is the network's output, `y` the target and `p` the prediction, that is, the output after the link
+function. As for layers, the values come from the losses and the formulas are independent of them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from chainrule.nn.losses import (
 
 @dataclass(frozen=True)
 class Cost:
-    """A loss of one row: its terms, which are summed over outputs, and their derivative in z.
+    """The loss of one row: its terms, which are summed over outputs, and their derivative with respect to z.
 
-    `link` is the formula and the function of p, or None; then the derivative's function is of z and y, else of p and y.
+    `link` is the formula and the function of p, or None. The derivative is a function of p and y if there is a link,
+    else of z and y.
     """
 
     term: str
@@ -54,8 +55,8 @@ def squared_error(loss: Any) -> Cost:
         f"{twice}(z - y)" if twice else "z - y",
         lambda Z, Y: 2 * loss.factor * (Z - Y),
         slope_wrong={
-            "the square's factor 2 is missing": lambda Z, Y: loss.factor * (Z - Y),
-            "the factor before the square is missing": lambda Z, Y: 2 * (Z - Y),
+            "the factor 2 from the square is missing": lambda Z, Y: loss.factor * (Z - Y),
+            "the factor in front of the square is missing": lambda Z, Y: 2 * (Z - Y),
         },
     )
 
@@ -66,7 +67,7 @@ def absolute_error(loss: Any) -> Cost:
 
 
 def huber(loss: Any) -> Cost:
-    """The square near 0, a line beyond delta."""
+    """Quadratic near 0, linear beyond delta."""
     delta = loss.delta
     low = rf"\min(|z - y|, {delta:g})"
     return Cost(
@@ -79,7 +80,7 @@ def huber(loss: Any) -> Cost:
 
 
 def quantile(loss: Any) -> Cost:
-    """Q (y - z) above the answer, (1 - q) (z - y) below it."""
+    """Q (y - z) if y > z, else (1 - q) (z - y)."""
     q = np.asarray(loss.levels, np.float64)
     name = f"{loss.levels:g}" if q.ndim == 0 else "q"
     return Cost(
@@ -87,7 +88,7 @@ def quantile(loss: Any) -> Cost:
         lambda Z, Y: np.where(Z > Y, (1 - q) * (Z - Y), q * (Y - Z)),
         f"[z > y] - {name}",
         lambda Z, Y: np.where(Z > Y, 1 - q, -q),
-        slope_wrong={"q and 1 - q are exchanged": lambda Z, Y: np.where(Z > Y, q, q - 1)},
+        slope_wrong={"q and 1 - q are swapped": lambda Z, Y: np.where(Z > Y, q, q - 1)},
     )
 
 
@@ -99,7 +100,7 @@ def poisson(loss: Any) -> Cost:
         "p - y",
         np.subtract,
         link=("e^{z}", exp),
-        link_wrong={"the loss's gradient is taken without exp": lambda Z: Z},
+        link_wrong={"the exp of the loss is missing": lambda Z: Z},
     )
 
 
@@ -111,8 +112,8 @@ def binary_cross_entropy(loss: Any) -> Cost:
         "p - y",
         np.subtract,
         link=(r"\sigma(z)", sigmoid),
-        link_wrong={"the loss's gradient is taken without sigmoid": lambda Z: Z},
-        slope_wrong={"sigmoid' is taken once too often": lambda P, Y: (P - Y) * P * (1 - P)},
+        link_wrong={"the sigmoid of the loss is missing": lambda Z: Z},
+        slope_wrong={"there is an extra factor sigmoid'": lambda P, Y: (P - Y) * P * (1 - P)},
     )
 
 
@@ -125,8 +126,8 @@ def cross_entropy(loss: Any) -> Cost:
         np.subtract,
         link=(r"\operatorname{softmax}(z)", lambda Z: np.exp(log_softmax(Z))),
         link_wrong={
-            "the loss's gradient is taken without softmax": lambda Z: Z,
-            "softmax is taken twice": lambda Z: np.exp(log_softmax(np.exp(log_softmax(Z)))),
+            "the softmax of the loss is missing": lambda Z: Z,
+            "softmax is applied twice": lambda Z: np.exp(log_softmax(np.exp(log_softmax(Z)))),
             "the exponentials are not divided by their sum": exp,
         },
     )
@@ -143,8 +144,8 @@ COSTS: dict[type[Loss], Callable[[Any], Cost]] = {
 }
 
 
-def own(loss: Loss, y: Array) -> Cost:
-    """A loss of one's own, of which no more is known than what its `per_row` gives for targets like `y`."""
+def custom(loss: Loss, y: Array) -> Cost:
+    """A custom loss, of which only `per_row` is known; it takes targets of the form of `y`."""
     name = "".join(letter for letter in type(loss).__name__ if letter.isalnum())
 
     def per_row(Z: Array, Y: Array) -> tuple[Array, Array]:
@@ -168,12 +169,12 @@ def record_loss(
     value: float,
     penalty: Callable[[], Symbol] | None = None,
 ) -> Callable[[], Symbol]:
-    """Write down the loss of outputs z, whose value is known, with its penalty; return the way back's beginning.
+    """Record the loss of the outputs z with its penalty; return the start of the backward pass.
 
-    That is a function that writes down the derivative in z and returns its symbol.
+    That is a function that records the derivative with respect to z and returns its symbol.
     """
     n, several = tape.n_rows, tape.n_rows > 1
-    cost = COSTS[type(loss)](loss) if type(loss) in COSTS else own(loss, y)
+    cost = COSTS[type(loss)](loss) if type(loss) in COSTS else custom(loss, y)
     Z, place = tape[z], "x" if several else ""
     symbols = {"z": z, "y": tape.give(Symbol("y", "Y", "y", place), targets_as_rows(loss, y, Z))}
     smoothing = getattr(loss, "label_smoothing", 0.0)
@@ -207,23 +208,23 @@ def record_loss(
     def backward() -> Symbol:
         sources = (symbols.get("p", z), symbols["y"], *w)
         slope = filled(cost.slope_term, symbols)
-        share = Formula(r"\frac{w}{\sum w} \odot ", r"\frac{w^{x}}{\sum_{x} w^{x}} ") if w else ONE_NTH[several]
-        if share.row and cost.slope_term[0] in "pz[":
+        weights = Formula(r"\frac{w}{\sum w} \odot ", r"\frac{w^{x}}{\sum_{x} w^{x}} ") if w else ONE_NTH[several]
+        if weights.row and cost.slope_term[0] in "pz[":
             slope = Formula(f"({slope.row})", f"({slope.column})")
-        elif share.row and cost.slope_term[0].isdigit():
+        elif weights.row and cost.slope_term[0].isdigit():
             slope = Formula(rf"\cdot {slope.row}", rf"\cdot {slope.column}")
         wrong = {
             "1/n is missing": lambda A, Y, *w: cost.slope(A, Y) * (w[0] if w else 1),
-            "the sign is wrong, target minus answer": lambda A, Y, *w: -cost.slope(A, Y) * share_of(n, *w),
+            "the sign is wrong (target minus prediction)": lambda A, Y, *w: -cost.slope(A, Y) * row_weights(n, *w),
         }
         for mistake, spoiled in (cost.slope_wrong or {}).items():
-            wrong[mistake] = lambda A, Y, *w, spoiled=spoiled: spoiled(A, Y) * share_of(n, *w)
+            wrong[mistake] = lambda A, Y, *w, spoiled=spoiled: spoiled(A, Y) * row_weights(n, *w)
         return tape.compute(
             z.derivative(),
             "derivative",
             sources,
-            Formula(share.row + slope.row, share.column + slope.column),
-            lambda A, Y, *w: cost.slope(A, Y) * share_of(n, *w),
+            Formula(weights.row + slope.row, weights.column + slope.column),
+            lambda A, Y, *w: cost.slope(A, Y) * row_weights(n, *w),
             loss(Z.copy(), y, weight)[1],
             wrong=wrong,
             derivative_of=z.name,
@@ -233,7 +234,7 @@ def record_loss(
 
 
 def record_mean(tape: Tape, L: Symbol, w: tuple[Symbol, ...], penalties: tuple[Symbol, ...], value: float) -> None:
-    """Write down C, the mean of the rows' losses, weighted where there are weights, and the penalties."""
+    """Record C, the mean of the losses of the rows, weighted if there are weights, plus the penalties."""
     n = tape.n_rows
     if w:
         formula = Formula(r"\frac{\sum w \odot L}{\sum w}", r"\frac{\sum_{x} w^{x} L^{x}}{\sum_{x} w^{x}}")
@@ -243,17 +244,17 @@ def record_mean(tape: Tape, L: Symbol, w: tuple[Symbol, ...], penalties: tuple[S
         formula = Formula("L", "L")
     added = "".join(f" + {penalty.row}" for penalty in penalties)
 
-    k = len(w)  # what follows L are the weights, if there are any, and then the penalties
+    k = len(w)  # the arguments after L are the weights, if any, and the penalties
 
     def mean(L: Array, *values: Array) -> Array:
-        return (L * share_of(n, *values[:k])).sum() + sum(values[k:])
+        return (L * row_weights(n, *values[:k])).sum() + sum(values[k:])
 
     def total(L: Array, *values: Array) -> Array:
         return (L * (values[0] if k else 1)).sum() + sum(values[k:])
 
     wrong: dict[str, Function] = {"1/n is missing": total}
     if penalties:
-        wrong["the penalty is forgotten"] = lambda L, *values: mean(L, *values[:k])
+        wrong["the penalty is missing"] = lambda L, *values: mean(L, *values[:k])
     tape.compute(
         Symbol("C", "C", "C", index=""),
         "loss",
@@ -267,7 +268,7 @@ def record_mean(tape: Tape, L: Symbol, w: tuple[Symbol, ...], penalties: tuple[S
 
 
 def record_penalty(tape: Tape, matrices: list[Symbol], l1: float, l2: float) -> Symbol:
-    """Write down the penalty on weight matrices, l1 * sum |W| + l2 / 2 * sum W^2."""
+    """Record the penalty on weight matrices, l1 * sum |W| + l2 / 2 * sum W^2."""
     terms = [rf"\frac{{{l2:g}}}{{2}} \sum W^{{2}}"] * (l2 > 0) + [rf"{l1:g} \sum |W|"] * (l1 > 0)
     formula = " + ".join(terms)
     return tape.compute(
@@ -277,23 +278,23 @@ def record_penalty(tape: Tape, matrices: list[Symbol], l1: float, l2: float) -> 
         Formula(formula, formula.replace("W", "w")),
         lambda *Ws: np.asarray(sum(l2 / 2 * (W**2).sum() + l1 * np.abs(W).sum() for W in Ws)),
         wrong={
-            "the square's factor 1/2 is missing": lambda *Ws: np.asarray(
+            "the factor 1/2 is missing": lambda *Ws: np.asarray(
                 sum(l2 * (W**2).sum() + l1 * np.abs(W).sum() for W in Ws)
             )
         },
     )
 
 
-def smoothed(tape: Tape, loss: Loss, y: Symbol, share: float, place: str) -> Symbol:
-    """Write down targets with a share of each given to all classes evenly."""
+def smoothed(tape: Tape, loss: Loss, y: Symbol, smoothing: float, place: str) -> Symbol:
+    """Record smoothed targets: a fraction `smoothing` of each is spread evenly over all classes."""
     k = tape[y].shape[1] if isinstance(loss, CrossEntropy) else 2
     return tape.compute(
         Symbol("T", "T", "t", place),
         "forward",
         (y,),
-        Formula(*(rf"{1 - share:g} {title} + \frac{{{share:g}}}{{{k}}}" for title in (y.row, y.column()))),
-        lambda Y: (1 - share) * Y + share / k,
-        wrong={"the targets are not smoothed": lambda Y: Y},
+        Formula(*(rf"{1 - smoothing:g} {title} + \frac{{{smoothing:g}}}{{{k}}}" for title in (y.row, y.column()))),
+        lambda Y: (1 - smoothing) * Y + smoothing / k,
+        wrong={"label smoothing is missing": lambda Y: Y},
     )
 
 
@@ -302,16 +303,16 @@ ONE_NTH = {True: Formula(r"\frac{1}{n} ", r"\frac{1}{n} "), False: Formula("", "
 """The factor of the mean over several rows, and of one."""
 
 
-def share_of(n: int, *w: Array) -> Array | float:
-    """Return what each row counts for in the mean."""
+def row_weights(n: int, *w: Array) -> Array | float:
+    """Return the weight of each row in the mean."""
     return w[0] / w[0].sum() if w else 1 / n
 
 
 def filled(term: str, symbols: dict[str, Symbol]) -> Formula:
-    """Put the symbols' titles in the places of z, y and p."""
+    """Replace z, y and p by the titles of the symbols."""
     place = re.compile(r"(?<![\\A-Za-z])[zyp](?![A-Za-z])")
     return Formula(
-        place.sub(lambda found: symbols[found[0]].row, term), place.sub(lambda found: symbols[found[0]].column(), term)
+        place.sub(lambda match: symbols[match[0]].row, term), place.sub(lambda match: symbols[match[0]].column(), term)
     )
 
 
@@ -321,18 +322,18 @@ def sides(formula: Formula) -> tuple[str, str]:
 
 
 def targets_as_rows(loss: Loss, y: Array, Z: Array) -> Array:
-    """Return targets as rows (n, k) or (n, 1); of class numbers, one-hot rows."""
+    """Return targets as rows (n, k) or (n, 1); class numbers become one-hot rows."""
     if isinstance(loss, CrossEntropy) and y.ndim == 1:
         return np.eye(Z.shape[1])[y]
     return y if y.ndim == 2 else y[:, np.newaxis]
 
 
 def log_softmax(Z: Array) -> Array:
-    """Log softmax, the row's largest taken off first."""
+    """Log softmax, with the maximum of each row subtracted first."""
     S = Z - Z.max(axis=1, keepdims=True)
     return S - np.log(np.exp(S).sum(axis=1, keepdims=True))
 
 
 def fraction(value: float) -> str:
-    """Return a factor of a formula: 1/2 as a fraction, 1 as nothing."""
+    """Return a factor of a formula: 1/2 as a fraction, 1 as ""."""
     return {0.5: r"\frac{1}{2} ", 1.0: ""}.get(value, f"{value:g} ")

@@ -1,4 +1,4 @@
-r"""LayerNorm and BatchNorm, formula by formula, in the manner of `chainrule.insight.tracing.layers`."""
+r"""The formulas of LayerNorm and BatchNorm; see `chainrule.insight.tracing.layers`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chainrule.nn.layers import BatchNorm, LayerNorm
 
 
 def layer_norm(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
-    """Y = H gamma + beta, H each row of X with its mean taken off and divided by its deviation."""
+    """Y = H gamma + beta, H the rows of X standardized to mean 0 and standard deviation 1."""
     assert isinstance(p.layer, LayerNorm)
     epsilon = p.layer.epsilon
     gamma, beta = p.give("gamma", r"\gamma"), p.give("beta", r"\beta")
@@ -37,16 +37,16 @@ def layer_norm(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
         "forward",
         (x, mean),
         Formula(
-            deviation(mean_over(r"\text{columns}", "d", f"({x.row} - {mean.row})^{{2}}")),
-            deviation(mean_over("j", "d", f"({x.column()} - {mean.column()})^{{2}}")),
+            std_of(mean_over(r"\text{columns}", "d", f"({x.row} - {mean.row})^{{2}}")),
+            std_of(mean_over("j", "d", f"({x.column()} - {mean.column()})^{{2}}")),
         ),
         lambda X, mean: np.sqrt(((X - mean) ** 2).mean(axis=1, keepdims=True) + epsilon),
         mixing=True,
     )
-    h, y = normalised(p, x, mean, tau, gamma, beta, Y)
+    h, y = normalize(p, x, mean, tau, gamma, beta, Y)
 
     def backward(dy: Symbol, need_dx: bool) -> Symbol:
-        dh = back_to_normalised(p, dy, h, gamma, beta)
+        dh = normalize_backward(p, dy, h, gamma, beta)
         rows = mean_over(r"\text{columns}", "d", dh.row), mean_over(r"\text{columns}", "d", rf"{dh.row} \odot {h.row}")
         sums = mean_over("k", "d", dh.column("k")), mean_over("k", "d", f"{dh.column('k')} {h.column('k')}")
         return p.derivative(
@@ -58,17 +58,17 @@ def layer_norm(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
                 rf"({dh.column()} - {sums[0]} - {h.column()} {sums[1]}) / {tau.column()}",
             ),
             lambda dH, H, tau: (dH - dH.mean(axis=1, keepdims=True) - H * (dH * H).mean(axis=1, keepdims=True)) / tau,
-            wrong={"mean and deviation are taken for constants": lambda dH, H, tau: dH / tau},
+            wrong={"the mean and standard deviation are treated as constants": lambda dH, H, tau: dH / tau},
         )
 
     return y, backward
 
 
 def batch_norm(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
-    """Y = H gamma + beta, H each column of X with a mean taken off and divided by a deviation.
+    """Y = H gamma + beta, H the columns of X minus a mean and divided by a standard deviation.
 
-    In training they are the batch's own, through which every row depends on every other; at inference, and for a single
-    row, they are the running ones, which depend on nothing.
+    In training these are the statistics of the batch, through which every row depends on every other; at inference, and
+    for a single row, they are the running statistics, which are constant.
     """
     assert isinstance(p.layer, BatchNorm)
     in_training = p.rng is not None and p.tape.n_rows > 1
@@ -78,14 +78,14 @@ def batch_norm(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
     if in_training:
         mean, tau = batch_statistics(p, p.layer, x, old_mean, old_variance)
     else:
-        mean, tau = old_mean, running_deviation(p, p.layer, old_variance)
-    h, y = normalised(p, x, mean, tau, gamma, beta, Y)
+        mean, tau = old_mean, running_std(p, p.layer, old_variance)
+    h, y = normalize(p, x, mean, tau, gamma, beta, Y)
 
     def backward(dy: Symbol, need_dx: bool) -> Symbol:
-        dh = back_to_normalised(p, dy, h, gamma, beta)
+        dh = normalize_backward(p, dy, h, gamma, beta)
         if not in_training:
             formula = Formula(f"{dh.row} / {tau.row}", f"{dh.column()} / {tau.column()}")
-            wrong = {"the deviation is forgotten": lambda dH, tau: dH}
+            wrong = {"the division by the standard deviation is missing": lambda dH, tau: dH}
             return p.derivative(x, dy, (dh, tau), formula, np.divide, wrong)
         rows = mean_over(r"\text{rows}", "n", dh.row), mean_over(r"\text{rows}", "n", rf"{dh.row} \odot {h.row}")
         sums = mean_over("x", "n", dh.column()), mean_over("x", "n", f"{dh.column()} {h.column()}")
@@ -98,19 +98,19 @@ def batch_norm(p: Pass, x: Symbol) -> tuple[Symbol, Back]:
                 rf"({dh.column()} - {sums[0]} - {h.column()} {sums[1]}) / {tau.column()}",
             ),
             lambda dH, H, tau: (dH - dH.mean(axis=0) - H * (dH * H).mean(axis=0)) / tau,
-            wrong={"mean and deviation are taken for constants": lambda dH, H, tau: dH / tau},
+            wrong={"the mean and standard deviation are treated as constants": lambda dH, H, tau: dH / tau},
         )
 
     return y, backward
 
 
-def running_deviation(p: Pass, layer: BatchNorm, variance: Symbol) -> Symbol:
-    """Write down the deviation that the running variance gives."""
+def running_std(p: Pass, layer: BatchNorm, variance: Symbol) -> Symbol:
+    """Record the standard deviation from the running variance."""
     return p.tape.compute(
         p.tape.parameter("tau", r"\tau"),
         "forward",
         (variance,),
-        Formula(deviation(variance.row), deviation(variance.column())),
+        Formula(std_of(variance.row), std_of(variance.column())),
         lambda variance: np.sqrt(variance + layer.epsilon),
     )
 
@@ -118,7 +118,7 @@ def running_deviation(p: Pass, layer: BatchNorm, variance: Symbol) -> Symbol:
 def batch_statistics(
     p: Pass, layer: BatchNorm, x: Symbol, old_mean: Symbol, old_variance: Symbol
 ) -> tuple[Symbol, Symbol]:
-    """Write down a batch's own mean and deviation, and how far they move the running ones."""
+    """Record the mean and standard deviation of a batch, and the updates of the running statistics."""
     n, move = p.tape.n_rows, 1 - layer.decay
     mean = p.tape.compute(
         p.tape.parameter("batch mean", "m"),
@@ -155,20 +155,20 @@ def batch_statistics(
         p.params["variance"] - p.before["variance"],
         rounding=rounding_of(p.before["variance"], p.params["variance"]),
     )
-    return mean, running_deviation(p, layer, variance)
+    return mean, running_std(p, layer, variance)
 
 
-def normalised(
+def normalize(
     p: Pass, x: Symbol, mean: Symbol, tau: Symbol, gamma: Symbol, beta: Symbol, Y: Array
 ) -> tuple[Symbol, Symbol]:
-    """Write down H = (X - mean) / tau and H gamma + beta."""
+    """Record H = (X - mean) / tau and H gamma + beta."""
     h = p.tape.compute(
         p.tape.unit("h"),
         "forward",
         (x, mean, tau),
         Formula(*(f"({x} - {mean}) / {tau}" for x, mean, tau in both(x, mean, tau))),
         lambda X, mean, tau: (X - mean) / tau,
-        wrong={"the mean is not taken off": lambda X, mean, tau: X / tau},
+        wrong={"the mean is not subtracted": lambda X, mean, tau: X / tau},
     )
     y = p.tape.compute(
         p.tape.unit("n"),
@@ -177,13 +177,13 @@ def normalised(
         Formula(rf"{h.row} \odot {gamma.row} + {beta.row}", f"{gamma.column()} {h.column()} + {beta.column()}"),
         lambda H, gamma, beta: H * gamma + beta,
         Y,
-        wrong={"beta is forgotten": lambda H, gamma, beta: H * gamma},
+        wrong={"beta is missing": lambda H, gamma, beta: H * gamma},
     )
     return h, y
 
 
-def back_to_normalised(p: Pass, dy: Symbol, h: Symbol, gamma: Symbol, beta: Symbol) -> Symbol:
-    """Write down the gradients in gamma and beta, and the derivative in H."""
+def normalize_backward(p: Pass, dy: Symbol, h: Symbol, gamma: Symbol, beta: Symbol) -> Symbol:
+    """Record the gradients of gamma and beta, and the derivative with respect to H."""
     p.gradient("gamma", gamma, (dy, h), product_over_rows(p.tape, dy, h), sum_of_products)
     p.gradient("beta", beta, (dy,), sum_over_rows(p.tape, dy), sum_of_rows)
     return p.tape.compute(
@@ -192,7 +192,7 @@ def back_to_normalised(p: Pass, dy: Symbol, h: Symbol, gamma: Symbol, beta: Symb
         (dy, gamma),
         Formula(rf"{dy.row} \odot {gamma.row}", f"{dy.column()} {gamma.column()}"),
         np.multiply,
-        wrong={"gamma is forgotten": lambda dY, gamma: dY},
+        wrong={"gamma is missing": lambda dY, gamma: dY},
         derivative_of=h.name,
     )
 
@@ -202,6 +202,6 @@ def mean_over(index: str, count: str, term: str) -> str:
     return rf"\frac{{1}}{{{count}}} \sum_{{{index}}} {term}"
 
 
-def deviation(variance: str) -> str:
-    """Return the formula of a deviation."""
+def std_of(variance: str) -> str:
+    """Return the formula of a standard deviation."""
     return rf"\sqrt{{{variance} + \epsilon}}"

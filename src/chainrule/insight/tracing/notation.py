@@ -1,7 +1,7 @@
-r"""Formulas, written once in a little LaTeX, as text for the terminal and as MathML for a page.
+r"""Formulas in a subset of LaTeX, rendered as text for a terminal and as MathML for a page.
 
-The little LaTeX is letters, numbers, signs, `^`, `_`, braces and the commands of the tables below. Spaces, which LaTeX
-leaves out, stand where the text shall have them.
+The subset is letters, numbers, signs, `^`, `_`, braces and the commands in the tables below. Spaces, which LaTeX
+ignores, are preserved in the text.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ LOWERED = dict(zip("0123456789+-()=jkinmtx", "₀₁₂₃₄₅₆₇₈₉₊�
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a formula: its kind, its text, or the pieces that it is made of.
+    """A node of a formula: its kind, and its text or child nodes.
 
-    Scripts have for text which of them there are, in their order: "^", "_", "^_" or "_^".
+    The text of a node with scripts lists them in order: "^", "_", "^_" or "_^".
     """
 
     kind: str
@@ -37,7 +37,7 @@ class Part:
 
 
 def parse(formula: str) -> Part:
-    """Return a formula as a tree; ValueError for a brace that is not closed and for an unknown command."""
+    """Return a formula as a tree; raise ValueError for unbalanced braces and unknown commands."""
     tokens = TOKEN.findall(formula)
     tokens.reverse()
     row = parse_row(tokens, "")
@@ -47,7 +47,7 @@ def parse(formula: str) -> Part:
 
 
 def parse_row(tokens: list[str], end: str) -> Part:
-    """Take pieces, with their scripts, up to the token `end`."""
+    """Consume nodes, with their scripts, up to the token `end`."""
     parts: list[Part] = []
     while tokens and tokens[-1] != "}":
         if tokens[-1] in "^_":
@@ -60,14 +60,14 @@ def parse_row(tokens: list[str], end: str) -> Part:
         else:
             parts.append(parse_one(tokens))
     if end and not tokens:
-        raise ValueError("formula must have balanced braces, got one is not closed")
+        raise ValueError("formula must have balanced braces, got an unclosed one")
     if end:
         tokens.pop()
     return Part("row", parts=tuple(parts))
 
 
 def parse_one(tokens: list[str]) -> Part:
-    """Take one piece: a group in braces, a command with what belongs to it, a number or a character."""
+    """Consume one node: a group in braces, a command with its arguments, a number or a character."""
     token = tokens.pop()
     if token == "{":
         return parse_row(tokens, "}")
@@ -84,20 +84,20 @@ def parse_one(tokens: list[str]) -> Part:
         tokens.pop()
         return Part(kind, "".join(letters).replace("\\", ""))
     if token in (r"\partial", r"\Delta") and tokens[-1:] == [" "]:
-        tokens.pop()  # they belong to what follows
+        tokens.pop()  # no space after an operator
     for kind, table in (("letter", LETTERS), ("sign", SIGNS), ("name", NAMES), ("space", SPACES)):
         if token in table:
             return Part(kind, table[token])
     if token in (r"\{", r"\}"):
         return Part("sign", token[1:])
     if token.startswith("\\"):
-        raise ValueError(f"formula must use the commands of chainrule.insight.tracing.notation, got {token}")
+        raise ValueError(f"commands must be among those in chainrule.insight.tracing.notation, got {token}")
     if token.isspace():
         return Part("space", " ")
     return Part("number" if token[0].isdigit() else "letter" if token.isalpha() else "sign", token)
 
 
-# As text.
+# Text.
 
 
 def as_text(formula: str) -> str:
@@ -112,23 +112,23 @@ def as_text(formula: str) -> str:
 
 
 def text_of(part: Part) -> str:
-    """Return a piece as text."""
-    inner = [text_of(piece) for piece in part.parts]
+    """Return a node as text."""
+    inner = [text_of(node) for node in part.parts]
     return TEXT[part.kind](part.text, inner)
 
 
 def closed(text: str) -> str:
-    """Return text in parentheses where it would fall apart without."""
+    """Return text in parentheses if it contains a space."""
     return f"({text.strip()})" if " " in text.strip() else text
 
 
 def scripted(marks: str, base: str, *scripts: str) -> str:
-    """Return a text with its scripts behind it."""
+    """Return a text followed by its scripts."""
     return base + "".join(script(text, mark) for mark, text in zip(marks, scripts))
 
 
 def script(text: str, mark: str) -> str:
-    """Return a script in small letters where all of its letters have them, or behind its mark."""
+    """Return a script in Unicode superscripts or subscripts if all its characters have them, or after its mark."""
     letters = {"^": RAISED, "_": LOWERED}[mark]
     if all(letter in letters for letter in text):
         return "".join(letters[letter] for letter in text)
@@ -145,11 +145,11 @@ TEXT: dict[str, Callable[[str, list[str]], str]] = {
 }
 
 
-# As MathML.
+# MathML.
 
 
 def as_mathml(formula: str) -> str:
-    r"""Return a formula as MathML, which browsers draw without help.
+    r"""Return a formula as MathML, which browsers render natively.
 
     Examples
     --------
@@ -160,22 +160,22 @@ def as_mathml(formula: str) -> str:
 
 
 def mathml_of(part: Part) -> str:
-    """Return a piece as MathML; a group of one is that one."""
-    shown = [piece for piece in part.parts if piece.kind != "space"] if part.kind == "row" else list(part.parts)
-    inner = [mathml_of(shown_alone(piece)) for piece in shown]
+    """Return a node as MathML; a group of one node becomes that node."""
+    shown = [node for node in part.parts if node.kind != "space"] if part.kind == "row" else list(part.parts)
+    inner = [mathml_of(unwrap(node)) for node in shown]
     if part.kind == "scripts":
         return mathml_scripts(part, inner)
     return MATHML[part.kind](escape(part.text), inner)
 
 
-def shown_alone(part: Part) -> Part:
-    """Return the only piece of a group that has one, else the group."""
-    shown = [piece for piece in part.parts if piece.kind != "space"]
-    return shown_alone(shown[0]) if part.kind == "row" and len(shown) == 1 else part
+def unwrap(part: Part) -> Part:
+    """Return the only node of a group, or the group itself if it has several."""
+    shown = [node for node in part.parts if node.kind != "space"]
+    return unwrap(shown[0]) if part.kind == "row" and len(shown) == 1 else part
 
 
 def mathml_scripts(part: Part, inner: list[str]) -> str:
-    """Return scripts beside their base; a sum's are below and above it."""
+    """Return a base with its scripts, placed below and above a sum."""
     stacked = part.parts[0].text == SIGNS[r"\sum"]
     base, scripts = inner[0], dict(zip(part.text, inner[1:]))
     name = {"_": "sub", "^": "sup"}, {"_": "under", "^": "over"}

@@ -1,7 +1,7 @@
-r"""A trace as a page: one file without a network, in which a weight's way through the chain rule lights up.
+r"""A trace as a self-contained HTML page that highlights the path of a weight through the chain rule.
 
-The colours are the kinds of edges of the network's graph: two for weights and two for activations, in turn from layer
-to layer, and one for the loss.
+Colors distinguish the kinds of edges of the network's graph: two for weights and two for activations, alternating
+between layers, and one for the loss.
 """
 
 from __future__ import annotations
@@ -20,16 +20,20 @@ from chainrule.insight.tracing.text import BLANK, decimals_for, places, require_
 if TYPE_CHECKING:
     from chainrule.insight.trace import Trace
 
-NOTATION_TITLES = {"row": "rows, Z = X W + b", "column": "columns, z = Σ w a + b"}
+NOTATION_TITLES = {"row": "row vectors, Z = X W + b", "column": "column vectors, z = Σ w a + b"}
 
 
 def as_html(trace: Trace, notation: str, asked: Sequence[str] = (), hidden: Collection[str] = ()) -> str:
-    """Return the trace as a page that opens in a notation; of an exercise, what is asked and what is not shown."""
+    """Return the trace as a page; `notation` is the one shown first.
+
+    For an exercise, `asked` are the quantities to fill in, and `hidden` those without values.
+    """
     require_notation(notation)
-    ways = list(paths(trace))
-    focusable = {way.parameter.name for way in ways}
-    body = "".join(section(title, quantities, focusable, hidden) for title, quantities in sections(trace))
-    place = files("chainrule.insight.tracing")
+    all_paths = list(paths(trace))
+    focusable = {path.parameter.name for path in all_paths}
+    body = "".join(_section(title, quantities, focusable, hidden) for title, quantities in sections(trace))
+    document = _as_json({path.parameter.name: _describe(trace, path) for path in all_paths})
+    folder = files("chainrule.insight.tracing")
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -38,70 +42,68 @@ def as_html(trace: Trace, notation: str, asked: Sequence[str] = (), hidden: Coll
 <title>One training step</title>
 <link rel="icon" href="data:,">
 <style>
-{place.joinpath("page.css").read_text(encoding="utf-8")}</style>
+{folder.joinpath("page.css").read_text(encoding="utf-8")}</style>
 </head>
 <body data-notation="{notation}">
 <header>
 <h1>One training step</h1>
-{"".join(f'<p class="pale">{escape(line)}</p>' for line in (summary(trace), *trace.legend))}
-<fieldset><legend>Notation</legend>{"".join(choice(name, notation) for name in NOTATIONS)}</fieldset>
-<p class="hint">Point at a weight, tap it, or reach it with Tab and the arrow keys: its way through the chain rule
-lights up. Enter or a click holds it, Escape lets go.</p>
-{task(trace, asked)}</header>
+{"".join(f'<p class="pale">{escape(line)}</p>' for line in (_summary(trace), *trace.legend))}
+<fieldset><legend>Notation</legend>{"".join(_choice(name, notation) for name in NOTATIONS)}</fieldset>
+<p class="hint">Hover over a weight, tap it, or select it with Tab and the arrow keys to highlight its path through the
+chain rule. Click or press Enter to keep it highlighted, Escape to clear it.</p>
+{_task(trace, asked)}</header>
 <main>
 {body}</main>
 <aside id="chain" aria-live="polite"></aside>
-<script type="application/json" id="ways">{as_json({way.parameter.name: told(trace, way) for way in ways})}</script>
+<script type="application/json" id="paths">{document}</script>
 <script>
-{place.joinpath("page.js").read_text(encoding="utf-8")}</script>
+{folder.joinpath("page.js").read_text(encoding="utf-8")}</script>
 </body>
 </html>
 """
 
 
-def summary(trace: Trace) -> str:
-    """Return what it is a trace of."""
+def _summary(trace: Trace) -> str:
     rows = "one row" if trace.n_rows == 1 else f"{trace.n_rows:,} rows"
     return f"{rows}; {trace.network}; {trace.loss}; {trace.optimizer}"
 
 
-def task(trace: Trace, asked: Sequence[str]) -> str:
-    """Return what an exercise asks for; nothing of a trace that is whole."""
-    told = (
+def _task(trace: Trace, asked: Sequence[str]) -> str:
+    """Return the instructions of an exercise; "" if nothing is asked."""
+    quantities = (
         f"<b>{escape(name)}</b>&nbsp;{'&nbsp;×&nbsp;'.join(map(str, trace[name].grid('row').shape))}" for name in asked
     )
-    return f"<p>To be found, where a {BLANK} stands: {', '.join(told)}.</p>\n" if asked else ""
+    return f"<p>Fill in the entries marked {BLANK}: {', '.join(quantities)}.</p>\n" if asked else ""
 
 
-def choice(name: str, chosen: str) -> str:
-    """Return the button that shows a notation."""
+def _choice(name: str, chosen: str) -> str:
+    """Return the radio button for a notation."""
     checked = " checked" if name == chosen else ""
     return f'<label><input type="radio" name="notation" value="{name}"{checked}> {NOTATION_TITLES[name]}</label> '
 
 
-def section(title: str, quantities: list[Quantity], focusable: set[str], hidden: Collection[str]) -> str:
-    """Return a part of the step with its quantities."""
-    cards = "".join(card(quantity, quantity.name in focusable, quantity.name in hidden) for quantity in quantities)
+def _section(title: str, quantities: list[Quantity], focusable: set[str], hidden: Collection[str]) -> str:
+    cards = "".join(_card(quantity, quantity.name in focusable, quantity.name in hidden) for quantity in quantities)
     return f'<section aria-label="{title}"><h2>{title}</h2><div class="cards">\n{cards}</div></section>\n'
 
 
-def card(quantity: Quantity, focusable: bool, blank: bool) -> str:
-    """Return a quantity: its formula and its values, in both notations."""
+def _card(quantity: Quantity, focusable: bool, blank: bool) -> str:
+    """Return the formula and the values of a quantity in both notations."""
     name = escape(quantity.name)
     forms = "".join(
         f'<div class="{notation}">{as_mathml(quantity.equation(notation))}'
-        f"{values_table(quantity, notation, focusable, blank)}</div>"
+        f"{_values_table(quantity, notation, focusable, blank)}</div>"
         for notation in NOTATIONS
     )
     origin = f"from {escape(', '.join(quantity.sources))}" if quantity.sources else "given"
     return (
-        f'<article id="{name.replace(" ", "-")}" class="{colour_of(quantity)}">'
+        f'<article id="{name.replace(" ", "-")}" class="{_color_class(quantity)}">'
         f'<h3>{name} <span class="pale">{origin}</span></h3>{forms}</article>\n'
     )
 
 
-def colour_of(quantity: Quantity) -> str:
-    """Return the name of the colour of a quantity's kind of edge."""
+def _color_class(quantity: Quantity) -> str:
+    """Return the CSS class for the kind of edge of a quantity."""
     layer = quantity.symbol.above.rpartition(",")[2].rstrip("'")
     if quantity.name == "X":
         return "data"
@@ -111,10 +113,10 @@ def colour_of(quantity: Quantity) -> str:
     return f"{'weight' if own else 'unit'}{int(layer) % 2}"
 
 
-def values_table(quantity: Quantity, notation: str, focusable: bool, blank: bool) -> str:
-    """Return the values as a table, abridged where they are many; a cell knows its place in the row form.
+def _values_table(quantity: Quantity, notation: str, focusable: bool, blank: bool) -> str:
+    """Return the values as a table, abridged if it is large; cells store their position in row form.
 
-    A blank has question marks, and its cells know no number.
+    The cells of a blank show question marks and store no value.
     """
     grid = quantity.grid(notation)
     decimals, name = decimals_for(grid), escape(quantity.name)
@@ -139,22 +141,22 @@ def values_table(quantity: Quantity, notation: str, focusable: bool, blank: bool
     return f'<div class="wide"><table title="{shape}">{"".join(lines)}</table></div>'
 
 
-def told(trace: Trace, way: Path) -> dict[str, object]:
-    """Return a way as plain data for the page's script."""
+def _describe(trace: Trace, path: Path) -> dict[str, object]:
+    """Return a path as plain data for the script of the page."""
     return {
-        "gradient": way.gradient.name,
-        "title": as_mathml(way.title),
-        "lit": way.lit,
+        "gradient": path.gradient.name,
+        "title": as_mathml(path.title),
+        "lit": path.lit,
         "rows": trace.n_rows,
-        "branches": way.branches,
-        "penalised": way.parameter.name in way.gradient.sources,
+        "branches": path.branches,
+        "penalized": path.parameter.name in path.gradient.sources,
         "factors": [
-            [as_mathml(factor.fraction), factor.name, factor.place, colour_of(trace[factor.colour])]
-            for factor in way.factors
+            [as_mathml(factor.fraction), factor.name, factor.place, _color_class(trace[factor.color])]
+            for factor in path.factors
         ],
     }
 
 
-def as_json(document: object) -> str:
-    """Return data that can stand inside a script element."""
+def _as_json(document: object) -> str:
+    """Return JSON that is safe inside a script element."""
     return json.dumps(document).replace("<", "\\u003c")

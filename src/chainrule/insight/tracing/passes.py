@@ -1,4 +1,4 @@
-r"""One layer's pass through the network: what the layer itself computes, and where its lines are written down."""
+r"""The pass of one layer: what the layer computes, recorded as quantities."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from chainrule.insight.tracing.quantities import Formula, Function, Symbol, Tape
 from chainrule.nn.layers import Layer, Params
 
 Back = Callable[[Symbol, bool], Symbol]
-"""From the derivative in what goes out to that in what came in, if that is needed."""
+"""Maps the derivative with respect to the output to that with respect to the input, if the latter is needed."""
 
 
 class Pass:
-    """One layer's pass through a network: what the layer computes, and where it is written down.
+    """The forward and backward pass of one layer, recorded on a tape.
 
-    `place` is what the names of its parameters begin with in the network, such as "0." or, inside a Residual, "2.0.".
-    `grads` are the whole loss's gradients in the layer's parameters, penalties included; `l1` and `l2` weigh those.
+    `place` is the prefix of its parameters' full names, such as "0." or, inside a Residual, "2.0.". `grads` are the
+    gradients of the total loss with respect to its parameters, and `penalties` the network's `l1` and `l2`.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class Pass:
         self.before = {name: array.copy() for name, array in params.items()}
 
     def run(self, x: Symbol) -> Array:
-        """Return what the layer gives, and keep its way back for `derivative`."""
+        """Return the output of the layer, and keep its backward function for `derivative`."""
         Y, self.layer_backward = self.layer.forward(self.tape[x].copy(), self.params, self.rng)
         return Y
 
     def run_back(self, dy: Symbol) -> Array:
-        """Return what the layer gives on the way back."""
+        """Return the derivative with respect to the input."""
         grads = {name: np.zeros(shape) for name, shape in self.layer.shapes.items()}
         return self.layer_backward(self.tape[dy].copy(), grads)
 
     def give(self, name: str, letter: str = "", row: str = "", index: str = "j") -> Symbol:
-        """Write down a parameter or running statistic as it was before the pass."""
+        """Record a parameter or running statistic, with its value before the pass."""
         symbol = self.tape.give(self.tape.parameter(name, letter, row, index), self.before[name])
         if name in self.layer.shapes:
             self.tape.parameters[self.place + name] = symbol
@@ -63,7 +63,7 @@ class Pass:
         function: Function,
         wrong: Mapping[str, Function] | None = None,
     ) -> Symbol:
-        """Write down the loss's derivative in what came in."""
+        """Record the derivative of the loss with respect to the input."""
         return self.tape.compute(
             x.derivative(),
             "derivative",
@@ -84,10 +84,10 @@ class Pass:
         function: Function,
         wrong: Mapping[str, Function] | None = None,
     ) -> None:
-        """Write down the loss's gradient in a parameter; a weight matrix's has its penalties' too."""
+        """Record the gradient of the loss with respect to a parameter, including penalties for a weight matrix."""
         wrong = {} if wrong is None else wrong
         if name == "W" and any(self.penalties):
-            sources, formula, function, wrong = self.penalised(parameter, sources, formula, function, wrong)
+            sources, formula, function, wrong = self._with_penalties(parameter, sources, formula, function, wrong)
         self.tape.compute(
             parameter.derivative(),
             "gradient",
@@ -99,7 +99,7 @@ class Pass:
             derivative_of=parameter.name,
         )
 
-    def penalised(
+    def _with_penalties(
         self,
         W: Symbol,
         sources: tuple[Symbol, ...],
@@ -107,25 +107,25 @@ class Pass:
         function: Function,
         wrong: Mapping[str, Function],
     ) -> tuple[tuple[Symbol, ...], Formula, Function, Mapping[str, Function]]:
-        """Add the penalties' gradients, l2 W + l1 sign(W), to what a gradient is otherwise."""
+        """Add the gradients of the penalties, l2 W + l1 sign(W), to a gradient."""
         l1, l2 = self.penalties
 
-        def with_penalties(function: Function) -> Function:
+        def add_penalties(function: Function) -> Function:
             return lambda *values: function(*values[:-1]) + l2 * values[-1] + l1 * np.sign(values[-1])
 
-        told = [rf" + {l2:g} *"] * (l2 > 0) + [rf" + {l1:g} \operatorname{{sign}}(*)"] * (l1 > 0)
-        row, column = ("".join(told).replace("*", title) for title in (W.row, W.column()))
-        wrong = {mistake: with_penalties(spoiled) for mistake, spoiled in wrong.items()}
-        wrong["the penalty is forgotten"] = lambda *values: function(*values[:-1])
+        terms = [rf" + {l2:g} *"] * (l2 > 0) + [rf" + {l1:g} \operatorname{{sign}}(*)"] * (l1 > 0)
+        row, column = ("".join(terms).replace("*", title) for title in (W.row, W.column()))
+        wrong = {mistake: add_penalties(spoiled) for mistake, spoiled in wrong.items()}
+        wrong["the penalty is missing"] = lambda *values: function(*values[:-1])
         both = Formula(formula.row + row, formula.column + column)
-        return (*sources, W), both, with_penalties(function), wrong
+        return (*sources, W), both, add_penalties(function), wrong
 
 
-# What several formulas have in common.
+# Parts of formulas.
 
 
 def both(*symbols: Symbol) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the symbols' titles in the row and in the column form."""
+    """Return the titles of the symbols in row and in column form."""
     return tuple(symbol.row for symbol in symbols), tuple(symbol.column() for symbol in symbols)
 
 
@@ -135,7 +135,7 @@ def sum_over_rows(tape: Tape, dy: Symbol) -> Formula:
 
 
 def product_over_rows(tape: Tape, dy: Symbol, x: Symbol) -> Formula:
-    """Return the formula of a derivative times what it belongs to, summed over rows."""
+    """Return the formula of a derivative times the input, summed over rows."""
     return Formula(rf"\sum_{{\text{{rows}}}} {dy.row} \odot {x.row}", tape.over_rows(f"{dy.column()} {x.column()}"))
 
 
@@ -145,5 +145,5 @@ def sum_of_rows(dY: Array) -> Array:
 
 
 def sum_of_products(dY: Array, X: Array) -> Array:
-    """Return the product, entry by entry, summed over rows."""
+    """Return the elementwise product summed over rows."""
     return (dY * X).sum(axis=0)

@@ -1,8 +1,8 @@
-r"""A parameter's way through the chain rule: what it touches on the way to the loss, and what its gradient is made of.
+r"""The path of a parameter through the chain rule: the quantities it affects, and the factors of its gradient.
 
-Where one entry of a parameter matters is told for each quantity by a letter: "j" in the column of the unit that it
-leads to, "k" in that of the unit that it comes from, "r" in the row of the unit that it leads to, "e" in the entry
-itself, "a" everywhere.
+For each quantity, a letter encodes the entries that belong to one entry of the parameter: "j" for the column of the
+unit that a weight leads to, "k" for the column of the unit it comes from, "r" for the row of the unit it leads to, "e"
+for the same entry, "a" for all entries.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ if TYPE_CHECKING:
     from chainrule.insight.trace import Trace
 
 ADDED = ("b", r"\beta")
-"""Parameters that are added: no derivative but their own depends on them."""
+"""Letters of additive parameters, on which no derivative depends except their own."""
 
 
 @dataclass(frozen=True)
 class Factor:
-    """A factor of a gradient: its fraction as a formula, the quantity that holds it and where, and whose colour it has.
+    """A factor of a gradient: its fraction as a formula, the quantity and place of its value, and that of its color.
 
-    J and K stand for the numbers of the units that the parameter leads to and comes from.
+    J and K are placeholders for the indices of the units that the parameter leads to and comes from.
     """
 
     fraction: str
     name: str
     place: str
-    colour: str
+    color: str
 
 
 @dataclass(frozen=True)
 class Path:
-    """A parameter's way.
+    """The path of a parameter.
 
     Attributes
     ----------
     parameter, gradient : Quantity
     title : str
-        The gradient's entry as a formula.
+        An entry of the gradient as a formula.
     lit : dict
-        For each quantity on the way, where it matters.
+        For each quantity on the path, the letter of its highlighted entries.
     factors : tuple of Factor
-        Whose product, summed over rows, is the gradient.
+        The factors whose product, summed over rows, is the gradient.
     branches : tuple of two str, or None
-        Names of the next layer's delta and W, of which the first factor is a sum over branches.
+        Names of delta and W of the next layer, if the first factor is a sum over its units.
     """
 
     parameter: Quantity
@@ -59,28 +59,28 @@ class Path:
 
 
 def paths(trace: Trace) -> Iterator[Path]:
-    """Yield the way of every parameter."""
+    """Yield the path of every parameter."""
     for gradient in trace:
         if gradient.kind == "gradient":
             yield path_of(trace, gradient)
 
 
 def path_of(trace: Trace, gradient: Quantity) -> Path:
-    """Return the way of the parameter that a gradient belongs to."""
+    """Return the path of the parameter of a gradient."""
     parameter = trace[gradient.derivative_of]
-    touched = next(quantity for quantity in trace if parameter.name in quantity.sources)
-    lit = spread(trace, parameter, touched)
-    factors, branches = factors_of(trace, parameter, touched, gradient)
+    first = next(quantity for quantity in trace if parameter.name in quantity.sources)
+    lit = highlighted(trace, parameter, first)
+    factors, branches = factors_of(trace, parameter, first, gradient)
     index = {"jk": "JK", "j": "J"}.get(parameter.symbol.index, "")
     return Path(parameter, gradient, gradient.symbol.column(index), lit, factors, branches)
 
 
-def spread(trace: Trace, parameter: Quantity, touched: Quantity) -> dict[str, str]:
-    """Return where an entry of the parameter matters, in each quantity that it touches."""
-    reached = {touched.name: "j" if parameter.symbol.index else "a"}
+def highlighted(trace: Trace, parameter: Quantity, first: Quantity) -> dict[str, str]:
+    """Return the letter of the entries that depend on one entry of the parameter, for each affected quantity."""
+    reached = {first.name: "j" if parameter.symbol.index else "a"}
     lit = {parameter.name: "e"}
     if parameter.symbol.index == "jk":
-        lit[touched.sources[0]] = "k"
+        lit[first.sources[0]] = "k"
     for quantity in trace:
         before = [reached[source] for source in quantity.sources if source in reached]
         if quantity.kind in ("forward", "loss") and before and quantity.name not in reached:
@@ -102,16 +102,16 @@ def spread(trace: Trace, parameter: Quantity, touched: Quantity) -> dict[str, st
 
 
 def place_beside(source: Quantity) -> str:
-    """Return where the other factor of a unit matters: the row of the next layer's W, or the unit's own column."""
+    """Return the letter for the other factor of a unit: a row of W of the next layer, or the column of the unit."""
     return "r" if source.symbol.index == "jk" else "j"
 
 
 def factors_of(
-    trace: Trace, parameter: Quantity, touched: Quantity, gradient: Quantity
+    trace: Trace, parameter: Quantity, first: Quantity, gradient: Quantity
 ) -> tuple[tuple[Factor, ...], tuple[str, str] | None]:
-    """Return the factors of a gradient, none where it is no product, and the names of what the first is summed of."""
-    z = touched.symbol
-    into = next((quantity for quantity in trace if quantity.derivative_of == touched.name), None)
+    """Return the factors of a gradient, none if it is not a product, and the branches of the first factor."""
+    z = first.symbol
+    into = next((quantity for quantity in trace if quantity.derivative_of == first.name), None)
     if into is None or parameter.symbol.index not in ("j", "jk"):
         return (), None
     index = {"jk": "JK", "j": "J"}[parameter.symbol.index]
@@ -132,12 +132,12 @@ def factors_of(
 
 
 def branches_of(trace: Trace, derivative: Quantity) -> tuple[str, str] | None:
-    """Return the names of the next layer's delta and W where a derivative is their product, W transposed."""
+    """Return the names of delta and W of the next layer if the derivative is delta W^T, else None."""
     if len(derivative.sources) == 2 and trace[derivative.sources[1]].symbol.index == "jk":
         return derivative.sources[0], derivative.sources[1]
     return None
 
 
 def fraction(above: str, below: str) -> str:
-    """Return the derivative of one in the other."""
+    """Return the formula of a partial derivative."""
     return rf"\frac{{\partial {above}}}{{\partial {below}}}"

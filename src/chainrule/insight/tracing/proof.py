@@ -1,7 +1,7 @@
-r"""The proof of a trace: every line is found again from its sources, every derivative by finite differences.
+r"""Verification of a trace: every quantity is recomputed from its sources, every derivative by finite differences.
 
-A trace is a graph: each quantity knows what it is made of and how. So a derivative can be tried, without any network:
-one quantity is moved a little, what depends on it is found again, line by line, and the loss moves with it.
+A trace is a graph in which each quantity has a function of its sources. A derivative can therefore be checked without
+the network: perturb a quantity, recompute what depends on it, and observe the loss.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from chainrule.nn.differences import Comparison, compare_along, embed, unit
 if TYPE_CHECKING:
     from chainrule.insight.trace import Trace
 
-LINE_TOLERANCE, SLOPE_TOLERANCE = 1e-9, 1e-5
-"""Largest difference in a line, beside its largest value; largest relative error of a derivative."""
-MOST_ENTRIES, DIRECTIONS = 64, 16
-"""Up to so many entries of a derivative are tried one by one, more of them along so many random directions."""
+LINE_TOLERANCE, DERIVATIVE_TOLERANCE = 1e-9, 1e-5
+"""Largest difference of a quantity, relative to its largest value; largest relative error of a derivative."""
+MAX_ENTRIES, N_DIRECTIONS = 64, 16
+"""A derivative is checked entry by entry up to MAX_ENTRIES of them, otherwise along N_DIRECTIONS random directions."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line found again: the largest difference, and how large it may be."""
+    """A recomputed quantity: its largest difference from the trace, and the tolerance."""
 
     name: str
     difference: float
-    allowed: float
+    tolerance: float
 
     @property
     def ok(self) -> bool:
-        """Whether the line holds."""
-        return self.difference <= self.allowed
+        """Whether the difference is within the tolerance."""
+        return self.difference <= self.tolerance
 
     def __str__(self) -> str:
-        return f"{self.name:<20}{self.difference:>12.1e}{self.allowed:>12.1e}{'' if self.ok else '  WRONG'}"
+        return f"{self.name:<20}{self.difference:>12.1e}{self.tolerance:>12.1e}{'' if self.ok else '  WRONG'}"
 
 
 @dataclass(frozen=True)
@@ -49,122 +49,134 @@ class Proof:
     Attributes
     ----------
     lines : tuple of Line
-        One for each quantity that is made of others.
-    slopes : tuple of Comparison
-        For each derivative of the loss, the worst of the directions it was tried along.
+        One for each quantity that is computed from others.
+    derivatives : tuple of Comparison
+        For each derivative of the loss, the direction with the largest error.
     """
 
     lines: tuple[Line, ...]
-    slopes: tuple[Comparison, ...]
+    derivatives: tuple[Comparison, ...]
 
     @property
     def wrong(self) -> tuple[str, ...]:
-        """Names of the quantities that do not hold, in the order of the trace: the first is where to look."""
-        slopes = {slope.name for slope in self.slopes if not slope.error <= SLOPE_TOLERANCE}
-        return tuple(line.name for line in self.lines if not line.ok or line.name in slopes)
+        """Names of the wrong quantities in the order of the trace: look for the mistake in the first."""
+        names = {derivative.name for derivative in self.derivatives if not _agrees(derivative)}
+        return tuple(line.name for line in self.lines if not line.ok or line.name in names)
 
     @property
     def ok(self) -> bool:
-        """Whether everything holds."""
+        """Whether everything agrees."""
         return not self.wrong
 
     def __str__(self) -> str:
-        said = f"{len(self.lines)} lines follow from their sources, {len(self.slopes)} derivatives from differences"
-        verdict = f"the trace holds: {said}" if self.ok else f"the trace is WRONG in {', '.join(self.wrong)}"
+        if self.ok:
+            verdict = (
+                f"the trace is correct: {len(self.lines)} lines match their formulas, "
+                f"{len(self.derivatives)} derivatives match finite differences"
+            )
+        else:
+            verdict = f"the trace is WRONG in {', '.join(self.wrong)}"
         return "\n".join(
             [
                 verdict,
                 "",
-                f"{'line':<20}{'difference':>12}{'allowed':>12}",
+                f"{'line':<20}{'difference':>12}{'tolerance':>12}",
                 *map(str, self.lines),
                 "",
-                f"{'derivative':<24}{'in the trace':>20}{'by differences':>20}{'error':>12}",
-                *map(str, self.slopes),
+                f"{'derivative':<24}{'trace':>20}{'finite difference':>20}{'error':>12}",
+                *map(str, self.derivatives),
             ]
         )
 
 
 def prove(trace: Trace) -> Proof:
-    """Find every line again, and try every derivative of the loss."""
+    """Recompute every quantity of a trace and check every derivative of the loss."""
     values = {quantity.name: quantity.values for quantity in trace}
-    lines = tuple(find_again(quantity, values) for quantity in trace if quantity.function is not None)
-    derivatives = [quantity for quantity in trace if quantity.derivative_of]
-    slopes = [try_derivative(trace, quantity, values) for quantity in derivatives]
-    if not all(slope.error <= SLOPE_TOLERANCE for slope in slopes):
-        # Several units may stand on their kinks at once, where no slope can be told: see `check_gradients`.
-        beside = move(trace, values)
+    lines = tuple(_recompute(quantity, values) for quantity in trace if quantity.function is not None)
+    quantities = [quantity for quantity in trace if quantity.derivative_of]
+    derivatives = [_check_derivative(trace, quantity, values) for quantity in quantities]
+    if not all(map(_agrees, derivatives)):
+        # If several units are exactly at a kink, no finite difference is meaningful: see `check_gradients`.
+        nearby = _perturb(trace, values)
         again = [
-            slope if slope.error <= SLOPE_TOLERANCE else try_derivative(trace, quantity, beside)
-            for slope, quantity in zip(slopes, derivatives)
+            derivative if _agrees(derivative) else _check_derivative(trace, quantity, nearby)
+            for derivative, quantity in zip(derivatives, quantities)
         ]
-        slopes = [second if second.error <= SLOPE_TOLERANCE else first for first, second in zip(slopes, again)]
-    return Proof(lines, tuple(slopes))
+        derivatives = [second if _agrees(second) else first for first, second in zip(derivatives, again)]
+    return Proof(lines, tuple(derivatives))
 
 
-def move(trace: Trace, values: Mapping[str, Array]) -> dict[str, Array]:
-    """Return what the quantities would be if the given ones that the loss is derived in were a little beside."""
-    rng, moved = np.random.default_rng(0), dict(values)
-    derived = {quantity.derivative_of for quantity in trace}
+def _agrees(derivative: Comparison) -> bool:
+    return derivative.error <= DERIVATIVE_TOLERANCE
+
+
+def _perturb(trace: Trace, values: Mapping[str, Array]) -> dict[str, Array]:
+    """Return all quantities recomputed after a small change of the inputs for which there is a derivative."""
+    rng, perturbed = np.random.default_rng(0), dict(values)
+    names = {quantity.derivative_of for quantity in trace}
     for quantity in trace:
         if quantity.function is not None:
-            moved[quantity.name] = quantity.recompute(moved)
-        elif quantity.name in derived:
-            moved[quantity.name] = quantity.values + BESIDE * rng.standard_normal(quantity.shape)
-    return moved
+            perturbed[quantity.name] = quantity.recompute(perturbed)
+        elif quantity.name in names:
+            perturbed[quantity.name] = quantity.values + BESIDE * rng.standard_normal(quantity.shape)
+    return perturbed
 
 
-def find_again(quantity: Quantity, values: Mapping[str, Array]) -> Line:
-    """Hold a quantity against what follows from its sources."""
-    found = quantity.recompute(values)
-    if found.shape != quantity.shape:
+def _recompute(quantity: Quantity, values: Mapping[str, Array]) -> Line:
+    """Compare a quantity with the function of its sources."""
+    recomputed = quantity.recompute(values)
+    if recomputed.shape != quantity.shape:
         return Line(quantity.name, np.inf, 0.0)
-    # What rounding the sources to 16 digits can do, where they nearly cancel.
+    # Rounding errors of the sources matter if these nearly cancel.
     noise = 16 * np.finfo(np.float64).eps * max(float(np.abs(values[name]).max(initial=0)) for name in quantity.sources)
-    allowed = LINE_TOLERANCE * float(np.abs(quantity.values).max(initial=0)) + float(noise) + quantity.rounding
-    return Line(quantity.name, float(np.abs(found - quantity.values).max(initial=0)), allowed)
+    tolerance = LINE_TOLERANCE * float(np.abs(quantity.values).max(initial=0)) + float(noise) + quantity.rounding
+    return Line(quantity.name, float(np.abs(recomputed - quantity.values).max(initial=0)), tolerance)
 
 
-def try_derivative(trace: Trace, derivative: Quantity, values: Mapping[str, Array]) -> Comparison:
-    """Hold a derivative of the loss against finite differences, along directions of what it is the derivative in.
+def _check_derivative(trace: Trace, derivative: Quantity, values: Mapping[str, Array]) -> Comparison:
+    """Compare a derivative of the loss with finite differences at `values`; return the worst direction."""
+    point = values[derivative.derivative_of]
+    chain = _downstream(trace, derivative.derivative_of)
 
-    `values` are those of all quantities.
-    """
-    moved = values[derivative.derivative_of]
-    chain = downstream(trace, derivative.derivative_of)
-
-    def value_at(point: Array) -> float:
+    def loss_at(moved: Array) -> float:
         now = dict(values)
-        now[derivative.derivative_of] = point.reshape(moved.shape)
+        now[derivative.derivative_of] = moved.reshape(point.shape)
         for quantity in chain:
             now[quantity.name] = quantity.recompute(now)
         return float(now["C"])
 
-    slope, start = values[derivative.name].ravel(), moved.ravel()
-    tried = [
+    grad, start = values[derivative.name].ravel(), point.ravel()
+    comparisons = [
         compare_along(
-            direction, derivative.name, value_at, start, value_at(start), float(slope @ direction), SLOPE_TOLERANCE
+            direction,
+            derivative.name,
+            loss_at,
+            start,
+            loss_at(start),
+            float(grad @ direction),
+            DERIVATIVE_TOLERANCE,
         )
-        for direction in directions(start.size)
+        for direction in _directions(start.size)
     ]
-    return max(tried, key=lambda comparison: comparison.error if np.isfinite(comparison.error) else np.inf)
+    return max(comparisons, key=lambda comparison: comparison.error if np.isfinite(comparison.error) else np.inf)
 
 
-def downstream(trace: Trace, name: str) -> list[Quantity]:
-    """Return the quantities up to the loss that depend on the one of that name, in order."""
-    moved, chain = {name}, []
+def _downstream(trace: Trace, name: str) -> list[Quantity]:
+    """Return the quantities up to the loss that depend on the given one, in order."""
+    affected, chain = {name}, []
     for quantity in trace:
-        if moved & set(quantity.sources):
-            moved.add(quantity.name)
+        if affected & set(quantity.sources):
+            affected.add(quantity.name)
             chain.append(quantity)
         if quantity.name == "C":
             break
     return chain
 
 
-def directions(size: int) -> Iterator[Array]:
-    """Yield the axes where they are few, else random directions, which see every entry at once."""
-    if size <= MOST_ENTRIES:
+def _directions(size: int) -> Iterator[Array]:
+    """Yield the axes, or random directions if there are many axes."""
+    if size <= MAX_ENTRIES:
         yield from (embed(size, k, 1.0) for k in range(size))
     else:
         rng = np.random.default_rng(0)
-        yield from (unit(rng, size) for _ in range(DIRECTIONS))
+        yield from (unit(rng, size) for _ in range(N_DIRECTIONS))

@@ -1,10 +1,11 @@
-r"""The quantities of a training step: each with its formula in two notations, its values, and how to find them again.
+r"""The quantities of a training step: each with its formula in two notations, its values, and a function for them.
 
-- "row": a row of X is a row of data, W is (n_in, n_out), Z = X W + b; derivatives of the loss are dZ, dW, db.
-- "column": Nielsen's. A row of data is a column, w_jk leads to unit j from unit k, z_j = sum_k w_jk a_k + b_j, and the
-  loss's derivative in z is delta. Its W is the transpose of the other's.
+- "row": samples are the rows of X, W is (n_in, n_out), Z = X W + b; the derivatives of the loss are dZ, dW, db.
+- "column": Nielsen's notation. Samples are column vectors, w_jk is the weight from unit k to unit j,
+  z_j = sum_k w_jk a_k + b_j, and the derivative of the loss with respect to z is delta. W is the transpose of that in
+  row form.
 
-With several rows of data the column form marks what belongs to a row by an x above it.
+With several samples, the column form marks quantities that depend on the sample with a superscript x.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from chainrule.arrays import Array
 NOTATIONS = ("row", "column")
 
 Function = Callable[..., Array]
-"""From the values of a quantity's sources to its own."""
+"""Maps the values of the sources of a quantity to its own."""
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """What a quantity is called: `name` in code, and in formulas of both notations.
+    """The name of a quantity in code, and its titles in the formulas of both notations.
 
-    `around` is what its entry in column form is written into, such as a derivative's fraction; `*` is the entry.
+    `around` is a template for its column form, such as the fraction of a derivative, in which `*` is the entry.
     """
 
     name: str
@@ -37,25 +38,25 @@ class Symbol:
     around: str = "*"
 
     def column(self, index: str | None = None) -> str:
-        """Return an entry in column form, such as `w^{1}_{jk}`."""
+        """Return the symbol of an entry in column form, such as `w^{1}_{jk}`."""
         below = self.index if index is None else index
         scripts = (f"^{{{self.above}}}" if self.above else "") + (f"_{{{below}}}" if below else "")
         return self.around.replace("*", self.letter + scripts)
 
     def derivative(self) -> Symbol:
-        """Return what the loss's derivative in this quantity is called; that in z is delta."""
+        """Return the symbol of the derivative of the loss with respect to this quantity; for z it is delta."""
         if self.letter == "z":
             return Symbol(f"delta{self.name[1:]}", f"d{self.row}", r"\delta", self.above)
         around = rf"\frac{{\partial C}}{{\partial {self.around}}}"
         return Symbol(f"d{self.name}", f"d{self.row}", self.letter, self.above, self.index, around)
 
     def step(self) -> Symbol:
-        """Return what the optimiser's step in this quantity is called."""
+        """Return the symbol of the optimizer's step in this quantity."""
         around = rf"\Delta {self.around}"
         return Symbol(f"step {self.name}", rf"\Delta {self.row}", self.letter, self.above, self.index, around)
 
     def slope(self, function: str) -> Symbol:
-        """Return what a function's slope at this quantity is called."""
+        """Return the symbol of the derivative of a function at this quantity."""
         return Symbol(
             f"slope {self.name}", f"{function}'({self.row})", self.letter, self.above, self.index, f"{function}'(*)"
         )
@@ -63,7 +64,7 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Formula:
-    """The right-hand side, in both notations, in the little LaTeX of `chainrule.insight.tracing.notation`."""
+    """A right-hand side in both notations, in the LaTeX subset of `chainrule.insight.tracing.notation`."""
 
     row: str
     column: str
@@ -77,24 +78,24 @@ class Quantity:
     ----------
     symbol : Symbol
     kind : str
-        "given", "forward", "loss", "slope" of an activation, "derivative" of what is on the way, "gradient" of a
-        parameter, or "step".
+        "given", "forward", "loss", "slope" (the derivative of an activation), "derivative" (of the loss with respect to
+        an intermediate quantity), "gradient" (with respect to a parameter), or "step" (of the optimizer).
     values : array
-        Float64 and not to be written to.
+        Float64, read-only.
     sources : tuple of str
-        Names of the earlier quantities that it is made of.
+        Names of the earlier quantities from which it is computed.
     formula : Formula or None
-        None: it is given.
+        None for a given quantity.
     function : callable or None
-        From the values of the sources to the values.
+        Maps the values of the sources to `values`.
     wrong : dict
-        Mistakes that are often made here, by name: what would be computed instead of `function`.
+        Common mistakes: name -> the function computed instead of `function`.
     derivative_of : str
-        Name of the quantity that it is the loss's derivative in; "" if it is no such derivative.
+        Name of the quantity with respect to which it is the derivative of the loss, or "".
     mixing : bool
-        Whether each of its units is made of all units of what comes in; else a unit is made of the same unit.
+        Whether each unit depends on all units of the input, rather than on the same unit only.
     rounding : float
-        How far the values may be off because they are a difference of large numbers.
+        Absolute rounding error of the values, which may be a difference of large numbers.
     """
 
     symbol: Symbol
@@ -115,39 +116,39 @@ class Quantity:
 
     @property
     def name(self) -> str:
-        """What it is called in code."""
+        """The name in code."""
         return self.symbol.name
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the values."""
+        """The shape of the values."""
         return self.values.shape
 
     def title(self, notation: str) -> str:
-        """Return what it is called in formulas."""
+        """Return the title in formulas of the notation."""
         return self.symbol.row if notation == "row" else self.symbol.column()
 
     def equation(self, notation: str) -> str:
-        """Return its formula, title and all; the title alone when it is given."""
+        """Return the formula with its left-hand side; only the title of a given quantity."""
         side = "" if self.formula is None else getattr(self.formula, notation)
         return f"{self.title(notation)} = {side}" if side else self.title(notation)
 
     def grid(self, notation: str) -> Array:
-        """Return the values as a matrix, as the notation writes it: in column form the other's transpose."""
+        """Return the values as a matrix in the notation; in column form it is transposed."""
         rows = np.atleast_2d(self.values)
         return rows if notation == "row" else rows.T
 
     def recompute(self, values: Mapping[str, Array], function: Function | None = None) -> Array:
-        """Return its values, found from those of its sources; by its own function unless another is given."""
+        """Return the values computed from those of the sources, by `function` or else its own."""
         compute = function or self.function
         assert compute is not None
         return np.asarray(compute(*(values[name] for name in self.sources)))
 
 
 class Tape:
-    """Quantities in the order in which they were computed, while they are being written down.
+    """A recording of quantities in the order of computation.
 
-    `layer` counts the Dense layers so far, and `parameters` has the parameters by their full names in the network.
+    `layer` counts the Dense layers so far, and `parameters` maps full names in the network to symbols.
     """
 
     def __init__(self, n_rows: int) -> None:
@@ -163,30 +164,30 @@ class Tape:
         return iter(self.quantities.values())
 
     def unit(self, word: str, letter: str = "", row: str = "", index: str = "j") -> Symbol:
-        """Return a new symbol for something that the present layer makes of each row of data."""
+        """Return a new symbol for an output of the current layer, which depends on the sample."""
         symbol = self.parameter(word, letter, row or (letter or word).upper(), index)
         return replace(symbol, above=f"x,{symbol.above}") if self.n_rows > 1 else symbol
 
     def parameter(self, word: str, letter: str = "", row: str = "", index: str = "j") -> Symbol:
-        """Return a new symbol for something that the present layer has once for all rows; a second one has a prime."""
+        """Return a new symbol for a quantity shared by all samples, with a prime if the layer already has one."""
         primes = ""
         while f"{word}{self.layer}{primes}" in self.quantities:
             primes += "'"
         title = f"{row or letter or word}_{{{self.layer}}}{primes}"
         letter = letter or word
-        above = f"{self.layer}{primes}" + "'" * (letter == "a" and not self.layer)  # in column form X is a^0 itself
+        above = f"{self.layer}{primes}" + "'" * (letter == "a" and not self.layer)  # X is a^0 in column form
         return Symbol(f"{word}{self.layer}{primes}", title, letter, above, index)
 
     def over_rows(self, term: str) -> str:
-        """Return a term of the column form summed over rows of data; of one row it is the term."""
+        """Return a term of the column form, summed over samples if there are several."""
         return rf"\sum_{{x}} {term}" if self.n_rows > 1 else term
 
     def give(self, symbol: Symbol, values: Array) -> Symbol:
-        """Write down what is given."""
+        """Record a given quantity."""
         return self.add(Quantity(symbol, "given", values))
 
     def add(self, quantity: Quantity) -> Symbol:
-        """Write a quantity down and return its symbol."""
+        """Record a quantity and return its symbol."""
         assert quantity.name not in self.quantities, quantity.name
         self.quantities[quantity.name] = quantity
         return quantity.symbol
@@ -205,16 +206,16 @@ class Tape:
         mixing: bool = False,
         rounding: float = 0.0,
     ) -> Symbol:
-        """Write down what is computed.
+        """Record a computed quantity.
 
-        `values` are the network's own; None where it keeps them to itself: then they are the formula's.
+        `values` are those of the network, or None if it does not expose them; then they are computed by `function`.
         """
-        found = function(*(self[source] for source in sources)) if values is None else values
+        result = function(*(self[source] for source in sources)) if values is None else values
         return self.add(
             Quantity(
                 symbol,
                 kind,
-                np.asarray(found),
+                np.asarray(result),
                 tuple(source.name for source in sources),
                 formula,
                 function,
@@ -227,6 +228,6 @@ class Tape:
 
 
 def rounding_of(before: Array, after: Array) -> float:
-    """Return how far after - before may be off."""
+    """Return the rounding error of after - before."""
     eps = float(np.finfo(np.float64).eps)
     return 2 * eps * float(max(np.abs(before).max(initial=0), np.abs(after).max(initial=0)))

@@ -1,7 +1,7 @@
-r"""Optimisers, formula by formula: the step that each would make, in one parameter array.
+r"""The formulas of the optimizers: the step of each in one parameter array.
 
-The values are the optimiser's own, as its `step` gives them for the whole vector at once. g stands for the gradient and
-the steps are written for one array: all of them are taken entry by entry. Settings are in the optimiser's name.
+The values come from the optimizer's `step` on the whole parameter vector. In a formula, g is the gradient, and all
+operations are elementwise. The hyperparameters are shown in the summary of the trace.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
 class Rule:
     """A step: its formula, in which `g` is the gradient and `*` the parameter, and its function.
 
-    The function takes the gradient, the moments named in `moments`, which are what the optimiser has kept, and, where
-    it `decays`, the parameter.
+    The function takes the gradient, the moments named in `moments` and, if it `decays`, the parameter.
     """
 
     formula: str
@@ -37,22 +36,22 @@ class Rule:
 
 
 def sgd(optimizer: Any, block: Block) -> Rule:
-    """-rate g, with momentum and Nesterov's look ahead."""
+    """-rate g, with momentum and Nesterov's look-ahead."""
     rate, mu = optimizer.learning_rate, optimizer.momentum
     if not mu:
-        return Rule(r"-\eta g", lambda g: -rate * g, (), {"the learning rate is forgotten": lambda g: -g})
+        return Rule(r"-\eta g", lambda g: -rate * g, (), {"the learning rate is missing": lambda g: -g})
 
     def plain(g: Array, v: Array) -> Array:
         return mu * v - rate * g
 
-    wrong = {"the momentum is forgotten": lambda g, v: -rate * g}
+    wrong = {"the momentum is missing": lambda g, v: -rate * g}
     if not optimizer.nesterov:
         return Rule(r"\mu v - \eta g", plain, ("velocity",), wrong)
     return Rule(
         r"\mu (\mu v - \eta g) - \eta g",
         lambda g, v: mu * plain(g, v) - rate * g,
         ("velocity",),
-        wrong | {"the step does not look ahead": plain},
+        wrong | {"the Nesterov look-ahead is missing": plain},
     )
 
 
@@ -86,12 +85,12 @@ def adam(optimizer: Any, block: Block) -> Rule:
         r" \hat{v} = \frac{\beta_{2} v + (1 - \beta_{2}) (g)^{2}}{1 - \beta_{2}^{t}}",
         step,
         ("mean", "square"),
-        {"the moments are not corrected for their start": uncorrected},
+        {"the bias correction is missing": uncorrected},
     )
 
 
 def adamw(optimizer: Any, block: Block) -> Rule:
-    """Adam's step and the decay, -rate decay theta."""
+    """Adam's step plus weight decay, -rate decay theta."""
     inner = adam(optimizer, block)
     decay = np.asarray(optimizer.weight_decay, np.float64)
     decay = decay[block.slice].reshape(block.shape) if decay.ndim else decay
@@ -100,7 +99,7 @@ def adamw(optimizer: Any, block: Block) -> Rule:
         return inner.function(g, m, v) - optimizer.learning_rate * decay * theta
 
     formula = inner.formula.replace(r"\epsilon}, \;", r"\epsilon} - \eta \lambda *, \;", 1)
-    wrong = {"the decay is forgotten": lambda g, m, v, theta: inner.function(g, m, v)}
+    wrong = {"the weight decay is missing": lambda g, m, v, theta: inner.function(g, m, v)}
     return Rule(formula, step, inner.moments, wrong, decays=True)
 
 
@@ -111,27 +110,27 @@ SCALES: dict[str, Callable[[Any], float]] = {
     "square": lambda optimizer: 1 - optimizer.betas[1] if isinstance(optimizer, Adam) else 1.0,
     "velocity": lambda optimizer: 1.0,
 }
-"""What a moment is to be multiplied by: Adam keeps m / (1 - b1) and v / (1 - b2)."""
+"""Factor by which to multiply a stored moment: Adam stores m / (1 - b1) and v / (1 - b2)."""
 LETTERS = {"mean": "m", "square": "v", "velocity": "v"}
 
 
 def record_steps(tape: Tape, net: Network, optimizer: Optimizer, parameters: dict[str, Symbol]) -> None:
-    """Write down the step in every parameter, known by its full name in `net`; net and optimiser stay as they are."""
-    moved, mover = net.theta.copy(), deepcopy(optimizer)
-    for name, moment in mover.moments.items():
-        mover.moments[name] = moment.astype(np.float64)
-    mover.step(moved, net.grad.copy())
+    """Record the step in every parameter, by its full name in `net`; neither net nor optimizer is changed."""
+    theta, copy = net.theta.copy(), deepcopy(optimizer)
+    for name, moment in copy.moments.items():
+        copy.moments[name] = moment.astype(np.float64)
+    copy.step(theta, net.grad.copy())
     blocks = [block for block in net.blocks if block.full_name in parameters]
     for block in blocks:
-        after = moved[block.slice].reshape(block.shape)
+        after = theta[block.slice].reshape(block.shape)
         if type(optimizer) in RULES:
             record_step(tape, optimizer, block, parameters[block.full_name], after)
         else:
-            record_own_step(tape, optimizer, blocks, block, parameters, after)
+            record_custom_step(tape, optimizer, blocks, block, parameters, after)
 
 
 def record_step(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol, after: Array) -> None:
-    """Write down the step of an optimiser of the table, after which the parameter is `after`."""
+    """Record the step of an optimizer of the table, after which the parameter is `after`."""
     rule, g = RULES[type(optimizer)](optimizer, block), theta.derivative()
     kept = {}
     for name in rule.moments:
@@ -145,8 +144,8 @@ def record_step(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol, a
         kept[letter] = tape.give(symbol, before * SCALES[name](optimizer))
     titles = {"g": g, "*": theta, **kept}
     place = re.compile(r"(?<![\\A-Za-z{])(?:g|m|v)(?![A-Za-z])|\*")
-    row = place.sub(lambda found: titles[found[0]].row, rule.formula)
-    column = place.sub(lambda found: titles[found[0]].column(), rule.formula)
+    row = place.sub(lambda match: titles[match[0]].row, rule.formula)
+    column = place.sub(lambda match: titles[match[0]].column(), rule.formula)
     tape.compute(
         theta.step(),
         "step",
@@ -154,20 +153,20 @@ def record_step(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol, a
         Formula(row, column),
         rule.function,
         after - tape[theta],
-        wrong={"the sign is wrong: the step goes uphill": lambda *given: -rule.function(*given), **rule.wrong},
+        wrong={"the sign is wrong (gradient ascent)": lambda *values: -rule.function(*values), **rule.wrong},
         rounding=rounding_of(tape[theta], after),
     )
 
 
-def record_own_step(
+def record_custom_step(
     tape: Tape, optimizer: Optimizer, blocks: list[Block], block: Block, parameters: dict[str, Symbol], after: Array
 ) -> None:
-    """Write down the step of an optimiser of one's own, of which no more is known than what its `step` does."""
+    """Record the step of a custom optimizer, of which only `step` is known."""
     thetas = [parameters[block.full_name] for block in blocks]
     count = len(blocks)
 
-    def step(*given: Array) -> Array:
-        before, grad = (np.concatenate([array.ravel() for array in part]) for part in (given[:count], given[count:]))
+    def step(*values: Array) -> Array:
+        before, grad = (np.concatenate([array.ravel() for array in part]) for part in (values[:count], values[count:]))
         moved = before.copy()
         deepcopy(optimizer).step(moved, grad)
         return (moved - before)[block.slice].reshape(block.shape)

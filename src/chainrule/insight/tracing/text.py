@@ -17,44 +17,48 @@ from chainrule.insight.tracing.quantities import NOTATIONS, Quantity
 if TYPE_CHECKING:
     from chainrule.insight.trace import Trace
 
-MOST, FIRST, LAST = 8, 5, 2
-"""Rows or columns of a matrix that are shown; of more, the first and the last ones."""
+MAX_SHOWN, N_FIRST, N_LAST = 8, 5, 2
+"""Most rows or columns of a matrix shown in full; of a larger one, the numbers of first and last ones shown."""
 SECTIONS = {
-    "forward": "Forward",
+    "forward": "Forward pass",
     "loss": "Loss",
-    "slope": "Back",
-    "derivative": "Back",
-    "gradient": "Back",
-    "step": "Step",
+    "slope": "Backward pass",
+    "derivative": "Backward pass",
+    "gradient": "Backward pass",
+    "step": "Optimizer step",
 }
+"""Kind of quantity -> title of its section."""
 BLANK = "?"
+"""Shown in place of a hidden value."""
 
 
 def sections(trace: Trace) -> list[tuple[str, list[Quantity]]]:
-    """Return the parts of a step with their quantities; what is given belongs to what it is first needed for."""
-    named, title = [], SECTIONS["step"]
+    """Return the sections with their quantities; a given one belongs to the section that first uses it."""
+    titled, title = [], SECTIONS["step"]
     for quantity in reversed(trace.quantities):
         title = SECTIONS.get(quantity.kind, title)
-        named.append((title, quantity))
-    return [(title, [quantity for _, quantity in group]) for title, group in groupby(named[::-1], lambda pair: pair[0])]
+        titled.append((title, quantity))
+    return [
+        (title, [quantity for _, quantity in group]) for title, group in groupby(titled[::-1], lambda pair: pair[0])
+    ]
 
 
 def require_notation(notation: str) -> str:
-    """Return the notation, or raise ValueError."""
+    """Return the notation; raise ValueError if it is unknown."""
     return look_up({name: name for name in NOTATIONS}, notation, "notation")
 
 
-# Numbers.
+# Values.
 
 
-def shown(values: Array) -> list[list[str]]:
-    """Return the entries of a matrix as texts with as many decimals, but for those that would lose their digits."""
+def _format_matrix(values: Array) -> list[list[str]]:
+    """Return the entries of a matrix as text with the same number of decimals, unless they would lose all digits."""
     decimals = decimals_for(values)
     return [[show(value, decimals) for value in row] for row in values.tolist()]
 
 
 def decimals_for(values: Array) -> int | None:
-    """Return with how many decimals the largest value has five digits; None where powers of ten are plainer."""
+    """Return the number of decimals with which the largest value has five digits; None for scientific notation."""
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     if not sizes.size or (sizes.max() < 1e6 and bool((sizes == np.round(sizes)).all())):
         return 0
@@ -63,7 +67,7 @@ def decimals_for(values: Array) -> int | None:
 
 
 def show(value: float, decimals: int | None) -> str:
-    """Return a number with so many decimals, or as digits and a power of ten where they would leave nothing of it.
+    """Return a number with the given decimals, or in scientific notation if it would lose its digits.
 
     Examples
     --------
@@ -72,7 +76,7 @@ def show(value: float, decimals: int | None) -> str:
     """
     if not np.isfinite(value):
         return str(value)
-    value += 0.0  # a zero has no sign
+    value += 0.0  # turns -0.0 into 0.0
     if decimals is None:
         return f"{value:.4e}"
     readable = value == 0 or decimals == 0 or abs(value) >= 10.0 ** (1 - decimals)
@@ -80,17 +84,17 @@ def show(value: float, decimals: int | None) -> str:
 
 
 def places(size: int) -> list[int | None]:
-    """Return which rows or columns are shown; None stands for those that are not."""
-    if size <= MOST:
+    """Return the indices of the rows or columns to show; None stands for those left out."""
+    if size <= MAX_SHOWN:
         return list(range(size))
-    return [*range(FIRST), None, *range(size - LAST, size)]
+    return [*range(N_FIRST), None, *range(size - N_LAST, size)]
 
 
 # Text.
 
 
 def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
-    """Return the trace as text; quantities in `blanks` have no values."""
+    """Return the trace as text, without the values of the quantities in `blanks`."""
     require_notation(notation)
     lines = [part for line in (trace.title, *trace.legend) for part in wrap(line, 100, break_on_hyphens=False)]
     width = max(len(quantity.name) for quantity in trace)
@@ -102,14 +106,14 @@ def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
             origin = f"from {', '.join(quantity.sources)}" if quantity.sources else "given"
             shape = str(quantity.grid(notation).shape)
             lines.append(f"  {quantity.name:<{width}}  {equation:<{middle}}  {shape}  {origin}")
-            lines += [" " * (width + 6) + line for line in matrix_lines(quantity, notation, quantity.name in blanks)]
+            lines += [" " * (width + 6) + line for line in _matrix_lines(quantity, notation, quantity.name in blanks)]
     return "\n".join(lines)
 
 
-def matrix_lines(quantity: Quantity, notation: str, blank: bool) -> list[str]:
-    """Return the values as aligned lines, abridged where they are many."""
+def _matrix_lines(quantity: Quantity, notation: str, blank: bool) -> list[str]:
+    """Return the values as aligned lines, abridged if there are many."""
     grid = quantity.grid(notation)
-    texts = shown(grid) if not blank else [[BLANK] * grid.shape[1]] * grid.shape[0]
+    texts = _format_matrix(grid) if not blank else [[BLANK] * grid.shape[1]] * grid.shape[0]
     rows, columns = places(grid.shape[0]), places(grid.shape[1])
     cells = [["..." if i is None or j is None else texts[i][j] for j in columns] for i in rows]
     widths = [max(map(len, column)) for column in zip(*cells)]
@@ -127,50 +131,49 @@ ESCAPES = {
 def as_latex(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
     """Return the trace as the body of a LaTeX document."""
     require_notation(notation)
-    told = ("".join(ESCAPES.get(letter, letter) for letter in line) for line in (trace.title, *trace.legend))
-    parts = [r"\allowdisplaybreaks", *told]
+    header = ("".join(ESCAPES.get(letter, letter) for letter in line) for line in (trace.title, *trace.legend))
+    parts = [r"\allowdisplaybreaks", *header]
     for title, quantities in sections(trace):
-        lines = [latex_line(quantity, notation, quantity.name in blanks) for quantity in quantities]
+        lines = [_latex_line(quantity, notation, quantity.name in blanks) for quantity in quantities]
         body = " \\\\[1ex]\n".join(lines)
         parts.append(f"\\section*{{{title}}}\n\\begin{{align*}}\n{body}\n\\end{{align*}}")
     return "\n\n".join(parts) + "\n"
 
 
-def latex_line(quantity: Quantity, notation: str, blank: bool) -> str:
-    """Return a quantity's formula and under it its values."""
-    matrix = r"\;?" if blank else latex_matrix(quantity.grid(notation))
+def _latex_line(quantity: Quantity, notation: str, blank: bool) -> str:
+    """Return the formula of a quantity and, below it, its values."""
+    matrix = r"\;?" if blank else _latex_matrix(quantity.grid(notation))
     if quantity.formula is None:
-        return f"{whole(quantity, notation)} &= {matrix}"
+        return f"{_title_of_all(quantity, notation)} &= {matrix}"
     side = getattr(quantity.formula, notation).replace(r", \;", ", \\\\\n&\\quad ")
     if quantity.values.size == 1:
         return f"{quantity.title(notation)} &= {side} = {matrix}"
-    return f"{quantity.title(notation)} &= {side} \\\\\n{whole(quantity, notation)} &= {matrix}"
+    return f"{quantity.title(notation)} &= {side} \\\\\n{_title_of_all(quantity, notation)} &= {matrix}"
 
 
-def whole(quantity: Quantity, notation: str) -> str:
-    """Return the title of a quantity as a whole: in column form without the indices of an entry."""
+def _title_of_all(quantity: Quantity, notation: str) -> str:
+    """Return the title of the whole array: in column form, without the indices of an entry."""
     return quantity.symbol.row if notation == "row" else quantity.symbol.column("")
 
 
-def latex_matrix(grid: Array) -> str:
-    """Return a matrix, abridged where it is large; a single number as it is."""
-    texts = [[latex_number(text) for text in row] for row in shown(grid)]
+def _latex_matrix(grid: Array) -> str:
+    """Return a matrix, abridged if it is large, or a single number."""
+    texts = [[_latex_number(text) for text in row] for row in _format_matrix(grid)]
     if grid.size == 1:
         return texts[0][0]
     rows, columns = places(grid.shape[0]), places(grid.shape[1])
-    cells = [[latex_cell(texts, i, j) for j in columns] for i in rows]
+    cells = [[_latex_cell(texts, i, j) for j in columns] for i in rows]
     return r"\begin{bmatrix} " + r" \\ ".join(" & ".join(row) for row in cells) + r" \end{bmatrix}"
 
 
-def latex_cell(texts: Sequence[Sequence[str]], i: int | None, j: int | None) -> str:
-    """Return an entry, or the dots that stand for those left out."""
+def _latex_cell(texts: Sequence[Sequence[str]], i: int | None, j: int | None) -> str:
+    """Return an entry, or an ellipsis for those left out."""
     if i is None:
         return r"\vdots" if j is not None else r"\ddots"
     return r"\cdots" if j is None else texts[i][j]
 
 
-def latex_number(text: str) -> str:
-    """Return a number's text as a formula."""
+def _latex_number(text: str) -> str:
     digits, e, power = text.partition("e")
     return rf"{digits} \cdot 10^{{{int(power)}}}" if e and power else text.replace("inf", r"\infty")
 
@@ -179,7 +182,7 @@ def latex_number(text: str) -> str:
 
 
 def as_dict(trace: Trace) -> dict[str, Any]:
-    """Return the trace as plain texts, numbers, lists and dicts; numbers that are not finite are None."""
+    """Return the trace as JSON-serializable dicts and lists; values that are not finite become None."""
     return {
         "network": trace.network,
         "loss": trace.loss,
@@ -194,7 +197,7 @@ def as_dict(trace: Trace) -> dict[str, Any]:
                 "derivative_of": quantity.derivative_of or None,
                 "sources": list(quantity.sources),
                 "shape": list(quantity.shape),
-                "values": plain(quantity.values),
+                "values": _as_lists(quantity.values),
                 "text": {notation: as_text(quantity.equation(notation)) for notation in NOTATIONS},
                 "latex": {notation: quantity.equation(notation) for notation in NOTATIONS},
             }
@@ -203,8 +206,7 @@ def as_dict(trace: Trace) -> dict[str, Any]:
     }
 
 
-def plain(values: Array) -> Any:
-    """Return an array as nested lists."""
+def _as_lists(values: Array) -> Any:
     known = values.astype(object)
     known[~np.isfinite(values)] = None
     return known.tolist()
