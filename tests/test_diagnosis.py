@@ -9,7 +9,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 
 from chainrule import SGD, Activation, Adam, Dense, EarlyStopping, Network, diagnose, mlp, train
 from chainrule.insight.diagnosis import CHECKS, fingerprints, predictiveness, rank_correlations
-from chainrule.training.recipe import CLASSIFICATION, REGRESSION, folds, train_member
+from chainrule.model.recipe import CLASSIFICATION, REGRESSION, folds, train_member
 
 
 def standardized(X):

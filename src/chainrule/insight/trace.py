@@ -197,7 +197,7 @@ def trace(
         require(len(names) in (0, n), argument, f"contain {n} names", names)
     optimizer = _with_rate(SGD() if optimizer is None else as_optimizer(optimizer), rate)
     whole, net = (net.copy(dtype="float64") for _ in range(2))
-    whole.gradients_proved = True  # show a wrong derivative instead of raising; `verify` reports it
+    whole.gradients_checked = True  # show a wrong derivative instead of raising; `verify` reports it
     X, y, weight = whole.check(X, y, sample_weight)
     if masks is not None:
         rng = cast(np.random.Generator, _MaskSequence(net.layers, masks, len(X)))

@@ -221,16 +221,21 @@ class CrossEntropy(Loss):
         require(0 <= self.label_smoothing < 1, "label_smoothing", "be in [0, 1)", self.label_smoothing)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
-        Y = self._target_rows(Y, Z)
         log_P = log_softmax(Z)
-        return -np.einsum("ij,ij->i", Y, log_P), np.exp(log_P) - Y
+        dZ = np.exp(log_P)
+        if Y.ndim == 1 and not self.label_smoothing:
+            own = np.arange(len(Z)), Y  # of each row, the entry of its own class
+            dZ[own] -= 1
+            return -log_P[own], dZ
+        Y = self._target_rows(Y, Z)
+        dZ -= Y
+        return -np.einsum("ij,ij->i", Y, log_P), dZ
 
     def _target_rows(self, Y: Array, Z: Array) -> Array:
-        """Return the targets as probability rows (n, k): one-hot rows of class numbers, smoothed."""
+        """Return the targets as smoothed probability rows (n, k)."""
         if Y.ndim == 1:
-            classes, Y = Y, np.zeros_like(Z)
-            Y[np.arange(len(Z)), classes] = 1
-        return Y * (1 - self.label_smoothing) + self.label_smoothing / Z.shape[1] if self.label_smoothing else Y
+            Y = np.eye(Z.shape[1], dtype=Z.dtype)[Y]
+        return Y * (1 - self.label_smoothing) + self.label_smoothing / Z.shape[1]
 
     def predict(self, Z: Array) -> Array:
         return softmax(Z)

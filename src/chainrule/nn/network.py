@@ -162,7 +162,9 @@ class Network:
         value, dY = self.loss(Z, y, weight)
         for i in reversed(range(self.first_trainable, len(backwards))):
             dY = backwards[i](dY, self.grads[i], i > self.first_trainable)
-        return value + self.penalize(X, weight), self.grad
+        if self.l1 or self.l2 or self.alpha:
+            value += self.penalize(X, weight)
+        return value, self.grad
 
     def penalize(self, X: Array, weight: Array | None) -> float:
         """Add the gradient of the penalties for a batch to `grad`, and return their value."""

@@ -406,11 +406,13 @@ class FusedNetwork(Network):
             return super().objective(X, y, weight, rng)
         if self.is_plain and weight is None and y.ndim == 1:
             value = _cross_entropy_and_gradient(self._theta, self.sizes, self.codes, X, y, self.grad)
-            return value + self.penalize(X, weight), self.grad
-        A = _forward(self._theta, self.sizes, self.codes, X)
-        value, dY = self.loss(A[:, -self.n_out :], y, weight)
-        _backward(self._theta, self.sizes, self.codes, A, dY, self.grad)
-        return value + self.penalize(X, weight), self.grad
+        else:
+            A = _forward(self._theta, self.sizes, self.codes, X)
+            value, dY = self.loss(A[:, -self.n_out :], y, weight)
+            _backward(self._theta, self.sizes, self.codes, A, dY, self.grad)
+        if self.l1 or self.l2 or self.alpha:
+            value += self.penalize(X, weight)
+        return value, self.grad
 
     def infer(self, X: Array) -> Array:
         if len(X) == 1 and len(self.row_steps) and self._theta.size <= MAX_ROW:

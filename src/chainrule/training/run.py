@@ -93,6 +93,7 @@ class Run:
     """Whether training stopped before the end of the epoch."""
 
     def __post_init__(self) -> None:
+        self.n_batches = -(-len(self.rows[0]) // self.batch_size)
         prefix = "" if self.validation is None else "validation_"
         names = [metric.name for metric in self.metrics]
         require(len(set(names)) == len(names), "metrics", "have different names", names)
@@ -108,11 +109,6 @@ class Run:
         backend = choose(kernels, self.net.theta.size, self.epochs * self.n_batches)
         self.kernels, self.optimizer.update = backend.name, backend.update
         self.square_sum, self.objective = backend.square_sum, backend.fuse(self.net).objective
-
-    @property
-    def n_batches(self) -> int:
-        """Number of batches in an epoch."""
-        return -(-len(self.rows[0]) // self.batch_size)
 
     @property
     def progress(self) -> float:
