@@ -1,4 +1,4 @@
-"""The page `docs/use/hostile.md` is true: what it says of each kind of input happens at every door.
+"""The page `docs/use/robustness.md` is true: what it says of each kind of input happens at every door.
 
 A door is where a user hands something in. The page says what should happen there; CASES says what is handed in.
 """
@@ -61,7 +61,7 @@ from oracles import targets_for
 from test_layers import EXAMPLES, WIDTH, params_of
 from test_tabular import CELLS
 
-PAGE = Path(__file__).parent.parent / "docs/use/hostile.md"
+PAGE = Path(__file__).parent.parent / "docs/use/robustness.md"
 N = 40
 X = np.random.default_rng(0).normal(size=(N, 3)).round(3)
 CLASSES = (X[:, 0] > 0).astype(int)
