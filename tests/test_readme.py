@@ -1,4 +1,4 @@
-"""The README and the pages of docs/ are true: their blocks run in order, and print what they say they print."""
+"""The code blocks of the README and of the pages in docs/ run and print what they claim to print."""
 
 import re
 import subprocess
