@@ -11,10 +11,11 @@ from chainrule import Adam, mlp, train
 from chainrule.data.datasets import disc
 from chainrule.viz import decision_boundary, draw_network, loss_curves
 
-PICTURE = Path(__file__).parent / "_static" / "readme.png"
+_PICTURE = Path(__file__).parent / "_static" / "readme.png"
 
 
-def draw(path=PICTURE):
+def draw(path=_PICTURE):
+    """Train a small network on points inside and outside a disc, and draw it."""
     X, y = disc(400, seed=0)
     net = mlp(2, 4, 2, activation="tanh", loss="cross_entropy", seed=1)
     history = train(
