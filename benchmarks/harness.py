@@ -1,4 +1,4 @@
-"""What the measurements share: contestants in turn, medians, the machine, and a table on the screen and in results/."""
+"""Shared by the benchmarks: interleaved timing, medians, a description of the machine, and tables in results/."""
 
 import os
 import platform
@@ -11,8 +11,8 @@ from time import perf_counter, sleep
 import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
-BREATH = 0.05
-"""Seconds between two contestants, in which the threads of the last one fall asleep."""
+PAUSE = 0.05
+"""Seconds between two contestants, so that the threads of the first one are idle again."""
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -22,38 +22,38 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def interleaved(contestants: dict[str, Callable[[], float]], rounds: int = 7) -> dict[str, float]:
-    """Return the median of what each contestant measures of itself; all take their turn in every round."""
+    """Return the median of each contestant's own measurements; every round runs all of them, one after another."""
     measured: dict[str, list[float]] = {name: [] for name in contestants}
     for work in contestants.values():
-        work()  # the first time compiles, allocates and warms
+        work()  # the first run compiles, allocates and warms the caches
     for _ in range(rounds):
         for name, work in contestants.items():
-            sleep(BREATH)
+            sleep(PAUSE)
             measured[name].append(work())
     return {name: median(times) for name, times in measured.items()}
 
 
 def present(*packages: str) -> list[str]:
-    """Return those of the packages that are installed; each of the others is a line."""
+    """Return the installed packages among these, and print a line for each missing one."""
     found = []
     for package in packages:
         try:
             version(package)
             found.append(package)
         except PackageNotFoundError:
-            print(f"{package} is not installed and left out")
+            print(f"skipped {package}: not installed")
     return found
 
 
 def peak() -> float:
-    """Return the operations a second that a large single-precision matrix product reaches, the best of ten."""
+    """Return the operations per second of a large single-precision matrix product, the best of ten."""
     n = 2048
     A = np.ones((n, n), np.float32)
     return 2 * n**3 / min(seconds(lambda: A @ A) for _ in range(10))
 
 
 def machine(packages: Iterable[str]) -> str:
-    """Return processor, cores and versions in a line."""
+    """Return the processor, the number of cores and the versions of the packages in one line."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -63,7 +63,7 @@ def machine(packages: Iterable[str]) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown, its columns aligned."""
+    """Return a Markdown table with aligned columns."""
     widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
     rule = ["-" * (width - 1) + (":" if k else "-") for k, width in enumerate(widths)]
 
@@ -75,7 +75,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def publish(name: str, title: str, *parts: str) -> None:
-    """Print the parts and write them as results/<name>.md."""
+    """Print the parts and write them to results/<name>.md."""
     text = "\n\n".join(parts)
     print(f"\n{text}", flush=True)
     RESULTS.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
-"""Answers of one network, 784-128-10, to one row and to 10,000, by chainrule and by what else there is.
+"""Prediction latency of a 784-128-10 network for one row and for 10,000, in chainrule and in other libraries.
 
-The network alone, and the network behind columns that are scaled first.
+Measured for the network alone, and for the network after scaling every column.
 """
 
 import warnings
@@ -16,19 +16,19 @@ from harness import interleaved, machine, present, publish, seconds, table
 
 SIZES = (784, 128, 10)
 ROWS = {1: 300, 10_000: 5}
-"""Rows asked at once: times they are asked in a turn."""
+"""Rows per call -> calls per round."""
 
 
 def bare_numpy(net):
-    """The arithmetic alone: what Python and NumPy need at least."""
+    """The arithmetic alone, as a lower bound for Python with NumPy."""
     (W1, b1), (W2, b2) = [(params["W"], params["b"]) for params in net.params if params]
 
-    def answer(X):
+    def predict(X):
         Z = np.maximum(X @ W1 + b1, 0) @ W2 + b2
         P = np.exp(Z - Z.max(axis=1, keepdims=True))
         return P / P.sum(axis=1, keepdims=True)
 
-    return answer
+    return predict
 
 
 ENCODER = TabularEncoder().fit(np.random.default_rng(0).normal(size=(1000, SIZES[0])).astype(np.float32))
@@ -36,12 +36,12 @@ TARGET = fit_target("digit", np.arange(1000) % SIZES[-1])
 
 
 def bare_numpy_scaling(net):
-    centres, scales = (np.array([getattr(c, name) for c in ENCODER.columns]) for name in ("centre", "scale"))
-    answer = bare_numpy(net)
+    centers, scales = (np.array([getattr(c, name) for c in ENCODER.columns]) for name in ("centre", "scale"))
+    predict = bare_numpy(net)
 
     def scaled(X):
-        Z = ((X - centres) * scales).astype(np.float32)
-        return answer(Z / np.sqrt(1 + (Z / 3) ** 2))
+        Z = ((X - centers) * scales).astype(np.float32)
+        return predict(Z / np.sqrt(1 + (Z / 3) ** 2))
 
     return scaled
 
@@ -97,11 +97,11 @@ def torch_inference(net):
                 layer.weight.copy_(torch.from_numpy(params["W"].T))
                 layer.bias.copy_(torch.from_numpy(params["b"]))
 
-    def answer(X):
+    def predict(X):
         with torch.inference_mode():
             return model(torch.from_numpy(X)).numpy()
 
-    return answer
+    return predict
 
 
 def onnx_model(net):
@@ -131,7 +131,7 @@ def onnx_runtime(net):
 
 
 def onnx_of_predictor(net):
-    """The exported file, which scales as the predictor does, in double precision."""
+    """The exported file, which scales like the predictor, in double precision."""
     import onnxruntime
 
     from chainrule.export import to_onnx
@@ -162,25 +162,25 @@ SCALING = {
 
 
 def measure(contestants, packages, net):
-    """Return the table of what these contestants take; all that are asked the same must answer the same."""
-    predictions = {name: make(net) for name, (package, make) in contestants.items() if package in packages}
+    """Return a table of the contestants' times, after checking that their predictors agree."""
+    predictors = {name: make(net) for name, (package, make) in contestants.items() if package in packages}
     rng, times = np.random.default_rng(0), {}
     for n, repeats in ROWS.items():
         X = rng.normal(size=(n, SIZES[0])).astype(np.float32)
-        expected = predictions["bare NumPy"](X)
-        for name, answer in predictions.items():
-            if "StandardScaler" not in name:  # which has no smooth ends
-                np.testing.assert_allclose(answer(X), expected, atol=1e-5)
+        expected = predictors["bare NumPy"](X)
+        for name, predict in predictors.items():
+            if "StandardScaler" not in name:  # it has no smooth clipping
+                np.testing.assert_allclose(predict(X), expected, atol=1e-5)
 
-        def turn(answer, X=X, repeats=repeats):
-            return lambda: median(seconds(lambda: answer(X)) for _ in range(repeats))
+        def timed(predict, X=X, repeats=repeats):
+            return lambda: median(seconds(lambda: predict(X)) for _ in range(repeats))
 
-        times[n] = interleaved({name: turn(answer) for name, answer in predictions.items()})
+        times[n] = interleaved({name: timed(predict) for name, predict in predictors.items()})
     rows = []
-    for name in predictions:
+    for name in predictors:
         one, many = times[1][name], times[10_000][name]
         rows.append([name, f"{one * 1e6:,.1f}", f"{one / times[1]['bare NumPy']:.2f}", f"{many * 1e3:,.1f}"])
-    return table(["by", "one row, us", "times bare NumPy", "10,000 rows, ms"], rows)
+    return table(["library", "one row, us", "relative to bare NumPy", "10,000 rows, ms"], rows)
 
 
 def main():
@@ -191,10 +191,10 @@ def main():
     net = mlp(*SIZES, loss="cross_entropy", seed=0)
     publish(
         "latency",
-        "Answers of 784-128-10",
+        "Prediction latency of 784-128-10",
         machine(packages),
         measure(NETWORK, packages, net),
-        "Each of the 784 columns scaled first:",
+        "With each of the 784 columns scaled first:",
         measure(SCALING, packages, net),
     )
 

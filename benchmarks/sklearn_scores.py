@@ -1,6 +1,6 @@
-"""Test scores of MLPClassifier and MLPRegressor beside scikit-learn's, same data, same hyperparameters, ten seeds each.
+"""Test scores of MLPClassifier and MLPRegressor next to scikit-learn's: same data, same hyperparameters, ten seeds.
 
-scikit-learn's bundled data sets, and three CSV files from the folder CHAINRULE_DATA where that is set.
+The data are scikit-learn's bundled data sets and, if CHAINRULE_DATA is set, three CSV files from that folder.
 """
 
 import os
@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from chainrule import MLPClassifier, MLPRegressor
 
 SEEDS = 10
-MOST_ROWS = 3000
+MAX_ROWS = 3000
 FILES = {"abalone": ("rings", True), "credit_data": ("Status", False), "bank_marketing": ("y", False)}
 SOLVERS = {"adam": {}, "sgd": {"learning_rate_init": 0.01}, "lbfgs": {"max_iter": 50}}
 
@@ -32,12 +32,12 @@ def bundled():
 
 
 def from_folder(folder: Path):
-    numbers, words = make_column_selector(dtype_include="number"), make_column_selector(dtype_exclude="number")
+    numeric, categorical = make_column_selector(dtype_include="number"), make_column_selector(dtype_exclude="number")
     for name, (target, regression) in FILES.items():
-        table = pl.read_csv(folder / f"{name}.csv.gz", null_values=[""]).to_pandas()[:MOST_ROWS]
+        table = pl.read_csv(folder / f"{name}.csv.gz", null_values=[""]).to_pandas()[:MAX_ROWS]
         encode = make_column_transformer(
-            (SimpleImputer(strategy="median"), numbers),
-            (make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(sparse_output=False)), words),
+            (SimpleImputer(strategy="median"), numeric),
+            (make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(sparse_output=False)), categorical),
         )
         yield name, encode.fit_transform(table.drop(columns=target)), table[target].to_numpy(), regression
 
@@ -47,13 +47,13 @@ def scores(name, X, y, regression, solver, options):
     if regression:
         y = (y - y.mean()) / y.std()
     ours = {"MLPRegressor": MLPRegressor, "MLPClassifier": MLPClassifier}[kind]
-    found = {"ours": [], "theirs": []}
+    results = {"ours": [], "theirs": []}
     for seed in range(SEEDS):
         parts = train_test_split(X, y, test_size=0.3, random_state=seed, stratify=None if regression else y)
         for who, cls in (("ours", ours), ("theirs", getattr(theirs, kind))):
             model = make_pipeline(StandardScaler(), cls(solver=solver, random_state=seed, **options))
-            found[who].append(model.fit(parts[0], parts[2]).score(parts[1], parts[3]))
-    a, b = np.array(found["ours"]), np.array(found["theirs"])
+            results[who].append(model.fit(parts[0], parts[2]).score(parts[1], parts[3]))
+    a, b = np.array(results["ours"]), np.array(results["theirs"])
     error = b.std(ddof=1) / np.sqrt(SEEDS)
     verdict = "ok" if a.mean() >= b.mean() - error else "BEHIND"
     print(f"{name:<16}{solver:<8}{a.mean():>8.4f}{b.mean():>9.4f}{error:>10.4f}  {verdict}", flush=True)

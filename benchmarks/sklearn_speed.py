@@ -1,4 +1,4 @@
-"""Seconds to fit and to predict, MLPClassifier beside scikit-learn's, at equal dtype; interleaved, medians."""
+"""Time to fit and to predict, MLPClassifier relative to scikit-learn's with the same dtype; interleaved, medians."""
 
 import warnings
 from statistics import median
@@ -22,7 +22,7 @@ ROUNDS = 5
 
 
 def measured(sizes, batch_size, n, dtype):
-    """Return by how many times ours is faster at fitting, at predicting n rows, and at predicting one."""
+    """Return how many times as fast chainrule is at fitting, at predicting n rows, and at predicting one."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(n, sizes[0])).astype(dtype), rng.integers(0, sizes[-1], n)
     times = {"fit": ([], []), "predict": ([], []), "one row": ([], [])}
@@ -47,7 +47,7 @@ def main():
             print(*rows[-1], flush=True)
     publish(
         "sklearn_speed",
-        "MLPClassifier, times scikit-learn's speed",
+        "Speed of MLPClassifier relative to scikit-learn's",
         machine(["chainrule", "numpy", "scikit-learn"]),
         table(["shape", "dtype", "fit", "predict_proba, many rows", "predict_proba, one row"], rows),
     )

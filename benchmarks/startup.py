@@ -1,7 +1,7 @@
-"""Fresh processes: one that imports, loads a model and answers a row, and ones that only import; time and memory.
+"""Time and memory of fresh processes that import a library, load a model and predict a row, or only import.
 
-Processes take turns, medians; the time of an empty process is taken off all. Installed megabytes count a package with
-everything it needs.
+Times are medians over interleaved runs, minus the time of an empty process. The installed size of a package includes
+all its dependencies.
 """
 
 import os
@@ -23,7 +23,7 @@ from harness import machine, present, publish, seconds, table
 ROUNDS = 15
 SIZES = (784, 128, 10)
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"""An installed package has its bytecode beside it."""
+"""Allows Python to cache bytecode, as for an installed package."""
 PEAK = "\nprint(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024)"
 
 IMPORTS = {
@@ -34,7 +34,7 @@ IMPORTS = {
     "from chainrule import mlp, train": "from chainrule import mlp, train",
 }
 ROW = "import numpy as np; X = np.ones((1, 784), np.float32)\n"
-ANSWERS = {
+PREDICTIONS = {
     "chainrule": ("chainrule", f"{ROW}from chainrule import load; load('model.chainrule').predict(X)"),
     "scikit-learn": ("scikit-learn", f"{ROW}import pickle; pickle.load(open('model.pickle', 'rb')).predict_proba(X)"),
     "PyTorch": (
@@ -52,7 +52,7 @@ ANSWERS = {
 
 
 def write_models(packages):
-    """Write the same kind of network in the form of each peer into the working folder."""
+    """Write a network of the same shape in the format of each library into the working folder."""
     net = mlp(*SIZES, loss="cross_entropy", seed=0)
     save(net, "model.chainrule")
     if "scikit-learn" in packages:
@@ -74,34 +74,34 @@ def write_models(packages):
 
 
 def installed(package, seen):
-    """Return the bytes of a package's files and of those of all it needs; names already `seen` count nothing."""
+    """Return the size in bytes of a package and its dependencies, without the names already in `seen`."""
     name = re.sub(r"[-_.]+", "-", package).lower()
     if name in seen:
         return 0
     seen.add(name)
     try:
-        found = distribution(package)
+        files_of = distribution(package)
     except PackageNotFoundError:
         return 0
-    needed = [re.match(r"[\w.-]+", line)[0] for line in found.requires or [] if "extra ==" not in line]
-    files = (path for file in found.files or [] if (path := Path(file.locate())).is_file())
+    requirements = [re.match(r"[\w.-]+", line)[0] for line in files_of.requires or [] if "extra ==" not in line]
+    files = (path for file in files_of.files or [] if (path := Path(file.locate())).is_file())
     own = sum(path.stat().st_size for path in files)
-    if name == "chainrule":  # installed for development, its files are elsewhere
+    if name == "chainrule":  # an editable install: its files are elsewhere
         own = sum(path.stat().st_size for path in Path(sys.modules["chainrule"].__file__).parent.rglob("*.py"))
-    return own + sum(installed(other, seen) for other in needed)
+    return own + sum(installed(other, seen) for other in requirements)
 
 
 def run(code):
-    """Return what a process prints that runs the code."""
+    """Run the code in a new process and return its output."""
     command = [sys.executable, "-c", code]
     return subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT).stdout
 
 
 def measure(statements):
-    """Return for each program the median of its seconds, and its peak memory in megabytes."""
+    """Return the median time in seconds and the peak memory in megabytes of each program."""
     times, peaks = {name: [] for name in statements}, {}
     for code in statements.values():
-        run(code)  # which also writes the bytecode
+        run(code)  # writes the bytecode
     for _ in range(ROUNDS):
         for name, code in statements.items():
             times[name].append(seconds(lambda: run(code)))  # noqa: B023
@@ -114,7 +114,7 @@ def measure(statements):
 def main():
     warnings.filterwarnings("ignore")
     packages = present("chainrule", "numpy", "numba", "scikit-learn", "torch", "onnx", "onnxruntime")
-    predictions = {name: (package, code) for name, (package, code) in ANSWERS.items() if package in packages}
+    predictions = {name: (package, code) for name, (package, code) in PREDICTIONS.items() if package in packages}
     if "onnx" not in packages:
         predictions.pop("onnxruntime", None)
     with tempfile.TemporaryDirectory() as folder:
@@ -125,10 +125,10 @@ def main():
     rows = []
     for name, (time, peak) in results.items():
         size = f"{installed(predictions[name][0], set()) / 1e6:,.0f}" if name in predictions else ""
-        what = f"{name}: import, load, answer a row" if name in predictions else name
-        rows.append([what, f"{time * 1000:,.0f}", f"{time / numpy:.2f}", f"{peak:,}", size])
-    header = ["process", "ms", "times import numpy", "peak MB", "installed MB"]
-    publish("startup", "What a fresh process costs", machine(packages), table(header, rows))
+        process = f"{name}: import, load, predict a row" if name in predictions else name
+        rows.append([process, f"{time * 1000:,.0f}", f"{time / numpy:.2f}", f"{peak:,}", size])
+    header = ["process", "ms", "relative to import numpy", "peak MB", "installed MB"]
+    publish("startup", "Start-up of a fresh process", machine(packages), table(header, rows))
 
 
 if __name__ == "__main__":

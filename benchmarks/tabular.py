@@ -1,8 +1,9 @@
-"""Scores of the tabular estimators at their defaults beside what peers scored, on fixed splits: ratios, ours to theirs.
+"""Scores of the tabular estimators at their defaults on fixed splits, divided by the scores of other models.
 
 Reads `name.csv.gz`, `splits.npz` (row numbers `name/split/train` and `test`) and `peers.csv` (dataset, split_seed,
-model, metric, value, fit_s) from the folder CHAINRULE_DATA, and says so where it is not set. Then the share of new rows
-that intervals hold, on these regressions and on scikit-learn's. Data sets may be named; then nothing is written.
+model, metric, value, fit_s) from the folder CHAINRULE_DATA; skipped if that is not set. Also measures the coverage of
+prediction intervals on unseen rows, on these regression data sets and on scikit-learn's. With names of data sets as
+arguments, only those are run, and nothing is written.
 """
 
 import csv
@@ -37,7 +38,7 @@ NUMBERS = {
 TARGETS = CLASSES | NUMBERS
 PEERS = {
     "sklearn_mlp_pipeline": "scikit-learn's MLP in a pipeline",
-    "sklearn_mlp_pipeline_y_standardised": "the same, y standardised",
+    "sklearn_mlp_pipeline_y_standardised": "the same, y standardized",
     "realmlp_td_s": "RealMLP-TD-S",
     "hist_gradient_boosting": "HistGradientBoosting",
 }
@@ -53,14 +54,14 @@ OTHERS = {
 
 
 def numbers(model, X, y):
-    """Return the root mean squared error, and the share of rows in their interval."""
+    """Return the root mean squared error and the coverage of the intervals."""
     low, high = model.predict_interval(X, COVERAGE).T
     inside = float(np.mean((low <= y) & (y <= high)))
     return {"rmse": float(np.sqrt(np.mean((model.predict(X) - y) ** 2)))}, inside
 
 
 def classes(model, X, y):
-    """Return the error rate and the log loss; there are no intervals."""
+    """Return the error rate and the log loss, and None for the coverage."""
     P = model.predict_proba(X)
     k = np.searchsorted(model.classes_, y)
     log_loss = float(-np.log(P[np.arange(len(k)), k]).mean())
@@ -68,14 +69,14 @@ def classes(model, X, y):
 
 
 def trained(name, X, y, seed):
-    """Return a model at its defaults, and the seconds it took."""
+    """Return a model fitted with its defaults, and the seconds it took."""
     start = perf_counter()
     model = (TabularClassifier if name in CLASSES else TabularRegressor)(random_state=seed).fit(X, y)
     return model, perf_counter() - start
 
 
 def fixed_splits(folder, names):
-    """Yield the name, the split, its number, and rows and targets to train and to test on."""
+    """Yield the name, the number of the split, and (columns, target) for training and for testing."""
     splits = np.load(folder / "splits.npz")
     for name in names:
         frame = pl.read_csv(folder / f"{name}.csv.gz", null_values=[""], infer_schema_length=None)
@@ -93,28 +94,28 @@ def fixed_splits(folder, names):
 def main(names):
     folder = os.environ.get("CHAINRULE_DATA")
     if not folder:
-        print("skipped: CHAINRULE_DATA names no folder of tables")
+        print("skipped: set CHAINRULE_DATA to the folder of the tables")
         return
     folder = Path(folder)
     with open(folder / "peers.csv") as file:
         theirs = {(r["dataset"], r["split_seed"], r["model"], r["metric"]): r for r in csv.DictReader(file)}
-    scores, times, inside = {}, {}, {}
+    scores, times, coverages = {}, {}, {}
     for name, split, (train, test) in fixed_splits(folder, names or TARGETS):
         model, seconds = trained(name, *train, split)
-        found, share = (classes if name in CLASSES else numbers)(model, *test)
-        for metric, value in found.items():
+        results, coverage = (classes if name in CLASSES else numbers)(model, *test)
+        for metric, value in results.items():
             scores.setdefault((metric, name), []).append(value)
         times.setdefault(name, []).append(seconds)
-        if share is not None:
-            inside.setdefault(name, []).append(share)
-        told = "  ".join(f"{metric} {value:.4f}" for metric, value in found.items())
-        print(f"{name:<20}{split}  {told}  {seconds:.1f} s", flush=True)
+        if coverage is not None:
+            coverages.setdefault(name, []).append(coverage)
+        shown = "  ".join(f"{metric} {value:.4f}" for metric, value in results.items())
+        print(f"{name:<20}{split}  {shown}  {seconds:.1f} s", flush=True)
     rows, ratios = [], {}
     for (metric, name), values in scores.items():
         row = [f"{name}, {metric}", f"{np.mean(values):.4g}"]
         for peer in PEERS:
-            found = [theirs.get((name, str(split), peer, metric)) for split in range(SPLITS)]
-            pairs = [(v, float(other["value"])) for v, other in zip(values, found) if other is not None]
+            others = [theirs.get((name, str(split), peer, metric)) for split in range(SPLITS)]
+            pairs = [(v, float(other["value"])) for v, other in zip(values, others) if other is not None]
             pairs = [(ours, other) for ours, other in pairs if other > 0 and ours > 0]
             if pairs:
                 ratio = float(np.exp(np.mean([np.log(ours / other) for ours, other in pairs])))
@@ -134,14 +135,15 @@ def main(names):
             for split in range(SPLITS):
                 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=split)
                 model, _ = trained(name, X_train, y_train, split)
-                inside.setdefault(name, []).append(numbers(model, X_test, y_test)[1])
-    covered = table(["table", "in their 90 % interval"], [[n, f"{np.mean(s):.3f}"] for n, s in inside.items()])
-    header = ["table, metric", "ours", *(f"/ {peer}" for peer in PEERS.values()), "seconds"]
+                coverages.setdefault(name, []).append(numbers(model, X_test, y_test)[1])
+    covered = table(["table", "coverage"], [[n, f"{np.mean(c):.3f}"] for n, c in coverages.items()])
+    header = ["table, metric", "chainrule", *(f"/ {peer}" for peer in PEERS.values()), "seconds"]
     parts = [
         machine(["chainrule", "numpy"]),
-        f"Means over {SPLITS} splits, one processor each; ratios and their means are geometric, below 1 is better.",
+        f"Means over {SPLITS} splits, on one processor. Ratios are chainrule's score divided by the other model's, "
+        "averaged geometrically; below 1 is better.",
         table(header, rows),
-        "Rows never trained on whose true number lies in its interval:",
+        "Coverage of the 90 % prediction intervals on unseen rows:",
         covered,
     ]
     if names:

@@ -1,8 +1,8 @@
-"""Training samples a second, whole epochs with shuffling and gathering: chainrule beside what else there is.
+"""Training speed in samples per second over complete epochs, shuffling included, compared with other libraries.
 
-float32, Adam, softmax cross-entropy, ReLU. Each peer in its best form: scikit-learn by one fit, PyTorch eager with its
-fused Adam, JAX with a whole epoch compiled into one scan that shuffles inside, and a textbook's loops,
-one sample at a time.
+float32, Adam, softmax cross-entropy, ReLU. Each library is used in its fastest form: one call of fit in scikit-learn,
+eager mode with the fused Adam in PyTorch, and in JAX an epoch compiled into one scan that shuffles inside. A textbook's
+loop over single samples is measured as well.
 """
 
 import os
@@ -23,7 +23,7 @@ SHAPES = {
     (50, 256, 256, 256, 2): (256, 38_400),
     (784, 1024, 1024, 10): (1024, 8192),
 }
-"""Layer sizes: rows a batch, rows in all."""
+"""Layer sizes -> rows per batch, number of rows."""
 
 
 def chainrule_with(kernels):
@@ -99,16 +99,16 @@ def jax_scan(sizes, batch_size, X, y):
     ]
     X, y = jnp.asarray(X), jnp.asarray(y)
     zeros = jax.tree.map(jnp.zeros_like, params)
-    held = [(params, zeros, zeros, jnp.zeros(()))]
+    state = [(params, zeros, zeros, jnp.zeros(()))]
 
     def run():
-        held[0] = jax.block_until_ready(epoch(held[0], jax.random.key(0)))
+        state[0] = jax.block_until_ready(epoch(state[0], jax.random.key(0)))
 
     return lambda: seconds(run)
 
 
 def sample_by_sample(sizes, batch_size, X, y):
-    """The loops of Nielsen's book: a forward and a backward pass for each sample, and a plain step for each batch."""
+    """The loops of Nielsen's book: a forward and a backward pass per sample, and a plain step per batch."""
     n, rng = min(len(X), max(batch_size, 100_000 // max(sizes))), np.random.default_rng(0)
     weights = [rng.normal(0, (2 / n_in) ** 0.5, (n_out, n_in)).astype(np.float32) for n_in, n_out in pairwise(sizes)]
     biases = [np.zeros((n_out, 1), np.float32) for n_out in sizes[1:]]
@@ -151,12 +151,12 @@ PEERS = {
 
 
 def flops(sizes):
-    """Return the operations of the matrix products for one sample: forward, dW and, but for the first layer, dX."""
+    """Return the operations in the matrix products of one sample: forward, dW and, except in the first layer, dX."""
     return 6 * sum(a * b for a, b in pairwise(sizes)) - 2 * sizes[0] * sizes[1]
 
 
 def main():
-    warnings.filterwarnings("ignore")  # one epoch is no convergence, as scikit-learn says
+    warnings.filterwarnings("ignore")  # scikit-learn warns that one epoch does not converge
     packages = present("numpy", "numba", "scikit-learn", "torch", "jax")
     ours = {"NumPy": "numpy"} | ({"fast": "numba"} if "numba" in packages else {})
     makers = {name: chainrule_with(kernels) for name, kernels in ours.items()}
@@ -177,12 +177,15 @@ def main():
         row[-len(ours) :] = [f"{rate / best:.0%}" for rate in row[-len(ours) :]]
     publish(
         "training_speed",
-        "Training, thousand samples a second",
+        "Training speed, thousand samples per second",
         machine(packages),
         table(["shape, batch", *makers], speeds),
-        "Times as fast as the peers, and the share of the machine's matrix-product peak "
-        f"({best / 1e9:.0f} GFLOP/s in float32) that is reached:",
-        table(["shape, batch", *(f"{o} / {p}" for o in ours for p in peers), *(f"{o}, of peak" for o in ours)], ratios),
+        "Speed relative to the other libraries, and the fraction of the machine's peak in matrix products "
+        f"({best / 1e9:.0f} GFLOP/s in float32):",
+        table(
+            ["shape, batch", *(f"{o} / {p}" for o in ours for p in peers), *(f"{o}, fraction of peak" for o in ours)],
+            ratios,
+        ),
     )
 
 

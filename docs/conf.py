@@ -1,4 +1,4 @@
-"""How the site is built: `make docs`."""
+"""Sphinx configuration of the site. Build it with `make docs`."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from sphinx.application import Sphinx
 
 import chainrule
 
-sys.path.insert(0, str(Path(__file__).parent))  # where `site_parts` is
+sys.path.insert(0, str(Path(__file__).parent))  # for `site_parts`
 
 project = "chainrule"
 author = copyright = "The chainrule developers"
@@ -32,15 +32,15 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 default_role = "code"
-suppress_warnings = ["ref.python"]  # words of a parameter's type that are names elsewhere
+suppress_warnings = ["ref.python"]  # ordinary words in parameter types that are also Python names
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
-    "image_scrapers": ["site_parts.pictures"],
-    "reset_argv": "site_parts.draw_here",
-    "within_subsection_order": "site_parts.place",
+    "image_scrapers": ["site_parts.move_pictures"],
+    "reset_argv": "site_parts.script_arguments",
+    "within_subsection_order": "site_parts.sort_key",
     "download_all_examples": False,
     "show_memory": False,
     "write_computation_times": False,
@@ -57,8 +57,8 @@ pygments_dark_style = "monokai"
 
 
 def setup(app: Sphinx) -> None:
-    """Have docstrings read as plain text, before anything else reads them, and the text's own picture drawn."""
-    from site_parts import as_plain_text, draw_graph_of_the_text
+    """Draw the graph of `learn/graph.md`, and escape docstrings before any other extension reads them."""
+    from site_parts import draw_graph_of_2_2_2, escape_markup
 
-    app.connect("builder-inited", draw_graph_of_the_text)
-    app.connect("autodoc-process-docstring", as_plain_text, priority=100)
+    app.connect("builder-inited", draw_graph_of_2_2_2)
+    app.connect("autodoc-process-docstring", escape_markup, priority=100)

@@ -1,4 +1,4 @@
-"""What the site needs beside Sphinx: the gallery's pictures and order, and docstrings as the plain text they are."""
+"""Extensions of Sphinx for this site: the gallery's pictures and order, and docstrings that are plain text."""
 
 import re
 import shutil
@@ -14,46 +14,45 @@ from sphinx_gallery.scrapers import figure_rst
 from chainrule import mlp
 from chainrule.viz import draw_graph
 
-DRAWN = Path(mkdtemp(prefix="chainrule-gallery-"))
-ORDER = ["perceptron", "neuron", "figures", "disc", "spiral", "layers", "quality", "own_parts", "mnist"]
+_PICTURES = Path(mkdtemp(prefix="chainrule-gallery-"))
+_ORDER = ["perceptron", "neuron", "figures", "disc", "spiral", "layers", "quality", "own_parts", "mnist"]
 
 
-def draw_here(config: Mapping[str, Any], script: str) -> list[str]:
-    """Return the arguments that a script is run with."""
-    return ["--out", str(DRAWN)]
+def script_arguments(config: Mapping[str, Any], script: str) -> list[str]:
+    """Return the command-line arguments for a gallery script."""
+    return ["--out", str(_PICTURES)]
 
 
-def pictures(block: object, variables: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """Return the text that shows the pictures a script has drawn, once they are moved into the site."""
-    places: Iterator[str] = variables["image_path_iterator"]
-    shown = []
-    for drawn in sorted(DRAWN.iterdir(), key=lambda path: path.stat().st_mtime_ns):
-        moved = str(Path(next(places)).with_suffix(drawn.suffix))
-        shutil.move(drawn, moved)
-        shown.append(
-            figure_rst([moved], config["src_dir"], drawn.stem.replace("_", " "))
-        )  # one by one, as wide as it is
-    return "\n".join(shown)
+def move_pictures(block: object, variables: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Move the pictures that a script has drawn into the site and return the reStructuredText that shows them."""
+    paths: Iterator[str] = variables["image_path_iterator"]
+    parts = []
+    for picture in sorted(_PICTURES.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        path = str(Path(next(paths)).with_suffix(picture.suffix))
+        shutil.move(picture, path)
+        # One figure each: several in one call are shown side by side, scaled down.
+        parts.append(figure_rst([path], config["src_dir"], picture.stem.replace("_", " ")))
+    return "\n".join(parts)
 
 
-def draw_graph_of_the_text(app: Sphinx) -> None:
-    """Draw the graph that `learn/graph.md` walks along."""
-    drawn = Path(app.srcdir) / "_drawn"
-    drawn.mkdir(exist_ok=True)
+def draw_graph_of_2_2_2(app: Sphinx) -> None:
+    """Draw the graph that `learn/graph.md` shows."""
+    folder = Path(app.srcdir) / "_drawn"
+    folder.mkdir(exist_ok=True)
     net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", loss="squared_error", seed=0)
     figure = draw_graph(net).figure
-    figure.savefig(drawn / "graph.png", dpi=120)
+    figure.savefig(folder / "graph.png", dpi=120)
     plt.close(figure)
 
 
-def place(filename: str) -> tuple[int, str]:
-    """Return what the scripts are sorted by."""
+def sort_key(filename: str) -> tuple[int, str]:
+    """Return the sort key of a gallery script: the listed ones first, then the others by name."""
     name = Path(filename).stem
-    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
+    return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
 
 
-def as_plain_text(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Keep |x|, x * y and x_ in a docstring from being taken for markup; code between backticks stays as it is."""
+def escape_markup(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Escape |x|, x * y and x_ in a docstring so that they are not read as markup; keep code between backticks."""
     for i, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...", ":")):
             parts = re.split(r"(`[^`]*`)", line)

@@ -1,12 +1,12 @@
-"""Three neurons fence in a disc
-=============================
+"""Three neurons enclose a disc
+============================
 
-Three hidden neurons fence in a disc, which no single neuron can.
+A network with three hidden neurons separates the inside of a disc from the outside, which a single neuron cannot do.
 
-Each hidden neuron of the 2-3-2 network draws a soft line, and the output neurons join the three half planes to a
-rounded shape. The cost is the quadratic one, (1/2) sum_k (a_k - y_k)^2 with y the one-hot class, and each step follows
-the mean gradient of 10 points: mini-batch stochastic gradient descent. Its rate falls from 3 to 0 along half a cosine,
-because long steps at the end would keep shaking the fence.
+Each hidden neuron of the 2-3-2 network draws a soft line, and the output neurons combine the three half planes into a
+rounded triangle. The cost is the squared error (1/2) sum_k (a_k - y_k)^2, where y is the one-hot class, and each step
+of mini-batch stochastic gradient descent follows the mean gradient of 10 points. The learning rate falls from 3 to 0
+along half a cosine, because long steps at the end would keep moving the boundary.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def draw(net, X, y, out):
     out.mkdir(parents=True, exist_ok=True)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 5.2), layout="constrained")
     scatter_labels(X, y, left)
-    decision_boundary(net, X, y, right, "decision, and the points it gets wrong")
+    decision_boundary(net, X, y, right, "decision boundary; misclassified points circled")
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(out / "disc.png", dpi=120)
     plt.close(figure)
@@ -49,5 +49,5 @@ def draw(net, X, y, out):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="examples/output", help="folder for the picture")
+    parser.add_argument("--out", default="examples/output", help="folder for the figure; default: %(default)s")
     main(parser.parse_args().out)

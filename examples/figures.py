@@ -1,11 +1,12 @@
 """A network, its graph and its derivatives
 ========================================
 
-The networks of the other examples as diagrams: one neuron, the 2-2-2 network, its graph, and its derivatives.
+Diagrams of small networks: one neuron, a 2-2-2 network, its computational graph, and its derivatives.
 
-The graph has a node for each operation, z sums, a activates, C is the cost, and a colour for each kind of edge. The
-derivatives have the same colours: each is the product of the derivatives of the edges on the way from the cost to the
-weight, summed over the ways there are. What they share are the deltas, and so backpropagation is one pass back.
+The graph has a node for each operation (z is a weighted sum, a an activation, C the cost) and a color for each kind
+of edge. The derivatives use the same colors. Each derivative is a sum over the paths from the weight to the cost, and
+each path contributes the product of the derivatives of its edges. The factors that the derivatives share are the
+deltas, and computing them once, from the last layer to the first, is backpropagation.
 """
 
 import argparse
@@ -14,13 +15,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from chainrule import mlp
-from chainrule.nn.losses import SquaredError
 from chainrule.viz import draw_derivatives, draw_graph, draw_network
 
 
 def main(out="examples/output"):
     neuron, network = (
-        mlp(*sizes, activation="sigmoid", output_activation="sigmoid", loss=SquaredError(factor=1.0), seed=0)
+        mlp(*sizes, activation="sigmoid", output_activation="sigmoid", loss="squared_error", seed=0)
         for sizes in [(2, 1), (2, 2, 2)]
     )
     pictures = {
@@ -34,11 +34,11 @@ def main(out="examples/output"):
         path = Path(out) / f"{name}.png"
         ax.figure.savefig(path, dpi=120)
         plt.close(ax.figure)
-        print(f"drew {path.name}")
+        print(f"wrote {path.name}")
     return {"pictures": list(pictures)}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="examples/output", help="folder for the pictures")
+    parser.add_argument("--out", default="examples/output", help="folder for the figures; default: %(default)s")
     main(parser.parse_args().out)

@@ -1,12 +1,14 @@
-"""Why depth was hard, and what made it easy
-=========================================
+"""The vanishing gradient, and how ReLU avoids it
+==============================================
 
-Twelve layers of sigmoids do not learn what twelve layers of relu do: look at what flows through them.
+Twelve sigmoid layers fail to learn what twelve ReLU layers learn easily. Their activations and gradients show why.
 
-Both networks have twelve hidden layers of 30 units and learn to tell the inside of a disc. Forward, each layer of
-sigmoids shrinks what differs between rows, until the last gives nearly the same for all of them. Back, each multiplies
-the gradient by sigma'(z), at most 1/4: the first layer's is smaller than the last one's by eight orders of magnitude,
-and nothing moves. Under relu, whose derivative is 1 where it is not 0, and with weights of He's size, both keep theirs.
+Both networks have twelve hidden layers of 30 units and learn to separate the inside of a disc from the outside. In
+the forward pass, each sigmoid layer shrinks the differences between rows, until the last layer outputs nearly the
+same for all of them. In the backward pass, each layer multiplies the gradient by sigma'(z), which is at most 1/4. At
+the first layer the gradient is eight orders of magnitude smaller than at the last: it vanishes, and the weights
+hardly move. The derivative of ReLU is 0 or 1, and with He's initialization both activations and gradients keep their
+size.
 """
 
 import argparse
@@ -23,18 +25,18 @@ from chainrule.viz import activation_histograms, gradient_histograms
 
 def main(out="examples/output", epochs=64):
     X, y = disc(300)
-    samples, accuracies, shares = {}, {}, {}
+    samples, accuracies, ratios = {}, {}, {}
     for activation in ("sigmoid", "relu"):
         net = mlp(2, *[30] * 12, 2, activation=activation, loss="cross_entropy", seed=0)
         samples[activation] = LayerSamples(X, y)
         train(net, X, y, optimizer=Adam(1e-3), epochs=epochs, batch_size=32, callbacks=[samples[activation]])
         accuracies[activation] = float(np.mean(net.predict(X).argmax(axis=1) == y))
         first, *_, last = (np.abs(past[0]).max() for past in samples[activation].gradients.values())
-        shares[activation] = float(first / last)
-        print(f"{activation}: accuracy {accuracies[activation]:.3f}; at first the first layer's largest gradient")
-        print(f"    is {shares[activation]:.1e} of the last one's")
+        ratios[activation] = float(first / last)
+        print(f"{activation}: accuracy {accuracies[activation]:.3f}; largest gradient before training,")
+        print(f"    first layer divided by last layer: {ratios[activation]:.1e}")
     draw(samples, Path(out))
-    return {"accuracies": accuracies, "shares": shares}
+    return {"accuracies": accuracies, "ratios": ratios}
 
 
 def draw(samples, out):
@@ -42,12 +44,12 @@ def draw(samples, out):
     for activation, seen in samples.items():
         figure, (above, below) = plt.subplots(2, 1, figsize=(10, 8.4), layout="constrained")
         activation_histograms(seen, above, f"activations, {activation}")
-        gradient_histograms(seen, below, f"gradients of the weights, {activation}")
+        gradient_histograms(seen, below, f"weight gradients, {activation}")
         figure.savefig(out / f"layers_{activation}.png", dpi=120)
         plt.close(figure)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="examples/output", help="folder for the pictures")
+    parser.add_argument("--out", default="examples/output", help="folder for the figures; default: %(default)s")
     main(parser.parse_args().out)

@@ -1,16 +1,16 @@
 """Handwritten digits
 ==================
 
-Handwritten digits, read twice: by the classic 784-30-10 network and by a better one.
+Two networks recognize handwritten digits: the classic 784-30-10 and a better one.
 
-The first is all sigmoids under the quadratic cost, with steps of rate 3.0 over batches of 10: simple, and right for
-more than 95 of 100 test images. The second changes what holds the first back. Under softmax and cross-entropy an
-output that is wrong and saturated still learns, since the gradient there is P - Y, with no sigmoid's derivative to
-stall it; relu keeps the hidden gradient alive; 100 hidden units and a small L2 penalty fit more and trust less; and a
-rate that falls to zero lets the weights settle. The settings were chosen on the last 10,000 training rows, never on
-the test images.
+The first uses sigmoids, the squared error, a learning rate of 3 and batches of 10. It is simple, and correct for more
+than 95 % of the test images. The second removes what limits the first. With softmax and cross-entropy, an output that
+is confidently wrong still learns, because the gradient is P - Y and contains no sigmoid derivative. ReLU keeps the
+gradient of the hidden layer from vanishing. A hundred hidden units fit more, a small L2 penalty limits overfitting,
+and a learning rate that falls to zero lets the weights settle. The hyperparameters were chosen on the last 10,000
+training rows, never on the test images.
 
-The images come from an .npz file with X (70000, 28, 28) and y, named on the command line or in CHAINRULE_MNIST.
+The images come from an .npz file with X (70000, 28, 28) and y, given on the command line or in CHAINRULE_MNIST.
 """
 
 import argparse
@@ -26,13 +26,13 @@ from chainrule.viz import loss_curves, weight_images
 
 
 def quadratic(X, y, epochs):
-    """Train 784-30-10: sigmoid, quadratic cost, rate 3.0, batches of 10."""
+    """Train 784-30-10: sigmoid, squared error, learning rate 3, batches of 10."""
     net = mlp(784, 30, 10, activation="sigmoid", output_activation="sigmoid", loss="squared_error", seed=0)
     return net, train(net, X, np.eye(10)[y], optimizer=SGD(3.0), epochs=epochs, batch_size=10)
 
 
 def cross_entropy(X, y, epochs):
-    """Train 784-100-10: relu, softmax with cross-entropy, L2 penalty, a rate that falls from 0.1 to 0."""
+    """Train 784-100-10: relu, cross-entropy, L2 penalty, a learning rate that falls from 0.1 to 0."""
     net = mlp(784, 100, 10, activation="relu", loss="cross_entropy", l2=1e-4, seed=0)
     return net, train(net, X, y, optimizer=SGD(0.1), schedule="cosine", epochs=epochs, batch_size=10)
 
@@ -40,15 +40,19 @@ def cross_entropy(X, y, epochs):
 def main(path=None, out="examples/output", epochs=30):
     path = path or os.environ.get("CHAINRULE_MNIST")
     if not path or not Path(path).is_file():
-        print(f"skipped: no MNIST file at {path}" if path else "skipped: name the MNIST file, or set CHAINRULE_MNIST")
+        print(
+            f"skipped: no MNIST file at {path}"
+            if path
+            else "skipped: pass the path of the MNIST file, or set CHAINRULE_MNIST"
+        )
         return {}
     (X, y), (X_test, y_test) = load_mnist(path)
     nets, histories, accuracies = {}, {}, {}
-    for name, fit in {"784-30-10, quadratic cost": quadratic, "784-100-10, cross-entropy": cross_entropy}.items():
+    for name, fit in {"784-30-10, squared error": quadratic, "784-100-10, cross-entropy": cross_entropy}.items():
         nets[name], histories[name] = fit(X, y, epochs)
         accuracies[name] = float(np.mean(nets[name].predict(X_test).argmax(axis=1) == y_test))
         seconds = sum(histories[name].seconds)
-        print(f"{name}: {accuracies[name]:.2%} of the test images after {epochs} epochs, {seconds:.0f} s", flush=True)
+        print(f"{name}: test accuracy {accuracies[name]:.2%} after {epochs} epochs, {seconds:.0f} s", flush=True)
     draw(nets, histories, Path(out))
     return {"accuracies": accuracies, "seconds": {name: sum(h.seconds) for name, h in histories.items()}}
 
@@ -58,7 +62,7 @@ def draw(nets, histories, out):
     ax = loss_curves(histories, title="training loss")
     ax.figure.savefig(out / "mnist_loss.png", dpi=120)
     plt.close(ax.figure)
-    ax = weight_images(nets["784-30-10, quadratic cost"], (28, 28), title="what the 30 hidden units look for")
+    ax = weight_images(nets["784-30-10, squared error"], (28, 28), title="weights of the 30 hidden units")
     ax.figure.savefig(out / "mnist_weights.png", dpi=120)
     plt.close(ax.figure)
 
@@ -66,7 +70,7 @@ def draw(nets, histories, out):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", help="the .npz file; default: the environment variable CHAINRULE_MNIST")
-    parser.add_argument("--out", default="examples/output", help="folder for the pictures")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--out", default="examples/output", help="folder for the figures; default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=30, help="default: %(default)s")
     arguments = parser.parse_args()
     main(arguments.path, arguments.out, arguments.epochs)

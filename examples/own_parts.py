@@ -1,17 +1,20 @@
-"""Parts of your own: a loss and a layer
-=====================================
+"""A custom loss and a custom layer
+================================
 
-A loss that forgives outliers and a layer that knows of waves, each a dozen lines, and each proved before it is used.
+A loss that is robust to outliers and a layer for periodic data, each in a dozen lines and with its gradient checked.
 
-One row in eight of the data is far off. Squared error, for which a miss of 6 counts as 36 of 1, bends the curve towards
-them. log cosh grows with the miss and no faster: `(Z, Y) -> (losses, dZ)` is all there is to write.
+One row in eight of the data is an outlier. Squared error, which counts an error of 6 like 36 errors of 1, bends the
+curve toward them. log cosh grows only linearly with the error. A function `(Z, Y) -> (losses, dZ)` is all you have to
+write.
 
-A network of tanh goes flat where the data ends. If what repeats is known to repeat, a layer can say so: `Harmonics`
-turns a number into sines and cosines of one frequency and its multiples, and learns the frequency. Its backward stands
-under its forward, as that of every layer here, and the chain rule does the rest.
+A network of tanh units is flat outside the range of its data. If the data is known to be periodic, a layer can
+express it: `Harmonics` turns a number into sines and cosines of one frequency and its multiples, and learns the
+frequency. As in every layer, the backward pass stands directly under the forward pass, and the chain rule does the
+rest.
 
-Neither has to be taken on faith. The first time a part is used its derivative is held against finite differences; the
-layer whose sine was never derived is refused, by the name of the parameter that shows it.
+You do not have to trust either of them. The first time a custom part is used, its derivative is checked against
+finite differences. Here a second version of the layer, in which the derivative of the sine was forgotten, is rejected
+with the name of the parameter whose gradient is wrong.
 """
 
 import argparse
@@ -24,18 +27,18 @@ import numpy as np
 from chainrule import Adam, Dense, Layer, Network, check_gradients, mlp, train
 from chainrule.errors import GradientError
 
-COLOURS = {"squared error": "#D55E00", "log cosh": "#0072B2", "harmonics": "#009E73"}
+COLORS = {"squared error": "#D55E00", "log cosh": "#0072B2", "harmonics": "#009E73"}
 
 
 def log_cosh(Z, Y):
-    """Return log cosh(Z - Y): half the square of a small miss, the size of a large one less log 2."""
+    """Return log cosh(Z - Y): about R^2 / 2 for a small error R = Z - Y, and |R| - log 2 for a large one."""
     R = Z - Y
     return np.logaddexp(R, -R) - np.log(2), np.tanh(R)
 
 
 @dataclass(frozen=True)
 class Harmonics(Layer):
-    """Y = (sin kfx, cos kfx) for k = 1 ... n: one number x on n circles, round which it runs at k times the rate f."""
+    """Y = (sin kfx, cos kfx) for k = 1 ... n, with a learned frequency f."""
 
     n: int
     forgotten: bool = False
@@ -56,10 +59,10 @@ class Harmonics(Layer):
         sines, cosines = np.sin(k * params["f"] * X), np.cos(k * params["f"] * X)
 
         def backward(dY, grads, need_dX=True):
-            slopes = k * cosines, -k * sines  # by fx
+            derivatives = k * cosines, -k * sines  # with respect to fx
             if self.forgotten:
-                slopes = sines, cosines
-            dfX = (dY * np.hstack(slopes)).sum(axis=1, keepdims=True)
+                derivatives = sines, cosines
+            dfX = (dY * np.hstack(derivatives)).sum(axis=1, keepdims=True)
             grads["f"][...] = (dfX * X).sum()
             return dfX * params["f"]
 
@@ -71,7 +74,7 @@ def truth(x):
 
 
 def data(n=400, seed=0):
-    """Return x (n, 1) from -3 to 3 and y (n, 1), one in eight of which is 3 to 6 too high."""
+    """Return x (n, 1) in [-3, 3] and y (n, 1); one y in eight is an outlier, 3 to 6 too high."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(-3, 3, (n, 1))
     y = truth(x) + 0.1 * rng.normal(size=x.shape)
@@ -98,29 +101,29 @@ def main(out="examples/output", epochs=200):
             print(check_gradients(net, x[:20], y[:20]))
         predictions = fitted(net, x, y, epochs).predict(inside)
         errors[name] = float(np.sqrt(np.mean((predictions - truth(inside)) ** 2)))
-        print(f"{name}: {errors[name]:.3f} from the truth on average")
+        print(f"{name}: RMSE {errors[name]:.3f} against the true curve")
     try:
         fitted(Network([Harmonics(4, forgotten=True), Dense(8, 1)], loss=log_cosh, seed=0), x, y, 1)
-        refused = ""
+        rejected = ""
     except GradientError as error:
-        refused = str(error).splitlines()[0]
-        print(*refused.split("; "), sep="\n")
+        rejected = str(error).splitlines()[0]
+        print(*rejected.split("; "), sep="\n")
     draw(nets, (x, y), inside, beyond, Path(out))
     far = nets["harmonics"].predict(beyond) - truth(beyond)
-    return {"errors": errors, "refused": refused, "beyond": float(np.sqrt(np.mean(far**2)))}
+    return {"errors": errors, "rejected": rejected, "beyond": float(np.sqrt(np.mean(far**2)))}
 
 
-def draw(nets, seen, inside, beyond, out):
+def draw(nets, rows, inside, beyond, out):
     out.mkdir(parents=True, exist_ok=True)
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7.5), layout="constrained")
     for axes, at, names, title in (
-        (above, inside, ("squared error", "log cosh"), "a loss of one's own: outliers no longer pull"),
-        (below, beyond, ("log cosh", "harmonics"), "a layer of one's own: what repeats goes on repeating"),
+        (above, inside, ("squared error", "log cosh"), "custom loss: outliers have less influence"),
+        (below, beyond, ("log cosh", "harmonics"), "custom layer: the pattern continues beyond the data"),
     ):
-        axes.scatter(*seen, s=8, color="0.65", label="data")
-        axes.plot(at, truth(at), "--", color="0.25", label="truth")
+        axes.scatter(*rows, s=8, color="0.65", label="data")
+        axes.plot(at, truth(at), "--", color="0.25", label="true curve")
         for name in names:
-            axes.plot(at, nets[name].predict(at), color=COLOURS[name], linewidth=2, label=name)
+            axes.plot(at, nets[name].predict(at), color=COLORS[name], linewidth=2, label=name)
         axes.set(title=title, xlabel="x", ylabel="y", ylim=(-3, 9))
         axes.legend(frameon=False, ncols=4, loc="upper left")
     below.axvspan(-3, 3, color="0.95", zorder=0)
@@ -130,5 +133,5 @@ def draw(nets, seen, inside, beyond, out):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="examples/output", help="folder for the pictures")
+    parser.add_argument("--out", default="examples/output", help="folder for the figure; default: %(default)s")
     main(parser.parse_args().out)

@@ -1,12 +1,12 @@
-"""Perceptrons: gates, an adder, and a rule that learns
-====================================================
+"""Perceptrons: logic gates, an adder and the learning rule
+========================================================
 
-The perceptron, Rosenblatt's neuron of 1958: 1 when its weighted sum passes a threshold, else 0.
+The perceptron, Rosenblatt's neuron of 1958, outputs 1 if its weighted sum of inputs exceeds a threshold, else 0.
 
-Three sets of weights make it AND, OR and NAND. NAND alone is enough for everything a computer does: here an XOR, a half
-adder and a 4-bit adder are wired from it, and every input is tried. XOR itself is beyond a single perceptron, since no
-line parts its classes. And where a line does, the perceptron's own learning rule finds one: for each mistake, move the
-weights by the input, towards it or away from it.
+Suitable weights turn it into the gates AND, OR and NAND. NAND gates alone can be wired into every Boolean function.
+Here they make XOR, a half adder and a 4-bit adder, and the script tries every input. A single perceptron cannot
+compute XOR, because no line separates its classes. If a line does separate the classes, the perceptron's own learning
+rule finds one: after each mistake, move the weights by the input, toward it or away from it.
 """
 
 import argparse
@@ -32,7 +32,7 @@ GATES = {gate: perceptron(w, b) for gate, (w, b) in WEIGHTS.items()}
 
 
 def nand(a, b):
-    """NAND of two arrays of bits, answered by the perceptron."""
+    """Return the NAND of two arrays of bits, computed by the perceptron."""
     return GATES["nand"].predict(np.column_stack([a, b]))[:, 0].astype(int)
 
 
@@ -42,20 +42,20 @@ def xor(a, b):
 
 
 def half_adder(a, b):
-    """Sum and carry of two bits."""
+    """Return the sum and the carry of two bits."""
     c = nand(a, b)
     return nand(nand(a, c), nand(b, c)), nand(c, c)
 
 
 def full_adder(a, b, carry):
-    """Sum and carry of three bits: two half adders, and an OR of their carries."""
+    """Return the sum and the carry of three bits, from two half adders and an OR of their carries."""
     first, carry_1 = half_adder(a, b)
     total, carry_2 = half_adder(first, carry)
     return total, nand(nand(carry_1, carry_1), nand(carry_2, carry_2))
 
 
 def add_4_bits(a, b):
-    """Add arrays of numbers from 0 to 15, bit by bit from the lowest."""
+    """Add arrays of integers from 0 to 15, bit by bit from the lowest."""
     total, carry = np.zeros_like(a), np.zeros_like(a)
     for k in range(4):
         bit, carry = full_adder(a >> k & 1, b >> k & 1, carry)
@@ -63,10 +63,10 @@ def add_4_bits(a, b):
     return total + (carry << 4)
 
 
-def learn(net, X, y, most_epochs=1000):
-    """Apply the perceptron learning rule until an epoch brings no mistake; return the number of epochs."""
+def learn(net, X, y, max_epochs=1000):
+    """Apply the perceptron learning rule until an epoch makes no mistake; return the number of epochs."""
     W, b = net.params[0]["W"], net.params[0]["b"]  # views: changing them changes the network
-    for epoch in range(1, most_epochs + 1):
+    for epoch in range(1, max_epochs + 1):
         mistakes = 0
         for x, target in zip(X, y, strict=True):
             error = target - (x @ W[:, 0] + b[0] > 0)
@@ -75,7 +75,7 @@ def learn(net, X, y, most_epochs=1000):
             mistakes += error != 0
         if mistakes == 0:
             return epoch
-    raise RuntimeError(f"still making mistakes after {most_epochs} epochs")
+    raise RuntimeError(f"still making mistakes after {max_epochs} epochs")
 
 
 def main(out="examples/output", seed=0):
@@ -90,13 +90,13 @@ def main(out="examples/output", seed=0):
     a, b = np.divmod(np.arange(256), 16)
     wrong["4-bit adder"] = int((add_4_bits(a, b) != a + b).sum())
     for name, count in wrong.items():
-        print(f"{name}: {count} wrong answers")
+        print(f"{name}: {count} wrong outputs")
 
     X, y = half_plane(seed=seed)
     net = perceptron()
     epochs = learn(net, X, y)
     mistakes = int((net.predict(X)[:, 0] != y).sum())
-    print(f"learning rule: no mistake in epoch {epochs}, {mistakes} afterwards")
+    print(f"learning rule: first epoch without a mistake: {epochs}; wrong predictions afterward: {mistakes}")
     draw(net, X, y, Path(out))
     return {"wrong": wrong, "epochs": epochs, "mistakes": mistakes}
 
@@ -105,9 +105,9 @@ def draw(net, X, y, out):
     out.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(1, 4, figsize=(13, 4.1), layout="constrained")
     for (gate, neuron), ax in zip(GATES.items(), axes, strict=False):
-        learned_line(neuron, scatter_labels(*truth_table(gate), ax, f"{gate.upper()}, weights by hand"))
+        learned_line(neuron, scatter_labels(*truth_table(gate), ax, f"{gate.upper()}, weights chosen by hand"))
         ax.set(xlim=(-0.5, 1.5), ylim=(-0.5, 1.5), xticks=[0, 1], yticks=[0, 1])
-    learned_line(net, scatter_labels(X, y, axes[3], "the learning rule's line"))
+    learned_line(net, scatter_labels(X, y, axes[3], "line found by the learning rule"))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(out / "perceptron.png", dpi=120)
     plt.close(figure)
@@ -115,5 +115,5 @@ def draw(net, X, y, out):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="examples/output", help="folder for the picture")
+    parser.add_argument("--out", default="examples/output", help="folder for the figure; default: %(default)s")
     main(parser.parse_args().out)

@@ -1,11 +1,12 @@
-"""How good is it, and why
-=======================
+"""Evaluating a classifier on a table
+==================================
 
-Which penguin is it? A network learns from a table, and its pictures say how far to trust it.
+A model learns to recognize penguin species from a table; the figures show how good it is, and why.
 
-The rows are parted first: the network never sees the third that it is judged on. Which class was taken for which, how
-sure one can be of a probability, what shuffling a column costs, and how the answers follow one column: the bill's
-length tells Adelies, whose bills are short, from the others. All numbers are those of `chainrule.insight`.
+The rows are split first, and the model is evaluated on the third that it was not trained on. The figures show the
+confusion matrix, ROC curves, the calibration of the probabilities, permutation importance, and the partial dependence
+of the predictions on the most important column. Bill length separates the Adelies, whose bills are short, from the
+other species. `chainrule.insight` computes all values.
 """
 
 import argparse
@@ -28,7 +29,7 @@ def read_csv(path):
     return read_columns([dict(zip(lines[0], line, strict=True)) for line in lines[1:]])
 
 
-def part(table, rows):
+def take(table, rows):
     return {name: column[rows] for name, column in table.items()}
 
 
@@ -37,19 +38,19 @@ def main(path="examples/data/penguins.csv", out="examples/output", seed=0):
     species = table.pop("species")
     target = fit_target("species", species)
     order = np.random.default_rng(seed).permutation(len(species))
-    seen, unseen = np.split(order, [2 * len(order) // 3])
-    predictor = fit_predictor(part(table, seen), species[seen], target, seed=seed).predictor
-    test, y = part(table, unseen), target.encode(species[unseen])
+    training, held_out = np.split(order, [2 * len(order) // 3])
+    predictor = fit_predictor(take(table, training), species[training], target, seed=seed).predictor
+    test, y = take(table, held_out), target.encode(species[held_out])
     P = predictor.predict_proba(test)
     accuracy = float(np.mean(P.argmax(axis=1) == y))
-    found = permutation_importance(predictor, test, species[unseen])
-    print(f"accuracy on {len(y)} unseen penguins: {accuracy:.3f}")
-    print(f"what matters most: {', '.join(found.ranking[:3])}")
-    draw(y, P, target.labels, found, partial_dependence(predictor, test, found.ranking[0]), Path(out))
-    return {"accuracy": accuracy, "ranking": found.ranking}
+    result = permutation_importance(predictor, test, species[held_out])
+    print(f"accuracy on {len(y)} held-out penguins: {accuracy:.3f}")
+    print(f"most important columns: {', '.join(result.ranking[:3])}")
+    draw(y, P, target.labels, result, partial_dependence(predictor, test, result.ranking[0]), Path(out))
+    return {"accuracy": accuracy, "ranking": result.ranking}
 
 
-def draw(y, P, labels, found, dependence, out):
+def draw(y, P, labels, result, dependence, out):
     out.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
     confusion(y, P, labels, axes[0])
@@ -58,13 +59,13 @@ def draw(y, P, labels, found, dependence, out):
     figure.savefig(out / "quality.png", dpi=120)
     plt.close(figure)
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    importance(found, axes[0])
-    draw_dependence(dependence, axes[1], "the answers as one column changes")
+    importance(result, axes[0])
+    draw_dependence(dependence, axes[1], "partial dependence")
     figure.savefig(out / "quality_columns.png", dpi=120)
     plt.close(figure)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="examples/output", help="folder for the pictures")
+    parser.add_argument("--out", default="examples/output", help="folder for the figures; default: %(default)s")
     main(Path(sys.argv[0]).parent / "data" / "penguins.csv", parser.parse_args().out)

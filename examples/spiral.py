@@ -1,15 +1,16 @@
-"""Three descents on a spiral
-==========================
+"""Batch, mini-batch and stochastic gradient descent
+=================================================
 
-Batch, mini-batch and single-sample descent on three spirals wound into each other.
+Batch, mini-batch and stochastic gradient descent on three intertwined spirals.
 
-The network is two layers, relu between them and softmax with cross-entropy at the end, whose gradient in the raw
-outputs is simply P - Y. Following the mean gradient of all rows takes one sure step an epoch; of 32 rows, ten rougher
-ones; of a single row three hundred, rough enough to need a small rate. All three start from the same weights. Epoch for
-epoch the single sample gets furthest, but its epochs take longest: look at the seconds.
+The network has one hidden ReLU layer and ends in softmax with cross-entropy, whose gradient with respect to the
+logits is simply P - Y. With all rows per batch, an epoch is one exact step; with 32 rows, ten noisier steps; with a
+single row, three hundred steps, so noisy that they need a small learning rate. All three runs start from the same
+weights. After the same number of epochs, the single-row run is furthest, but its epochs take longest: compare the
+times.
 
-The second picture shows their ways down, over the loss on the plane that lies closest to all three; the third how the
-boundary forms.
+The second figure shows the paths of the three runs over the loss, in the plane that is closest to all three. The
+third is an animation of the decision boundary as it forms.
 """
 
 import argparse
@@ -33,36 +34,36 @@ DESCENTS = {
 
 def main(out="examples/output", seed=0):
     X, y = spiral(100, arms=3, seed=seed)
-    nets, histories, ways, accuracies = {}, {}, {}, {}
-    for name, how in DESCENTS.items():
+    nets, histories, paths, accuracies = {}, {}, {}, {}
+    for name, options in DESCENTS.items():
         net = nets[name] = mlp(2, 100, 3, activation="relu", loss="cross_entropy", seed=seed)
-        ways[name] = WeightPath()
-        histories[name] = train(net, X, y, seed=seed, callbacks=[ways[name]], **how)
+        paths[name] = WeightPath()
+        histories[name] = train(net, X, y, seed=seed, callbacks=[paths[name]], **options)
         accuracies[name] = float(np.mean(net.predict(X).argmax(axis=1) == y))
         seconds = sum(histories[name].seconds)
-        print(f"{name}: accuracy {accuracies[name]:.3f} after {how['epochs']} epochs, {seconds:.1f} s")
-    draw(nets, histories, ways, X, y, Path(out))
+        print(f"{name}: accuracy {accuracies[name]:.3f} after {options['epochs']} epochs, {seconds:.1f} s")
+    draw(nets, histories, paths, X, y, Path(out))
     return {"accuracies": accuracies}
 
 
-def draw(nets, histories, ways, X, y, out):
+def draw(nets, histories, paths, X, y, out):
     out.mkdir(parents=True, exist_ok=True)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
-    loss_curves(histories, left, "loss of the three descents")
+    loss_curves(histories, left, "training loss")
     left.set_xscale("log")
-    decision_boundary(nets["mini-batch of 32"], X, y, right, "decision after mini-batches")
+    decision_boundary(nets["mini-batch of 32"], X, y, right, "decision boundary, mini-batch")
     figure.savefig(out / "spiral.png", dpi=120)
     plt.close(figure)
 
     net = nets["mini-batch of 32"]
-    paths = {name: way.thetas for name, way in ways.items()}
-    ax = descent_paths(surface_of_paths(net, X, y, list(paths.values())), paths, title="three ways down")
+    thetas = {name: path.thetas for name, path in paths.items()}
+    ax = descent_paths(surface_of_paths(net, X, y, list(thetas.values())), thetas, title="paths of the three runs")
     ax.figure.savefig(out / "spiral_paths.png", dpi=120)
     plt.close(ax.figure)
-    animate_boundary(out / "spiral.gif", net, ways["mini-batch of 32"], X, y, frames=40)
+    animate_boundary(out / "spiral.gif", net, paths["mini-batch of 32"], X, y, frames=40)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="examples/output", help="folder for the picture")
+    parser.add_argument("--out", default="examples/output", help="folder for the figures; default: %(default)s")
     main(parser.parse_args().out)

@@ -1,4 +1,4 @@
-"""Each example does what its text says: its figures of merit are reached, and its pictures are drawn."""
+"""Each example does what its text says: it reaches its scores and draws its figures."""
 
 import importlib.util
 import os
@@ -21,25 +21,25 @@ def load(name):
     return module
 
 
-def assert_drawn(folder, *names, moving=()):
-    """The PNGs, and the GIFs that are named as moving, are there, and on each PNG something is drawn, in colour."""
-    expected = [f"{name}.png" for name in names] + [f"{name}.gif" for name in moving]
+def assert_drawn(folder, *names, animations=()):
+    """Assert that exactly these PNGs, and these GIFs, are in the folder, and that each PNG shows something in color."""
+    expected = [f"{name}.png" for name in names] + [f"{name}.gif" for name in animations]
     assert sorted(path.name for path in folder.iterdir()) == sorted(expected)
     for name in names:
         pixels = plt.imread(folder / f"{name}.png")[..., :3].reshape(-1, 3)
-        assert 0.5 < np.mean(pixels.min(axis=1) > 0.7) < 0.999, "a picture is mostly ground, and not all"
-        assert np.ptp(pixels, axis=1).max() > 0.3, "a picture has colour"
+        assert 0.5 < np.mean(pixels.min(axis=1) > 0.7) < 0.999, "a picture is mostly background, but not blank"
+        assert np.ptp(pixels, axis=1).max() > 0.3, "a picture has color"
     assert plt.get_fignums() == [], "figures are closed"
 
 
-def test_every_example_opens_with_what_it_shows_and_is_run_here():
+def test_every_example_has_an_introduction_and_is_run_here():
     tested = Path(__file__).read_text()
     for path in EXAMPLES.glob("*.py"):
         assert len(load(path.stem).__doc__) > 300, path
         assert f'load("{path.stem}")' in tested, path
 
 
-def test_perceptrons_are_gates_an_adder_of_nands_and_learners(tmp_path):
+def test_perceptrons_compute_gates_and_sums_and_learn(tmp_path):
     result = load("perceptron").main(tmp_path)
     assert result["wrong"] == dict.fromkeys(["and", "or", "nand", "xor from nand", "half adder", "4-bit adder"], 0)
     assert result["mistakes"] == 0
@@ -47,7 +47,7 @@ def test_perceptrons_are_gates_an_adder_of_nands_and_learners(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_learning_rule_ends_on_any_separable_set(seed):
+def test_the_learning_rule_converges_on_separable_data(seed):
     perceptron = load("perceptron")
     X, y = datasets.half_plane(seed=seed)
     net = perceptron.perceptron()
@@ -58,7 +58,7 @@ def test_the_learning_rule_ends_on_any_separable_set(seed):
 def test_the_learning_rule_gives_up_on_xor():
     perceptron = load("perceptron")
     with pytest.raises(RuntimeError, match="still making mistakes after 50 epochs"):
-        perceptron.learn(perceptron.perceptron(), *datasets.truth_table("xor"), most_epochs=50)
+        perceptron.learn(perceptron.perceptron(), *datasets.truth_table("xor"), max_epochs=50)
 
 
 def test_the_single_neuron_learns_the_line_from_each_of_20_seeds(tmp_path):
@@ -68,38 +68,38 @@ def test_the_single_neuron_learns_the_line_from_each_of_20_seeds(tmp_path):
     assert_drawn(tmp_path, "neuron")
 
 
-def test_three_hidden_neurons_fence_in_the_disc(tmp_path):
+def test_three_hidden_neurons_enclose_the_disc(tmp_path):
     result = load("disc").main(tmp_path)
     assert len(result["accuracies"]) == 5
     assert result["median"] >= 0.95
     assert_drawn(tmp_path, "disc")
 
 
-def test_all_three_descents_unwind_the_spiral(tmp_path):
+def test_all_three_batch_sizes_learn_the_spiral(tmp_path):
     accuracies = load("spiral").main(tmp_path)["accuracies"]
     assert list(accuracies) == ["batch", "mini-batch of 32", "single sample"]
     assert min(accuracies.values()) >= 0.97
-    assert_drawn(tmp_path, "spiral", "spiral_paths", moving=["spiral"])
+    assert_drawn(tmp_path, "spiral", "spiral_paths", animations=["spiral"])
 
 
-def test_twelve_layers_learn_with_relu_and_not_with_sigmoids(tmp_path):
+def test_twelve_layers_learn_with_relu_but_not_with_sigmoid(tmp_path):
     result = load("layers").main(tmp_path)
     assert result["accuracies"]["relu"] > 0.95
     assert result["accuracies"]["sigmoid"] < 0.7
-    assert result["shares"]["sigmoid"] < 1e-6 < 1e-2 < result["shares"]["relu"]
+    assert result["ratios"]["sigmoid"] < 1e-6 < 1e-2 < result["ratios"]["relu"]
     assert_drawn(tmp_path, "layers_sigmoid", "layers_relu")
 
 
-def test_parts_of_ones_own_are_proved_forgive_outliers_and_go_on_where_data_ends(tmp_path):
+def test_custom_parts_are_checked_resist_outliers_and_extrapolate(tmp_path):
     result = load("own_parts").main(tmp_path)
     assert 2 * result["errors"]["log cosh"] < result["errors"]["squared error"]
     assert result["errors"]["harmonics"] < 0.25
     assert result["beyond"] < 0.3
-    assert "WRONG, most of all in 0.f[0]" in result["refused"]
+    assert "WRONG, most of all in 0.f[0]" in result["rejected"]
     assert_drawn(tmp_path, "own_parts")
 
 
-def test_penguins_never_seen_are_told_apart_by_their_bills(tmp_path):
+def test_held_out_penguins_are_recognized_by_their_bills(tmp_path):
     result = load("quality").main(EXAMPLES / "data" / "penguins.csv", tmp_path)
     assert result["accuracy"] > 0.95
     assert result["ranking"][0] == "bill_length_mm"
@@ -112,17 +112,17 @@ def test_the_figures_are_drawn(tmp_path):
     assert pictures == ["one_neuron", "network", "graph", "derivatives"]
 
 
-@pytest.mark.skipif("CHAINRULE_MNIST" not in os.environ, reason="CHAINRULE_MNIST names no MNIST file")
-def test_two_epochs_of_mnist_are_well_on_the_way(tmp_path):
-    """A short form with lower bars: 30 epochs, for at least 95.0 % and 97.8 %, are for `python examples/mnist.py`."""
+@pytest.mark.skipif("CHAINRULE_MNIST" not in os.environ, reason="CHAINRULE_MNIST is not set")
+def test_two_epochs_of_mnist_nearly_reach_the_final_accuracy(tmp_path):
+    """A short run with lower thresholds; `python examples/mnist.py` trains 30 epochs for at least 95.0 % and 97.8 %."""
     accuracies = load("mnist").main(out=tmp_path, epochs=2)["accuracies"]
-    assert accuracies["784-30-10, quadratic cost"] >= 0.92
+    assert accuracies["784-30-10, squared error"] >= 0.92
     assert accuracies["784-100-10, cross-entropy"] >= 0.96
     assert_drawn(tmp_path, "mnist_loss", "mnist_weights")
 
 
-def test_the_mnist_example_runs_on_any_images_of_that_form(tmp_path, monkeypatch, rng):
-    """Ten patterns under noise stand in for the digits where there are none."""
+def test_the_mnist_example_runs_on_any_images_of_that_shape(tmp_path, monkeypatch, rng):
+    """Ten noisy patterns stand in for the digits."""
     monkeypatch.setattr(datasets, "MNIST_SHAPE", (700, 28, 28))
     monkeypatch.setattr(datasets, "MNIST_TRAINING_ROWS", 600)
     y = np.tile(np.arange(10, dtype=np.uint8), 70)
@@ -134,11 +134,9 @@ def test_the_mnist_example_runs_on_any_images_of_that_form(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [([], "skipped: name the MNIST file"), (["x.npz"], "no MNIST file at x")]
+    ("arguments", "message"), [([], "skipped: pass the path of the MNIST file"), (["x.npz"], "no MNIST file at x")]
 )
-def test_without_the_data_the_mnist_example_says_so_and_draws_nothing(
-    arguments, message, tmp_path, monkeypatch, capsys
-):
+def test_without_its_data_the_mnist_example_is_skipped(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("CHAINRULE_MNIST", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["mnist.py", *arguments])
@@ -148,7 +146,7 @@ def test_without_the_data_the_mnist_example_says_so_and_draws_nothing(
 
 
 @pytest.mark.parametrize("name", ["perceptron", "figures"])
-def test_an_example_is_a_command_with_a_folder_to_draw_into(name, tmp_path, monkeypatch):
+def test_an_example_is_a_command_with_an_output_folder(name, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", [f"{name}.py", "--out", str(tmp_path / "pictures")])
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     assert list((tmp_path / "pictures").glob("*.png"))

@@ -15,26 +15,26 @@ def loaded_by(statement):
     return {name.partition(".")[0] for name in run(f"{statement}; import sys; print(*sys.modules)").split()}
 
 
-def test_import_loads_numpy_and_nothing_else_from_outside():
+def test_import_loads_no_package_but_numpy():
     extra = loaded_by("import chainrule") - loaded_by("import numpy") - sys.stdlib_module_names
     assert extra == {"chainrule"}
 
 
-def test_the_public_names_are_all_there_and_all_documented():
+def test_every_public_name_exists_and_is_documented():
     for name in chainrule.__all__:
-        thing = getattr(chainrule, name)
-        assert inspect.getdoc(thing), name
-        if inspect.isclass(thing):
-            for method, function in inspect.getmembers(thing, inspect.isfunction):
+        public = getattr(chainrule, name)
+        assert inspect.getdoc(public), name
+        if inspect.isclass(public):
+            for method, function in inspect.getmembers(public, inspect.isfunction):
                 assert method.startswith("_") or inspect.getdoc(function), f"{name}.{method}"
 
 
-def test_star_import_brings_the_public_names():
+def test_star_import_imports_the_public_names():
     out = run("from chainrule import *; print(*sorted(name for name in dir() if not name.startswith('__')))")
     assert out.split() == sorted(chainrule.__all__)
 
 
-def test_the_version_is_the_installed_ones():
+def test_the_version_is_that_of_the_installed_package():
     from importlib.metadata import version
 
     assert version("chainrule") == chainrule.__version__

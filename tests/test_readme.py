@@ -1,4 +1,4 @@
-"""The README and the pages of docs/ are true: the Python blocks of each run in one namespace, and so do commands."""
+"""The code blocks of the README and of the pages in docs/ run and print what they claim to print."""
 
 import re
 import subprocess
@@ -22,38 +22,46 @@ def name_of(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_the_python_blocks_run_as_they_stand(page, tmp_path, monkeypatch, capsys):
+def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, capsys):
+    """Python blocks share one namespace, commands share a folder with them, and text blocks show command output."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    python = [code for language, code in blocks(page) if language == "python"]
-    assert python or page.parent.name == "reference" or page.name in PROSE
-    namespace = {}
-    for code in python:
-        exec(compile(code, page.name, "exec"), namespace)
-    printed = capsys.readouterr().out
-    for expected in re.findall(r"# prints (.+)$", "\n".join(python), flags=re.M):
-        assert expected in printed
-
-
-def commands(page):
-    return [line for language, code in blocks(page) if language == "sh" for line in code.splitlines()]
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name_of)
-def test_the_commands_succeed_one_after_the_other(page, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    told = []
-    for line in commands(page):
-        if line.startswith("make "):
-            assert f"\n{line.split()[1]}:" in (ROOT / "Makefile").read_text()
-        elif line.startswith("chainrule "):
-            done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, (line, done.stderr)
-            told += done.stdout.splitlines()
-    shown = [line for language, code in blocks(page) if language == "text" for line in code.splitlines()]
-    assert set(map(but_for_numbers, shown)) <= set(map(but_for_numbers, told)), "what is shown is what is told"
+    namespace, output, languages = {}, [], set()
+    for language, code in blocks(page):
+        languages.add(language)
+        if language == "python":
+            exec(compile(code, page.name, "exec"), namespace)
+        elif language == "sh":
+            output += [line for command in code.splitlines() for line in run(command)]
+    assert "python" in languages or page.parent.name == "reference" or page.name in PROSE
+    printed = capsys.readouterr().out
+    for expected in re.findall(r"# prints (.+)$", code_of(page, "python"), flags=re.M):
+        assert expected in printed
+    if "sh" in languages:
+        shown = code_of(page, "text").splitlines()
+        assert set(map(without_numbers, shown)) <= set(map(without_numbers, output)), "the page shows other output"
 
 
-def but_for_numbers(line):
+def code_of(page, wanted):
+    return "\n".join(code for language, code in blocks(page) if language == wanted)
+
+
+def run(command):
+    """Run a `chainrule` command and return the lines it prints; of a `make` command check that its target exists."""
+    if command.startswith("make "):
+        assert f"\n{command.split()[1]}:" in (ROOT / "Makefile").read_text()
+    elif command.startswith("chainrule "):
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+        return done.stdout.splitlines()
+    return []
+
+
+def without_numbers(line):
     return re.sub(r"[\d.,]+|\s+", " ", line)
+
+
+def test_the_picture_of_the_readme_exists_and_is_small():
+    (picture,) = re.findall(r"!\[.+\]\((.+)\)", (ROOT / "README.md").read_text())
+    assert 0 < (ROOT / picture).stat().st_size < 100_000

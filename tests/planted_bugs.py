@@ -1,4 +1,4 @@
-"""A museum of slips: each a part of a network with a switch, `slip`, that makes the mistake or leaves it out."""
+"""Common mistakes as parts of a network: `bug=True` makes the mistake, `bug=False` leaves it out."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -15,25 +15,25 @@ from chainrule.nn.losses import softmax
 
 @dataclass(frozen=True)
 class Sigmoid(Layer):
-    """A = sigmoid(Z); the slip: sigma' is forgotten on the way back."""
+    """A = sigmoid(Z). The bug: sigma' is forgotten in the backward pass."""
 
-    slip: bool
+    bug: bool
 
     def forward(self, X, params, rng=None):
         A = 1 / (1 + np.exp(-X))
 
         def backward(dY, grads, need_dX=True):
-            return dY if self.slip else dY * A * (1 - A)
+            return dY if self.bug else dY * A * (1 - A)
 
         return A, backward
 
 
 @dataclass(frozen=True)
 class Linear(Layer):
-    """Y = X W + b, n columns to n, right as it stands."""
+    """Y = X W + b from n columns to n, without a bug."""
 
     n: int
-    slip: bool
+    bug: bool
 
     @property
     def sizes(self):
@@ -52,53 +52,53 @@ class Linear(Layer):
         def backward(dY, grads, need_dX=True):
             grads["W"][...] = X.T @ dY
             grads["b"][...] = dY.sum(axis=0)
-            return self.onward(dY, W, grads)
+            return self.pass_back(dY, W, grads)
 
         return X @ W + params["b"], backward
 
-    def onward(self, dY, W, grads):
+    def pass_back(self, dY, W, grads):
         return dY @ W.T
 
 
 class NotTransposed(Linear):
-    """The slip: W is not transposed on the way back. It fits, as the matrix is square."""
+    """The bug: W is not transposed in the backward pass. W is square, so the shapes still match."""
 
-    def onward(self, dY, W, grads):
-        return dY @ W if self.slip else dY @ W.T
+    def pass_back(self, dY, W, grads):
+        return dY @ W if self.bug else dY @ W.T
 
 
-class UpdatedFirst(Linear):
-    """The slip: W takes its step before the gradient is passed on through it."""
+class UpdatedTooEarly(Linear):
+    """The bug: W is updated before the error is passed back through it."""
 
-    def onward(self, dY, W, grads):
-        if self.slip:
+    def pass_back(self, dY, W, grads):
+        if self.bug:
             W -= 0.3 * grads["W"]
         return dY @ W.T
 
 
 class BiasOfOneRow(Linear):
-    """The slip: the bias gets the first row's gradient, not the sum over the batch."""
+    """The bug: the bias gets the gradient of the first row, not the sum over the batch."""
 
-    def onward(self, dY, W, grads):
-        if self.slip:
+    def pass_back(self, dY, W, grads):
+        if self.bug:
             grads["b"][...] = dY[0]
         return dY @ W.T
 
 
 class ColumnBias(Linear):
-    """The slip: the bias is a column (n, 1), and added to a vector (n,) makes a square (n, n)."""
+    """The bug: the bias is a column (n, 1), which broadcasts to (n, n) when added to a vector (n,)."""
 
     def forward(self, X, params, rng=None):
         Y, backward = super().forward(X, params, rng)
         b = params["b"][:, np.newaxis]
-        return (np.stack([x @ params["W"] + b for x in X]) if self.slip else Y), backward
+        return (np.stack([x @ params["W"] + b for x in X]) if self.bug else Y), backward
 
 
-class Uncentred(Linear):
-    """The slip: weights are drawn between 0 and 1, so that every sum is large and positive."""
+class NotCentered(Linear):
+    """The bug: weights are drawn between 0 and 1, so every sum is large and positive."""
 
     def init(self, params, rng):
-        if self.slip:
+        if self.bug:
             params["W"][...] = rng.random((self.n, self.n))
         else:
             super().init(params, rng)
@@ -109,9 +109,9 @@ class Uncentred(Linear):
 
 @dataclass(frozen=True)
 class CrossEntropyOfRows(Loss):
-    """log sum_k exp(Z_k) - Z_y, right as it stands."""
+    """log sum_k exp(Z_k) - Z_y, without a bug."""
 
-    slip: bool
+    bug: bool
 
     def predict(self, Z):
         return softmax(Z)
@@ -125,18 +125,18 @@ class CrossEntropyOfRows(Loss):
 
 
 class Summed(CrossEntropyOfRows):
-    """The slip: gradients are summed over the batch, and the loss is a mean."""
+    """The bug: gradients are summed over the batch, but the loss is a mean."""
 
     def per_row(self, Z, Y):
         losses, dZ = super().per_row(Z, Y)
-        return losses, dZ * len(Z) if self.slip else dZ
+        return losses, dZ * len(Z) if self.bug else dZ
 
 
 class Overflowing(CrossEntropyOfRows):
-    """The slip: softmax without its largest entry taken off first: exp overflows, and infinity by infinity is NaN."""
+    """The bug: the largest logit is not subtracted first, so exp overflows and inf / inf is NaN."""
 
     def per_row(self, Z, Y):
-        if not self.slip:
+        if not self.bug:
             return super().per_row(Z, Y)
         with np.errstate(over="ignore", invalid="ignore"):
             P = np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True)
@@ -144,59 +144,59 @@ class Overflowing(CrossEntropyOfRows):
 
 
 class LogOfZero(CrossEntropyOfRows):
-    """The slip: the logarithm of a probability that has become 0."""
+    """The bug: the logarithm of a probability that has underflowed to 0."""
 
     def per_row(self, Z, Y):
-        if not self.slip:
+        if not self.bug:
             return super().per_row(Z, Y)
         with np.errstate(divide="ignore"):
             return -np.log((softmax(Z) * Y).sum(axis=1)), softmax(Z) - Y
 
 
-# What they are put into.
+# Networks that contain them.
 
 WIDTH = 12
 
 
-def with_layer(layer, slip):
-    layers = [Dense(2, WIDTH), Activation("sigmoid"), layer(slip=slip), Activation("sigmoid"), Dense(WIDTH, 2)]
+def with_layer(layer, bug):
+    layers = [Dense(2, WIDTH), Activation("sigmoid"), layer(bug=bug), Activation("sigmoid"), Dense(WIDTH, 2)]
     return Network(layers, "cross_entropy", seed=0)
 
 
-def with_loss(loss, slip):
-    return Network([Dense(2, WIDTH), Activation("tanh"), Dense(WIDTH, 2)], loss(slip), seed=0)
+def with_loss(loss, bug):
+    return Network([Dense(2, WIDTH), Activation("tanh"), Dense(WIDTH, 2)], loss(bug), seed=0)
 
 
-def far_off(loss, slip):
-    """A network whose raw outputs are in the thousands, as they get where inputs are not scaled."""
-    net = with_loss(loss, slip)
+def with_large_logits(loss, bug):
+    """Return a network with logits in the thousands, as unscaled inputs produce them."""
+    net = with_loss(loss, bug)
     net.params[-1]["b"][...] = [-2000, 2000]
     return net
 
 
-EXHIBITS = {
+BUGS = {
     "sigma' forgotten": partial(with_layer, Sigmoid),
     "W not transposed": partial(with_layer, partial(NotTransposed, WIDTH)),
-    "updated before passed on": partial(with_layer, partial(UpdatedFirst, WIDTH)),
+    "updated too early": partial(with_layer, partial(UpdatedTooEarly, WIDTH)),
     "bias of one row": partial(with_layer, partial(BiasOfOneRow, WIDTH)),
     "column bias": partial(with_layer, partial(ColumnBias, WIDTH)),
     "batch summed": partial(with_loss, Summed),
-    "softmax overflows": partial(far_off, Overflowing),
-    "log of zero": partial(far_off, LogOfZero),
-    "weights uncentred": lambda slip: Network(
-        [Dense(2, 60), Activation("sigmoid"), Uncentred(60, slip), Activation("sigmoid"), Dense(60, 2)],
+    "softmax overflows": partial(with_large_logits, Overflowing),
+    "log of zero": partial(with_large_logits, LogOfZero),
+    "weights not centered": lambda bug: Network(
+        [Dense(2, 60), Activation("sigmoid"), NotCentered(60, bug), Activation("sigmoid"), Dense(60, 2)],
         "cross_entropy",
         seed=0,
     ),
 }
-"""Name -> a function of `slip` that returns the network."""
+"""Name -> a function of `bug` that returns the network."""
 X, Y = disc(400, seed=0)
 
 
-def loss_after(exhibit, slip, epochs=100):
-    """Train without the proof that the library asks of own parts; return the last loss, or why there is none."""
-    net = EXHIBITS[exhibit](slip)
-    net.gradients_checked = True
+def loss_after(name, bug, epochs=100):
+    """Train without the library's gradient check; return the last loss, or the name of the error."""
+    net = BUGS[name](bug)
+    net.gradients_proved = True
     optimizer = SGD(0.3, momentum=0.9)
     try:
         return train(net, X, Y, optimizer=optimizer, epochs=epochs, batch_size=20, max_rollbacks=0, seed=0).loss[-1]
