@@ -50,7 +50,7 @@ def main(path=None, out="examples/output", epochs=30):
     nets, histories, accuracies = {}, {}, {}
     for name, fit in {"784-30-10, squared error": quadratic, "784-100-10, cross-entropy": cross_entropy}.items():
         nets[name], histories[name] = fit(X, y, epochs)
-        accuracies[name] = float(np.mean(nets[name].predict(X_test).argmax(axis=1) == y_test))
+        accuracies[name] = float(np.mean(nets[name].predict(X_test) == y_test))
         seconds = sum(histories[name].seconds)
         print(f"{name}: test accuracy {accuracies[name]:.2%} after {epochs} epochs, {seconds:.0f} s", flush=True)
     draw(nets, histories, Path(out))

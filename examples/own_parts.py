@@ -109,7 +109,7 @@ def main(out="examples/output", epochs=200):
         rejected = str(error).splitlines()[0]
         print(*rejected.split("; "), sep="\n")
     draw(nets, (x, y), inside, beyond, Path(out))
-    far = nets["harmonics"].predict(beyond) - truth(beyond)
+    far = nets["harmonics"](beyond) - truth(beyond)
     return {"errors": errors, "rejected": rejected, "beyond": float(np.sqrt(np.mean(far**2)))}
 
 
@@ -123,7 +123,7 @@ def draw(nets, rows, inside, beyond, out):
         axes.scatter(*rows, s=8, color="0.65", label="data")
         axes.plot(at, truth(at), "--", color="0.25", label="true curve")
         for name in names:
-            axes.plot(at, nets[name].predict(at), color=COLORS[name], linewidth=2, label=name)
+            axes.plot(at, nets[name](at), color=COLORS[name], linewidth=2, label=name)
         axes.set(title=title, xlabel="x", ylabel="y", ylim=(-3, 9))
         axes.legend(frameon=False, ncols=4, loc="upper left")
     below.axvspan(-3, 3, color="0.95", zorder=0)

@@ -80,7 +80,7 @@ def learn(net, X, y, max_epochs=1000):
 
 def main(out="examples/output", seed=0):
     wrong = {
-        gate: int((net.predict(X)[:, 0] != y).sum()) for gate, net in GATES.items() for X, y in [truth_table(gate)]
+        gate: int((net(X)[:, 0] != y).sum()) for gate, net in GATES.items() for X, y in [truth_table(gate)]
     }
     X, y = truth_table("xor")
     a, b = X.T.astype(int)
@@ -95,7 +95,7 @@ def main(out="examples/output", seed=0):
     X, y = half_plane(seed=seed)
     net = perceptron()
     epochs = learn(net, X, y)
-    mistakes = int((net.predict(X)[:, 0] != y).sum())
+    mistakes = int((net(X)[:, 0] != y).sum())
     print(f"learning rule: first epoch without a mistake: {epochs}; wrong predictions afterward: {mistakes}")
     draw(net, X, y, Path(out))
     return {"wrong": wrong, "epochs": epochs, "mistakes": mistakes}

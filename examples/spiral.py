@@ -39,7 +39,7 @@ def main(out="examples/output", seed=0):
         net = nets[name] = mlp(2, 100, 3, activation="relu", loss="cross_entropy", seed=seed)
         paths[name] = WeightPath()
         histories[name] = train(net, X, y, seed=seed, callbacks=[paths[name]], **options)
-        accuracies[name] = float(np.mean(net.predict(X).argmax(axis=1) == y))
+        accuracies[name] = float(np.mean(net.predict(X) == y))
         seconds = sum(histories[name].seconds)
         print(f"{name}: accuracy {accuracies[name]:.3f} after {options['epochs']} epochs, {seconds:.1f} s")
     draw(nets, histories, paths, X, y, Path(out))

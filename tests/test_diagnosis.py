@@ -145,7 +145,7 @@ def wrong_labels():
     history = train(net, X, y, optimizer=Adam(0.01), epochs=60)
     wrong = y.copy()
     wrong[far] = 1 - wrong[far]
-    return net, X, wrong, history, {"predictions": net.predict(X)}
+    return net, X, wrong, history, {"predictions": net(X)}
 
 
 def wrong_numbers():
@@ -220,7 +220,7 @@ def member_of(recipe, X, y, n_out):
     held_out = folds(y, 5, seed=0)[0]
     member = train_member(recipe, (X.astype(np.float32), y, None), held_out, n_out, seed=0)
     predictions = np.full((len(X), n_out), np.nan)
-    predictions[held_out] = member.network.predict(X[held_out])
+    predictions[held_out] = member.network(X[held_out])
     return member.network, X, y, member.history, {"predictions": predictions}
 
 

@@ -52,7 +52,7 @@ def test_the_learning_rule_converges_on_separable_data(seed):
     X, y = datasets.half_plane(seed=seed)
     net = perceptron.perceptron()
     perceptron.learn(net, X, y)
-    np.testing.assert_array_equal(net.predict(X)[:, 0], y)
+    np.testing.assert_array_equal(net(X)[:, 0], y)
 
 
 def test_the_learning_rule_gives_up_on_xor():

@@ -86,7 +86,7 @@ def test_c_matches_every_network(tmp_path):
         written = to_c(network, tmp_path / f"net{k}.h")
         assert written.difference < 1e-5
         X.tofile(tmp_path / f"net{k}.rows")
-        expected.append((name, network.predict(X)))
+        expected.append((name, network(X)))
         includes.append(f'#include "net{k}.h"')
         calls.append(f'run("net{k}", net{k}_predict, NET{k}_N_IN, NET{k}_N_OUT);')
     (tmp_path / "all.c").write_text(ALL.replace("INCLUDES", "\n".join(includes)).replace("CALLS", "\n".join(calls)))

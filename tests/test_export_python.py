@@ -43,7 +43,7 @@ def place(tmp_path_factory):
 def test_python_matches_every_network(name, pure, place):
     network, X = NETWORKS[name](), rows_for(name, 50)
     written = to_python(network, place / "net.py", pure)
-    expected = network.predict(X)
+    expected = network(X)
     given = imported(place / "net.py").predict(X.tolist())
     np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
     assert written.difference < 1e-5
@@ -218,7 +218,7 @@ def test_a_bare_network_takes_rows_of_numbers(place):
     given = predicted(place / "net.py", "a,b\n1,2\n3,4\n").splitlines()
     assert given[0] == "y0,y1"
     values = [list(map(float, line.split(","))) for line in given[1:]]
-    np.testing.assert_allclose(values, network.predict([[1, 2], [3, 4]]), rtol=1e-6)
+    np.testing.assert_allclose(values, network([[1, 2], [3, 4]]), rtol=1e-6)
     assert predicted(place / "net.py", "1,2\n3,4\n").splitlines()[1:] == given[1:]
 
 

@@ -31,7 +31,7 @@ def test_every_layer_and_loss_has_steps():
 def test_folding_preserves_predictions(name):
     network, X = NETWORKS[name](), rows_for(name, 50)
     (steps,) = program_of(network).members
-    expected = network.predict(X)
+    expected = network(X)
     for version in (steps, fold(steps)):
         np.testing.assert_allclose(run(version, X), expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
 
@@ -51,7 +51,7 @@ def test_consecutive_scalings_are_merged(rng):
     (steps,) = program_of(network).members
     folded, X = fold(steps), rng.normal(size=(20, 3))
     assert [type(step).__name__ for step in folded] == ["AffineElementwise", "Elementwise", "Affine"]
-    np.testing.assert_allclose(run(folded, X), network.predict(X), atol=1e-6)
+    np.testing.assert_allclose(run(folded, X), network(X), atol=1e-6)
 
 
 def test_temperature_smoothing_and_target_scaling_add_no_steps():

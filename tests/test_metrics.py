@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
+from chainrule import mlp, train
 from chainrule.training.metrics import METRICS, as_metric
 
 
@@ -18,17 +19,17 @@ def test_scores_of_classes_are_scikit_learns(classified):
 
 
 @pytest.mark.parametrize("k", [2, 3, 5])
-def test_scores_that_weigh_classes_alike_are_scikit_learns(k, rng):
+def test_scores_averaged_over_classes_are_scikit_learns(k, rng):
     y, P = rng.choice(k, 60, p=np.arange(1, k + 1) / np.arange(1, k + 1).sum()), rng.dirichlet(np.ones(k), 60).round(1)
     P /= P.sum(axis=1, keepdims=True)
-    told = P.argmax(axis=1)
-    assert METRICS["balanced_accuracy"].function(y, P) == pytest.approx(theirs.balanced_accuracy_score(y, told))
-    assert METRICS["f1_macro"].function(y, P) == pytest.approx(theirs.f1_score(y, told, average="macro"))
+    predicted = P.argmax(axis=1)
+    assert METRICS["balanced_accuracy"].function(y, P) == pytest.approx(theirs.balanced_accuracy_score(y, predicted))
+    assert METRICS["f1_macro"].function(y, P) == pytest.approx(theirs.f1_score(y, predicted, average="macro"))
     expected = theirs.roc_auc_score(y, P[:, 1] if k == 2 else P, multi_class="ovr")
     assert METRICS["roc_auc"].function(y, P) == pytest.approx(expected)
 
 
-def test_scores_by_class_pass_over_classes_that_are_not_there(rng):
+def test_scores_by_class_ignore_classes_that_do_not_occur(rng):
     y, P = np.array([0, 0, 1, 1]), np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.3, 0.4, 0.3]])
     assert METRICS["balanced_accuracy"].function(y, P) == 0.75
     assert METRICS["f1_macro"].function(y, P) == pytest.approx((2 / 3 + 4 / 5) / 2)
@@ -48,16 +49,18 @@ def test_one_output_is_the_probability_of_class_1(rng):
     assert METRICS["accuracy"].function(y, p) == pytest.approx(theirs.accuracy_score(y[:, 0], p[:, 0] > 0.5))
     assert METRICS["log_loss"].function(y, p) == pytest.approx(theirs.log_loss(y[:, 0], p[:, 0]))
     assert METRICS["roc_auc"].function(y, p) == pytest.approx(theirs.roc_auc_score(y[:, 0], p[:, 0]))
-    told = p[:, 0] > 0.5
-    assert METRICS["balanced_accuracy"].function(y, p) == pytest.approx(theirs.balanced_accuracy_score(y[:, 0], told))
-    assert METRICS["f1_macro"].function(y, p) == pytest.approx(theirs.f1_score(y[:, 0], told, average="macro"))
+    predicted = p[:, 0] > 0.5
+    assert METRICS["balanced_accuracy"].function(y, p) == pytest.approx(
+        theirs.balanced_accuracy_score(y[:, 0], predicted)
+    )
+    assert METRICS["f1_macro"].function(y, p) == pytest.approx(theirs.f1_score(y[:, 0], predicted, average="macro"))
 
 
-def test_one_output_that_always_says_the_same_is_scored_too():
+def test_f1_of_a_constant_prediction_is_defined():
     assert METRICS["f1_macro"].function(np.array([[0], [1]]), np.zeros((2, 1))) == pytest.approx(1 / 3)
 
 
-def test_a_certain_mistake_costs_much_but_not_everything():
+def test_the_log_loss_of_a_certain_mistake_is_finite():
     assert METRICS["log_loss"].function(np.array([0]), np.array([[0.0, 1.0]])) == pytest.approx(-np.log(1e-15))
 
 
@@ -79,7 +82,7 @@ def test_scores_of_numbers_are_scikit_learns(name, function, k, rng):
     assert METRICS[name].function(y, prediction) == pytest.approx(expected)
 
 
-def test_several_labels_are_measured_label_by_label(rng):
+def test_several_labels_are_scored_label_by_label(rng):
     Y, P = rng.integers(0, 2, (40, 3)), rng.random((40, 3))
     assert METRICS["accuracy"].function(Y, P) == pytest.approx(np.mean((P > 0.5) == Y))
     each = [theirs.log_loss(Y[:, j], P[:, j]) for j in range(3)]
@@ -93,15 +96,15 @@ def test_several_labels_are_measured_label_by_label(rng):
 
 
 def test_a_metric_of_the_wrong_kind_is_refused():
-    with pytest.raises(ValueError, match="'mse' is for numbers, and y holds classes"):
+    with pytest.raises(ValueError, match=r"metrics .*y, which has classes, got 'mse', a metric for numbers"):
         METRICS["mse"].check(np.array([0, 1, 2]))
-    with pytest.raises(ValueError, match="'accuracy' is for classes, and y holds numbers"):
+    with pytest.raises(ValueError, match=r"metrics .*y, which has numbers, got 'accuracy', a metric for classes"):
         METRICS["accuracy"].check(np.array([[0.5], [7.0]]))
     METRICS["accuracy"].check(np.eye(3))
     METRICS["mse"].check(np.eye(3))
 
 
-def test_a_metric_cannot_change_what_it_measures():
+def test_a_metric_cannot_modify_its_arguments():
     def spoil(y, prediction):
         y[...] = 0
 
@@ -109,11 +112,27 @@ def test_a_metric_cannot_change_what_it_measures():
         as_metric(spoil).measure(np.ones((3, 1)), np.ones((3, 1)))
 
 
-def test_a_function_is_a_metric_under_its_own_name():
+def test_a_function_is_a_metric_named_after_it():
     def worst(y, prediction):
         return float(np.abs(y - prediction).max())
 
     assert as_metric(worst).name == "worst"
     assert as_metric(METRICS["r2"]) is METRICS["r2"]
-    with pytest.raises(ValueError, match="metrics must be one of {'accuracy'"):
+    with pytest.raises(ValueError, match=r"metrics must be one of {'accuracy'.*got 'auc'"):
         as_metric("auc")
+
+
+@pytest.mark.parametrize(("given", "meant"), [("acuracy", "accuracy"), ("R2", "r2"), ("logloss", "log_loss")])
+def test_a_misspelled_metric_is_refused_with_the_closest_name(given, meant):
+    with pytest.raises(ValueError, match=rf"metrics .*got '{given}'\. Did you mean '{meant}'\?"):
+        as_metric(given)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_metrics_in_training_measure_probabilities(loss, rng):
+    X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+    net = mlp(3, 4, 2 if loss == "cross_entropy" else 1, loss=loss, seed=0)
+    history = train(net, X, y, epochs=2, metrics=["accuracy", "log_loss", "roc_auc"], seed=0)
+    assert history["accuracy"][-1] == pytest.approx(theirs.accuracy_score(y, net(X)))
+    assert history["log_loss"][-1] == pytest.approx(theirs.log_loss(y, net.predict_proba(X)), rel=1e-5)
+    assert history["roc_auc"][-1] == pytest.approx(theirs.roc_auc_score(y, net.predict_proba(X)[:, 1]))

@@ -405,7 +405,7 @@ def test_hidden_activations_and_transform_are_what_the_network_makes_of_a_row():
 def test_the_engines_network_is_there_and_coefs_are_views_of_it():
     model = MLPClassifier(random_state=0, max_iter=5).fit(X_IRIS, Y_IRIS)
     assert isinstance(model.network_, Network)
-    np.testing.assert_array_equal(model.network_.predict(X_IRIS), model.predict_proba(X_IRIS))
+    np.testing.assert_array_equal(model.network_(X_IRIS), model.predict_proba(X_IRIS))
     model.coefs_[0][...] = 0
     assert not model.network_.params[0]["W"].any()
 
@@ -419,7 +419,7 @@ def test_a_network_becomes_a_classifier_and_trains_on(n_out):
     model = MLPClassifier.from_network(net, labels, learning_rate_init=0.01, random_state=0)
     assert set(model.predict(X)) <= set(labels)
     if n_out > 1:
-        np.testing.assert_array_equal(model.predict_proba(X), net.predict(X))
+        np.testing.assert_array_equal(model.predict_proba(X), net(X))
     before = net.theta.copy()
     for _ in range(50):
         model.partial_fit(X, labels[y])
@@ -430,7 +430,7 @@ def test_a_network_becomes_a_classifier_and_trains_on(n_out):
 def test_a_network_becomes_a_regressor():
     net = mlp(10, 8, 1, seed=0, dtype="float64")
     model = MLPRegressor.from_network(net)
-    np.testing.assert_array_equal(model.predict(X_DIABETES), net.predict(X_DIABETES)[:, 0])
+    np.testing.assert_array_equal(model.predict(X_DIABETES), net(X_DIABETES)[:, 0])
     assert model.hidden_layer_sizes == (8,)
 
 
@@ -609,7 +609,7 @@ def test_class_weights_that_cannot_weigh_are_refused(class_weight):
 def test_a_network_for_several_labels_becomes_a_classifier_of_several_labels():
     net = mlp(20, 8, 5, activation="gelu", dropout=0.1, loss="binary_cross_entropy", seed=0, dtype="float64")
     model = MLPClassifier.from_network(net, learning_rate_init=0.01, random_state=0)
-    np.testing.assert_array_equal(model.predict(X_LABELS), net.predict(X_LABELS) > 0.5)
+    np.testing.assert_array_equal(model.predict(X_LABELS), net(X_LABELS) > 0.5)
     for _ in range(100):
         model.partial_fit(X_LABELS, Y_LABELS)
     assert model.loss_curve_[-1] < 0.7 * model.loss_curve_[0]

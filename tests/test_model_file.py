@@ -114,7 +114,7 @@ def test_a_network_of_every_layer_comes_back_to_the_last_bit(dtype, path, rng):
     np.testing.assert_array_equal(back.buffers, net.buffers)
     assert (back.layers, back.loss, back.l1, back.l2, back.dtype) == (net.layers, net.loss, net.l1, net.l2, net.dtype)
     X = rng.normal(size=(7, 4))
-    np.testing.assert_array_equal(back.predict(X), net.predict(X))
+    np.testing.assert_array_equal(back.predict(X), net(X))
 
 
 @pytest.mark.parametrize("loss", [*LOSSES, Huber(0.25), Quantile((0.1, 0.9))], ids=str)
@@ -244,7 +244,7 @@ for table in (asked, rows, cells, {name: structured[name] for name in asked}):
     np.testing.assert_array_equal(classifier.predict(table), classifier.predict(asked))
     np.testing.assert_array_equal(classifier.predict_proba(table), classifier.predict_proba(asked))
 network = chainrule.load(f"{golden}/network-1.chainrule")
-assert network.predict(np.zeros((2, 4))).shape == (2, 3)
+assert network(np.zeros((2, 4))).shape == (2, 3)
 loaded = {name.partition(".")[0] for name in set(sys.modules) - at_start}
 print(*loaded - set(sys.stdlib_module_names))
 """

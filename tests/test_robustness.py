@@ -56,7 +56,7 @@ from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.layers import LAYERS
 from chainrule.nn.losses import LOSSES, as_loss
 from chainrule.training.callbacks import Callback
-from chainrule.training.loop import Run
+from chainrule.training.run import Run
 from oracles import targets_for
 from test_layers import EXAMPLES, WIDTH, params_of
 from test_tabular import CELLS
@@ -101,7 +101,7 @@ class Engine:
 
     def predict(self, net, rows):
         """Return probabilities or values, one row for each row."""
-        return net.predict(rows)
+        return net(rows)
 
     def save(self, net, path):
         save(net, path)
@@ -669,7 +669,7 @@ def test_finite_rows_have_finite_predictions_or_an_error_that_names_the_layer(ro
     net = mlp(WIDTH, 8, 8, 2, activation=activation, loss="cross_entropy", seed=seed)
     net.theta = 10 * net.theta
     with allowing(ValueError, r"layer \d"):
-        assert np.isfinite(net.predict(rows)).all()
+        assert np.isfinite(net(rows)).all()
 
 
 @given(
@@ -695,4 +695,4 @@ def test_training_leaves_finite_weights_or_reports_where_it_diverged(
         assert np.isfinite(history.loss).all()
     assert np.isfinite(net.theta).all()
     with allowing(ValueError, "float32"):
-        assert np.isfinite(net.predict(rows)).all()
+        assert np.isfinite(net(rows)).all()

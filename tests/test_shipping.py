@@ -126,7 +126,7 @@ def test_a_network_that_was_adopted_is_saved_like_any_other(tmp_path):
     model = MLPClassifier.from_network(network, classes=["no", "yes"])
     model.save(tmp_path / "model.chainrule")
     np.testing.assert_allclose(
-        load(tmp_path / "model.chainrule").predict_proba(X)[:, 1:], network.predict(X), atol=1e-6
+        load(tmp_path / "model.chainrule").predict_proba(X)[:, 1:], network(X), atol=1e-6
     )
 
 

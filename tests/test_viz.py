@@ -464,7 +464,7 @@ def test_many_points_are_subsampled_within_the_limits_of_all(rng):
 def test_predictions_are_colored_by_the_output_for_class_1(net):
     X, _ = half_plane()
     (points,) = scatter_predictions(net, X).collections
-    np.testing.assert_allclose(points.get_array(), net.predict(X)[:, -1])
+    np.testing.assert_allclose(points.get_array(), net(X)[:, -1])
     assert points.get_clim() == (0, 1)
     assert [to_hex(points.get_cmap()(side)) for side in (0.0, 1.0)] == [ON_LIGHT.blue, ON_LIGHT.orange]
 
@@ -474,7 +474,7 @@ def test_the_learned_line_is_where_the_output_is_one_half():
     net = line_net(w=(2.0, 4.0), b=-1.0)
     (line,) = learned_line(net, ax).lines
     points = np.array([line.get_xy1(), line.get_xy2()])
-    np.testing.assert_allclose(net.predict(points), 0.5)
+    np.testing.assert_allclose(net(points), 0.5)
     assert not np.allclose(*points)
 
 

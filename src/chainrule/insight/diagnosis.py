@@ -214,7 +214,7 @@ class Context:
     def predictions(self) -> tuple[Array, Array]:
         """Predictions (m, n_out) and targets of the predicted rows."""
         if self.out_of_sample is None:
-            return self.net.predict(self.X), self.y
+            return self.net(self.X), self.y
         return self.out_of_sample[self.predicted], self.y[self.predicted]
 
     @cached_property

@@ -46,7 +46,7 @@ def scatter_predictions(net: Network, X: ArrayLike, ax: Axes | None = None, titl
     require(net.n_out <= 2, "net", "have one or two outputs", net.n_out)
     ax = _plane(X, ax, title)
     X = X[subsample(len(X))]
-    predictions = net.predict(X)[:, -1]
+    predictions = net(X)[:, -1]
     ax.scatter(
         X[:, 0], X[:, 1], s=22, c=predictions, cmap=palette_for(ax).scale, vmin=0, vmax=1, linewidths=0, zorder=3
     )
@@ -72,7 +72,7 @@ def decision_boundary(
             ax.contour(*grids, margin, levels=[0], colors=[colors.ink], linewidths=1.2, zorder=2)
     rows = subsample(len(X))
     X, y = X[rows], y[rows]
-    wrong = X[classes(net.predict(X)) != y]
+    wrong = X[classes(net(X)) != y]
     ring: dict[str, Any] = {"facecolor": "none", "edgecolor": colors.ink, "label": "misclassified"}
     ax.scatter(wrong[:, 0], wrong[:, 1], s=80, zorder=4, **ring)
     return ax
@@ -103,5 +103,5 @@ def _plane(X: Array, ax: Axes | None, title: str) -> Axes:
 
 def _probabilities(net: Network, X: Array) -> Array:
     """Return one column per class: the network's outputs, or 1 - p and p for a single output p."""
-    P = net.predict(X)
+    P = net(X)
     return np.column_stack([1 - P, P]) if net.n_out == 1 else P
