@@ -1,14 +1,26 @@
 """Feed-forward neural networks on NumPy alone: read them, check them, ship them.
 
-Each name is loaded from its room when it is first used: importing chainrule costs next to nothing, a process that only
-predicts loads no training, and only the estimators load scikit-learn.
+Each name is loaded from its module when it is first used: importing chainrule takes no more time than importing NumPy,
+a process that only predicts loads no training, and only the estimators load scikit-learn.
 """
 
-from importlib import import_module
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chainrule import errors as errors
+    from chainrule import export as export
+    from chainrule import nn as nn
+    from chainrule import viz as viz
+    from chainrule.data import datasets as datasets
     from chainrule.data.tabular import TabularEncoder as TabularEncoder
+    from chainrule.errors import ChainruleError as ChainruleError
+    from chainrule.errors import DivergenceError as DivergenceError
+    from chainrule.errors import GradientError as GradientError
+    from chainrule.errors import MissingExtraError as MissingExtraError
+    from chainrule.errors import ModelFileError as ModelFileError
+    from chainrule.errors import OutOfRangeError as OutOfRangeError
+    from chainrule.errors import TableError as TableError
     from chainrule.estimators.mlp import MLPClassifier as MLPClassifier
     from chainrule.estimators.mlp import MLPRegressor as MLPRegressor
     from chainrule.estimators.tabular import TabularClassifier as TabularClassifier
@@ -19,6 +31,7 @@ if TYPE_CHECKING:
     from chainrule.model.file import load as load
     from chainrule.model.file import save as save
     from chainrule.model.predictor import Predictor as Predictor
+    from chainrule.nn import losses as losses
     from chainrule.nn.gradcheck import check_gradients as check_gradients
     from chainrule.nn.layers import Activation as Activation
     from chainrule.nn.layers import BatchNorm as BatchNorm
@@ -29,9 +42,19 @@ if TYPE_CHECKING:
     from chainrule.nn.layers import LayerNorm as LayerNorm
     from chainrule.nn.layers import Residual as Residual
     from chainrule.nn.layers import Scale as Scale
+    from chainrule.nn.losses import AbsoluteError as AbsoluteError
+    from chainrule.nn.losses import BinaryCrossEntropy as BinaryCrossEntropy
+    from chainrule.nn.losses import CrossEntropy as CrossEntropy
+    from chainrule.nn.losses import Huber as Huber
     from chainrule.nn.losses import Loss as Loss
+    from chainrule.nn.losses import Poisson as Poisson
+    from chainrule.nn.losses import Quantile as Quantile
+    from chainrule.nn.losses import SquaredError as SquaredError
     from chainrule.nn.network import Network as Network
     from chainrule.nn.network import mlp as mlp
+    from chainrule.training import metrics as metrics
+    from chainrule.training import schedules as schedules
+    from chainrule.training.batches import batches as batches
     from chainrule.training.callbacks import Callback as Callback
     from chainrule.training.callbacks import EarlyStopping as EarlyStopping
     from chainrule.training.callbacks import KeepBest as KeepBest
@@ -45,40 +68,75 @@ if TYPE_CHECKING:
     from chainrule.training.optimizers import AdamW as AdamW
     from chainrule.training.optimizers import Optimizer as Optimizer
     from chainrule.training.optimizers import RMSProp as RMSProp
+    from chainrule.training.schedules import Constant as Constant
+    from chainrule.training.schedules import Cosine as Cosine
+    from chainrule.training.schedules import CosLog4 as CosLog4
+    from chainrule.training.schedules import Exponential as Exponential
+    from chainrule.training.schedules import InverseScaling as InverseScaling
+    from chainrule.training.schedules import OneCycle as OneCycle
+    from chainrule.training.schedules import ReduceOnPlateau as ReduceOnPlateau
+    from chainrule.training.schedules import Schedule as Schedule
+    from chainrule.training.schedules import Step as Step
 
 __version__ = "0.1.0"
 
-ROOMS = {
+_EXPORTS = {
     "data.tabular": ["TabularEncoder"],
+    "errors": [
+        "ChainruleError", "DivergenceError", "GradientError", "MissingExtraError", "ModelFileError", "OutOfRangeError",
+        "TableError",
+    ],
+    "estimators.mlp": ["MLPClassifier", "MLPRegressor"],
+    "estimators.tabular": ["TabularClassifier", "TabularRegressor"],
+    "insight.diagnosis": ["diagnose"],
+    "insight.trace": ["Trace", "trace"],
+    "model.file": ["load", "save"],
+    "model.predictor": ["Predictor"],
+    "nn.gradcheck": ["check_gradients"],
     "nn.layers": [
         "Activation", "BatchNorm", "Bounded", "Dense", "Dropout", "Layer", "LayerNorm", "Residual", "Scale",
     ],
-    "nn.losses": ["Loss"],
+    "nn.losses": [
+        "AbsoluteError", "BinaryCrossEntropy", "CrossEntropy", "Huber", "Loss", "Poisson", "Quantile", "SquaredError",
+    ],
     "nn.network": ["Network", "mlp"],
-    "nn.gradcheck": ["check_gradients"],
-    "training.optimizers": ["SGD", "Adam", "AdamW", "Optimizer", "RMSProp"],
+    "training.batches": ["batches"],
     "training.callbacks": ["Callback", "EarlyStopping", "KeepBest", "ProgressBar", "TimeLimit"],
     "training.checkpoint": ["Checkpoint"],
     "training.history": ["History"],
     "training.loop": ["train"],
-    "insight.diagnosis": ["diagnose"],
-    "insight.trace": ["Trace", "trace"],
-    "model.predictor": ["Predictor"],
-    "model.file": ["load", "save"],
-    "estimators.mlp": ["MLPClassifier", "MLPRegressor"],
-    "estimators.tabular": ["TabularClassifier", "TabularRegressor"],
+    "training.optimizers": ["SGD", "Adam", "AdamW", "Optimizer", "RMSProp"],
+    "training.schedules": [
+        "Constant", "CosLog4", "Cosine", "Exponential", "InverseScaling", "OneCycle", "ReduceOnPlateau", "Schedule",
+        "Step",
+    ],
 }  # fmt: skip
-HOMES = {name: room for room, names in ROOMS.items() for name in names}
-__all__ = sorted(HOMES)
+_NAMESPACES = {
+    "datasets": "data.datasets",
+    "errors": "errors",
+    "export": "export",
+    "losses": "nn.losses",
+    "metrics": "training.metrics",
+    "nn": "nn",
+    "schedules": "training.schedules",
+    "viz": "viz",
+}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
+__all__ = sorted([*_MODULE_OF, *_NAMESPACES])
 
 
 def __getattr__(name: str) -> Any:
-    if name not in HOMES:
-        raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
-    value = getattr(import_module(f"chainrule.{HOMES[name]}"), name)
+    if name in _NAMESPACES:
+        value: Any = _import_module(f"chainrule.{_NAMESPACES[name]}")
+    elif name in _MODULE_OF:
+        value = getattr(_import_module(f"chainrule.{_MODULE_OF[name]}"), name)
+    else:
+        from chainrule.errors import did_you_mean
+
+        raise AttributeError(f"module 'chainrule' has no attribute {name!r}{did_you_mean(name, __all__)}")
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*__all__, "__version__"]

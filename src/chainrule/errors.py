@@ -14,10 +14,11 @@ by a remedy where one helps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ChainruleError(Exception):
@@ -66,6 +67,67 @@ def did_you_mean(name: object, options: Iterable[str]) -> str:
     by_lower = {option.lower(): option for option in options}
     close = get_close_matches(name.lower(), by_lower, n=1) if isinstance(name, str) else []
     return f". Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+_SYNONYMS = {
+    "lr": "learning_rate",
+    "eta": "learning_rate",
+    "learning_rate_init": "learning_rate",
+    "validation_data": "validation",
+    "verbose": "progress",
+    "n_epochs": "epochs",
+    "max_iter": "epochs",
+    "batch": "batch_size",
+    "random_state": "seed",
+    "rng": "seed",
+    "callback": "callbacks",
+    "criterion": "loss",
+    "weights": "sample_weight",
+    "class_names": "labels",
+    "units": "n_out",
+    "n_units": "n_out",
+    "out_features": "n_out",
+    "in_features": "n_in",
+    "p": "rate",
+    "eps": "epsilon",
+    "kernel_initializer": "weights",
+    "hidden_layer_sizes": "sizes",
+}
+_REMEDIES = {
+    "lr": "Pass optimizer=Adam(0.01)",
+    "learning_rate": "Pass optimizer=Adam(0.01)",
+    "validation_split": "Split the rows first, and pass validation=(X, y)",
+    "activation": "Add a layer: Activation('relu')",
+    "beta_1": "Pass betas=(0.9, 0.999)",
+    "beta_2": "Pass betas=(0.9, 0.999)",
+}
+
+
+def suggest_keywords(function: F) -> F:
+    """Decorate a function or class: a wrong keyword raises TypeError naming the right one."""
+    from functools import wraps
+    from inspect import signature
+
+    if isinstance(function, type):
+        function.__init__ = suggest_keywords(function.__init__)  # type: ignore[misc]
+        return function  # type: ignore[return-value]
+    parameters = signature(function).parameters
+    name = function.__qualname__.removesuffix(".__init__")
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for wrong in kwargs.keys() - parameters.keys():
+            meant = _SYNONYMS.get(wrong)
+            if meant in parameters:
+                remedy = f". Did you mean {meant!r}?"
+            elif wrong in _REMEDIES:
+                remedy = f". {_REMEDIES[wrong]}."
+            else:
+                remedy = did_you_mean(wrong, parameters)
+            raise TypeError(f"{name}() got an unexpected keyword argument {wrong!r}{remedy}")
+        return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
 
 
 def shorten(values: Sequence[object], n_shown: int = 8) -> str:

@@ -1,1 +1,5 @@
-"""The mathematics: layers, losses, the network they make, and the proof of its gradient."""
+"""Neural networks: activations, initializers, losses, layers, the network and the gradient check."""
+
+from chainrule.nn import activations, gradcheck, initializers, layers, losses, network
+
+__all__ = ["activations", "gradcheck", "initializers", "layers", "losses", "network"]

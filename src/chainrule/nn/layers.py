@@ -18,7 +18,7 @@ from typing import final
 import numpy as np
 
 from chainrule.arrays import Array, require, require_integer
-from chainrule.errors import look_up
+from chainrule.errors import look_up, suggest_keywords
 from chainrule.nn.activations import ACTIVATIONS, ActivationFunction, find_activation, logistic
 from chainrule.nn.initializers import INITIALIZERS
 
@@ -58,14 +58,15 @@ class Layer(ABC):
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         """Return Y and the backward closure. With `rng`: training mode; None: inference. `X` must not be modified."""
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Name and options as in code, without defaults: `Dense(2, 3)`."""
         options: tuple[Field[object], ...] = fields(self) if is_dataclass(self) else ()
         shown = [describe(getattr(self, o.name)) for o in options if getattr(self, o.name) != o.default]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-@dataclass(frozen=True)
+@suggest_keywords
+@dataclass(frozen=True, repr=False)
 class Dense(Layer):
     """Y = X W + b: each output is a weighted sum of all inputs. W (n_in, n_out), b (n_out,).
 
@@ -114,8 +115,9 @@ def multiply(A: Array, B: Array, out: Array) -> None:
     (np.dot if A.dtype == B.dtype == out.dtype else np.matmul)(A, B, out=out)
 
 
+@suggest_keywords
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Activation(Layer):
     """A = f(Z), elementwise: a name from `chainrule.nn.activations`, or a custom function of the same form."""
 
@@ -138,7 +140,7 @@ class Activation(Layer):
         return A, backward
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PerColumn(Layer):
     """A layer with parameters of its own for each of `n` columns."""
 
@@ -152,8 +154,9 @@ class PerColumn(Layer):
         return self.n, self.n
 
 
+@suggest_keywords
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scale(PerColumn):
     """Y = X * scale: one learned factor for each column, initially 1. scale (n,)."""
 
@@ -174,8 +177,9 @@ class Scale(PerColumn):
         return X * scale, backward
 
 
+@suggest_keywords
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bounded(Layer):
     """Y = low + (high - low) sigmoid(X): outputs stay between `low` and `high`."""
 
@@ -198,8 +202,9 @@ class Bounded(Layer):
         return self.low + width * A, backward
 
 
+@suggest_keywords
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dropout(Layer):
     """In training, X with a fraction `rate` of its elements zeroed and the rest divided by 1 - rate; at inference, X.
 
@@ -222,8 +227,9 @@ class Dropout(Layer):
         return X * kept, backward
 
 
+@suggest_keywords
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerNorm(PerColumn):
     """Y = H gamma + beta, H each row of X minus its mean, divided by its standard deviation. gamma, beta (n,).
 
@@ -259,8 +265,9 @@ class LayerNorm(PerColumn):
         return H * gamma + params["beta"], backward
 
 
+@suggest_keywords
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BatchNorm(PerColumn):
     """Y = H gamma + beta, H each column of X minus its mean, divided by its standard deviation. gamma, beta (n,).
 
@@ -311,8 +318,9 @@ class BatchNorm(PerColumn):
         return H * gamma + params["beta"], backward
 
 
+@suggest_keywords
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Residual(Layer):
     """Y = X + block(X), where the block is a chain of `layers`: it learns a correction (He et al. 2016, eq. 1).
 

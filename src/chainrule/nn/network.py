@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_array, as_generator, as_matrix, as_weights, require, require_integer
-from chainrule.errors import look_up
+from chainrule.errors import did_you_mean, look_up, suggest_keywords
 from chainrule.nn import inference
 from chainrule.nn.activations import ActivationFunction, find_activation
 from chainrule.nn.custom import is_custom
@@ -25,7 +25,16 @@ from chainrule.nn.layers import Activation, Backward, Dense, Dropout, Layer, Par
 from chainrule.nn.losses import Loss, RowLosses, as_loss
 from chainrule.nn.vector import lay_out, size_of, views
 
+_REMEDIES = {
+    "fit": "Use train(net, X, y)",
+    "backward": "Use net.loss_and_grad(X, y)",
+    "weights": "Use net.params, net.get_weights() or net.theta",
+    "parameters": "Use net.theta, or net.params for named arrays",
+    "score": "Use net.evaluate(X, y) for the loss",
+}
 
+
+@suggest_keywords
 class Network:
     """A chain of layers and a loss.
 
@@ -338,6 +347,11 @@ class Network:
         self._theta[...] = theta
         self.buffers[...] = buffers
 
+    def __getattr__(self, name: str) -> Any:
+        # Called only for a name that does not exist.
+        remedy = f". {_REMEDIES[name]}." if name in _REMEDIES else did_you_mean(name, dir(type(self)))
+        raise AttributeError(f"a Network has no attribute {name!r}{remedy}")
+
     def save(self, path: str | PathLike[str]) -> None:
         """Save the network to a file; see `chainrule.save`."""
         from chainrule import save
@@ -381,6 +395,7 @@ class Network:
         return [*rows, (f"loss {self.loss}", "", f"{self._theta.size:,}")]
 
 
+@suggest_keywords
 def mlp(
     *sizes: int | Sequence[int],
     activation: str | ActivationFunction = "relu",

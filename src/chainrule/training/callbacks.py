@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any, ClassVar, TextIO
 
 from chainrule.arrays import Array, require, same_shape
+from chainrule.errors import suggest_keywords
 from chainrule.training.run import Run
 
 
@@ -78,6 +79,7 @@ def hooks(callbacks: Sequence[Callback], name: str) -> list[Any]:
     return [getattr(c, name) for c in callbacks if getattr(type(c), name) is not getattr(Callback, name)]
 
 
+@suggest_keywords
 class KeepBest(Callback):
     """Restore the weights of the best epoch at the end.
 
@@ -125,6 +127,7 @@ class KeepBest(Callback):
             run.history.best_epoch = self.best_epoch
 
 
+@suggest_keywords
 class EarlyStopping(KeepBest):
     """Stop when `metric` has not improved for `patience` epochs, and restore the weights of the best epoch.
 
@@ -148,6 +151,7 @@ class EarlyStopping(KeepBest):
             run.stop = f"{self.metric or run.history.monitor} has not improved for {self.patience} epochs"
 
 
+@suggest_keywords
 class TimeLimit(Callback):
     """Stop after the batch in which `seconds` have elapsed."""
 
@@ -172,6 +176,7 @@ class TimeLimit(Callback):
             run.stop = f"reached the time limit of {self.seconds:g} s"
 
 
+@suggest_keywords
 class ProgressBar(Callback):
     """Show epoch, losses and time remaining: one updated line on a terminal, about ten lines elsewhere."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, all_finite, as_generator, require, require_integer
+from chainrule.errors import suggest_keywords
 from chainrule.nn.gradcheck import require_gradients
 from chainrule.nn.network import Network
 from chainrule.training.batches import batches
@@ -24,6 +25,7 @@ from chainrule.training.run import Run, Trainable
 from chainrule.training.schedules import Schedule, as_schedule
 
 
+@suggest_keywords
 def train(
     net: Trainable,
     X: ArrayLike,

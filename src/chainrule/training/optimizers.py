@@ -20,7 +20,7 @@ from typing import Any, final
 import numpy as np
 
 from chainrule.arrays import Array, require
-from chainrule.errors import look_up
+from chainrule.errors import look_up, suggest_keywords
 from chainrule.training.kernels import Rate, blocks, update
 
 FLUSH_EVERY = 256
@@ -31,13 +31,13 @@ FLUSH_EVERY = 256
 
 
 def sgd(theta: Any, g: Any, rate: Any) -> Any:
-    """theta <- theta - rate g."""
+    """Theta <- theta - rate g."""
     theta -= rate * g
     return theta
 
 
 def momentum(theta: Any, g: Any, v: Any, rate: Any, mu: Any) -> Any:
-    """v <- mu v - rate g;  theta <- theta + v."""
+    """V <- mu v - rate g;  theta <- theta + v."""
     v *= mu
     v -= rate * g
     theta += v
@@ -45,7 +45,7 @@ def momentum(theta: Any, g: Any, v: Any, rate: Any, mu: Any) -> Any:
 
 
 def nesterov(theta: Any, g: Any, v: Any, rate: Any, mu: Any) -> Any:
-    """v <- mu v - rate g;  theta <- theta + mu v - rate g."""
+    """V <- mu v - rate g;  theta <- theta + mu v - rate g."""
     move = rate * g
     v *= mu
     v -= move
@@ -54,7 +54,7 @@ def nesterov(theta: Any, g: Any, v: Any, rate: Any, mu: Any) -> Any:
 
 
 def rmsprop(theta: Any, g: Any, v: Any, rate: Any, rho: Any, rest: Any, epsilon: Any) -> Any:
-    """v <- rho v + (1 - rho) g^2;  theta <- theta - rate g / (sqrt(v) + epsilon).  `rest` is 1 - rho."""
+    """V <- rho v + (1 - rho) g^2;  theta <- theta - rate g / (sqrt(v) + epsilon).  `rest` is 1 - rho."""
     v *= rho
     v += rest * g * g
     theta -= rate * g / (np.sqrt(v) + epsilon)
@@ -64,7 +64,7 @@ def rmsprop(theta: Any, g: Any, v: Any, rate: Any, rho: Any, rest: Any, epsilon:
 def adam(
     theta: Any, g: Any, m: Any, v: Any, rate: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any, eps: Any
 ) -> Any:
-    """m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  theta <- theta - rate m / (sqrt(v) + eps).
+    """M <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  theta <- theta - rate m / (sqrt(v) + eps).
 
     `rest1` is 1 - beta1, `rest2` is 1 - beta2.
     """
@@ -132,6 +132,7 @@ class Optimizer(ABC):
         return moment
 
 
+@suggest_keywords
 @final
 @dataclass
 class SGD(Optimizer):
@@ -160,6 +161,7 @@ class SGD(Optimizer):
             self.apply(sgd, theta, grad, (), rate)
 
 
+@suggest_keywords
 @final
 @dataclass
 class RMSProp(Optimizer):
@@ -179,6 +181,7 @@ class RMSProp(Optimizer):
         self.apply(rmsprop, theta, grad, ("square",), rate, self.rho, 1 - self.rho, self.epsilon)
 
 
+@suggest_keywords
 @dataclass
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1).
@@ -207,6 +210,7 @@ class Adam(Optimizer):
         self.apply(adam, theta, grad, ("mean", "square"), rate * (root / (1 - beta1**t)), *constants)
 
 
+@suggest_keywords
 @final
 @dataclass
 class AdamW(Adam):
