@@ -346,7 +346,7 @@ def test_a_rollback_restores_running_statistics_and_clears_moments(rng):
         ({"batch_size": 0}, "batch_size must be an integer >= 1"),
         ({"clip_norm": 0}, "clip_norm must be > 0"),
         ({"epochs": 2.5}, "epochs must be an integer >= 1, got 2.5"),
-        ({"batch_size": "3"}, "batch_size must be an integer >= 1, got '3'"),
+        ({"batch_size": "3"}, "batch_size must be an integer >= 1 or None, got .3."),
         ({"callbacks": [EarlyStopping]}, r"callbacks must contain Callback objects, such as EarlyStopping\(\)"),
         ({"learning_rate_multipliers": {"W": -1.0}}, r"learning_rate_multipliers\['W'\] must be finite and >= 0"),
         ({"metrics": [max, max]}, "metrics must have different names"),

@@ -148,8 +148,12 @@ def digest(*arrays: Array | None) -> str:
 
 def require_integer(value: object, argument: str, least: int = 1) -> None:
     """Raise ValueError unless `value` is an integer >= `least`."""
-    fits = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
-    require(bool(fits), argument, f"be an integer >= {least}", value)
+    require(is_integer(value, least), argument, f"be an integer >= {least}", value)
+
+
+def is_integer(value: object, least: int) -> bool:
+    """Return whether `value` is an integer >= `least`; a bool is none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
 
 
 def require(condition: bool, argument: str, rule: str, value: object) -> None:

@@ -110,7 +110,7 @@ def suggest_keywords(function: F) -> F:
 
     if isinstance(function, type):
         function.__init__ = suggest_keywords(function.__init__)  # type: ignore[misc]
-        return function  # type: ignore[return-value]
+        return function
     parameters = signature(function).parameters
     name = function.__qualname__.removesuffix(".__init__")
 

@@ -56,10 +56,8 @@ def _rate_of(rate: Rate, i: int) -> float:
 overload(_rate_of, inline="always")(
     lambda rate, i: (lambda rate, i: rate[i]) if isinstance(rate, types.Array) else (lambda rate, i: rate)
 )
-_sgd, _momentum, _nesterov, _rmsprop, _adam = (
-    jit(rule)
-    for rule in (optimizers.sgd, optimizers.momentum, optimizers.nesterov, optimizers.rmsprop, optimizers.adam)
-)
+_sgd, _momentum, _nesterov = jit(optimizers.sgd), jit(optimizers.momentum), jit(optimizers.nesterov)
+_rmsprop, _adam = jit(optimizers.rmsprop), jit(optimizers.adam)
 
 
 @jit
@@ -101,7 +99,7 @@ def _adam_loop(theta, g, m, v, rate, beta1, rest1, beta2, rest2, eps):  # type: 
         )  # fmt: skip
 
 
-LOOPS = {
+LOOPS: dict[Any, Any] = {
     optimizers.sgd: _sgd_loop,
     optimizers.momentum: _momentum_loop,
     optimizers.nesterov: _nesterov_loop,

@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, all_finite, as_generator, require, require_integer
+from chainrule.arrays import all_finite, as_generator, is_integer, require, require_integer
 from chainrule.errors import suggest_keywords
 from chainrule.nn.gradcheck import require_gradients
 from chainrule.nn.network import Network
@@ -19,7 +19,7 @@ from chainrule.training.callbacks import Callback, ProgressBar, as_callbacks, ho
 from chainrule.training.guard import DivergedError, Guard, KeepBestIfInterrupted, StepRatio
 from chainrule.training.history import History
 from chainrule.training.kernels import NUMPY
-from chainrule.training.metrics import Metric, as_metric
+from chainrule.training.metrics import AnyMetric, as_metrics
 from chainrule.training.optimizers import Optimizer, as_optimizer
 from chainrule.training.run import Run, Trainable
 from chainrule.training.schedules import Schedule, as_schedule
@@ -37,7 +37,7 @@ def train(
     batch_size: int | None = 128,
     sample_weight: ArrayLike | None = None,
     validation: Sequence[ArrayLike] | None = None,
-    metrics: str | Metric | Sequence[str | Metric | Callable[[Array, Array], float]] = (),
+    metrics: AnyMetric | Sequence[AnyMetric] = (),
     clip_norm: float | None = None,
     learning_rate_multipliers: Mapping[str, float] | None = None,
     callbacks: Callback | Sequence[Callback] = (),
@@ -114,16 +114,14 @@ def train(
     array([0, 1, 1, 0])
     """
     require_integer(epochs, "epochs")
-    if batch_size is not None:
-        require_integer(batch_size, "batch_size")
-    for key, factor in (learning_rate_multipliers or {}).items():
-        require(0 <= factor < inf, f"learning_rate_multipliers[{key!r}]", "be finite and >= 0", factor)
+    require(batch_size is None or is_integer(batch_size, 1), "batch_size", "be an integer >= 1 or None", batch_size)
     require_integer(max_rollbacks, "max_rollbacks", least=0)
     require(clip_norm is None or clip_norm > 0, "clip_norm", "be > 0", clip_norm)
+    for key, factor in (learning_rate_multipliers or {}).items():
+        require(0 <= factor < inf, f"learning_rate_multipliers[{key!r}]", "be finite and >= 0", factor)
     if validation is not None:
         require(len(validation) in (2, 3), "len(validation)", "be 2 or 3: X, y and optionally weight", len(validation))
-    several = isinstance(metrics, Sequence) and not isinstance(metrics, str)
-    watching = as_callbacks(callbacks)
+    watching = [*as_callbacks(callbacks), *([ProgressBar()] if progress else [])]
     rows = net.check(X, y, sample_weight)
     if isinstance(net, Network):
         require_gradients(net, *rows[:2])
@@ -137,7 +135,7 @@ def train(
         schedule=deepcopy(as_schedule(schedule)),
         epochs=epochs,
         batch_size=size,
-        metrics=[as_metric(metric) for metric in (metrics if several else [metrics])],  # type: ignore[union-attr, arg-type]
+        metrics=as_metrics(metrics),
         clip_norm=clip_norm or inf,
         multipliers=net.per_parameter(learning_rate_multipliers) if learning_rate_multipliers else 1.0,
         shuffle=shuffle and size < n,
@@ -145,37 +143,19 @@ def train(
         kernels=kernels,
         seeded=seed is not None,
     )
-    return fit(run, [*watching, ProgressBar()] if progress else watching, max_rollbacks)
+    return fit(run, watching, max_rollbacks)
 
 
 def fit(run: Run, callbacks: Sequence[Callback], max_rollbacks: int = 10) -> History:
     """Train until the last epoch is done or something stops the run; return its history."""
     run.schedule.begin(run.history)
     guard = Guard(max_rollbacks)
-    run.callbacks = [
-        guard,
-        KeepBestIfInterrupted(),
-        StepRatio(),
-        *sorted(callbacks, key=lambda callback: callback.order),
-    ]
+    run.callbacks = [guard, KeepBestIfInterrupted(), StepRatio(), *sorted(callbacks, key=lambda c: c.order)]
     for callback in run.callbacks:
         callback.on_train_begin(run)
-    start = perf_counter()
     try:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the guard looks for what is not finite
-            while run.epoch < run.epochs and not run.stop:
-                try:
-                    train_epoch(run)
-                    guard.check_epoch(run)
-                except DivergedError as failure:
-                    guard.roll_back(run, failure)
-                    continue
-                run.history.record(run.results | run.measure() | {"seconds": perf_counter() - start})
-                start = perf_counter()
-                run.schedule.observe(run.history)
-                for callback in run.callbacks:
-                    callback.on_epoch_end(run)
-                run.epoch, run.epoch_fraction = run.epoch + 1, 0.0
+            _train_epochs(run, guard)
     except KeyboardInterrupt:
         run.stop, run.history.interrupted = "interrupted", True
         if not all_finite(run.net.theta):
@@ -186,6 +166,23 @@ def fit(run: Run, callbacks: Sequence[Callback], max_rollbacks: int = 10) -> His
         callback.on_train_end(run)
     run.history.stopped = run.stop
     return run.history
+
+
+def _train_epochs(run: Run, guard: Guard) -> None:
+    start = perf_counter()
+    while run.epoch < run.epochs and not run.stop:
+        try:
+            train_epoch(run)
+            guard.check_epoch(run)
+        except DivergedError as failure:
+            guard.roll_back(run, failure)
+            continue
+        run.history.record(run.results | run.measure() | {"seconds": perf_counter() - start})
+        start = perf_counter()
+        run.schedule.observe(run.history)
+        for callback in run.callbacks:
+            callback.on_epoch_end(run)
+        run.epoch, run.epoch_fraction = run.epoch + 1, 0.0
 
 
 def train_epoch(run: Run) -> None:

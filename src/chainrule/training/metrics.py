@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import nan
 
@@ -37,6 +37,9 @@ class Metric:
         y, prediction = y.view(), prediction.view()
         y.flags.writeable = prediction.flags.writeable = False
         return float(self.function(y, prediction))
+
+
+AnyMetric = str | Metric | Callable[[Array, Array], float]
 
 
 def accuracy(y: Array, prediction: Array) -> float:
@@ -171,7 +174,13 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def as_metric(metric: str | Metric | Callable[[Array, Array], float]) -> Metric:
+def as_metrics(metrics: AnyMetric | Sequence[AnyMetric]) -> list[Metric]:
+    """Return a list of metrics, from one or several."""
+    several = isinstance(metrics, Sequence) and not isinstance(metrics, str)
+    return [as_metric(metric) for metric in (metrics if several else [metrics])]  # type: ignore[union-attr, arg-type]
+
+
+def as_metric(metric: AnyMetric) -> Metric:
     """Return the metric itself, the one with this name, or a custom function, for which lower is better."""
     if isinstance(metric, Metric):
         return metric
