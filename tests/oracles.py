@@ -1,4 +1,4 @@
-"""What the library computes, as naive loops over plain numbers: slow, obvious, and written from the formulas alone."""
+"""What the library computes, as naive loops over plain numbers: slow, obvious, written from the formulas alone."""
 
 import math
 
@@ -16,7 +16,7 @@ def dense(X, W, b):
 
 
 def layer_norm(X, gamma, beta, epsilon):
-    """Each row less its mean, over its deviation."""
+    """Each row minus its mean, divided by its standard deviation."""
     Y = np.zeros_like(X)
     for i, row in enumerate(X):
         mean = sum(row) / len(row)
@@ -27,7 +27,7 @@ def layer_norm(X, gamma, beta, epsilon):
 
 
 def batch_norm(X, gamma, beta, epsilon):
-    """Each column less its mean, over its deviation."""
+    """Each column minus its mean, divided by its standard deviation."""
     Y = np.zeros_like(X)
     for j, column in enumerate(X.T):
         mean = sum(column) / len(column)
@@ -110,13 +110,13 @@ LOSSES = {
 
 
 def reduced(row_loss, Z, y, weight=None):
-    """Mean over rows of a row's loss, the weights divided by their sum."""
+    """Return the mean over rows of a row's loss, with weights divided by their sum."""
     weight = np.ones(len(Z)) if weight is None else weight
     return sum(w * row_loss(z, t) for w, z, t in zip(weight, Z, y, strict=True)) / sum(weight)
 
 
 def sgd(theta, gradients, rate, momentum=0.0, nesterov=False):
-    """Sutskever et al. 2013, eqs. 1 to 4; Nesterov's theta is the point ahead, where the gradient is taken."""
+    """Sutskever et al. 2013, eqs. 1 to 4; Nesterov's theta is the look-ahead point, where the gradient is taken."""
     theta = list(theta)
     velocity = [0.0] * len(theta)
     for gradient in gradients:
@@ -151,8 +151,19 @@ def adam(theta, gradients, rate, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_de
     return np.array(theta)
 
 
+def adam_moments(gradients, beta1=0.9, beta2=0.999):
+    """Return m and v of algorithm 1 after these gradients, without bias correction."""
+    m = [0.0] * len(gradients[0])
+    v = [0.0] * len(gradients[0])
+    for gradient in gradients:
+        for i, g in enumerate(gradient):
+            m[i] = beta1 * m[i] + (1 - beta1) * g
+            v[i] = beta2 * v[i] + (1 - beta2) * g**2
+    return np.array(m), np.array(v)
+
+
 def targets_for(name, n, k, rng):
-    """Targets at random that the loss of that name takes."""
+    """Return random targets that the loss with this name accepts."""
     if name == "cross_entropy":
         return rng.integers(0, k, n)
     if name == "binary_cross_entropy":

@@ -1,4 +1,4 @@
-"""Backpropagation one row and one number at a time, from the formulas of the textbooks the project grew out of."""
+"""Backpropagation one row and one number at a time, from the formulas of textbooks."""
 
 import math
 
@@ -7,7 +7,7 @@ def sigmoid(z):
     return 1 / (1 + math.exp(-z))
 
 
-def sigmoid_slope(z):
+def sigmoid_derivative(z):
     return sigmoid(z) * (1 - sigmoid(z))
 
 
@@ -16,7 +16,7 @@ def neuron_gradient(w, b, X, y):
     dw, db = [0.0] * len(w), 0.0
     for x, target in zip(X, y, strict=True):
         z = b + sum(w_k * x_k for w_k, x_k in zip(w, x, strict=True))
-        delta = 2 * (sigmoid(z) - target) * sigmoid_slope(z)
+        delta = 2 * (sigmoid(z) - target) * sigmoid_derivative(z)
         for k, x_k in enumerate(x):
             dw[k] += delta * x_k / len(X)
         db += delta / len(X)
@@ -36,11 +36,11 @@ def column_mlp_row_gradient(W, b, x, y):
         z.append([b[l][i] + sum(W[l][i][j] * a[l][j] for j in range(len(a[l]))) for i in range(len(b[l]))])
         a.append([sigmoid(z_i) for z_i in z[l]])
     delta = [[] for _ in range(depth)]
-    delta[-1] = [(a[-1][i] - y[i]) * sigmoid_slope(z[-1][i]) for i in range(len(y))]
+    delta[-1] = [(a[-1][i] - y[i]) * sigmoid_derivative(z[-1][i]) for i in range(len(y))]
     for l in range(depth - 2, -1, -1):
         for j in range(len(b[l])):
             back = sum(W[l + 1][i][j] * delta[l + 1][i] for i in range(len(b[l + 1])))
-            delta[l].append(back * sigmoid_slope(z[l][j]))
+            delta[l].append(back * sigmoid_derivative(z[l][j]))
     dW = [[[delta_i * a_j for a_j in a[l]] for delta_i in delta[l]] for l in range(depth)]
     return dW, delta
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from chainrule import Dense, Network, mlp
-from chainrule.nn.initializers import INITIALIZERS, SUITED_TO
+from chainrule.nn.initializers import DEFAULT_INITIALIZERS, INITIALIZERS
 
 N_IN, N_OUT = 300, 200
 VARIANCES = {
@@ -29,33 +29,44 @@ def test_mean_and_variance_are_those_of_the_paper(name, rng):
 
 
 @pytest.mark.parametrize("name", [name for name in INITIALIZERS if name.endswith("_uniform")])
-def test_uniform_ones_end_at_their_bound(name, rng):
+def test_uniform_initializers_reach_their_bound(name, rng):
     W = INITIALIZERS[name](rng, (N_IN, N_OUT))
     assert np.abs(W).max() == pytest.approx(np.sqrt(3 * VARIANCES[name]), rel=1e-3)
 
 
-def test_the_seeds_uniform_start_lies_between_0_and_1():
+def test_uniform_values_are_between_0_and_1():
     net = Network([Dense(5, 4, "uniform", "uniform")], seed=0)
     assert 0 <= net.theta.min() < net.theta.max() < 1
 
 
-def test_both_dtypes_start_alike():
+def test_both_dtypes_have_the_same_initial_values():
     a, b = (mlp(3, 5, 2, seed=7, dtype=dtype).theta for dtype in ("float32", "float64"))
     np.testing.assert_array_equal(a, b.astype(np.float32))
 
 
-@pytest.mark.parametrize("activation", SUITED_TO)
-def test_mlp_takes_the_start_that_suits_its_activation(activation):
-    assert mlp(2, 3, 1, activation=activation).layers[0].weights == SUITED_TO[activation]
+@pytest.mark.parametrize("activation", DEFAULT_INITIALIZERS)
+def test_the_default_initializer_of_mlp_suits_its_activation(activation):
+    assert mlp(2, 3, 1, activation=activation).layers[0].weights == DEFAULT_INITIALIZERS[activation]
 
 
 @pytest.mark.parametrize("activation", ["relu", "selu", "tanh"])
-def test_signals_keep_their_size_through_thirty_layers(activation, rng):
+def test_signals_keep_their_magnitude_through_thirty_layers(activation, rng):
     net = mlp(*[128] * 31, activation=activation, seed=0)
     last = net.activations(rng.normal(size=(200, 128)))[-3]
     assert 0.1 < last.std() < 3
 
 
-def test_an_unknown_start_is_refused_when_the_layer_is_made():
-    with pytest.raises(ValueError, match="weights must be one of {'zeros'"):
-        Dense(2, 3, "magic")
+def test_the_default_initializer_does_not_depend_on_the_case_of_the_activation():
+    assert mlp(2, 3, 1, activation="ReLU").layers[0].weights == DEFAULT_INITIALIZERS["relu"]
+
+
+@pytest.mark.parametrize("activation", ["identity", "tanh", "sigmoid", lambda Z: (Z, lambda dA: dA)])
+def test_other_activations_start_with_glorot_uniform(activation):
+    assert {layer.weights for layer in mlp(2, 3, 1, activation=activation).layers[::2]} == {"glorot_uniform"}
+
+
+@pytest.mark.parametrize("argument", ["weights", "biases"])
+@pytest.mark.parametrize("make", [lambda **options: Dense(2, 3, **options), lambda **options: mlp(2, 3, 1, **options)])
+def test_an_unknown_initializer_is_refused_with_the_closest_name(argument, make):
+    with pytest.raises(ValueError, match=rf"{argument} must be one of {{'zeros'.*got 'he_norm'.*'he_normal'\?"):
+        make(**{argument: "he_norm"})

@@ -16,6 +16,7 @@ from chainrule import (
     Residual,
     Scale,
     check_gradients,
+    train,
 )
 from chainrule.errors import GradientError
 from chainrule.nn.activations import ACTIVATIONS
@@ -37,18 +38,18 @@ EXAMPLES = {
 
 
 def params_of(layer, rng):
-    """Parameters drawn at random, so that no test passes by the initial zeros and ones."""
+    """Return random parameters, so that no test passes because of the initial zeros and ones."""
     return {name: rng.normal(size=shape) for name, shape in layer.shapes.items()} | {
         name: rng.random(shape) + 0.5 for name, shape in layer.buffer_shapes.items()
     }
 
 
-def test_every_layer_has_an_example_here():
+def test_every_layer_has_an_example():
     assert EXAMPLES.keys() == LAYERS.keys()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_backward_gives_the_slope_in_inputs_and_parameters(name, rng):
+def test_backward_is_the_derivative_in_inputs_and_parameters(name, rng):
     layer = EXAMPLES[name]
     X, params, dY = rng.normal(size=(6, WIDTH)), params_of(layer, rng), rng.normal(size=(6, WIDTH))
     grads = {name: np.full(shape, np.nan) for name, shape in layer.shapes.items()}
@@ -71,7 +72,7 @@ def test_backward_gives_the_slope_in_inputs_and_parameters(name, rng):
 
 @pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("training", [False, True])
-def test_input_and_incoming_gradient_stay_as_they_are(name, training, rng):
+def test_input_and_incoming_gradient_are_not_modified(name, training, rng):
     layer = EXAMPLES[name]
     X, params, dY = rng.normal(size=(6, WIDTH)), params_of(layer, rng), rng.normal(size=(6, WIDTH))
     X_before, dY_before = X.copy(), dY.copy()
@@ -98,14 +99,14 @@ def test_float32_stays_float32(name, rng):
         if case[1:3] != ("cross_entropy", 1)
     ],
 )
-def test_gradients_of_every_layer_under_every_loss(name, loss, k, weighted, rng):
+def test_gradients_of_every_layer_with_every_loss(name, loss, k, weighted, rng):
     net = Network([Dense(3, WIDTH), EXAMPLES[name], Activation("tanh"), Dense(WIDTH, k)], loss, l1=0.01, l2=0.1, seed=1)
     X, y = rng.normal(size=(7, 3)), targets_for(loss, 7, k, rng)
     assert check_gradients(net, X, y, rng.random(7) if weighted else None, directions=2).ok
 
 
 @pytest.mark.parametrize(("activation", "loss"), [(a, loss) for a in ACTIVATIONS if a != "step" for loss in LOSSES])
-def test_gradients_of_every_activation_under_every_loss(activation, loss, rng):
+def test_gradients_of_every_activation_with_every_loss(activation, loss, rng):
     net = Network([Dense(3, 4), Activation(activation), Dense(4, 2), Activation(activation)], loss, seed=2)
     X, y = rng.normal(size=(7, 3)), targets_for(loss, 7, 2, rng)
     assert check_gradients(net, X, y, rng.random(7), directions=2).ok
@@ -118,13 +119,13 @@ def test_dense_is_a_weighted_sum(rng):
 
 
 @pytest.mark.parametrize(("layer", "oracle"), [(LayerNorm(3), oracles.layer_norm), (BatchNorm(3), oracles.batch_norm)])
-def test_norms_in_training_are_those_of_the_paper(layer, oracle, rng):
+def test_normalization_in_training_is_that_of_the_paper(layer, oracle, rng):
     X, params = rng.normal(size=(5, 3)), params_of(layer, rng)
     expected = oracle(X, params["gamma"], params["beta"], layer.epsilon)
     np.testing.assert_allclose(layer.forward(X, params, rng)[0], expected, rtol=1e-12)
 
 
-def test_batch_norm_at_inference_uses_what_it_saw_in_training(rng):
+def test_batch_norm_at_inference_uses_the_running_statistics(rng):
     layer = BatchNorm(2, decay=0.5)
     net = Network([layer], seed=0, dtype="float64")
     X = rng.normal(3, 2, size=(500, 2))
@@ -133,18 +134,18 @@ def test_batch_norm_at_inference_uses_what_it_saw_in_training(rng):
     np.testing.assert_allclose(net.params[0]["mean"], X.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(net.params[0]["variance"], X.var(axis=0, ddof=1), rtol=1e-6)
     before = net.buffers.copy()
-    np.testing.assert_allclose(net.predict(X).mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(net(X).mean(axis=0), 0, atol=1e-6)
     np.testing.assert_array_equal(net.buffers, before)
 
 
-def test_batch_norm_takes_one_row_by_its_running_statistics(rng):
+def test_batch_norm_normalizes_a_batch_of_one_row_by_its_running_statistics(rng):
     net = Network([BatchNorm(2)], seed=0, dtype="float64")
     x = np.array([[1.0, -2.0]])
-    np.testing.assert_array_equal(net.forward(x, rng)[0], net.predict(x))
+    np.testing.assert_array_equal(net.forward(x, rng)[0], net(x))
     np.testing.assert_array_equal(net.buffers, [0, 0, 1, 1])
 
 
-def test_dropout_keeps_the_mean_and_drops_the_share(rng):
+def test_dropout_keeps_the_mean_and_zeroes_the_fraction(rng):
     Y, _ = Dropout(0.3).forward(np.ones((400, 500), np.float32), {}, rng)
     assert np.mean(Y == 0) == pytest.approx(0.3, abs=0.01)
     assert Y.mean() == pytest.approx(1, abs=0.01)
@@ -166,14 +167,14 @@ def test_numpy_bounds_keep_float32(rng):
     assert Bounded(np.float64(0), np.float64(1)).forward(np.ones((1, 1), np.float32), {})[0].dtype == np.float32
 
 
-def test_a_residual_block_adds_to_what_it_was_given(rng):
+def test_a_residual_block_adds_its_layers_output_to_its_input(rng):
     layer = Residual([Dense(3, 3)])
     X, params = rng.normal(size=(4, 3)), params_of(layer, rng)
     expected = X + oracles.dense(X, params["0.W"], params["0.b"])
     np.testing.assert_allclose(layer.forward(X, params)[0], expected, rtol=1e-13)
 
 
-def test_residual_blocks_nest_and_keep_running_statistics(rng):
+def test_residual_blocks_nest_and_have_running_statistics(rng):
     inner = Residual([Dense(3, 3), BatchNorm(3)])
     net = Network([Dense(2, 3), Residual([inner, Activation("relu")]), Dense(3, 1)], seed=0)
     assert {"0.0.W", "0.0.b", "0.1.gamma", "0.1.beta", "0.1.mean", "0.1.variance"} == net.params[1].keys()
@@ -186,17 +187,20 @@ def test_residual_blocks_nest_and_keep_running_statistics(rng):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([Dense(2, 4), Dense(3, 2)], r"layer 1, Dense\(3, 2\), must take .* layer 0, Dense\(2, 4\), gives 4"),
-        ([Dense(2, 4), Activation("relu"), LayerNorm(3)], r"layer 2, LayerNorm\(3\).* layer 0, Dense\(2, 4\), gives 4"),
-        ([Dense(2, 4), Residual([Dense(3, 3)])], r"Residual\(\[Dense\(3, 3\)\]\).*gives 4"),
-        ([Activation("relu"), Dropout(0.1)], "one layer at least that knows its size"),
-        ([], "one layer at least that knows its size"),
-        ([Dense(2, 3), "relu"], r"must hold Layer objects, got 'relu'"),
-        (Dense(2, 3), r"must be a list of Layer objects, .*; did you mean \[Dense\(2, 3\)\]\?"),
-        (None, "must be a list of Layer objects, got None"),
+        ([Dense(2, 4), Dense(3, 2)], r"layer 1, Dense\(3, 2\), .*4 inputs .*layer 0, Dense\(2, 4\), got 3"),
+        (
+            [Dense(2, 4), Activation("relu"), LayerNorm(3)],
+            r"layer 2, LayerNorm\(3\), .*4 inputs .*layer 0, Dense\(2, 4\), got 3",
+        ),
+        ([Dense(2, 4), Residual([Dense(3, 3)])], r"layer 1, Residual\(\[Dense\(3, 3\)\]\), .*4 inputs .*got 3"),
+        ([Activation("relu"), Dropout(0.1)], "layers .*at least one that knows its sizes"),
+        ([], "layers .*at least one that knows its sizes"),
+        ([Dense(2, 3), "relu"], r"layers .*Layer objects, got 'relu' at layers\[1\]"),
+        (Dense(2, 3), r"layers .*list of Layer objects, got Dense\(2, 3\)\. Pass \[Dense\(2, 3\)\]"),
+        (None, "layers .*list of Layer objects, got None"),
     ],
 )
-def test_layers_that_do_not_chain_are_refused_and_both_are_named(layers, message):
+def test_layers_that_do_not_fit_are_refused_and_both_are_named(layers, message):
     with pytest.raises(ValueError, match=message):
         Network(layers)
 
@@ -220,9 +224,22 @@ def test_layers_that_do_not_chain_are_refused_and_both_are_named(layers, message
         lambda: Residual([3]),
     ],
 )
-def test_bad_options_are_refused_when_the_layer_is_made(make):
+def test_invalid_options_are_refused_when_the_layer_is_made(make):
     with pytest.raises(ValueError, match="must"):
         make()
+
+
+@pytest.mark.parametrize("name", ["ReLU", "Leaky_ReLU", "SiLU", "GELU", "Identity", "tanh"])
+def test_the_name_of_an_activation_may_be_in_any_case(name):
+    layer = Activation(name)
+    assert layer == Activation(name.lower())
+    assert layer.function == name.lower()
+    assert str(layer) == f"Activation({name.lower()!r})"
+
+
+def test_a_misspelled_activation_is_refused_with_the_closest_name():
+    with pytest.raises(ValueError, match=r"function .*'relu'.*, got 'rellu'\. Did you mean 'relu'\?"):
+        Activation("rellu")
 
 
 def test_a_layer_prints_as_the_code_that_makes_it():
@@ -231,12 +248,12 @@ def test_a_layer_prints_as_the_code_that_makes_it():
     assert str(Activation(np.sin)) == "Activation(sin)"
 
 
-class Watched(Layer):
-    """Notes whether its backward was called and asked for dX."""
+class Recording(Layer):
+    """Records whether its backward was called with need_dX."""
 
     def __init__(self, n_parameters):
         self.n_parameters = n_parameters
-        self.asked = []
+        self.need_dX = []
 
     @property
     def shapes(self):
@@ -244,22 +261,22 @@ class Watched(Layer):
 
     def forward(self, X, params, rng=None):
         def backward(dY, grads, need_dX=True):
-            self.asked.append(need_dX)
+            self.need_dX.append(need_dX)
             return dY
 
         return X, backward
 
 
-def test_dX_is_computed_only_where_somebody_reads_it(rng):
-    before, first, second = Watched(0), Watched(1), Watched(1)
+def test_dX_is_computed_only_where_it_is_used(rng):
+    before, first, second = Recording(0), Recording(1), Recording(1)
     net = Network([before, first, second, Dense(3, 1)], seed=0)
-    net.gradients_proved = True
+    net.gradients_checked = True
     net.loss_and_grad(rng.normal(size=(5, 3)), rng.normal(size=5))
-    assert (before.asked, first.asked, second.asked) == ([], [False], [True])
+    assert (before.need_dX, first.need_dX, second.need_dX) == ([], [False], [True])
 
 
 class Shift(Layer):
-    """A user's own layer: one learned number, added everywhere."""
+    """A custom layer: adds one learned number to every element."""
 
     def __init__(self, factor=1.0):
         self.factor = factor
@@ -279,14 +296,15 @@ class Shift(Layer):
         return X + params["shift"], backward
 
 
-def test_an_own_layer_trains_beside_the_others(rng):
+def test_a_custom_layer_trains_with_the_others(rng):
     net = Network([Dense(2, 3), Residual([Shift()]), Dense(3, 1)], seed=0)
     assert "Shift()" in str(net)
     net.loss_and_grad(rng.normal(size=(5, 2)), rng.normal(size=5))
-    assert net.gradients_proved
+    assert net.gradients_checked
 
 
-def test_an_own_layer_with_a_wrong_derivative_is_caught_and_named(rng):
+@pytest.mark.parametrize("first_use", [Network.loss_and_grad, train])
+def test_a_custom_layer_with_a_wrong_derivative_is_found_and_named(first_use, rng):
     net = Network([Dense(2, 3), Residual([Shift(factor=0.5)]), Dense(3, 1)], seed=0)
     with pytest.raises(GradientError, match=r"most of all in 1\.0\.shift\[0\]"):
-        net.loss_and_grad(rng.normal(size=(5, 2)), rng.normal(size=5))
+        first_use(net, rng.normal(size=(5, 2)), rng.normal(size=5))

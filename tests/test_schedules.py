@@ -1,3 +1,5 @@
+import re
+from inspect import signature
 from math import cos, log2, pi
 
 import numpy as np
@@ -7,6 +9,7 @@ from chainrule import SGD, History, mlp, train
 from chainrule.training.schedules import (
     SCHEDULES,
     Cosine,
+    CustomSchedule,
     Exponential,
     InverseScaling,
     OneCycle,
@@ -53,7 +56,7 @@ def test_factors_stay_between_0_and_1(name):
     assert max(factors) <= 1 + 1e-12
 
 
-def test_a_warm_up_starts_above_zero_so_that_no_step_is_lost():
+def test_a_warmup_starts_above_zero_so_that_no_step_is_wasted():
     assert 0 < Cosine(warmup=0.1)(0, 0) < 0.01
 
 
@@ -67,17 +70,17 @@ def test_the_rate_of_a_training_follows_its_schedule(name, rng):
     np.testing.assert_allclose(history.learning_rate, expected, rtol=1e-12)
 
 
-def test_a_plateau_lowers_the_rate_and_a_gain_does_not():
+def test_a_plateau_reduces_the_rate_and_an_improvement_does_not():
     schedule, history = ReduceOnPlateau(patience=2, factor=0.5, min_delta=0.1), History()
-    seen = []
+    factors = []
     for loss in [1.0, 0.8, 0.79, 0.78, 0.3, 0.3, 0.3, 0.3, 0.3]:
         history.loss.append(loss)
         schedule.observe(history)
-        seen.append(schedule(0, 0))
-    assert seen == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
+        factors.append(schedule(0, 0))
+    assert factors == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
 
 
-def test_a_plateau_of_a_metric_that_rises_is_seen():
+def test_a_plateau_of_a_metric_for_which_higher_is_better():
     history = History(metrics={"accuracy": []}, higher_is_better={"accuracy"})
     schedule = ReduceOnPlateau("accuracy", patience=1, factor=0.1)
     for accuracy in [0.5, 0.6, 0.6]:
@@ -86,7 +89,7 @@ def test_a_plateau_of_a_metric_that_rises_is_seen():
     assert schedule(0, 0) == pytest.approx(0.1)
 
 
-def test_a_schedule_may_be_used_again(rng):
+def test_a_schedule_may_be_reused(rng):
     schedule = ReduceOnPlateau(patience=1, min_delta=10)
     X, y = rng.normal(size=(20, 2)), rng.normal(size=20)
     first, second = (train(mlp(2, 1, seed=0), X, y, schedule=schedule, epochs=5) for _ in range(2))
@@ -107,7 +110,7 @@ def test_a_schedule_may_be_used_again(rng):
         lambda: ReduceOnPlateau(factor=1),
         lambda: ReduceOnPlateau(patience=0),
         lambda: ReduceOnPlateau(min_delta=-1),
-        lambda: ReduceOnPlateau(least=2.0),
+        lambda: ReduceOnPlateau(minimum=2.0),
         lambda: OneCycle(start=-1),
         lambda: OneCycle(final=5),
         lambda: as_schedule(Cosine),
@@ -116,6 +119,37 @@ def test_a_schedule_may_be_used_again(rng):
         lambda: as_schedule(lambda e, p: np.nan)(0, 0),
     ],
 )
-def test_bad_options_are_refused(make):
+def test_invalid_options_are_refused(make):
     with pytest.raises(ValueError, match="must"):
         make()
+
+
+@pytest.mark.parametrize("function", [lambda epoch: 1.0, lambda: 1.0, lambda epoch, progress, factor: 1.0])
+def test_a_function_of_other_arguments_is_refused_before_training(function, rng):
+    net = mlp(2, 1, seed=0)
+    theta = net.theta.copy()
+    form = re.escape(str(signature(function)))
+    with pytest.raises(TypeError, match=rf"schedule .*\(epoch, progress\), got {form}"):
+        train(net, rng.normal(size=(20, 2)), rng.normal(size=20), schedule=function)
+    np.testing.assert_array_equal(net.theta, theta)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda epoch, progress: 0.5, lambda *args: 0.5, lambda e, p, factor=0.5: factor, lambda e, p=0: 0.5]
+)
+def test_a_function_that_takes_two_arguments_is_a_schedule(function, rng):
+    assert isinstance(as_schedule(function), CustomSchedule)
+    X, y = rng.normal(size=(20, 2)), rng.normal(size=20)
+    history = train(mlp(2, 1, seed=0), X, y, optimizer=SGD(0.1), schedule=function, epochs=2)
+    assert history.learning_rate == [0.05, 0.05]
+
+
+def test_a_misspelled_schedule_is_refused_with_the_closest_name():
+    with pytest.raises(ValueError, match=r"schedule .*'cosine'.*got 'cosin'\. Did you mean 'cosine'\?"):
+        as_schedule("cosin")
+
+
+def test_a_plateau_of_a_missing_metric_is_refused_before_training(rng):
+    X, y = rng.normal(size=(20, 2)), rng.normal(size=20)
+    with pytest.raises(ValueError, match=r"metric .*'loss'.*got 'validation_loss'.*validation=\(X, y\)"):
+        train(mlp(2, 1, seed=0), X, y, schedule=ReduceOnPlateau("validation_loss"))

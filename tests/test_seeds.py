@@ -14,7 +14,7 @@ EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
 
 def by_layer(net, grad):
-    """A gradient as [(dW, db), ...], one pair a Dense layer, in the engine's own form, W (n_in, n_out)."""
+    """Return a gradient as [(dW, db), ...], one pair for each Dense layer, W (n_in, n_out)."""
     parts = [grad[block.slice].reshape(block.shape) for block in net.blocks]
     return list(zip(parts[::2], parts[1::2], strict=True))
 
@@ -74,8 +74,8 @@ COMPARISONS = {
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
-def test_a_gradient_one_part_in_a_million_off_would_be_noticed(name, rng, monkeypatch):
-    """The test of the tests: a wrong bias gradient in the engine, and a wrong slope in the formulas."""
+def test_a_relative_error_of_a_millionth_is_detected(name, rng, monkeypatch):
+    """The comparison itself is tested with a wrong bias gradient."""
     forward = Dense.forward
 
     def slightly_wrong(self, X, params, rng=None):
@@ -94,14 +94,14 @@ def test_a_gradient_one_part_in_a_million_off_would_be_noticed(name, rng, monkey
 
 
 @pytest.mark.parametrize("name", ["neuron", "sigmoid network"])
-def test_a_missing_sigma_prime_would_be_noticed(name, rng, monkeypatch):
+def test_a_missing_sigma_prime_is_detected(name, rng, monkeypatch):
     monkeypatch.setitem(activations.ACTIVATIONS, "sigmoid", lambda Z: (activations.logistic(Z), lambda dA: dA))
     with pytest.raises(AssertionError):
         assert_equal(*COMPARISONS[name](rng))
 
 
-def test_a_transposed_weight_matrix_on_the_way_back_would_be_noticed(rng, monkeypatch):
-    """Only the recursion through a square W can be wrong so and still fit."""
+def test_a_transposed_weight_matrix_in_backward_is_detected(rng, monkeypatch):
+    """Only a square W fits when it is transposed."""
 
     def transposed(self, X, params, rng=None):
         W = params["W"]

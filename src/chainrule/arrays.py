@@ -159,5 +159,5 @@ def is_integer(value: object, least: int) -> bool:
 def require(condition: bool, argument: str, rule: str, value: object) -> None:
     """Raise the ValueError `argument must rule, got value` unless the condition holds."""
     if not condition:
-        shown = f"shape {value}" if rule.startswith("have shape") else repr(value)
+        shown = f"shape {value}" if rule.startswith(("have shape", "have at least one row")) else repr(value)
         raise ValueError(f"{argument} must {rule}, got {shown}")

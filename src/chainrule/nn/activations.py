@@ -178,5 +178,5 @@ def find_activation(function: str | ActivationFunction, argument: str) -> str | 
     if callable(function):
         return function
     name = function.lower() if isinstance(function, str) else function
-    look_up(ACTIVATIONS, name, argument)
+    look_up(ACTIVATIONS, name if name in ACTIVATIONS else function, argument)
     return name

@@ -353,25 +353,25 @@ class Residual(Layer):
 
     def init(self, params: Params, rng: np.random.Generator) -> None:
         for i, layer in enumerate(self.layers):
-            layer.init(_part(params, i), rng)
+            layer.init(part(params, i), rng)
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         Y = X
         backwards = []
         for i, layer in enumerate(self.layers):
-            Y, layer_backward = layer.forward(Y, _part(params, i), rng)
+            Y, layer_backward = layer.forward(Y, part(params, i), rng)
             backwards.append(layer_backward)
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
             dX = dY
             for i in reversed(range(len(backwards))):
-                dX = backwards[i](dX, _part(grads, i))
+                dX = backwards[i](dX, part(grads, i))
             return dX + dY
 
         return X + Y, backward
 
 
-def _part(params: Params, i: int) -> Params:
+def part(params: Params, i: int) -> Params:
     """Return the arrays of layer `i` of a Residual, under that layer's own names."""
     prefix = f"{i}."
     return {name.removeprefix(prefix): array for name, array in params.items() if name.startswith(prefix)}

@@ -337,4 +337,5 @@ def as_loss(loss: str | Loss | RowLosses) -> Loss:
     if callable(loss):
         return CustomLoss(loss)
     name = loss.lower().replace("-", "_").replace(" ", "_") if isinstance(loss, str) else loss
-    return look_up(LOSSES, ALIASES.get(name, name), "loss")()
+    name = ALIASES.get(name, name)
+    return look_up(LOSSES, name if name in LOSSES else loss, "loss")()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from inspect import signature
+from inspect import Signature, signature
 from time import perf_counter
 from typing import Any, ClassVar, TextIO
 
@@ -54,7 +54,7 @@ HOOKS = ("on_train_begin", "on_epoch_begin", "on_gradient", "on_batch_end", "on_
 
 def as_callbacks(callbacks: Callback | Sequence[Callback]) -> list[Callback]:
     """Return a list of callbacks; raise ValueError for other objects, and for hooks with another signature."""
-    several = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+    several = list(callbacks) if isinstance(callbacks, Sequence) and not isinstance(callbacks, str) else [callbacks]
     for callback in several:
         require(
             isinstance(callback, Callback), "callbacks", "contain Callback objects, such as EarlyStopping()", callback
@@ -72,6 +72,10 @@ def as_callbacks(callbacks: Callback | Sequence[Callback]) -> list[Callback]:
                     f"{name} must have the signature (self, run), got {str(form).replace('(', '(self, ', 1)}"
                 )
     return several
+
+
+def _with_self(form: Signature) -> str:
+    return str(form).replace("(", "(self, ", 1).replace("(self, )", "(self)")
 
 
 def hooks(callbacks: Sequence[Callback], name: str) -> list[Any]:

@@ -157,7 +157,7 @@ def fit(run: Run, callbacks: Sequence[Callback], max_rollbacks: int = 10) -> His
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the guard looks for what is not finite
             _train_epochs(run, guard)
     except KeyboardInterrupt:
-        run.stop, run.history.interrupted = "interrupted", True
+        run.interrupt()
         if not all_finite(run.net.theta):
             guard.go_back(run)
     finally:

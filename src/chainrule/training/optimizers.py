@@ -31,13 +31,13 @@ FLUSH_EVERY = 256
 
 
 def sgd(theta: Any, g: Any, rate: Any) -> Any:
-    """Theta <- theta - rate g."""
+    """theta <- theta - rate g."""
     theta -= rate * g
     return theta
 
 
 def momentum(theta: Any, g: Any, v: Any, rate: Any, mu: Any) -> Any:
-    """V <- mu v - rate g;  theta <- theta + v."""
+    """v <- mu v - rate g;  theta <- theta + v."""
     v *= mu
     v -= rate * g
     theta += v
@@ -45,7 +45,7 @@ def momentum(theta: Any, g: Any, v: Any, rate: Any, mu: Any) -> Any:
 
 
 def nesterov(theta: Any, g: Any, v: Any, rate: Any, mu: Any) -> Any:
-    """V <- mu v - rate g;  theta <- theta + mu v - rate g."""
+    """v <- mu v - rate g;  theta <- theta + mu v - rate g."""
     move = rate * g
     v *= mu
     v -= move
@@ -54,7 +54,7 @@ def nesterov(theta: Any, g: Any, v: Any, rate: Any, mu: Any) -> Any:
 
 
 def rmsprop(theta: Any, g: Any, v: Any, rate: Any, rho: Any, rest: Any, epsilon: Any) -> Any:
-    """V <- rho v + (1 - rho) g^2;  theta <- theta - rate g / (sqrt(v) + epsilon).  `rest` is 1 - rho."""
+    """v <- rho v + (1 - rho) g^2;  theta <- theta - rate g / (sqrt(v) + epsilon).  `rest` is 1 - rho."""
     v *= rho
     v += rest * g * g
     theta -= rate * g / (np.sqrt(v) + epsilon)
@@ -64,7 +64,7 @@ def rmsprop(theta: Any, g: Any, v: Any, rate: Any, rho: Any, rest: Any, epsilon:
 def adam(
     theta: Any, g: Any, m: Any, v: Any, rate: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any, eps: Any
 ) -> Any:
-    """M <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  theta <- theta - rate m / (sqrt(v) + eps).
+    """m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  theta <- theta - rate m / (sqrt(v) + eps).
 
     `rest1` is 1 - beta1, `rest2` is 1 - beta2.
     """
@@ -247,4 +247,4 @@ def as_optimizer(optimizer: str | Optimizer) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     name = optimizer.lower() if isinstance(optimizer, str) else optimizer
-    return look_up(OPTIMIZERS, name, "optimizer")()  # type: ignore[call-arg]
+    return look_up(OPTIMIZERS, name if name in OPTIMIZERS else optimizer, "optimizer")()  # type: ignore[call-arg]

@@ -121,6 +121,10 @@ class Run:
         factor = self.schedule(self.epoch + self.epoch_fraction, self.progress)
         return self.optimizer.learning_rate * factor * self.rate_scale
 
+    def interrupt(self) -> None:
+        """End training as Ctrl-C does."""
+        self.stop, self.history.interrupted = "interrupted", True
+
     def norm(self, vector: Array) -> float:
         """Return the Euclidean norm; in float64 where the squares overflow the vector's own dtype."""
         square = self.square_sum(vector)
