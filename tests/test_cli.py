@@ -633,7 +633,7 @@ def test_a_row_is_answered_alike_in_whatever_company_its_cells_stand():
     )
     assert told.exit_code == 0, told.stderr
     predictor = load("all.chainrule")
-    assert predictor.encoder.columns[1].levels == ("01", "1", "1e3")
+    assert predictor.encoder.columns[1].categories == ("01", "1", "1e3")
     predictions = predictor.predict({"flag": [cell == "true" for cell in flags], "code": codes, "grade": grades})
     assert len(set(predictions)) == 12
     given = run("predict", "all.chainrule", "all.csv").stdout.splitlines()[1:]

@@ -69,7 +69,7 @@ def raw_rows(predictor, table):
     columns = []
     for column in predictor.encoder.columns:
         cells = table[column.name]
-        levels = list(getattr(column, "levels", ()))
+        levels = list(getattr(column, "categories", ()))
         if levels:
             cells = [levels.index(cell) if cell in levels else -1 for cell in cells]
         columns.append(list(map(days_of, cells)) if isinstance(column, DateColumn) else cells)
@@ -209,7 +209,7 @@ def test_levels_columns_and_labels_are_found_by_name(tmp_path):
         '    printf("%s %s", who_column(0), who_label(who_class(out)));\n    return 0;\n}\n'
     )
     done = subprocess.run([compiled(tmp_path / "names.c")], capture_output=True, text=True, check=True)
-    places = [column.levels.index(level) if level in column.levels else -1 for level in asked]
+    places = [column.categories.index(level) if level in column.categories else -1 for level in asked]
     assert done.stdout == " ".join(map(str, places)) + ' colour b, "c"'
 
 

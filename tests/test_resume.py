@@ -329,8 +329,8 @@ def fitted(table, path=None, workers=None, watch=lambda k: [], n_members=3, **op
         columns,
         values,
         fit_target("y", values),
-        **{"n_members": n_members, "epochs": 8, "workers": workers or Serial()} | options,
-        watch=lambda k: [*watch(k), *([kept.checkpoint(k)] if kept else [])],
+        **{"n_members": n_members, "epochs": 8, "executor": workers or Serial()} | options,
+        callbacks_for=lambda k: [*watch(k), *([kept.checkpoint(k)] if kept else [])],
     )
     histories = [np.array(history.validation_loss) for history in result.histories]
     return digest(result.predictor.predict_proba(columns), result.out_of_fold, *histories)

@@ -117,7 +117,7 @@ def test_class_shares_are_those_of_the_rows():
     model = fitted("two texts")
     expected = [np.mean(CLASSES["two texts"] == label) for label in ("no", "yes")]
     np.testing.assert_allclose(model.class_prior_, expected)
-    np.testing.assert_allclose(model.predictor_.target.shares, expected)
+    np.testing.assert_allclose(model.predictor_.target.frequencies, expected)
     np.testing.assert_allclose(fitted("texts").class_prior_.sum(), 1)
 
 

@@ -84,7 +84,7 @@ def golden_of(model: Model) -> Golden:
 
 def golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[str, Any]]:
     """Return rows in which every column has had all that it can hold; in the last, all that may be missing is."""
-    levels = (len(column.levels) + 2 for column in columns if isinstance(column, CategoryColumn))
+    levels = (len(column.categories) + 2 for column in columns if isinstance(column, CategoryColumn))
     n = max(ROWS - 1, *levels, 0)
     cells = {column.name: CELLS[type(column)](column, n, rng) for column in columns}
     last = {column.name: 0.0 if isinstance(column, RawColumn) else None for column in columns}
@@ -94,7 +94,7 @@ def golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[st
 def numbers(column: NumberColumn, n: int, rng: np.random.Generator) -> list[float | None]:
     """Return numbers around the centre, as far as the scale says; one in eight is missing."""
     with np.errstate(over="ignore"):
-        drawn = column.centre + rng.normal(size=n) / column.scale
+        drawn = column.center + rng.normal(size=n) / column.scale
         limit = float(np.finfo(np.float64).max)
         values = np.clip(drawn, -limit, limit).tolist()
     return [None if hole else value for value, hole in zip(values, rng.random(n) < 1 / 8)]
@@ -103,9 +103,9 @@ def numbers(column: NumberColumn, n: int, rng: np.random.Generator) -> list[floa
 def levels(column: CategoryColumn, n: int, rng: np.random.Generator) -> list[str | None]:
     """Return each level in turn, then one that training never saw, then a missing one, and so on."""
     unseen = "unseen"
-    while unseen in column.levels:
+    while unseen in column.categories:
         unseen += "?"
-    turn = [*column.levels, unseen, None]
+    turn = [*column.categories, unseen, None]
     return [turn[i % len(turn)] for i in rng.permutation(n)]
 
 
@@ -115,7 +115,7 @@ EARLIEST, LATEST = -70 * 365.25, 130 * 365.25
 
 def dates(column: DateColumn, n: int, rng: np.random.Generator) -> list[str | None]:
     """Return dates as ISO texts, with the time of day where the column has one; one in eight is missing."""
-    days = np.clip(column.days_centre + rng.normal(size=n) / column.days_scale, EARLIEST, LATEST)
+    days = np.clip(column.days_center + rng.normal(size=n) / column.days_scale, EARLIEST, LATEST)
     days = np.rint(days * 86400) / 86400
     length = 19 if "hour" in column.parts else 10
     texts = [(datetime(1970, 1, 1) + timedelta(days=day)).isoformat()[:length] for day in days.tolist()]

@@ -60,7 +60,7 @@ def encode_numbers(graph: Graph, columns: Sequence[NumberColumn], starts: Mappin
     """Add what encodes numbers: clipped, whether missing, ramps."""
     first = [starts[column.name] for column in columns]
     missing = graph.add("IsNaN", "numbers")
-    z = smooth_clip(graph, "numbers", [column.centre for column in columns], [column.scale for column in columns])
+    z = smooth_clip(graph, "numbers", [column.center for column in columns], [column.scale for column in columns])
     encoded = [(zero_where(graph, missing, z), [(place, 1.0) for place in first])]
     encoded += indicators(graph, missing, {j: first[j] + 1 for j, column in enumerate(columns) if column.indicator})
     ramps = [(j, k, *edges) for j, column in enumerate(columns) for k, edges in enumerate(pairwise(column.edges))]
@@ -110,7 +110,7 @@ def encode_dates(graph: Graph, columns: Sequence[DateColumn], starts: Mapping[st
             angle = double(graph, "Mul", numbers, 2 * np.pi / PERIODS[part])
             waves = [graph.add("Sin", angle), graph.add("Sin", double(graph, "Add", angle, np.pi / 2))]
         else:
-            scaled = [(getattr(columns[j], f"{part}_centre"), getattr(columns[j], f"{part}_scale")) for j in having]
+            scaled = [(getattr(columns[j], f"{part}_center"), getattr(columns[j], f"{part}_scale")) for j in having]
             waves = [smooth_clip(graph, numbers, *map(list, zip(*scaled)))]
         encoded += [
             (zero_where(graph, holes, wave), [(place + k, 1.0) for place in first]) for k, wave in enumerate(waves)
@@ -157,15 +157,15 @@ def parts_of_dates(graph: Graph, days: str) -> dict[str, str]:
 
 def encode_categories(graph: Graph, columns: Sequence[CategoryColumn], starts: Mapping[str, int]) -> Encoded:
     """Add what encodes categories: a column a level, 1 where the cell is that level."""
-    sources = [j for j, column in enumerate(columns) for _ in column.levels]
-    levels = [level for column in columns for level in column.levels]
+    sources = [j for j, column in enumerate(columns) for _ in column.categories]
+    levels = [level for column in columns for level in column.categories]
     cells = graph.add("Gather", "categories", graph.constant(sources, np.int64), axis=1)
     same = graph.add("Cast", graph.add("Equal", cells, graph.constant(levels, object)), to=TensorProto.FLOAT)
     places: list[tuple[int, float]] = []
     for column in columns:
         first = starts[column.name]
-        two = len(column.levels) == 2
-        places += [(first, -1.0), (first, 1.0)] if two else [(first + k, 1.0) for k in range(len(column.levels))]
+        two = len(column.categories) == 2
+        places += [(first, -1.0), (first, 1.0)] if two else [(first + k, 1.0) for k in range(len(column.categories))]
     return [(same, places)]
 
 

@@ -109,7 +109,7 @@ def encode_number(column: Column, value: Any) -> list[float]:
         0.0 if missing else max(0.0, min(1.0, (x / 2 - low / 2) / (high / 2 - low / 2)))
         for low, high in zip(edges, edges[1:])
     ]
-    clipped = 0.0 if missing else smooth_clip(x, column["centre"], column["scale"])
+    clipped = 0.0 if missing else smooth_clip(x, column["center"], column["scale"])
     return [clipped, *([float(missing)] if column["indicator"] else []), *ramps]
 
 
@@ -134,7 +134,7 @@ def encode_date(column: Column, value: Any) -> list[float]:
             encoded += [math.sin(angle), math.cos(angle)]
         else:
             x = elapsed / DAY if part == "days" else moment.year
-            encoded.append(smooth_clip(x, column[part + "_centre"], column[part + "_scale"]))
+            encoded.append(smooth_clip(x, column[part + "_center"], column[part + "_scale"]))
     if known is None:
         encoded = [0.0] * len(encoded)
     return encoded + ([float(known is None)] if column["indicator"] else [])
@@ -142,10 +142,10 @@ def encode_date(column: Column, value: Any) -> list[float]:
 
 def encode_category(column: Column, value: Any) -> list[float]:
     """Return the encoded columns of a category: 1 for its level; two levels share one column, -1 and +1."""
-    place = place_level(column["levels"], value)
-    if len(column["levels"]) == 2:
+    place = place_level(column["categories"], value)
+    if len(column["categories"]) == 2:
         return [{0: -1.0, 1: 1.0}.get(place, 0.0)]
-    return [float(place == k) for k in range(len(column["levels"]))]
+    return [float(place == k) for k in range(len(column["categories"]))]
 
 
 ENCODED = {
