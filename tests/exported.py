@@ -18,7 +18,7 @@ from chainrule import (
 )
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
-from chainrule.model.ensemble import LEVELS, Ensemble
+from chainrule.model.ensemble import N_QUANTILES, Ensemble
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.layers import LAYERS
 from chainrule.nn.losses import LOSSES
@@ -120,7 +120,7 @@ def predictor_of(table, target, n_bins=0, members=3, networks=None):
     if fitted.task == "classification":
         ensemble = Ensemble(tuple(networks), temperature=1.7, smoothing=1 / N)
     else:
-        residuals = np.linspace(-1, 2, LEVELS)[:, np.newaxis]
+        residuals = np.linspace(-1, 2, N_QUANTILES)[:, np.newaxis]
         residuals[:10], residuals[980:] = -np.inf, np.inf
         ensemble = Ensemble(tuple(networks), bounds=np.array([[-1.4], [1.1]]), residuals=residuals)
     return Predictor(encoder, ensemble, fitted)

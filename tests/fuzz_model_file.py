@@ -1,9 +1,9 @@
-"""Changed model files: each is refused by name, or answers as it did.
+"""Fuzz model files: each modified file is refused with a ModelFileError, or predicts the same as before.
 
     python tests/fuzz_model_file.py 20000 [seed]
 
-Some changes are such as happen: bytes that flip, are lost, come twice. The others are made by one who knows the format:
-entries and documents are edited, and the seal is written anew.
+Some modifications are accidents: bytes are flipped, lost, repeated. The others are deliberate: entries and documents
+are edited, and the checksum is recomputed.
 """
 
 import io
@@ -19,29 +19,29 @@ from time import perf_counter
 
 import numpy as np
 
-from chainrule.archive import SEAL_BYTES, sealed
+from chainrule.archive import CHECKSUM_BYTES, with_checksum
 from chainrule.errors import ModelFileError
 from chainrule.model.file import load
 from chainrule.model.predictor import Predictor
 
 GOLDEN = Path(__file__).parent / "golden"
 TABLE = json.loads((GOLDEN / "table.json").read_text())
-MOST_SECONDS, MOST_BYTES = 1.0, 200 * 2**20
+MAX_SECONDS, MAX_BYTES = 1.0, 200 * 2**20
 HUGE = [10**12, 2**31, 2**63, 10**400, -1, 1e308, "x" * 100_000, [0] * 10_000, {"a": {}}]
 ODD = [None, True, "", [], {}, 0, 0.5, 1e-300]
 DEFLATED = [(), ("model.json",), ("model.json",), ("model.json", "theta.npy"), ("buffers.npy",)]
-"""Entries that one who knows the format may deflate."""
+"""Entries to deflate in a deliberately modified file."""
 NAMES = ["eval", "os.system", "__class__", "../theta", "Residual", "NumberColumn", "regression", "float64", "<f8", "|O"]
 
 
-def answer(model):
-    """What a model answers to the golden rows."""
+def predict(model):
+    """Return a model's predictions for the golden rows."""
     if isinstance(model, Predictor):
         return model.predictions(TABLE)
     return model.predict(np.linspace(-2, 2, 5 * model.n_in).reshape(5, -1))
 
 
-# What happens to files.
+# Accidents.
 
 
 def flip(content, rng):
@@ -78,20 +78,20 @@ def zeros(content, rng):
     return content[:a] + bytes(b - a) + content[b:]
 
 
-# What people do to files.
+# Deliberate modifications.
 
 
-def flip_under_seal(content, rng):
-    return sealed(flip(content[:-SEAL_BYTES], rng) + bytes(SEAL_BYTES))
+def flip_and_update_checksum(content, rng):
+    return with_checksum(flip(content[:-CHECKSUM_BYTES], rng) + bytes(CHECKSUM_BYTES))
 
 
 def flip_the_directory(content, rng):
-    """Change the zip's own list of entries and its end, where sizes and places stand."""
+    """Change the zip directory and its end record, which store sizes and offsets."""
     content = bytearray(content)
     start = content.rindex(b"PK\1\2", 0, len(content) - 200)
-    for place in rng.integers(start, len(content) - SEAL_BYTES, size=rng.integers(1, 4)):
+    for place in rng.integers(start, len(content) - CHECKSUM_BYTES, size=rng.integers(1, 4)):
         content[place] = rng.choice([0, 1, 8, 127, 128, 255, rng.integers(256)])
-    return sealed(bytes(content))
+    return with_checksum(bytes(content))
 
 
 def entries_of(content):
@@ -104,8 +104,8 @@ def zipped(entries, deflated=("model.json",)):
     with zipfile.ZipFile(whole, "w") as archive:
         for name, content in entries:
             archive.writestr(name, content, zipfile.ZIP_DEFLATED if name in deflated else zipfile.ZIP_STORED)
-        archive.comment = bytes(SEAL_BYTES)
-    return sealed(whole.getvalue())
+        archive.comment = bytes(CHECKSUM_BYTES)
+    return with_checksum(whole.getvalue())
 
 
 def edit_entries(content, rng):
@@ -133,7 +133,7 @@ def edit_entries(content, rng):
 
 
 def edit_array(content, rng):
-    """Let an array's header lie, or the array be of another type, shape or order, or hold a pickle."""
+    """Write a wrong array header, or an array of another dtype, shape or order, or a pickle."""
     entries = dict(entries_of(content))
     name = rng.choice([name for name in entries if name.endswith(".npy")])
     array = np.load(io.BytesIO(entries[name]))
@@ -141,12 +141,12 @@ def edit_array(content, rng):
     match rng.integers(4):
         case 0:
             shape = tuple(int(n) for n in rng.choice([0, 1, 3, 10**6, 10**12, 2**62], size=rng.integers(4)))
-            told = {
+            header = {
                 "descr": str(rng.choice(["<f4", "<f8", "|O", "<i8", "|V9"])),
                 "fortran_order": False,
                 "shape": shape,
             }
-            np.lib.format.write_array_header_1_0(raw, told)
+            np.lib.format.write_array_header_1_0(raw, header)
             raw.write(array.tobytes())
         case 1:
             np.save(raw, np.asfortranarray(array.astype(rng.choice(["f4", "f8", "i8", "c8", "S3", ">f4"]))))
@@ -161,7 +161,7 @@ def edit_array(content, rng):
 
 
 def places_in(node, path=()):
-    """Every place of a document, as the keys that lead to it."""
+    """Yield the path of keys to every node of a document."""
     if path:
         yield path
     if isinstance(node, dict | list):
@@ -170,7 +170,7 @@ def places_in(node, path=()):
 
 
 def edit_document(content, rng):
-    """Drop, repeat, retype, blow up or rename what stands at one to three places of the document."""
+    """Drop, repeat, retype, enlarge or rename one to three nodes of the document."""
     entries = dict(entries_of(content))
     name = next(name for name in entries if name.endswith(".json"))
     document = json.loads(entries[name])
@@ -206,16 +206,16 @@ def edit_document(content, rng):
     return zipped(list((entries | {name: text}).items()))
 
 
-HAPPENS = [flip, cut, lose_the_beginning, insert, swap, append, zeros]
-MADE = [flip_under_seal, flip_the_directory, edit_entries, edit_array]
-CHANGES = [*HAPPENS, *MADE, *[edit_document] * 3]
+ACCIDENTS = [flip, cut, lose_the_beginning, insert, swap, append, zeros]
+DELIBERATE = [flip_and_update_checksum, flip_the_directory, edit_entries, edit_array]
+CHANGES = [*ACCIDENTS, *DELIBERATE, *[edit_document] * 3]
 
 
 def fuzz(n, seed=0):
-    """Change the golden files `n` times; return how often each change was refused or taken, and the slowest load."""
+    """Modify the golden files `n` times; return how often each change was refused or accepted, and the slowest load."""
     rng = np.random.default_rng(seed)
     originals = {path: path.read_bytes() for path in sorted(GOLDEN.glob("*.chainrule"))}
-    predictions = {path: answer(load(path)) for path in originals}
+    predictions = {path: predict(load(path)) for path in originals}
     outcomes, slowest = Counter(), 0.0
     with TemporaryDirectory() as folder:
         changed = Path(folder) / "m.chainrule"
@@ -234,32 +234,32 @@ def fuzz(n, seed=0):
                 raise AssertionError(f"{case}: {error!r}") from error
             seconds = perf_counter() - start
             slowest = max(slowest, seconds)
-            assert seconds < MOST_SECONDS, f"{case} took {seconds:.1f} s"
-            outcomes[change.__name__, "refused" if model is None else "taken"] += 1
+            assert seconds < MAX_SECONDS, f"{case} took {seconds:.1f} s"
+            outcomes[change.__name__, "refused" if model is None else "accepted"] += 1
             if model is not None and content != originals[path]:
-                assert change not in HAPPENS, f"{case} was not seen"
-                check_answer(model, predictions[path], change is not edit_document, case)
+                assert change not in ACCIDENTS, f"{case} was not detected"
+                check_predictions(model, predictions[path], change is not edit_document, case)
     return outcomes, slowest
 
 
-def check_answer(model, expected, same, case):
-    """With another document a file holds another model, which answers or says why not; else answers are the same."""
+def check_predictions(model, expected, same, case):
+    """A file with another document is another model, which may refuse the rows; otherwise predictions are the same."""
     try:
         with np.errstate(all="ignore"):
-            given = answer(model)
+            actual = predict(model)
     except ValueError:
         assert not same, case
         return
-    assert len(given) == len(expected), case
-    assert not same or np.array_equal(given, expected), case
+    assert len(actual) == len(expected), case
+    assert not same or np.array_equal(actual, expected), case
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # that a name is there twice is what is tried
+    warnings.simplefilter("ignore")  # duplicate names are intended
     total, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
     outcomes, slowest = fuzz(total, seed)
     for (change, outcome), count in sorted(outcomes.items()):
         print(f"{change:<22} {outcome:<8} {count:>6,}")
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    assert most < MOST_BYTES, f"{most:,} bytes"
-    print(f"{total:,} changed files; the slowest load took {slowest:.3f} s, the process {most / 2**20:.0f} MB at most")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    assert peak < MAX_BYTES, f"{peak:,} bytes"
+    print(f"{total:,} modified files; slowest load: {slowest:.3f} s, peak memory: {peak / 2**20:.0f} MB")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from chainrule.archive import (
-    MOST_DOCUMENT_BYTES,
-    MOST_PARTS,
-    SEAL_BYTES,
+    CHECKSUM_BYTES,
+    MAX_CONTAINERS,
+    MAX_DOCUMENT_BYTES,
     Format,
     opened,
     pack_archive,
-    sealed,
+    with_checksum,
     write_whole,
 )
 from chainrule.arrays import digest
@@ -31,7 +31,7 @@ def path(tmp_path):
 
 def read(path, form=FORM):
     with opened(path, form, "an archive") as archive:
-        return archive.document, {name: archive.array(name) for name in archive.told}
+        return archive.document, {name: archive.array(name) for name in archive.specs}
 
 
 def put(path, document, **arrays):
@@ -42,7 +42,7 @@ def put(path, document, **arrays):
 # There and back.
 
 
-def test_document_and_arrays_come_back(path, rng):
+def test_document_and_arrays_survive_a_round_trip(path, rng):
     arrays = {"a": rng.normal(size=(3, 4)), "b": np.float32([1, 2]), "c": np.zeros(0), "d": np.array(np.nan)}
     put(path, {"note": "é", "list": [1, 2.5, None]}, **arrays)
     document, back = read(path)
@@ -53,12 +53,12 @@ def test_document_and_arrays_come_back(path, rng):
 
 
 @pytest.mark.parametrize("value", [1e300, 5e-324, 0.1, -0.0, np.inf, np.nan])
-def test_no_bit_of_a_number_is_lost(value, path):
+def test_numbers_are_stored_exactly(value, path):
     put(path, {}, x=np.array([value, 1.0]))
     assert read(path)[1]["x"].astype(np.float64).tobytes() == np.array([value, 1.0]).tobytes()
 
 
-def test_the_file_ends_in_the_sha256_of_all_before(path):
+def test_the_file_ends_in_the_sha256_of_everything_before(path):
     from hashlib import sha256
 
     put(path, {}, x=np.arange(3.0))
@@ -68,57 +68,57 @@ def test_the_file_ends_in_the_sha256_of_all_before(path):
 
 def test_a_file_of_another_format_or_version_is_refused(path):
     put(path, {}, x=np.arange(3.0))
-    with pytest.raises(ModelFileError, match=r"must hold model\.json, and holds about\.json"):
+    with pytest.raises(ModelFileError, match=r"model\.json is missing, got about\.json"):
         read(path, FORM._replace(document="model.json"))
-    with pytest.raises(ModelFileError, match="not of the format 'model'"):
+    with pytest.raises(ModelFileError, match="does not have the format 'model'"):
         read(path, FORM._replace(name="model"))
-    with pytest.raises(ModelFileError, match="its format version is 3, and this chainrule reads 4"):
+    with pytest.raises(ModelFileError, match="format version 3 is not supported; this version of chainrule reads 4"):
         read(path, FORM._replace(version=4))
 
 
-def test_what_a_reader_would_refuse_is_not_written():
+def test_a_file_beyond_the_limits_of_readers_is_not_written():
     with pytest.raises(ValueError, match="at most"):
-        pack_archive(FORM, {"note": "x" * MOST_DOCUMENT_BYTES}, {})
+        pack_archive(FORM, {"note": "x" * MAX_DOCUMENT_BYTES}, {})
     with pytest.raises(ValueError, match="at most 262,144 lists and objects"):
-        pack_archive(FORM, {"note": [[]] * MOST_PARTS}, {})
+        pack_archive(FORM, {"note": [[]] * MAX_CONTAINERS}, {})
 
 
 def put_text(path, parts):
-    """Write an archive whose document holds a list of these parts."""
+    """Write an archive whose document contains a list of these parts."""
     document = f'{{"format": "a test", "version": 3, "arrays": {{}}, "many": [{",".join(parts)}]}}'
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("about.json", document)
-        archive.comment = bytes(SEAL_BYTES)
-    path.write_bytes(sealed(path.read_bytes()))
+        archive.comment = bytes(CHECKSUM_BYTES)
+    path.write_bytes(with_checksum(path.read_bytes()))
 
 
 @pytest.mark.parametrize("part", ["257", '"ab"', "0.1", "1e-7", "{}", "[[]]", '{"a":1}'])
-def test_the_longest_document_takes_200_mb_at_most(part, path):
+def test_the_longest_document_takes_at_most_200_mb(part, path):
     n_brackets = part.count("[") + part.count("{")
-    n = min((MOST_DOCUMENT_BYTES - 200) // (len(part) + 1), (MOST_PARTS - 3) // max(n_brackets, 0.1))
+    n = min((MAX_DOCUMENT_BYTES - 200) // (len(part) + 1), (MAX_CONTAINERS - 3) // max(n_brackets, 0.1))
     put_text(path, [part] * int(n))
     tracemalloc.start()
     document, _ = read(path)
-    most = tracemalloc.get_traced_memory()[1]
+    peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(document["many"]) > 2**16
-    assert most < 200 * 2**20
+    assert peak < 200 * 2**20
 
 
-def test_a_document_of_too_many_parts_is_refused_unread(path):
-    put_text(path, ["[" * 50 + "]" * 50] * (MOST_PARTS // 50 + 1))
-    with pytest.raises(ModelFileError, match="holds more than 262,144 lists and objects"):
+def test_a_document_of_too_many_lists_is_refused_before_parsing(path):
+    put_text(path, ["[" * 50 + "]" * 50] * (MAX_CONTAINERS // 50 + 1))
+    with pytest.raises(ModelFileError, match="at most 262,144 lists and objects"):
         read(path)
 
 
-def test_digests_tell_numbers_shapes_types_and_places_apart():
+def test_digests_differ_by_value_shape_dtype_and_position():
     x = np.arange(6.0)
     others = [x + 1, x.reshape(2, 3), x.astype(np.float32), x[::-1], x[:5]]
     assert len({digest(x), *map(digest, others), digest(x, None), digest(None, x)}) == 8
     assert digest(np.asfortranarray(x.reshape(2, 3))) == digest(x.reshape(2, 3))
 
 
-# Whole or not at all.
+# Atomic writes.
 
 KILLED = """
 import os, random, signal, sys, time
@@ -142,13 +142,13 @@ for k in range(40):
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-def test_kill_9_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="requires fork")
+def test_kill_9_at_any_time_leaves_the_old_file_or_the_new_one(tmp_path):
     path = tmp_path / "model.chainrule"
     seed = str(random.randrange(1000))
     done = subprocess.run([sys.executable, "-c", KILLED, path, seed], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"seed {seed}: {done.stderr}"
-    # Some of the kills came while a file was being written.
+    # At least one process was killed while it was writing.
     assert len(os.listdir(tmp_path)) > 1
 
 
@@ -164,8 +164,8 @@ except OSError as error:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
-def test_where_there_is_no_room_the_old_file_stays_and_nothing_else(path):
+@pytest.mark.skipif(sys.platform == "win32", reason="requires resource limits")
+def test_on_a_full_disk_the_old_file_stays_and_nothing_else(path):
     path.write_text("what was here")
     done = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "EFBIG"
@@ -173,7 +173,7 @@ def test_where_there_is_no_room_the_old_file_stays_and_nothing_else(path):
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_a_leftover_of_a_killed_process_is_in_nobodys_way(path, monkeypatch):
+def test_a_leftover_of_a_killed_process_does_not_disturb_later_writes(path, monkeypatch):
     numbers = iter([b"0000", b"1111"])
     monkeypatch.setattr(os, "urandom", lambda n: next(numbers))
     (path.parent / f".{path.name}.{b'0000'.hex()}.unfinished").write_text("left by another")
@@ -183,25 +183,25 @@ def test_a_leftover_of_a_killed_process_is_in_nobodys_way(path, monkeypatch):
     assert read(path)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="files have no such modes")
-def test_who_may_read_a_file_stays_as_it_was(path):
+@pytest.mark.skipif(sys.platform == "win32", reason="requires POSIX file modes")
+def test_file_permissions_are_preserved(path):
     path.write_text("what was here")
     path.chmod(0o600)
     put(path, {})
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_name_as_long_as_may_be_is_written(tmp_path):
+def test_a_file_name_of_maximum_length_is_written(tmp_path):
     for name in ("n" * 255, "é" * 127):
         put(tmp_path / name, {})
         assert read(tmp_path / name)
 
 
-def test_what_is_no_file_is_neither_read_nor_written_over(tmp_path):
+def test_a_pipe_is_neither_read_nor_overwritten(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ModelFileError, match="it is a pipe or a device"):
+    with pytest.raises(ModelFileError, match="not a regular file"):
         read(tmp_path / "pipe")
-    with pytest.raises(OSError, match="it is a pipe or a device"):
+    with pytest.raises(OSError, match="not a regular file"):
         write_whole(tmp_path / "pipe", lambda file: file.write(b"x"))
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
     assert (tmp_path / "pipe").is_fifo()

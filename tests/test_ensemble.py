@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from chainrule import mlp
-from chainrule.model.ensemble import Ensemble, best_temperature, least, residual_quantiles
+from chainrule.model.ensemble import Ensemble, best_temperature, conformal_quantiles, minimize
 from chainrule.nn.losses import CrossEntropy, softmax
 
 
@@ -14,23 +14,23 @@ def classifiers():
     return tuple(mlp(3, 4, 2, loss="cross_entropy", seed=seed, dtype="float64") for seed in range(3))
 
 
-def test_classifiers_average_tempered_probabilities_and_mix_in_doubt(classifiers, rng):
+def test_classifiers_average_tempered_probabilities_and_smooth_them(classifiers, rng):
     X = rng.normal(size=(5, 3))
     mean = np.mean([softmax(network.outputs(X) / 2.0) for network in classifiers], axis=0)
     np.testing.assert_allclose(Ensemble(classifiers, temperature=2.0).predict(X), mean)
-    doubtful = Ensemble(classifiers, temperature=2.0, smoothing=1 / 9).predict(X)
-    np.testing.assert_allclose(doubtful, (9 * mean + 1 / 2) / 10)
-    np.testing.assert_allclose(doubtful.sum(axis=1), 1)
+    smoothed = Ensemble(classifiers, temperature=2.0, smoothing=1 / 9).predict(X)
+    np.testing.assert_allclose(smoothed, (9 * mean + 1 / 2) / 10)
+    np.testing.assert_allclose(smoothed.sum(axis=1), 1)
 
 
-def test_doubt_keeps_certainty_below_one(classifiers):
+def test_smoothing_keeps_probabilities_below_one(classifiers):
     for network in classifiers:
         network.theta = 100 * network.theta
     P = Ensemble(classifiers, smoothing=1 / 100).predict(np.ones((1, 3)))
     assert P.max() <= (100 + 1 / 2) / 101
 
 
-def test_numbers_are_averaged_and_kept_in_range(rng):
+def test_regressors_average_predictions_and_clip_them_to_the_bounds(rng):
     networks = tuple(mlp(3, 4, 2, seed=seed, dtype="float64") for seed in range(2))
     X = rng.normal(size=(50, 3))
     mean = (networks[0].predict(X) + networks[1].predict(X)) / 2
@@ -40,14 +40,14 @@ def test_numbers_are_averaged_and_kept_in_range(rng):
 
 
 @pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
-def test_the_temperature_that_made_the_labels_is_found(true, rng):
+def test_the_temperature_that_generated_the_labels_is_recovered(true, rng):
     Z = 3 * rng.normal(size=(20_000, 3))
     P = softmax(Z / true)
     y = (P.cumsum(axis=1) < rng.random((len(Z), 1))).sum(axis=1)
     assert best_temperature(Z, y) == pytest.approx(true, rel=0.05)
 
 
-def test_the_temperature_is_the_least_of_the_cross_entropy_by_a_grid_too(rng):
+def test_the_temperature_agrees_with_a_grid_search_over_the_cross_entropy(rng):
     Z, y = rng.normal(size=(50, 4)), rng.integers(0, 4, 50)
     weight = rng.random(50)
     grid = np.exp(np.linspace(np.log(0.02), np.log(50), 20_001))
@@ -55,18 +55,18 @@ def test_the_temperature_is_the_least_of_the_cross_entropy_by_a_grid_too(rng):
     assert best_temperature(Z, y, weight) == pytest.approx(grid[np.argmin(values)], rel=1e-3)
 
 
-def test_the_least_of_a_valley_is_found():
-    assert least(lambda t: (t - 1.7) ** 2, -10, 10) == pytest.approx(1.7, abs=1e-6)
+def test_minimize_finds_the_minimum():
+    assert minimize(lambda t: (t - 1.7) ** 2, -10, 10) == pytest.approx(1.7, abs=1e-6)
 
 
 @pytest.mark.parametrize("quantile", [0.05, 0.25, 0.5, 0.8, 0.975])
-def test_that_share_of_new_rows_lies_below_a_quantile_however_skewed_they_are(quantile, rng):
-    shift = residual_quantiles(rng.exponential(size=(5000, 1)))[round(1000 * quantile) - 1]
-    assert np.mean(rng.exponential(size=20_000) <= shift) == pytest.approx(quantile, abs=0.015)
+def test_that_fraction_of_new_rows_lies_below_a_quantile_of_a_skewed_distribution(quantile, rng):
+    threshold = conformal_quantiles(rng.exponential(size=(5000, 1)))[round(1000 * quantile) - 1]
+    assert np.mean(rng.exponential(size=20_000) <= threshold) == pytest.approx(quantile, abs=0.015)
 
 
-def test_too_few_rows_for_a_quantile_promise_nothing_finite():
-    few = residual_quantiles(np.arange(9.0)[:, np.newaxis])[:, 0]
+def test_with_too_few_rows_for_a_quantile_it_is_infinite():
+    few = conformal_quantiles(np.arange(9.0)[:, np.newaxis])[:, 0]
     assert few[98] == -np.inf
     assert few[99] == 0
     assert few[899] == 8
@@ -75,30 +75,30 @@ def test_too_few_rows_for_a_quantile_promise_nothing_finite():
 
 def test_every_quantile_is_the_order_statistic_of_the_paper(rng):
     R = rng.normal(size=(37, 2))
-    found = residual_quantiles(R)
+    quantiles = conformal_quantiles(R)
     ends = {0: [-np.inf, -np.inf], 38: [np.inf, np.inf]}
     for thousandths in range(1, 1000):
         place = Fraction(38 * thousandths, 1000)
         k = floor(place) if thousandths < 500 else ceil(place)
-        np.testing.assert_array_equal(found[thousandths - 1], ends.get(k, np.sort(R, axis=0)[min(k, 37) - 1]))
+        np.testing.assert_array_equal(quantiles[thousandths - 1], ends.get(k, np.sort(R, axis=0)[min(k, 37) - 1]))
 
 
-def test_an_interval_is_looked_up_and_never_too_narrow(rng):
+def test_an_interval_is_rounded_outwards(rng):
     net = mlp(2, 1, seed=0)
     bounds = np.array([[-1.0], [1.0]])
     ensemble = Ensemble.of_numbers([net], rng.normal(size=(5000, 1)), rng.normal(size=(5000, 1)), bounds)
     R = ensemble.residuals
-    assert ensemble.shifts(0.9) == (R[49], R[949])
-    assert ensemble.shifts(0.9001) == (R[48], R[950])
-    assert ensemble.shifts(0.07) == (R[464], R[534])
-    assert ensemble.shifts(0.9999) == (-np.inf, np.inf)
+    assert ensemble.residual_quantiles(0.9) == (R[49], R[949])
+    assert ensemble.residual_quantiles(0.9001) == (R[48], R[950])
+    assert ensemble.residual_quantiles(0.07) == (R[464], R[534])
+    assert ensemble.residual_quantiles(0.9999) == (-np.inf, np.inf)
     for coverage in (0, 1, -0.5, np.nan, "0.9", None, [0.9]):
         with pytest.raises(ValueError, match="coverage must be strictly between 0 and 1"):
-            ensemble.shifts(coverage)
+            ensemble.residual_quantiles(coverage)
         with pytest.raises(ValueError, match="quantile must be strictly between 0 and 1"):
-            ensemble.shift(coverage)
-    with pytest.raises(ValueError, match="was calibrated for them"):
-        Ensemble((net,)).shifts(0.9)
+            ensemble.residual_quantile(coverage)
+    with pytest.raises(ValueError, match="only available for a calibrated regression model"):
+        Ensemble((net,)).residual_quantiles(0.9)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,6 @@ def test_an_interval_is_looked_up_and_never_too_narrow(rng):
         lambda: Ensemble((mlp(2, 1),), residuals=np.full((999, 1), np.nan)),
     ],
 )
-def test_what_cannot_answer_together_is_refused(make):
+def test_an_inconsistent_ensemble_is_refused(make):
     with pytest.raises(ValueError, match="must"):
         make()

@@ -64,7 +64,7 @@ def test_a_bare_network_is_exported_too(here):
     [
         (["who.chainrule", "--to", "python", "--int8"], "--int8 must be asked of c only, got --to python"),
         (["who.chainrule", "--to", "c", "--pure"], "--pure must be asked of python only, got --to c"),
-        (["none.chainrule", "--to", "c"], "none.chainrule: there is no such file"),
+        (["none.chainrule", "--to", "c"], "none.chainrule: no such file"),
         (["who.chainrule", "--to", "c", "--out", "who.chainrule"], "--out must not be the file of MODEL"),
         (["who.chainrule", "--to", "c", "--out", "no/who.h"], "there is no folder no"),
     ],

@@ -86,13 +86,13 @@ def test_golden_rows_cover_every_kind_of_cell():
     for column in predictor.encoder.columns:
         cells = [row[column.name] for row in golden.rows[:-1]]
         if isinstance(column, CategoryColumn):
-            assert set(cells) == {*column.levels, "unseen", None}
+            assert set(cells) == {*column.categories, "unseen", None}
         elif isinstance(column, DateColumn):
             assert {len(cell) for cell in cells if cell is not None} == {19 if column.name == "seen" else 10}
         else:
             numbers = np.array([cell for cell in cells if cell is not None])
             assert None in cells
-            assert np.median(numbers) == pytest.approx(column.centre, abs=1 / column.scale)
+            assert np.median(numbers) == pytest.approx(column.center, abs=1 / column.scale)
     assert set(DATES) < set(golden.rows[0])
 
 

@@ -10,13 +10,13 @@ from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
 from chainrule.model.fitting import Serial, Threads, fit_predictor, one_blas_thread
 
-WORKERS = [Serial(), Threads(2), Threads(5)]
+EXECUTORS = [Serial(), Threads(2), Threads(5)]
 
 
 @pytest.fixture
 def table(rng):
     x = rng.normal(size=200)
-    columns = read_columns({"x": x, "colour": rng.choice(["red", "blue"], 200)})
+    columns = read_columns({"x": x, "color": rng.choice(["red", "blue"], 200)})
     return columns, np.where(x + 0.3 * rng.normal(size=200) > 0, "yes", "no")
 
 
@@ -25,14 +25,14 @@ def fitted(table, **options):
     return fit_predictor(columns, values, fit_target("y", values), **{"n_members": 4, "epochs": 6} | options)
 
 
-@pytest.mark.parametrize("workers", WORKERS, ids=["in turn", "two", "five"])
-def test_who_trains_the_members_does_not_matter(workers, table):
-    alone, result = fitted(table), fitted(table, workers=workers)
-    np.testing.assert_array_equal(result.out_of_fold, alone.out_of_fold)
-    np.testing.assert_array_equal(result.predictor.predict_proba(table[0]), alone.predictor.predict_proba(table[0]))
+@pytest.mark.parametrize("executor", EXECUTORS, ids=["serial", "two threads", "five threads"])
+def test_the_executor_does_not_change_the_result(executor, table):
+    serial, result = fitted(table), fitted(table, executor=executor)
+    np.testing.assert_array_equal(result.out_of_fold, serial.out_of_fold)
+    np.testing.assert_array_equal(result.predictor.predict_proba(table[0]), serial.predictor.predict_proba(table[0]))
 
 
-def test_what_is_out_of_fold_is_the_answer_of_the_member_that_did_not_see_the_row(table):
+def test_out_of_fold_predictions_are_made_by_members_that_were_not_trained_on_the_row(table):
     result = fitted(table)
     assert np.isfinite(result.out_of_fold).all()
     np.testing.assert_allclose(result.out_of_fold.sum(axis=1), 1)
@@ -41,7 +41,7 @@ def test_what_is_out_of_fold_is_the_answer_of_the_member_that_did_not_see_the_ro
 
 
 class CtrlC(Callback):
-    """Raises in the epoch of the member of those numbers, once."""
+    """Interrupts training in an epoch."""
 
     def __init__(self, epoch):
         self.epoch = epoch
@@ -51,27 +51,27 @@ class CtrlC(Callback):
             raise KeyboardInterrupt
 
 
-def test_ctrl_c_keeps_the_members_there_are_and_begins_no_other(table):
-    begun = []
+def test_ctrl_c_keeps_the_members_so_far_and_starts_no_other(table):
+    started = []
 
-    def watch(member):
-        begun.append(member)
+    def callbacks_for(member):
+        started.append(member)
         return [CtrlC(3)] if member == 1 else []
 
-    result = fitted(table, watch=watch)
-    assert begun == [0, 1]
+    result = fitted(table, callbacks_for=callbacks_for)
+    assert started == [0, 1]
     assert [len(history) for history in result.histories] == [6, 3]
     assert result.histories[1].stopped.startswith("interrupted")
     assert np.isnan(result.out_of_fold).any(axis=1).sum() == 100
     assert (result.predictor.predict(table[0]) == table[1]).mean() > 0.75
 
 
-def test_ctrl_c_before_the_first_epoch_ends_is_passed_on(table):
+def test_ctrl_c_in_the_first_epoch_is_raised(table):
     with pytest.raises(KeyboardInterrupt):
-        fitted(table, watch=lambda member: [CtrlC(0)])
+        fitted(table, callbacks_for=lambda member: [CtrlC(0)])
 
 
-def test_ctrl_c_ends_members_in_threads_at_their_batch_and_keeps_them(table, monkeypatch):
+def test_ctrl_c_stops_members_in_threads_after_their_batch_and_keeps_them(table, monkeypatch):
     from chainrule.model import fitting
 
     def wait_then_interrupt(futures, timeout):
@@ -79,7 +79,7 @@ def test_ctrl_c_ends_members_in_threads_at_their_batch_and_keeps_them(table, mon
             pass
         raise KeyboardInterrupt
 
-    class Watch(Callback):
+    class RecordEpoch(Callback):
         def __init__(self, member):
             self.member = member
 
@@ -88,22 +88,24 @@ def test_ctrl_c_ends_members_in_threads_at_their_batch_and_keeps_them(table, mon
 
     second_epoch = [False, False]
     monkeypatch.setattr(fitting, "wait", wait_then_interrupt)
-    result = fitted(table, epochs=100_000, workers=Threads(2), watch=lambda k: [Watch(k)] if k < 2 else [])
+    result = fitted(
+        table, epochs=100_000, executor=Threads(2), callbacks_for=lambda k: [RecordEpoch(k)] if k < 2 else []
+    )
     assert len(result.histories) == 2
     assert all(history.stopped.startswith("interrupted") for history in result.histories)
     assert np.isfinite(result.predictor.predict_proba(table[0])).all()
 
 
-def test_an_error_in_one_thread_ends_them_all_and_is_raised(table):
+def test_an_error_in_one_thread_stops_all_and_is_raised(table):
     class Fails(Callback):
         def on_epoch_end(self, run):
-            raise TableError("one went wrong")
+            raise TableError("member failed")
 
-    with pytest.raises(TableError, match="one went wrong"):
-        fitted(table, epochs=100_000, workers=Threads(2), watch=lambda k: [Fails()] if k == 1 else [])
+    with pytest.raises(TableError, match="member failed"):
+        fitted(table, epochs=100_000, executor=Threads(2), callbacks_for=lambda k: [Fails()] if k == 1 else [])
 
 
-def test_several_at_once_leave_matrix_products_the_threads_they_had():
+def test_nested_contexts_restore_the_number_of_blas_threads():
     threadpoolctl = pytest.importorskip("threadpoolctl")
 
     def threads():
@@ -122,12 +124,12 @@ def test_several_at_once_leave_matrix_products_the_threads_they_had():
 def test_the_time_limit_is_shared_by_the_members(table):
     epochs = count()
 
-    def ever_better(y, prediction):
+    def always_better(y, prediction):
         return -next(epochs)
 
-    for workers in (Serial(), Threads(2)):
-        result = fitted(table, epochs=100_000, time_limit=0.2, workers=workers, metric=ever_better)
+    for executor in (Serial(), Threads(2)):
+        result = fitted(table, epochs=100_000, time_limit=0.2, executor=executor, metric=always_better)
         seconds = [sum(history.seconds) for history in result.histories]
         assert len(seconds) == 4
-        assert sum(seconds) / workers.jobs < 1.5
+        assert sum(seconds) / executor.jobs < 1.5
         assert all(history.stopped.startswith("the time limit") for history in result.histories)

@@ -40,7 +40,7 @@ from chainrule.training import backends
 from chainrule.training.checkpoint import CheckpointFile
 from chainrule.training.optimizers import OPTIMIZERS
 from chainrule.training.schedules import SCHEDULES, Cosine, ReduceOnPlateau
-from fuzz_model_file import HAPPENS, edit_document
+from fuzz_model_file import ACCIDENTS, edit_document
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(48, 4)), RNG.normal(size=(48, 2))
@@ -284,10 +284,10 @@ def test_a_model_is_no_checkpoint_and_a_checkpoint_is_no_model(path):
     from chainrule import save
 
     trained("adam", [Checkpoint(path)])
-    with pytest.raises(ModelFileError, match=r"must hold model\.json, and holds checkpoint\.json"):
+    with pytest.raises(ModelFileError, match=r"model\.json is missing, got checkpoint\.json"):
         load(path)
     save(network(), path)
-    with pytest.raises(ModelFileError, match=r"must hold checkpoint\.json, and holds model\.json"):
+    with pytest.raises(ModelFileError, match=r"checkpoint\.json is missing, got model\.json"):
         Checkpoint(path, resume=True)
 
 
@@ -297,7 +297,7 @@ def test_a_changed_checkpoint_is_refused_or_stays_a_checkpoint(path, rng):
     content = path.read_bytes()
     refused = 0
     for k in range(200):
-        change = rng.choice([*HAPPENS[:3], edit_document, edit_document])
+        change = rng.choice([*ACCIDENTS[:3], edit_document, edit_document])
         path.write_bytes(change(content, rng))
         start = perf_counter()
         try:
@@ -328,8 +328,8 @@ def fitted(table, path=None, workers=None, watch=lambda k: [], n_members=3, **op
         columns,
         values,
         fit_target("y", values),
-        **{"n_members": n_members, "epochs": 8, "workers": workers or Serial()} | options,
-        watch=lambda k: [*watch(k), *([kept.checkpoint(k)] if kept else [])],
+        **{"n_members": n_members, "epochs": 8, "executor": workers or Serial()} | options,
+        callbacks_for=lambda k: [*watch(k), *([kept.checkpoint(k)] if kept else [])],
     )
     histories = [np.array(history.validation_loss) for history in result.histories]
     return digest(result.predictor.predict_proba(columns), result.out_of_fold, *histories)

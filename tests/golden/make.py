@@ -1,8 +1,8 @@
-"""Makes the golden files of the present format version: models small enough to keep for good, and their answers.
+"""Write the golden files of the current format version: small models to keep forever, and their predictions.
 
     python tests/golden/make.py
 
-Run it once, when a version of the format is released; older versions' files stay as they are.
+Run it once, when a version of the format is released; the files of older versions are never changed.
 """
 
 import json
@@ -31,9 +31,9 @@ LAYERS = [
     Dense(6, 3),
     Bounded(-2, 2.5),
 ]
-ASKED = {
+TABLE = {
     "length": [1.5, None, 3.25, 1e9, -4.0],
-    "colour": ["red", "blue", None, "never seen", "green"],
+    "color": ["red", "blue", None, "never seen", "green"],
     "born": ["2020-01-31", "2021-07-01T12:30:00", None, "1999-12-31", "2030-06-15"],
     "on": ["yes", "no", "no", None, "yes"],
 }
@@ -52,7 +52,7 @@ def table(n=60):
     days = np.datetime64("2020-01-01T00:00") + rng.integers(0, 1500 * 24, n).astype("m8[h]")
     columns = {
         "length": [None if k % 9 == 0 else float(x) for k, x in enumerate(length)],
-        "colour": rng.choice(["red", "green", "blue"], n).tolist(),
+        "color": rng.choice(["red", "green", "blue"], n).tolist(),
         "born": np.datetime_as_string(days).tolist(),
         "on": rng.choice(["yes", "no"], n).tolist(),
     }
@@ -77,24 +77,24 @@ def classifier():
     return predictor(labels, "cross_entropy", 0, Ensemble.of_classes)
 
 
-def calibrated(networks, outputs, y):
+def of_numbers(networks, outputs, y):
     return Ensemble.of_numbers(networks, outputs, y, np.stack([y.min(axis=0), y.max(axis=0)]))
 
 
 def regressor():
-    return predictor(table()[1] * 10 + 5, "squared_error", 4, calibrated)
+    return predictor(table()[1] * 10 + 5, "squared_error", 4, of_numbers)
 
 
 def rows_for(net):
-    """Rows (5, n_in) to ask a bare network."""
+    """Inputs (5, n_in) for a bare network."""
     return np.linspace(-2, 2, 5 * net.n_in).reshape(5, -1)
 
 
 if __name__ == "__main__":
-    (HERE / "table.json").write_text(json.dumps(ASKED, indent=1) + "\n")
+    (HERE / "table.json").write_text(json.dumps(TABLE, indent=1) + "\n")
     for make in (network, classifier, regressor):
         model = make()
         name = f"{make.__name__}-{FORMAT.version}"
         save(model, HERE / f"{name}.chainrule")
-        predictions = model.predict(rows_for(model)) if make is network else model.predictions(ASKED)
+        predictions = model.predict(rows_for(model)) if make is network else model.predictions(TABLE)
         (HERE / f"{name}.json").write_text(json.dumps(predictions.tolist(), indent=1) + "\n")

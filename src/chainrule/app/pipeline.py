@@ -26,7 +26,7 @@ from chainrule.data.tabular import TabularEncoder, notices_of
 from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
 from chainrule.errors import TableError
 from chainrule.insight.diagnosis import Diagnosis, diagnose
-from chainrule.model.fitting import Fitted, Watch, Executor, encoder_for, fit_predictor
+from chainrule.model.fitting import CallbacksFor, Executor, Fitted, encoder_for, fit_predictor
 from chainrule.model.predictor import Predictor
 from chainrule.training.history import History
 
@@ -198,7 +198,7 @@ def understand(
         target = NumberTarget.fit(name, seen)
     else:
         counts = np.bincount(target.encode(seen), minlength=target.n_outputs)
-        target = replace(target, shares=tuple((counts / counts.sum()).tolist()))
+        target = replace(target, frequencies=tuple((counts / counts.sum()).tolist()))
     encoder = encoder_for(target, categories).fit(table.part(training).inputs)
     for number in (kept for kept in encoder.columns if isinstance(kept, NumberColumn)):
         as_numbers(number.name, table.inputs[number.name])  # on the whole table, whose row it names
@@ -256,11 +256,11 @@ def require_scorable(plan: Plan, held: Table) -> None:
     plan.encoder.transform(held.inputs)
 
 
-def fit(plan: Plan, *, workers: Executor | None = None, watch: Watch | None = None, **options: Any) -> Fitted:
+def fit(plan: Plan, *, workers: Executor | None = None, watch: CallbacksFor | None = None, **options: Any) -> Fitted:
     """Train on the training rows; `options` are those of `fit_predictor`."""
     seen = plan.table.part(plan.training)
     return fit_predictor(
-        seen.inputs, seen.values, plan.target, encoder=plan.encoder, workers=workers, watch=watch, **options
+        seen.inputs, seen.values, plan.target, encoder=plan.encoder, executor=workers, callbacks_for=watch, **options
     )
 
 
@@ -310,7 +310,7 @@ def coverage_of(result: Result, promised: float = 0.9) -> float | None:
     target, ensemble = result.predictor.target, result.predictor.ensemble
     if not isinstance(target, NumberTarget) or ensemble.residuals is None:
         return None
-    low, high = ensemble.shifts(promised)
+    low, high = ensemble.residual_quantiles(promised)
     residuals = target.encode(result.values) - result.predictions
     return float(np.mean((low <= residuals) & (residuals <= high)))
 

@@ -60,7 +60,7 @@ def predict_command(
             raise TableError(f"--proba must be asked of a classifier, got {model} answers numbers")
         if interval is not None and isinstance(predictor.target, ClassTarget):
             raise TableError(f"--interval must be asked of a model of numbers, got {model} answers classes")
-        shifts = None if interval is None else predictor.ensemble.shifts(interval)
+        shifts = None if interval is None else predictor.ensemble.residual_quantiles(interval)
         source = TableFile(file, form)
         frames = answered(predictor, source, proba, shifts, identifier)
         if out is not None:

@@ -56,9 +56,9 @@ def describe_rows(target: Target) -> str:
     """Return what a target is."""
     if isinstance(target, ClassTarget):
         return f"{target.n_outputs} classes: {shorten(target.labels)}"
-    if set(target.means) == {0.0} and set(target.deviations) == {1.0}:
+    if set(target.means) == {0.0} and set(target.stds) == {1.0}:
         return "numbers, as the network gives them"
-    return f"numbers, mean {target.means[0]:.5g}, deviation {target.deviations[0]:.5g}"
+    return f"numbers, mean {target.means[0]:.5g}, deviation {target.stds[0]:.5g}"
 
 
 def facts(column: Mapping[str, Any]) -> str:

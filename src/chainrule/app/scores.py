@@ -40,7 +40,7 @@ def score(target: Target, values: Array, predictions: Array) -> dict[str, float]
 
 def score_baseline(target: Target, values: Array) -> dict[str, float]:
     """Return the scores of knowing nothing of a row: the classes' shares in training, or the mean."""
-    shares = target.shares if isinstance(target, ClassTarget) else (0.0,)
+    shares = target.frequencies if isinstance(target, ClassTarget) else (0.0,)
     return score(target, values, np.tile(np.array(shares), (len(values), 1)))
 
 

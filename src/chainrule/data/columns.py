@@ -1,6 +1,6 @@
-"""Columns: what training saw of each, and the float32 columns it becomes.
+"""Columns: what was learned of each one in training, and how it is encoded in float32.
 
-Each kind is a small frozen dataclass of plain fields: it is saved as its fields, and `fit` makes it from values.
+Each kind is a small frozen dataclass of plain fields: `fit` computes them from values, and a model file stores them.
 """
 
 from abc import ABC, abstractmethod
@@ -13,37 +13,37 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 
 from chainrule.arrays import Array, all_finite, require
-from chainrule.data.cells import as_dates, as_numbers, factorize, place_levels
+from chainrule.data.cells import as_dates, as_numbers, category_codes, factorize
 from chainrule.data.reading import Matrix, matrix_place, require_names
 from chainrule.errors import TableError, look_up
 
 
 class Column(ABC):
-    """What every kind of column answers. A new kind is a frozen dataclass of plain fields, listed in COLUMNS."""
+    """Base class of the kinds of columns. A new kind is a frozen dataclass of plain fields, listed in COLUMNS."""
 
     kind: ClassVar[str]
     name: str
 
     @abstractmethod
     def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
-        """Write the columns that stand for these values (n,) into `X` (n, n_features), which holds zeros.
+        """Write the encoding of the values (n,) into `X` (n, n_features), which is zero on entry.
 
-        `first_row` is where in its table the first of them stands: errors name rows.
+        `first_row` is the index of `values[0]` in its table, for error messages.
         """
 
     @property
     @abstractmethod
     def n_features(self) -> int:
-        """How many columns it becomes."""
+        """Number of encoded columns."""
 
     @property
     @abstractmethod
     def feature_names(self) -> list[str]:
-        """A name for each of them."""
+        """Names of the encoded columns."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raise ValueError if the fields, which may come from a file, are not what `fit` makes."""
+        """Raise ValueError if the fields, which may come from a file, are not such as `fit` computes."""
 
 
 # Numbers.
@@ -52,19 +52,19 @@ class Column(ABC):
 @final
 @dataclass(frozen=True)
 class NumberColumn(Column):
-    """z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale: as good as z near 0, and never beyond +-3.
+    """A numeric column, scaled and smoothly clipped to +-3: z / sqrt(1 + (z / 3)^2) with z = (x - center) * scale.
 
-    `centre` is the median, `scale` 1 / interquartile range, or 2 / (max - min) where that range is 0 (Holzmueller et
-    al. 2024, RealMLP). A missing number becomes 0, the median; where training had missing ones (`indicator`), a second
-    column is 1 for them and 0 elsewhere.
+    `center` is the median, `scale` 1 / interquartile range, or 2 / (max - min) where that range is 0 (Holzmueller et
+    al. 2024, RealMLP). A missing value is encoded as 0, the median. If the training data had missing values
+    (`indicator`), a second column is 1 for them and 0 elsewhere.
 
-    Between each two neighbours of `edges`, the quantiles q_0 < ... < q_k, a ramp clip((x - q_(j-1)) / (q_j - q_(j-1)),
-    0, 1) is added: the piecewise linear encoding of Gorishniy et al. 2022, equation 1, except that the first and the
-    last ramp stay within 0 and 1 too. A missing number is 0 in all of them.
+    Each pair of neighbors in `edges`, the quantiles q_0 < ... < q_k, adds a column
+    clip((x - q_(j-1)) / (q_j - q_(j-1)), 0, 1): the piecewise-linear encoding of Gorishniy et al. 2022, equation 1,
+    except that the first and the last bin are clipped too. A missing value is 0 in all of them.
     """
 
     name: str
-    centre: float
+    center: float
     scale: float
     indicator: bool
     edges: tuple[float, ...] = ()
@@ -72,10 +72,10 @@ class NumberColumn(Column):
 
     @classmethod
     def fit(cls, name: str, numbers: Array, n_bins: int = 0) -> Self:
-        """See finite numbers (n,), NaN where missing, of which two at least differ."""
+        """Fit to finite numbers (n,), NaN where missing, with at least two different values."""
         known = numbers[~np.isnan(numbers)]
-        centre, scale, quantiles = centre_and_scale(known, n_bins)
-        return cls(name, centre, scale, len(known) < len(numbers), merge_edges(quantiles) if n_bins else ())
+        center, scale, quantiles = _center_and_scale(known, n_bins)
+        return cls(name, center, scale, len(known) < len(numbers), _merge_edges(quantiles) if n_bins else ())
 
     @property
     def n_features(self) -> int:
@@ -84,30 +84,33 @@ class NumberColumn(Column):
     @property
     def feature_names(self) -> list[str]:
         missing = [f"{self.name} is missing"] if self.indicator else []
-        return [self.name, *missing, *(f"{self.name} ramp {j}" for j in range(1, len(self.edges)))]
+        return [self.name, *missing, *(f"{self.name} bin {j}" for j in range(1, len(self.edges)))]
 
     def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
         x = as_numbers(self.name, values, first_row)
         missing = np.isnan(x)
-        for j, ramp in enumerate(bin_positions(x, self.edges), start=1 + self.indicator):
-            X[:, j] = ramp
-        X[:, 0] = smooth_clip(x, self.centre, self.scale)
+        for j, position in enumerate(_bin_positions(x, self.edges), start=1 + self.indicator):
+            X[:, j] = position
+        X[:, 0] = _smooth_clip(x, self.center, self.scale)
         X[missing] = 0
         if self.indicator:
             X[:, 1] = missing
 
     def check(self) -> None:
-        require_scale("centre", self.centre, "scale", self.scale)
+        _require_scale("center", self.center, "scale", self.scale)
         require(isinstance(self.indicator, bool), "indicator", "be true or false", self.indicator)
-        numbers = all(isinstance(edge, float) and isfinite(edge) for edge in self.edges)
-        higher_is_better = numbers and merge_edges(self.edges) == tuple(self.edges)
-        require(higher_is_better and len(self.edges) != 1, "edges", "be rising numbers, two at least", self.edges)
+        numeric = all(isinstance(edge, float) and isfinite(edge) for edge in self.edges)
+        increasing = numeric and _merge_edges(self.edges) == tuple(self.edges)
+        require(increasing and len(self.edges) != 1, "edges", "be increasing, none or at least 2", self.edges)
 
 
 @final
 @dataclass(frozen=True)
 class RawColumn(Column):
-    """The number as it is, in float32: for a network that was trained on numbers as they are. None may be missing."""
+    """A numeric column that is passed on unchanged in float32, for a network trained on raw inputs.
+
+    Missing values are an error.
+    """
 
     name: str
     kind: ClassVar[str] = "raw"
@@ -126,23 +129,25 @@ class RawColumn(Column):
             X[:, 0] = x
         if not all_finite(X):
             row = int(np.argmin(np.isfinite(X[:, 0])))
-            held = "it is missing" if np.isnan(x[row]) else f"it is {x[row]:g}, more than float32 can hold,"
-            raise TableError(
-                f"column {self.name!r} must be a number in every row, however {held} in row {first_row + row + 1}"
+            fault = (
+                "expected a number, got a missing value"
+                if np.isnan(x[row])
+                else f"expected a number in the range of float32, got {x[row]:g}"
             )
+            raise TableError(f"column {self.name!r}, row {first_row + row + 1}: {fault}")
 
     def check(self) -> None:
-        """Its name is all there is."""
+        """Accept any name: there are no other fields."""
 
 
-def smooth_clip(x: Array, centre: float | Array, scale: float | Array) -> Array:
-    """Return z / sqrt(1 + (z / 3)^2) with z = (x - centre) * scale, in float32; z is made in float64."""
+def _smooth_clip(x: Array, center: float | Array, scale: float | Array) -> Array:
+    """Return z / sqrt(1 + (z / 3)^2) with z = (x - center) * scale, in float32; z is computed in float64."""
     z = x.astype(np.float64)
     with np.errstate(over="ignore"):
-        z -= centre
+        z -= center
         z *= scale
         z = z.astype(np.float32)
-    # Beyond 1e6 the curve is flat to the last bit, and squares stay finite.
+    # Beyond 1e6 the curve is flat to the last bit, and the squares stay finite.
     np.clip(z, -1e6, 1e6, out=z)
     root = z * np.float32(1 / 3)
     root *= root
@@ -151,18 +156,18 @@ def smooth_clip(x: Array, centre: float | Array, scale: float | Array) -> Array:
     return z
 
 
-def bin_positions(x: Array, edges: tuple[float, ...]) -> Iterator[Array]:
-    """Return the ramp (n,) of numbers (n,) between each two neighbours of `edges`."""
-    # A difference of halves is never too large for a float.
+def _bin_positions(x: Array, edges: tuple[float, ...]) -> Iterator[Array]:
+    """Yield the position (n,), from 0 to 1, of numbers (n,) in each bin between two neighbors of `edges`."""
+    # The difference of two halves cannot overflow.
     half = x / 2
     for low, high in pairwise(edges):
         with np.errstate(over="ignore"):
-            ramp = (half - low / 2) / (high / 2 - low / 2)
-        yield np.clip(ramp, 0, 1, out=ramp)
+            position = (half - low / 2) / (high / 2 - low / 2)
+        yield np.clip(position, 0, 1, out=position)
 
 
-def merge_edges(quantiles: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the quantiles that rise above the one before; not one alone."""
+def _merge_edges(quantiles: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the quantiles without repetitions; none if only one is left."""
     edges = list(quantiles[:1])
     for quantile in quantiles[1:]:
         if quantile / 2 > edges[-1] / 2:
@@ -170,87 +175,86 @@ def merge_edges(quantiles: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(edges) if len(edges) > 1 else ()
 
 
-def centre_and_scale(known: Array, bins: int = 0) -> tuple[float, float, tuple[float, ...]]:
-    """Return numbers' median, their scale, and the edges of that many quantile bins; see `NumberColumn`."""
+def _center_and_scale(known: Array, bins: int = 0) -> tuple[float, float, tuple[float, ...]]:
+    """Return the numbers' median, their scale, and the edges of that many quantile bins; see `NumberColumn`."""
     percents = [25, 50, 75, *(np.linspace(0, 100, bins + 1) if bins else ())]
-    # Between quantiles a difference is taken; that of halves is never too large for a float.
-    low, centre, high, *edges = (2 * float(q) for q in np.percentile(known / 2, percents))
-    scale = reciprocal(high, low)
+    # Percentiles interpolate, and the difference of two halves cannot overflow.
+    low, center, high, *edges = (2 * float(q) for q in np.percentile(known / 2, percents))
+    scale = _reciprocal(high, low)
     if not isfinite(scale):
-        scale = 2 * reciprocal(float(known.max()), float(known.min()))
-    return centre, scale if isfinite(scale) else 1.0, tuple(edges)
+        scale = 2 * _reciprocal(float(known.max()), float(known.min()))
+    return center, scale if isfinite(scale) else 1.0, tuple(edges)
 
 
-def reciprocal(high: float, low: float) -> float:
-    """Return 1 / (high - low), infinity when they are equal; a difference too large for a float is none here."""
+def _reciprocal(high: float, low: float) -> float:
+    """Return 1 / (high - low), infinity where they are equal, even if the difference overflows."""
     difference = high / 2 - low / 2
     with np.errstate(divide="ignore", over="ignore"):
         return float(np.float64(0.5) / difference)
 
 
-def require_scale(centre_name: str, centre: object, scale_name: str, scale: object) -> None:
-    """Raise ValueError unless these are numbers by which others can be scaled."""
-    require(isinstance(centre, float) and isfinite(centre), centre_name, "be a finite number", centre)
+def _require_scale(center_name: str, center: object, scale_name: str, scale: object) -> None:
+    require(isinstance(center, float) and isfinite(center), center_name, "be a finite number", center)
     require(isinstance(scale, float) and 0 < scale < inf, scale_name, "be finite and > 0", scale)
 
 
-FEWEST_SHARING = 64
-"""Columns of numbers from which on a common range is taken to mean something."""
+MIN_SHARED_COLUMNS = 64
+"""Minimum number of numeric columns for which a common range is not put down to coincidence."""
 
 
-def shared_columns(columns: Mapping[str, Array], apart: Sequence[str] = ()) -> dict[str, NumberColumn]:
-    """Return the columns that share one range, such as the pixels of images, with one mean and deviation for all.
+def shared_columns(columns: Mapping[str, Array], excluded: Sequence[str] = ()) -> dict[str, NumberColumn]:
+    """Return the columns with a common range, such as the pixels of images, scaled by one mean and standard deviation.
 
-    Scaled one by one, a pixel at the border that is hardly ever touched would count as much as one in the middle.
-    There must be 64 columns of numbers at least, half of which vary; of these, nine in ten begin at the same number and
-    half end at the same one; the others that share end below it. Columns with missing cells and those named in `apart`
-    have no part in it, nor have columns that know two numbers only.
+    Scaled separately, a pixel at the border that is almost always 0 would weigh as much as one in the center. At least
+    64 numeric columns are needed, of which half must vary; of those, 90 % must have the same minimum and 50 % the same
+    maximum. The result contains the columns with that minimum and no larger maximum. Columns with missing cells and
+    those named in `excluded` do not take part, and tables with only two different numbers have no shared columns.
     """
-    if len(columns) < FEWEST_SHARING:
+    if len(columns) < MIN_SHARED_COLUMNS:
         return {}
-    seen: dict[str, tuple[float, float, float, float]] = {}
-    shades: set[float] = set()
+    stats: dict[str, tuple[float, float, float, float]] = {}
+    distinct: set[float] = set()
     for name, values in columns.items():
-        if values.dtype.kind in "iuf" and name not in apart:
+        if values.dtype.kind in "iuf" and name not in excluded:
             x = values.astype(np.float64)
             with np.errstate(over="ignore", invalid="ignore"):
-                seen[name] = (float(x.min()), float(x.max()), float(x.mean()), float(x.var()))
-            if len(shades) < 3:
-                shades.update(x[:1000].tolist())
-    varying = {name: facts for name, facts in seen.items() if facts[0] < facts[1] and isfinite(facts[3])}
-    if len(seen) < FEWEST_SHARING or len(varying) < len(seen) / 2 or len(shades) < 3:
+                stats[name] = (float(x.min()), float(x.max()), float(x.mean()), float(x.var()))
+            if len(distinct) < 3:
+                distinct.update(x[:1000].tolist())
+    varying = {name: of for name, of in stats.items() if of[0] < of[1] and isfinite(of[3])}
+    if len(stats) < MIN_SHARED_COLUMNS or len(varying) < len(stats) / 2 or len(distinct) < 3:
         return {}
     lows, highs, *_ = zip(*varying.values())
     low, high = max(set(lows), key=lows.count), max(set(highs), key=highs.count)
     if lows.count(low) < 0.9 * len(varying) or highs.count(high) < 0.5 * len(varying):
         return {}
-    sharing = {name: facts for name, facts in varying.items() if facts[0] == low and facts[1] <= high}
+    sharing = {name: of for name, of in varying.items() if of[0] == low and of[1] <= high}
     *_, means, variances = map(np.array, zip(*sharing.values()))
-    centre, deviation = float(means.mean()), float(np.sqrt(variances.mean() + means.var()))
-    return {name: NumberColumn(name, centre, 1 / deviation, indicator=False) for name in sharing}
+    center, std = float(means.mean()), float(np.sqrt(variances.mean() + means.var()))
+    return {name: NumberColumn(name, center, 1 / std, indicator=False) for name in sharing}
 
 
 # Dates.
 
 
 DAY = 86_400_000_000
-"""Microseconds."""
+"""Microseconds in a day."""
 PERIODS = {"month": 12, "weekday": 7, "hour": 24}
 PARTS = ("days", "year", *PERIODS)
 
 
-def parts_of(dates: Array) -> dict[str, Array]:
-    """Return what calendar and clock say of times in microseconds (n,): each of PARTS as numbers (n,).
+def _date_parts(dates: Array) -> dict[str, Array]:
+    """Return each of PARTS as numbers (n,) for times in microseconds (n,).
 
-    Days are counted from 1970, months from January, weekdays from Monday, hours from midnight; days and hours have
-    fractions.
+    Days are counted from 1970, months from January, weekdays from Monday, hours from midnight; days and hours are
+    fractional.
     """
     elapsed, months = dates.astype(np.int64), dates.astype("M8[M]").astype(np.int64)
     return {
         "days": elapsed / DAY,
         "year": months // 12 + 1970.0,
         "month": months % 12,
-        "weekday": (elapsed // DAY + 3) % 7,  # 1970 began on a Thursday
+        "weekday": (elapsed // DAY + 3) % 7,  # 1 January 1970 was a Thursday
         "hour": elapsed % DAY / (DAY / 24),
     }
 
@@ -258,31 +262,31 @@ def parts_of(dates: Array) -> dict[str, Array]:
 @final
 @dataclass(frozen=True)
 class DateColumn(Column):
-    """Elapsed days and the year, scaled as numbers are; month, weekday and hour as points on a circle, sin and cos.
+    """A date: elapsed days and the year, scaled like numbers; month, weekday and hour as sine and cosine.
 
-    `parts` are those that varied in training: dates without times have no hour, those of one year no year. A missing
-    date is 0 everywhere; where training had missing ones (`indicator`), a last column is 1 for them and 0 elsewhere.
-    Times with a zone count in UTC.
+    `parts` are those that varied in the training data: dates without times have no hour, those of a single year no
+    year. A missing date is encoded as 0 everywhere. If the training data had missing dates (`indicator`), a last column
+    is 1 for them and 0 elsewhere. Times with a zone are converted to UTC.
     """
 
     name: str
     parts: tuple[str, ...]
-    days_centre: float
+    days_center: float
     days_scale: float
-    year_centre: float
+    year_center: float
     year_scale: float
     indicator: bool
     kind: ClassVar[str] = "date"
 
     @classmethod
     def fit(cls, name: str, dates: Array) -> Self:
-        """See times in microseconds (n,), NaT where missing, of which one at least is known."""
-        known = parts_of(dates[~np.isnat(dates)])
+        """Fit to times in microseconds (n,), NaT where missing, of which at least one is known."""
+        known = _date_parts(dates[~np.isnat(dates)])
         varying = tuple(part for part in PARTS if np.ptp(known[part]) > 0)
-        days_centre, days_scale, _ = centre_and_scale(known["days"])
-        year_centre, year_scale, _ = centre_and_scale(known["year"])
+        days_center, days_scale, _ = _center_and_scale(known["days"])
+        year_center, year_scale, _ = _center_and_scale(known["year"])
         indicator = len(known["days"]) < len(dates)
-        return cls(name, varying, days_centre, days_scale, year_centre, year_scale, indicator)
+        return cls(name, varying, days_center, days_scale, year_center, year_scale, indicator)
 
     @property
     def n_features(self) -> int:
@@ -304,7 +308,7 @@ class DateColumn(Column):
         missing = np.isnat(dates)
         dates[missing] = np.datetime64(0, "us")
         columns = iter(X.T)
-        for part, numbers in parts_of(dates).items():
+        for part, numbers in _date_parts(dates).items():
             if part not in self.parts:
                 continue
             if part in PERIODS:
@@ -312,19 +316,20 @@ class DateColumn(Column):
                 next(columns)[:] = np.sin(angle)
                 next(columns)[:] = np.cos(angle)
             elif part == "days":
-                next(columns)[:] = smooth_clip(numbers, self.days_centre, self.days_scale)
+                next(columns)[:] = _smooth_clip(numbers, self.days_center, self.days_scale)
             else:
-                next(columns)[:] = smooth_clip(numbers, self.year_centre, self.year_scale)
+                next(columns)[:] = _smooth_clip(numbers, self.year_center, self.year_scale)
         X[missing] = 0
         if self.indicator:
             X[:, -1] = missing
 
     def check(self) -> None:
         in_order = tuple(part for part in PARTS if part in self.parts)
-        some = self.indicator or len(in_order) > 0
-        require(self.parts == in_order and some, "parts", "be parts of dates", self.parts)
-        require_scale("days_centre", self.days_centre, "days_scale", self.days_scale)
-        require_scale("year_centre", self.year_centre, "year_scale", self.year_scale)
+        any_column = self.indicator or len(in_order) > 0
+        rule = f"be some of {', '.join(PARTS)}, in this order"
+        require(self.parts == in_order and any_column, "parts", rule, self.parts)
+        _require_scale("days_center", self.days_center, "days_scale", self.days_scale)
+        _require_scale("year_center", self.year_center, "year_scale", self.year_scale)
         require(isinstance(self.indicator, bool), "indicator", "be true or false", self.indicator)
 
 
@@ -334,122 +339,123 @@ class DateColumn(Column):
 @final
 @dataclass(frozen=True)
 class CategoryColumn(Column):
-    """One column a level, 1 where the value is that level, else 0; two levels share one column, -1 and +1.
+    """A categorical column, one-hot encoded; two categories share a single column, encoded as -1 and +1.
 
-    A missing value and a level that is not in `levels` are 0 everywhere; see `place_levels`.
+    A missing value or an unknown category is 0 everywhere; see `category_codes`.
     """
 
     name: str
-    levels: tuple[str, ...]
+    categories: tuple[str, ...]
     kind: ClassVar[str] = "category"
 
     @property
     def n_features(self) -> int:
-        return 1 if len(self.levels) == 2 else len(self.levels)
+        return 1 if len(self.categories) == 2 else len(self.categories)
 
     @property
     def feature_names(self) -> list[str]:
-        return [f"{self.name}={level}" for level in (self.levels[1:] if len(self.levels) == 2 else self.levels)]
+        encoded = self.categories[1:] if len(self.categories) == 2 else self.categories
+        return [f"{self.name}={category}" for category in encoded]
 
     def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
         if values.dtype.kind in "Mm":
-            raise TableError(f"column {self.name!r} must hold categories, got dates or times")
-        found, codes = factorize(self.name, values)
-        place = place_levels(found, self.levels)[codes]
-        if len(self.levels) == 2:
+            raise TableError(f"column {self.name!r}: expected categories, got dates or times")
+        cells, codes = factorize(self.name, values)
+        place = category_codes(cells, self.categories)[codes]
+        if len(self.categories) == 2:
             X[:, 0] = np.array([-1, 1, 0], np.float32)[place]
             return
         rows = np.flatnonzero(place >= 0)
         X[rows, place[rows]] = 1
 
     def check(self) -> None:
-        text = all(isinstance(level, str) and level for level in self.levels)
-        require(text and 0 < len(set(self.levels)) == len(self.levels), "levels", "be different texts", self.levels)
+        strings = all(isinstance(category, str) and category for category in self.categories)
+        distinct = 0 < len(set(self.categories)) == len(self.categories)
+        require(strings and distinct, "categories", "be distinct, non-empty strings, at least one", self.categories)
 
 
-# All of them.
+# The whole matrix.
 
-CELLS = 2**17
-"""Numbers that are encoded together: a megabyte, which stays in the cache."""
-MOST_CHARACTERS = 100_000_000
-"""Room for the names of all encoded columns."""
+BLOCK_CELLS = 2**17
+"""Numbers encoded together: a megabyte, which stays in the cache."""
+MAX_NAME_CHARS = 100_000_000
+"""Limit on the total length of the names of all encoded columns."""
 
 
 @final
 class Layout:
-    """Where the encoded columns of each of `columns` stand in the matrix, and how a table's rows get there."""
+    """The position of each column's encoding in the matrix, and the fast paths from a table's rows to it."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.names = [column.name for column in columns]
-        room = sum(len(column.name) * column.n_features for column in columns)
-        require(
-            room <= MOST_CHARACTERS, "columns", f"have names of {MOST_CHARACTERS:,} characters at most in all", room
-        )
+        n_chars = sum(len(column.name) * column.n_features for column in columns)
+        rule = f"have names of at most {MAX_NAME_CHARS:,} characters in total"
+        require(n_chars <= MAX_NAME_CHARS, "columns", rule, n_chars)
         *starts, self.n_features = np.cumsum([0, *(column.n_features for column in columns)]).tolist()
         self.places = [(c, start, start + c.n_features) for c, start in zip(columns, starts)]
         self.plain = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn) and not c.edges]
         together = {column for column, _ in self.plain}
         self.others = [place for place in self.places if place[0] not in together]
         in_matrix = {name: matrix_place(name) for name in self.names}
-        nowhere = -1 in in_matrix.values()
-        self.width = inf if nowhere else max(in_matrix.values(), default=0) + 1  # of a matrix that has all columns
-        self.in_matrix = as_slice([in_matrix[column.name] for column, _ in self.plain])
-        self.firsts = as_slice([start for _, start in self.plain])
+        not_a_matrix = -1 in in_matrix.values()
+        self.width = inf if not_a_matrix else max(in_matrix.values(), default=0) + 1  # of a matrix with all columns
+        self.in_matrix = _as_slice([in_matrix[column.name] for column, _ in self.plain])
+        self.firsts = _as_slice([start for _, start in self.plain])
         raw = all(isinstance(column, RawColumn) for column in columns)
         in_order = list(in_matrix.values()) == list(range(len(columns)))
-        self.as_it_is = self.n_features if raw and in_order else -1  # the width of a matrix that is its own encoding
-        self.centres = np.array([column.centre for column, _ in self.plain])
+        self.identity_width = self.n_features if raw and in_order else -1  # of a matrix that is its own encoding
+        self.centers = np.array([column.center for column, _ in self.plain])
         self.scales = np.array([column.scale for column, _ in self.plain])
         self.indicated = np.flatnonzero([column.indicator for column, _ in self.plain])
         self.indicators = [start + 1 for column, start in self.plain if column.indicator]
 
-    def require(self, given: Mapping[str, Array]) -> None:
+    def require(self, table: Mapping[str, Array]) -> None:
         """Raise a TableError unless the table has every column."""
-        if not (isinstance(given, Matrix) and len(given) >= self.width):
-            require_names(given, self.names)
+        if not (isinstance(table, Matrix) and len(table) >= self.width):
+            require_names(table, self.names)
 
-    def as_given(self, given: Mapping[str, Array]) -> Array | None:
-        """Return a matrix's own numbers in float32 where these are what encoding makes of them, else None.
+    def as_given(self, table: Mapping[str, Array]) -> Array | None:
+        """Return a matrix's own numbers in float32 if they are their own encoding, else None.
 
-        Whether a float32 matrix is finite is left to the caller.
+        A matrix that already is float32 is not checked for NaN and infinities: that is left to the caller.
         """
-        if not (isinstance(given, Matrix) and given.numbers.shape[1] == self.as_it_is):
+        if not (isinstance(table, Matrix) and table.numbers.shape[1] == self.identity_width):
             return None
-        if given.numbers.dtype == np.float32:
-            return given.numbers
+        if table.numbers.dtype == np.float32:
+            return table.numbers
         with np.errstate(over="ignore"):
-            X = given.numbers.astype(np.float32)
+            X = table.numbers.astype(np.float32)
         return X if all_finite(X) else None
 
-    def encode(self, given: Mapping[str, Array], X: Array, first_row: int) -> None:
-        """Write the encoded columns of some rows, of which the first is a table's `first_row`, into X, of zeros."""
-        alone = self.places
-        if isinstance(given, Matrix):
-            alone = self.others
+    def encode(self, table: Mapping[str, Array], X: Array, first_row: int) -> None:
+        """Write the encoding of some rows into X, which is zero on entry; `first_row` is their first row's index."""
+        separate = self.places
+        if isinstance(table, Matrix):
+            separate = self.others
             if self.plain:
-                self.encode_together(given, X, first_row)
-        for column, start, end in alone:
-            column.encode(given[column.name], X[:, start:end], first_row)
+                self._encode_plain(table, X, first_row)
+        for column, start, end in separate:
+            column.encode(table[column.name], X[:, start:end], first_row)
 
-    def encode_together(self, given: Matrix, X: Array, first_row: int) -> None:
-        """Encode a matrix's plain numbers as `NumberColumn.encode` does one by one."""
-        step = max(1, CELLS // len(self.plain))
+    def _encode_plain(self, table: Matrix, X: Array, first_row: int) -> None:
+        """Encode the numeric columns without bins of a matrix all at once, with the result of `NumberColumn.encode`."""
+        step = max(1, BLOCK_CELLS // len(self.plain))
         for start in range(0, len(X), step):
             rows = slice(start, start + step)
-            x = given.numbers[rows, self.in_matrix]
-            z = smooth_clip(x, self.centres, self.scales)
+            x = table.numbers[rows, self.in_matrix]
+            z = _smooth_clip(x, self.centers, self.scales)
             if not all_finite(x):
                 if np.isinf(x).any():
                     for column, _ in self.plain:
-                        as_numbers(column.name, given[column.name][rows], first_row + start)
+                        as_numbers(column.name, table[column.name][rows], first_row + start)
                 missing = np.isnan(x)
                 z[missing] = 0
                 X[rows, self.indicators] = missing[:, self.indicated]
             X[rows, self.firsts] = z
 
 
-def as_slice(places: list[int]) -> slice | list[int]:
-    """Return places that follow one another as a slice, by which NumPy views instead of copying; others as given."""
+def _as_slice(places: list[int]) -> slice | list[int]:
+    """Return consecutive places as a slice, which NumPy indexes without a copy; others unchanged."""
     first = places[0] if places else 0
     return slice(first, first + len(places)) if places == list(range(first, first + len(places))) else places
 
@@ -459,19 +465,19 @@ COLUMNS: dict[str, type[NumberColumn] | type[RawColumn] | type[DateColumn] | typ
 }
 
 
-# Saving and loading what was learned.
+# Saving and loading.
 
 
-def as_plain(described: object) -> dict[str, Any]:
+def as_plain(instance: object) -> dict[str, Any]:
     """Return a dataclass's fields, tuples as lists."""
-    fields = asdict(described)  # type: ignore[call-overload]
+    fields = asdict(instance)  # type: ignore[call-overload]
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def build(table: Mapping[str, Callable[..., Any]], key: str, state: Mapping[str, Any]) -> Any:
-    """Return the object of `table` that `state` names under `key` and describes by the rest, checked."""
+    """Build and check an object: `state[key]` names its class in `table`, the other items are its fields."""
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in state.items() if name != key}
-    require(isinstance(fields["name"], str), "name", "be text", fields["name"])
-    described = look_up(table, state[key], key)(**fields)
-    described.check()
-    return described
+    require(isinstance(fields["name"], str), "name", "be a string", fields["name"])
+    instance = look_up(table, state[key], key)(**fields)
+    instance.check()
+    return instance

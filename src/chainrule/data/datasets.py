@@ -1,4 +1,4 @@
-"""Small data sets to learn on: drawn in the plane, written down as truth tables, or read from a file of digits."""
+"""Small datasets for experiments: random points in the plane, truth tables, and MNIST from a file."""
 
 from os import PathLike
 from pathlib import Path
@@ -20,14 +20,14 @@ GATES: dict[str, tuple[int, int, int, int]] = {
     "xor": (0, 1, 1, 0),
     "xnor": (1, 0, 0, 1),
 }
-"""What each gate answers to 00, 01, 10 and 11. A single neuron can be all of them but xor and xnor."""
+"""Output of each gate for 00, 01, 10 and 11. A single neuron can represent all of them except xor and xnor."""
 
 MNIST_SHAPE = (70_000, 28, 28)
 MNIST_TRAINING_ROWS = 60_000
 
 
 def truth_table(gate: str) -> Rows:
-    """Return a gate's inputs X (4, 2), in the order 00, 01, 10, 11, and its answers y (4,).
+    """Return a gate's inputs X (4, 2), in the order 00, 01, 10, 11, and its outputs y (4,).
 
     Examples
     --------
@@ -35,34 +35,34 @@ def truth_table(gate: str) -> Rows:
     >>> [(int(a), int(b), int(c)) for (a, b), c in zip(X, y)]
     [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)]
     """
-    predictions = look_up(GATES, gate, "gate")
-    return np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array(predictions)
+    outputs = look_up(GATES, gate, "gate")
+    return np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array(outputs)
 
 
 def half_plane(n: int = 100, *, seed: int | np.random.Generator = 0) -> Rows:
-    """Return n points, uniform in the square [-1, 1]^2, of class 1 where x1 - 1.5 x2 > 0.4: a line parts them.
+    """Return n points, uniform in the square [-1, 1]^2, with class 1 where x1 - 1.5 x2 > 0.4: linearly separable.
 
     X (n, 2), y (n,).
     """
-    X = in_square(n, seed)
+    X = _uniform_in_square(n, seed)
     return X, (X @ (1.0, -1.5) > 0.4).astype(np.intp)
 
 
 def disc(n: int = 300, radius: float = 0.7, *, seed: int | np.random.Generator = 0) -> Rows:
-    """Return n points, uniform in the square [-1, 1]^2, of class 1 inside a circle around 0: no line parts them.
+    """Return n points, uniform in the square [-1, 1]^2, with class 1 inside a circle around 0: not linearly separable.
 
     X (n, 2), y (n,).
     """
     require(radius > 0, "radius", "be > 0", radius)
-    X = in_square(n, seed)
+    X = _uniform_in_square(n, seed)
     return X, (np.linalg.norm(X, axis=1) < radius).astype(np.intp)
 
 
 def spiral(n_per_arm: int = 100, arms: int = 3, noise: float = 0.15, *, seed: int | np.random.Generator = 0) -> Rows:
-    """Return the points of `arms` spirals wound into each other, each its own class, arm after arm.
+    """Return the points of `arms` interleaved spirals, one class per arm, arm after arm.
 
-    Point t of an arm, t going from 0.1 to 1, lies at radius t, turned by the angle 4 t from the arm's direction, plus
-    N(0, 1) times `noise`, in radians. X (arms * n_per_arm, 2), y (arms * n_per_arm,).
+    Along an arm t grows from 0.1 to 1. The point at t has radius t and an angle of 4 t + N(0, noise^2) radians from the
+    direction of its arm. X (arms * n_per_arm, 2), y (arms * n_per_arm,).
     """
     require(n_per_arm >= 1, "n_per_arm", "be >= 1", n_per_arm)
     require(arms >= 1, "arms", "be >= 1", arms)
@@ -74,8 +74,7 @@ def spiral(n_per_arm: int = 100, arms: int = 3, noise: float = 0.15, *, seed: in
     return np.column_stack([t * np.cos(angle), t * np.sin(angle)]), y
 
 
-def in_square(n: int, seed: int | np.random.Generator) -> Array:
-    """Return n points (n, 2), uniform in [-1, 1]^2."""
+def _uniform_in_square(n: int, seed: int | np.random.Generator) -> Array:
     require(n >= 1, "n", "be >= 1", n)
     return as_generator(seed).uniform(-1, 1, (n, 2))
 
@@ -86,50 +85,49 @@ def load_mnist(path: str | PathLike[str]) -> tuple[Rows, Rows]:
     Parameters
     ----------
     path : str or Path
-        The file: X (70000, 28, 28) of bytes from 0, paper, to 255, ink, and y (70000,), the digits.
+        The file, with the arrays X (70000, 28, 28), bytes from 0 (background) to 255 (ink), and y (70000,), the digits.
 
     Returns
     -------
     (X_train, y_train), (X_test, y_test)
-        The first 60,000 images and the last 10,000, as rows of 784 float32 numbers from 0 to 1.
+        The first 60,000 images and the last 10,000, as rows of 784 float32 values from 0 to 1.
 
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        If the file does not exist.
     TableError
-        When the file is not such an archive.
+        If the file is not such an archive.
     """
-    X, y = read_arrays(Path(path), "X", "y")
+    X, y = _read_arrays(Path(path), "X", "y")
     if X.shape != MNIST_SHAPE or X.dtype != np.uint8:
-        raise TableError(f"X must be uint8 of shape {MNIST_SHAPE}, however in {path}: {X.dtype} of shape {X.shape}")
+        raise TableError(f"{path}: X must be uint8 of shape {MNIST_SHAPE}, got {X.dtype} of shape {X.shape}")
     if y.shape != MNIST_SHAPE[:1] or y.dtype.kind not in "iu" or y.min() < 0 or y.max() > 9:
-        raise TableError(f"y must be {len(X)} digits from 0 to 9, however in {path}: {y.dtype} of shape {y.shape}")
+        raise TableError(f"{path}: y must be {len(X)} digits from 0 to 9, got {y.dtype} of shape {y.shape}")
     parts = slice(None, MNIST_TRAINING_ROWS), slice(MNIST_TRAINING_ROWS, None)
-    train, test = ((as_unit_rows(X[rows]), y[rows].astype(np.intp)) for rows in parts)
+    train, test = ((_as_unit_rows(X[rows]), y[rows].astype(np.intp)) for rows in parts)
     return train, test
 
 
-def read_arrays(path: Path, *names: str) -> list[Array]:
-    """Return the arrays of these names from an .npz file; nothing in it is run as code."""
+def _read_arrays(path: Path, *names: str) -> list[Array]:
     if not path.is_file():
-        raise FileNotFoundError(f"path must name an .npz file, however there is none at {path}")
+        raise FileNotFoundError(f"{path}: no such file")
     if not is_zipfile(path):
-        raise TableError(f"path must name an .npz archive, however {path} is none, or is cut off")
+        raise TableError(f"{path}: not an .npz archive, or truncated")
     try:
-        # Without pickles an archive can hold numbers only.
+        # Without pickles nothing in the file is executed.
         with np.load(path, allow_pickle=False) as archive:
             missing = set(names) - set(archive)
             if not missing:
                 return [archive[name] for name in names]
-            held = ", ".join(archive)
+            present = ", ".join(archive)
     except (ValueError, BadZipFile, OSError) as error:
-        raise TableError(f"{path} cannot be read as an archive of arrays, got {error}") from error
-    raise TableError(f"{path} must hold {' and '.join(names)}, however it holds {held}")
+        raise TableError(f"{path} cannot be read as an .npz archive: {error}") from error
+    raise TableError(f"{path} must contain the arrays {' and '.join(names)}, got {present}")
 
 
-def as_unit_rows(images: Array) -> Array:
-    """Return images of bytes, (n, height, width), as rows of float32 from 0 to 1."""
+def _as_unit_rows(images: Array) -> Array:
+    """Return images of bytes, (n, height, width), as float32 rows from 0 to 1."""
     rows = images.reshape(len(images), -1).astype(np.float32)
     rows /= 255
     return rows

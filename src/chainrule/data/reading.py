@@ -1,7 +1,7 @@
-"""Reading: any table becomes 1-D arrays by name.
+"""Reading: turn any table into 1-D arrays by column name.
 
-A table is whatever names columns: a dict of columns, a list of dicts, a 2-D or structured array, a sparse matrix, a
-DataFrame. What stands in its cells is the matter of `chainrule.data.cells`.
+A table is anything with named columns: a dict of columns, a list of dicts, a 2-D or structured array, a sparse matrix,
+a DataFrame. `chainrule.data.cells` parses the individual cells.
 """
 
 import re
@@ -13,27 +13,27 @@ from typing import Any, final
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.cells import BLOCK, as_levels
+from chainrule.data.cells import BLOCK, as_categories
 from chainrule.errors import MissingExtraError, TableError, first_line, shorten
 
 Columns = dict[str, Array]
 
-MOST_SPARSE_CELLS = 2**27
-"""A sparse matrix is made dense, a gigabyte of float64 at this size."""
+MAX_SPARSE_CELLS = 2**27
+"""A sparse matrix is converted to a dense one, which takes a gigabyte of float64 at this size."""
 
 
 def read_columns(table: object) -> Columns:
     """Return a table's columns by name, as 1-D arrays of one length; views of the caller's data where possible.
 
-    `table` is a dict of columns, a list of dicts (a row each) or of rows, a 2-D array (its columns become x0, x1, ...),
-    a structured array, a sparse matrix of SciPy, or a DataFrame of pandas, polars or pyarrow.
+    `table` is a dict of columns, a list of dicts (one per row) or of rows, a 2-D array (whose columns are named x0, x1,
+    ...), a structured array, a SciPy sparse matrix, or a pandas, polars or pyarrow DataFrame.
 
     Raises
     ------
     TableError
-        When it is none of these, has columns of different lengths or two of one name.
+        If it is none of these, or has columns of different lengths or duplicate names.
     MissingExtraError
-        For a DataFrame when narwhals is not installed.
+        For a DataFrame if narwhals is not installed.
 
     Examples
     --------
@@ -44,123 +44,122 @@ def read_columns(table: object) -> Columns:
 
 
 def open_columns(table: object) -> Mapping[str, Array]:
-    """Return a table's columns as `read_columns` does, those of a DataFrame or matrix when they are asked for."""
+    """Return a table's columns as `read_columns` does, but convert those of a DataFrame or matrix only on access."""
     if isinstance(table, np.ndarray):
         if table.ndim == 2 and table.shape[1] and table.dtype.kind in "iuf" and type(table) is not np.ma.MaskedArray:
             return Matrix(table)
-        named = array_columns(table)
+        pairs = _array_columns(table)
     elif isinstance(table, Frame | Matrix):
         return table
     elif isinstance(table, Mapping):
-        named = [(str(name), values) for name, values in table.items()]
+        pairs = [(str(name), values) for name, values in table.items()]
     elif isinstance(table, list | tuple):
-        named = row_columns(table)
+        pairs = _row_columns(table)
     elif hasattr(table, "toarray"):
-        named = array_columns(dense(table))
+        pairs = _array_columns(_dense(table))
     elif hasattr(type(table), "columns"):
         return Frame.open(table)
     else:
-        raise TableError(
-            "a table must be a dict of columns, a list of dicts, a 2-D array or a DataFrame, got "
-            f"it is a {type(table).__name__}"
-        )
+        kinds = "a dict of columns, a list of dicts, a 2-D array or a DataFrame"
+        raise TableError(f"table must be {kinds}, got a {type(table).__name__}")
     columns: Columns = {}
-    for name, values in named:
+    for name, values in pairs:
         if name in columns:
-            raise TableError(f"a table must name its columns differently, got {name!r} is there twice")
-        columns[name] = as_column(name, values)
+            raise TableError(f"table must have unique column names, got {name!r} twice")
+        columns[name] = _as_column(name, values)
     lengths = {len(values) for values in columns.values()}
     if len(lengths) > 1:
-        told = ", ".join(f"{name!r} {len(values)}" for name, values in list(columns.items())[:5])
-        raise TableError(f"a table's columns must be equally long, got {told}")
+        sizes = ", ".join(f"{name!r}: {len(values)}" for name, values in list(columns.items())[:5])
+        raise TableError(f"table must have columns of equal length, got lengths {sizes}")
     return columns
 
 
 def n_rows(columns: Mapping[str, Array]) -> int:
-    """Return how many rows there are; none where there is no column."""
+    """Return the number of rows; 0 for a table without columns."""
     if isinstance(columns, Frame | Matrix):
         return columns.n_rows
     return len(next(iter(columns.values()))) if columns else 0
 
 
 def rows_from(columns: Mapping[str, Array], start: int, stop: int) -> Mapping[str, Array]:
-    """Return some rows of every column, as views."""
+    """Return a slice of the rows, as views."""
     if isinstance(columns, Frame | Matrix):
         return columns.rows(start, stop)
     return {name: values[start:stop] for name, values in columns.items()}
 
 
 def take_rows(columns: Columns, rows: Array) -> Columns:
-    """Return the rows of these numbers, or where a mask is true, of every column."""
+    """Return the rows selected by an array of indices or a boolean mask."""
     return {name: values[rows] for name, values in columns.items()}
 
 
 def require_names(columns: Mapping[str, Array], names: Iterable[str]) -> None:
-    """Raise a TableError for the first name that no column has, and suggest the nearest ones."""
+    """Raise a TableError for the first name that is not a column, and suggest the closest ones."""
     for name in names:
         if name not in columns:
             from difflib import get_close_matches
 
             lower = {other.lower(): other for other in columns}
-            near = [lower[match] for match in get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {shorten(list(columns))}"
-            raise TableError(f"the table has no column {name!r}; {hint}")
+            close = [lower[match] for match in get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
+            hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"It has {shorten(list(columns))}."
+            raise TableError(f"column {name!r} is missing from the table. {hint}")
 
 
 def named(columns: Mapping[str, Array], name: str) -> Array:
-    """Return the column of that name, or raise a TableError that suggests the nearest names."""
+    """Return the column of that name, or raise a TableError that suggests the closest names."""
     require_names(columns, [name])
     return columns[name]
 
 
-def array_columns(table: Array) -> list[tuple[str, object]]:
+def _array_columns(table: Array) -> list[tuple[str, object]]:
     """Return the columns of a structured or a 2-D array."""
     if table.dtype.names is not None:
         return [(name, table[name]) for name in table.dtype.names]
     if table.ndim != 2:
-        raise TableError(f"a table must be 2-D, rows by columns, got shape {table.shape}")
+        raise TableError(f"table must be 2-D, got shape {table.shape}")
     return [(name, table[:, j]) for name, j in matrix_names(table.shape[1]).items()]
 
 
 @lru_cache(maxsize=16)
 def matrix_names(n_columns: int) -> dict[str, int]:
-    """Return what the columns of a matrix are called, each with its number."""
+    """Return the names of a matrix's columns, x0, x1, ..., with their indices."""
     return {f"x{j}": j for j in range(n_columns)}
 
 
 def matrix_place(name: str) -> int:
-    """Return the number of a matrix's column by its name, -1 for a name that no matrix has."""
+    """Return the index of a matrix's column by its name, -1 for any other name."""
     return int(name[1:]) if re.fullmatch(r"x(0|[1-9][0-9]{,8})", name) else -1
 
 
-def row_columns(rows: Sequence[object]) -> list[tuple[str, object]]:
-    """Return the columns of a list of rows: dicts, in which a name not given is missing, or sequences."""
+def _row_columns(rows: Sequence[object]) -> list[tuple[str, object]]:
+    """Return the columns of a list of rows: dicts, where an absent name is a missing cell, or sequences."""
     if not rows:
-        raise TableError("a list of rows must hold one row at least, got empty")
+        raise TableError("table must have at least one row, got an empty list")
     if isinstance(rows[0], Mapping):
         if not all(isinstance(row, Mapping) for row in rows):
-            raise TableError("a list of dicts must hold dicts only")
+            raise TableError("a list of dicts must contain only dicts")
         dicts: Sequence[Mapping[object, object]] = rows  # type: ignore[assignment]
         names = dict.fromkeys(name for row in dicts for name in row)
         return [(str(name), [row.get(name) for row in dicts]) for name in names]
     try:
-        return array_columns(np.array(rows, dtype=object))
+        return _array_columns(np.array(rows, dtype=object))
     except ValueError as error:
-        raise TableError(f"a list of rows must hold rows of one length, got {error}") from None
+        raise TableError(f"a list of rows must contain rows of equal length: {error}") from None
 
 
-def dense(sparse: Any) -> Array:
-    """Return a sparse matrix as an array, unless that would be a very large one."""
-    if np.prod(sparse.shape, dtype=np.float64) > MOST_SPARSE_CELLS:
-        told = " x ".join(f"{length:,}" for length in sparse.shape)
+def _dense(sparse: Any) -> Array:
+    """Return a sparse matrix as a dense array, or raise TableError if that would be too large."""
+    if np.prod(sparse.shape, dtype=np.float64) > MAX_SPARSE_CELLS:
+        size = " x ".join(f"{length:,}" for length in sparse.shape)
         raise TableError(
-            f"a sparse table must have {MOST_SPARSE_CELLS:,} cells at most: it is made dense; it has {told}"
+            f"a sparse table must have at most {MAX_SPARSE_CELLS:,} cells, because it is converted to a dense array, "
+            f"got {size}"
         )
     return np.asarray(sparse.toarray())
 
 
-def as_column(name: str, values: object) -> Array:
-    """Return one column's values as a 1-D array; lists of anything but numbers stay the objects they hold."""
+def _as_column(name: str, values: object) -> Array:
+    """Return one column's values as a 1-D array; a list of anything but plain numbers becomes an object array."""
     if isinstance(values, np.ma.MaskedArray):
         column = values.astype(object)
         column = np.where(np.ma.getmaskarray(values), np.array(None), column.data)
@@ -171,21 +170,21 @@ def as_column(name: str, values: object) -> Array:
     else:
         column = np.asarray(values)
     if column.ndim != 1:
-        hint = "; for one row pass [row], a list of one dict" if column.ndim == 0 else ""
-        raise TableError(f"column {name!r} must be 1-D, got shape {column.shape}{hint}")
+        remedy = ". Pass [row], a list of one dict, for a single row." if column.ndim == 0 else ""
+        raise TableError(f"column {name!r} must be 1-D, got shape {column.shape}{remedy}")
     if column.dtype.kind in "cV":
-        raise TableError(f"column {name!r} must hold numbers, text or booleans, got {column.dtype}")
-    if not isinstance(values, np.ndarray) and hasattr(getattr(values, "cat", values), "categories"):  # of pandas
-        return as_levels(name, column)
+        raise TableError(f"column {name!r} must contain numbers, text, booleans or dates, got dtype {column.dtype}")
+    if not isinstance(values, np.ndarray) and hasattr(getattr(values, "cat", values), "categories"):  # pandas
+        return as_categories(name, column)
     return column
 
 
-# Columns that are made when they are asked for.
+# Columns converted on access.
 
 
 @final
 class Matrix(Mapping[str, Array]):
-    """The columns of a 2-D array of numbers (n, d), by the names that `matrix_names` gives them."""
+    """The columns of a numeric 2-D array (n, d), under the names of `matrix_names`."""
 
     def __init__(self, numbers: Array) -> None:
         self.numbers = numbers
@@ -196,7 +195,7 @@ class Matrix(Mapping[str, Array]):
         return len(self.numbers)
 
     def rows(self, start: int, stop: int) -> "Matrix":
-        """Return some rows, a view."""
+        """Return a slice of the rows, a view."""
         return Matrix(self.numbers[start:stop])
 
     def __getitem__(self, name: str) -> Array:
@@ -214,7 +213,7 @@ class Matrix(Mapping[str, Array]):
 
 @final
 class Frame(Mapping[str, Array]):
-    """The columns of a DataFrame, each made an array when it is asked for: they are never there all at once."""
+    """The columns of a DataFrame, converted to arrays on access so that they are never all in memory at once."""
 
     def __init__(self, frame: Any) -> None:
         self.frame = frame
@@ -222,18 +221,18 @@ class Frame(Mapping[str, Array]):
 
     @classmethod
     def open(cls, frame: Any) -> "Frame":
-        """Return the columns of a DataFrame of any library that narwhals knows."""
+        """Return the columns of a DataFrame of any library that narwhals supports."""
         try:
             import narwhals.stable.v1 as nw
         except ImportError:
             raise MissingExtraError("reading a DataFrame", "sklearn") from None
         if hasattr(frame, "collect"):
-            raise TableError("a table must be in memory, such as frame.collect(), got a LazyFrame")
-        with readable():
+            raise TableError("table must be in memory, got a LazyFrame. Pass frame.collect().")
+        with _reading_errors():
             opened = cls(nw.from_native(frame, eager_only=True))
         if len(opened.names) < len(opened.frame.columns):
-            told = shorten(list(opened.frame.columns))
-            raise TableError(f"a table must name its columns differently, got one of {told} is there twice")
+            names = shorten(list(opened.frame.columns))
+            raise TableError(f"table must have unique column names when converted to strings, got {names}")
         return opened
 
     @property
@@ -241,18 +240,18 @@ class Frame(Mapping[str, Array]):
         return len(self.frame)
 
     def rows(self, start: int, stop: int) -> "Frame":
-        """Return some rows."""
+        """Return a slice of the rows."""
         return Frame(self.frame[start:stop])
 
     def __getitem__(self, name: str) -> Array:
         import narwhals.stable.v1 as nw
 
-        with readable():
+        with _reading_errors():
             series = self.frame.get_column(self.names[name])
             declared = isinstance(series.dtype, nw.Categorical | nw.Enum)
             shared = declared or series.dtype == nw.String
-            column = share_text(series) if shared else as_column(name, series.to_numpy())
-        return as_levels(name, column) if declared else column
+            column = _share_text(series) if shared else _as_column(name, series.to_numpy())
+        return as_categories(name, column) if declared else column
 
     def __contains__(self, name: object) -> bool:  # without reading the column
         return name in self.names
@@ -265,23 +264,22 @@ class Frame(Mapping[str, Array]):
 
 
 @contextmanager
-def readable() -> Iterator[None]:
-    """Turn what narwhals and the libraries under it raise into a TableError."""
+def _reading_errors() -> Iterator[None]:
+    """Turn errors of narwhals and the libraries under it into TableErrors."""
     import narwhals.stable.v1 as nw
 
     try:
         yield
     except nw.exceptions.DuplicateError as error:
-        told = " ".join(str(error).split())
-        raise TableError(f"a table must name its columns differently, got {told}") from None
+        raise TableError(f"table must have unique column names: {' '.join(str(error).split())}") from None
     except (TypeError, ValueError, nw.exceptions.NarwhalsError) as error:
         if isinstance(error, TableError):
             raise
         raise TableError(f"the DataFrame cannot be read: {first_line(error)}") from None
 
 
-def share_text(series: Any) -> Array:
-    """Return a series of text as objects, one for each different text and not one a row: a tenth of the memory."""
+def _share_text(series: Any) -> Array:
+    """Return a text series as an object array with one object per distinct string, a tenth of the memory."""
     cells = np.empty(len(series), object)
     pool: dict[Any, Any] = {}
     for start in range(0, len(cells), BLOCK):

@@ -1,7 +1,7 @@
-"""Tables to matrices: columns of many kinds in, one float32 matrix out.
+"""From tables to matrices: columns of any kind in, one float32 matrix out.
 
-A table is whatever names columns (see `chainrule.data.reading`); what each column becomes stands in
-`chainrule.data.columns`. The encoder decides which kind a column is, and leaves out what says nothing.
+A table is anything with named columns (see `chainrule.data.reading`). The encoder decides the kind of each column,
+which determines its encoding (see `chainrule.data.columns`), and drops columns without information.
 """
 
 import re
@@ -40,48 +40,52 @@ from chainrule.errors import TableError, shorten
 
 __all__ = ["Columns", "TabularEncoder", "read_columns"]
 
-ENOUGH_ROWS = 20
-"""Rows from which on it says something that all values of a column differ."""
-IDENTIFIER = r"(^|[ _.-])(id|idx|index|key|nr|no|row|rownames?|rowid|uuid|unnamed: ?0)$|[a-z]Id$|[a-z]ID$|^$"
-"""Names by which a column of whole numbers, all different, is taken for a counter and not for a quantity."""
+_MIN_IDENTIFIER_ROWS = 20
+"""In a shorter column, that all values differ is no sign of an identifier."""
+_IDENTIFIER_NAME = r"(^|[ _.-])(id|idx|index|key|nr|no|row|rownames?|rowid|uuid|unnamed: ?0)$|[a-z]Id$|[a-z]ID$|^$"
+"""Names that make a column of integers, all different, an identifier and not a quantity."""
 
-FOREIGN = {
-    r"^\s*\d{1,4}([./-])\d{1,2}\1\d{1,4}\b": "they look like dates, which are read when written as 2024-12-31",
-    r"^\s*[$€£¥+-]*\s?\d[\d.,' ]*\s?[%$€£¥]?\s*$": "they look like numbers, which are read when written as 1234.5",
+_LOOKALIKES = {
+    r"^\s*\d{1,4}([./-])\d{1,2}\1\d{1,4}\b": "the values look like dates; write them as 2024-12-31 to have them parsed",
+    r"^\s*[$€£¥+-]*\s?\d[\d.,' ]*\s?[%$€£¥]?\s*$": (
+        "the values look like numbers; write them as 1234.5 to have them parsed"
+    ),
 }
-"""What text looks like that is not read as what it means, and what to say of it."""
-NEITHER = "it holds times of day, durations, or dates among other things"
-"""Why a column is left out that is about time, and is neither dates nor numbers."""
+"""Formats of text that is probably meant as something else, and the remedy."""
+_CONSTANT = "constant"
+_EMPTY = "empty"
+_UNSUPPORTED_TIMES = "mixed or unsupported date/time values"
+"""Times of day, durations, and dates mixed with other values are neither dates nor numbers."""
 
 
 class TabularEncoder:
-    """Turns the columns of a table into a float32 matrix, always the same way once it is fitted.
+    """Encodes the columns of a table as a float32 matrix.
 
-    Numbers, and text that reads as numbers, are scaled (see `NumberColumn`); dates, and text that reads as ISO dates,
-    become elapsed days and their place in the year, the week and the day (see `DateColumn`); text, booleans,
-    categoricals and the columns declared in `categories` become one column a level (see `CategoryColumn`). Where many
-    columns of numbers share one range, as pixels do, they share one mean and deviation (see `shared_columns`). Columns
-    that say nothing are left out: empty ones, constant ones, identifiers. At prediction the order of columns does not
-    matter, and columns that training did not use are ignored.
+    Numbers, and text that parses as numbers, are scaled (see `NumberColumn`). Dates, and text that parses as ISO dates,
+    become elapsed days and the position in the year, the week and the day (see `DateColumn`). Text, booleans,
+    categoricals and the columns named in `categories` are one-hot encoded (see `CategoryColumn`). If many numeric
+    columns have a common range, as pixels do, they are scaled with one mean and standard deviation (see
+    `shared_columns`). Columns without information are left out: empty ones, constant ones, identifiers. The order of
+    columns may differ at prediction, and columns that training did not use are ignored.
 
     Parameters
     ----------
     categories : sequence of str
-        Columns of numbers that are codes, not quantities.
-    max_levels : int
-        Levels of a category that get a column of their own: the most frequent ones. Others count as unseen.
+        Numeric columns to treat as categorical.
+    max_categories : int
+        Maximum number of categories to encode per column: the most frequent ones. Others are encoded as unknown.
     n_bins : int
-        Quantile bins of each number that get a ramp of their own, beside the number: the network can bend there at
-        once. 8 of them cut a regression's error by a twentieth; classifiers gain nothing. 0 is none.
+        Number of quantile bins per numeric column, each with a column of its own beside the number (piecewise-linear
+        encoding). 8 of them reduced the error of regressors by a twentieth; classifiers gained nothing. 0: no bins.
 
     Attributes
     ----------
     columns : list of Column
-        Those in use, in the order of the encoded columns.
+        The columns in use, in the order of the encoded columns.
     left_out : dict
-        Name -> reason of each column that is not used.
+        Name -> reason for each column that is not used.
     notices : list of str
-        What a person should know: what was left out, what was cut.
+        Messages for the user: which columns were left out, which categories were merged.
 
     Examples
     --------
@@ -94,12 +98,12 @@ class TabularEncoder:
     ['age', 'age', 'sex']
     """
 
-    def __init__(self, *, categories: Sequence[str] = (), max_levels: int = 50, n_bins: int = 0) -> None:
+    def __init__(self, *, categories: Sequence[str] = (), max_categories: int = 50, n_bins: int = 0) -> None:
         require(not isinstance(categories, str), "categories", "be a sequence of names", categories)
-        require(max_levels >= 2, "max_levels", "be >= 2", max_levels)
+        require(max_categories >= 2, "max_categories", "be >= 2", max_categories)
         require(isinstance(n_bins, int) and n_bins >= 0, "n_bins", "be an integer >= 0", n_bins)
         self.categories = tuple(categories)
-        self.max_levels = max_levels
+        self.max_categories = max_categories
         self.n_bins = n_bins
         self.columns: list[Column] = []
         self.layout = Layout(())
@@ -108,149 +112,152 @@ class TabularEncoder:
 
     @classmethod
     def raw(cls, names: Sequence[str]) -> Self:
-        """Return the encoder of columns of numbers that a network takes as they are; nothing is left to fit."""
-        require(len(names) == len(set(names)) > 0, "names", "be different, one at least", names)
+        """Return an encoder that passes numeric columns on unchanged; it needs no fitting."""
+        require(len(names) == len(set(names)) > 0, "names", "be distinct, at least one", names)
         encoder = cls()
         encoder.columns = [RawColumn(name) for name in names]
         encoder.layout = Layout(encoder.columns)
         return encoder
 
     def fit(self, table: object) -> Self:
-        """Learn every column from a table of one row at least.
+        """Fit every column to a table of at least one row.
 
-        Raises TableError when it cannot be read, or no column is left to learn from.
+        Raises TableError if the table cannot be read, or if no usable column is left.
         """
         columns = open_columns(table)
         require_names(columns, self.categories)
         if not n_rows(columns):
-            raise TableError("a table must have one row and one column at least")
+            raise TableError("table must have at least one row and one column, got an empty table")
         self.columns, self.left_out, self.notices = [], {}, []
         shared = shared_columns(columns, self.categories)
         if shared:
-            self.notices.append(f"{shorten(list(shared))}: one mean and deviation for all, as they share one range")
+            self.notices.append(
+                f"{shorten(list(shared))}: scaled with one common mean and standard deviation, because they have the "
+                "same range"
+            )
         for name in columns:
-            column = shared[name] if name in shared else self.fit_column(name, columns[name])
+            column = shared[name] if name in shared else self._fit_column(name, columns[name])
             if isinstance(column, Column):
                 self.columns.append(column)
             else:
                 self.left_out[name] = column
         self.notices += notices_of(self.left_out)
         if not self.columns:
-            raise TableError(f"no column is left to learn from: {'; '.join(self.notices)}")
+            raise TableError(f"no usable column is left: {'; '.join(self.notices)}")
         self.layout = Layout(self.columns)
         return self
 
-    def fit_column(self, name: str, values: Array) -> Column | str:
-        """Return the column, or the reason to leave it out."""
+    def _fit_column(self, name: str, values: Array) -> Column | str:
+        """Return the fitted column, or the reason to leave it out; so do the methods below."""
         declared = name in self.categories
         if declared and values.dtype.kind in "Mm":
-            raise TableError(f"categories must not name dates or times, got {name!r} holds them")
+            raise TableError(f"categories must not name columns of dates or times, got {name!r}")
         if values.dtype.kind == "m":
-            return NEITHER
+            return _UNSUPPORTED_TIMES
         if values.dtype.kind == "M":
-            return self.fit_dates(name, as_dates(name, values))
+            return self._fit_dates(name, as_dates(name, values))
         if values.dtype.kind in "iuf" and not declared:
-            return self.fit_numbers(name, values)
-        levels, codes = factorize(name, values)
-        if not declared and are_numbers(levels):
-            return self.fit_numbers(name, values)
-        dates = None if declared else as_dates_only(levels)
+            return self._fit_numbers(name, values)
+        distinct, codes = factorize(name, values)
+        if not declared and are_numbers(distinct):
+            return self._fit_numbers(name, values)
+        dates = None if declared else as_dates_only(distinct)
         if dates is not None:
-            return self.fit_dates(name, dates[codes])
+            return self._fit_dates(name, dates[codes])
         if any(
-            (hasattr(level, "isoformat") or isinstance(level, timedelta)) and not is_missing(level) for level in levels
+            (hasattr(value, "isoformat") or isinstance(value, timedelta)) and not is_missing(value)
+            for value in distinct
         ):
-            return NEITHER
-        return self.fit_levels(name, levels, codes, may_identify=not declared)
+            return _UNSUPPORTED_TIMES
+        return self._fit_categories(name, distinct, codes, may_identify=not declared)
 
-    def fit_numbers(self, name: str, values: Array) -> Column | str:
-        """Return a column of numbers, or the reason to leave it out."""
+    def _fit_numbers(self, name: str, values: Array) -> Column | str:
         numbers = as_numbers(name, values)
         known = numbers[~np.isnan(numbers)]
         if not len(known):
-            return "it is empty"
+            return _EMPTY
         if known.min() == known.max():
-            # Then all it can tell is whether the number is there, and a category of one level tells that.
-            return CategoryColumn(name, (to_text(float(known[0])),)) if len(known) < len(values) else "it is constant"
-        if re.search(IDENTIFIER, name.strip()) and all_whole(known) and all_different(known):
-            return "every value is different: it is an identifier"
+            # The only information is whether the number is missing, which a single category encodes.
+            return CategoryColumn(name, (to_text(float(known[0])),)) if len(known) < len(values) else _CONSTANT
+        if re.search(_IDENTIFIER_NAME, name.strip()) and _all_integers(known) and _all_different(known):
+            return "identifier: all values differ"
         return NumberColumn.fit(name, numbers, self.n_bins)
 
-    def fit_dates(self, name: str, dates: Array) -> Column | str:
-        """Return a column of dates, or the reason to leave it out."""
+    def _fit_dates(self, name: str, dates: Array) -> Column | str:
         if np.isnat(dates).all():
-            return "it is empty"
+            return _EMPTY
         column = DateColumn.fit(name, dates)
-        return column if column.n_features else "it is constant"
+        return column if column.n_features else _CONSTANT
 
-    def fit_levels(self, name: str, levels: list[Any], codes: Array, may_identify: bool) -> Column | str:
-        """Return a column of categories, or the reason to leave it out."""
+    def _fit_categories(self, name: str, distinct: list[Any], codes: Array, may_identify: bool) -> Column | str:
         counts: dict[str, int] = {}
-        for level, count in zip(levels, np.bincount(codes, minlength=len(levels)).tolist()):
-            if not is_missing(level):
-                counts[to_text(level)] = counts.get(to_text(level), 0) + count
+        for value, count in zip(distinct, np.bincount(codes, minlength=len(distinct)).tolist()):
+            if not is_missing(value):
+                counts[to_text(value)] = counts.get(to_text(value), 0) + count
         n_known = sum(counts.values())
         if not counts:
-            return "it is empty"
+            return _EMPTY
         if len(counts) == 1 and n_known == len(codes):
-            return "it is constant"
-        if may_identify and len(counts) == n_known >= ENOUGH_ROWS:
-            return f"every value is different: it is an identifier{foreign(counts)}"
-        frequent = sorted(counts, key=lambda level: (-counts[level], level))[: self.max_levels]
+            return _CONSTANT
+        if may_identify and len(counts) == n_known >= _MIN_IDENTIFIER_ROWS:
+            return f"identifier: all values differ{_lookalike_hint(counts)}"
+        frequent = sorted(counts, key=lambda category: (-counts[category], category))[: self.max_categories]
         if len(frequent) < len(counts):
-            rest = n_known - sum(counts[level] for level in frequent)
+            rest = n_known - sum(counts[category] for category in frequent)
+            n_rest = len(counts) - len(frequent)
             self.notices.append(
-                f"{name}: its {len(frequent)} most frequent levels are told apart; the other "
-                f"{len(counts) - len(frequent):,}, {rest / n_known:.0%} of its values, count as unseen"
-                + foreign(frequent)
+                f"{name}: kept the {len(frequent)} most frequent categories; the other {n_rest:,} "
+                f"({rest / n_known:.0%} of values) are encoded as unknown{_lookalike_hint(frequent)}"
             )
-        words = [level for level in counts if level.strip().lower() in MISSING_WORDS]
+        words = [category for category in counts if category.strip().lower() in MISSING_WORDS]
         if words:
             self.notices.append(
-                f"{name}: {shorten(words)} is a level like any other; leave such cells empty where they are missing"
+                f"{name}: {shorten(words)} is treated as a category; if it stands for a missing value, leave the cell "
+                "empty"
             )
         return CategoryColumn(name, tuple(sorted(frequent)))
 
     def transform(self, table: object, first_row: int = 0) -> Array:
-        """Return the float32 matrix (n, d) for a table; extra columns are ignored, and the table stays as it is.
+        """Return the float32 matrix (n, d) for a table. Extra columns are ignored, and the table is not modified.
 
-        A float32 matrix whose columns are all raw is its own encoding, and is what comes back.
+        If all columns are raw, a float32 matrix is returned unchanged, without a copy.
 
-        `first_row` is where in a larger table this one begins: errors name rows. Raises TableError naming a column that
-        is missing, or column, row and value of what cannot be encoded.
+        `first_row` is the index of this table's first row in a larger one, for error messages. Raises TableError naming
+        the column that is missing, or the column, row and value of a cell that cannot be encoded.
         """
-        require(bool(self.columns), "TabularEncoder", "be fitted first", self.columns)
-        given = open_columns(table)
-        self.layout.require(given)
-        matrix = self.layout.as_given(given)
+        if not self.columns:
+            raise ValueError("TabularEncoder must be fitted before transform. Call fit first.")
+        columns = open_columns(table)
+        self.layout.require(columns)
+        matrix = self.layout.as_given(columns)
         if matrix is not None and all_finite(matrix):
             return matrix
-        X = np.zeros((n_rows(given), self.layout.n_features), np.float32)
-        # Block by block, what is read and what is written stays in the cache, and nothing is there twice.
+        X = np.zeros((n_rows(columns), self.layout.n_features), np.float32)
+        # Block by block, so that inputs and outputs stay in the cache and no large temporary is needed.
         for start in range(0, len(X), BLOCK):
             stop = start + BLOCK
-            self.layout.encode(rows_from(given, start, stop), X[start:stop], first_row + start)
+            self.layout.encode(rows_from(columns, start, stop), X[start:stop], first_row + start)
         return X
 
     def fit_transform(self, table: object) -> Array:
-        """Fit, and return the matrix for the same table."""
+        """Fit to a table and return its matrix."""
         columns = open_columns(table)
         return self.fit(columns).transform(columns)
 
     def notices_for(self, table: object) -> list[str]:
-        """Return what a person should know before a table is encoded: which columns training has not had."""
+        """Return messages for the user about a table to be encoded: which columns were not in the training table."""
         known = {column.name for column in self.columns} | set(self.left_out)
         extra = [name for name in open_columns(table) if name not in known]
-        return [f"{shorten(extra)}: ignored, training did not have {'it' if len(extra) == 1 else 'them'}"] * bool(extra)
+        return [f"{shorten(extra)}: ignored, not in the training table"] if extra else []
 
     @property
     def n_features(self) -> int:
-        """Columns of the matrix."""
+        """Number of columns of the matrix."""
         return self.layout.n_features
 
     @property
     def sources(self) -> list[str]:
-        """For each column of the matrix, the name of the table's column that it comes from."""
+        """For each column of the matrix, the name of the table column it encodes."""
         return [column.name for column in self.columns for _ in range(column.n_features)]
 
     def get_feature_names_out(self) -> Array:
@@ -258,10 +265,10 @@ class TabularEncoder:
         return np.array([name for column in self.columns for name in column.feature_names], object)
 
     def state(self) -> dict[str, Any]:
-        """Return all there is to it as plain dicts, lists, texts and numbers, which JSON can hold."""
+        """Return the complete state as plain dicts, lists, strings and numbers, ready for JSON."""
         return {
             "categories": list(self.categories),
-            "max_levels": self.max_levels,
+            "max_categories": self.max_categories,
             "n_bins": self.n_bins,
             "columns": [{"kind": column.kind} | as_plain(column) for column in self.columns],
             "left_out": dict(self.left_out),
@@ -270,41 +277,39 @@ class TabularEncoder:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """Return the encoder that `state` describes; ValueError, TypeError or KeyError where it describes none."""
-        options = {"max_levels": state["max_levels"], "n_bins": state.get("n_bins", 0)}
-        encoder = cls(categories=texts(state["categories"]), **options)
+        """Return the encoder with a state; raise ValueError, TypeError or KeyError if the state is invalid."""
+        options = {"max_categories": state["max_categories"], "n_bins": state.get("n_bins", 0)}
+        encoder = cls(categories=_strings(state["categories"], "categories"), **options)
         encoder.columns = [build(COLUMNS, "kind", column) for column in state["columns"]]
         encoder.layout = Layout(encoder.columns)
         encoder.left_out = {name: str(reason) for name, reason in state["left_out"].items()}
-        encoder.notices = list(texts(state["notices"]))
+        encoder.notices = list(_strings(state["notices"], "notices"))
         return encoder
 
 
-def foreign(levels: Iterable[str]) -> str:
-    """Return what to add to a notice of text that looks like what it is not read as; "" where it does not."""
-    hints = (f"; {hint}" for form, hint in FOREIGN.items() if all(re.search(form, level) for level in levels))
+def _lookalike_hint(categories: Iterable[str]) -> str:
+    """Return an addition to a notice if all categories look like dates or numbers, else an empty string."""
+    hints = (f"; {hint}" for form, hint in _LOOKALIKES.items() if all(re.search(form, text) for text in categories))
     return next(hints, "")
 
 
 def notices_of(left_out: Mapping[str, str]) -> list[str]:
-    """Return a notice a reason, which names the columns left out for it."""
+    """Return one notice per reason, naming the columns left out for it."""
     reasons: dict[str, list[str]] = {}
     for name, reason in left_out.items():
         reasons.setdefault(reason, []).append(name)
-    return [f"{shorten(names)}: left out, {reason}" for reason, names in reasons.items()]
+    return [f"{shorten(names)}: left out ({reason})" for reason, names in reasons.items()]
 
 
-def all_whole(known: Array) -> bool:
-    """Tell whether all numbers (no NaN) are whole."""
+def _all_integers(known: Array) -> bool:
     return bool(np.all(known == np.floor(known)))
 
 
-def all_different(known: Array) -> bool:
-    """Tell whether there are enough numbers for it to mean something, and no two are equal."""
-    return len(known) >= ENOUGH_ROWS and len(np.unique(known)) == len(known)
+def _all_different(known: Array) -> bool:
+    """Return whether there are enough numbers for a difference to be significant, and no two are equal."""
+    return len(known) >= _MIN_IDENTIFIER_ROWS and len(np.unique(known)) == len(known)
 
 
-def texts(values: Sequence[object]) -> tuple[str, ...]:
-    """Return the texts, or raise ValueError."""
-    require(all(isinstance(value, str) for value in values), "a list of texts", "hold texts only", values)
+def _strings(values: Sequence[object], name: str) -> tuple[str, ...]:
+    require(all(isinstance(value, str) for value in values), name, "contain only strings", values)
     return tuple(str(value) for value in values)

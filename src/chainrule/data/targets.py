@@ -1,4 +1,4 @@
-"""Targets: what a network is to answer, as the numbers its loss takes, and its answers as values again."""
+"""Targets: encode the values to predict as a loss expects them, and decode a network's predictions."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 
 from chainrule.arrays import Array, require
-from chainrule.data.cells import are_numbers, as_numbers, factorize, missing_rows, place_levels, to_number, to_text
+from chainrule.data.cells import are_numbers, as_numbers, category_codes, factorize, missing_rows, to_number, to_text
 from chainrule.errors import TableError, look_up, shorten
 
 
 class Target(ABC):
-    """What every kind of target answers: values to what a loss takes, and a network's answers back to values."""
+    """Base class of the kinds of targets: from values to what a loss takes, and from predictions back to values."""
 
     task: ClassVar[str]
     loss: ClassVar[str]
@@ -22,70 +22,74 @@ class Target(ABC):
     @property
     @abstractmethod
     def n_outputs(self) -> int:
-        """Outputs that a network needs."""
+        """Number of network outputs."""
 
     @property
     def output_names(self) -> list[str]:
-        """What the columns of its answers are called in a table."""
+        """Names of the predicted columns in a table."""
         return [self.name]
 
     @abstractmethod
     def encode(self, values: Array) -> Array:
-        """Return what the loss takes for values (n,) or (n, n_outputs); TableError names row and value of a misfit."""
+        """Return what the loss takes for values (n,) or (n, n_outputs); TableError names the first invalid row."""
 
     @abstractmethod
     def decode(self, predictions: Array) -> Array:
-        """Return values (n,), or (n, n_outputs) of several a row, for a network's answers (n, n_outputs)."""
+        """Return the values (n,), or (n, n_outputs) for several outputs, of raw predictions (n, n_outputs)."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raise ValueError if the fields, which may come from a file, are not what `fit` makes."""
+        """Raise ValueError if the fields, which may come from a file, are not such as `fit` computes."""
 
 
 LABEL_TYPES = frozenset(
     {"bool", "str", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
 
-MOST_CHARACTERS = 10_000_000
-"""Room for labels as an array: the longest of them times their number."""
+MAX_LABEL_CHARS = 10_000_000
+"""Limit on the size of the labels as an array: the longest label times their number."""
 
 
 @final
 @dataclass(frozen=True)
 class ClassTarget(Target):
-    """Classes: class number k is `labels[k]`, of NumPy's type `dtype`; `shares[k]` is how much of the rows it had."""
+    """A class: class number k has the label `labels[k]`, of the NumPy type `dtype`, and the frequency `frequencies[k]`.
+
+    Frequencies are relative, those of the training rows.
+    """
 
     name: str
     dtype: str
     labels: tuple[Any, ...]
-    shares: tuple[float, ...]
+    frequencies: tuple[float, ...]
     task: ClassVar[str] = "classification"
     loss: ClassVar[str] = "cross_entropy"
 
     @classmethod
     def fit(cls, name: str, values: Array) -> Self:
-        """See labels (n,), none missing, of two classes at least."""
-        levels, codes = factorize(name, values)
-        dtype = label_type(values, levels)
+        """Fit to labels (n,) without missing cells, of at least two classes."""
+        distinct, codes = factorize(name, values)
+        dtype = _label_type(values, distinct)
         if dtype == "str":
-            levels = [to_text(level) for level in levels]
-        labels = sorted(set(levels))
+            distinct = [to_text(label) for label in distinct]
+        labels = sorted(set(distinct))
         if len(labels) < 2:
-            raise TableError(f"target {name!r} must have two classes at least, got {labels[0]!r}")
+            raise TableError(f"target {name!r} must have at least two classes, got only {labels[0]!r}")
         if len(labels) == len(values) > 2:
-            told = f"all its {len(values)} values differ"
-            raise TableError(f"target {name!r} must have classes with several rows each, got {told}")
+            raise TableError(f"target {name!r} must have several rows per class, got {len(values)} different values")
         places = {label: i for i, label in enumerate(labels)}
-        numbers = np.array([places[level] for level in levels])[codes]
-        shares = np.bincount(numbers, minlength=len(labels)) / len(numbers)
-        return cls(name, dtype, tuple(labels), tuple(shares.tolist()))
+        numbers = np.array([places[label] for label in distinct])[codes]
+        frequencies = np.bincount(numbers, minlength=len(labels)) / len(numbers)
+        return cls(name, dtype, tuple(labels), tuple(frequencies.tolist()))
 
     @classmethod
-    def of(cls, name: str, labels: Array, shares: Array) -> Self:
-        """Take different labels (K,) in their order, and the share (K,) of the rows that each has."""
-        dtype, levels = label_type(labels, labels.tolist()), labels.tolist()
-        told = map(to_text, levels) if dtype == "str" else levels
-        return cls(name, dtype, tuple(told), tuple(np.asarray(shares, np.float64).tolist()))
+    def of(cls, name: str, labels: Array, frequencies: Array) -> Self:
+        """Build from distinct labels (K,), kept in their order, and their frequencies (K,)."""
+        values = labels.tolist()
+        dtype = _label_type(labels, values)
+        if dtype == "str":
+            values = [to_text(label) for label in values]
+        return cls(name, dtype, tuple(values), tuple(np.asarray(frequencies, np.float64).tolist()))
 
     @property
     def n_outputs(self) -> int:
@@ -97,12 +101,12 @@ class ClassTarget(Target):
         return np.array(self.labels, dtype=self.dtype)
 
     def encode(self, values: Array) -> Array:
-        levels, codes = factorize(self.name, values)
-        numbers = place_levels(levels, [to_text(label) for label in self.labels])[codes]
+        distinct, codes = factorize(self.name, values)
+        numbers = category_codes(distinct, [to_text(label) for label in self.labels])[codes]
         if len(numbers) and numbers.min() < 0:
             row = int(np.argmin(numbers))
-            told = f"however row {row + 1} holds {values.tolist()[row]!r}"
-            raise TableError(f"target {self.name!r} must be one of {shorten(self.labels)}, {told}")
+            expected = f"expected one of {shorten(self.labels)}"
+            raise TableError(f"target {self.name!r}, row {row + 1}: {expected}, got {values.tolist()[row]!r}")
         return numbers
 
     def decode(self, predictions: Array) -> Array:
@@ -111,49 +115,52 @@ class ClassTarget(Target):
     def check(self) -> None:
         require(self.dtype in LABEL_TYPES, "dtype", f"be one of {', '.join(sorted(LABEL_TYPES))}", self.dtype)
         longest = max((len(label) for label in self.labels if isinstance(label, str)), default=0)
-        room = longest * len(self.labels)
-        require(room <= MOST_CHARACTERS, "labels", f"fit {MOST_CHARACTERS:,} characters as one array", room)
+        n_chars = longest * len(self.labels)
+        require(n_chars <= MAX_LABEL_CHARS, "labels", f"fit in {MAX_LABEL_CHARS:,} characters as an array", n_chars)
         of_type = str if self.dtype == "str" else bool if self.dtype == "bool" else int | float
         simple = all(isinstance(label, of_type) for label in self.labels)
-        require(simple and 2 <= len(set(self.labels)) == len(self.classes), "labels", f"be {self.dtype}s", self.labels)
-        shares = all(isinstance(share, float) and 0 <= share <= 1 for share in self.shares)
-        require(shares and len(self.shares) == len(self.labels), "shares", "be a share a label", self.shares)
+        distinct = simple and 2 <= len(set(self.labels)) == len(self.classes)
+        require(distinct, "labels", f"be at least 2 distinct values of type {self.dtype}", self.labels)
+        in_range = all(isinstance(frequency, float) and 0 <= frequency <= 1 for frequency in self.frequencies)
+        fits = in_range and len(self.frequencies) == len(self.labels)
+        require(fits, "frequencies", "be in [0, 1], one per label", self.frequencies)
 
 
 @final
 @dataclass(frozen=True)
 class NumberTarget(Target):
-    """Numbers, one or several a row, learned as (y - mean) / deviation and answered in their own unit."""
+    """One or several numbers per row, standardized for the loss as (y - mean) / std and predicted in their own unit."""
 
     name: str
     means: tuple[float, ...]
-    deviations: tuple[float, ...]
+    stds: tuple[float, ...]
     task: ClassVar[str] = "regression"
     loss: ClassVar[str] = "squared_error"
 
     @classmethod
     def fit(cls, name: str, values: Array) -> Self:
-        """See numbers (n,), not all equal; missing ones are passed over."""
+        """Fit to numbers (n,) that are not all equal; missing ones are ignored."""
         numbers = as_numbers(name, values)
         numbers = numbers[~np.isnan(numbers)]
         if len(numbers) == 0 or numbers.min() == numbers.max():
-            held = f"{numbers[0]:g} in every row" if len(numbers) else "missing in every row"
-            raise TableError(f"target {name!r} must vary, got {held}")
+            constant = f"{numbers[0]:g} in every row" if len(numbers) else "only missing values"
+            raise TableError(f"target {name!r} must vary, got {constant}")
         return cls.of(name, numbers[:, np.newaxis])
 
     @classmethod
     def of(cls, name: str, Y: Array) -> Self:
-        """See numbers (n, n_outputs), none missing; those that are all equal have the deviation 1.
+        """Fit to numbers (n, n_outputs), none missing; a constant output gets the standard deviation 1.
 
-        Raises TableError where their squares are too large or too small for a float.
+        Raises TableError if a standard deviation overflows or underflows.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            means, deviations = Y.mean(axis=0), Y.std(axis=0)
+            means, stds = Y.mean(axis=0), Y.std(axis=0)
         varying = np.ptp(Y / 2, axis=0) > 0
-        deviations[~varying] = 1.0
-        if not (np.isfinite(means) & (deviations > 0) & np.isfinite(deviations)).all():
-            raise TableError(f"target {name!r} must vary within what squares can hold, got its deviation does not")
-        return cls(name, tuple(means.tolist()), tuple(deviations.tolist()))
+        stds[~varying] = 1.0
+        if not (np.isfinite(means) & (stds > 0) & np.isfinite(stds)).all():
+            fault = "its standard deviation overflows or underflows float64"
+            raise TableError(f"target {name!r} is too large or too small to standardize: {fault}")
+        return cls(name, tuple(means.tolist()), tuple(stds.tolist()))
 
     @property
     def n_outputs(self) -> int:
@@ -164,68 +171,69 @@ class NumberTarget(Target):
         return [self.name] if self.n_outputs == 1 else [f"{self.name}{j}" for j in range(self.n_outputs)]
 
     def numbers(self, values: Array) -> Array:
-        """Return values (n,) or (n, n_outputs) as float64 (n, n_outputs); TableError names the first missing number."""
+        """Return values (n,) or (n, n_outputs) as float64 (n, n_outputs); TableError names the first missing one."""
         columns = [values] if values.ndim == 1 else list(values.T)
         if len(columns) != self.n_outputs:
-            raise TableError(f"target {self.name!r} must have {self.n_outputs} numbers a row, got {len(columns)}")
+            raise TableError(f"target {self.name!r} must have {self.n_outputs} columns, got {len(columns)}")
         numbers = np.column_stack([as_numbers(self.name, column) for column in columns])
         missing = np.isnan(numbers).any(axis=1)
         if missing.any():
-            raise TableError(f"target {self.name!r} must not be missing, got in row {missing.argmax() + 1}")
+            row = missing.argmax() + 1
+            raise TableError(f"target {self.name!r}, row {row}: expected a number, got a missing value")
         return numbers
 
     def encode(self, values: Array) -> Array:
-        return (self.numbers(values) - self.means) / self.deviations
+        return (self.numbers(values) - self.means) / self.stds
 
     def decode(self, predictions: Array) -> Array:
-        numbers = predictions.astype(np.float64) * self.deviations + self.means
+        numbers = predictions.astype(np.float64) * self.stds + self.means
         return numbers[:, 0] if self.n_outputs == 1 else numbers
 
     def check(self) -> None:
-        numbers = all(isinstance(number, float) for number in self.means + self.deviations)
+        numbers = all(isinstance(number, float) for number in self.means + self.stds)
         require(numbers and all(map(isfinite, self.means)), "means", "be finite numbers", self.means)
-        positive = all(0 < deviation < inf for deviation in self.deviations)
-        fits = positive and len(self.deviations) == len(self.means) >= 1
-        require(fits, "deviations", "be finite and > 0, one a mean", self.deviations)
+        positive = all(0 < std < inf for std in self.stds)
+        fits = positive and len(self.stds) == len(self.means) >= 1
+        require(fits, "stds", "be finite and > 0, one per mean", self.stds)
 
 
 TARGETS: dict[str, type[ClassTarget] | type[NumberTarget]] = {
     target.task: target for target in (ClassTarget, NumberTarget)
 }
 
-FEW_LEVELS, ROWS_A_LEVEL = 10, 5
+MAX_INTEGER_CLASSES, MIN_ROWS_PER_CLASS = 10, 5
 
 
 def fit_target(name: str, values: Array, task: str | None = None) -> ClassTarget | NumberTarget:
-    """Return the target that these values (n,) make; missing ones are passed over.
+    """Return the target fitted to values (n,); missing ones are ignored.
 
-    `task` is "classification" or "regression"; None lets the values tell (see `task_of`). Raises TableError when
-    nothing is there, when there is one class only, or when numbers do not vary.
+    `task` is "classification" or "regression"; None infers it from the values (see `task_of`). Raises TableError if all
+    values are missing, if there is only one class, or if the numbers do not vary.
     """
     known = values[~missing_rows(name, values)]
     if not len(known):
-        raise TableError(f"target {name!r} must hold something, got every cell is empty")
+        raise TableError(f"target {name!r} must have values, got only missing cells")
     kind = look_up(TARGETS, task or task_of(name, known), "task")
     return kind.fit(name, values if kind is NumberTarget else known)
 
 
 def task_of(name: str, known: Array) -> str:
-    """Return the task that a target without missing cells suggests.
+    """Return the task that a target's values suggest; none of them may be missing.
 
-    Text and booleans are classes. Numbers are classes when there are two different ones, or at most 10 different whole
-    ones with five rows each on average; else they are quantities.
+    Text and booleans are classes. Numbers are classes if only two are different, or if they are integers, at most 10
+    of them different, with at least five rows each on average; otherwise they are quantities.
     """
-    levels, _ = factorize(name, known)
-    if not are_numbers(levels):
+    distinct, _ = factorize(name, known)
+    if not are_numbers(distinct):
         return "classification"
-    whole = all(to_number(level).is_integer() for level in levels)
-    few = len(levels) <= FEW_LEVELS and len(known) >= ROWS_A_LEVEL * len(levels)
-    return "classification" if len(levels) <= 2 or (whole and few) else "regression"
+    integers = all(to_number(value).is_integer() for value in distinct)
+    few = len(distinct) <= MAX_INTEGER_CLASSES and len(known) >= MIN_ROWS_PER_CLASS * len(distinct)
+    return "classification" if len(distinct) <= 2 or (integers and few) else "regression"
 
 
-def label_type(values: Array, levels: list[Any]) -> str:
-    """Return the NumPy type in which labels are given back; labels of several types become text."""
+def _label_type(values: Array, distinct: list[Any]) -> str:
+    """Return the NumPy type of predicted labels; labels of mixed types become text."""
     if values.dtype.name in LABEL_TYPES:
         return values.dtype.name
-    types = {type(level) for level in levels}
+    types = {type(label) for label in distinct}
     return next((name for name, of in (("bool", bool), ("int64", int), ("float64", float)) if types == {of}), "str")

@@ -27,7 +27,7 @@ from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.estimators.labels import check_labels
 from chainrule.model.ensemble import Ensemble
-from chainrule.model.fitting import Fitted, Work, fit_predictor
+from chainrule.model.fitting import Fitted, MemberTask, fit_predictor
 from chainrule.training.callbacks import ProgressBar
 from chainrule.training.metrics import METRICS, Metric, as_metric
 from chainrule.model.recipe import Member
@@ -84,8 +84,8 @@ class BaseTabular(BaseEstimator):
             metric=None if self.metric is None else as_metric(self.metric),
             time_limit=self.time_limit,
             seed=int(check_random_state(self.random_state).randint(2**31 - self.n_members)),
-            workers=Joblib(self.n_jobs) if self.n_jobs not in (None, 1) else None,
-            watch=(lambda member: [ProgressBar()]) if self.verbose else None,
+            executor=Joblib(self.n_jobs) if self.n_jobs not in (None, 1) else None,
+            callbacks_for=(lambda member: [ProgressBar()]) if self.verbose else None,
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
         return fitted
@@ -353,7 +353,7 @@ class Joblib:
     def __init__(self, n_jobs: int | None) -> None:
         self.n_jobs, self.jobs = n_jobs, effective_n_jobs(n_jobs)
 
-    def __call__(self, works: Sequence[Work]) -> list[Member]:
+    def __call__(self, works: Sequence[MemberTask]) -> list[Member]:
         return Parallel(self.n_jobs, prefer="threads")(delayed(work)([]) for work in works)
 
 

@@ -79,7 +79,7 @@ def _describe(program: Program, golden: Golden, residuals: Array | None) -> dict
         columns = [{"kind": column.kind} | as_plain(column) for column in program.columns]
         rows = [[row[column["name"]] for column in columns] for row in rows]
     if residuals is not None and isinstance(target, NumberTarget):
-        residuals = residuals * np.array(target.deviations)
+        residuals = residuals * np.array(target.stds)
     return {
         "target": "y" if target is None else target.name,
         "labels": None if program.labels is None else list(program.labels),

@@ -127,7 +127,7 @@ def program_of(model: Model) -> Program:
     _require_exportable(ensemble)
     scale, shift = np.ones(ensemble.n_out), np.zeros(ensemble.n_out)
     if isinstance(target, NumberTarget):
-        scale, shift = np.array(target.deviations), np.array(target.means)
+        scale, shift = np.array(target.stds), np.array(target.means)
     bounds, smoothing = ensemble.bounds, 0.0
     if isinstance(ensemble.networks[0].loss, losses.CrossEntropy):
         bounds, smoothing = None, ensemble.smoothing

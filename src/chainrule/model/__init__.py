@@ -1,1 +1,1 @@
-"""Models that last: what answers questions, and its file."""
+"""Trained models: ensembles, predictors for tables, and the model file."""

@@ -1,4 +1,4 @@
-"""From a table to a predictor: encode it, train the recipe's members on its folds, calibrate what they answer."""
+"""From a table to a predictor: encode it, train the recipe's members on its folds, calibrate their predictions."""
 
 from __future__ import annotations
 
@@ -37,82 +37,82 @@ from chainrule.model.recipe import (
     train_member,
 )
 
-LEAST_SECONDS = 0.01
-PATIENCE = 0.1
-"""Seconds after which Ctrl-C is looked for."""
+_MIN_SECONDS = 0.01
+_POLL_SECONDS = 0.1
+"""Interval at which the main thread checks for Ctrl-C."""
 
-Work = Callable[[Sequence[Callback]], Member]
-"""Trains a member, with these callbacks beside its own."""
-Watch = Callable[[int], Sequence[Callback]]
-"""The callbacks for the member of that number, counted from 0."""
+MemberTask = Callable[[Sequence[Callback]], Member]
+"""Trains a member, with these callbacks in addition to its own."""
+CallbacksFor = Callable[[int], Sequence[Callback]]
+"""Returns the callbacks of the member of that number, counted from 0."""
 
 
 class Executor(Protocol):
-    """Who trains the members: `jobs` of them at a time. Calling it does the work and returns what is done."""
+    """Trains the members, `jobs` of them at a time."""
 
     jobs: int
 
-    def __call__(self, works: Sequence[Work]) -> list[Member]:
-        """Return the members; after Ctrl-C those that have finished an epoch at least."""
+    def __call__(self, tasks: Sequence[MemberTask], /) -> list[Member]:
+        """Run the tasks and return the members; after Ctrl-C, those that have finished at least one epoch."""
 
 
 class Serial:
-    """One member after the other. Ctrl-C ends the one that is trained, and the others are not begun."""
+    """Trains one member after the other. Ctrl-C stops the current one, and the others are not started."""
 
     jobs = 1
 
-    def __call__(self, works: Sequence[Work]) -> list[Member]:
+    def __call__(self, tasks: Sequence[MemberTask]) -> list[Member]:
         members = []
-        for work in works:
-            members.append(work([]))
+        for task in tasks:
+            members.append(task([]))
             if members[-1].history.interrupted:
                 break
         return [member for member in members if len(member.history)]
 
 
 class Threads(Callback):
-    """Members in `jobs` threads, which leave Python's lock alone while they multiply. Ctrl-C ends each at its batch."""
+    """Trains members in `jobs` threads, which release the GIL in matrix products. Ctrl-C stops each after its batch."""
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
 
-    def __call__(self, works: Sequence[Work]) -> list[Member]:
-        self.over = False
+    def __call__(self, tasks: Sequence[MemberTask]) -> list[Member]:
+        self.stopped = False
         futures: list[Future[Member | None]] = []
         with ThreadPoolExecutor(self.jobs) as pool:
             try:
-                futures.extend(pool.submit(self.unless_over, work) for work in works)
-                while wait(futures, PATIENCE).not_done:
-                    pass  # a signal that another thread was given is heard between two waits only
+                futures.extend(pool.submit(self._run_unless_stopped, task) for task in tasks)
+                while wait(futures, _POLL_SECONDS).not_done:
+                    pass  # a signal delivered to another thread is only handled between two waits
             except KeyboardInterrupt:
                 pass
             finally:
-                self.over = True
+                self.stopped = True
         members = [future.result() for future in futures]
         return [member for member in members if member is not None and len(member.history)]
 
-    def unless_over(self, work: Work) -> Member | None:
-        """Do the work, unless all was over before it began; when it fails all is over."""
-        if self.over:
+    def _run_unless_stopped(self, task: MemberTask) -> Member | None:
+        """Run a task unless stopped; if it fails, stop all the others."""
+        if self.stopped:
             return None
         try:
-            return work([self])
+            return task([self])
         except BaseException:
-            self.over = True
+            self.stopped = True
             raise
 
     def on_batch_end(self, run: Run) -> None:
-        if self.over:
+        if self.stopped:
             run.interrupt()
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A predictor, the history of each of its members, and what is known of the rows it was trained on.
+    """A predictor, the history of each of its members, and the predictions for its training rows.
 
-    `out_of_fold` (n, n_outputs) is each row's answer by the member that was not trained on it: probabilities, or
-    numbers as the target encodes them; NaN where Ctrl-C came before that member. With rows apart for validation it has
-    theirs too, below the table's, which are NaN.
+    `out_of_fold` (n, n_outputs) is the prediction for each row by the member that was not trained on it: probabilities,
+    or numbers as the target encodes them; NaN if Ctrl-C came before that member. With separate validation rows, the
+    table's own rows are NaN, and the predictions for the validation rows follow below them.
     """
 
     predictor: Predictor
@@ -132,39 +132,40 @@ def fit_predictor(
     metric: str | Metric | None = None,
     time_limit: float | None = None,
     seed: int = 0,
-    workers: Executor | None = None,
-    watch: Watch | None = None,
+    executor: Executor | None = None,
+    callbacks_for: CallbacksFor | None = None,
     encoder: TabularEncoder | None = None,
 ) -> Fitted:
-    """Return a predictor trained on a table, two rows at least, by the recipe of `chainrule.model.recipe`.
+    """Return a predictor trained on a table of at least two rows, by the recipe of `chainrule.training.recipe`.
 
     Parameters
     ----------
     columns : dict of (n,)
-        As `chainrule.data.tabular.read_columns` gives them.
+        The output of `chainrule.data.tabular.read_columns`.
     values : (n,) or (n, n_outputs)
-        What to answer, none missing; `target` was fitted to them.
+        Values to predict, none missing; `target` was fitted to them.
     weight : (n,), optional
-        What each row counts for, above 0.
+        Sample weights, > 0.
     validation : (columns, values), optional
-        Rows apart on which every member's best epoch is chosen and the ensemble is calibrated; each member is then
-        trained on all rows of the table. None: each member has a fold of the table's own rows for it.
+        Separate rows on which every member's best epoch is chosen and the ensemble is calibrated; each member is then
+        trained on all rows of the table. None: each member uses a fold of the table's own rows for this.
     n_members, epochs, metric, time_limit, seed
-        As for `chainrule.TabularClassifier`, whose `random_state` is the seed here.
-    workers : Workers, optional
-        Who trains the members; None: `Serial()`.
-    watch : function, optional
-        Member number -> the callbacks of its training.
+        As for `chainrule.TabularClassifier`, where the seed is called `random_state`.
+    executor : Executor, optional
+        Trains the members; default: `Serial()`.
+    callbacks_for : function, optional
+        Returns the callbacks of a member's training, given its number.
     encoder : TabularEncoder, optional
-        One of `encoder_for(target)` that was fitted to the table; None: one is made.
+        An encoder from `encoder_for(target)` that was fitted to the table; default: a new one.
 
     Raises
     ------
     KeyboardInterrupt
-        For Ctrl-C before any member has finished an epoch; later it ends training, and what is there is returned.
+        For Ctrl-C before any member has finished an epoch. Later Ctrl-C stops training, and the members trained so far
+        are returned.
     """
     end = None if time_limit is None else perf_counter() + time_limit
-    workers = workers or Serial()
+    executor = executor or Serial()
     recipe = recipe_for(target)
     recipe = replace(
         recipe,
@@ -183,47 +184,47 @@ def fit_predictor(
         weight = None if weight is None else np.concatenate([weight, np.ones(len(X) - len(weight))])
     rows = X, y, weight
 
-    def work(k: int, also: Sequence[Callback]) -> Member:
-        callbacks = [*also, *(watch(k) if watch else [])]
+    def train(k: int, extra: Sequence[Callback]) -> Member:
+        callbacks = [*extra, *(callbacks_for(k) if callbacks_for else [])]
         if end is not None:
-            rounds = ceil((recipe.members - k) / workers.jobs)
-            callbacks.append(TimeBudget(max(end - perf_counter(), LEAST_SECONDS) / rounds))
+            rounds = ceil((recipe.members - k) / executor.jobs)
+            callbacks.append(TimeBudget(max(end - perf_counter(), _MIN_SECONDS) / rounds))
         return train_member(recipe, rows, held_out[k], target.n_outputs, seed + k, callbacks)
 
     with one_blas_thread:
-        members = workers([partial(work, k) for k in range(recipe.members)])
+        members = executor([partial(train, k) for k in range(recipe.members)])
     if not members:
         raise KeyboardInterrupt
-    ensemble, out_of_fold = calibrated(target, members, rows)
+    ensemble, out_of_fold = _calibrate(target, members, rows)
     histories = [member.history for member in members]
-    told = metadata(encoder, target, histories, seed)
-    told |= {"rows": {"training": len(values)}, "data": digest(X, y, weight)}
-    return Fitted(Predictor(encoder, ensemble, target, told), histories, out_of_fold)
+    metadata = _training_metadata(encoder, target, histories, seed)
+    metadata |= {"rows": {"training": len(values)}, "data": digest(X, y, weight)}
+    return Fitted(Predictor(encoder, ensemble, target, metadata), histories, out_of_fold)
 
 
-def calibrated(target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch) -> tuple[Ensemble, Array]:
-    """Return members as an ensemble, and what it answers (n, n_outputs) by those that had not seen the row.
+def _calibrate(target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch) -> tuple[Ensemble, Array]:
+    """Return the ensemble of the members, calibrated on their held-out rows, and the out-of-fold predictions.
 
-    It is calibrated on those answers; rows that all members have seen have NaN.
+    The predictions (n, n_outputs) are NaN for rows that are not held out by any member.
     """
     X, y, weight = rows
-    # In float64 a row's answer is the same alone and among others.
+    # In float64 a row's prediction does not depend on the other rows of the batch.
     networks = [member.network.copy(dtype="float64") for member in members]
-    unseen, outputs = outputs_of_unseen(members)
+    held_out, outputs = _held_out_outputs(members)
     if isinstance(target, ClassTarget):
-        ensemble = Ensemble.of_classes(networks, outputs, y[unseen], None if weight is None else weight[unseen])
+        weight = None if weight is None else weight[held_out]
+        ensemble = Ensemble.of_classes(networks, outputs, y[held_out], weight)
     else:
         bounds = np.stack([y.min(axis=0), y.max(axis=0)])
-        ensemble = Ensemble.of_numbers(networks, outputs, y[unseen], bounds)
+        ensemble = Ensemble.of_numbers(networks, outputs, y[held_out], bounds)
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
-    out_of_fold[unseen] = ensemble.predictions([outputs])
+    out_of_fold[held_out] = ensemble.predictions([outputs])
     return ensemble, out_of_fold
 
 
-def metadata(
+def _training_metadata(
     encoder: TabularEncoder, target: ClassTarget | NumberTarget, histories: Sequence[History], seed: int
 ) -> dict[str, Any]:
-    """Return what a reader of the model's file may want to know of its training."""
     return origin(encoder, target) | {
         "seed": seed,
         "members": len(histories),
@@ -233,7 +234,7 @@ def metadata(
 
 
 def origin(encoder: TabularEncoder, target: ClassTarget | NumberTarget) -> dict[str, Any]:
-    """Return what a metadata says of any model: by what and when it was made, of which columns, for what."""
+    """Return the metadata common to all models: versions, date, target and columns."""
     columns = [{"name": column.name, "kind": column.kind} for column in encoder.columns]
     return {
         "chainrule": chainrule.__version__,
@@ -245,8 +246,8 @@ def origin(encoder: TabularEncoder, target: ClassTarget | NumberTarget) -> dict[
     }
 
 
-def outputs_of_unseen(members: Sequence[Member]) -> tuple[Array, Array]:
-    """Return the numbers of the rows (m,) that some member was not trained on, and such members' mean outputs."""
+def _held_out_outputs(members: Sequence[Member]) -> tuple[Array, Array]:
+    """Return the indices (m,) of rows held out by at least one member, and the mean raw outputs of such members."""
     pooled = np.concatenate([member.rows for member in members])
     outputs = np.concatenate([member.outputs for member in members]).astype(np.float64)
     rows, places, counts = np.unique(pooled, return_inverse=True, return_counts=True)
@@ -256,39 +257,39 @@ def outputs_of_unseen(members: Sequence[Member]) -> tuple[Array, Array]:
 
 
 def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:
-    """Return the recipe for what is to be answered."""
+    """Return the recipe for a target's task."""
     return CLASSIFICATION if isinstance(target, ClassTarget) else REGRESSION
 
 
 def encoder_for(target: ClassTarget | NumberTarget, categories: Sequence[str] = ()) -> TabularEncoder:
-    """Return an encoder, not yet fitted, as the recipe for a target wants it."""
+    """Return an unfitted encoder with the recipe's settings for a target's task."""
     return TabularEncoder(categories=categories, n_bins=recipe_for(target).n_bins)
 
 
 class OneBlasThread:
-    """A context in which matrix products run on one thread; without threadpoolctl, nothing is changed.
+    """A context in which matrix products run on a single thread; without threadpoolctl, it does nothing.
 
-    A second thread gains products as small as these nothing, and where another program wants the processor too, threads
-    that wait for each other made training 24 times slower. The number is the whole process's: of several that are
-    inside at once the first sets it, and the last sets it back.
+    For products this small a second thread gains nothing, and if another program is using the processor, threads
+    waiting for each other made training 24 times slower. The setting is global to the process: of several contexts that
+    are active at once, the first sets it and the last restores it.
     """
 
     def __init__(self) -> None:
-        self.lock, self.inside, self.limits = Lock(), 0, ExitStack()
+        self.lock, self.active, self.limits = Lock(), 0, ExitStack()
 
     def __enter__(self) -> None:
         with self.lock:
-            self.inside += 1
-            if self.inside == 1:
+            self.active += 1
+            if self.active == 1:
                 with suppress(ImportError):
                     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
                     self.limits.enter_context(threadpool_limits(1))
 
-    def __exit__(self, *failure: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         with self.lock:
-            self.inside -= 1
-            if not self.inside:
+            self.active -= 1
+            if not self.active:
                 self.limits.close()
 
 

@@ -1,4 +1,4 @@
-"""A predictor: encoder, networks and target in one, from a table's rows to answers in the user's own words."""
+"""A predictor: encoder, networks and target in one object, from a table's rows to labels or numbers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,24 +17,24 @@ from chainrule.nn.network import Network
 
 
 class Predictor:
-    """Answers for rows of a table, with all that this takes: NumPy alone, and no training code.
+    """A trained model for tables: everything needed to predict, and nothing but NumPy required.
 
     Parameters
     ----------
     encoder : TabularEncoder
-        Fitted.
+        A fitted encoder.
     network : Network or Ensemble
-        With the encoder's columns as inputs and the target's number of outputs. As attribute it is `ensemble`: a
-        network is an ensemble of one.
+        Takes the encoder's columns and has the target's number of outputs. Stored as the attribute `ensemble`; a single
+        network becomes an ensemble of one.
     target : ClassTarget or NumberTarget
-        Turns outputs into labels, or into numbers of the target's own unit.
+        Decodes outputs into labels, or into numbers in the target's own unit.
     metadata : dict, optional
-        What a reader of the file may want to know, as plain texts, numbers, lists and dicts: seed, scores, date.
+        Information for readers of the model file, as plain strings, numbers, lists and dicts: seed, scores, date.
 
     Raises
     ------
     ValueError
-        When the three do not fit together.
+        If the three do not fit together.
 
     Examples
     --------
@@ -57,83 +57,85 @@ class Predictor:
         target: ClassTarget | NumberTarget,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        require(
-            network.n_in == encoder.n_features, "network", f"take {encoder.n_features} encoded columns", network.n_in
-        )
-        require(network.n_out == target.n_outputs, "network", f"give {target.n_outputs} outputs", network.n_out)
+        inputs = f"have {encoder.n_features} inputs, one per encoded column"
+        require(network.n_in == encoder.n_features, "network", inputs, network.n_in)
+        outputs = f"have {target.n_outputs} outputs, as the target needs"
+        require(network.n_out == target.n_outputs, "network", outputs, network.n_out)
         self.encoder = encoder
         self.ensemble = Ensemble((network,)) if isinstance(network, Network) else network
         self.target = target
         self.metadata = {} if metadata is None else metadata
-        self._answering = self.ensemble
+        self._inference = self.ensemble
 
     def predict(self, table: object) -> Array:
         """Return a label (n,), of the type it had in training, or a number in the target's unit, for each row."""
         return self.target.decode(self.predictions(table))
 
     def predict_proba(self, table: object) -> Array:
-        """Return the probability (n, K) of each of `classes`; ValueError for a model that answers numbers."""
-        require(isinstance(self.target, ClassTarget), "predict_proba", "be asked of a classifier", self.target.task)
+        """Return the probability (n, K) of each of `classes`; ValueError for a regression model."""
+        if not isinstance(self.target, ClassTarget):
+            raise ValueError(f"predict_proba is only available for classifiers, got a {self.target.task} model")
         return self.predictions(table)
 
     def predict_interval(self, table: object, coverage: float = 0.9) -> Array:
-        """Return the ends (n, 2) of an interval that holds the true number of `coverage` of new rows.
+        """Return the ends (n, 2) of a prediction interval that contains the target of a new row with that probability.
 
-        Split conformal prediction (Lei et al. 2018, algorithm 2), from rows that training never saw: right on average
-        over rows as long as new ones are like the old ones. For several targets a row, (n, n_outputs, 2). ValueError
-        for a classifier, and for a model that was not calibrated.
+        Split conformal prediction (Lei et al. 2018, algorithm 2) on held-out rows: the coverage holds on average over
+        rows, provided that new rows follow the distribution of the old ones. (n, n_outputs, 2) for several outputs.
+        Raises ValueError for a classifier, and for a model that was not calibrated.
         """
-        return self.shifted(table, self.ensemble.shifts(coverage))
+        return self._add_residuals(table, self.ensemble.residual_quantiles(coverage))
 
     def predict_quantiles(self, table: object, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> Array:
-        """Return the numbers (n, k) below which the true number lies in each of k shares of new rows.
+        """Return k quantiles (n, k) of each row's target.
 
-        From the same rows as `predict_interval`, and right on average in the same way. For several targets a row,
-        (n, n_outputs, k). ValueError for a classifier, and for a model that was not calibrated.
+        Computed from the same held-out rows as `predict_interval`, and valid on average in the same sense.
+        (n, n_outputs, k) for several outputs. Raises ValueError for a classifier, and for a model that was not
+        calibrated.
         """
-        require(not isinstance(quantiles, float), "quantiles", "be several, such as (0.1, 0.5, 0.9)", quantiles)
-        return self.shifted(table, [self.ensemble.shift(quantile) for quantile in quantiles])
+        require(not isinstance(quantiles, float), "quantiles", "be a sequence such as (0.1, 0.5, 0.9)", quantiles)
+        return self._add_residuals(table, [self.ensemble.residual_quantile(quantile) for quantile in quantiles])
 
-    def shifted(self, table: object, shifts: Sequence[Array]) -> Array:
-        """Return the answers to a table, moved by each of the shifts, in the target's unit."""
+    def _add_residuals(self, table: object, residuals: Sequence[Array]) -> Array:
+        """Return the predictions for a table plus each of the residuals, in the target's unit."""
         predictions = self.predictions(table)
-        return np.stack([self.target.decode(predictions + shift) for shift in shifts], axis=-1)
+        return np.stack([self.target.decode(predictions + residual) for residual in residuals], axis=-1)
 
     @property
     def classes(self) -> Array:
-        """The labels, in the order of `predict_proba`'s columns; only a classifier has them."""
+        """The labels, in the order of `predict_proba`'s columns; only classifiers have them."""
         if not isinstance(self.target, ClassTarget):
-            raise AttributeError("classes: only a classifier has them, and this model answers numbers")
+            raise AttributeError("a regression model has no classes")
         return self.target.classes
 
     def predictions(self, table: object, first_row: int = 0) -> Array:
-        """Return the networks' answers (n, n_outputs) for a table; errors count its rows from `first_row` + 1."""
-        given = open_columns(table)
-        X = self.encoder.layout.as_given(given)  # whether it is finite the networks see
+        """Return the raw predictions (n, n_outputs) for a table; error messages count rows from `first_row` + 1."""
+        columns = open_columns(table)
+        X = self.encoder.layout.as_given(columns)  # the networks check whether it is finite
         if X is None:
-            X = self.encoder.transform(given, first_row)
-        return self._answering.infer(X.astype(self.ensemble.dtype, copy=False))
+            X = self.encoder.transform(columns, first_row)
+        return self._inference.infer(X.astype(self.ensemble.dtype, copy=False))
 
     def compile(self) -> Self:
-        """Answer by compiled kernels from now on, the same to float32 rounding; return the predictor itself.
+        """Switch to compiled kernels, with the same results up to float32 rounding; return the predictor itself.
 
-        For those who ask often and a row at a time, which takes half to seven tenths of the time; thousands of rows
-        gain little. Once a process, loading numba (extra `fast`) takes half a second; once a machine, compiling takes
-        a few. Files and pickles of it are as before.
+        Intended for many calls with a single row, which take between half and seven tenths of the time; thousands of
+        rows at once gain little. Loading numba (extra `fast`) takes half a second once per process, and compiling a few
+        seconds once per machine. Files and pickles are not affected.
 
         Raises
         ------
         MissingExtraError
-            Where numba is not installed.
+            If numba is not installed.
         """
         try:
             from chainrule.training.fused import FusedNetwork
         except ImportError as error:
             raise MissingExtraError("Predictor.compile", "fast") from error
         networks = tuple(FusedNetwork(network) for network in self.ensemble.networks)
-        self._answering = replace(self.ensemble, networks=networks)
-        for n_rows in (1, 2):  # a row alone is answered in another way
-            self._answering.infer(np.zeros((n_rows, self.ensemble.n_in), self.ensemble.dtype))
+        self._inference = replace(self.ensemble, networks=networks)
+        for n_rows in (1, 2):  # a single row has a kernel of its own
+            self._inference.infer(np.zeros((n_rows, self.ensemble.n_in), self.ensemble.dtype))
         return self
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -143,8 +145,8 @@ class Predictor:
         save(self, path)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Whether numba is where it will be read, nobody knows."""
-        return self.__dict__ | {"_answering": self.ensemble}
+        """Compiled kernels are not pickled: numba may be missing where the pickle is read."""
+        return self.__dict__ | {"_inference": self.ensemble}
 
     def __repr__(self) -> str:
         return f"Predictor({self.target.task} of {self.target.name!r} from {len(self.encoder.columns)} columns)"

@@ -109,8 +109,8 @@ def encode_number(column: Column, value: Any) -> list[float]:
         0.0 if missing else max(0.0, min(1.0, (x / 2 - low / 2) / (high / 2 - low / 2)))
         for low, high in zip(edges, edges[1:])
     ]
-    clipped = 0.0 if missing else smooth_clip(x, column["centre"], column["scale"])
-    return [clipped, *([float(missing)] if column["indicator"] else []), *positions]
+    clipped = 0.0 if missing else smooth_clip(x, column["center"], column["scale"])
+    return [clipped, *([float(missing)] if column["indicator"] else []), *ramps]
 
 
 def encode_raw(column: Column, value: Any) -> list[float]:
@@ -134,18 +134,18 @@ def encode_date(column: Column, value: Any) -> list[float]:
             encoded += [math.sin(angle), math.cos(angle)]
         else:
             x = elapsed / DAY if part == "days" else moment.year
-            encoded.append(smooth_clip(x, column[part + "_centre"], column[part + "_scale"]))
+            encoded.append(smooth_clip(x, column[part + "_center"], column[part + "_scale"]))
     if known is None:
         encoded = [0.0] * len(encoded)
     return encoded + ([float(known is None)] if column["indicator"] else [])
 
 
 def encode_category(column: Column, value: Any) -> list[float]:
-    """Return the one-hot encoding of a category; two categories share one column of -1 and +1."""
-    index = category_index(column["levels"], value)
-    if len(column["levels"]) == 2:
-        return [{0: -1.0, 1: 1.0}.get(index, 0.0)]
-    return [float(index == k) for k in range(len(column["levels"]))]
+    """Return the encoded columns of a category: 1 for its level; two levels share one column, -1 and +1."""
+    place = place_level(column["categories"], value)
+    if len(column["categories"]) == 2:
+        return [{0: -1.0, 1: 1.0}.get(place, 0.0)]
+    return [float(place == k) for k in range(len(column["categories"]))]
 
 
 ENCODERS = {
