@@ -136,7 +136,7 @@ def fit_predictor(
     callbacks_for: CallbacksFor | None = None,
     encoder: TabularEncoder | None = None,
 ) -> Fitted:
-    """Return a predictor trained on a table of at least two rows, by the recipe of `chainrule.training.recipe`.
+    """Return a predictor trained on a table of at least two rows, by the recipe of `chainrule.model.recipe`.
 
     Parameters
     ----------

@@ -435,7 +435,8 @@ def mlp(
     ----------------------------------------------------------
     loss CrossEntropy(label_smoothing=0.0)                  17
     """
-    widths: tuple[Any, ...] = tuple(sizes[0]) if len(sizes) == 1 and np.ndim(sizes[0]) == 1 else sizes
+    given: Any = sizes[0] if len(sizes) == 1 and np.ndim(sizes[0]) == 1 else sizes
+    widths = tuple(given)
     require(len(widths) >= 2, "sizes", "have at least two entries, the numbers of inputs and outputs", widths)
     for i, width in enumerate(widths):
         require_integer(width, f"sizes[{i}]")

@@ -68,9 +68,7 @@ def as_callbacks(callbacks: Callback | Sequence[Callback]) -> list[Callback]:
                 is_run_only = False
             if not is_run_only:
                 name = f"{type(callback).__name__}.{hook}"
-                raise ValueError(
-                    f"{name} must have the signature (self, run), got {str(form).replace('(', '(self, ', 1)}"
-                )
+                raise ValueError(f"{name} must have the signature (self, run), got {_with_self(form)}")
     return several
 
 
