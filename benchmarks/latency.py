@@ -36,8 +36,8 @@ TARGET = fit_target("digit", np.arange(1000) % SIZES[-1])
 
 
 def bare_numpy_scaling(net):
-    centres, scales = (np.array([getattr(c, name) for c in ENCODER.columns]) for name in ("center", "scale"))
-    answer = bare_numpy(net)
+    centers, scales = (np.array([getattr(c, name) for c in ENCODER.columns]) for name in ("center", "scale"))
+    predict = bare_numpy(net)
 
     def scaled(X):
         Z = ((X - centers) * scales).astype(np.float32)

@@ -210,8 +210,8 @@ def test_columns_categories_and_labels_are_looked_up_by_name(tmp_path):
         '    printf("%s %s", who_column(0), who_label(who_class(out)));\n    return 0;\n}\n'
     )
     done = subprocess.run([compiled(tmp_path / "names.c")], capture_output=True, text=True, check=True)
-    places = [column.categories.index(level) if level in column.categories else -1 for level in asked]
-    assert done.stdout == " ".join(map(str, places)) + ' colour b, "c"'
+    places = [column.categories.index(level) if level in column.categories else -1 for level in texts]
+    assert done.stdout == " ".join(map(str, places)) + ' color b, "c"'
 
 
 @needs_a_compiler

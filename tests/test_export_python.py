@@ -94,13 +94,13 @@ def test_unusual_cells_are_read_as_the_encoder_reads_them(place):
 @pytest.mark.parametrize(
     ("name", "cell", "expected"),
     [
-        ("height", "tall", "column 'height', row 2: expected a finite number, got 'tall'"),
-        ("height", float("inf"), "column 'height', row 2: expected a finite number, got inf"),
-        ("height", "1_000", "column 'height', row 2: expected a finite number"),
-        ("born", "20240301", "column 'born', row 2: expected a date such as 2024-03-01, got '20240301'"),
-        ("born", "2024-13-01", "column 'born', row 2: expected a date"),
-        ("born", "2024-03-01 12:30+25:00", "column 'born', row 2: expected a date"),
-        ("born", 3, "column 'born', row 2: expected a date"),
+        ("height", "tall", "a finite number"),
+        ("height", float("inf"), "a finite number"),
+        ("height", "1_000", "a finite number"),
+        ("born", "20240301", "a date such as 2024-03-01"),
+        ("born", "2024-13-01", "a date such as 2024-03-01"),
+        ("born", "2024-03-01 12:30+25:00", "a date such as 2024-03-01"),
+        ("born", 3, "a date such as 2024-03-01"),
     ],
 )
 def test_cells_that_the_encoder_rejects_are_rejected(name, cell, expected, place):

@@ -39,10 +39,11 @@ def _text_function(name: str, texts: Sequence[str]) -> str:
     return f"static inline const char *{name}(int k)\n{{\n    {table}\n    return texts[k];\n}}"
 
 
-def level_function(k: int, column: CategoryColumn) -> str:
-    """Return the function that finds a level's position."""
-    table = f"static const char *const levels[] = {{{', '.join([*map(quoted, column.categories), '0'])}}};"
-    return f"static inline float @_level_{k}(const char *text)\n{{\n    {table}\n    return @_find(levels, text);\n}}"
+def _category_function(k: int, column: CategoryColumn) -> str:
+    """Return the function that returns a category's index in column k."""
+    table = f"static const char *const categories[] = {{{', '.join([*map(_quoted, column.categories), '0'])}}};"
+    body = f"    {table}\n    return @_find(categories, text);\n"
+    return f"static inline float @_category_{k}(const char *text)\n{{\n{body}}}"
 
 
 _CLASS = """\
@@ -84,17 +85,15 @@ def encoder(columns: Sequence[Column], c_type: str) -> str:
     return f"static inline void @_encode(const {c_type} *x, float *X)\n{{\n    {body}\n}}"
 
 
-def number_expressions(column: NumberColumn, x: str) -> Iterator[str]:
-    """Yield the expression of each encoded column of a number."""
-    yield f"@_squash({x}, {column.center!r}, {column.scale!r})"
+def _number_expressions(column: NumberColumn, x: str) -> Iterator[str]:
+    yield f"@_smooth_clip({x}, {column.center!r}, {column.scale!r})"
     if column.indicator:
         yield f"isnan({x}) ? 1.0f : 0.0f"
     for low, high in pairwise(column.edges):
         yield f"@_bin_position({x}, {low!r}, {high!r})"
 
 
-def category_expressions(column: CategoryColumn, x: str) -> Iterator[str]:
-    """Yield the expression of each encoded column of a category."""
+def _category_expressions(column: CategoryColumn, x: str) -> Iterator[str]:
     if len(column.categories) == 2:
         yield f"{x} == 0 ? -1.0f : {x} == 1 ? 1.0f : 0.0f"
         return
@@ -108,9 +107,9 @@ def _date_expressions(column: DateColumn, x: str) -> Iterator[str]:
             yield f"@_sine(@_{part}({x}), {PERIODS[part]})"
             yield f"@_cosine(@_{part}({x}), {PERIODS[part]})"
         elif part == "days":
-            yield f"@_squash({x}, {column.days_center!r}, {column.days_scale!r})"
+            yield f"@_smooth_clip({x}, {column.days_center!r}, {column.days_scale!r})"
         else:
-            yield f"@_squash(@_year({x}), {column.year_center!r}, {column.year_scale!r})"
+            yield f"@_smooth_clip(@_year({x}), {column.year_center!r}, {column.year_scale!r})"
     if column.indicator:
         yield f"isnan({x}) ? 1.0f : 0.0f"
 

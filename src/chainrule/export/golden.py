@@ -85,11 +85,16 @@ def golden_of(model: Model) -> Golden:
     return Golden(rows, model.encoder.transform(rows), predictions, units)
 
 
-def golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Return rows in which every column has had all that it can hold; in the last, all that may be missing is."""
-    levels = (len(column.categories) + 2 for column in columns if isinstance(column, CategoryColumn))
-    n = max(ROWS - 1, *levels, 0)
-    cells = {column.name: CELLS[type(column)](column, n, rng) for column in columns}
+def days_of(text: str | None) -> float | None:
+    """Return the days from 1970-01-01 to a golden date; None if it is missing."""
+    return None if text is None else (datetime.fromisoformat(text) - datetime(1970, 1, 1)) / timedelta(days=1)
+
+
+def _golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return rows that cover every kind of cell in every column; the last row has every cell missing, where allowed."""
+    n_categories = (len(column.categories) + 2 for column in columns if isinstance(column, CategoryColumn))
+    n = max(_MIN_ROWS - 1, *n_categories, 0)
+    cells = {column.name: _CELLS[type(column)](column, n, rng) for column in columns}
     last = {column.name: 0.0 if isinstance(column, RawColumn) else None for column in columns}
     return [*({name: values[i] for name, values in cells.items()} for i in range(n)), last]
 
@@ -108,17 +113,17 @@ def _categories(column: CategoryColumn, n: int, rng: np.random.Generator) -> lis
     unseen = "unseen"
     while unseen in column.categories:
         unseen += "?"
-    turn = [*column.categories, unseen, None]
-    return [turn[i % len(turn)] for i in rng.permutation(n)]
+    cells = [*column.categories, unseen, None]
+    return [cells[i % len(cells)] for i in rng.permutation(n)]
 
 
 _EARLIEST, _LATEST = -70 * 365.25, 130 * 365.25
 """Range of the golden dates in days since 1970: 1900 to 2100."""
 
 
-def dates(column: DateColumn, n: int, rng: np.random.Generator) -> list[str | None]:
-    """Return dates as ISO texts, with the time of day where the column has one; one in eight is missing."""
-    days = np.clip(column.days_center + rng.normal(size=n) / column.days_scale, EARLIEST, LATEST)
+def _dates(column: DateColumn, n: int, rng: np.random.Generator) -> list[str | None]:
+    """Draw dates as ISO text, with a time of day if the column uses it; about one in eight is missing."""
+    days = np.clip(column.days_center + rng.normal(size=n) / column.days_scale, _EARLIEST, _LATEST)
     days = np.rint(days * 86400) / 86400
     length = 19 if "hour" in column.parts else 10
     texts = [(datetime(1970, 1, 1) + timedelta(days=day)).isoformat()[:length] for day in days.tolist()]

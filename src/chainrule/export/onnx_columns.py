@@ -64,12 +64,12 @@ def _encode_numbers(graph: Graph, columns: Sequence[NumberColumn], starts: Mappi
     """Add the encoding of numbers: clipped value, missing indicator, bin positions."""
     first = [starts[column.name] for column in columns]
     missing = graph.add("IsNaN", "numbers")
-    z = smooth_clip(graph, "numbers", [column.center for column in columns], [column.scale for column in columns])
-    encoded = [(zero_where(graph, missing, z), [(place, 1.0) for place in first])]
-    encoded += indicators(graph, missing, {j: first[j] + 1 for j, column in enumerate(columns) if column.indicator})
-    ramps = [(j, k, *edges) for j, column in enumerate(columns) for k, edges in enumerate(pairwise(column.edges))]
-    if ramps:
-        source, _, low, high = (np.array(values) for values in zip(*ramps))
+    z = _smooth_clip(graph, "numbers", [column.center for column in columns], [column.scale for column in columns])
+    encoded = [(_zero_where(graph, missing, z), [(j, 1.0) for j in first])]
+    encoded += _indicators(graph, missing, {j: first[j] + 1 for j, column in enumerate(columns) if column.indicator})
+    bins = [(j, k, *edges) for j, column in enumerate(columns) for k, edges in enumerate(pairwise(column.edges))]
+    if bins:
+        source, _, low, high = (np.array(values) for values in zip(*bins))
         sources = graph.constant(source, np.int64)
         half = _double(graph, "Mul", graph.add("Gather", "numbers", sources, axis=1), 0.5)
         position = _clip(graph, _double(graph, "Div", _double(graph, "Sub", half, low / 2), high / 2 - low / 2), 0, 1)
@@ -113,8 +113,8 @@ def _encode_dates(graph: Graph, columns: Sequence[DateColumn], starts: Mapping[s
             angle = _double(graph, "Mul", field, 2 * np.pi / PERIODS[part])
             features = [graph.add("Sin", angle), graph.add("Sin", _double(graph, "Add", angle, np.pi / 2))]
         else:
-            scaled = [(getattr(columns[j], f"{part}_center"), getattr(columns[j], f"{part}_scale")) for j in having]
-            waves = [smooth_clip(graph, numbers, *map(list, zip(*scaled)))]
+            scaling = [(getattr(columns[j], f"{part}_center"), getattr(columns[j], f"{part}_scale")) for j in having]
+            features = [_smooth_clip(graph, field, *map(list, zip(*scaling)))]
         encoded += [
             (_zero_where(graph, its_missing, feature), [(j + k, 1.0) for j in first])
             for k, feature in enumerate(features)
@@ -164,18 +164,18 @@ def _date_fields(graph: Graph, days: str) -> dict[str, str]:
     }
 
 
-def encode_categories(graph: Graph, columns: Sequence[CategoryColumn], starts: Mapping[str, int]) -> Encoded:
-    """Add what encodes categories: a column a level, 1 where the cell is that level."""
+def _encode_categories(graph: Graph, columns: Sequence[CategoryColumn], starts: Mapping[str, int]) -> Encoded:
+    """Add the one-hot encoding of categories."""
     sources = [j for j, column in enumerate(columns) for _ in column.categories]
-    levels = [level for column in columns for level in column.categories]
+    categories = [category for column in columns for category in column.categories]
     cells = graph.add("Gather", "categories", graph.constant(sources, np.int64), axis=1)
     equal = graph.add("Cast", graph.add("Equal", cells, graph.constant(categories, object)), to=TensorProto.FLOAT)
     targets: list[tuple[int, float]] = []
     for column in columns:
         first = starts[column.name]
-        two = len(column.categories) == 2
-        places += [(first, -1.0), (first, 1.0)] if two else [(first + k, 1.0) for k in range(len(column.categories))]
-    return [(same, places)]
+        binary = len(column.categories) == 2
+        targets += [(first, -1.0), (first, 1.0)] if binary else [(first + k, 1.0) for k in range(len(column.categories))]
+    return [(equal, targets)]
 
 
 _ENCODED: dict[type[Column], Callable[[Graph, Any, Mapping[str, int]], Encoded]] = {

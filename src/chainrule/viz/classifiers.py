@@ -17,8 +17,8 @@ from chainrule.insight.evaluation import (
     average_precision,
     calibration_curve,
     calibration_error,
-    check_probabilities,
     confusion_matrix,
+    check_probabilities,
     precision_recall_curve,
     roc_curve,
     wilson_interval,
@@ -140,7 +140,7 @@ def calibration(
     legend shows the expected calibration error (ECE).
     """
     y, P = check_probabilities(y, P)
-    names = names_for(labels, P.shape[1])
+    names = _class_names(labels, P.shape[1])
     if P.shape[1] == 2:
         outcome, p = y, P[:, 1]
         xlabel, ylabel = f"Predicted probability of {shorten(names[1])}", f"Observed fraction of {shorten(names[1])}"

@@ -110,7 +110,7 @@ def encode_number(column: Column, value: Any) -> list[float]:
         for low, high in zip(edges, edges[1:])
     ]
     clipped = 0.0 if missing else smooth_clip(x, column["center"], column["scale"])
-    return [clipped, *([float(missing)] if column["indicator"] else []), *ramps]
+    return [clipped, *([float(missing)] if column["indicator"] else []), *positions]
 
 
 def encode_raw(column: Column, value: Any) -> list[float]:
@@ -141,11 +141,11 @@ def encode_date(column: Column, value: Any) -> list[float]:
 
 
 def encode_category(column: Column, value: Any) -> list[float]:
-    """Return the encoded columns of a category: 1 for its level; two levels share one column, -1 and +1."""
-    place = place_level(column["categories"], value)
+    """Return the one-hot encoding of a category; two categories share one column of -1 and +1."""
+    index = category_index(column["categories"], value)
     if len(column["categories"]) == 2:
-        return [{0: -1.0, 1: 1.0}.get(place, 0.0)]
-    return [float(place == k) for k in range(len(column["categories"]))]
+        return [{0: -1.0, 1: 1.0}.get(index, 0.0)]
+    return [float(index == k) for k in range(len(column["categories"]))]
 
 
 ENCODERS = {
