@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 import chainrule
-from chainrule.app.predict import evaluate_command, predict_command
 from chainrule.app.export import export_command
 from chainrule.app.models import inspect_command, report_command
+from chainrule.app.predict import evaluate_command, predict_command
 from chainrule.app.trace import trace_command
 from chainrule.app.train import train_command
 

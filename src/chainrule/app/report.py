@@ -15,7 +15,7 @@ from chainrule.app.scores import show_score
 from chainrule.archive import write_whole
 from chainrule.data.cells import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.insight.evaluation import Importance, saliency_ranking, partial_dependence, permutation_importance
+from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance, saliency_ranking
 from chainrule.training.metrics import METRICS
 from chainrule.viz.style import palette_for
 from chainrule.viz.svg import Draw, svg

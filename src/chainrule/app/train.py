@@ -39,7 +39,7 @@ from chainrule.arrays import Array, require
 from chainrule.data.cells import as_numbers
 from chainrule.data.reading import Columns, named, read_columns
 from chainrule.errors import TableError
-from chainrule.model.fitting import Serial, Threads, Executor
+from chainrule.model.fitting import Executor, Serial, Threads
 from chainrule.training.checkpoint import CheckpointFile
 
 SECONDS_BETWEEN = 2.0

@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
-from chainrule.arrays import Array, all_finite, as_array, require_representable_weights, require_no_mask
+from chainrule.arrays import Array, all_finite, as_array, require_no_mask, require_representable_weights
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import OutOfRangeError
 from chainrule.estimators.architecture import (

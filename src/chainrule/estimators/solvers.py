@@ -23,9 +23,9 @@ from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback, ProgressBar, TimeLimit
 from chainrule.training.checkpoint import Checkpoint
-from chainrule.training.run import Run
 from chainrule.training.memory import keep_freed_memory
 from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer
+from chainrule.training.run import Run
 from chainrule.training.schedules import as_schedule
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.estimators.labels import check_labels
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import Fitted, MemberTask, fit_predictor
+from chainrule.model.recipe import Member
 from chainrule.training.callbacks import ProgressBar
 from chainrule.training.metrics import METRICS, Metric, as_metric
-from chainrule.model.recipe import Member
 
 
 @dataclass(eq=False, repr=False)

@@ -174,7 +174,9 @@ def _encode_categories(graph: Graph, columns: Sequence[CategoryColumn], starts: 
     for column in columns:
         first = starts[column.name]
         binary = len(column.categories) == 2
-        targets += [(first, -1.0), (first, 1.0)] if binary else [(first + k, 1.0) for k in range(len(column.categories))]
+        targets += (
+            [(first, -1.0), (first, 1.0)] if binary else [(first + k, 1.0) for k in range(len(column.categories))]
+        )
     return [(equal, targets)]
 
 

@@ -20,9 +20,9 @@ from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
 from chainrule.nn import layers, losses
 from chainrule.nn.activations import ACTIVATIONS
+from chainrule.nn.custom import is_custom
 from chainrule.nn.layers import Layer, Params
 from chainrule.nn.network import Network
-from chainrule.nn.custom import is_custom
 
 Model = Predictor | Ensemble | Network
 

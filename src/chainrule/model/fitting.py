@@ -22,11 +22,6 @@ from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
-from chainrule.training.batches import Batch
-from chainrule.training.callbacks import Callback
-from chainrule.training.history import History
-from chainrule.training.run import Run
-from chainrule.training.metrics import Metric
 from chainrule.model.recipe import (
     CLASSIFICATION,
     REGRESSION,
@@ -36,6 +31,11 @@ from chainrule.model.recipe import (
     folds,
     train_member,
 )
+from chainrule.training.batches import Batch
+from chainrule.training.callbacks import Callback
+from chainrule.training.history import History
+from chainrule.training.metrics import Metric
+from chainrule.training.run import Run
 
 _MIN_SECONDS = 0.01
 _POLL_SECONDS = 0.1

@@ -129,10 +129,10 @@ class Predictor:
             If numba is not installed.
         """
         try:
-            from chainrule.training.fused import FusedNetwork
+            from chainrule.model.compiled import CompiledNetwork
         except ImportError as error:
             raise MissingExtraError("Predictor.compile", "fast") from error
-        networks = tuple(FusedNetwork(network) for network in self.ensemble.networks)
+        networks = tuple(CompiledNetwork(network) for network in self.ensemble.networks)
         self._inference = replace(self.ensemble, networks=networks)
         for n_rows in (1, 2):  # a single row has a kernel of its own
             self._inference.infer(np.zeros((n_rows, self.ensemble.n_in), self.ensemble.dtype))

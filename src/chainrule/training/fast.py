@@ -8,7 +8,6 @@ more, and the matrix products have their own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,10 +17,9 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from chainrule.arrays import Array, all_finite
+from chainrule.arrays import Array
 from chainrule.nn import inference
-from chainrule.nn.activations import SELU_ALPHA, SELU_SCALE
-from chainrule.nn.layers import Activation, Backward, Dense, Dropout, Layer, Params, Scale
+from chainrule.nn.layers import Activation, Backward, Dense, Layer, Params
 from chainrule.nn.losses import CrossEntropy
 from chainrule.nn.network import Network
 from chainrule.training import kernels, optimizers
@@ -184,17 +182,10 @@ def _softmax(Z: Array) -> Array:
     return P
 
 
-# A whole small network as one loop, where calling matrix products takes longer than computing them: one that predicts a
-# row, and for training a forward that keeps every output and a backward.
+# A whole small network as one loop, where calling matrix products takes longer than computing them.
 
-DENSE, SCALE = -1, -2
-RELU = 1
-ACTIVATIONS = (
-    "identity", "relu", "sigmoid", "tanh", "step", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu", "mish",
-)  # fmt: skip
-CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
-INVERTIBLE = 4
-"""The first activations in the list are those whose derivative is a function of their value."""
+CODES = {"identity": 0, "relu": 1, "sigmoid": 2, "tanh": 3}
+"""Activations whose derivative is a function of their value."""
 
 
 @jit
@@ -204,26 +195,7 @@ def _activate(code: int, z: Any) -> Any:
         return z
     if code == 1:
         return z if z > 0 else z * 0
-    if code == 2:
-        return 1 / (1 + np.exp(-z))
-    if code == 3:
-        return np.tanh(z)
-    if code == 4:
-        return 1 if z > 0 else z * 0
-    if code == 5:
-        return z if z > 0 else z * 0.01
-    if code == 6:
-        return z if z > 0 else np.expm1(z)
-    if code == 7:
-        return SELU_SCALE * (z if z > 0 else SELU_ALPHA * np.expm1(z))
-    if code == 8:
-        return np.log1p(np.exp(-np.abs(z))) + (z if z > 0 else z * 0)
-    if code == 9:
-        return z / (1 + np.exp(-z))
-    if code == 10:
-        return z * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z)))
-    u = np.exp(min(z, 20))
-    return z * u * (u + 2) / (u * (u + 2) + 2)
+    return np.tanh(z) if code == 3 else 1 / (1 + np.exp(-z))
 
 
 @jit
@@ -234,51 +206,6 @@ def _derivative(code: int, a: Any) -> Any:
     if code == 1:
         return a * 0 + (a > 0)
     return 1 - a * a if code == 3 else a * (1 - a)
-
-
-@jit
-def _add_product(z: Array, x: Array, W: Array) -> None:
-    """Add x W to z, four rows of W in a pass: each pass reads and writes z."""
-    whole = len(x) - len(x) % 4
-    for i in range(0, whole, 4):
-        a, b, c, d = x[i], x[i + 1], x[i + 2], x[i + 3]
-        for j in range(len(z)):
-            z[j] += a * W[i, j] + b * W[i + 1, j] + c * W[i + 2, j] + d * W[i + 3, j]
-    for i in range(whole, len(x)):
-        for j in range(len(z)):
-            z[j] += x[i] * W[i, j]
-
-
-@jit
-def _predict_row(theta: Array, steps: Array, x: Array) -> Array:
-    """Return the raw outputs (1, n_out) for a row x (n_in,); all are NaN unless x is finite.
-
-    Each of the steps (n, 2) is a layer: DENSE and its number of outputs, SCALE, or the code of an activation.
-    """
-    zero = invalid = theta.dtype.type(0)
-    for i in range(len(x)):
-        invalid += x[i] * zero
-    start = 0  # of the layer's parameters in theta
-    for k in range(len(steps)):
-        kind, width = steps[k]
-        if kind == DENSE:
-            biases, after = start + len(x) * width, start + (len(x) + 1) * width
-            z = theta[biases:after].copy()
-            _add_product(z, x, theta[start:biases].reshape(len(x), width))
-            start = after
-        elif kind == SCALE:
-            z = x * theta[start : start + len(x)]
-            start += len(x)
-        else:
-            z = np.empty_like(x)
-            if kind == RELU:  # a loop without branches, which is vectorized
-                for i in range(len(x)):
-                    z[i] = zero if x[i] <= 0 else x[i]
-            else:
-                for i in range(len(x)):
-                    z[i] = _activate(kind, x[i])
-        x = z
-    return (x + invalid).reshape(1, -1)
 
 
 @jit
@@ -337,8 +264,8 @@ def _cross_entropy_and_gradient(theta: Array, sizes: Array, codes: Array, X: Arr
 # Fused forms of a network.
 
 IDENTITY = Activation("identity")
-MAX_BATCH, MAX_ROW = 4096, 2**20
-"""Parameters times rows up to which a loop is faster than BLAS: for a batch in training, and to predict one row."""
+MAX_BATCH = 4096
+"""Parameters times rows up to which a loop is faster than BLAS and the calls around it."""
 
 
 @final
@@ -377,13 +304,12 @@ class FusedCrossEntropy(CrossEntropy):
 class FusedNetwork(Network):
     """The network `original`, on the same vectors, with fused operations.
 
-    A Dense followed by a relu becomes a DenseRelu. If all layers are plain, a single row or a small batch goes
-    through one compiled loop.
+    A Dense followed by a relu becomes a DenseRelu. If all layers are plain, a small batch goes through one
+    compiled loop.
     """
 
     def __init__(self, original: Network) -> None:
         self.__dict__.update(original.__dict__)
-        self.row_steps = np.array(_row_steps(self.layers), np.intp)
         self.codes = np.array(_activation_codes(self.layers), np.intp)
         self.sizes = np.array([self.n_in, *(layer.n_out for layer in self.layers if isinstance(layer, Dense))])
         layers = list(self.layers)
@@ -412,13 +338,6 @@ class FusedNetwork(Network):
             value += self.penalize(X, weight)
         return value, self.grad
 
-    def infer(self, X: Array) -> Array:
-        if len(X) == 1 and len(self.row_steps) and self._theta.size <= MAX_ROW:
-            Z = _predict_row(self._theta, self.row_steps, np.array(X[0]))
-            if all_finite(Z):
-                return Z
-        return super().infer(X)
-
 
 def _activation_codes(layers: Sequence[Layer]) -> list[int]:
     """Return the code of the activation after each Dense; an empty list if a layer is of another kind."""
@@ -428,26 +347,9 @@ def _activation_codes(layers: Sequence[Layer]) -> list[int]:
             codes.append(CODES["identity"])
         elif isinstance(layer, Activation) and isinstance(layer.function, str) and codes and not codes[-1]:
             codes[-1] = CODES[layer.function]
-            if codes[-1] >= INVERTIBLE:
-                return []
         else:
             return []
     return codes
-
-
-def _row_steps(layers: Sequence[Layer]) -> list[tuple[int, int]]:
-    """Return the layers in the form of `_predict_row`; an empty list if one is of another kind."""
-    steps: list[tuple[int, int]] = []
-    for layer in layers:
-        if type(layer) is Dense:
-            steps.append((DENSE, layer.n_out))
-        elif isinstance(layer, Scale):
-            steps.append((SCALE, 0))
-        elif isinstance(layer, Activation) and isinstance(layer.function, str):
-            steps.append((CODES[layer.function], 0))
-        elif not isinstance(layer, Dropout):
-            return []
-    return steps
 
 
 def fuse(objective: Any) -> Any:

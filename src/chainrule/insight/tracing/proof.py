@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.arrays import Array
 from chainrule.insight.tracing.quantities import Quantity
 from chainrule.nn.differences import Comparison, compare_along, embed, unit
+from chainrule.nn.gradcheck import JITTER
 
 if TYPE_CHECKING:
     from chainrule.insight.trace import Trace
@@ -118,7 +119,7 @@ def _perturb(trace: Trace, values: Mapping[str, Array]) -> dict[str, Array]:
         if quantity.function is not None:
             perturbed[quantity.name] = quantity.recompute(perturbed)
         elif quantity.name in names:
-            perturbed[quantity.name] = quantity.values + BESIDE * rng.standard_normal(quantity.shape)
+            perturbed[quantity.name] = quantity.values + JITTER * rng.standard_normal(quantity.shape)
     return perturbed
 
 
