@@ -1,4 +1,4 @@
-"""From scikit-learn's parameters to the engine's layers, and from a network back to the parameters that describe it."""
+"""Translate scikit-learn's parameters to the engine's layers, and a network back to the parameters that describe it."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ NORMALIZATIONS: dict[str, type[BatchNorm | LayerNorm]] = {"batch": BatchNorm, "l
 
 
 def sizes_of(estimator: BaseMLP) -> list[int]:
-    """Return the units of each hidden layer, or raise as scikit-learn does."""
+    """Return the number of units of each hidden layer, or raise as scikit-learn does."""
     given: Any = estimator.hidden_layer_sizes
     sizes = list(given) if hasattr(given, "__iter__") else [given]
     if any(np.ndim(size) for size in sizes):
-        raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
+        raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}")
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     if not all(isinstance(size, Integral) for size in sizes):
-        raise TypeError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
+        raise TypeError(f"hidden_layer_sizes must be integers, got {sizes}")
     return [int(size) for size in sizes]
 
 
 def activations_of(estimator: BaseMLP) -> list[str | ActivationFunction]:
-    """Return the activation after each hidden layer, by the engine's names."""
+    """Return the activation of each hidden layer, by the engine's names."""
     depth, given = len(sizes_of(estimator)), estimator.activation
     each = [given] * depth if isinstance(given, str) or callable(given) else list(given)
     if len(each) != depth:
-        raise ValueError(f"activation must have one entry for each of {depth} hidden layers, got {given!r}")
+        raise ValueError(f"activation must have one entry for each of the {depth} hidden layers, got {given!r}")
     return [engine_activation(name) for name in each]
 
 
 def engine_activation(name: Any) -> Any:
-    """Return the engine's name of an activation; scikit-learn's "logistic" is its "sigmoid"."""
+    """Return the engine's name of an activation: scikit-learn's "logistic" is its "sigmoid"."""
     return "sigmoid" if name == "logistic" else name
 
 
 def layers_of(estimator: BaseMLP, n_out: int, last: Sequence[Layer]) -> list[Layer]:
-    """Return the layers that the parameters describe: hidden blocks, the output layer, and what stands after it."""
+    """Return the layers that the parameters describe: hidden blocks, the output layer, and `last` after it."""
     layers: list[Layer] = []
     initialization = estimator.initialization or "glorot_uniform"
     width = estimator.n_features_in_
@@ -64,7 +64,7 @@ def layers_of(estimator: BaseMLP, n_out: int, last: Sequence[Layer]) -> list[Lay
 
 def described_by(network: Network) -> dict[str, Any]:
     """Return the parameters that describe a network best."""
-    flat = flattened(network.layers)
+    flat = _flatten(network.layers)
     dense = [layer for layer in flat if isinstance(layer, Dense)]
     last = max(i for i, layer in enumerate(flat) if isinstance(layer, Dense))
     after_hidden = [layer.function for layer in flat[:last] if isinstance(layer, Activation)]
@@ -77,14 +77,14 @@ def described_by(network: Network) -> dict[str, Any]:
     }
 
 
-def flattened(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers with those inside a Residual in its place."""
-    inside = ([layer] if not isinstance(layer, Residual) else flattened(layer.layers) for layer in layers)
+def _flatten(layers: Sequence[Layer]) -> list[Layer]:
+    """Replace each Residual by the layers inside it."""
+    inside = ([layer] if not isinstance(layer, Residual) else _flatten(layer.layers) for layer in layers)
     return [layer for part in inside for layer in part]
 
 
-def kind_of(layer: Layer) -> object:
-    """Return what a layer is, but for how it starts."""
+def structure_of(layer: Layer) -> object:
+    """Return what two layers have in common if they differ only in their initialization."""
     if isinstance(layer, Residual):
-        return [kind_of(inner) for inner in layer.layers]
+        return [structure_of(inner) for inner in layer.layers]
     return ("Dense", layer.sizes) if isinstance(layer, Dense) else layer

@@ -1,4 +1,4 @@
-"""What `MLPClassifier` and `MLPRegressor` share: parameters, fitting, answering, and the network's own attributes."""
+"""Base class of `MLPClassifier` and `MLPRegressor`: parameters, fitting, prediction and fitted attributes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import inf, nan
 from numbers import Real
 from os import PathLike
@@ -21,7 +22,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
-from chainrule.arrays import Array, all_finite, as_array, require_representable_weights, require_no_mask
+from chainrule.arrays import Array, all_finite, as_array, require_no_mask, require_representable_weights
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import OutOfRangeError
 from chainrule.estimators.architecture import (
@@ -29,9 +30,9 @@ from chainrule.estimators.architecture import (
     activations_of,
     described_by,
     engine_activation,
-    kind_of,
     layers_of,
     sizes_of,
+    structure_of,
 )
 from chainrule.estimators.shipping import predictor_of
 from chainrule.estimators.solvers import SOLVERS, Hooks, Task, dense_by_batch
@@ -47,7 +48,7 @@ from chainrule.training.schedules import SCHEDULES, Schedule
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
-    """What both classes share: their keyword parameters, fitting, and answering."""
+    """Base class of `MLPClassifier` and `MLPRegressor`."""
 
     solver: str = "adam"
     alpha: float = 0.0001
@@ -100,14 +101,14 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         "callbacks": [tuple, list],
     }
 
-    # What the two classes differ in.
+    # What the two subclasses define.
 
     @abstractmethod
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
-        """Return X and the target matrix Y (n, n_outputs), validated as scikit-learn does."""
+        """Return X and the target matrix Y (n, n_outputs), validated as in scikit-learn."""
 
     def _rows(self, X: Any, y: Any, reset: bool, **options: Any) -> tuple[Any, Array]:
-        """Return X and y as scikit-learn takes them, a y of one column as a vector."""
+        """Return X and y as validated by scikit-learn; a y with one column becomes a vector."""
         X, y = validate_data(
             self,
             X,
@@ -126,26 +127,26 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     @abstractmethod
     def _has_loss(self, loss: Loss) -> bool:
-        """Tell whether the parameters describe this loss."""
+        """Return whether the parameters describe this loss."""
 
     @abstractmethod
     def _targets(self, Y: Array) -> Array:
-        """Return the target matrix in the form the engine's loss takes."""
+        """Return the target matrix in the form that the engine's loss expects."""
 
     @abstractmethod
     def _labels(self, Y: Array) -> Array:
-        """Return the target matrix as `y` is given by users."""
+        """Return the target matrix in the form in which users pass `y`."""
 
     @abstractmethod
     def _predict(self, X: Any) -> Array:
-        """Return answers to validated rows."""
+        """Return predictions for validated rows."""
 
     @abstractmethod
     def _predictor_target(self) -> ClassTarget | NumberTarget:
-        """Return what turns the network's answers into labels or numbers, without scikit-learn."""
+        """Return the target that decodes the network's outputs without scikit-learn."""
 
-    def _answering_network(self) -> Network:
-        """Return the network with an output for each of the target's."""
+    def _predictor_network(self) -> Network:
+        """Return a network with the number of outputs that the target expects."""
         return self.network_
 
     @abstractmethod
@@ -157,27 +158,29 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the network to X and y.
+        """Fit the network to data matrix X and target(s) y.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels of any type, or numbers.
+            The target values: class labels in classification, real numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts for.
+            Sample weights. If None, all samples have equal weight.
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         self._check_parameters()
-        for name, given in (("X", X), ("y", y), ("sample_weight", sample_weight)):
-            require_no_mask(given, name)
+        for name, values in (("X", X), ("y", y), ("sample_weight", sample_weight)):
+            require_no_mask(values, name)
         X, Y = self._validate_input(X, y, incremental, reset=first)
         weight = self._weights(X, Y, sample_weight, incremental)
         random_state = check_random_state(self.random_state)
@@ -189,11 +192,11 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         X = X.astype(self.network_.dtype, copy=False)
         context = self._init_callback_context(max_subtasks=1 if incremental else self.max_iter)
         hooks = Hooks(self, context, X, y, weight)
-        context.call_on_fit_task_begin(estimator=self, **hooks.seen)
+        context.call_on_fit_task_begin(estimator=self, **hooks.fit_data)
         self.network_.prove_gradients(dense_by_batch(X)[:PROOF_ROWS], self._targets(Y)[:PROOF_ROWS])
         SOLVERS[self.solver](self, Task(X, Y, weight, incremental, random_state, hooks))
         context.call_on_fit_task_end(
-            estimator=self, reconstruction_attributes=self._reconstruction_attributes, **hooks.seen
+            estimator=self, reconstruction_attributes=self._reconstruction_attributes, **hooks.fit_data
         )
         return self
 
@@ -205,7 +208,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return weight
 
     def _initialize(self, Y: Array, dtype: Any, random_state: np.random.RandomState) -> None:
-        """Make the network, and set every counter and curve to its beginning."""
+        """Create the network with its initial weights, and reset every counter and curve."""
         self.n_outputs_ = Y.shape[1]
         loss = self._make_loss()
         n_out = max(self.n_outputs_, np.size(getattr(loss, "levels", 0)))
@@ -224,7 +227,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self.best_loss_: Any = None if self.early_stopping else inf
 
     def _begin_curves(self) -> None:
-        """Begin the curves that this fit needs and none before it has begun."""
+        """Start the curves that this fit needs and that no earlier fit has started."""
         if self.validation_scores_ is None and (self.early_stopping or self.validation_data is not None):
             self.validation_scores_, self.validation_loss_curve_ = [], []
         if self.early_stopping and self.best_validation_score_ is None:
@@ -233,23 +236,27 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             self.best_loss_ = inf
 
     def _check_parameters(self) -> None:
-        """Raise ValueError or TypeError for parameters that contradict each other, before anything is changed."""
+        """Raise ValueError or TypeError for parameters that contradict each other, before any attribute changes."""
         activations_of(self)
         if self.scoring is not None and not self.early_stopping and self.validation_data is None:
-            raise ValueError("scoring needs early_stopping=True or validation_data; nothing is scored without them")
+            raise ValueError("scoring requires early_stopping=True or validation_data; otherwise nothing is scored")
 
     def _check_same_network(self) -> None:
-        """Raise ValueError when warm_start would go on with a network that the parameters no longer describe."""
-        described = [kind_of(layer) for layer in layers_of(self, self.network_.n_out, self._output_layers())]
-        if described != [kind_of(layer) for layer in self.network_.layers] or not self._has_loss(self.network_.loss):
-            raise ValueError("warm_start goes on with the network there is, got the parameters describe another one")
+        """Raise ValueError if the parameters no longer describe the network that warm_start=True would train."""
+        described = layers_of(self, self.network_.n_out, self._output_layers())
+        for i, (old, new) in enumerate(zip_longest(self.network_.layers, described)):
+            if old is None or new is None or structure_of(old) != structure_of(new):
+                changes = f"layer {i} was {old}, now {new}"
+                raise ValueError(f"warm_start=True cannot change the architecture: {changes}")
+        if not self._has_loss(self.network_.loss):
+            raise ValueError(f"warm_start=True cannot change the loss, which was {self.network_.loss}")
 
     def _output_layers(self) -> list[Layer]:
-        """Return what stands between the last weights and the loss."""
+        """Return the layers between the last weights and the loss."""
         return []
 
     def _draw_weights(self, random_state: np.random.RandomState) -> None:
-        """Draw the initial weights: unless told otherwise scikit-learn's, to the bit, for the same random_state."""
+        """Draw the initial weights; by default bit for bit those of scikit-learn for the same random_state."""
         if self.initialization is not None:
             rng = np.random.default_rng(random_state.randint(2**31))
             for layer, params in zip(self.network_.layers, self.network_.params, strict=True):
@@ -273,7 +280,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return False
 
     def _validation_score(self, X: Any, labels: Any, weight: Array | None) -> float:
-        """Return the score on validated rows by `scoring`; NaN where answers are not finite."""
+        """Return the score on validated rows by `scoring`; NaN if a prediction is not finite."""
         if self.scoring is not None:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="X does not have valid feature names")
@@ -285,7 +292,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return float(self._default_score(labels, predictions, weight))
 
     def _reconstruction_attributes(self) -> dict[str, Any]:
-        """Return what a callback needs to rebuild this estimator as it is now."""
+        """Return what a callback needs to rebuild this estimator in its current state."""
         fitted = {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
         return fitted | {"network_": self.network_.copy()} | self._more_reconstruction_attributes()
 
@@ -294,29 +301,29 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _can_fit_partially(self) -> bool:
         if self.solver == "lbfgs":
-            raise AttributeError(f"partial_fit is only available for stochastic solvers, got {self.solver=}")
+            raise AttributeError(f"partial_fit is only available for stochastic solvers, got solver={self.solver!r}")
         return True
 
-    # Answering.
+    # Prediction.
 
     def _validate_rows(self, X: Any) -> Any:
-        """Return rows in the network's dtype; an array that plainly fits skips scikit-learn's long way round."""
+        """Return rows in the network's dtype. An array that already fits skips scikit-learn's slower checks."""
         if not hasattr(self, "network_"):
             check_is_fitted(self)
         dtype = self.network_.dtype
-        plain = type(X) is np.ndarray and X.dtype == dtype and X.ndim == 2 and X.shape[1] == self.n_features_in_
-        if plain and len(X) and not hasattr(self, "feature_names_in_") and all_finite(X):
+        fits = type(X) is np.ndarray and X.dtype == dtype and X.ndim == 2 and X.shape[1] == self.n_features_in_
+        if fits and len(X) and not hasattr(self, "feature_names_in_") and all_finite(X):
             return X
         require_no_mask(X, "X")
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         with np.errstate(over="ignore"):
             X = X.astype(dtype, copy=False)
         if not all_finite(X.data if issparse(X) else X):
-            raise ValueError(f"X must be finite in {dtype}, the type of the network, got larger numbers")
+            raise ValueError(f"X must be finite in {dtype}, the dtype of the network, got values beyond its range")
         return dense_by_batch(X)
 
-    def _answers(self, X: Any) -> Array:
-        """Return the network's answers (n, n_outputs) to validated rows, dense or sparse."""
+    def _outputs(self, X: Any) -> Array:
+        """Return the network's predictions (n, n_outputs) for validated rows, dense or sparse."""
         return self.network_.loss.predict(self.network_.infer(X))
 
     def hidden_activations(self, X: Any) -> list[Array]:
@@ -325,11 +332,12 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
 
         Returns
         -------
-        list of ndarray of shape (n_samples, n_units)
-            One a hidden layer, after activation and normalisation.
+        activations : list of ndarray of shape (n_samples, n_units)
+            One array per hidden layer, after normalization and activation.
         """
         X = self._validate_rows(X)
         outputs = self.network_.activations(X[:])
@@ -337,52 +345,58 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return [outputs[i - 1] for i in range(1, len(layers)) if isinstance(layers[i], Dense | Residual)]
 
     def transform(self, X: Any) -> Array:
-        """Return the last hidden layer's output: the features the network has made for itself.
+        """Return the output of the last hidden layer, the features that the network has learned.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_units)
-            X itself for a network without hidden layers.
+        X_new : ndarray of shape (n_samples, n_units)
+            For a network without hidden layers, X itself.
         """
         hidden = self.hidden_activations(X)
         return hidden[-1] if hidden else self._validate_rows(X)[:]
 
     @property
     def predictor_(self) -> Predictor:
-        """The model as `chainrule.load` gives it back: for tables, with NumPy alone; what exports are made from.
+        """The model as a `chainrule.Predictor`, which needs NumPy alone: what `save` writes and the exports convert.
 
-        It takes columns by the names in `feature_names_in_`, or x0, x1, ... where there were none, and numbers in
-        float32. ValueError for several labels a row, which no Predictor answers, and for a single class.
+        It reads columns by the names in `feature_names_in_`, or x0, x1, ... if X had none, as float32. Multilabel
+        models and those with a single class have none: they raise ValueError.
         """
         check_is_fitted(self)
         names = self.feature_names_in_.tolist() if hasattr(self, "feature_names_in_") else None
-        told = {"estimator": type(self).__name__, "epochs": [int(self.n_iter_)]}
-        return predictor_of(self._answering_network(), self._predictor_target(), names, **told)
+        metadata = {"estimator": type(self).__name__, "epochs": [int(self.n_iter_)]}
+        return predictor_of(self._predictor_network(), self._predictor_target(), names, **metadata)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the model to one file; `chainrule.load` gives its Predictor back, with NumPy alone installed.
+        """Write the model to a file, from which `chainrule.load` reads a `Predictor` that needs NumPy alone.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write.
 
         Raises
         ------
         ValueError
-            Where `predictor_` does, and for a loss or activation of your own, which a file of data cannot hold.
+            If the model has no `predictor_`, or a custom loss or activation, which is code and cannot be saved.
         """
         self.predictor_.save(path)
 
     @property
     def _n_features_out(self) -> int:
-        """Columns that `transform` gives."""
+        """Number of columns that `transform` returns."""
         return int(self.coefs_[-1].shape[0])
 
-    # The fitted attributes that are the network's own.
+    # Views of the network's parameters.
 
     @property
     def coefs_(self) -> list[Array]:
-        """Weight matrix (n_in, n_out) of each layer; views into `network_.theta`. Assigning copies the values in."""
+        """Weight matrix (n_in, n_out) of each layer, as views of `network_.theta`. Assigning copies the values."""
         return self._parameters("W")
 
     @coefs_.setter
@@ -391,7 +405,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     @property
     def intercepts_(self) -> list[Array]:
-        """Bias vector (n_out,) of each layer; views into `network_.theta`. Assigning copies the values in."""
+        """Bias vector (n_out,) of each layer, as views of `network_.theta`. Assigning copies the values."""
         return self._parameters("b")
 
     @intercepts_.setter
@@ -399,13 +413,14 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self._set_parameters("b", values)
 
     def _set_parameters(self, kind: str, values: Sequence[Any]) -> None:
-        held = self._parameters(kind)
-        if len(values) != len(held):
-            raise ValueError(f"there must be {len(held)} arrays, one a layer, got {len(values)}")
+        arrays, name = self._parameters(kind), {"W": "coefs_", "b": "intercepts_"}[kind]
+        if len(values) != len(arrays):
+            raise ValueError(f"{name} must have {len(arrays)} arrays, one per layer, got {len(values)}")
         checked = [
-            as_array(v, a.shape, a.dtype, f"layer {i}") for i, (v, a) in enumerate(zip(values, held, strict=True))
+            as_array(value, array.shape, array.dtype, f"{name}[{i}]")
+            for i, (value, array) in enumerate(zip(values, arrays, strict=True))
         ]
-        for array, value in zip(held, checked, strict=True):
+        for array, value in zip(arrays, checked, strict=True):
             array[...] = value
 
     def _parameters(self, kind: str) -> list[Array]:
@@ -418,7 +433,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return tags
 
     def _adopt(self, network: Network, n_outputs: int) -> Self:
-        """Become the fitted estimator of a copy of `network`, with the parameters that describe it best."""
+        """Turn into a fitted estimator of a copy of `network`, with the parameters that describe it best."""
         for name, value in described_by(network).items():
             setattr(self, name, value)
         self.n_features_in_ = network.n_in

@@ -1,7 +1,7 @@
-"""scikit-learn's three solvers on the engine: what its sgd, adam and lbfgs do beyond a plain training.
+"""The solvers sgd, adam and lbfgs with the semantics of scikit-learn 1.9, on this library's training loop.
 
-`fit_stochastic` and `fit_lbfgs` train `estimator.network_` and keep the estimator's fitted attributes, as scikit-learn
-1.9 defines them, up to date from epoch to epoch.
+`fit_stochastic` and `fit_lbfgs` train `estimator.network_` and update the estimator's fitted attributes after each
+epoch.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from chainrule.training.schedules import as_schedule
 if TYPE_CHECKING:
     from chainrule.estimators.base import BaseMLP
 
-LEAST_ADAPTIVE_RATE = 1e-6
-NON_FINITE = (
+_MIN_ADAPTIVE_RATE = 1e-6
+_NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
-"""What scikit-learn says; where it went wrong is told after it."""
-STOPPED_BY_CALLBACK = 99
+"""scikit-learn's message, to which the epoch, batch and layer are appended."""
+_STOPPED_BY_CALLBACK = 99
 """SciPy's status for a callback that raised StopIteration."""
 
 
@@ -57,13 +57,13 @@ class PenalisedByBatch:
         return self.network.objective(X, y, weight, rng)
 
     def value(self, X: Array, y: Array, weight: Array | None = None) -> float:
-        """Return the loss at inference, without the penalty, which has no meaning for rows not trained on."""
+        """Return the loss at inference without the penalty, which is not defined for held-out rows."""
         self.network.l2 = 0.0
         return self.network.value(X, y, weight)
 
 
 class SparseRows:
-    """Rows of a sparse matrix that become dense only batch by batch: as much of an array as training needs."""
+    """Rows of a sparse matrix that are made dense one batch at a time, with the array methods that training needs."""
 
     def __init__(self, matrix: Any) -> None:
         self.matrix = matrix.tocsr()
@@ -81,14 +81,14 @@ class SparseRows:
 
 
 def dense_by_batch(X: Any) -> Any:
-    """Return an array as it is, and a sparse matrix as `SparseRows`."""
+    """Return a sparse matrix as `SparseRows`, and an array unchanged."""
     return SparseRows(X) if issparse(X) else X
 
 
 @final
 @dataclass
 class UncorrectedAdam(Adam):
-    """Adam with epsilon beside the root of the uncorrected second moment, as in scikit-learn.
+    """Adam with epsilon added to the root of the second moment before its bias correction, as in scikit-learn.
 
     (Kingma & Ba 2015, the last lines of section 2.)
     """
@@ -101,7 +101,7 @@ class UncorrectedAdam(Adam):
 
 
 def make_optimizer(estimator: BaseMLP) -> Optimizer:
-    """Return the solver's optimiser at its first rate; one that has begun hands its moments on (warm_start)."""
+    """Return the solver's optimizer at its initial learning rate, with the moments of the last fit (warm_start)."""
     rate = estimator.learning_rate_init
     optimizer: Optimizer
     if estimator.solver == "sgd":
@@ -113,14 +113,14 @@ def make_optimizer(estimator: BaseMLP) -> Optimizer:
     else:
         betas = estimator.beta_1, estimator.beta_2
         optimizer = UncorrectedAdam(rate, betas, base_epsilon=estimator.epsilon)
-    begun = getattr(estimator, "_optimizer", None)
-    if type(begun) is type(optimizer):
-        optimizer.steps, optimizer.moments = begun.steps, begun.moments
+    last = getattr(estimator, "_optimizer", None)
+    if type(last) is type(optimizer):
+        optimizer.steps, optimizer.moments = last.steps, last.moments
     return optimizer
 
 
 class Epochs(Callback):
-    """What scikit-learn does between two epochs: record, score, print, adapt the rate, and stop."""
+    """After each epoch, record, score, print, adapt the learning rate and stop, as scikit-learn does."""
 
     def __init__(self, estimator: BaseMLP, validation: Batch | None, labels: Any) -> None:
         self.estimator = estimator
@@ -151,7 +151,7 @@ class Epochs(Callback):
             self.stop_or_slow_down(run)
 
     def score(self) -> float:
-        """Return the score on the validation rows; NaN where the network's answers are not finite."""
+        """Return the score on the validation rows; NaN if a prediction is not finite."""
         assert self.validation is not None
         X, _, weight = self.validation
         return self.estimator._validation_score(X, self.labels, weight)
@@ -170,67 +170,67 @@ class Epochs(Callback):
 
     def stop_or_slow_down(self, run: Run) -> None:
         est = self.estimator
-        what = "Validation score" if est.early_stopping else "Training loss"
-        reason = f"{what} did not improve more than tol={est.tol:f} for {est.n_iter_no_change} consecutive epochs."
+        monitor = "Validation score" if est.early_stopping else "Training loss"
+        reason = f"{monitor} did not improve more than tol={est.tol:f} for {est.n_iter_no_change} consecutive epochs."
         adaptive = est.solver == "sgd" and est.learning_rate == "adaptive"
-        if adaptive and run.optimizer.learning_rate > LEAST_ADAPTIVE_RATE:
+        if adaptive and run.optimizer.learning_rate > _MIN_ADAPTIVE_RATE:
             run.optimizer.learning_rate /= 5
             est._no_improvement_count = 0
-            then = f"Setting learning rate to {run.optimizer.learning_rate:f}"
+            action = f"Setting learning rate to {run.optimizer.learning_rate:f}"
         else:
-            then = "Learning rate too small. Stopping." if adaptive else "Stopping."
+            action = "Learning rate too small. Stopping." if adaptive else "Stopping."
             run.stop = reason
         if est.verbose:
-            print(reason, then)
+            print(reason, action)
 
     def keep_weights(self) -> None:
-        """Note the network's weights as the best ones."""
+        """Remember the current weights as the best ones."""
         network = self.estimator.network_
         self.best_weights = network.theta.copy(), network.buffers.copy()
 
     def restore_best(self) -> None:
-        """Give the network the weights that scored best."""
+        """Restore the weights with the best score."""
         if self.best_weights is not None:
             network = self.estimator.network_
             network.theta[...], network.buffers[...] = self.best_weights
 
 
 class Hooks(Callback):
-    """Hands the engine's epochs on to callbacks of scikit-learn's own protocol, set with `set_callbacks`."""
+    """Call the callbacks of scikit-learn's own protocol, which `set_callbacks` has set, at each iteration."""
 
     def __init__(self, estimator: BaseMLP, context: Any, X: Any, y: Any, weight: Array | None) -> None:
         self.estimator, self.context = estimator, context
-        self.seen = {"X": X, "y": y, "metadata": {"sample_weight": weight}}
-        self.left = context.max_subtasks
+        self.fit_data = {"X": X, "y": y, "metadata": {"sample_weight": weight}}
+        self.remaining = context.max_subtasks
 
     def on_train_begin(self, run: Run) -> None:
         self.begin()
 
     def on_epoch_end(self, run: Run) -> None:
         if self.end():
-            run.stop = "a callback asked to stop"
+            run.stop = "stopped by a callback"
         elif not run.stop:
             self.begin()
 
     def begin(self) -> None:
-        """Open a context for the next iteration, if there will be one."""
-        if not self.left:
+        """Open the context of the next iteration, if there is one."""
+        if not self.remaining:
             return
-        self.left -= 1
+        self.remaining -= 1
         self.iteration = self.context.subcontext(task_name="iteration")
-        self.iteration.call_on_fit_task_begin(estimator=self.estimator, **self.seen)
+        self.iteration.call_on_fit_task_begin(estimator=self.estimator, **self.fit_data)
 
     def end(self) -> bool:
-        """Close it; return whether a callback asks to stop."""
+        """Close the iteration's context; return whether a callback requests a stop."""
         attributes = self.estimator._reconstruction_attributes
         return self.iteration.call_on_fit_task_end(
-            estimator=self.estimator, reconstruction_attributes=attributes, **self.seen
+            estimator=self.estimator, reconstruction_attributes=attributes, **self.fit_data
         )
 
 
 @dataclass(frozen=True)
 class Task:
-    """One call of fit or partial_fit: validated rows, and what goes with them."""
+    """The validated data of one call of fit or partial_fit."""
 
     X: Any
     Y: Array
@@ -241,17 +241,17 @@ class Task:
 
 
 def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
-    """Train by sgd or adam."""
+    """Train with sgd or adam."""
     if estimator.early_stopping and task.incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
     if estimator.schedule and task.incremental:
-        raise ValueError("partial_fit does not support a schedule: it cannot know how far training will go")
+        raise ValueError("partial_fit does not support schedule, which depends on the number of epochs")
     if estimator.weight_decay and estimator.solver == "sgd":
-        raise ValueError("weight_decay needs solver='adam', got 'sgd'; there alpha is the same thing")
+        raise ValueError("weight_decay requires solver='adam', got 'sgd'. Use alpha instead.")
     if any(isinstance(callback, Checkpoint) for callback in estimator.callbacks):
-        raise ValueError("callbacks must not hold a Checkpoint, which knows nothing of what an estimator remembers")
-    X, Y, weight, validation, labels = set_aside(estimator, task)
-    if not hasattr(estimator, "_rng"):  # of shuffling and dropout; later calls go on with it
+        raise ValueError("callbacks must not contain a Checkpoint: it is not supported by the scikit-learn estimators")
+    X, Y, weight, validation, labels = split_validation(estimator, task)
+    if not hasattr(estimator, "_rng"):  # for shuffling and dropout; later calls continue its stream
         estimator._rng = np.random.default_rng(task.random_state.randint(2**31))
     n = X.shape[0]
     batch_size = min(200, n) if estimator.batch_size == "auto" else int(estimator.batch_size)
@@ -263,7 +263,7 @@ def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
     if not (task.incremental and hasattr(estimator, "_optimizer")):
         estimator._optimizer = make_optimizer(estimator)
     epochs = Epochs(estimator, validation, labels)
-    if estimator.early_stopping and estimator.best_validation_score_ > -inf:  # warm_start goes on from the best weights
+    if estimator.early_stopping and estimator.best_validation_score_ > -inf:  # warm_start resumes from the best weights
         epochs.keep_weights()
     extra: list[Callback] = [TimeLimit(estimator.time_limit)] if estimator.time_limit else []
     extra += [ProgressBar()] if estimator.progress_bar else []
@@ -287,7 +287,7 @@ def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
     try:
         run.train()
     except DivergenceError as failure:
-        give_up(estimator, epochs, failure)
+        _keep_best_or_raise(estimator, epochs, failure)
     finally:
         estimator.network_.l2 = 0.0
     if run.history.interrupted:
@@ -303,8 +303,8 @@ def fit_stochastic(estimator: BaseMLP, task: Task) -> None:
         epochs.restore_best()
 
 
-def set_aside(estimator: BaseMLP, task: Task) -> tuple[Any, Array, Array | None, Batch | None, Any]:
-    """Split off the validation rows that early stopping asks for, unless the user brought some."""
+def split_validation(estimator: BaseMLP, task: Task) -> tuple[Any, Array, Array | None, Batch | None, Any]:
+    """Split off validation rows for early stopping, or use those of validation_data."""
     X, Y, weight = task.X, task.Y, task.weight
     if estimator.validation_data is not None:
         X_val, Y_val = estimator._validate_validation_data()
@@ -324,36 +324,36 @@ def set_aside(estimator: BaseMLP, task: Task) -> tuple[Any, Array, Array | None,
     if X_val.shape[0] < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' or the size of your dataset, "
-            f"however: it would have {X_val.shape[0]} rows"
+            f"got {X_val.shape[0]} rows"
         )
     if weight is not None and weight_val is not None and not (weight.any() and weight_val.any()):
         raise ValueError(
-            "sample_weight must contain at least one non-zero number among the rows to train on, and one among those "
-            f"set aside, got {estimator.validation_fraction} leaves none"
+            "sample_weight must be > 0 for at least one training row and one validation row, got all zeros in a split "
+            f"with validation_fraction={estimator.validation_fraction}"
         )
     return X, Y, weight, (dense_by_batch(X_val), estimator._targets(Y_val), weight_val), estimator._labels(Y_val)
 
 
-def give_up(estimator: BaseMLP, epochs: Epochs, failure: DivergenceError) -> None:
-    """Keep the best weights that early stopping has seen, with a warning, or raise."""
+def _keep_best_or_raise(estimator: BaseMLP, epochs: Epochs, failure: DivergenceError) -> None:
+    """Warn that the best weights of early stopping are kept, or raise ValueError if there are none."""
     if epochs.best_weights is None:
-        raise ValueError(f"{NON_FINITE} {failure}") from None
+        raise ValueError(f"{_NON_FINITE} {failure}") from None
     estimator.validation_scores_.append(nan)
-    warnings.warn(f"The weights of the best epoch are kept: {failure}", ConvergenceWarning, stacklevel=5)
+    warnings.warn(f"The weights of the best epoch are restored: {failure}", ConvergenceWarning, stacklevel=5)
 
 
 def fit_lbfgs(estimator: BaseMLP, task: Task) -> None:
-    """Train by SciPy's L-BFGS-B on all rows at once."""
+    """Train with SciPy's L-BFGS-B on the full batch."""
     for option in ("dropout", "weight_decay", "clip_norm", "schedule", "callbacks", "validation_data", "progress_bar"):
         if getattr(estimator, option):
-            raise ValueError(f"{option} needs solver='sgd' or 'adam', got 'lbfgs'")
+            raise ValueError(f"{option} requires solver='sgd' or 'adam', got 'lbfgs'")
     if estimator.normalization == "batch":
-        raise ValueError("normalization='batch' needs solver='sgd' or 'adam', got 'lbfgs'")
+        raise ValueError("normalization='batch' requires solver='sgd' or 'adam', got 'lbfgs'")
     network = estimator.network_
     objective = PenalisedByBatch(network, estimator.alpha)
     hooks = task.hooks
     rows = task.X.toarray() if issparse(task.X) else task.X, estimator._targets(task.Y), task.weight
-    last = OptimizeResult(x=network.theta.astype(np.float64), nit=0, status=STOPPED_BY_CALLBACK)
+    last = OptimizeResult(x=network.theta.astype(np.float64), nit=0, status=_STOPPED_BY_CALLBACK)
     limit = TimeLimit(estimator.time_limit or inf)
     limit.start()
     keep_freed_memory()
@@ -392,7 +392,7 @@ def fit_lbfgs(estimator: BaseMLP, task: Task) -> None:
         network.theta[...], network.l2 = result.x, 0.0
     estimator.n_iter_ = min(result.nit, estimator.max_iter)
     estimator.loss_ = estimator.best_loss_ = float(result.fun)
-    if result.status not in (0, STOPPED_BY_CALLBACK):
+    if result.status not in (0, _STOPPED_BY_CALLBACK):
         warnings.warn(
             f"lbfgs failed to converge after {estimator.n_iter_} iteration(s): {result.message}. Increase max_iter or "
             "max_fun, or scale the data.",
@@ -401,7 +401,7 @@ def fit_lbfgs(estimator: BaseMLP, task: Task) -> None:
         )
     if not (np.isfinite(network.theta).all() and np.isfinite(estimator.loss_)):
         raise ValueError(
-            f"{NON_FINITE} The first that is not finite: {network.first_non_finite(*rows) or 'the weights'}."
+            f"{_NON_FINITE} The first non-finite values: {network.first_non_finite(*rows) or 'the weights'}."
         )
 
 
