@@ -14,17 +14,22 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.metrics import check_scoring
-from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, all_finite, as_array, require_no_mask, require_representable_weights
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import OutOfRangeError
+from chainrule.estimators._sklearn import (
+    MLP_PARAMETER_CONSTRAINTS,
+    Interval,
+    StrOptions,
+    check_sample_weight,
+    fit_context,
+)
 from chainrule.estimators.architecture import (
     NORMALIZATIONS,
     activations_of,
@@ -85,7 +90,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     callbacks: Sequence[Callback] = ()
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **TheirClassifier._parameter_constraints,
+        **MLP_PARAMETER_CONSTRAINTS,
         "activation": [StrOptions({"logistic", *ACTIVATIONS} - {"step"}), "array-like", callable],
         "initialization": [StrOptions(set(INITIALIZERS)), None],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -156,7 +161,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     # Fitting.
 
     @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the network to data matrix X and target(s) y.
 
@@ -203,7 +208,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     def _weights(self, X: Any, Y: Array, sample_weight: Any, incremental: bool) -> Array | None:
         if sample_weight is None:
             return None
-        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        weight = check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
         require_representable_weights(weight)
         return weight
 

@@ -11,21 +11,17 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import (
-    ClassifierMixin,
-    RegressorMixin,
-    _fit_context,
-)
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.callback import with_callbacks
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import compute_sample_weight
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from chainrule.arrays import Array, all_finite
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.estimators._sklearn import Interval, StrOptions, fit_context
 from chainrule.estimators.architecture import engine_activation
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.labels import check_labels
@@ -347,7 +343,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(lambda self: self._can_fit_partially())
     @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch on X and y, resuming exactly where the last call ended.
 
@@ -565,7 +561,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda self: self._can_fit_partially())
     @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on X and y, resuming exactly where the last call ended.
 

@@ -17,15 +17,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state, compute_sample_weight
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, as_real, require, require_no_mask
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
 from chainrule.estimators.labels import check_labels
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import Fitted, Work, fit_predictor
@@ -222,7 +222,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the model to a table.
 
@@ -254,7 +254,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def _targets(self, y: Any) -> Array:
         require_no_mask(y, "y")
-        y = _check_y(y)
+        y = check_y(y)
         check_labels(y)
         return y
 
@@ -302,7 +302,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     True
     """
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the model to a table.
 
@@ -332,7 +332,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         missing = np.isnan(y)
         if missing.any():
             raise ValueError(f"y must have no missing values, got one in row {int(np.argwhere(missing)[0][0]) + 1}")
-        y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
+        y = check_y(y, multi_output=True, y_numeric=True, estimator=self)
         return column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
 
     def predict(self, X: Any) -> Array:
@@ -389,7 +389,7 @@ def _weighted_rows(columns: Columns, y: Array, sample_weight: Any) -> tuple[Colu
     if sample_weight is None:
         return columns, y, None
     require_no_mask(sample_weight, "sample_weight")
-    weight = _check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
+    weight = check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
     positive = weight > 0
     return take_rows(columns, positive), y[positive], weight[positive]
 
