@@ -32,12 +32,10 @@ from chainrule.estimators._sklearn import (
 )
 from chainrule.estimators.architecture import (
     NORMALIZATIONS,
-    activations_of,
-    described_by,
+    Architecture,
     engine_activation,
-    layers_of,
-    sizes_of,
-    structure_of,
+    parameters_of,
+    same_structure,
 )
 from chainrule.estimators.shipping import predictor_of
 from chainrule.estimators.solvers import SOLVERS, Hooks, Task, dense_by_batch
@@ -217,10 +215,10 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self.n_outputs_ = Y.shape[1]
         loss = self._make_loss()
         n_out = max(self.n_outputs_, np.size(getattr(loss, "levels", 0)))
-        layers = layers_of(self, n_out, self._output_layers())
+        layers = self._architecture.layers(self.n_features_in_, n_out, self._output_layers())
         self.network_ = Network(layers, loss, seed=0, dtype=np.dtype(dtype).name)
         self._draw_weights(random_state)
-        self.n_layers_ = len(sizes_of(self)) + 2
+        self.n_layers_ = len(self._architecture.sizes()) + 2
         self.n_iter_ = self.t_ = 0
         self.loss_curve_: list[float] = []
         self._no_improvement_count = 0
@@ -242,19 +240,30 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _check_parameters(self) -> None:
         """Raise ValueError or TypeError for parameters that contradict each other, before any attribute changes."""
-        activations_of(self)
+        self._architecture.activations()
         if self.scoring is not None and not self.early_stopping and self.validation_data is None:
             raise ValueError("scoring requires early_stopping=True or validation_data; otherwise nothing is scored")
 
     def _check_same_network(self) -> None:
         """Raise ValueError if the parameters no longer describe the network that warm_start=True would train."""
-        described = layers_of(self, self.network_.n_out, self._output_layers())
-        for i, (old, new) in enumerate(zip_longest(self.network_.layers, described)):
-            if old is None or new is None or structure_of(old) != structure_of(new):
-                changes = f"layer {i} was {old}, now {new}"
-                raise ValueError(f"warm_start=True cannot change the architecture: {changes}")
+        layers = self._architecture.layers(self.n_features_in_, self.network_.n_out, self._output_layers())
+        for i, (old, new) in enumerate(zip_longest(self.network_.layers, layers)):
+            if not same_structure(old, new):
+                change = f"layer {i} was {old}, now {new}"
+                raise ValueError(f"warm_start=True cannot change the architecture: {change}")
         if not self._has_loss(self.network_.loss):
             raise ValueError(f"warm_start=True cannot change the loss, which was {self.network_.loss}")
+
+    @property
+    def _architecture(self) -> Architecture:
+        return Architecture(
+            self.hidden_layer_sizes,
+            self.activation,
+            self.initialization,
+            self.normalization,
+            self.dropout,
+            self.residual,
+        )
 
     def _output_layers(self) -> list[Layer]:
         """Return the layers between the last weights and the loss."""
@@ -267,7 +276,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             for layer, params in zip(self.network_.layers, self.network_.params, strict=True):
                 layer.init(params, rng)
             return
-        hidden = activations_of(self)
+        hidden = self._architecture.activations()
         last = hidden[-1] if hidden else engine_activation(self.activation)
         for W, b, activation in zip(self.coefs_, self.intercepts_, [*hidden, last], strict=True):
             bound = np.sqrt((2.0 if isinstance(activation, str) and activation == "sigmoid" else 6.0) / sum(W.shape))
@@ -439,7 +448,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _adopt(self, network: Network, n_outputs: int) -> Self:
         """Turn into a fitted estimator of a copy of `network`, with the parameters that describe it best."""
-        for name, value in described_by(network).items():
+        for name, value in parameters_of(network).items():
             setattr(self, name, value)
         self.n_features_in_ = network.n_in
         self._initialize(np.empty((0, n_outputs)), network.dtype, check_random_state(self.random_state))
