@@ -583,11 +583,18 @@ def test_early_stopping_can_start_with_a_later_fit():
     assert MLPClassifier(max_iter=3).fit(X_IRIS, Y_IRIS).validation_scores_ is None
 
 
-def test_a_rejected_fit_leaves_the_model_unchanged():
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": ["relu", "tanh"]}, "activation must have one entry"),
+        ({"solver": "lbfgs", "clip_norm": 1.0}, "clip_norm requires solver='sgd' or 'adam'"),
+    ],
+)
+def test_a_rejected_fit_leaves_the_model_unchanged(change, message):
     model = MLPClassifier(max_iter=3, random_state=0).fit(X_IRIS, Y_IRIS)
     before = model.predict_proba(X_IRIS)
-    with pytest.raises(ValueError, match="activation must have one entry"):
-        model.set_params(activation=["relu", "tanh"]).fit(X_IRIS[:, :2], Y_IRIS)
+    with pytest.raises(ValueError, match=message):
+        model.set_params(**change).fit(X_IRIS[:, :2], Y_IRIS)
     np.testing.assert_array_equal(model.predict_proba(X_IRIS), before)
 
 

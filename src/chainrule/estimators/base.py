@@ -6,8 +6,9 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
-from math import inf, nan
+from math import nan
 from numbers import Real
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -37,55 +38,49 @@ from chainrule.estimators.architecture import (
     parameters_of,
     same_structure,
 )
+from chainrule.estimators.hooks import Hooks
 from chainrule.estimators.shipping import predictor_of
-from chainrule.estimators.solvers import SOLVERS, Hooks, Task, dense_by_batch
+from chainrule.estimators.solvers import SOLVERS, FitState, SolverOptions, Task
+from chainrule.estimators.sparse import dense_by_batch
+from chainrule.estimators.validation import Rows, Validation, split_rows
 from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.initializers import INITIALIZERS
 from chainrule.nn.layers import Dense, Layer, Residual
 from chainrule.nn.losses import Loss
 from chainrule.nn.network import PROOF_ROWS, Network
-from chainrule.training.callbacks import Callback
+from chainrule.training.batches import Batch
+from chainrule.training.checkpoint import Checkpoint
+from chainrule.training.optimizers import Optimizer
 from chainrule.training.schedules import SCHEDULES, Schedule
+
+_STOCHASTIC_ONLY = (
+    "dropout",
+    "weight_decay",
+    "clip_norm",
+    "schedule",
+    "callbacks",
+    "validation_data",
+    "progress_bar",
+)
+"""Parameters that lbfgs does not support."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+class BaseMLP(
+    SolverOptions, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
+):
     """Base class of `MLPClassifier` and `MLPRegressor`."""
 
-    solver: str = "adam"
-    alpha: float = 0.0001
-    batch_size: int | str = "auto"
-    learning_rate: str = "constant"
-    learning_rate_init: float = 0.001
-    power_t: float = 0.5
-    max_iter: int = 200
-    shuffle: bool = True
     random_state: int | np.random.RandomState | None = None
-    tol: float = 1e-4
-    verbose: bool | int = False
     warm_start: bool = False
-    momentum: float = 0.9
-    nesterovs_momentum: bool = True
-    early_stopping: bool = False
     validation_fraction: float = 0.1
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    n_iter_no_change: float = 10
-    max_fun: int = 15000
+    validation_data: tuple[Any, Any] | None = None
+    scoring: str | Callable[..., float] | None = None
     initialization: str | None = None
     dropout: float = 0.0
     normalization: str | None = None
     residual: bool = False
-    weight_decay: float = 0.0
-    clip_norm: float | None = None
-    schedule: str | Schedule | Callable[[float, float], float] | None = None
-    validation_data: tuple[Any, Any] | None = None
-    scoring: str | Callable[..., float] | None = None
-    time_limit: float | None = None
-    progress_bar: bool = False
-    callbacks: Sequence[Callback] = ()
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MLP_PARAMETER_CONSTRAINTS,
@@ -181,7 +176,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
-        self._check_parameters()
+        self._check_parameters(incremental)
         for name, values in (("X", X), ("y", y), ("sample_weight", sample_weight)):
             require_no_mask(values, name)
         X, Y = self._validate_input(X, y, incremental, reset=first)
@@ -191,13 +186,19 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             self._initialize(Y, X.dtype, random_state)
         elif self.warm_start and not incremental:
             self._check_same_network()
-        self._begin_curves()
         X = X.astype(self.network_.dtype, copy=False)
         context = self._init_callback_context(max_subtasks=1 if incremental else self.max_iter)
-        hooks = Hooks(self, context, X, y, weight)
+        hooks = Hooks(
+            self, context, X, y, weight, publish=self._publish_state, attributes=self._reconstruction_attributes
+        )
         context.call_on_fit_task_begin(estimator=self, **hooks.fit_data)
         self.network_.prove_gradients(dense_by_batch(X)[:PROOF_ROWS], self._targets(Y)[:PROOF_ROWS])
-        SOLVERS[self.solver](self, Task(X, Y, weight, incremental, random_state, hooks))
+        rows, validation = self._hold_out((X, Y, weight), random_state)
+        task = Task(self.network_, self._batch(rows), validation, incremental, random_state, hooks)
+        try:
+            SOLVERS[self.solver](task, self, self._fit_state)
+        finally:
+            self._publish_state()
         context.call_on_fit_task_end(
             estimator=self, reconstruction_attributes=self._reconstruction_attributes, **hooks.fit_data
         )
@@ -219,28 +220,49 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self.network_ = Network(layers, loss, seed=0, dtype=np.dtype(dtype).name)
         self._draw_weights(random_state)
         self.n_layers_ = len(self._architecture.sizes()) + 2
-        self.n_iter_ = self.t_ = 0
-        self.loss_curve_: list[float] = []
-        self._no_improvement_count = 0
-        self.__dict__.pop("_optimizer", None)
-        self.__dict__.pop("_rng", None)
-        self.validation_scores_: Any = None
-        self.validation_loss_curve_: Any = None
-        self.best_validation_score_: Any = None
-        self.best_loss_: Any = None if self.early_stopping else inf
+        self._fit_state = FitState()
+        self._publish_state()
 
-    def _begin_curves(self) -> None:
-        """Start the curves that this fit needs and that no earlier fit has started."""
-        if self.validation_scores_ is None and (self.early_stopping or self.validation_data is not None):
-            self.validation_scores_, self.validation_loss_curve_ = [], []
-        if self.early_stopping and self.best_validation_score_ is None:
-            self.best_validation_score_, self.best_loss_ = -inf, None
-        if not self.early_stopping and self.best_loss_ is None:
-            self.best_loss_ = inf
+    def _publish_state(self) -> None:
+        """Set the fitted attributes that describe the course of training."""
+        state = self._fit_state
+        self.n_iter_, self.t_ = state.n_iter, state.t
+        self.loss_, self.best_loss_, self.loss_curve_ = state.loss, state.best_loss, state.loss_curve
+        self.validation_scores_ = state.validation_scores or None
+        self.validation_loss_curve_ = state.validation_loss_curve or None
+        self.best_validation_score_ = state.best_validation_score
 
-    def _check_parameters(self) -> None:
+    @property
+    def _optimizer(self) -> Optimizer | None:
+        """The optimizer, by the name under which scikit-learn's tests read it."""
+        return self._fit_state.optimizer
+
+    @property
+    def _no_improvement_count(self) -> int:
+        """The number of epochs without improvement, by the name under which scikit-learn's tests read it."""
+        return self._fit_state.no_improvement_count
+
+    def _check_parameters(self, incremental: bool) -> None:
         """Raise ValueError or TypeError for parameters that contradict each other, before any attribute changes."""
         self._architecture.activations()
+        if self.solver == "lbfgs":
+            for option in _STOCHASTIC_ONLY:
+                if getattr(self, option):
+                    raise ValueError(f"{option} requires solver='sgd' or 'adam', got 'lbfgs'")
+            if self.normalization == "batch":
+                raise ValueError("normalization='batch' requires solver='sgd' or 'adam', got 'lbfgs'")
+        if self.solver == "sgd" and self.weight_decay:
+            raise ValueError("weight_decay requires solver='adam', got 'sgd'. Use alpha instead.")
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if incremental and self.schedule:
+            raise ValueError("partial_fit does not support schedule, which depends on the number of epochs")
+        if any(isinstance(callback, Checkpoint) for callback in self.callbacks):
+            raise ValueError(
+                "callbacks must not contain a Checkpoint: it is not supported by the scikit-learn estimators"
+            )
+        if self.validation_data is not None and len(self.validation_data) != 2:
+            raise ValueError(f"validation_data must be (X, y), got {len(self.validation_data)} items")
         if self.scoring is not None and not self.early_stopping and self.validation_data is None:
             raise ValueError("scoring requires early_stopping=True or validation_data; otherwise nothing is scored")
 
@@ -283,12 +305,22 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             W[...] = random_state.uniform(-bound, bound, W.shape)
             b[...] = random_state.uniform(-bound, bound, b.shape)
 
-    def _validate_validation_data(self) -> tuple[Any, Array]:
-        assert self.validation_data is not None
-        if len(self.validation_data) != 2:
-            raise ValueError(f"validation_data must be (X, y), got {len(self.validation_data)} parts")
-        X, Y = self._validate_input(*self.validation_data, incremental=True, reset=False)
-        return X.astype(self.network_.dtype, copy=False), Y
+    def _hold_out(self, rows: Rows, random_state: np.random.RandomState) -> tuple[Rows, Validation | None]:
+        """Return the rows to train on, and those of `validation_data` or a random split if the solver needs them."""
+        if self.validation_data is not None:
+            X, Y = self._validate_input(*self.validation_data, incremental=True, reset=False)
+            held_out: Rows = X.astype(self.network_.dtype, copy=False), Y, None
+        elif self.early_stopping and self.solver != "lbfgs":
+            rows, held_out = split_rows(rows, self.validation_fraction, self._stratify(rows[1]), random_state)
+        else:
+            return rows, None
+        batch, labels = self._batch(held_out), self._labels(held_out[1])
+        return rows, Validation(batch, partial(self._validation_score, batch[0], labels, batch[2]))
+
+    def _batch(self, rows: Rows) -> Batch:
+        """Return validated rows in the form that training takes."""
+        X, Y, weight = rows
+        return dense_by_batch(X), self._targets(Y), weight
 
     def _stratify(self, Y: Array) -> bool:
         return False
