@@ -257,6 +257,66 @@ def test_a_column_missing_at_prediction_is_named(mixed):
         model.predict(table)
 
 
+NAMED = [dict, pd.DataFrame, pl.DataFrame, lambda t: [dict(zip(t, row)) for row in zip(*t.values())]]
+
+
+def two_columns(rng, n=40):
+    table = {"size": rng.normal(size=n), "kind": rng.integers(0, 3, n).astype(float)}
+    return table, np.column_stack(list(table.values())), table["size"] + table["kind"]
+
+
+@pytest.mark.parametrize("make", [np.asarray, np.ndarray.tolist, sparse.csr_array, np.ma.masked_array])
+def test_a_table_without_names_goes_by_position_after_a_fit_with_names(make, rng):
+    table, X, y = two_columns(rng)
+    model = TabularRegressor(**QUICK).fit(table, y)
+    message = "X does not have valid feature names, but TabularRegressor was fitted with feature names"
+    for method in (model.predict, model.predict_interval, model.predict_quantiles):
+        with pytest.warns(UserWarning, match=message):
+            predictions = method(make(X))
+        np.testing.assert_array_equal(predictions, method(table))
+    with pytest.warns(UserWarning, match=message), pytest.raises(ValueError, match="X has 1 features, but Tabular"):
+        model.predict(X[:, :1])
+
+
+@pytest.mark.parametrize("make", NAMED)
+def test_a_table_with_names_goes_by_position_after_a_fit_without_names(make, rng):
+    table, X, y = two_columns(rng)
+    model = TabularClassifier(**QUICK).fit(X, y > 1)
+    message = "X has feature names, but TabularClassifier was fitted without feature names"
+    for method in (model.predict, model.predict_proba, model.predict_log_proba):
+        with pytest.warns(UserWarning, match=message):
+            predictions = method(make(table))
+        np.testing.assert_array_equal(predictions, method(X))
+    with pytest.warns(UserWarning, match=message), pytest.raises(ValueError, match="X has 1 features, but Tabular"):
+        model.predict(make({"size": table["size"]}))
+    by_name = make({"x1": table["kind"], "ignored": y, "x0": table["size"]})
+    np.testing.assert_array_equal(model.predict_proba(by_name), model.predict_proba(X))
+
+
+@pytest.mark.parametrize("named_first", [True, False])
+def test_validation_data_with_and_without_names_goes_by_position(named_first, rng):
+    table, X, y = two_columns(rng)
+    first, second = (table, X) if named_first else (X, table)
+    expected = TabularRegressor(**QUICK, validation_data=(first, y)).fit(first, y)
+    with pytest.warns(UserWarning, match="was fitted with(out)? feature names"):
+        model = TabularRegressor(**QUICK, validation_data=(second, y)).fit(first, y)
+    np.testing.assert_array_equal(model.predict(first), expected.predict(first))
+
+
+def test_a_refit_forgets_the_names(rng):
+    table, X, y = two_columns(rng)
+    model = TabularRegressor(**QUICK).fit(table, y).fit(X, y)
+    assert not hasattr(model, "feature_names_in_")
+    model.predict(X)
+    assert list(model.fit(table, y).feature_names_in_) == ["size", "kind"]
+
+
+def test_log_probabilities_are_the_logarithms_of_the_probabilities(rng):
+    X = rng.normal(size=(60, 2))
+    model = TabularClassifier(**QUICK).fit(X, X[:, 0] > 0)
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+
+
 def test_a_saved_model_predicts_like_the_estimator(mixed, tmp_path):
     table, y = mixed
     model = TabularClassifier(**QUICK).fit(table, y)

@@ -7,6 +7,7 @@ ensemble.
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -22,7 +23,7 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, as_real, require, require_no_mask
-from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
+from chainrule.data.reading import Columns, matrix_names, n_rows, read_columns, take_rows
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
@@ -60,17 +61,35 @@ class BaseTabular(BaseEstimator):
     }
 
     def _columns(self, X: Any, reset: bool) -> Columns:
-        """Return a table's columns by name; arrays are validated as in scikit-learn, but may have missing values."""
+        """Return a table's columns by the names seen in `fit`, which it remembers if `reset` is True.
+
+        If either table has no column names, the columns go by position, with scikit-learn's warning.
+        """
         if _has_column_names(X):
-            columns = read_columns(X)
-            if reset:
-                self.n_features_in_ = len(columns)
-                self.feature_names_in_ = np.array(list(columns), dtype=object)
-            return columns
+            return self._named_columns(read_columns(X), reset)
         if isinstance(X, np.ma.MaskedArray):
             X = _fill_masked(X)
         options: dict[str, Any] = {"dtype": None, "ensure_all_finite": "allow-nan", "accept_sparse": ("csr", "csc")}
-        return read_columns(validate_data(self, X, **options, reset=reset))
+        columns = read_columns(validate_data(self, X, **options, reset=reset))
+        names = getattr(self, "feature_names_in_", None)
+        return columns if names is None else dict(zip(names, columns.values(), strict=True))
+
+    def _named_columns(self, columns: Columns, reset: bool) -> Columns:
+        if reset:
+            self.n_features_in_ = len(columns)
+            self.feature_names_in_ = np.array(list(columns), dtype=object)
+        if hasattr(self, "feature_names_in_"):
+            return columns
+        names = matrix_names(self.n_features_in_)
+        if names.keys() <= columns.keys():
+            return columns
+        estimator = type(self).__name__
+        warnings.warn(f"X has feature names, but {estimator} was fitted without feature names", stacklevel=2)
+        if len(columns) != len(names):
+            raise ValueError(
+                f"X has {len(columns)} features, but {estimator} is expecting {len(names)} features as input"
+            )
+        return dict(zip(names, columns.values(), strict=True))
 
     def _fit(self, columns: Columns, values: Array, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
         """Train the members and set the fitted attributes that both classes have."""
@@ -154,7 +173,9 @@ class BaseTabular(BaseEstimator):
 class TabularClassifier(ClassifierMixin, BaseTabular):
     """Ensemble of networks that classifies the rows of a raw table, with calibrated probabilities and without tuning.
 
-    Numeric and categorical columns, dates and missing values are encoded by a `chainrule.TabularEncoder`.
+    Numeric and categorical columns, dates and missing values are encoded by a `chainrule.TabularEncoder`. Tables to
+    predict are matched to the training table by column name, in any order; if one of the two has no column names, by
+    position, with a warning.
 
     Parameters
     ----------
@@ -268,12 +289,18 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         table = self._table(X)
         return self.predictor_.predict_proba(table)
 
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithm of `predict_proba(X)`."""
+        return np.log(self.predict_proba(X))
+
 
 @dataclass(eq=False, repr=False)
 class TabularRegressor(RegressorMixin, BaseTabular):
     """Ensemble of networks that predicts numbers from the rows of a raw table, with conformal prediction intervals.
 
-    Numeric and categorical columns, dates and missing values are encoded by a `chainrule.TabularEncoder`.
+    Numeric and categorical columns, dates and missing values are encoded by a `chainrule.TabularEncoder`. Tables to
+    predict are matched to the training table by column name, in any order; if one of the two has no column names, by
+    position, with a warning.
 
     Parameters
     ----------
