@@ -1,5 +1,6 @@
-"""What our two classes do beyond passing scikit-learn's own tests, which run in test_sklearn_mlp.py."""
+"""`MLPClassifier` and `MLPRegressor` beyond scikit-learn's own tests, which run in test_sklearn_mlp.py."""
 
+import ast
 import pickle
 import re
 import warnings
@@ -42,12 +43,12 @@ X_LABELS, Y_LABELS = make_multilabel_classification(100, random_state=0)
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.parametrize("estimator", [MLPClassifier(), MLPRegressor()])
-def test_check_estimator_passes_whole(estimator):
+def test_check_estimator_passes_completely(estimator):
     failed = [r["check_name"] for r in check_estimator(estimator, on_fail=None) if r["status"] in ("failed", "xfail")]
     assert failed == []
 
 
-# The same as scikit-learn.
+# As in scikit-learn.
 
 
 def two_outputs(rng):
@@ -80,7 +81,7 @@ def both(kind, **options):
 
 
 PAIRS = [(problem, solver) for problem in PROBLEMS for solver in SOLVERS]
-# There scikit-learn's gradient is n_outputs times its loss's; a test below shows that ours is right.
+# scikit-learn's gradient is n_outputs times too large here; a test below shows that ours is right.
 PAIRS.remove(("several outputs", "lbfgs"))
 
 
@@ -108,7 +109,7 @@ def test_twenty_epochs_from_the_same_weights_give_the_same_network(problem, solv
 
 
 @pytest.mark.parametrize("problem", ["two classes", "three classes", "several labels", "numbers"])
-def test_early_stopping_sets_the_same_rows_aside_and_stops_at_the_same_epoch(problem):
+def test_early_stopping_holds_out_the_same_rows_and_stops_at_the_same_epoch(problem):
     kind, X, y, _ = PROBLEMS[problem]
     options = {"early_stopping": True, "shuffle": False, "random_state": 1, "tol": 1e-3, "n_iter_no_change": 4}
     ours, other = both(kind, learning_rate_init=0.005, max_iter=300, **options)
@@ -120,7 +121,7 @@ def test_early_stopping_sets_the_same_rows_aside_and_stops_at_the_same_epoch(pro
     np.testing.assert_allclose(ours.coefs_[0], other.coefs_[0], atol=1e-6)
 
 
-def test_early_stopping_leaves_the_weights_of_the_best_epoch(rng):
+def test_early_stopping_restores_the_weights_of_the_best_epoch(rng):
     X, y = rng.normal(size=(200, 5)), rng.normal(size=200)
     model = MLPRegressor(
         early_stopping=True, validation_data=(X[100:], y[100:]), learning_rate_init=0.01, random_state=0
@@ -131,7 +132,7 @@ def test_early_stopping_leaves_the_weights_of_the_best_epoch(rng):
 
 
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
-def test_weights_start_as_scikit_learns_for_the_same_random_state(activation):
+def test_initial_weights_are_scikit_learns_for_the_same_random_state(activation):
     ours, other = both("Classifier", activation=activation, random_state=7, max_iter=1, learning_rate_init=1e-12)
     ours.fit(X_IRIS, Y_IRIS)
     other.fit(X_IRIS, Y_IRIS)
@@ -139,7 +140,7 @@ def test_weights_start_as_scikit_learns_for_the_same_random_state(activation):
         np.testing.assert_allclose(a, b, atol=1e-10)
 
 
-def test_with_several_outputs_lbfgs_follows_the_gradient_of_its_own_loss():
+def test_lbfgs_with_several_outputs_follows_the_gradient_of_its_loss():
     Y = two_outputs(np.random.default_rng(0))
     model = MLPRegressor(solver="lbfgs", max_iter=500, random_state=0, hidden_layer_sizes=5, alpha=0).fit(X_DIABETES, Y)
     assert check_gradients(model.network_, X_DIABETES[:20], Y[:20]).ok
@@ -157,13 +158,16 @@ def test_with_several_outputs_lbfgs_follows_the_gradient_of_its_own_loss():
         ({"hidden_layer_sizes": (5, 0)}, "hidden_layer_sizes must be > 0"),
         ({"dropout": 1.0}, "The 'dropout' parameter of MLP"),
         ({"normalization": "group"}, "The 'normalization' parameter of MLP"),
-        ({"activation": ["relu"], "hidden_layer_sizes": (3, 3)}, "activation must have one entry for each of 2"),
-        ({"solver": "sgd", "weight_decay": 0.1}, "weight_decay needs solver='adam'"),
-        ({"scoring": "r2"}, "scoring needs early_stopping=True or validation_data"),
-        ({"hidden_layer_sizes": (5, (3,))}, "hidden_layer_sizes must be whole numbers"),
-        ({"solver": "lbfgs", "dropout": 0.5}, "dropout needs solver='sgd' or 'adam'"),
-        ({"solver": "lbfgs", "validation_data": (X_IRIS, Y_IRIS)}, "validation_data needs solver='sgd' or 'adam'"),
-        ({"solver": "lbfgs", "normalization": "batch"}, "normalization='batch' needs solver"),
+        (
+            {"activation": ["relu"], "hidden_layer_sizes": (3, 3)},
+            "activation must have one entry for each of the 2 hidden layers",
+        ),
+        ({"solver": "sgd", "weight_decay": 0.1}, "weight_decay requires solver='adam'"),
+        ({"scoring": "r2"}, "scoring requires early_stopping=True or validation_data"),
+        ({"hidden_layer_sizes": (5, (3,))}, "hidden_layer_sizes must be integers"),
+        ({"solver": "lbfgs", "dropout": 0.5}, "dropout requires solver='sgd' or 'adam'"),
+        ({"solver": "lbfgs", "validation_data": (X_IRIS, Y_IRIS)}, "validation_data requires solver='sgd' or 'adam'"),
+        ({"solver": "lbfgs", "normalization": "batch"}, "normalization='batch' requires solver"),
         ({"validation_data": (X_IRIS,)}, r"validation_data must be \(X, y\)"),
         ({"validation_data": (X_IRIS[:, :2], Y_IRIS)}, "X has 2 features"),
     ],
@@ -174,7 +178,7 @@ def test_bad_parameters_are_value_errors(cls, options, message):
         cls(**options).fit(X_IRIS, Y_IRIS)
 
 
-# What scikit-learn's users ask for.
+# Beyond scikit-learn.
 
 
 def minority(rng, n=400):
@@ -183,7 +187,7 @@ def minority(rng, n=400):
 
 
 @pytest.mark.parametrize("class_weight", ["balanced", {0: 1, 1: 9}])
-def test_class_weights_find_more_of_the_minority(class_weight, rng):
+def test_class_weights_raise_the_recall_of_the_minority(class_weight, rng):
     X, y = minority(rng)
     plain, weighted = (MLPClassifier(random_state=0, class_weight=w).fit(X, y) for w in (None, class_weight))
     assert weighted.predict(X)[y == 1].mean() > plain.predict(X)[y == 1].mean() + 0.2
@@ -196,17 +200,17 @@ def test_class_weights_multiply_sample_weights(rng):
     a = MLPClassifier(class_weight={0: 1, 1: 5}, **options).fit(X, y, weight)
     b = MLPClassifier(**options).fit(X, y, weight * np.where(y == 1, 5, 1))
     np.testing.assert_allclose(a.predict_proba(X), b.predict_proba(X), rtol=1e-6)
-    with pytest.raises(ValueError, match="class_weight='balanced' needs all rows at once"):
+    with pytest.raises(ValueError, match="class_weight='balanced' is not supported for partial_fit"):
         MLPClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
 
 
-def test_label_smoothing_makes_answers_less_certain():
+def test_label_smoothing_makes_predictions_less_confident():
     plain, smooth = (MLPClassifier(random_state=0, label_smoothing=s).fit(X_IRIS, Y_IRIS) for s in (0, 0.3))
     assert smooth.predict_proba(X_IRIS).max() < 0.96 < 0.99 < plain.predict_proba(X_IRIS).max()
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_dropout_makes_training_harder_and_leaves_answers_certain(dropout):
+def test_dropout_raises_the_training_loss_and_leaves_predictions_deterministic(dropout):
     model = MLPClassifier(random_state=0, dropout=dropout, max_iter=100).fit(X_IRIS, Y_IRIS)
     gap = model.loss_ - model.network_.evaluate(X_IRIS, Y_IRIS)
     assert (gap > 0.02) == (dropout > 0)
@@ -219,14 +223,14 @@ def test_each_hidden_layer_may_have_its_own_activation():
     assert "Activation('gelu')" in str(model.network_)
 
 
-def test_an_own_activation_is_proved_before_it_is_used():
+def test_a_custom_activation_is_checked_before_it_is_used():
     def cube(Z):
         return Z**3, lambda dA: dA * 3 * Z**2
 
     assert MLPRegressor(activation=cube, max_iter=5, hidden_layer_sizes=5).fit(X_IRIS, Y_IRIS).network_.gradients_checked
 
 
-def test_layer_normalisation_makes_a_row_blind_to_its_own_size():
+def test_layer_normalization_makes_predictions_independent_of_a_rows_scale():
     model = MLPClassifier(normalization="layer", max_iter=50, random_state=0).fit(X_IRIS, Y_IRIS)
     model.intercepts_[0][...] = 0
     near, far = model.predict_proba(X_IRIS), model.predict_proba(1000 * X_IRIS)
@@ -234,7 +238,7 @@ def test_layer_normalisation_makes_a_row_blind_to_its_own_size():
     assert model.score(X_IRIS, Y_IRIS) > 0.7
 
 
-def test_batch_normalisation_takes_unscaled_columns():
+def test_batch_normalization_handles_unscaled_columns():
     X = X_IRIS * [1, 1000, 1e-3, 1] + [0, 5000, 0, 0]
     options = {"random_state": 0, "max_iter": 100, "hidden_layer_sizes": (20, 20)}
     model = MLPClassifier(normalization="batch", **options).fit(X, Y_IRIS)
@@ -247,7 +251,7 @@ def test_residual_blocks_train_where_thirty_plain_layers_do_not():
     assert scores[1] > max(scores[0], 0.93)
 
 
-def test_decoupled_weight_decay_shrinks_weights_and_spares_biases():
+def test_decoupled_weight_decay_shrinks_weights():
     plain, decayed = (
         MLPClassifier(random_state=0, weight_decay=w, alpha=0, max_iter=100).fit(X_IRIS, Y_IRIS) for w in (0, 3.0)
     )
@@ -255,7 +259,7 @@ def test_decoupled_weight_decay_shrinks_weights_and_spares_biases():
         assert np.abs(a).sum() < 0.9 * np.abs(b).sum()
 
 
-def test_clipping_lets_a_hot_rate_pass():
+def test_clipping_allows_a_high_learning_rate():
     options = {"solver": "sgd", "learning_rate_init": 1.0, "random_state": 0, "max_iter": 50}
     y = 100 * Y_DIABETES
     with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
@@ -263,7 +267,7 @@ def test_clipping_lets_a_hot_rate_pass():
     assert np.isfinite(MLPRegressor(clip_norm=1.0, **options).fit(X_DIABETES, y).predict(X_DIABETES)).all()
 
 
-def test_a_schedule_goes_with_adam():
+def test_a_schedule_works_with_adam():
     still = MLPClassifier(schedule=lambda epoch, progress: 0.0, max_iter=3, random_state=0).fit(X_IRIS, Y_IRIS)
     assert len(set(still.loss_curve_)) == 1
     assert MLPClassifier(schedule="cosine", random_state=0).fit(X_IRIS, Y_IRIS).score(X_IRIS, Y_IRIS) > 0.9
@@ -273,7 +277,7 @@ def test_a_schedule_goes_with_adam():
     ("loss", "statistic"),
     [("absolute_error", np.median), (Quantile(0.8), lambda y: np.quantile(y, 0.8)), ("squared_error", np.mean)],
 )
-def test_each_loss_answers_with_its_own_statistic(loss, statistic, rng):
+def test_each_loss_predicts_its_own_statistic(loss, statistic, rng):
     y = rng.exponential(size=1001)
     model = MLPRegressor(loss, hidden_layer_sizes=(), solver="lbfgs" if loss == "squared_error" else "adam")
     model.set_params(learning_rate_init=0.01, max_iter=300, random_state=0, alpha=0, schedule=None)
@@ -281,7 +285,7 @@ def test_each_loss_answers_with_its_own_statistic(loss, statistic, rng):
     assert model.predict([[0.0]])[0] == pytest.approx(statistic(y), abs=0.05)
 
 
-def test_huber_is_not_pulled_by_outliers(rng):
+def test_huber_is_robust_to_outliers(rng):
     X = rng.normal(size=(300, 1))
     y = 2 * X[:, 0]
     y[:20] = 100
@@ -300,7 +304,7 @@ def test_several_quantiles_are_columns(rng):
     assert model.score(X, y) == pytest.approx(0, abs=0.05)
 
 
-def test_a_users_own_loss_is_proved_then_used():
+def test_a_custom_loss_is_checked_then_used():
     def log_cosh(Z, Y):
         return np.log(np.cosh(Z - Y)), np.tanh(Z - Y)
 
@@ -320,7 +324,7 @@ def test_outputs_can_be_bounded():
     assert positive.predict(100 * X_DIABETES).min() >= 0
 
 
-def test_own_validation_data_is_measured_on_and_decides_when_to_stop():
+def test_validation_data_is_scored_and_decides_when_to_stop():
     train, held_out = slice(None, None, 2), slice(1, None, 2)
     model = MLPClassifier(
         early_stopping=True,
@@ -336,7 +340,7 @@ def test_own_validation_data_is_measured_on_and_decides_when_to_stop():
     assert model.best_validation_score_ == pytest.approx(roc_auc_score(Y_CANCER[held_out], P))
 
 
-def test_validation_data_without_early_stopping_is_only_measured():
+def test_validation_data_without_early_stopping_is_only_scored():
     model = MLPRegressor(validation_data=(X_DIABETES[:50], Y_DIABETES[:50]), max_iter=7, random_state=0)
     model.fit(X_DIABETES[50:], Y_DIABETES[50:])
     assert len(model.validation_loss_curve_) == 7
@@ -364,7 +368,7 @@ def test_engine_callbacks_see_the_run():
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_scikit_learns_callbacks_see_every_iteration_and_may_stop_it(solver):
+def test_scikit_learns_callbacks_see_every_iteration_and_can_stop_training(solver):
     class Recorder:
         def __init__(self):
             self.scores, self.events = [], []
@@ -391,7 +395,7 @@ def test_scikit_learns_callbacks_see_every_iteration_and_may_stop_it(solver):
     assert recorder.scores[-1] == model.score(X_IRIS, Y_IRIS)
 
 
-def test_hidden_activations_and_transform_are_what_the_network_makes_of_a_row():
+def test_hidden_activations_and_transform_return_the_hidden_layers():
     model = MLPClassifier((6, 4), random_state=0, max_iter=20).fit(X_IRIS, Y_IRIS)
     first, second = model.hidden_activations(X_IRIS)
     np.testing.assert_allclose(first, np.maximum(X_IRIS @ model.coefs_[0] + model.intercepts_[0], 0))
@@ -402,7 +406,7 @@ def test_hidden_activations_and_transform_are_what_the_network_makes_of_a_row():
     assert [h.shape for h in deep.fit(X_IRIS, Y_IRIS).hidden_activations(X_IRIS)] == [(150, 5)] * 3
 
 
-def test_the_engines_network_is_there_and_coefs_are_views_of_it():
+def test_coefs_are_views_of_the_network():
     model = MLPClassifier(random_state=0, max_iter=5).fit(X_IRIS, Y_IRIS)
     assert isinstance(model.network_, Network)
     np.testing.assert_array_equal(model.network_(X_IRIS), model.predict_proba(X_IRIS))
@@ -411,7 +415,7 @@ def test_the_engines_network_is_there_and_coefs_are_views_of_it():
 
 
 @pytest.mark.parametrize("n_out", [1, 2, 3])
-def test_a_network_becomes_a_classifier_and_trains_on(n_out):
+def test_a_network_becomes_a_classifier_and_trains_further(n_out):
     loss = "binary_cross_entropy" if n_out == 1 else "cross_entropy"
     X, y = (X_IRIS, Y_IRIS) if n_out == 3 else (X_CANCER, Y_CANCER)
     labels = np.array(["a", "b", "c"])[: max(n_out, 2)]
@@ -437,22 +441,25 @@ def test_a_network_becomes_a_regressor():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MLPClassifier.from_network(mlp(3, 1)), "must have a cross-entropy as its loss"),
-        (lambda: MLPRegressor.from_network(mlp(3, 2, loss="cross_entropy")), "must have a regression loss"),
+        (lambda: MLPClassifier.from_network(mlp(3, 1)), "network must have a cross-entropy loss, got"),
+        (
+            lambda: MLPRegressor.from_network(mlp(3, 2, loss="cross_entropy")),
+            "network must have a regression loss, got",
+        ),
         (
             lambda: MLPClassifier.from_network(mlp(3, 2, loss="cross_entropy"), ["b", "a"]),
-            "2 different labels in order",
+            "2 unique labels in sorted order",
         ),
     ],
 )
-def test_a_network_that_does_not_fit_is_refused(make, message):
+def test_a_network_with_the_wrong_loss_or_classes_is_rejected(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 @pytest.mark.parametrize("extras", [{}, {"dropout": 0.2, "normalization": "batch"}])
-def test_partial_fit_goes_on_exactly_where_it_stopped_also_through_a_pickle(solver, extras):
+def test_partial_fit_resumes_exactly_where_it_stopped_also_after_pickling(solver, extras):
     options = {"solver": solver, "random_state": 0, "batch_size": 32, "tol": 0, "n_iter_no_change": np.inf} | extras
     whole = MLPClassifier(max_iter=12, **options).fit(X_IRIS, Y_IRIS)
     steps = MLPClassifier(**options)
@@ -465,7 +472,7 @@ def test_partial_fit_goes_on_exactly_where_it_stopped_also_through_a_pickle(solv
 
 
 @pytest.mark.parametrize("learning_rate", ["invscaling", "adaptive"])
-def test_partial_fit_keeps_the_rate_it_has_come_to(learning_rate):
+def test_partial_fit_keeps_the_current_learning_rate(learning_rate):
     options = {"solver": "sgd", "learning_rate": learning_rate, "learning_rate_init": 0.5, "shuffle": False}
     options |= {"tol": 10, "n_iter_no_change": 1, "momentum": 0.5, "random_state": 0}
     ours, other = both("Classifier", **options)
@@ -476,41 +483,41 @@ def test_partial_fit_keeps_the_rate_it_has_come_to(learning_rate):
     np.testing.assert_allclose(ours.coefs_[0], other.coefs_[0], atol=1e-9)
 
 
-def test_initial_weights_are_of_the_kind_that_is_asked_for_and_of_the_random_state():
-    def begun(**options):
+def test_initial_weights_follow_initialization_and_random_state():
+    def initial(**options):
         return MLPClassifier((200,), max_iter=1, learning_rate_init=1e-12, **options).fit(X_IRIS, Y_IRIS).coefs_
 
-    first, last = begun(initialization="he_normal", random_state=0)
+    first, last = initial(initialization="he_normal", random_state=0)
     assert first.std() == pytest.approx(np.sqrt(2 / 4), rel=0.1)
     assert last.std() == pytest.approx(np.sqrt(2 / 200), rel=0.1)
-    np.testing.assert_array_equal(begun(initialization="he_normal", random_state=0)[0], first)
-    assert not np.array_equal(begun(initialization="he_normal", random_state=1)[0], first)
+    np.testing.assert_array_equal(initial(initialization="he_normal", random_state=0)[0], first)
+    assert not np.array_equal(initial(initialization="he_normal", random_state=1)[0], first)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"activation": "tanh"}, "warm_start goes on with the network there is"),
-        ({"hidden_layer_sizes": (7,)}, "warm_start goes on with the network there is"),
-        ({"dropout": 0.5}, "warm_start goes on with the network there is"),
-        ({"label_smoothing": 0.3}, "warm_start goes on with the network there is"),
+        ({"activation": "tanh"}, r"architecture: layer 1 was Activation\('relu'\), now Activation\('tanh'\)"),
+        ({"hidden_layer_sizes": (7,)}, r"architecture: layer 0 was Dense\(4, 100\), now Dense\(4, 7\)"),
+        ({"dropout": 0.2}, r"architecture: layer 2 was Dense\(100, 3\), now Dropout\(0.2\)"),
+        ({"label_smoothing": 0.3}, "loss, which was CrossEntropy"),
     ],
 )
-def test_warm_start_with_other_parameters_is_refused(change, message):
+def test_warm_start_with_changed_parameters_is_rejected(change, message):
     model = MLPClassifier(warm_start=True, max_iter=3).fit(X_IRIS, Y_IRIS)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"warm_start=True cannot change the {message}"):
         model.set_params(**change).fit(X_IRIS, Y_IRIS)
 
 
-def test_warm_start_with_another_loss_is_refused():
+def test_warm_start_with_another_loss_is_rejected():
     model = MLPRegressor(warm_start=True, max_iter=3).fit(X_DIABETES, Y_DIABETES).fit(X_DIABETES, Y_DIABETES)
-    with pytest.raises(ValueError, match="warm_start goes on with the network there is"):
+    with pytest.raises(ValueError, match="warm_start=True cannot change the loss, which was SquaredError"):
         model.set_params(loss="huber").fit(X_DIABETES, Y_DIABETES)
     network = mlp(4, 5, 3, loss=CrossEntropy(label_smoothing=0.2), seed=0)
     MLPClassifier.from_network(network, warm_start=True, hidden_layer_sizes=(5,), max_iter=3).fit(X_IRIS, Y_IRIS)
 
 
-def test_a_later_fit_under_early_stopping_that_finds_nothing_better_keeps_the_best():
+def test_a_warm_started_fit_without_improvement_keeps_the_best_weights():
     options = {"early_stopping": True, "warm_start": True, "validation_data": (X_IRIS, Y_IRIS), "random_state": 0}
     model = MLPClassifier(max_iter=60, learning_rate_init=0.01, **options).fit(X_IRIS, Y_IRIS)
     best = model.best_validation_score_
@@ -518,69 +525,76 @@ def test_a_later_fit_under_early_stopping_that_finds_nothing_better_keeps_the_be
     assert model.best_validation_score_ == best == model.score(X_IRIS, Y_IRIS) > 0.9
 
 
-def test_rows_set_aside_that_all_weigh_nothing_are_told():
+def test_a_validation_split_with_zero_weights_only_is_rejected():
     weight = np.zeros(len(X_IRIS))
     weight[:3] = 1
-    with pytest.raises(ValueError, match=r"sample_weight must contain .*validation_fraction=0.1 leaves none"):
+    with pytest.raises(ValueError, match=r"sample_weight must be > 0 for .*validation_fraction=0.1"):
         MLPClassifier(early_stopping=True, max_iter=3, random_state=3).fit(X_IRIS, Y_IRIS > 0, weight)
 
 
-def test_weights_that_no_sum_can_hold_are_told():
-    with pytest.raises(ValueError, match=r"sample_weight must have its largest number between 1e-30 and 1e\+30"):
+def test_weights_whose_sum_would_overflow_are_rejected():
+    with pytest.raises(ValueError, match=r"sample_weight must be in \[1e-30, 1e\+30\], got 1e\+37"):
         MLPClassifier(max_iter=3).fit(X_IRIS, Y_IRIS, np.full(len(X_IRIS), 1e37))
 
 
-def test_an_estimator_takes_no_checkpoint(tmp_path):
-    with pytest.raises(ValueError, match="callbacks must not hold a Checkpoint"):
+def test_a_checkpoint_is_rejected(tmp_path):
+    with pytest.raises(ValueError, match="callbacks must not contain a Checkpoint"):
         MLPClassifier(callbacks=[Checkpoint(tmp_path / "iris.checkpoint")]).fit(X_IRIS, Y_IRIS)
 
 
-@pytest.mark.parametrize("begin_with", [0, 5])
-def test_ctrl_c_leaves_lbfgs_with_its_last_iterate(begin_with, monkeypatch):
-    asked, iterations = [], []
-    honest = PenalisedByBatch.objective
+@pytest.mark.parametrize("calls_before", [0, 5])
+def test_ctrl_c_leaves_lbfgs_with_its_last_iterate(calls_before, monkeypatch):
+    calls, iterations = [], []
+    original = PenalisedByBatch.objective
 
     def interrupted(self, *rows):
-        asked.append(1)
-        if len(asked) > begin_with and (begin_with == 0 or iterations):
+        calls.append(1)
+        if len(calls) > calls_before and (calls_before == 0 or iterations):
             raise KeyboardInterrupt
-        return honest(self, *rows)
+        return original(self, *rows)
 
     monkeypatch.setattr(PenalisedByBatch, "objective", interrupted)
     monkeypatch.setattr(TimeLimit, "is_over", lambda self: iterations.append(1))
     model = MLPClassifier(solver="lbfgs", alpha=1.0, random_state=0, max_iter=100)
-    if not begin_with:
+    if not calls_before:
         with pytest.raises(KeyboardInterrupt):
             model.fit(X_IRIS, Y_IRIS)
     else:
         with pytest.warns(UserWarning, match="Training interrupted by user"):
             model.fit(X_IRIS, Y_IRIS)
         assert model.n_iter_ == len(iterations) > 0
-        value, _ = honest(PenalisedByBatch(model.network_.copy(), 1.0), X_IRIS, Y_IRIS)
+        value, _ = original(PenalisedByBatch(model.network_.copy(), 1.0), X_IRIS, Y_IRIS)
         assert model.loss_ == pytest.approx(value)
     assert model.network_.l2 == 0
 
 
 @pytest.mark.parametrize("activation", [["logistic"], np.array(["logistic"])])
-def test_activations_in_a_sequence_begin_as_the_name_does(activation):
+def test_a_sequence_of_activations_has_the_initial_weights_of_the_name(activation):
     options = {"max_iter": 2, "random_state": 0}
     expected = MLPClassifier(activation="logistic", **options).fit(X_IRIS, Y_IRIS)
     model = MLPClassifier(activation=activation, **options).fit(X_IRIS, Y_IRIS)
     np.testing.assert_array_equal(model.coefs_[1], expected.coefs_[1])
 
 
-def test_early_stopping_may_begin_with_a_later_fit():
+def test_early_stopping_can_start_with_a_later_fit():
     model = MLPClassifier(warm_start=True, max_iter=3, random_state=0).fit(X_IRIS, Y_IRIS)
     model.set_params(early_stopping=True).fit(X_IRIS, Y_IRIS)
     assert len(model.validation_scores_) == 3
     assert MLPClassifier(max_iter=3).fit(X_IRIS, Y_IRIS).validation_scores_ is None
 
 
-def test_a_refused_fit_leaves_the_model_as_it_was():
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": ["relu", "tanh"]}, "activation must have one entry"),
+        ({"solver": "lbfgs", "clip_norm": 1.0}, "clip_norm requires solver='sgd' or 'adam'"),
+    ],
+)
+def test_a_rejected_fit_leaves_the_model_unchanged(change, message):
     model = MLPClassifier(max_iter=3, random_state=0).fit(X_IRIS, Y_IRIS)
     before = model.predict_proba(X_IRIS)
-    with pytest.raises(ValueError, match="activation must have one entry"):
-        model.set_params(activation=["relu", "tanh"]).fit(X_IRIS[:, :2], Y_IRIS)
+    with pytest.raises(ValueError, match=message):
+        model.set_params(**change).fit(X_IRIS[:, :2], Y_IRIS)
     np.testing.assert_array_equal(model.predict_proba(X_IRIS), before)
 
 
@@ -588,25 +602,25 @@ def test_weights_can_be_assigned():
     model = MLPClassifier(max_iter=3, random_state=0).fit(X_IRIS, Y_IRIS)
     model.coefs_, model.intercepts_ = [0 * W for W in model.coefs_], [0 * b for b in model.intercepts_]
     np.testing.assert_allclose(model.predict_proba(X_IRIS), 1 / 3)
-    with pytest.raises(ValueError, match="there must be 2 arrays"):
+    with pytest.raises(ValueError, match="coefs_ must have 2 arrays, one per layer, got 1"):
         model.coefs_ = [1]
-    with pytest.raises(ValueError, match=r"layer 0 must have shape \(4, 100\)"):
+    with pytest.raises(ValueError, match=r"coefs_\[0\] must have shape \(4, 100\), got shape \(3, 3\)"):
         model.coefs_ = [np.ones((3, 3)), np.ones((100, 3))]
 
 
-def test_rows_too_large_for_the_networks_type_are_refused():
+def test_rows_beyond_the_range_of_the_networks_dtype_are_rejected():
     model = MLPClassifier(max_iter=3).fit(X_IRIS.astype(np.float32), Y_IRIS)
     with pytest.raises(ValueError, match="X must be finite in float32"):
         model.predict_proba(np.full((2, 4), 1e39))
 
 
 @pytest.mark.parametrize("class_weight", [{0: -1}, {0: 0, 1: 0, 2: 0}])
-def test_class_weights_that_cannot_weigh_are_refused(class_weight):
-    with pytest.raises(ValueError, match="class_weight must be finite, not negative"):
+def test_invalid_class_weights_are_rejected(class_weight):
+    with pytest.raises(ValueError, match=r"class_weight must be finite and >= 0, .*, got \{0: "):
         MLPClassifier(class_weight=class_weight).fit(X_IRIS, Y_IRIS)
 
 
-def test_a_network_for_several_labels_becomes_a_classifier_of_several_labels():
+def test_a_multilabel_network_becomes_a_multilabel_classifier():
     net = mlp(20, 8, 5, activation="gelu", dropout=0.1, loss="binary_cross_entropy", seed=0, dtype="float64")
     model = MLPClassifier.from_network(net, learning_rate_init=0.01, random_state=0)
     np.testing.assert_array_equal(model.predict(X_LABELS), net(X_LABELS) > 0.5)
@@ -629,7 +643,7 @@ def test_the_same_random_state_gives_the_same_bits():
     np.testing.assert_array_equal(a.network_.theta, b.network_.theta)
 
 
-def test_divergence_stops_and_names_the_place():
+def test_divergence_stops_training_and_names_the_batch():
     with pytest.raises(ValueError, match=r"non-finite parameter weights.*diverged: epoch \d+, batch \d+"):
         MLPRegressor(solver="sgd", learning_rate_init=1e3, random_state=0).fit(X_DIABETES, 1e4 * Y_DIABETES)
 
@@ -638,7 +652,7 @@ def test_divergence_under_early_stopping_keeps_the_best_epoch():
     model = MLPRegressor(
         solver="sgd", activation="identity", learning_rate_init=0.9, early_stopping=True, random_state=0
     )
-    with pytest.warns(ConvergenceWarning, match="weights of the best epoch are kept"):
+    with pytest.warns(ConvergenceWarning, match="weights of the best epoch are restored"):
         model.fit(X_DIABETES, Y_DIABETES)
     assert np.isfinite(model.predict(X_DIABETES)).all()
     assert np.isnan(model.validation_scores_[-1])
@@ -646,32 +660,32 @@ def test_divergence_under_early_stopping_keeps_the_best_epoch():
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
-def test_sparse_rows_train_as_dense_ones_do(solver, rng):
+def test_sparse_rows_train_like_dense_ones(solver, rng):
     X = sparse.random_array((120, 30), density=0.2, random_state=0, format="csr")
     y = (X.sum(axis=1) > np.median(X.sum(axis=1))).astype(int)
     options = {"solver": solver, "random_state": 0, "max_iter": 15, "batch_size": 50}
-    dense, thin = MLPClassifier(**options).fit(X.toarray(), y), MLPClassifier(**options).fit(X, y)
-    np.testing.assert_allclose(dense.network_.theta, thin.network_.theta, rtol=1e-10)
-    np.testing.assert_allclose(dense.predict_proba(X), thin.predict_proba(X.toarray()))
+    dense, compressed = MLPClassifier(**options).fit(X.toarray(), y), MLPClassifier(**options).fit(X, y)
+    np.testing.assert_allclose(dense.network_.theta, compressed.network_.theta, rtol=1e-10)
+    np.testing.assert_allclose(dense.predict_proba(X), compressed.predict_proba(X.toarray()))
     early = MLPClassifier(early_stopping=True, **options | {"solver": "adam"}).fit(X, y)
     assert early.hidden_activations(X)[0].shape == (120, 100)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_answers_have_the_training_datas_dtype_whatever_is_asked(dtype):
+def test_predictions_have_the_dtype_of_the_training_data(dtype):
     model = MLPClassifier(max_iter=5, random_state=0).fit(X_IRIS.astype(dtype), Y_IRIS)
     assert model.network_.theta.dtype == dtype
     for X in (X_IRIS.astype(np.float32), X_IRIS, X_IRIS.tolist()):
         assert model.predict_proba(X).dtype == dtype
 
 
-def test_training_goes_on_in_the_dtype_it_began_in():
+def test_training_keeps_its_dtype():
     model = MLPClassifier(random_state=0, max_iter=5).fit(X_IRIS.astype(np.float32), Y_IRIS)
     model.partial_fit(X_IRIS, Y_IRIS)
     assert model.network_.theta.dtype == np.float32
 
 
-def test_the_short_way_in_refuses_what_the_long_way_does():
+def test_the_fast_input_check_rejects_what_the_full_one_does():
     model = MLPClassifier(max_iter=5).fit(X_IRIS, Y_IRIS)
     with pytest.raises(ValueError, match="contains NaN"):
         model.predict(np.full((1, 4), np.nan))
@@ -681,7 +695,7 @@ def test_the_short_way_in_refuses_what_the_long_way_does():
         model.predict(np.empty((0, 4)))
 
 
-def test_they_live_in_pipelines_searches_and_clones():
+def test_estimators_work_in_pipelines_searches_and_clones():
     search = GridSearchCV(
         make_pipeline(StandardScaler(), MLPClassifier(max_iter=20, random_state=0)),
         {"mlpclassifier__dropout": [0.0, 0.1], "mlpclassifier__activation": ["relu", "silu"]},
@@ -695,15 +709,26 @@ def test_they_live_in_pipelines_searches_and_clones():
 
 
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
-def test_every_parameter_of_scikit_learns_has_its_place_and_default(name):
+def test_every_parameter_has_scikit_learns_default_and_is_documented(name):
     ours, other = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}[name](), getattr(theirs, name)()
     for parameter, default in other.get_params().items():
         assert ours.get_params()[parameter] == default
-    documented = re.findall(r"^    ([\w, ]+) : ", type(ours).__doc__, flags=re.M)
-    assert ours.get_params().keys() <= {parameter for line in documented for parameter in line.split(", ")}
+    section = type(ours).__doc__.split("Attributes\n")[0]
+    listed = [
+        parameter for line in re.findall(r"^    (\w[\w, ]*)(?: : |$)", section, re.M) for parameter in line.split(", ")
+    ]
+    assert sorted(set(listed) - {"Parameters"}) == sorted(ours.get_params())
+    described = re.findall(r"^    (\w+) : .+", MLPClassifier.__doc__ + section, re.M)
+    assert ours.get_params().keys() <= set(described)
 
 
-def test_weights_are_routed_through_a_pipeline(rng):
+def test_the_documented_defaults_are_the_defaults():
+    documented = dict(re.findall(r"^    (\w+) : .*default=(.+)$", MLPClassifier.__doc__, re.M))
+    for parameter, default in MLPClassifier().get_params().items():
+        assert ast.literal_eval(documented[parameter]) == default, parameter
+
+
+def test_sample_weights_are_routed_through_a_pipeline(rng):
     X, y = minority(rng)
     weight = np.where(y == 1, 9.0, 1.0)
     with config_context(enable_metadata_routing=True):
@@ -724,7 +749,7 @@ def test_column_names_are_remembered_and_checked():
         model.predict(frame[list("dcba")])
 
 
-def test_joblib_workers_give_the_same_model():
+def test_joblib_workers_train_the_same_model():
     models = joblib.Parallel(n_jobs=2)(
         joblib.delayed(MLPClassifier(random_state=0, max_iter=10).fit)(X_IRIS, Y_IRIS) for _ in range(2)
     )
@@ -744,7 +769,7 @@ def test_ctrl_c_keeps_what_was_learned():
     assert model.score(X_IRIS, Y_IRIS) > 0.6
 
 
-def test_multi_output_of_single_column_warns_as_scikit_learn_does():
+def test_a_target_with_one_column_warns_as_in_scikit_learn():
     X, y = make_regression(30, 3, random_state=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -753,37 +778,37 @@ def test_multi_output_of_single_column_warns_as_scikit_learn_does():
 
 
 @pytest.mark.parametrize("name", ["X", "y", "sample_weight"])
-def test_masked_cells_are_not_taken_for_numbers(name, rng):
-    given = {"X": rng.normal(size=(20, 2)), "y": rng.normal(size=20), "sample_weight": np.ones(20)}
-    given[name] = np.ma.masked_less(given[name], 0.5 if name != "sample_weight" else 2)
-    with pytest.raises(ValueError, match=f"{name} must have no masked cell"):
-        MLPRegressor().fit(**given)
+def test_masked_cells_are_rejected(name, rng):
+    data = {"X": rng.normal(size=(20, 2)), "y": rng.normal(size=20), "sample_weight": np.ones(20)}
+    data[name] = np.ma.masked_less(data[name], 0.5 if name != "sample_weight" else 2)
+    with pytest.raises(ValueError, match=f"{name} must have no masked cells, got "):
+        MLPRegressor().fit(**data)
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"), [(["a", None], "NoneType, str"), (["a", 1], "int, str"), ([1, None], "NoneType, int")]
+    ("labels", "types"), [(["a", None], "NoneType, str"), (["a", 1], "int, str"), ([1, None], "NoneType, int")]
 )
-def test_labels_that_have_no_order_are_told(labels, told):
-    with pytest.raises(ValueError, match=f"y must hold labels of one type, got {told}"):
+def test_labels_of_several_types_are_rejected(labels, types):
+    with pytest.raises(ValueError, match=f"y must hold labels of one type, got {types}"):
         MLPClassifier(max_iter=1).fit(np.arange(20.0).reshape(10, 2), np.array(labels * 5, object))
 
 
-def test_texts_of_two_types_are_labels():
+def test_strings_of_two_types_are_labels():
     y = np.array(["a", np.str_("b")] * 5, object)
     model = MLPClassifier(max_iter=1).fit(np.arange(20.0).reshape(10, 2), y)
     assert model.classes_.tolist() == ["a", "b"]
 
 
-def test_negative_weights_are_refused(rng):
+def test_negative_weights_are_rejected(rng):
     with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
         MLPRegressor().fit(rng.normal(size=(20, 2)), rng.normal(size=20), sample_weight=-np.ones(20))
 
 
 @pytest.mark.parametrize("model", [MLPClassifier(max_iter=1), MLPRegressor(max_iter=1)])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_numbers_that_grow_too_large_on_the_way_are_no_answer(model, rng):
+def test_overflow_inside_the_network_is_an_error(model, rng):
     X = rng.normal(size=(20, 2)).astype(np.float32)
     model.fit(X, np.arange(20) % 2).coefs_[0][...] *= 100
-    for given in (X, sparse.csr_matrix(X)):
+    for rows in (X, sparse.csr_matrix(X)):
         with pytest.raises(ValueError, match=r"X must be small enough for float32, .* the output of layer"):
-            model.predict(given * np.float32(1e38))
+            model.predict(rows * np.float32(1e38))

@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its MLP, from the installed package, with our two classes in place of its own."""
+"""scikit-learn's own tests of its MLP, from the installed package, run on `MLPClassifier` and `MLPRegressor`."""
 
 import importlib.util
 from unittest import mock
@@ -10,13 +10,13 @@ from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 PRIVATE = {
-    "test_fit": "sets coefs_ and other attributes by hand before the first fit, and reads _coef_grads",
-    "test_gradient": "calls _loss_grad_lbfgs; check_gradients proves ours",
+    "test_fit": "sets coefs_ and private attributes by hand before the first fit, and reads _coef_grads",
+    "test_gradient": "calls _loss_grad_lbfgs; our gradients are tested with check_gradients",
 }
 
 
 def their_tests():
-    """Execute their test module with our classes under their names, and return its tests."""
+    """Execute scikit-learn's test module with our classes in place of its own, and return its tests."""
     spec = importlib.util.find_spec("sklearn.neural_network.tests.test_mlp")
     module = importlib.util.module_from_spec(spec)
     with mock.patch.multiple("sklearn.neural_network", MLPClassifier=MLPClassifier, MLPRegressor=MLPRegressor):

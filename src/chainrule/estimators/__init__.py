@@ -1,8 +1,8 @@
-"""Estimators for scikit-learn: its own interface, on this library's engine."""
+"""Estimators with scikit-learn's interface, trained by this library's engine."""
 
 from chainrule.errors import MissingExtraError
 
 try:
     import sklearn.callback  # noqa: F401
 except ImportError:
-    raise MissingExtraError("the estimators need scikit-learn 1.9 or newer; this", "sklearn") from None
+    raise MissingExtraError("an estimator (scikit-learn 1.9 or newer)", "sklearn") from None

@@ -1,10 +1,11 @@
-"""From scikit-learn's parameters to the engine's layers, and from a network back to the parameters that describe it."""
+"""Translate scikit-learn's parameters to the engine's layers, and a network back to the parameters that describe it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,59 +13,67 @@ from chainrule.nn.activations import ActivationFunction
 from chainrule.nn.layers import Activation, BatchNorm, Dense, Dropout, Layer, LayerNorm, Residual
 from chainrule.nn.network import Network
 
-if TYPE_CHECKING:
-    from chainrule.estimators.base import BaseMLP
-
 NORMALIZATIONS: dict[str, type[BatchNorm | LayerNorm]] = {"batch": BatchNorm, "layer": LayerNorm}
 
 
-def sizes_of(estimator: BaseMLP) -> list[int]:
-    """Return the units of each hidden layer, or raise as scikit-learn does."""
-    given: Any = estimator.hidden_layer_sizes
-    sizes = list(given) if hasattr(given, "__iter__") else [given]
-    if any(np.ndim(size) for size in sizes):
-        raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
-    if any(size <= 0 for size in sizes):
-        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-    if not all(isinstance(size, Integral) for size in sizes):
-        raise TypeError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
-    return [int(size) for size in sizes]
+@dataclass(frozen=True)
+class Architecture:
+    """The parameters of an estimator that describe its layers, in scikit-learn's form."""
 
+    hidden_layer_sizes: Any
+    activation: Any
+    initialization: str | None
+    normalization: str | None
+    dropout: float
+    residual: bool
 
-def activations_of(estimator: BaseMLP) -> list[str | ActivationFunction]:
-    """Return the activation after each hidden layer, by the engine's names."""
-    depth, given = len(sizes_of(estimator)), estimator.activation
-    each = [given] * depth if isinstance(given, str) or callable(given) else list(given)
-    if len(each) != depth:
-        raise ValueError(f"activation must have one entry for each of {depth} hidden layers, got {given!r}")
-    return [engine_activation(name) for name in each]
+    def sizes(self) -> list[int]:
+        """Return the number of units of each hidden layer, or raise as scikit-learn does."""
+        sizes = (
+            list(self.hidden_layer_sizes) if hasattr(self.hidden_layer_sizes, "__iter__") else [self.hidden_layer_sizes]
+        )
+        if any(np.ndim(size) for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}")
+        if any(size <= 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise TypeError(f"hidden_layer_sizes must be integers, got {sizes}")
+        return [int(size) for size in sizes]
+
+    def activations(self) -> list[str | ActivationFunction]:
+        """Return the activation of each hidden layer, by the engine's names."""
+        depth, activation = len(self.sizes()), self.activation
+        each = [activation] * depth if isinstance(activation, str) or callable(activation) else list(activation)
+        if len(each) != depth:
+            raise ValueError(
+                f"activation must have one entry for each of the {depth} hidden layers, got {activation!r}"
+            )
+        return [engine_activation(name) for name in each]
+
+    def layers(self, n_in: int, n_out: int, last: Sequence[Layer]) -> list[Layer]:
+        """Return the hidden blocks, the output layer, and `last` after it."""
+        layers: list[Layer] = []
+        initialization = self.initialization or "glorot_uniform"
+        for size, activation in zip(self.sizes(), self.activations(), strict=True):
+            block: list[Layer] = [Dense(n_in, size, initialization)]
+            if self.normalization:
+                block.append(NORMALIZATIONS[self.normalization](size))
+            block.append(Activation(activation))
+            if self.dropout:
+                block.append(Dropout(self.dropout))
+            layers += [Residual(block)] if self.residual and n_in == size else block
+            n_in = size
+        return [*layers, Dense(n_in, n_out, initialization), *last]
 
 
 def engine_activation(name: Any) -> Any:
-    """Return the engine's name of an activation; scikit-learn's "logistic" is its "sigmoid"."""
+    """Return the engine's name of an activation: scikit-learn's "logistic" is its "sigmoid"."""
     return "sigmoid" if name == "logistic" else name
 
 
-def layers_of(estimator: BaseMLP, n_out: int, last: Sequence[Layer]) -> list[Layer]:
-    """Return the layers that the parameters describe: hidden blocks, the output layer, and what stands after it."""
-    layers: list[Layer] = []
-    initialization = estimator.initialization or "glorot_uniform"
-    width = estimator.n_features_in_
-    for size, activation in zip(sizes_of(estimator), activations_of(estimator), strict=True):
-        block: list[Layer] = [Dense(width, size, initialization)]
-        if estimator.normalization:
-            block.append(NORMALIZATIONS[estimator.normalization](size))
-        block.append(Activation(activation))
-        if estimator.dropout:
-            block.append(Dropout(estimator.dropout))
-        layers += [Residual(block)] if estimator.residual and width == size else block
-        width = size
-    return [*layers, Dense(width, n_out, initialization), *last]
-
-
-def described_by(network: Network) -> dict[str, Any]:
-    """Return the parameters that describe a network best."""
-    flat = flattened(network.layers)
+def parameters_of(network: Network) -> dict[str, Any]:
+    """Return the parameters of an estimator that describe a network best."""
+    flat = _flatten(network.layers)
     dense = [layer for layer in flat if isinstance(layer, Dense)]
     last = max(i for i, layer in enumerate(flat) if isinstance(layer, Dense))
     after_hidden = [layer.function for layer in flat[:last] if isinstance(layer, Activation)]
@@ -77,14 +86,18 @@ def described_by(network: Network) -> dict[str, Any]:
     }
 
 
-def flattened(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers with those inside a Residual in its place."""
-    inside = ([layer] if not isinstance(layer, Residual) else flattened(layer.layers) for layer in layers)
+def _flatten(layers: Sequence[Layer]) -> list[Layer]:
+    """Replace each Residual by the layers inside it."""
+    inside = ([layer] if not isinstance(layer, Residual) else _flatten(layer.layers) for layer in layers)
     return [layer for part in inside for layer in part]
 
 
-def kind_of(layer: Layer) -> object:
-    """Return what a layer is, but for how it starts."""
+def same_structure(a: Layer | None, b: Layer | None) -> bool:
+    """Return whether two layers are equal, except for the initialization of their weights."""
+    return a is not None and b is not None and _structure(a) == _structure(b)
+
+
+def _structure(layer: Layer) -> object:
     if isinstance(layer, Residual):
-        return [kind_of(inner) for inner in layer.layers]
+        return [_structure(inner) for inner in layer.layers]
     return ("Dense", layer.sizes) if isinstance(layer, Dense) else layer

@@ -1,4 +1,4 @@
-"""What `MLPClassifier` and `MLPRegressor` share: parameters, fitting, answering, and the network's own attributes."""
+"""Base class of `MLPClassifier` and `MLPRegressor`: parameters, fitting, prediction and fitted attributes."""
 
 from __future__ import annotations
 
@@ -6,85 +6,84 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf, nan
+from functools import partial
+from itertools import zip_longest
+from math import nan
 from numbers import Real
 from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.metrics import check_scoring
-from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, all_finite, as_array, require_no_mask, require_representable_weights
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import OutOfRangeError
+from chainrule.estimators._sklearn import (
+    MLP_PARAMETER_CONSTRAINTS,
+    Interval,
+    StrOptions,
+    check_sample_weight,
+    fit_context,
+)
 from chainrule.estimators.architecture import (
     NORMALIZATIONS,
-    activations_of,
-    described_by,
+    Architecture,
     engine_activation,
-    kind_of,
-    layers_of,
-    sizes_of,
+    parameters_of,
+    same_structure,
 )
+from chainrule.estimators.hooks import Hooks
 from chainrule.estimators.shipping import predictor_of
-from chainrule.estimators.solvers import SOLVERS, Hooks, Task, dense_by_batch
+from chainrule.estimators.solvers import SOLVERS, FitState, SolverOptions, Task
+from chainrule.estimators.sparse import dense_by_batch
+from chainrule.estimators.validation import Rows, Validation, split_rows
 from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.initializers import INITIALIZERS
 from chainrule.nn.layers import Dense, Layer, Residual
 from chainrule.nn.losses import Loss
-from chainrule.nn.network import Network
-from chainrule.training.callbacks import Callback
+from chainrule.nn.network import PROOF_ROWS, Network
+from chainrule.training.batches import Batch
+from chainrule.training.checkpoint import Checkpoint
+from chainrule.training.optimizers import Optimizer
 from chainrule.training.schedules import SCHEDULES, Schedule
+
+_STOCHASTIC_ONLY = (
+    "dropout",
+    "weight_decay",
+    "clip_norm",
+    "schedule",
+    "callbacks",
+    "validation_data",
+    "progress_bar",
+)
+"""Parameters that lbfgs does not support."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
-    """What both classes share: their keyword parameters, fitting, and answering."""
+class BaseMLP(
+    SolverOptions, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
+):
+    """Base class of `MLPClassifier` and `MLPRegressor`."""
 
-    solver: str = "adam"
-    alpha: float = 0.0001
-    batch_size: int | str = "auto"
-    learning_rate: str = "constant"
-    learning_rate_init: float = 0.001
-    power_t: float = 0.5
-    max_iter: int = 200
-    shuffle: bool = True
     random_state: int | np.random.RandomState | None = None
-    tol: float = 1e-4
-    verbose: bool | int = False
     warm_start: bool = False
-    momentum: float = 0.9
-    nesterovs_momentum: bool = True
-    early_stopping: bool = False
     validation_fraction: float = 0.1
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    n_iter_no_change: float = 10
-    max_fun: int = 15000
+    validation_data: tuple[Any, Any] | None = None
+    scoring: str | Callable[..., float] | None = None
     initialization: str | None = None
     dropout: float = 0.0
     normalization: str | None = None
     residual: bool = False
-    weight_decay: float = 0.0
-    clip_norm: float | None = None
-    schedule: str | Schedule | Callable[[float, float], float] | None = None
-    validation_data: tuple[Any, Any] | None = None
-    scoring: str | Callable[..., float] | None = None
-    time_limit: float | None = None
-    progress_bar: bool = False
-    callbacks: Sequence[Callback] = ()
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **TheirClassifier._parameter_constraints,
+        **MLP_PARAMETER_CONSTRAINTS,
         "activation": [StrOptions({"logistic", *ACTIVATIONS} - {"step"}), "array-like", callable],
         "initialization": [StrOptions(set(INITIALIZERS)), None],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -100,14 +99,14 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         "callbacks": [tuple, list],
     }
 
-    # What the two classes differ in.
+    # What the two subclasses define.
 
     @abstractmethod
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
-        """Return X and the target matrix Y (n, n_outputs), validated as scikit-learn does."""
+        """Return X and the target matrix Y (n, n_outputs), validated as in scikit-learn."""
 
     def _rows(self, X: Any, y: Any, reset: bool, **options: Any) -> tuple[Any, Array]:
-        """Return X and y as scikit-learn takes them, a y of one column as a vector."""
+        """Return X and y as validated by scikit-learn; a y with one column becomes a vector."""
         X, y = validate_data(
             self,
             X,
@@ -126,26 +125,26 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     @abstractmethod
     def _has_loss(self, loss: Loss) -> bool:
-        """Tell whether the parameters describe this loss."""
+        """Return whether the parameters describe this loss."""
 
     @abstractmethod
     def _targets(self, Y: Array) -> Array:
-        """Return the target matrix in the form the engine's loss takes."""
+        """Return the target matrix in the form that the engine's loss expects."""
 
     @abstractmethod
     def _labels(self, Y: Array) -> Array:
-        """Return the target matrix as `y` is given by users."""
+        """Return the target matrix in the form in which users pass `y`."""
 
     @abstractmethod
     def _predict(self, X: Any) -> Array:
-        """Return answers to validated rows."""
+        """Return predictions for validated rows."""
 
     @abstractmethod
     def _predictor_target(self) -> ClassTarget | NumberTarget:
-        """Return what turns the network's answers into labels or numbers, without scikit-learn."""
+        """Return the target that decodes the network's outputs without scikit-learn."""
 
-    def _answering_network(self) -> Network:
-        """Return the network with an output for each of the target's."""
+    def _predictor_network(self) -> Network:
+        """Return a network with the number of outputs that the target expects."""
         return self.network_
 
     @abstractmethod
@@ -155,29 +154,31 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     # Fitting.
 
     @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the network to X and y.
+        """Fit the network to data matrix X and target(s) y.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels of any type, or numbers.
+            The target values: class labels in classification, real numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts for.
+            Sample weights. If None, all samples have equal weight.
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
-        self._check_parameters()
-        for name, given in (("X", X), ("y", y), ("sample_weight", sample_weight)):
-            require_no_mask(given, name)
+        self._check_parameters(incremental)
+        for name, values in (("X", X), ("y", y), ("sample_weight", sample_weight)):
+            require_no_mask(values, name)
         X, Y = self._validate_input(X, y, incremental, reset=first)
         weight = self._weights(X, Y, sample_weight, incremental)
         random_state = check_random_state(self.random_state)
@@ -185,95 +186,147 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             self._initialize(Y, X.dtype, random_state)
         elif self.warm_start and not incremental:
             self._check_same_network()
-        self._begin_curves()
         X = X.astype(self.network_.dtype, copy=False)
         context = self._init_callback_context(max_subtasks=1 if incremental else self.max_iter)
-        hooks = Hooks(self, context, X, y, weight)
-        context.call_on_fit_task_begin(estimator=self, **hooks.seen)
+        hooks = Hooks(
+            self, context, X, y, weight, publish=self._publish_state, attributes=self._reconstruction_attributes
+        )
+        context.call_on_fit_task_begin(estimator=self, **hooks.fit_data)
         self.network_.prove_gradients(dense_by_batch(X)[:PROOF_ROWS], self._targets(Y)[:PROOF_ROWS])
-        SOLVERS[self.solver](self, Task(X, Y, weight, incremental, random_state, hooks))
+        rows, validation = self._hold_out((X, Y, weight), random_state)
+        task = Task(self.network_, self._batch(rows), validation, incremental, random_state, hooks)
+        try:
+            SOLVERS[self.solver](task, self, self._fit_state)
+        finally:
+            self._publish_state()
         context.call_on_fit_task_end(
-            estimator=self, reconstruction_attributes=self._reconstruction_attributes, **hooks.seen
+            estimator=self, reconstruction_attributes=self._reconstruction_attributes, **hooks.fit_data
         )
         return self
 
     def _weights(self, X: Any, Y: Array, sample_weight: Any, incremental: bool) -> Array | None:
         if sample_weight is None:
             return None
-        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        weight = check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
         require_representable_weights(weight)
         return weight
 
     def _initialize(self, Y: Array, dtype: Any, random_state: np.random.RandomState) -> None:
-        """Make the network, and set every counter and curve to its beginning."""
+        """Create the network with its initial weights, and reset every counter and curve."""
         self.n_outputs_ = Y.shape[1]
         loss = self._make_loss()
         n_out = max(self.n_outputs_, np.size(getattr(loss, "levels", 0)))
-        layers = layers_of(self, n_out, self._output_layers())
+        layers = self._architecture.layers(self.n_features_in_, n_out, self._output_layers())
         self.network_ = Network(layers, loss, seed=0, dtype=np.dtype(dtype).name)
         self._draw_weights(random_state)
-        self.n_layers_ = len(sizes_of(self)) + 2
-        self.n_iter_ = self.t_ = 0
-        self.loss_curve_: list[float] = []
-        self._no_improvement_count = 0
-        self.__dict__.pop("_optimizer", None)
-        self.__dict__.pop("_rng", None)
-        self.validation_scores_: Any = None
-        self.validation_loss_curve_: Any = None
-        self.best_validation_score_: Any = None
-        self.best_loss_: Any = None if self.early_stopping else inf
+        self.n_layers_ = len(self._architecture.sizes()) + 2
+        self._fit_state = FitState()
+        self._publish_state()
 
-    def _begin_curves(self) -> None:
-        """Begin the curves that this fit needs and none before it has begun."""
-        if self.validation_scores_ is None and (self.early_stopping or self.validation_data is not None):
-            self.validation_scores_, self.validation_loss_curve_ = [], []
-        if self.early_stopping and self.best_validation_score_ is None:
-            self.best_validation_score_, self.best_loss_ = -inf, None
-        if not self.early_stopping and self.best_loss_ is None:
-            self.best_loss_ = inf
+    def _publish_state(self) -> None:
+        """Set the fitted attributes that describe the course of training."""
+        state = self._fit_state
+        self.n_iter_, self.t_ = state.n_iter, state.t
+        self.loss_, self.best_loss_, self.loss_curve_ = state.loss, state.best_loss, state.loss_curve
+        self.validation_scores_ = state.validation_scores or None
+        self.validation_loss_curve_ = state.validation_loss_curve or None
+        self.best_validation_score_ = state.best_validation_score
 
-    def _check_parameters(self) -> None:
-        """Raise ValueError or TypeError for parameters that contradict each other, before anything is changed."""
-        activations_of(self)
+    @property
+    def _optimizer(self) -> Optimizer | None:
+        """The optimizer, by the name under which scikit-learn's tests read it."""
+        return self._fit_state.optimizer
+
+    @property
+    def _no_improvement_count(self) -> int:
+        """The number of epochs without improvement, by the name under which scikit-learn's tests read it."""
+        return self._fit_state.no_improvement_count
+
+    def _check_parameters(self, incremental: bool) -> None:
+        """Raise ValueError or TypeError for parameters that contradict each other, before any attribute changes."""
+        self._architecture.activations()
+        if self.solver == "lbfgs":
+            for option in _STOCHASTIC_ONLY:
+                if getattr(self, option):
+                    raise ValueError(f"{option} requires solver='sgd' or 'adam', got 'lbfgs'")
+            if self.normalization == "batch":
+                raise ValueError("normalization='batch' requires solver='sgd' or 'adam', got 'lbfgs'")
+        if self.solver == "sgd" and self.weight_decay:
+            raise ValueError("weight_decay requires solver='adam', got 'sgd'. Use alpha instead.")
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if incremental and self.schedule:
+            raise ValueError("partial_fit does not support schedule, which depends on the number of epochs")
+        if any(isinstance(callback, Checkpoint) for callback in self.callbacks):
+            raise ValueError(
+                "callbacks must not contain a Checkpoint: it is not supported by the scikit-learn estimators"
+            )
+        if self.validation_data is not None and len(self.validation_data) != 2:
+            raise ValueError(f"validation_data must be (X, y), got {len(self.validation_data)} items")
         if self.scoring is not None and not self.early_stopping and self.validation_data is None:
-            raise ValueError("scoring needs early_stopping=True or validation_data; nothing is scored without them")
+            raise ValueError("scoring requires early_stopping=True or validation_data; otherwise nothing is scored")
 
     def _check_same_network(self) -> None:
-        """Raise ValueError when warm_start would go on with a network that the parameters no longer describe."""
-        described = [kind_of(layer) for layer in layers_of(self, self.network_.n_out, self._output_layers())]
-        if described != [kind_of(layer) for layer in self.network_.layers] or not self._has_loss(self.network_.loss):
-            raise ValueError("warm_start goes on with the network there is, got the parameters describe another one")
+        """Raise ValueError if the parameters no longer describe the network that warm_start=True would train."""
+        layers = self._architecture.layers(self.n_features_in_, self.network_.n_out, self._output_layers())
+        for i, (old, new) in enumerate(zip_longest(self.network_.layers, layers)):
+            if not same_structure(old, new):
+                change = f"layer {i} was {old}, now {new}"
+                raise ValueError(f"warm_start=True cannot change the architecture: {change}")
+        if not self._has_loss(self.network_.loss):
+            raise ValueError(f"warm_start=True cannot change the loss, which was {self.network_.loss}")
+
+    @property
+    def _architecture(self) -> Architecture:
+        return Architecture(
+            self.hidden_layer_sizes,
+            self.activation,
+            self.initialization,
+            self.normalization,
+            self.dropout,
+            self.residual,
+        )
 
     def _output_layers(self) -> list[Layer]:
-        """Return what stands between the last weights and the loss."""
+        """Return the layers between the last weights and the loss."""
         return []
 
     def _draw_weights(self, random_state: np.random.RandomState) -> None:
-        """Draw the initial weights: unless told otherwise scikit-learn's, to the bit, for the same random_state."""
+        """Draw the initial weights; by default bit for bit those of scikit-learn for the same random_state."""
         if self.initialization is not None:
             rng = np.random.default_rng(random_state.randint(2**31))
             for layer, params in zip(self.network_.layers, self.network_.params, strict=True):
                 layer.init(params, rng)
             return
-        hidden = activations_of(self)
+        hidden = self._architecture.activations()
         last = hidden[-1] if hidden else engine_activation(self.activation)
         for W, b, activation in zip(self.coefs_, self.intercepts_, [*hidden, last], strict=True):
             bound = np.sqrt((2.0 if isinstance(activation, str) and activation == "sigmoid" else 6.0) / sum(W.shape))
             W[...] = random_state.uniform(-bound, bound, W.shape)
             b[...] = random_state.uniform(-bound, bound, b.shape)
 
-    def _validate_validation_data(self) -> tuple[Any, Array]:
-        assert self.validation_data is not None
-        if len(self.validation_data) != 2:
-            raise ValueError(f"validation_data must be (X, y), got {len(self.validation_data)} parts")
-        X, Y = self._validate_input(*self.validation_data, incremental=True, reset=False)
-        return X.astype(self.network_.dtype, copy=False), Y
+    def _hold_out(self, rows: Rows, random_state: np.random.RandomState) -> tuple[Rows, Validation | None]:
+        """Return the rows to train on, and those of `validation_data` or a random split if the solver needs them."""
+        if self.validation_data is not None:
+            X, Y = self._validate_input(*self.validation_data, incremental=True, reset=False)
+            held_out: Rows = X.astype(self.network_.dtype, copy=False), Y, None
+        elif self.early_stopping and self.solver != "lbfgs":
+            rows, held_out = split_rows(rows, self.validation_fraction, self._stratify(rows[1]), random_state)
+        else:
+            return rows, None
+        batch, labels = self._batch(held_out), self._labels(held_out[1])
+        return rows, Validation(batch, partial(self._validation_score, batch[0], labels, batch[2]))
+
+    def _batch(self, rows: Rows) -> Batch:
+        """Return validated rows in the form that training takes."""
+        X, Y, weight = rows
+        return dense_by_batch(X), self._targets(Y), weight
 
     def _stratify(self, Y: Array) -> bool:
         return False
 
     def _validation_score(self, X: Any, labels: Any, weight: Array | None) -> float:
-        """Return the score on validated rows by `scoring`; NaN where answers are not finite."""
+        """Return the score on validated rows by `scoring`; NaN if a prediction is not finite."""
         if self.scoring is not None:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="X does not have valid feature names")
@@ -285,7 +338,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return float(self._default_score(labels, predictions, weight))
 
     def _reconstruction_attributes(self) -> dict[str, Any]:
-        """Return what a callback needs to rebuild this estimator as it is now."""
+        """Return what a callback needs to rebuild this estimator in its current state."""
         fitted = {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
         return fitted | {"network_": self.network_.copy()} | self._more_reconstruction_attributes()
 
@@ -294,29 +347,29 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _can_fit_partially(self) -> bool:
         if self.solver == "lbfgs":
-            raise AttributeError(f"partial_fit is only available for stochastic solvers, got {self.solver=}")
+            raise AttributeError(f"partial_fit is only available for stochastic solvers, got solver={self.solver!r}")
         return True
 
-    # Answering.
+    # Prediction.
 
     def _validate_rows(self, X: Any) -> Any:
-        """Return rows in the network's dtype; an array that plainly fits skips scikit-learn's long way round."""
+        """Return rows in the network's dtype. An array that already fits skips scikit-learn's slower checks."""
         if not hasattr(self, "network_"):
             check_is_fitted(self)
         dtype = self.network_.dtype
-        plain = type(X) is np.ndarray and X.dtype == dtype and X.ndim == 2 and X.shape[1] == self.n_features_in_
-        if plain and len(X) and not hasattr(self, "feature_names_in_") and all_finite(X):
+        fits = type(X) is np.ndarray and X.dtype == dtype and X.ndim == 2 and X.shape[1] == self.n_features_in_
+        if fits and len(X) and not hasattr(self, "feature_names_in_") and all_finite(X):
             return X
         require_no_mask(X, "X")
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         with np.errstate(over="ignore"):
             X = X.astype(dtype, copy=False)
         if not all_finite(X.data if issparse(X) else X):
-            raise ValueError(f"X must be finite in {dtype}, the type of the network, got larger numbers")
+            raise ValueError(f"X must be finite in {dtype}, the dtype of the network, got values beyond its range")
         return dense_by_batch(X)
 
-    def _answers(self, X: Any) -> Array:
-        """Return the network's answers (n, n_outputs) to validated rows, dense or sparse."""
+    def _outputs(self, X: Any) -> Array:
+        """Return the network's predictions (n, n_outputs) for validated rows, dense or sparse."""
         return self.network_.loss.predict(self.network_.infer(X))
 
     def hidden_activations(self, X: Any) -> list[Array]:
@@ -325,11 +378,12 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
 
         Returns
         -------
-        list of ndarray of shape (n_samples, n_units)
-            One a hidden layer, after activation and normalisation.
+        activations : list of ndarray of shape (n_samples, n_units)
+            One array per hidden layer, after normalization and activation.
         """
         X = self._validate_rows(X)
         outputs = self.network_.activations(X[:])
@@ -337,52 +391,58 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return [outputs[i - 1] for i in range(1, len(layers)) if isinstance(layers[i], Dense | Residual)]
 
     def transform(self, X: Any) -> Array:
-        """Return the last hidden layer's output: the features the network has made for itself.
+        """Return the output of the last hidden layer, the features that the network has learned.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_units)
-            X itself for a network without hidden layers.
+        X_new : ndarray of shape (n_samples, n_units)
+            For a network without hidden layers, X itself.
         """
         hidden = self.hidden_activations(X)
         return hidden[-1] if hidden else self._validate_rows(X)[:]
 
     @property
     def predictor_(self) -> Predictor:
-        """The model as `chainrule.load` gives it back: for tables, with NumPy alone; what exports are made from.
+        """The model as a `chainrule.Predictor`, which needs NumPy alone: what `save` writes and the exports convert.
 
-        It takes columns by the names in `feature_names_in_`, or x0, x1, ... where there were none, and numbers in
-        float32. ValueError for several labels a row, which no Predictor answers, and for a single class.
+        It reads columns by the names in `feature_names_in_`, or x0, x1, ... if X had none, as float32. Multilabel
+        models and those with a single class have none: they raise ValueError.
         """
         check_is_fitted(self)
         names = self.feature_names_in_.tolist() if hasattr(self, "feature_names_in_") else None
-        told = {"estimator": type(self).__name__, "epochs": [int(self.n_iter_)]}
-        return predictor_of(self._answering_network(), self._predictor_target(), names, **told)
+        metadata = {"estimator": type(self).__name__, "epochs": [int(self.n_iter_)]}
+        return predictor_of(self._predictor_network(), self._predictor_target(), names, **metadata)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the model to one file; `chainrule.load` gives its Predictor back, with NumPy alone installed.
+        """Write the model to a file, from which `chainrule.load` reads a `Predictor` that needs NumPy alone.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write.
 
         Raises
         ------
         ValueError
-            Where `predictor_` does, and for a loss or activation of your own, which a file of data cannot hold.
+            If the model has no `predictor_`, or a custom loss or activation, which is code and cannot be saved.
         """
         self.predictor_.save(path)
 
     @property
     def _n_features_out(self) -> int:
-        """Columns that `transform` gives."""
+        """Number of columns that `transform` returns."""
         return int(self.coefs_[-1].shape[0])
 
-    # The fitted attributes that are the network's own.
+    # Views of the network's parameters.
 
     @property
     def coefs_(self) -> list[Array]:
-        """Weight matrix (n_in, n_out) of each layer; views into `network_.theta`. Assigning copies the values in."""
+        """Weight matrix (n_in, n_out) of each layer, as views of `network_.theta`. Assigning copies the values."""
         return self._parameters("W")
 
     @coefs_.setter
@@ -391,7 +451,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     @property
     def intercepts_(self) -> list[Array]:
-        """Bias vector (n_out,) of each layer; views into `network_.theta`. Assigning copies the values in."""
+        """Bias vector (n_out,) of each layer, as views of `network_.theta`. Assigning copies the values."""
         return self._parameters("b")
 
     @intercepts_.setter
@@ -399,13 +459,14 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self._set_parameters("b", values)
 
     def _set_parameters(self, kind: str, values: Sequence[Any]) -> None:
-        held = self._parameters(kind)
-        if len(values) != len(held):
-            raise ValueError(f"there must be {len(held)} arrays, one a layer, got {len(values)}")
+        arrays, name = self._parameters(kind), {"W": "coefs_", "b": "intercepts_"}[kind]
+        if len(values) != len(arrays):
+            raise ValueError(f"{name} must have {len(arrays)} arrays, one per layer, got {len(values)}")
         checked = [
-            as_array(v, a.shape, a.dtype, f"layer {i}") for i, (v, a) in enumerate(zip(values, held, strict=True))
+            as_array(value, array.shape, array.dtype, f"{name}[{i}]")
+            for i, (value, array) in enumerate(zip(values, arrays, strict=True))
         ]
-        for array, value in zip(held, checked, strict=True):
+        for array, value in zip(arrays, checked, strict=True):
             array[...] = value
 
     def _parameters(self, kind: str) -> list[Array]:
@@ -418,8 +479,8 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return tags
 
     def _adopt(self, network: Network, n_outputs: int) -> Self:
-        """Become the fitted estimator of a copy of `network`, with the parameters that describe it best."""
-        for name, value in described_by(network).items():
+        """Turn into a fitted estimator of a copy of `network`, with the parameters that describe it best."""
+        for name, value in parameters_of(network).items():
             setattr(self, name, value)
         self.n_features_in_ = network.n_in
         self._initialize(np.empty((0, n_outputs)), network.dtype, check_random_state(self.random_state))

@@ -1,4 +1,4 @@
-"""What the labels of a classifier must be."""
+"""Checks of a classifier's labels."""
 
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -6,9 +6,9 @@ from chainrule.arrays import Array
 
 
 def check_labels(y: Array) -> None:
-    """Raise ValueError unless y holds classes, and such as have an order: None or a text beside numbers has none."""
+    """Raise ValueError unless y holds class labels that can be sorted, which None or text beside numbers cannot be."""
     types = {str if isinstance(label, str) else type(label) for label in y.flat} if y.dtype == object else set()
     if len(types) > 1 and types & {str, type(None)}:
-        told = ", ".join(sorted(kind.__name__ for kind in types))
-        raise ValueError(f"y must hold labels of one type, got {told}")
+        names = ", ".join(sorted(kind.__name__ for kind in types))
+        raise ValueError(f"y must hold labels of one type, got {names}")
     check_classification_targets(y)

@@ -1,4 +1,4 @@
-"""From a fitted `MLPClassifier` or `MLPRegressor` to a `Predictor`: one file, and NumPy alone to answer."""
+"""Convert a fitted `MLPClassifier` or `MLPRegressor` to a `Predictor`: one file, which needs NumPy alone."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from chainrule.nn.layers import Dense
 from chainrule.nn.losses import BinaryCrossEntropy, CrossEntropy
 from chainrule.nn.network import Network
 
-TARGET = "y"
-"""What the target is called: estimators are not told its name."""
+_TARGET = "y"
+"""Name of the target: `fit(X, y)` does not pass one."""
 
 
-def class_target(classes: Array, shares: Array) -> ClassTarget:
-    """Return the target of a classifier whose classes (K,) had these shares (K,) of the rows."""
+def class_target(classes: Array, frequencies: Array) -> ClassTarget:
+    """Return the target of a classifier with these classes (K,) and their relative frequencies (K,)."""
     if len(classes) < 2:
-        raise ValueError(f"classes_ must be two at least for a model that is saved, got {classes}")
-    return ClassTarget.of(TARGET, classes, shares)
+        raise ValueError(f"classes_ must hold at least 2 classes to be saved, got {classes}")
+    return ClassTarget.of(_TARGET, classes, frequencies)
 
 
 def number_target(n_outputs: int) -> NumberTarget:
-    """Return the target of a network that answers in the target's own unit."""
-    return NumberTarget(TARGET, (0.0,) * n_outputs, (1.0,) * n_outputs)
+    """Return the target of a network whose outputs are already in the target's unit."""
+    return NumberTarget(_TARGET, (0.0,) * n_outputs, (1.0,) * n_outputs)
 
 
 def with_two_outputs(network: Network) -> Network:
-    """Return a network of one logit z as one of the two logits 0 and z: softmax(0, z) is 1 - sigmoid(z) and sigmoid(z).
+    """Return a network with one logit z as one with the two logits 0 and z; any other network unchanged.
 
-    What networks for several classes have one stays as it is.
+    softmax(0, z) = (1 - sigmoid(z), sigmoid(z)).
     """
     if not (isinstance(network.loss, BinaryCrossEntropy) and network.n_out == 1):
         return network
@@ -46,8 +46,8 @@ def with_two_outputs(network: Network) -> Network:
 
 
 def predictor_of(
-    network: Network, target: ClassTarget | NumberTarget, names: Sequence[str] | None, **told: object
+    network: Network, target: ClassTarget | NumberTarget, names: Sequence[str] | None, **metadata: object
 ) -> Predictor:
-    """Return what answers as the estimator does, to columns of these names; None: to those of a matrix."""
+    """Return a Predictor for columns of these names; None: x0, x1, ..., the columns of a matrix."""
     encoder = TabularEncoder.raw(list(matrix_names(network.n_in)) if names is None else names)
-    return Predictor(encoder, network, target, origin(encoder, target) | told)
+    return Predictor(encoder, network, target, origin(encoder, target) | metadata)

@@ -1,11 +1,13 @@
-"""`TabularClassifier` and `TabularRegressor`: the best answer a network can give to a table, in one line.
+"""`TabularClassifier` and `TabularRegressor`: accurate, calibrated networks for raw tables, without tuning.
 
-A table goes in as it is: numbers, categories, holes, odd scales. Inside are the encoder of `chainrule.data.tabular`,
-the recipe of `chainrule.model.recipe`, five members on five folds, and one calibrated ensemble of them.
+A table may have numeric and categorical columns, dates and missing values. `chainrule.data.tabular` encodes it,
+`chainrule.training.recipe` trains five networks, each on four of five folds, and the held-out rows calibrate their
+ensemble.
 """
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -16,15 +18,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state, compute_sample_weight
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, as_real, require, require_no_mask
-from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
+from chainrule.data.reading import Columns, matrix_names, n_rows, read_columns, take_rows
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
 from chainrule.estimators.labels import check_labels
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import Fitted, MemberTask, fit_predictor
@@ -35,7 +37,7 @@ from chainrule.training.metrics import METRICS, Metric, as_metric
 
 @dataclass(eq=False, repr=False)
 class BaseTabular(BaseEstimator):
-    """What both classes share: their parameters, encoding, and training the members."""
+    """Base class of `TabularClassifier` and `TabularRegressor`."""
 
     _: KW_ONLY
     n_members: int = 5
@@ -51,7 +53,7 @@ class BaseTabular(BaseEstimator):
         "n_members": [Interval(Integral, 2, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left"), None],
         "metric": [StrOptions(set(METRICS)), Metric, callable, None],
-        "validation_data": "no_validation",  # which would print a whole table
+        "validation_data": "no_validation",  # its message would print the whole table
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
@@ -59,20 +61,38 @@ class BaseTabular(BaseEstimator):
     }
 
     def _columns(self, X: Any, reset: bool) -> Columns:
-        """Return a table's columns by name; arrays are validated as scikit-learn does, missing values let through."""
-        if names_its_columns(X):
-            columns = read_columns(X)
-            if reset:
-                self.n_features_in_ = len(columns)
-                self.feature_names_in_ = np.array(list(columns), dtype=object)
-            return columns
+        """Return a table's columns by the names seen in `fit`, which it remembers if `reset` is True.
+
+        If either table has no column names, the columns go by position, with scikit-learn's warning.
+        """
+        if _has_column_names(X):
+            return self._named_columns(read_columns(X), reset)
         if isinstance(X, np.ma.MaskedArray):
-            X = without_mask(X)
+            X = _fill_masked(X)
         options: dict[str, Any] = {"dtype": None, "ensure_all_finite": "allow-nan", "accept_sparse": ("csr", "csc")}
-        return read_columns(validate_data(self, X, **options, reset=reset))
+        columns = read_columns(validate_data(self, X, **options, reset=reset))
+        names = getattr(self, "feature_names_in_", None)
+        return columns if names is None else dict(zip(names, columns.values(), strict=True))
+
+    def _named_columns(self, columns: Columns, reset: bool) -> Columns:
+        if reset:
+            self.n_features_in_ = len(columns)
+            self.feature_names_in_ = np.array(list(columns), dtype=object)
+        if hasattr(self, "feature_names_in_"):
+            return columns
+        names = matrix_names(self.n_features_in_)
+        if names.keys() <= columns.keys():
+            return columns
+        estimator = type(self).__name__
+        warnings.warn(f"X has feature names, but {estimator} was fitted without feature names", stacklevel=2)
+        if len(columns) != len(names):
+            raise ValueError(
+                f"X has {len(columns)} features, but {estimator} is expecting {len(names)} features as input"
+            )
+        return dict(zip(names, columns.values(), strict=True))
 
     def _fit(self, columns: Columns, values: Array, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
-        """Train, and keep what both classes have."""
+        """Train the members and set the fitted attributes that both classes have."""
         fitted = fit_predictor(
             columns,
             values,
@@ -84,59 +104,59 @@ class BaseTabular(BaseEstimator):
             metric=None if self.metric is None else as_metric(self.metric),
             time_limit=self.time_limit,
             seed=int(check_random_state(self.random_state).randint(2**31 - self.n_members)),
-            executor=Joblib(self.n_jobs) if self.n_jobs not in (None, 1) else None,
-            callbacks_for=(lambda member: [ProgressBar()]) if self.verbose else None,
+            workers=_Joblib(self.n_jobs) if self.n_jobs not in (None, 1) else None,
+            watch=(lambda member: [ProgressBar()]) if self.verbose else None,
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
         return fitted
 
     def _rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Columns, Array, Array | None]:
-        """Return columns, targets and weights of the rows that count, two at least."""
+        """Return columns, targets and weights of the rows with positive weight, at least 2 rows in all."""
         columns = self._columns(X, reset=True)
-        require_target(self, y)
+        _require_target(self, y)
         y = self._targets(y)
-        check_lengths(columns, y)
-        return rows_that_count(columns, y, sample_weight)
+        _check_lengths(columns, y)
+        return _weighted_rows(columns, y, sample_weight)
 
     def _validation(self) -> tuple[Columns, Array] | None:
-        """Return the columns and the targets of `validation_data`, of one row at least."""
+        """Return the columns and targets of `validation_data`, which has at least 1 row."""
         if self.validation_data is None:
             return None
         if not isinstance(self.validation_data, tuple | list):
             raise ValueError(f"validation_data must be (X, y), got a {type(self.validation_data).__name__}")
         if len(self.validation_data) != 2:
-            raise ValueError(f"validation_data must be (X, y), got {len(self.validation_data)} parts")
+            raise ValueError(f"validation_data must be (X, y), got {len(self.validation_data)} items")
         X, y = self.validation_data
         columns, values = self._columns(X, reset=False), self._targets(y)
-        check_lengths(columns, values, least=1)
+        _check_lengths(columns, values, min_rows=1)
         return columns, values
 
     @abstractmethod
     def _targets(self, y: Any) -> Array:
-        """Return a target as an array, labels or numbers, or raise ValueError."""
+        """Return a target as an array of labels or numbers, or raise ValueError."""
 
     @property
     def encoder_(self) -> TabularEncoder:
-        """What became of each column."""
+        """The fitted encoder of the table's columns."""
         return self.predictor_.encoder
 
     @property
     def ensemble_(self) -> Ensemble:
-        """The members and what they were calibrated to."""
+        """The calibrated ensemble of the members."""
         return self.predictor_.ensemble
 
     def _table(self, X: Any) -> Columns:
-        """Return the table to answer for, of a model that is fitted."""
+        """Return the columns of a table to predict; raise NotFittedError if the model is not fitted."""
         check_is_fitted(self)
         return self._columns(X, reset=False)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the model to one file; `chainrule.load` gives its Predictor back, with NumPy alone installed."""
+        """Write the model to a file, from which `chainrule.load` reads a `Predictor` that needs NumPy alone."""
         check_is_fitted(self)
         self.predictor_.save(path)
 
     def get_feature_names_out(self) -> Array:
-        """Return the name of each column that the networks see."""
+        """Return the names of the encoded features, the networks' inputs."""
         check_is_fitted(self)
         return np.array(self.encoder_.get_feature_names_out(), dtype=object)
 
@@ -151,58 +171,68 @@ class BaseTabular(BaseEstimator):
 
 @dataclass(eq=False, repr=False)
 class TabularClassifier(ClassifierMixin, BaseTabular):
-    """A network for classes, from a table as it is: calibrated probabilities, nothing to tune.
+    """Ensemble of networks that classifies the rows of a raw table, with calibrated probabilities and without tuning.
+
+    Numeric and categorical columns, dates and missing values are encoded by a `chainrule.TabularEncoder`. Tables to
+    predict are matched to the training table by column name, in any order; if one of the two has no column names, by
+    position, with a warning.
 
     Parameters
     ----------
     n_members : int, default=5
-        Networks, each trained on all rows but one fold: fewer are quicker and less accurate.
+        Number of networks, each trained on all folds but one. Fewer are faster and less accurate.
     epochs : int, default=None
-        Times each member sees its rows, at most; it stops when it no longer improves. None is 64, and for more than
-        50,000 rows 64 sqrt(50,000 / rows). More gain little: five members of 64 have 10 % less error than one of 256.
+        Maximum number of epochs per member; training stops early when the validation metric no longer improves. If
+        None, 64, or 64 sqrt(50,000 / n_samples) for more than 50,000 samples. Larger values gain little: five members
+        with 64 epochs have 10 % less error than one with 256.
     metric : str or callable, default=None
-        What a member's best epoch is chosen by on the rows it is not trained on: "accuracy", "balanced_accuracy",
-        "f1_macro", "roc_auc", "log_loss" or "brier", or a function of (y, prediction), class numbers (n,) and
-        probabilities (n, n_classes), for which lower is better.
-        None is "brier": unlike accuracy it sees how sure the network was, and unlike log loss no row decides it alone.
+        Metric on the held-out fold that selects each member's best epoch: "accuracy", "balanced_accuracy", "f1_macro",
+        "roc_auc", "log_loss" or "brier", or a function of (y, prediction), class indices (n,) and probabilities
+        (n, n_classes), for which lower is better. If None, "brier": unlike accuracy it depends on the predicted
+        probability, and unlike log loss no single row can dominate it.
     validation_data : tuple (X, y), default=None
-        Rows apart for that, and for calibration; members are then trained on all rows of `fit`. None: each member has a
-        fold of the rows of `fit` for it, so that together they have learned from all.
+        Validation rows that replace the held-out folds in selecting the best epoch and in calibration; every member is
+        then trained on all rows passed to `fit`. If None, each member holds out a different fold.
     time_limit : float, default=None
-        Seconds for all members together, which then train for fewer epochs; each keeps its best.
+        Time limit in seconds for training all members, which then train for fewer epochs and keep the best one.
     random_state : int, RandomState instance or None, default=None
-        Of folds, initial weights and order of rows.
+        Seed for the folds, the initial weights and the shuffling.
     n_jobs : int, default=None
-        Members trained side by side, as joblib counts them; -1 is one a processor. They take a thread each.
+        Number of members trained in parallel by joblib, one thread each; None means 1, -1 all processors.
     verbose : bool, default=False
-        Show the progress of each member on standard error.
+        Whether to show a progress bar for each member on stderr.
     class_weight : dict or "balanced", default=None
-        What each class counts for in training.
+        Weights of the classes in training, as {label: weight}. "balanced" weights classes inversely to their frequency.
+        If None, all classes have weight 1.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        Class labels, sorted.
     predictor_ : chainrule.Predictor
-        What answers: it needs NumPy alone, and `save` writes it to a file.
+        The model without scikit-learn, which needs NumPy alone; `save` writes it to a file.
     ensemble_ : chainrule.model.ensemble.Ensemble
-        The members, their temperature, and the smoothing mixed in.
+        The members, with their calibrated temperature and smoothing.
     encoder_ : chainrule.TabularEncoder
-        What became of each column; `encoder_.notices` says what was left out and why.
+        The fitted encoder; `encoder_.notices` lists the columns that were left out, and why.
     histories_ : list of chainrule.History
-        One a member.
+        Training history of each member.
     out_of_fold_proba_ : ndarray of shape (n_samples, n_classes)
-        Each training row's probabilities by the member that was not trained on it; NaN with `validation_data`.
+        Probabilities of each training row, predicted by the member that did not train on it; NaN with
+        `validation_data`.
     n_features_in_ : int
+        Number of columns seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen during `fit`, if it was passed a table with names.
 
     Examples
     --------
     >>> from chainrule import TabularClassifier
-    >>> colours = ["red", "red", "red", "blue", "blue", "red"]
-    >>> table = {"size": [1.0, 1.2, None, 3.1, 3.3, 2.9] * 5, "colour": colours * 5}
+    >>> colors = ["red", "red", "red", "blue", "blue", "red"]
+    >>> table = {"size": [1.0, 1.2, None, 3.1, 3.3, 2.9] * 5, "color": colors * 5}
     >>> kind = ["small", "small", "small", "large", "large", "large"] * 5
     >>> model = TabularClassifier(epochs=20, random_state=0).fit(table, kind)
-    >>> model.predict([{"size": 3.0, "colour": "blue"}, {"size": 1.1, "colour": None}])
+    >>> model.predict([{"size": 3.0, "color": "blue"}, {"size": 1.1, "color": None}])
     array(['large', 'small'], dtype='<U5')
     """
 
@@ -213,26 +243,28 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train on a table.
+        """Fit the model to a table.
 
         Parameters
         ----------
         X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features)
+            The table; arrays and sparse matrices have columns named x0, x1, ...
         y : array-like of shape (n_samples,)
-            Labels of any type.
+            Class labels.
         sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights. If None, all samples have equal weight.
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
         """
         columns, y, weight = self._rows(X, y, sample_weight)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            told = self.classes_.tolist()[0]
-            raise ValueError(f"y must have two classes at least, got there is 1 class, {told!r}")
+            raise ValueError(f"y must have at least 2 classes, got 1 class: {self.classes_.tolist()[0]!r}")
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, y)
             require(bool((by_class >= 0).all()), "class_weight", "be >= 0", self.class_weight)
@@ -243,39 +275,49 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def _targets(self, y: Any) -> Array:
         require_no_mask(y, "y")
-        y = _check_y(y)
+        y = check_y(y)
         check_labels(y)
         return y
 
     def predict(self, X: Any) -> Array:
-        """Return the likeliest class (n_samples,) of each row of a table."""
+        """Return the most probable class (n_samples,) of each row of a table."""
         P = self.predict_proba(X)
         return self.classes_[P.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the probability (n_samples, n_classes) of each class, in the order of `classes_`."""
+        """Return the class probabilities (n_samples, n_classes), with columns in the order of `classes_`."""
         table = self._table(X)
         return self.predictor_.predict_proba(table)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithm of `predict_proba(X)`."""
+        return np.log(self.predict_proba(X))
 
 
 @dataclass(eq=False, repr=False)
 class TabularRegressor(RegressorMixin, BaseTabular):
-    """A network for numbers, from a table as it is: answers in the target's unit, with honest intervals.
+    """Ensemble of networks that predicts numbers from the rows of a raw table, with conformal prediction intervals.
+
+    Numeric and categorical columns, dates and missing values are encoded by a `chainrule.TabularEncoder`. Tables to
+    predict are matched to the training table by column name, in any order; if one of the two has no column names, by
+    position, with a warning.
 
     Parameters
     ----------
     n_members, epochs, validation_data, time_limit, random_state, n_jobs, verbose
         As for `TabularClassifier`.
     metric : str or callable, default=None
-        What a member's best epoch is chosen by: "mse", "rmse", "mae" or "r2", or a function of (y, prediction), both
-        (n, n_outputs) of mean 0 and deviation 1, for which lower is better. None is "mse", which is trained on too.
+        Metric on the held-out fold that selects each member's best epoch: "mse", "rmse", "mae" or "r2", or a function
+        of (y, prediction), both (n, n_outputs) with mean 0 and standard deviation 1, for which lower is better. If
+        None, "mse", the training loss.
 
     Attributes
     ----------
     predictor_, ensemble_, encoder_, histories_, n_features_in_, feature_names_in_
         As for `TabularClassifier`.
     residuals_ : ndarray of shape (n_samples, n_outputs)
-        Each training row's absolute error by the member that was not trained on it; NaN with `validation_data`.
+        Absolute error of each training row, predicted by the member that did not train on it; NaN with
+        `validation_data`.
 
     Examples
     --------
@@ -287,19 +329,23 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     True
     """
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train on a table.
+        """Fit the model to a table.
 
         Parameters
         ----------
         X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features)
+            The table; arrays and sparse matrices have columns named x0, x1, ...
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target values.
         sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights. If None, all samples have equal weight.
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
         """
         columns, y, weight = self._rows(X, y, sample_weight)
         Y = y[:, np.newaxis] if y.ndim == 1 else y
@@ -312,43 +358,45 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         y = as_real(y, np.float64, "y")
         missing = np.isnan(y)
         if missing.any():
-            raise ValueError(f"y must not be missing, got in row {int(np.argwhere(missing)[0][0]) + 1}")
-        y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
+            raise ValueError(f"y must have no missing values, got one in row {int(np.argwhere(missing)[0][0]) + 1}")
+        y = check_y(y, multi_output=True, y_numeric=True, estimator=self)
         return column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
 
     def predict(self, X: Any) -> Array:
-        """Return the predicted number (n_samples,), or numbers (n_samples, n_outputs), for each row of a table."""
+        """Return the predicted values (n_samples,) or (n_samples, n_outputs) for the rows of a table."""
         table = self._table(X)
         return self.predictor_.predict(table)
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
-        """Return the ends of an interval that holds the true number of `coverage` of new rows.
+        """Return prediction intervals that contain the true values of a fraction `coverage` of new rows.
 
-        By split conformal prediction on rows that training never saw: each row's error is that of the member which was
-        not trained on it. Right on average over rows, whatever the data, as long as new rows are like the old ones.
+        Split conformal prediction: the errors are those on rows held out from training. The coverage holds on average
+        over rows, for any distribution, if new rows come from the same one as the training rows.
 
         Returns
         -------
-        ndarray of shape (n_samples, 2) or (n_samples, n_outputs, 2)
+        intervals : ndarray of shape (n_samples, 2) or (n_samples, n_outputs, 2)
+            Lower and upper end.
         """
         table = self._table(X)
         return self.predictor_.predict_interval(table, coverage)
 
     def predict_quantiles(self, X: Any, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> Array:
-        """Return the numbers below which the true number lies in each of these shares of new rows.
+        """Return the quantiles of the target: the values that it does not exceed in these fractions of new rows.
 
-        From the same rows as `predict_interval`, whose ends for a coverage of 0.8 are the quantiles 0.1 and 0.9.
+        Estimated from the same errors as `predict_interval`; the interval with coverage 0.8 ends at the quantiles 0.1
+        and 0.9.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles)
+        values : ndarray of shape (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles)
         """
         table = self._table(X)
         return self.predictor_.predict_quantiles(table, quantiles)
 
 
-class Joblib:
-    """Members side by side as joblib does it: in threads, or where its `parallel_config` says, such as on a cluster."""
+class _Joblib:
+    """Train the members in parallel with joblib: in threads, or with the backend of `joblib.parallel_config`."""
 
     def __init__(self, n_jobs: int | None) -> None:
         self.n_jobs, self.jobs = n_jobs, effective_n_jobs(n_jobs)
@@ -357,39 +405,39 @@ class Joblib:
         return Parallel(self.n_jobs, prefer="threads")(delayed(work)([]) for work in works)
 
 
-def require_target(estimator: BaseTabular, y: Any) -> None:
-    """Raise ValueError when there is no target."""
+def _require_target(estimator: BaseTabular, y: Any) -> None:
+    """Raise ValueError if there is no target."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
 
 
-def rows_that_count(columns: Columns, y: Array, sample_weight: Any) -> tuple[Columns, Array, Array | None]:
-    """Return the rows whose weight is not zero, with their weights; the others must decide nothing."""
+def _weighted_rows(columns: Columns, y: Array, sample_weight: Any) -> tuple[Columns, Array, Array | None]:
+    """Return the rows with positive weight, and their weights; rows with zero weight must have no influence."""
     if sample_weight is None:
         return columns, y, None
     require_no_mask(sample_weight, "sample_weight")
-    weight = _check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
-    counts = weight > 0
-    return take_rows(columns, counts), y[counts], weight[counts]
+    weight = check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
+    positive = weight > 0
+    return take_rows(columns, positive), y[positive], weight[positive]
 
 
-def check_lengths(columns: Columns, y: Array, least: int = 2) -> None:
-    """Raise ValueError unless the table has as many rows as y, and `least` at least."""
+def _check_lengths(columns: Columns, y: Array, min_rows: int = 2) -> None:
+    """Raise ValueError unless the table has as many rows as y, and at least `min_rows`."""
     n = n_rows(columns)
     if n != len(y):
-        raise ValueError(f"X and y must have as many rows, got {n} and {len(y)}")
-    if n < least:
-        raise ValueError(f"X must have n_samples >= {least}, a minimum of {least} is required, got n_samples = {n}")
+        raise ValueError(f"X and y must have the same number of rows, got {n} and {len(y)}")
+    if n < min_rows:
+        raise ValueError(f"X must have n_samples >= {min_rows}, got n_samples = {n}")
 
 
-def without_mask(X: Any) -> Array:
-    """Return a masked array's cells, those that are masked missing."""
+def _fill_masked(X: Any) -> Array:
+    """Return a masked array as an array, with its masked cells missing."""
     missing = np.nan if X.dtype.kind in "biuf" else None
     return np.where(np.ma.getmaskarray(X), np.array(missing), X.data)
 
 
-def names_its_columns(X: Any) -> bool:
-    """Tell whether X is a DataFrame, a dict of columns, a list of dicts or a structured array."""
+def _has_column_names(X: Any) -> bool:
+    """Return whether X is a DataFrame, a dict of columns, a list of dicts or a structured array."""
     if issparse(X):  # some sparse matrices are mappings too
         return False
     if isinstance(X, list):
