@@ -137,8 +137,8 @@ class Tabular(Estimator):
     def fit(self, given, callbacks=()):
         make = TabularRegressor if is_regression(given.y) else TabularClassifier
         with pytest.MonkeyPatch.context() as patch:
-            watched = partial(fit_predictor, watch=lambda member: callbacks)
-            patch.setattr(tabular, "fit_predictor", lambda *args, watch, **options: watched(*args, **options))
+            watched = partial(fit_predictor, callbacks_for=lambda member: callbacks)
+            patch.setattr(tabular, "fit_predictor", lambda *args, callbacks_for, **options: watched(*args, **options))
             model = make(n_members=2, epochs=3, random_state=0).fit(given.X, given.y, sample_weight=given.weight)
         self.message = model.histories_[-1].stopped
         return model

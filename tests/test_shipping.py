@@ -118,7 +118,7 @@ def test_the_class_prior_is_the_class_frequencies():
     model = fitted("two strings")
     expected = [np.mean(CLASSES["two strings"] == label) for label in ("no", "yes")]
     np.testing.assert_allclose(model.class_prior_, expected)
-    np.testing.assert_allclose(model.predictor_.target.shares, expected)
+    np.testing.assert_allclose(model.predictor_.target.frequencies, expected)
     np.testing.assert_allclose(fitted("strings").class_prior_.sum(), 1)
 
 

@@ -48,7 +48,7 @@ from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.initializers import INITIALIZERS
 from chainrule.nn.layers import Dense, Layer, Residual
 from chainrule.nn.losses import Loss
-from chainrule.nn.network import PROOF_ROWS, Network
+from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 from chainrule.training.checkpoint import Checkpoint
 from chainrule.training.optimizers import Optimizer

@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.arrays import Array
 from chainrule.training.callbacks import Callback
-from chainrule.training.loop import Run
+from chainrule.training.run import Run
 
 
 class Hooks(Callback):

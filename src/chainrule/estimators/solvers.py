@@ -23,7 +23,7 @@ from chainrule.estimators.validation import Validation
 from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback, ProgressBar, TimeLimit
-from chainrule.training.loop import Run
+from chainrule.training.run import Run
 from chainrule.training.memory import keep_freed_memory
 from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer
 from chainrule.training.schedules import Schedule, as_schedule

@@ -1,7 +1,7 @@
 """`TabularClassifier` and `TabularRegressor`: accurate, calibrated networks for raw tables, without tuning.
 
 A table may have numeric and categorical columns, dates and missing values. `chainrule.data.tabular` encodes it,
-`chainrule.training.recipe` trains five networks, each on four of five folds, and the held-out rows calibrate their
+`chainrule.model.recipe` trains five networks, each on four of five folds, and the held-out rows calibrate their
 ensemble.
 """
 
@@ -104,8 +104,8 @@ class BaseTabular(BaseEstimator):
             metric=None if self.metric is None else as_metric(self.metric),
             time_limit=self.time_limit,
             seed=int(check_random_state(self.random_state).randint(2**31 - self.n_members)),
-            workers=_Joblib(self.n_jobs) if self.n_jobs not in (None, 1) else None,
-            watch=(lambda member: [ProgressBar()]) if self.verbose else None,
+            executor=_Joblib(self.n_jobs) if self.n_jobs not in (None, 1) else None,
+            callbacks_for=(lambda member: [ProgressBar()]) if self.verbose else None,
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
         return fitted
