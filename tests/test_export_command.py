@@ -11,7 +11,7 @@ from exported import TABLES, TARGETS, predictor_of
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder with a model in it, where the command runs."""
+    """A directory with a model, in which the command runs."""
     monkeypatch.chdir(tmp_path)
     predictor_of(TABLES["numbers and categories"], TARGETS["text"]).save("who.chainrule")
     return tmp_path
@@ -25,18 +25,18 @@ def export(*arguments):
     ("language", "file", "used"),
     [("c", "who.h", "who_predict(x, out);"), ("python", "who.py", "python who.py < rows.csv")],
 )
-def test_it_says_what_was_written_and_how_to_use_it(language, file, used, here):
+def test_the_output_describes_the_file_and_its_use(language, file, used, here):
     result = export("who.chainrule", "--to", language)
     assert result.exit_code == 0, result.output
     first, second, blank, *usage = result.output.splitlines()
     assert first == f"{file}  ({(here / file).stat().st_size / 1024:,.0f} KB)"
-    assert second.startswith("greatest difference on its 16 golden rows: ")
+    assert second.startswith("largest difference on its 16 golden rows: ")
     assert float(second.rpartition(" ")[2]) < 1e-5
     assert (blank, len(usage)) == ("", 3)
     assert used in usage
 
 
-def test_onnx_is_written_and_its_inputs_named(here):
+def test_the_onnx_usage_names_the_inputs(here):
     pytest.importorskip("onnxruntime")
     result = export("who.chainrule", "--to", "onnx", "--out", here / "other.onnx")
     assert result.exit_code == 0, result.output
@@ -44,11 +44,11 @@ def test_onnx_is_written_and_its_inputs_named(here):
     assert 'session.run(None, {"numbers": numbers, "categories": categories})' in result.output
 
 
-def test_what_8_bits_cost_is_printed(here):
-    assert "weights in 8 bits make there: " in export("who.chainrule", "--to", "c", "--int8").output
+def test_the_error_of_8_bit_weights_is_printed(here):
+    assert "caused by the 8-bit weights: " in export("who.chainrule", "--to", "c", "--int8").output
 
 
-def test_a_pure_file_runs_without_any_package(here):
+def test_a_pure_file_runs_without_packages(here):
     assert export("who.chainrule", "--to", "python", "--pure").exit_code == 0
     done = subprocess.run([sys.executable, "-I", "-S", "who.py", "--test"], capture_output=True, text=True, check=True)
     assert "16 golden rows" in done.stdout
@@ -60,18 +60,18 @@ def test_a_bare_network_is_exported_too(here):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        (["who.chainrule", "--to", "python", "--int8"], "--int8 must be asked of c only, got --to python"),
-        (["who.chainrule", "--to", "c", "--pure"], "--pure must be asked of python only, got --to c"),
-        (["none.chainrule", "--to", "c"], "none.chainrule: no such file"),
-        (["who.chainrule", "--to", "c", "--out", "who.chainrule"], "--out must not be the file of MODEL"),
-        (["who.chainrule", "--to", "c", "--out", "no/who.h"], "there is no folder no"),
+        (["who.chainrule", "--to", "python", "--int8"], "--int8 requires --to c, got --to python"),
+        (["who.chainrule", "--to", "c", "--pure"], "--pure requires --to python, got --to c"),
+        (["none.chainrule", "--to", "c"], "none.chainrule: "),
+        (["who.chainrule", "--to", "c", "--out", "who.chainrule"], "--out must not be the same file as MODEL"),
+        (["who.chainrule", "--to", "c", "--out", "no/who.h"], "the directory no does not exist"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_written(arguments, told, here):
+def test_a_mistake_is_reported_in_one_line_and_nothing_is_written(arguments, message, here):
     result = export(*arguments)
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert [path.name for path in here.iterdir()] == ["who.chainrule"]

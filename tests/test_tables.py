@@ -20,145 +20,145 @@ def zstandard(content):
     return bytes(pa.Codec("zstd").compress(content))
 
 
-def written(path, content):
+def write(path, content):
     path.write_bytes(content)
     return path
 
 
-WAYS = {
-    "commas": lambda folder: written(folder / "t.csv", PLAIN.encode()),
-    "tabs": lambda folder: written(folder / "t.tsv", PLAIN.replace(",", "\t").encode()),
-    "semicolons": lambda folder: written(folder / "t.csv", PLAIN.replace(",", ";").encode()),
-    "bars": lambda folder: written(folder / "t.txt", PLAIN.replace(",", "|").encode()),
-    "decimal commas": lambda folder: written(folder / "t.csv", PLAIN.replace(",", ";").replace(".", ",").encode()),
-    "lines of Windows": lambda folder: written(folder / "t.csv", PLAIN.replace("\n", "\r\n").encode()),
-    "a byte order mark": lambda folder: written(folder / "t.csv", PLAIN.encode("utf-8-sig")),
-    "UTF-16": lambda folder: written(folder / "t.csv", PLAIN.encode("utf-16")),
-    "Windows-1252": lambda folder: written(folder / "t.csv", PLAIN.encode("cp1252")),
-    "gzip": lambda folder: written(folder / "t.csv.gz", gzip.compress(PLAIN.encode())),
-    "gzip of Windows-1252": lambda folder: written(folder / "t.csv.gz", gzip.compress(PLAIN.encode("cp1252"))),
-    "Zstandard": lambda folder: written(folder / "t.csv.zst", zstandard(PLAIN.encode())),
+FORMATS = {
+    "commas": lambda folder: write(folder / "t.csv", PLAIN.encode()),
+    "tabs": lambda folder: write(folder / "t.tsv", PLAIN.replace(",", "\t").encode()),
+    "semicolons": lambda folder: write(folder / "t.csv", PLAIN.replace(",", ";").encode()),
+    "bars": lambda folder: write(folder / "t.txt", PLAIN.replace(",", "|").encode()),
+    "decimal commas": lambda folder: write(folder / "t.csv", PLAIN.replace(",", ";").replace(".", ",").encode()),
+    "Windows line ends": lambda folder: write(folder / "t.csv", PLAIN.replace("\n", "\r\n").encode()),
+    "a byte order mark": lambda folder: write(folder / "t.csv", PLAIN.encode("utf-8-sig")),
+    "UTF-16": lambda folder: write(folder / "t.csv", PLAIN.encode("utf-16")),
+    "Windows-1252": lambda folder: write(folder / "t.csv", PLAIN.encode("cp1252")),
+    "gzip": lambda folder: write(folder / "t.csv.gz", gzip.compress(PLAIN.encode())),
+    "gzip, Windows-1252": lambda folder: write(folder / "t.csv.gz", gzip.compress(PLAIN.encode("cp1252"))),
+    "Zstandard": lambda folder: write(folder / "t.csv.zst", zstandard(PLAIN.encode())),
     "Parquet": lambda folder: FRAME.write_parquet(folder / "t.parquet") or folder / "t.parquet",
     "Arrow": lambda folder: FRAME.write_ipc(folder / "t.arrow") or folder / "t.arrow",
     "Feather": lambda folder: FRAME.write_ipc(folder / "t.feather") or folder / "t.feather",
     "JSON lines": lambda folder: FRAME.write_ndjson(folder / "t.jsonl") or folder / "t.jsonl",
-    "Arrow's stream": lambda folder: FRAME.write_ipc_stream(folder / "t.arrow") or folder / "t.arrow",
-    "lines of old Macs": lambda folder: written(folder / "t.csv", PLAIN.replace("\n", "\r").encode()),
-    "blanks around": lambda folder: written(folder / "t.csv", PLAIN.replace(",", " , ").encode()),
-    "gzip without its ending": lambda folder: written(folder / "t.csv", gzip.compress(PLAIN.encode())),
-    "no gzip with its ending": lambda folder: written(folder / "t.csv.gz", PLAIN.encode()),
-    "Parquet that is called CSV": lambda folder: FRAME.write_parquet(folder / "t.csv") or folder / "t.csv",
-    "capitals": lambda folder: written(folder / "T.CSV", PLAIN.encode()),
+    "Arrow stream": lambda folder: FRAME.write_ipc_stream(folder / "t.arrow") or folder / "t.arrow",
+    "old Mac line ends": lambda folder: write(folder / "t.csv", PLAIN.replace("\n", "\r").encode()),
+    "padded cells": lambda folder: write(folder / "t.csv", PLAIN.replace(",", " , ").encode()),
+    "gzip without its suffix": lambda folder: write(folder / "t.csv", gzip.compress(PLAIN.encode())),
+    "not gzip, with its suffix": lambda folder: write(folder / "t.csv.gz", PLAIN.encode()),
+    "Parquet with the suffix of CSV": lambda folder: FRAME.write_parquet(folder / "t.csv") or folder / "t.csv",
+    "uppercase suffix": lambda folder: write(folder / "T.CSV", PLAIN.encode()),
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_table_is_the_same_however_it_is_written(way, tmp_path):
-    source = TableFile(WAYS[way](tmp_path))
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_the_same_table(name, tmp_path):
+    source = TableFile(FORMATS[name](tmp_path))
     assert source.read().equals(FRAME)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_in_parts_it_is_the_same_too(way, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", FORMATS)
+def test_batches_give_the_same_table(name, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "BATCH_ROWS", 2)
-    whole = pl.concat(TableFile(WAYS[way](tmp_path)).batches())
+    whole = pl.concat(TableFile(FORMATS[name](tmp_path)).batches())
     assert whole["name"].to_list() == FRAME["name"].to_list()
     assert whole["size"].cast(pl.Float64).to_list() == FRAME["size"].to_list()
     assert whole["rooms"].cast(pl.Int64).to_list() == FRAME["rooms"].to_list()
 
 
-def test_what_was_not_plain_is_told(tmp_path):
-    assert TableFile(WAYS["commas"](tmp_path)).notices == []
-    assert TableFile(WAYS["Windows-1252"](tmp_path)).notices == [
-        "t.csv is not UTF-8; it is read as Windows-1252, Western European"
+def test_unusual_properties_give_notices(tmp_path):
+    assert TableFile(FORMATS["commas"](tmp_path)).notices == []
+    assert TableFile(FORMATS["Windows-1252"](tmp_path)).notices == [
+        "t.csv is not UTF-8; reading it as Windows-1252 (Western European)"
     ]
-    assert TableFile(WAYS["decimal commas"](tmp_path)).notices == ["t.csv writes decimals with a comma"]
-    assert TableFile(WAYS["blanks around"](tmp_path)).notices == [
-        "t.csv has blanks around its cells; they are taken off"
+    assert TableFile(FORMATS["decimal commas"](tmp_path)).notices == [
+        "t.csv has decimal commas; reading them as decimal points"
     ]
-    assert TableFile(WAYS["Parquet that is called CSV"](tmp_path)).notices == [
-        "t.csv is no CSV file but Parquet, and read as that"
+    assert TableFile(FORMATS["padded cells"](tmp_path)).notices == ["t.csv has whitespace around cells; stripping it"]
+    assert TableFile(FORMATS["Parquet with the suffix of CSV"](tmp_path)).notices == [
+        "t.csv is a Parquet file; reading it as Parquet"
     ]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("x,y\n1,2\n3\n4,5\n6\n", "2 lines have too few cells, the first is line 3"),
-        ('x,y\n"1,0",2\n"3,0"\n', "1 line has too few cells, the first is line 3"),
+        ("x,y\n1,2\n3\n4,5\n6\n", "2 lines have too few fields, the first is line 3"),
+        ('x,y\n"1,0",2\n"3,0"\n', "1 line has too few fields, the first is line 3"),
         ('x,y\n"1\n0",2\n', None),
         ("x,y\n\n1,2\n\n", None),
     ],
 )
-def test_lines_that_end_too_soon_are_told(content, message, tmp_path):
-    source = TableFile(written(tmp_path / "t.csv", content.encode()))
+def test_lines_with_too_few_fields_give_a_notice(content, message, tmp_path):
+    source = TableFile(write(tmp_path / "t.csv", content.encode()))
     source.read()
-    expected = [] if message is None else [f"t.csv: {message}; what they lack counts as missing"]
+    expected = [] if message is None else [f"t.csv: {message}; missing fields are treated as empty"]
     assert source.notices == expected
 
 
 @pytest.mark.parametrize(
-    ("kind", "way"),
+    ("kind", "name"),
     [("csv", "semicolons"), ("csv", "gzip"), ("csv", "Parquet"), ("parquet", "Parquet"), ("jsonl", "JSON lines")],
 )
-def test_standard_input_is_a_table_too(kind, way, tmp_path, monkeypatch):
-    content = WAYS[way](tmp_path).read_bytes()
+def test_standard_input_is_read(kind, name, tmp_path, monkeypatch):
+    content = FORMATS[name](tmp_path).read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     source = TableFile(STDIN, kind)
     assert source.read().equals(FRAME)
     assert pl.concat(source.batches())["name"].to_list() == FRAME["name"].to_list()
 
 
-def test_the_first_word_of_a_column_may_stand_in_its_last_row(tmp_path):
-    file = written(tmp_path / "t.csv", b"x\n" + b"1\n" * 5000 + b"one\n")
+def test_the_first_word_of_a_column_may_be_in_its_last_row(tmp_path):
+    file = write(tmp_path / "t.csv", b"x\n" + b"1\n" * 5000 + b"one\n")
     assert TableFile(file).read()["x"][-1] == "one"
 
 
-def test_a_header_alone_is_a_table_of_no_rows(tmp_path):
-    source = TableFile(written(tmp_path / "t.csv", b"x,y\n"))
+def test_a_header_alone_is_a_table_without_rows(tmp_path):
+    source = TableFile(write(tmp_path / "t.csv", b"x,y\n"))
     assert source.read().shape == (0, 2)
     assert [frame.columns for frame in source.batches()] == [["x", "y"]]
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.parquet", "t.arrow", "t.feather", "t.jsonl", "t.ndjson"])
-def test_what_is_written_in_parts_is_read_back_whole(name, tmp_path):
+def test_batches_are_written_as_one_table(name, tmp_path):
     write_table(FRAME.iter_slices(2), tmp_path / name)
     assert TableFile(tmp_path / name).read().equals(FRAME)
 
 
-def test_a_table_that_fails_on_the_way_is_not_half_written(tmp_path):
-    def parts():
+def test_a_table_that_fails_midway_is_not_saved(tmp_path):
+    def batches():
         yield FRAME
         raise TableError("row 4")
 
     with pytest.raises(TableError, match="row 4"):
-        write_table(parts(), tmp_path / "t.csv")
+        write_table(batches(), tmp_path / "t.csv")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"x,y\n1,2\n3,4,5\n", "line 3 has 3 cells, and the header names 2 columns"),
+        (b"x,y\n1,2\n3,4,5\n", "line 3 has 3 fields, but the header has 2 columns"),
         (b'x,y\n1,"2\n3,4\n', "t.csv cannot be read as CSV"),
-        (b"x,y,x\n1,2,3\n", "t.csv must name its columns differently, got 'x' is there twice"),
-        (b"PK\x03\x04...", "t.csv is an Excel workbook or another zip file; save the table as CSV"),
+        (b"x,y,x\n1,2,3\n", "t.csv must have unique column names, got 'x' more than once"),
+        (b"PK\x03\x04...", "t.csv is an Excel workbook or another zip archive. Save the table as CSV."),
         (gzip.compress(b"x,y\n1,2\n" * 500, mtime=0)[:30], "t.csv cannot be read as CSV"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(content, message, tmp_path):
+def test_a_file_that_cannot_be_read_is_reported_with_the_line(content, message, tmp_path):
     with pytest.raises(TableError, match=message):
-        TableFile(written(tmp_path / "t.csv", content)).read()
+        TableFile(write(tmp_path / "t.csv", content)).read()
 
 
-def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path):
+def test_a_path_that_cannot_be_written_is_reported_in_advance(tmp_path):
     require_writable(tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
     os.mkfifo(tmp_path / "pipe")
     places = {
-        tmp_path: "is a folder",
-        tmp_path / "pipe": "is a pipe or a device; name a file",
-        tmp_path / "no/new": "there is no folder",
+        tmp_path: "is a directory, not a file",
+        tmp_path / "pipe": "cannot be written: it is not a regular file",
+        tmp_path / "no/new": "the directory .* does not exist",
         Path("/proc/new"): "cannot be written",
     }
     for place, message in places.items():

@@ -1,4 +1,4 @@
-"""`python -m chainrule` is the command `chainrule`."""
+"""Run the command line as `python -m chainrule`."""
 
 from chainrule.app.cli import main
 

@@ -1,1 +1,1 @@
-"""What people run: the command line and its report."""
+"""The command line and the HTML report."""

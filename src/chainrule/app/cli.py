@@ -1,22 +1,25 @@
-"""The command `chainrule`: where it starts, and what it says when the packages it needs are missing."""
+"""Entry point of the command `chainrule`."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line; without the extra `cli`, say how to get it and exit with status 2."""
+    """Run the command line; if the extra `cli` is not installed, print how to install it and exit with status 2."""
     try:
         import narwhals  # noqa: F401
         import polars  # noqa: F401
         import rich  # noqa: F401
         import typer  # noqa: F401
     except ImportError as error:
-        print(f"chainrule: the command line needs {error.name}: run  pip install 'chainrule[cli]'", file=sys.stderr)
+        print(
+            f"chainrule: the command line requires {error.name}. Install it: pip install 'chainrule[cli]'",
+            file=sys.stderr,
+        )
         sys.exit(2)
     try:
         from chainrule.app.commands import app
 
         app(prog_name="chainrule")
-    except KeyboardInterrupt:  # while it was still starting
-        print("chainrule: interrupted; nothing was begun", file=sys.stderr)
+    except KeyboardInterrupt:  # during the imports, before any command handles it
+        print("chainrule: interrupted; nothing was written", file=sys.stderr)
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""The command `export`: a model as ONNX, C or Python, and three lines on how to use what was written."""
+"""The command `export`: write a model as ONNX, C or Python, and show how to use the file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chainrule.app.options import ModelArgument, check_places, one_line_errors
+from chainrule.app.options import ModelArgument, check_places, choice, one_line_errors
 from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn, RawColumn
 from chainrule.export import to_c, to_python
 from chainrule.export.steps import Model
@@ -18,7 +18,7 @@ from chainrule.model.predictor import Predictor
 
 
 class Language(StrEnum):
-    """What a model can be exported to."""
+    """The language of an exported model."""
 
     onnx = "onnx"
     c = "c"
@@ -27,70 +27,75 @@ class Language(StrEnum):
 
 def export_command(
     model: ModelArgument,
-    to: Annotated[Language, typer.Option("--to", help="What to write.")],
+    to: Annotated[Language, typer.Option("--to", help="Export to this language.", **choice(Language))],
     out: Annotated[
-        Path | None, typer.Option(help="Where it goes; unless told, MODEL's name, .onnx, .h or .py.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the export to this file.",
+            show_default="MODEL's name with .onnx, .h or .py",
+        ),
     ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="C: weights in 8 bits; what that costs is printed.")] = False,
-    pure: Annotated[bool, typer.Option("--pure", help="Python: a file that needs no NumPy.")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="For C: quantize the weights to 8 bits, and print the error this causes.")
+    ] = False,
+    pure: Annotated[bool, typer.Option("--pure", help="For Python: write a file that does not need NumPy.")] = False,
 ) -> None:
-    """Write a model as one file for other programs; it holds golden rows, and tests itself by them.
+    """Export a model as a single file for other programs, with golden rows to test it.
 
     Example: `chainrule export penguins.chainrule --to c`
     """
     with one_line_errors():
-        writer, wanted = WRITERS[to], {name: True for name, asked in (("int8", int8), ("pure", pure)) if asked}
-        for name in wanted:
+        writer = _WRITERS[to]
+        options = {name: True for name, requested in (("int8", int8), ("pure", pure)) if requested}
+        for name in options:
             if name != writer.option:
-                of = next(language for language in WRITERS if WRITERS[language].option == name)
-                raise ValueError(f"--{name} must be asked of {of} only, got --to {to}")
+                language = next(language for language in _WRITERS if _WRITERS[language].option == name)
+                raise ValueError(f"--{name} requires --to {language}, got --to {to}")
         out = out or Path(f"{model.name.split('.')[0]}{writer.suffix}")
         check_places({"--out": out}, {"MODEL": model})
         loaded = load(model)
-        written = writer.write(loaded, out, **wanted)
-        for line in [*told(written), "", *writer.usage(loaded, out)]:
+        exported = writer.write(loaded, out, **options)
+        for line in [*_export_lines(exported), "", *writer.usage(loaded, out)]:
             typer.echo(line)
 
 
-def told(written: Export) -> list[str]:
-    """Return what was written, its size, and how close its answers are."""
+def _export_lines(exported: Export) -> list[str]:
+    """Return lines with the file's path and size, and how far its predictions are from the model's."""
     lines = [
-        f"{written.path}  ({written.n_bytes / 1024:,.0f} KB)",
-        f"greatest difference on its {written.n_rows} golden rows: {written.difference:.1e}",
+        f"{exported.path}  ({exported.n_bytes / 1024:,.0f} KB)",
+        f"largest difference on its {exported.n_rows} golden rows: {exported.difference:.1e}",
     ]
-    if written.loss is not None:
-        lines.append(f"greatest difference that weights in 8 bits make there: {written.loss:.1e}")
+    if exported.loss is not None:
+        lines.append(f"largest difference caused by the 8-bit weights: {exported.loss:.1e}")
     return lines
 
 
-# How each is written and used.
+# One writer and one usage per language.
 
 
-def write_onnx(model: Model, out: Path) -> Export:
-    """Write ONNX; only this loads onnx."""
-    from chainrule.export import to_onnx
+def _write_onnx(model: Model, out: Path) -> Export:
+    from chainrule.export import to_onnx  # here, because it needs the package onnx
 
     return to_onnx(model, out)
 
 
-def onnx_usage(model: Model, out: Path) -> list[str]:
-    """Return how an ONNX file is run."""
+def _onnx_usage(model: Model, out: Path) -> list[str]:
     inputs = ['"X": X']
     if isinstance(model, Predictor):
         kinds = {type(column) for column in model.encoder.columns}
-        inputs = [f'"{name}": {name}' for kind, name in NAMES.items() if kind in kinds]
+        inputs = [f'"{name}": {name}' for kind, name in _INPUT_NAMES.items() if kind in kinds]
     return [
         f'session = onnxruntime.InferenceSession("{out}")',
         f"session.run(None, {{{', '.join(inputs)}}})",
-        f'chainrule.export.verify_onnx("{out}")  # answers the golden rows',
+        f'chainrule.export.verify_onnx("{out}")  # runs the golden rows',
     ]
 
 
-NAMES = {RawColumn: "X", NumberColumn: "numbers", DateColumn: "dates", CategoryColumn: "categories"}
+_INPUT_NAMES = {RawColumn: "X", NumberColumn: "numbers", DateColumn: "dates", CategoryColumn: "categories"}
 
 
-def c_usage(model: Model, out: Path) -> list[str]:
-    """Return how a C header is used."""
+def _c_usage(model: Model, out: Path) -> list[str]:
     name = stem_of(out)
     return [
         f'#include "{out.name}"',
@@ -99,18 +104,17 @@ def c_usage(model: Model, out: Path) -> list[str]:
     ]
 
 
-def python_usage(model: Model, out: Path) -> list[str]:
-    """Return how a Python file is run."""
+def _python_usage(model: Model, out: Path) -> list[str]:
     return [
         f"python {out} < rows.csv",
         f"python {out} --test",
-        f"{stem_of(out)}.predict(rows), after  import {stem_of(out)}",
+        f"import {stem_of(out)}; {stem_of(out)}.predict(rows)",
     ]
 
 
 @dataclass(frozen=True)
-class Writer:
-    """How a language's file is named, written and used, and the option that it takes."""
+class _Writer:
+    """The suffix of a language's files, the functions that write one and describe its use, and the option it takes."""
 
     suffix: str
     write: Callable[..., Export]
@@ -118,8 +122,8 @@ class Writer:
     option: str = ""
 
 
-WRITERS = {
-    Language.onnx: Writer(".onnx", write_onnx, onnx_usage),
-    Language.c: Writer(".h", to_c, c_usage, "int8"),
-    Language.python: Writer(".py", to_python, python_usage, "pure"),
+_WRITERS = {
+    Language.onnx: _Writer(".onnx", _write_onnx, _onnx_usage),
+    Language.c: _Writer(".h", to_c, _c_usage, "int8"),
+    Language.python: _Writer(".py", to_python, _python_usage, "pure"),
 }

@@ -1,10 +1,11 @@
-"""`chainrule inspect` and `chainrule report`: what a model is, and a page to show it by."""
+"""The commands `inspect` and `report`: describe a model, and evaluate it in an HTML report."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from chainrule.app.messages import console_for, echo, model_lines, print_json
 from chainrule.app.options import (
     FileArgument,
     JsonOption,
@@ -14,20 +15,20 @@ from chainrule.app.options import (
     load_predictor,
     one_line_errors,
 )
-from chainrule.app.pipeline import score_on, separate_for
-from chainrule.app.say import console_for, model_lines, print_json, tell
+from chainrule.app.pipeline import score_on, split_target_for
+from chainrule.app.progress import status
 from chainrule.app.tables import TableFile
 
 
 def inspect_command(model: ModelArgument, as_json: JsonOption = False) -> None:
-    """Tell what a model is: target, columns, networks, scores, and how it was made.
+    """Describe a model: its target, columns, networks, scores and training.
 
     Example: `chainrule inspect penguins.chainrule`
     """
     with one_line_errors():
         predictor = load_predictor(model)
         size = model.stat().st_size
-        tell(console_for(as_json), model_lines(predictor, size))
+        echo(console_for(as_json), model_lines(predictor, size))
         if as_json:
             networks = predictor.ensemble.networks
             print_json(
@@ -39,7 +40,7 @@ def inspect_command(model: ModelArgument, as_json: JsonOption = False) -> None:
                     "networks": len(networks),
                     "parameters": sum(network.theta.size for network in networks),
                     "layers": [str(layer) for layer in networks[0].layers],
-                    "encoded": predictor.encoder.get_feature_names_out().tolist(),
+                    "features": predictor.encoder.get_feature_names_out().tolist(),
                     "metadata": predictor.metadata,
                 }
             )
@@ -48,19 +49,23 @@ def inspect_command(model: ModelArgument, as_json: JsonOption = False) -> None:
 def report_command(
     model: ModelArgument,
     file: FileArgument,
-    out: Annotated[Path | None, typer.Option(help="Where the page goes; unless told, MODEL's name, .html.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the report to this file.", show_default="MODEL's name with .html"),
+    ] = None,
     form: KindOption = None,
 ) -> None:
-    """Write a report of a model by a table that holds the target too: one HTML file that needs no network.
+    """Evaluate a model on a table that includes the target, and write the results as a single HTML file.
 
     Example: `chainrule report penguins.chainrule more.csv --out penguins.html`
     """
     with one_line_errors():
         out = out or Path(f"{model.name.split('.')[0]}.html")
         check_places({"--out": out}, {"MODEL": model, "FILE": file})
-        from chainrule.app.report import write_report  # which says at once what it needs
+        from chainrule.app.report import write_report  # fails now, before any work, if matplotlib is missing
 
         predictor = load_predictor(model)
-        result = score_on(predictor, separate_for(predictor, TableFile(file, form)))
-        write_report(out, result)
+        result = score_on(predictor, split_target_for(predictor, TableFile(file, form)))
+        with status(f"writing the report {out}"):
+            write_report(out, result)
         typer.echo(f"report  {out}")

@@ -1,32 +1,79 @@
-"""What every command shares: its arguments, and what it does before its work begins and when something is wrong."""
+"""What all commands share: arguments and options, their parsers, checks of paths, and the handling of errors."""
 
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from chainrule.app.say import printable
-from chainrule.app.tables import STDIN, require_writable
-from chainrule.errors import ChainruleError, ModelFileError, TableError, first_line
+from chainrule.app.messages import print_error
+from chainrule.app.tables import STDIN, has_table_suffix, require_writable
+from chainrule.errors import ChainruleError, ModelFileError, TableError, first_line, look_up
 from chainrule.model.file import load
 from chainrule.model.predictor import Predictor
 
+# Parsers. A BadParameter holds the rule and the value; `chainrule.app.commands` puts the option's name before it.
+
+
+def number(rule: str, fits: Callable[[float], bool], kind: type[float] = float) -> dict[str, Any]:
+    """Return the arguments of `typer.Option` for a number; `rule` describes what `fits` checks."""
+
+    def parse(text: str) -> float:
+        with suppress(ValueError):
+            value = kind(text)
+            if fits(value):
+                return value
+        raise typer.BadParameter(f"must be {rule}, got {_shown(text)}")
+
+    return {"parser": parse, "metavar": "N" if kind is int else "NUMBER"}
+
+
+def integer(least: int) -> dict[str, Any]:
+    """Return the arguments of `typer.Option` for an integer >= `least`."""
+    return number(f"an integer >= {least}", lambda value: value >= least, int)
+
+
+def choice(kind: type[StrEnum]) -> dict[str, Any]:
+    """Return the arguments of `typer.Option` for one of the names in `kind`."""
+
+    def parse(text: str) -> StrEnum:
+        try:
+            return look_up(kind.__members__, str(text), "")
+        except ValueError as error:
+            raise typer.BadParameter(str(error).strip()) from None
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in kind if name.startswith(incomplete)]
+
+    return {"parser": parse, "metavar": "|".join(kind), "autocompletion": complete}
+
+
+def _shown(text: str) -> str:
+    """Return a value as it is shown in a message: quoted, unless it is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return repr(text)
+    return str(text)
+
+
+# Arguments and options.
+
 
 class Task(StrEnum):
-    """What a target can be."""
+    """The task a target defines."""
 
     classification = "classification"
     regression = "regression"
 
 
 class Kind(StrEnum):
-    """How a table can be written."""
+    """The file format of a table."""
 
     csv = "csv"
     parquet = "parquet"
@@ -37,42 +84,56 @@ class Kind(StrEnum):
 FileArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="FILE", help="A table: .csv, .tsv, .csv.gz, .parquet, .arrow or .jsonl; - is standard input."
+        metavar="FILE", help="Table: .csv, .tsv, .csv.gz, .parquet, .arrow or .jsonl; - reads standard input."
     ),
 ]
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A file that `chainrule train` wrote.")]
-KindOption = Annotated[Kind | None, typer.Option("--format", help="How FILE is written, where its name does not say.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by `chainrule train`.")]
+KindOption = Annotated[
+    Kind | None,
+    typer.Option(
+        "--format", help="Read FILE in this format.", show_default="inferred from the file name", **choice(Kind)
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print a single JSON object.")]
+
+
+# Errors and signals.
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what a user can put right into one line on standard error and exit status 2. SIGTERM is as Ctrl-C."""
-    with suppress(ValueError):  # only a program's main thread may say so
-        signal.signal(signal.SIGTERM, interrupt)
+    """Report errors that the user can fix in one line on standard error, with exit status 2. SIGTERM acts as Ctrl-C."""
+    with suppress(ValueError):  # handlers can be set from the main thread only
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except BrokenPipeError:
-        # The reader, `head` perhaps, has seen enough; nothing may be written at exit either.
+        # The reader, for example `head`, has closed the pipe. Python must not write to it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ChainruleError, OSError, ValueError) as error:
-        typer.echo(f"chainrule: {printable(first_line(error))}", err=True)
+        print_error(_message_of(error))
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        typer.echo("chainrule: interrupted; no unfinished file is left", err=True)
+        print_error("interrupted; nothing was written")
         raise typer.Exit(130) from None
 
 
-def interrupt(number: int, frame: object) -> None:
-    """End the work in an orderly way."""
+def _message_of(error: Exception) -> str:
+    """Return an error's message in one line, without the number of an OSError."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return first_line(error)
+
+
+def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Pass over Ctrl-C and SIGTERM while what took long to make is put away: whoever presses twice must not lose it."""
+    """Ignore SIGINT and SIGTERM while results are saved, so that a second Ctrl-C does not lose them."""
     before = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
-    with suppress(ValueError):  # only a program's main thread may say so
+    with suppress(ValueError):  # handlers can be set from the main thread only
         for number in before:
             signal.signal(number, signal.SIG_IGN)
     try:
@@ -83,22 +144,30 @@ def uninterrupted() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+# Files.
+
+
 def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
-    """Raise TableError where an output cannot be written, or would overwrite an input or another output."""
+    """Raise TableError if an output cannot be written, or would overwrite an input or another output."""
     taken = {path.resolve(): name for name, path in inputs.items() if path not in (None, STDIN)}
     for name, path in outputs.items():
         if path is None:
             continue
         place = path.resolve()
         if place in taken:
-            raise TableError(f"{name} must not be the file of {taken[place]}, got both are {path}")
+            raise TableError(f"{name} must not be the same file as {taken[place]}, got {path} for both")
         taken[place] = name
         require_writable(path)
 
 
 def load_predictor(path: Path) -> Predictor:
     """Return the predictor in a model file."""
-    model = load(path)
+    try:
+        model = load(path)
+    except ModelFileError:
+        if path.is_file() and has_table_suffix(path):
+            raise ModelFileError(f"{path} is a table, not a model. The model comes first, then the table.") from None
+        raise
     if not isinstance(model, Predictor):
-        raise ModelFileError(f"{path} holds a bare network, without the table it is for; load it in Python")
+        raise ModelFileError(f"{path} contains a bare network, not a model of a table. Load it in Python.")
     return model

@@ -1,27 +1,28 @@
-"""What shows a training while it runs: one live line on a terminal, a line a member elsewhere."""
+"""Progress of training: one live line on a terminal, one line per member elsewhere."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from types import TracebackType
 from typing import Self
 
+import rich.progress
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
 from chainrule.training.run import Run
 
 
-class Board:
-    """Where the members' trainings are followed, from one thread or from several. A context manager."""
+class Progress:
+    """Follows the training of the members, in one thread or in several, and shows nothing. A context manager."""
 
     def __init__(self, members: int) -> None:
         self.members = members
-        self.done = 0
-        self.shares: dict[int, float] = {}
-        self.begun = perf_counter()
+        self.n_finished = 0
+        self.fractions: dict[int, float] = {}
+        self.start = perf_counter()
 
     def __enter__(self) -> Self:
         return self
@@ -29,48 +30,48 @@ class Board:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is left open."""
+        """Do nothing: there is nothing to close."""
 
-    def watch(self, member: int) -> list[Callback]:
-        """Return the callbacks of a member."""
-        return [Follow(self, member)]
+    def callbacks_for(self, member: int) -> list[Callback]:
+        """Return the callbacks for the training of a member."""
+        return [ProgressCallback(self, member)]
 
     def show(self, member: int, run: Run) -> None:
-        """Tell of a batch or an epoch."""
+        """Show the state of a member's training after a batch."""
 
     def finish(self, member: int, run: Run) -> None:
-        """Tell of a member that is trained."""
+        """Show that a member is trained."""
 
     @property
-    def share(self) -> float:
-        """How much of the whole is done, at least: members may stop before their last epoch."""
-        return sum(self.shares.values()) / self.members
+    def fraction(self) -> float:
+        """The fraction of all planned batches that are done. Members may stop before their last epoch."""
+        return sum(self.fractions.values()) / self.members
 
     @property
-    def seconds_left(self) -> float:
-        """How long it will take, at most."""
-        gone = perf_counter() - self.begun
-        return gone * (1 / self.share - 1) if self.share > 0 else float("inf")
+    def seconds_remaining(self) -> float:
+        """The estimated time until all planned batches are done."""
+        elapsed = perf_counter() - self.start
+        return elapsed * (1 / self.fraction - 1) if self.fraction > 0 else float("inf")
 
 
-class Follow(Callback):
-    """Reports one member's run to the board."""
+class ProgressCallback(Callback):
+    """Reports the training of one member to a Progress."""
 
-    def __init__(self, board: Board, member: int) -> None:
-        self.board, self.member = board, member
+    def __init__(self, progress: Progress, member: int) -> None:
+        self.progress, self.member = progress, member
 
     def on_batch_end(self, run: Run) -> None:
-        self.board.shares[self.member] = run.progress
-        self.board.show(self.member, run)
+        self.progress.fractions[self.member] = run.progress
+        self.progress.show(self.member, run)
 
     def on_train_end(self, run: Run) -> None:
-        self.board.shares[self.member] = 1.0
-        self.board.done += 1
-        self.board.finish(self.member, run)
+        self.progress.fractions[self.member] = 1.0
+        self.progress.n_finished += 1
+        self.progress.finish(self.member, run)
 
 
-class Lines(Board):
-    """A line a member, for a file or a pipe."""
+class LineDisplay(Progress):
+    """Writes one line per trained member, for a file or a pipe."""
 
     def __init__(self, members: int, write: Callable[[str], object] = sys.stderr.write) -> None:
         super().__init__(members)
@@ -78,26 +79,27 @@ class Lines(Board):
 
     def finish(self, member: int, run: Run) -> None:
         history = run.history
-        best = "" if history.best_epoch is None else f", epoch {history.best_epoch + 1} was best"
+        best = "" if history.best_epoch is None else f" (best: {history.best_epoch + 1})"
         seconds = sum(history.seconds)
         self.write(
-            f"member {member + 1} of {self.members}: {len(history)} epochs{best}, {numbers(history)}, {seconds:.1f} s\n"
+            f"member {member + 1} of {self.members}: {len(history)} epochs{best}, "
+            f"{_last_values(history)}, {seconds:.1f} s\n"
         )
 
 
-class Live(Board):
-    """One line that is rewritten: bar, members, epoch, loss, validation score, and the time left at most."""
+class LiveDisplay(Progress):
+    """Rewrites one line: a bar, the members trained, the epoch, the time remaining, losses and the metric."""
 
     def __init__(self, members: int, console: Console) -> None:
         super().__init__(members)
-        self.bar = Progress(
-            BarColumn(bar_width=16),
-            # What is last is what a narrow terminal cuts off.
-            TextColumn("{task.fields[place]}, {task.fields[left]}  {task.fields[numbers]}"),
+        self.bar = rich.progress.Progress(
+            rich.progress.BarColumn(bar_width=16),
+            # A narrow terminal cuts off the end of the line, so the values of losses and metrics come last.
+            rich.progress.TextColumn("{task.fields[place]}, {task.fields[remaining]}  {task.fields[values]}"),
             console=console,
             transient=True,
         )
-        self.task = self.bar.add_task("", total=1.0, place=f"0 of {members} members", numbers="", left="starting")
+        self.task = self.bar.add_task("", total=1.0, place=self._place(), values="", remaining="starting")
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -111,16 +113,40 @@ class Live(Board):
     def show(self, member: int, run: Run) -> None:
         self.bar.update(
             self.task,
-            completed=self.share,
-            place=f"member {member + 1} of {self.members}, epoch {run.epoch + 1}/{run.epochs}",
-            numbers=numbers(run.history),
-            left=f"{self.seconds_left:.0f} s left at most",
+            completed=self.fraction,
+            place=f"{self._place()}, epoch {run.epoch + 1} of {run.epochs}",
+            values=_last_values(run.history),
+            remaining=f"about {_duration(self.seconds_remaining)} remaining",
         )
 
+    def _place(self) -> str:
+        return f"{self.n_finished} of {self.members} members trained"
 
-def numbers(history: History) -> str:
-    """Return the last epoch's loss, validation loss and last metric, short enough for one line."""
-    shown = {"loss": history.loss, "validation": history.validation_loss}
+
+def _last_values(history: History) -> str:
+    """Return the last epoch's training loss, validation loss and last metric, each with its name."""
+    shown = {"training loss": history.loss, "validation loss": history.validation_loss}
     for name, column in list(history.metrics.items())[-1:]:
-        shown[name.removeprefix("validation_")] = column
+        shown[name.replace("_", " ")] = column
     return ", ".join(f"{name} {column[-1]:.3g}" for name, column in shown.items() if column)
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration in its largest sensible unit: 45 s, 22 min, 1.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextmanager
+def status(text: str, quiet: bool = False) -> Iterator[None]:
+    """Show on standard error what is being done: a spinner on a terminal, a line elsewhere."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if quiet:
+        yield
+    elif console.is_terminal:
+        with console.status(f"{text} ..."):
+            yield
+    else:
+        console.print(f"{text} ...")
+        yield

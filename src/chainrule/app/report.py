@@ -1,4 +1,4 @@
-"""The report of a model on rows it was not trained on: one HTML file, without network, for light, dark and print."""
+"""The report of a model on evaluation rows: a single HTML file without external resources, for screen and print."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -8,30 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule import viz  # which says what to install where matplotlib is not there
+from chainrule import viz  # raises MissingExtraError without matplotlib
+from chainrule.app.messages import baseline_of, better_is, column_summary, count_networks, readable_date
 from chainrule.app.pipeline import Result, coverage_of
-from chainrule.app.say import count_of, facts
 from chainrule.app.scores import show_score
 from chainrule.archive import write_whole
+from chainrule.arrays import Array
 from chainrule.data.cells import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance, saliency_ranking
-from chainrule.training.metrics import METRICS
 from chainrule.viz.style import palette_for
 from chainrule.viz.svg import Draw, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_WRONG = 8
-"""Rows shown of those that the model got most wrong."""
-DEPENDENCES = 4
-"""Columns, the most important first, whose partial dependence is shown."""
-MOST_SHUFFLED = 40
-"""Columns whose importance is measured, by shuffling each `REPEATS` times."""
-REPEATS = 5
+_MAX_ERRORS_SHOWN = 8
+_N_DEPENDENCES = 4
+"""Number of columns whose partial dependence is shown, the most important first."""
+MAX_PERMUTED = 40
+"""Number of columns whose permutation importance is measured, preselected by gradient saliency."""
+_REPEATS = 5
 
-STYLE = """
+_STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --pale: #63666a; --ground: #fff; --line: #d8dbe0; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #f0f0f0; --pale: #a3a8ae; --ground: #16181b; --line: #3a3f45; } }
@@ -59,28 +58,28 @@ svg { display: block; max-width: 100%; height: auto; color: var(--ink); }
 
 
 def write_report(path: Path, result: Result) -> None:
-    """Write the report, whole or not at all."""
-    page = render(result)
+    """Write the report. The file is complete or absent."""
+    page = _render(result)
     write_whole(path, lambda file: file.write(page.encode()))
 
 
-def render(result: Result) -> str:
+def _render(result: Result) -> str:
     """Return the report's HTML."""
-    told, target = result.predictor.metadata, result.predictor.target
-    title = f"{target.name} from {told.get('table', 'a table')}"
-    found = importances(result)
+    metadata, target = result.predictor.metadata, result.predictor.target
+    title = f"{target.name} from {metadata.get('table', 'a table')}"
+    importance = _measure_importance(result)
     sections = [
-        ("Scores on rows never trained on", scores_table(result)),
-        ("The target", target_picture(result)),
-        ("The table", columns_table(told["columns"]) if "columns" in told else ""),
-        ("Notices", bullets(told.get("notices", []) + notes(result))),
-        ("Learning curves", learning_curves(result)),
-        ("How good the answers are", quality(result)),
-        ("What matters", importance(result, found)),
-        ("How it matters", dependences(result, found)),
-        ("The rows it got most wrong", most_wrong(result, found)),
-        ("What to try next", bullets(told.get("findings", []))),
-        ("How to make it again", definitions(told)),
+        ("Scores", _scores_table(result)),
+        ("Target distribution", _target_distribution(result)),
+        ("Columns", _columns_table(metadata["columns"]) if "columns" in metadata else ""),
+        ("Notices", _bullets(metadata.get("notices", []) + _training_notes(result))),
+        ("Learning curves", _learning_curves(result)),
+        ("Prediction quality", _prediction_quality(result)),
+        ("Permutation importance", _importance_figure(result, importance)),
+        ("Partial dependence", _dependence_figures(result, importance)),
+        ("Largest errors", _largest_errors(result, importance)),
+        ("What to try next", _bullets(metadata.get("findings", []))),
+        ("Reproduce this model", _reproduction_table(metadata)),
     ]
     body = "".join(f"<section><h2>{escape(name)}</h2>{html}</section>\n" for name, html in sections if html)
     return f"""<!doctype html>
@@ -89,28 +88,30 @@ def render(result: Result) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
-<style>{STYLE}</style>
+<style>{_STYLE}</style>
 </head>
 <body>
 <h1>{escape(title)}</h1>
-<p class="pale">{escape(summary(result))}</p>
+<p class="pale">{escape(_summary(result))}</p>
 {body}</body>
 </html>
 """
 
 
-def summary(result: Result) -> str:
-    """Return what the page is about, in a sentence."""
-    told, networks = result.predictor.metadata, result.predictor.ensemble.networks
-    trained = f", trained on {told['rows']['training']:,} rows in {told['seconds']:.1f} s" if "seconds" in told else ""
+def _summary(result: Result) -> str:
+    """Return one sentence about the model and the rows of the report."""
+    metadata, networks = result.predictor.metadata, result.predictor.ensemble.networks
+    trained = ""
+    if "seconds" in metadata:
+        trained = f", trained on {metadata['rows']['training']:,} rows in {metadata['seconds']:.1f} s"
     task = result.predictor.target.task
-    return f"{count_of(networks)} for {task}{trained}; measured on {len(result.values):,} others."
+    return f"{count_networks(networks)} for {task}{trained}; evaluated on {len(result.values):,} rows."
 
 
 # Tables.
 
 
-def table(head: Iterable[str], rows: Iterable[str]) -> str:
+def _table(head: Iterable[str], rows: Iterable[str]) -> str:
     """Return a table of cells that are HTML already."""
     return (
         f"<div class='wide'><table><thead><tr>{''.join(head)}</tr></thead>"
@@ -118,190 +119,214 @@ def table(head: Iterable[str], rows: Iterable[str]) -> str:
     )
 
 
-def scores_table(result: Result) -> str:
-    """Return the scores, where they may lie, and the baseline's."""
-    baseline = "class shares alone" if isinstance(result.predictor.target, ClassTarget) else "the mean alone"
+def _scores_table(result: Result) -> str:
+    """Return the scores, their intervals, and the scores of the baseline."""
+    baseline = f"baseline: {baseline_of(result.predictor.target)}"
     head = [
         "<th></th>",
-        *(f"<th class='number'>{name}</th>" for name in ("network", "90 % interval", baseline)),
+        *(f"<th class='number'>{name}</th>" for name in ("network", "90% interval", baseline)),
         "<th></th>",
     ]
     rows = [
         f"<th>{name.replace('_', ' ')}</th><td class='number big'>{show_score(name, value)}</td>"
-        f"<td class='number pale'>{' to '.join(show_score(name, end) for end in result.spread[name])}</td>"
+        f"<td class='number pale'>{' to '.join(show_score(name, end) for end in result.intervals[name])}</td>"
         f"<td class='number'>{show_score(name, result.baseline[name])}</td>"
-        f"<td class='pale'>{'higher' if METRICS[name].higher_is_better else 'lower'} is better</td>"
+        f"<td class='pale'>{better_is(name)} is better</td>"
         for name, value in result.scores.items()
     ]
-    covered = coverage_of(result)
-    if covered is not None:
+    coverage = coverage_of(result)
+    if coverage is not None:
         rows.append(
-            f"<th>rows in their 90 % interval</th><td class='number big'>{covered:.1%}</td><td></td><td></td><td></td>"
+            "<th>coverage of 90% prediction intervals</th>"
+            f"<td class='number big'>{coverage:.1%}</td><td></td><td></td><td></td>"
         )
-    return table(head, rows)
+    return _table(head, rows)
 
 
-def columns_table(columns: Sequence[Mapping[str, Any]]) -> str:
-    """Return what each column of the table was taken for."""
-    head = ["<th>column</th>", "<th>taken for</th>", "<th class='number'>missing</th>", "<th>holds</th>"]
+def _columns_table(columns: Sequence[Mapping[str, Any]]) -> str:
+    """Return the columns of the table, each with its kind, missing cells and values."""
+    head = ["<th>column</th>", "<th>kind</th>", "<th class='number'>missing</th>", "<th>values</th>"]
     rows = (
         f"<th>{escape(column['name'])}</th><td>{column['kind']}</td>"
         f"<td class='number'>{column.get('missing') or ''}</td>"
-        f"<td class='reason'>{escape(facts({**column, 'missing': 0}))}</td>"
+        f"<td class='reason'>{escape(column_summary({**column, 'missing': 0}))}</td>"
         for column in columns
     )
-    return table(head, rows)
+    return _table(head, rows)
 
 
-def most_wrong(result: Result, found: Importance) -> str:
-    """Return the rows whose truth the model expected least, with what it said and what matters most of them."""
+def _largest_errors(result: Result, importance: Importance) -> str:
+    """Return the rows with the largest loss: actual and predicted target, and the most important columns."""
     target, predictions = result.predictor.target, result.predictions
-    names = found.ranking[:8]
+    names = importance.ranking[:8]
     if isinstance(target, ClassTarget):
-        expected = predictions[np.arange(len(predictions)), target.encode(result.values)]
-        worst = np.argsort(expected, kind="stable")[:MOST_WRONG]
-        worst = worst[predictions[worst].argmax(axis=1) != target.encode(result.values)[worst]]
-        said = [f"{label} ({P.max():.0%})" for label, P in zip(target.decode(predictions[worst]), predictions[worst])]
+        y = target.encode(result.values)
+        worst = np.argsort(predictions[np.arange(len(predictions)), y], kind="stable")[:_MAX_ERRORS_SHOWN]
+        worst = worst[predictions[worst].argmax(axis=1) != y[worst]]
+        labels = target.decode(predictions[worst])
+        predicted = [f"{label} ({P.max():.0%})" for label, P in zip(labels, predictions[worst])]
     else:
-        truth, predicted = target.numbers(result.values)[:, 0], target.decode(predictions)
-        worst = np.argsort(-np.abs(truth - predicted), kind="stable")[:MOST_WRONG]
-        said = [f"{value:.5g}" for value in predicted[worst]]
+        actual, values = target.numbers(result.values)[:, 0], target.decode(predictions)
+        worst = np.argsort(-np.abs(actual - values), kind="stable")[:_MAX_ERRORS_SHOWN]
+        predicted = [f"{value:.5g}" for value in values[worst]]
     if not len(worst):
-        return "<p>None of these rows was taken for another class.</p>"
-    head = [f"<th>{escape(name)}</th>" for name in ("row", "truth", "answer", *names)]
+        return "<p>Every row is classified correctly.</p>"
+    head = [f"<th>{escape(name)}</th>" for name in ("row", "actual", "predicted", *names)]
     rows = (
-        f"<td class='pale'>{result.rows[i]:,}</td><th>{escape(cell(result.values[i]))}</th><td>{escape(answer)}</td>"
-        + "".join(f"<td>{escape(cell(result.inputs[name][i]))}</td>" for name in names)
-        for i, answer in zip(worst.tolist(), said)
+        f"<td class='pale'>{result.rows[i]:,}</td><th>{escape(_cell(result.values[i]))}</th><td>{escape(text)}</td>"
+        + "".join(f"<td>{escape(_cell(result.inputs[name][i]))}</td>" for name in names)
+        for i, text in zip(worst.tolist(), predicted)
     )
-    return table(head, rows)
+    caption = "<p class='pale'>The rows with the largest loss, and their values of the most important columns.</p>"
+    return caption + _table(head, rows)
 
 
-def cell(value: object) -> str:
-    """Return a table's cell as text."""
+def _cell(value: object) -> str:
+    """Return a cell of the user's table as text."""
     return "" if is_missing(value) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def definitions(told: Mapping[str, Any]) -> str:
-    """Return what reproduces the training."""
-    names = ("command", "chainrule", "numpy", "date", "seed", "members", "best_epochs")
+_REPRODUCTION_LABELS = {
+    "command": "command",
+    "chainrule": "chainrule version",
+    "numpy": "NumPy version",
+    "date": "trained",
+    "seed": "seed",
+    "members": "networks",
+    "best_epochs": "best epoch of each network",
+}
+
+
+def _reproduction_table(metadata: Mapping[str, Any]) -> str:
+    """Return the command and the versions that reproduce the training."""
     rows = (
-        f"<th>{name.replace('_', ' ')}</th><td class='reason'><code>{escape(str(told[name]))}</code></td>"
-        for name in names
-        if name in told
+        f"<th>{label}</th><td class='reason'><code>{escape(_entry(metadata[name]))}</code></td>"
+        for name, label in _REPRODUCTION_LABELS.items()
+        if name in metadata
     )
     return f"<div class='wide'><table><tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table></div>"
 
 
-def notes(result: Result) -> list[str]:
-    """Return what happened in training that a reader should know."""
+def _entry(value: object) -> str:
+    """Return an entry of the metadata as text."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else readable_date(str(value))
+
+
+def _training_notes(result: Result) -> list[str]:
+    """Return the notes of the members' training histories."""
     return [f"member {k + 1}: {note}" for k, history in enumerate(result.histories) for note in history.notes]
 
 
-def bullets(lines: Sequence[str]) -> str:
-    """Return lines as a list; nothing for none."""
+def _bullets(lines: Sequence[str]) -> str:
+    """Return lines as a list, or an empty string."""
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>" if lines else ""
 
 
-# Pictures.
+# Figures.
 
 
-def target_picture(result: Result) -> str:
-    """Return how the target is spread over the rows that are measured on."""
+def _target_distribution(result: Result) -> str:
+    """Return the distribution of the target over the evaluation rows."""
     target = result.predictor.target
     if isinstance(target, ClassTarget):
         counts = np.bincount(target.encode(result.values), minlength=target.n_outputs)
 
-        def bars(ax: "Axes") -> None:
+        def draw_bars(ax: "Axes") -> None:
             places = np.arange(target.n_outputs)
             ax.barh(places, counts, color=palette_for(ax).blue, alpha=0.6, height=0.7)
             ax.set_yticks(places, [str(label)[:30] for label in target.labels])
             ax.invert_yaxis()
-            ax.set(xlabel="rows measured on")
+            ax.set(xlabel="number of evaluation rows")
 
-        return svg(bars, 5.6, 0.9 + 0.28 * target.n_outputs, "Rows measured on, of each class")
+        return svg(draw_bars, 5.6, 0.9 + 0.28 * target.n_outputs, "Number of evaluation rows per class")
     numbers = target.numbers(result.values)[:, 0]
 
-    def histogram(ax: "Axes") -> None:
+    def draw_histogram(ax: "Axes") -> None:
         bins = int(np.clip(2 * np.sqrt(len(numbers)), 5, 40))
         ax.hist(numbers, bins=bins, color=palette_for(ax).blue, alpha=0.6)
-        ax.set(xlabel=target.name, ylabel="rows measured on")
+        ax.set(xlabel=target.name, ylabel="number of evaluation rows")
 
-    return svg(histogram, 5.6, 2.6, "Rows measured on, by the target's value")
+    return svg(draw_histogram, 5.6, 2.6, "Histogram of the target over the evaluation rows")
 
 
-def learning_curves(result: Result) -> str:
-    """Return the losses of each member by epoch; nothing where the training is not known."""
+def _learning_curves(result: Result) -> str:
+    """Return the training and validation loss of each member by epoch, or an empty string without histories."""
     if not result.histories:
         return ""
 
     def draw(ax: "Axes") -> None:
-        colours = palette_for(ax)
+        colors = palette_for(ax)
         for k, history in enumerate(result.histories):
             epochs = np.arange(1, len(history) + 1)
             label = ("training", "validation") if k == 0 else (None, None)
-            ax.plot(epochs, history.loss, color=colours.orange, linewidth=1, alpha=0.7, label=label[0])
-            ax.plot(epochs, history.validation_loss, color=colours.blue, linewidth=1.5, label=label[1])
+            ax.plot(epochs, history.loss, color=colors.orange, linewidth=1, alpha=0.7, label=label[0])
+            ax.plot(epochs, history.validation_loss, color=colors.blue, linewidth=1.5, label=label[1])
             if history.best_epoch is not None:
                 best = history.best_epoch
-                ax.plot(best + 1, history.validation_loss[best], "o", color=colours.blue, markersize=5)
+                ax.plot(best + 1, history.validation_loss[best], "o", color=colors.blue, markersize=5)
         ax.set(xlabel="epoch", ylabel="loss", yscale="log")
         ax.legend(frameon=False)
 
-    return (
-        svg(draw, 5.6, 3.2, "Losses by epoch")
-        + "<p class='pale'>A pair of lines for each member; the dot is the epoch that is kept.</p>"
-    )
+    caption = "One pair of curves per network. The dot marks the epoch whose weights are kept."
+    if isinstance(result.predictor.target, ClassTarget):
+        caption += " The loss includes label smoothing, so it is not comparable to the log loss in the scores."
+    return svg(draw, 5.6, 3.2, "Training and validation loss by epoch") + f"<p class='pale'>{caption}</p>"
 
 
-def quality(result: Result) -> str:
-    """Return the pictures of what was answered against what was true."""
+def _prediction_quality(result: Result) -> str:
+    """Return figures that compare predictions with the actual target."""
     target = result.predictor.target
     if isinstance(target, NumberTarget):
-        truth, predictions = target.numbers(result.values)[:, 0], target.decode(result.predictions)
-        return pictures(
-            (
-                partial(viz.predicted_against_actual, truth, predictions, target.name),
-                4.4,
-                4.0,
-                "Predicted against actual",
-            ),
-            (partial(viz.residuals, truth, predictions, target.name), 4.4, 4.0, "Residuals"),
+        actual, predictions = target.numbers(result.values)[:, 0], target.decode(result.predictions)
+        of_predictions = partial(viz.predicted_against_actual, actual, predictions, target.name)
+        return _figures(
+            (partial(of_predictions, title="Predicted against actual"), 4.4, 4.0, "Predicted against actual"),
+            (partial(viz.residuals, actual, predictions, target.name, title="Residuals"), 4.4, 4.0, "Residuals"),
         )
-    y, P = target.encode(result.values), result.predictions
+    y, P, labels = target.encode(result.values), result.predictions, target.labels
     width = float(np.clip(0.35 * target.n_outputs, 4.0, 9))
-    return pictures(
-        (partial(viz.confusion, y, P, target.labels), width + 0.4, width, "Confusion matrix"),
-        (partial(viz.calibration, y, P, target.labels), 4.4, 4.0, "Calibration"),
-        (partial(viz.roc, y, P, target.labels), 4.4, 4.0, "ROC curve"),
-        (partial(viz.precision_recall, y, P, target.labels), 4.4, 4.0, "Precision and recall"),
+    return _figures(
+        _of_classes(viz.confusion, y, P, labels, "Confusion matrix", width + 0.4, width),
+        _of_classes(viz.calibration, y, P, labels, "Calibration"),
+        _of_classes(viz.roc, y, P, labels, "ROC curve"),
+        _of_classes(viz.precision_recall, y, P, labels, "Precision-recall curve"),
     )
 
 
-def importances(result: Result) -> Importance:
-    """Return how much worse the answers get without each column, or each of those that the answers follow most."""
+def _of_classes(
+    draw: Draw, y: Array, P: Array, labels: Sequence[object], title: str, width: float = 4.4, height: float = 4.0
+) -> tuple[Draw, float, float, str]:
+    return partial(draw, y, P, labels, title=title), width, height, title
+
+
+def _measure_importance(result: Result) -> Importance:
+    """Return the permutation importance of the columns, or of the most salient ones if there are many."""
     predictor = result.predictor
-    heeded = saliency_ranking(predictor, result.inputs, MOST_SHUFFLED)
-    return permutation_importance(predictor, result.inputs, result.values, columns=heeded, repeats=REPEATS)
+    columns = saliency_ranking(predictor, result.inputs, MAX_PERMUTED)
+    return permutation_importance(predictor, result.inputs, result.values, columns=columns, repeats=_REPEATS)
 
 
-def importance(result: Result, found: Importance) -> str:
-    """Return the picture of that."""
-    shown, columns = min(len(found.worse), 20), len(result.predictor.encoder.columns)
-    told = f"<p class='pale'>Of the {MOST_SHUFFLED} columns of {columns:,} that the answers follow most.</p>"
-    return (told if len(found.worse) < columns else "") + pictures(
-        (partial(viz.importance, found), 5.6, 1.3 + 0.28 * shown, "Importance of columns")
+def _importance_figure(result: Result, importance: Importance) -> str:
+    n_measured, n_columns = len(importance.worse), len(result.predictor.encoder.columns)
+    caption = ""
+    if n_measured < n_columns:
+        caption = f"<p class='pale'>Measured for {n_measured} of {n_columns:,} columns, those of highest saliency.</p>"
+    height = 1.3 + 0.28 * min(n_measured, 20)
+    return caption + _figures((partial(viz.importance, importance, title=""), 5.6, height, "Permutation importance"))
+
+
+def _dependence_figures(result: Result, importance: Importance) -> str:
+    """Return the partial dependence of the prediction on the most important columns."""
+    columns = importance.ranking[:_N_DEPENDENCES]
+    dependences = [partial_dependence(result.predictor, result.inputs, name) for name in columns]
+    return _figures(
+        *(
+            (partial(viz.partial_dependence, one), 4.2, 3.0, f"Partial dependence on {one.column}")
+            for one in dependences
+        )
     )
 
 
-def dependences(result: Result, found: Importance) -> str:
-    """Return how the answers move with each of the columns that matter most."""
-    dependences = [partial_dependence(result.predictor, result.inputs, name) for name in found.ranking[:DEPENDENCES]]
-    return pictures(
-        *((partial(viz.partial_dependence, one), 4.2, 3.0, f"Dependence on {one.column}") for one in dependences)
-    )
-
-
-def pictures(*wanted: tuple[Draw, float, float, str]) -> str:
-    """Return pictures side by side: each a function of Axes, with its width, height and name."""
-    return f"<div class='pictures'>{''.join(f'<div>{svg(*one)}</div>' for one in wanted)}</div>"
+def _figures(*figures: tuple[Draw, float, float, str]) -> str:
+    """Return figures next to each other: each a function of Axes, with its width, height and label."""
+    return f"<div class='pictures'>{''.join(f'<div>{svg(*figure)}</div>' for figure in figures)}</div>"

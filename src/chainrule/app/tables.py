@@ -1,7 +1,7 @@
-"""Files of tables, in and out: CSV of any dialect, Parquet, Arrow, JSON lines, and the standard streams.
+"""Reading and writing of table files: CSV in many dialects, Parquet, Arrow, JSON lines, and the standard streams.
 
-A CSV file's separator, encoding and decimal mark are found by looking at its beginning; what was not plain is told in
-`notices`. A table can be read whole, or in batches where it may be larger than memory.
+The separator, encoding and decimal mark of a CSV file are detected from its beginning; unusual ones are reported in
+`notices`. A table can be read whole, or in batches if it may be larger than memory.
 """
 
 import codecs
@@ -24,15 +24,16 @@ from chainrule.archive import write_whole
 from chainrule.errors import TableError, first_line
 
 STDIN = Path("-")
-SEPARATORS = ",;\t|"
-SAMPLE_BYTES = 1 << 20
 BATCH_ROWS = 50_000
-GZIP = b"\x1f\x8b"
-BINARY = {b"PAR1": "parquet", b"ARROW1": "arrow", b"PK\x03\x04": "zip"}
-"""What files that are no text begin with."""
-MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig"}
 
-ENDINGS = {
+_SEPARATORS = ",;\t|"
+_SAMPLE_BYTES = 1 << 20
+_GZIP = b"\x1f\x8b"
+_MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow", b"PK\x03\x04": "zip"}
+"""First bytes of binary files -> kind."""
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig"}
+
+_KINDS = {
     ".csv": "csv",
     ".tsv": "csv",
     ".txt": "csv",
@@ -45,12 +46,14 @@ ENDINGS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-"""What a file's name ends in -> its kind."""
+"""Suffix of a file's name -> kind."""
+
+_EMPTY = "is empty. A table needs a header line with column names, followed by rows."
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """How a CSV file is written; unless told, as most are."""
+class _Dialect:
+    """The format of a CSV file; the defaults are the most common one."""
 
     separator: str = ","
     encoding: str = "utf-8"
@@ -60,22 +63,22 @@ class Dialect:
 
     @property
     def is_plain(self) -> bool:
-        """Whether polars reads it as it is."""
-        return self == Dialect(self.separator)
+        """Whether polars can read the file without conversion."""
+        return self == _Dialect(self.separator)
 
     def notices(self, name: str) -> list[str]:
-        """Return what a person should know of a file of this name."""
-        told = {
-            "is not UTF-8; it is read as Windows-1252, Western European": self.encoding == "cp1252",
-            "writes decimals with a comma": self.decimal_comma,
-            "has blanks around its cells; they are taken off": self.padded,
+        """Return notices about the unusual properties of a file of this name."""
+        notices = {
+            "is not UTF-8; reading it as Windows-1252 (Western European)": self.encoding == "cp1252",
+            "has decimal commas; reading them as decimal points": self.decimal_comma,
+            "has whitespace around cells; stripping it": self.padded,
         }
-        return [f"{name} {notice}" for notice, holds in told.items() if holds]
+        return [f"{name} {notice}" for notice, applies in notices.items() if applies]
 
 
-def dialect_of(sample: bytes) -> tuple[Dialect, list[str]]:
-    """Return how a CSV file that begins so is written, and what its columns are called."""
-    encoding = next((name for mark, name in MARKS.items() if sample.startswith(mark)), "utf-8")
+def _detect_dialect(sample: bytes) -> tuple[_Dialect, list[str]]:
+    """Return the dialect and the column names of a CSV file that begins with `sample`."""
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if sample.startswith(mark)), "utf-8")
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(sample)
     except UnicodeDecodeError:
@@ -83,112 +86,116 @@ def dialect_of(sample: bytes) -> tuple[Dialect, list[str]]:
     old_mac = "\n" not in text and "\r" in text
     text = text.replace("\r", "\n") if old_mac else text
     header = text.split("\n", 1)[0]
-    separator = max(SEPARATORS, key=header.count)
+    separator = max(_SEPARATORS, key=header.count)
     decimal_comma = separator != "," and bool(re.search(r"\d,\d", text)) and not re.search(r"\d\.\d", text)
     names = next(csv.reader([header], delimiter=separator), [])
     padded = any(name != name.strip() for name in names)
-    return Dialect(separator, encoding, decimal_comma, old_mac, padded), names
+    return _Dialect(separator, encoding, decimal_comma, old_mac, padded), names
 
 
 class TableFile:
-    """A file of a table, or standard input where `path` is "-", whose `kind` must be told."""
+    """A table in a file, or on standard input if `path` is "-". `kind` overrides the kind the file's name indicates."""
 
     def __init__(self, path: Path, kind: str | None = None) -> None:
         self.path = path
-        self.kind = kind or (ENDINGS[suffix_of(path, ENDINGS)] if path != STDIN else "csv")
+        self.kind = kind or (_KINDS[suffix_of(path, _KINDS)] if path != STDIN else "csv")
         self.notices: list[str] = []
-        self.dialect = Dialect()
+        self.dialect = _Dialect()
         self.open: Callable[..., Any] = open
         self.source: Path | bytes = sys.stdin.buffer.read() if path == STDIN else path
         self.name = "standard input" if path == STDIN else path.name
         if path != STDIN:
-            require_readable(path)
+            _require_readable(path)
         elif not self.source:
-            raise TableError("standard input is empty; it needs a line of column names and rows under it")
-        self.recognize()
+            raise TableError(f"standard input {_EMPTY}")
+        self._detect_kind()
         if self.kind == "csv":
-            self.look()
+            self._read_header()
 
-    def recognize(self) -> None:
-        """Take a file that is called CSV for what its first bytes say it is."""
+    def read(self, text: Iterable[str] = ()) -> pl.DataFrame:
+        """Return the whole table. The columns named in `text` are read as text, so that 01 stays 01.
+
+        Raises TableError with the line and the reason if the file cannot be read.
+        """
+        with self._readable():
+            if self.kind != "csv":
+                return _SCANNERS[self.kind](self._opened()).collect()
+            # Types are inferred from all rows: the first decimal, or the first word, may be in the last one.
+            options: dict[str, Any] = {"separator": self.dialect.separator, "decimal_comma": self.dialect.decimal_comma}
+            content = self._stripped() if self.dialect.padded else self._decoded()
+            types = dict.fromkeys(text, pl.String)
+            frame = pl.read_csv(content, infer_schema_length=None, schema_overrides=types, **options)
+            self.notices += self._short_lines()
+        return frame
+
+    def batches(self, text: Iterable[str] = ()) -> Iterator[pl.DataFrame]:
+        """Yield the rows in order, in at least one batch, so that they need not fit into memory.
+
+        All cells of a CSV file are text, because a batch does not show the type of its columns: see `with_numbers`. The
+        columns named in `text` are text in every case.
+        """
+        if self.kind == "csv" and not self.dialect.is_plain:
+            frames: Iterable[pl.DataFrame] = self.read(text).iter_slices(BATCH_ROWS)
+        elif self.kind == "csv":
+            lazy = pl.scan_csv(self._opened(), separator=self.dialect.separator, infer_schema=False)
+            frames = lazy.collect_batches(chunk_size=BATCH_ROWS)
+        else:
+            frames = _SCANNERS[self.kind](self._opened()).collect_batches(chunk_size=BATCH_ROWS)
+        any_batch = False
+        with self._readable():
+            for frame in frames:
+                any_batch = True
+                yield frame
+            if not any_batch:
+                yield self.read()
+
+    def _detect_kind(self) -> None:
+        """Replace the kind CSV by the one that the first bytes indicate, and open compressed files as such."""
         if self.kind != "csv":
             return
-        with self.readable():
-            begin = self.source[:6] if isinstance(self.source, bytes) else first_bytes(self.source, 6)
-            if begin.startswith(GZIP):
+        with self._readable():
+            begin = self.source[:6] if isinstance(self.source, bytes) else _first_bytes(self.source, 6)
+            if begin.startswith(_GZIP):
                 if isinstance(self.source, bytes):
                     self.source = gzip.decompress(self.source)
                 self.open = gzip.open
-        found = next((kind for mark, kind in BINARY.items() if begin.startswith(mark)), None)
-        if found == "zip":
-            raise TableError(f"{self.name} is an Excel workbook or another zip file; save the table as CSV")
-        if found is not None:
-            self.notices.append(f"{self.name} is no CSV file but {found.capitalize()}, and read as that")
-            self.kind = found
+        detected = next((kind for magic, kind in _MAGIC.items() if begin.startswith(magic)), None)
+        if detected == "zip":
+            raise TableError(f"{self.name} is an Excel workbook or another zip archive. Save the table as CSV.")
+        if detected is not None:
+            kind = detected.capitalize()
+            self.notices.append(
+                f"{self.name} is {'an' if kind[0] in 'AEIOU' else 'a'} {kind} file; reading it as {kind}"
+            )
+            self.kind = detected
 
-    def look(self) -> None:
-        """See by a CSV file's first lines how it is written; TableError where two columns have one name."""
-        self.dialect, names = dialect_of(self.sample())
+    def _read_header(self) -> None:
+        """Detect the dialect of a CSV file; raise TableError if two columns have the same name."""
+        self.dialect, names = _detect_dialect(self._sample())
         self.notices += self.dialect.notices(self.name)
-        twice = sorted({name for name in names if name and names.count(name) > 1})
-        if twice:
-            raise TableError(f"{self.name} must name its columns differently, got {twice[0]!r} is there twice")
+        duplicates = sorted({name for name in names if name and names.count(name) > 1})
+        if duplicates:
+            raise TableError(f"{self.name} must have unique column names, got {duplicates[0]!r} more than once")
 
-    def sample(self) -> bytes:
+    def _sample(self) -> bytes:
         """Return the first bytes, decompressed."""
         if isinstance(self.source, bytes):
-            return self.source[:SAMPLE_BYTES]
-        with self.readable():
+            return self.source[:_SAMPLE_BYTES]
+        with self._readable():
             if self.source.suffix == ".zst":
                 lines = pl.read_csv(self.source, separator="\x01", has_header=False, quote_char=None, n_rows=100)
                 return "\n".join(lines.to_series().drop_nulls().cast(pl.String).to_list()).encode()
             with self.open(self.source, "rb") as file:
-                return bytes(file.read(SAMPLE_BYTES))
+                return bytes(file.read(_SAMPLE_BYTES))
 
-    def read(self, words: Iterable[str] = ()) -> pl.DataFrame:
-        """Return the whole table, the columns named in `words` as a CSV file writes them: 01 is no number there.
-
-        TableError tells what cannot be read.
-        """
-        with self.readable():
-            if self.kind != "csv":
-                return SCANNERS[self.kind](self.opened()).collect()
-            # All rows tell what a column holds: the first decimal, or the first word, may stand in the last one.
-            options: dict[str, Any] = {"separator": self.dialect.separator, "decimal_comma": self.dialect.decimal_comma}
-            text = self.without_blanks() if self.dialect.padded else self.text()
-            kinds = dict.fromkeys(words, pl.String)
-            frame = pl.read_csv(text, infer_schema_length=None, schema_overrides=kinds, **options)
-            self.notices += self.short_lines()
-        return frame
-
-    def batches(self, words: Iterable[str] = ()) -> Iterator[pl.DataFrame]:
-        """Yield the rows in order, some at a time, so that they need not fit into memory; one batch at least.
-
-        The cells of a CSV file, whose columns have no types, are text, those of `words` always: see `with_numbers`.
-        """
-        if self.kind == "csv" and not self.dialect.is_plain:
-            frames: Iterable[pl.DataFrame] = self.read(words).iter_slices(BATCH_ROWS)
-        elif self.kind == "csv":
-            lazy = pl.scan_csv(self.opened(), separator=self.dialect.separator, infer_schema=False)
-            frames = lazy.collect_batches(chunk_size=BATCH_ROWS)
-        else:
-            frames = SCANNERS[self.kind](self.opened()).collect_batches(chunk_size=BATCH_ROWS)
-        some = False
-        with self.readable():
-            for frame in frames:
-                some = True
-                yield frame
-            if not some:
-                yield self.read()
-
-    def opened(self) -> Path | BytesIO:
-        """Return what polars reads from."""
+    def _opened(self) -> Path | BytesIO:
+        """Return the source in a form polars reads."""
         return BytesIO(self.source) if isinstance(self.source, bytes) else self.source
 
-    def text(self) -> Path | BytesIO:
-        """Return what polars reads text from, in UTF-8."""
+    def _decoded(self) -> Path | BytesIO:
+        """Return the text of a CSV file in UTF-8, in a form polars reads."""
         if self.dialect.encoding == "utf-8" and not self.dialect.old_mac:
-            return self.opened()
+            return self._opened()
         if isinstance(self.source, bytes):
             content = self.source
         else:
@@ -197,79 +204,77 @@ class TableFile:
         text = content.decode(self.dialect.encoding, "replace")
         return BytesIO((text.replace("\r", "\n") if self.dialect.old_mac else text).encode())
 
-    def without_blanks(self) -> BytesIO:
-        """Return the text without the blanks around columns' names and cells."""
-        frame = pl.read_csv(self.text(), separator=self.dialect.separator, infer_schema=False)
+    def _stripped(self) -> BytesIO:
+        """Return the text of a CSV file without whitespace around column names and cells."""
+        frame = pl.read_csv(self._decoded(), separator=self.dialect.separator, infer_schema=False)
         frame = frame.rename(str.strip).with_columns(pl.all().str.strip_chars().replace({"": None}))
         return BytesIO(frame.write_csv(separator=self.dialect.separator).encode())
 
     @contextmanager
-    def readable(self) -> Iterator[None]:
-        """Turn whatever reading raises into a TableError that says where the trouble is."""
-        told = f"{self.path if self.path != STDIN else self.name} cannot be read as {self.kind.upper()}"
+    def _readable(self) -> Iterator[None]:
+        """Turn everything that reading raises into a TableError with the line, if it is known, and the reason."""
+        failure = f"{self.path if self.path != STDIN else self.name} cannot be read as {self.kind.upper()}"
         try:
             yield
         except (OSError, EOFError, UnicodeError, pl.exceptions.PolarsError) as error:
-            raise TableError(f"{told}: {self.ragged_row() or first_line(error)}") from None
+            raise TableError(f"{failure}: {self._long_line() or first_line(error)}") from None
         except BaseException as error:
-            if type(error).__name__ == "PanicException":  # what polars raises when its Rust code gives up
-                hint = "; save it as Parquet" if self.kind == "arrow" else ""
-                raise TableError(f"{told}: {first_line(error)}{hint}") from None
+            if type(error).__name__ == "PanicException":  # raised by polars when its Rust code panics
+                remedy = ". Save it as Parquet." if self.kind == "arrow" else ""
+                raise TableError(f"{failure}: {first_line(error)}{remedy}") from None
             raise
 
-    def short_lines(self) -> list[str]:
-        """Return a notice where lines have fewer cells than the header: what they lack counts as missing."""
-        lines = pl.read_csv(self.text(), separator="\x01", has_header=False, quote_char=None, infer_schema=False)
+    def _short_lines(self) -> list[str]:
+        """Return a notice if lines have fewer fields than the header."""
+        lines = pl.read_csv(self._decoded(), separator="\x01", has_header=False, quote_char=None, infer_schema=False)
         line = pl.col(lines.columns[0])
-        if lines.select((line.str.count_matches('"') % 2 == 1).any()).item():  # quoted cells of several lines
+        if lines.select((line.str.count_matches('"') % 2 == 1).any()).item():  # a quoted field spans several lines
             return []
-        cells = lines.select(
+        fields = lines.select(
             line.str.replace_all('"[^"]*"', "").str.count_matches(self.dialect.separator, literal=True)
         )
-        short = (cells.to_series() < cells.item(0, 0)).fill_null(value=False).arg_true()
+        short = (fields.to_series() < fields.item(0, 0)).fill_null(value=False).arg_true()
         if not len(short):
             return []
-        told = "1 line has" if len(short) == 1 else f"{len(short):,} lines have"
-        return [
-            f"{self.name}: {told} too few cells, the first is line {short[0] + 1}; what they lack counts as missing"
-        ]
+        subject = "1 line has" if len(short) == 1 else f"{len(short):,} lines have"
+        first = f"the first is line {short[0] + 1}"
+        return [f"{self.name}: {subject} too few fields, {first}; missing fields are treated as empty"]
 
-    def ragged_row(self) -> str:
-        """Return which line of a CSV file has more cells than the header, if one of the first has."""
+    def _long_line(self) -> str:
+        """Return which line in the sample of a CSV file has more fields than the header, or an empty string."""
         if self.kind != "csv":
             return ""
         with suppress(Exception):
             rows = csv.reader(
-                StringIO(self.sample().decode(self.dialect.encoding, "replace")), delimiter=self.dialect.separator
+                StringIO(self._sample().decode(self.dialect.encoding, "replace")), delimiter=self.dialect.separator
             )
             header = next(rows)
             for row in rows:
                 if len(row) > len(header):
-                    return f"line {rows.line_num} has {len(row)} cells, and the header names {len(header)} columns"
+                    return f"line {rows.line_num} has {len(row)} fields, but the header has {len(header)} columns"
         return ""
 
 
-def scan_arrow(source: Any) -> pl.LazyFrame:
-    """Return an Arrow file, or the stream format under the same name, which has no such mark at its beginning."""
-    begin = source.getvalue()[:6] if isinstance(source, BytesIO) else first_bytes(source, 6)
+def _scan_arrow(source: Any) -> pl.LazyFrame:
+    """Return an Arrow file, or one in Arrow's stream format, which has the same suffix but no magic bytes."""
+    begin = source.getvalue()[:6] if isinstance(source, BytesIO) else _first_bytes(source, 6)
     return pl.scan_ipc(source) if begin == b"ARROW1" else pl.read_ipc_stream(source).lazy()
 
 
-def first_bytes(path: Path, n: int) -> bytes:
-    """Return the first bytes of a file."""
+def _first_bytes(path: Path, n: int) -> bytes:
     with open(path, "rb") as file:
         return file.read(n)
 
 
-SCANNERS: dict[str, Callable[[Any], pl.LazyFrame]] = {
+_SCANNERS: dict[str, Callable[[Any], pl.LazyFrame]] = {
     "parquet": pl.scan_parquet,
-    "arrow": scan_arrow,
+    "arrow": _scan_arrow,
     "jsonl": lambda source: pl.scan_ndjson(source, infer_schema_length=None),
 }
 
 
 def with_numbers(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
-    """Return a table whose columns of text are numbers where they are named and every cell is one."""
+    """Return a table with the named text columns converted to numbers, if every cell is one."""
     for name in names:
         if name in frame.columns and frame[name].dtype == pl.String:
             with suppress(pl.exceptions.PolarsError):
@@ -281,14 +286,13 @@ def with_numbers(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
 
 
 def write_csv(frames: Iterable[pl.DataFrame], file: IO[bytes], separator: str = ",") -> None:
-    """Write tables under each other, one header above."""
+    """Write tables one after the other, under a single header."""
     for i, frame in enumerate(frames):
-        # Through a text, for polars does not say what went wrong with a file that it writes to.
+        # By way of a string, because polars does not report why writing to a file failed.
         file.write(frame.write_csv(separator=separator, include_header=i == 0).encode())
 
 
-def write_jsonl(frames: Iterable[pl.DataFrame], file: IO[bytes]) -> None:
-    """Write a JSON object a row."""
+def _write_jsonl(frames: Iterable[pl.DataFrame], file: IO[bytes]) -> None:
     for frame in frames:
         frame.write_ndjson(file)
 
@@ -299,50 +303,55 @@ WRITERS: dict[str, Callable[[Iterable[pl.DataFrame], IO[bytes]], object]] = {
     ".parquet": lambda frames, file: pl.concat(frames).write_parquet(file),
     ".arrow": lambda frames, file: pl.concat(frames).write_ipc(file),
     ".feather": lambda frames, file: pl.concat(frames).write_ipc(file),
-    ".jsonl": write_jsonl,
-    ".ndjson": write_jsonl,
+    ".jsonl": _write_jsonl,
+    ".ndjson": _write_jsonl,
 }
 
 
 def write_table(frames: Iterable[pl.DataFrame], path: Path) -> None:
-    """Write tables under each other as the name's ending says, whole or not at all."""
+    """Write tables one after the other to a file of the kind its suffix indicates. The file is complete or absent."""
     write = WRITERS[suffix_of(path, WRITERS)]
     write_whole(path, lambda file: write(frames, file))
 
 
-# Places.
+# Paths.
 
 
 def suffix_of(path: Path, table: Mapping[str, object]) -> str:
-    """Return the longest ending in `table` that the path has; TableError lists them when it has none."""
-    found = [suffix for suffix in table if path.name.lower().endswith(suffix)]
-    if not found:
+    """Return the longest key of `table` that is a suffix of the path; TableError lists them if none is."""
+    suffixes = [suffix for suffix in table if path.name.lower().endswith(suffix)]
+    if not suffixes:
         if path.is_dir():
-            raise TableError(f"{path} is a folder; name a file in it")
+            raise TableError(f"{path} is a directory, not a file")
         raise TableError(f"{path} must end in one of {' '.join(table)}")
-    return max(found, key=len)
+    return max(suffixes, key=len)
 
 
-def require_readable(path: Path) -> None:
-    """Raise TableError unless there is a file with something in it."""
+def has_table_suffix(path: Path) -> bool:
+    """Return whether the path ends like a table."""
+    return path.name.lower().endswith(tuple(_KINDS))
+
+
+def _require_readable(path: Path) -> None:
+    """Raise TableError unless the path is a file that is not empty."""
     if not path.exists():
-        raise TableError(f"{path}: there is no such file; the present folder is {Path.cwd()}")
+        raise TableError(f"{path}: no such file. The current directory is {Path.cwd()}.")
     if not path.is_file():
-        raise TableError(f"{path} is a folder; name a file in it")
+        raise TableError(f"{path} is a directory, not a file" if path.is_dir() else f"{path} is not a regular file")
     if not os.stat(path).st_size:
-        raise TableError(f"{path} is empty; it needs a line of column names and rows under it")
+        raise TableError(f"{path} {_EMPTY}")
 
 
 def require_writable(path: Path) -> None:
-    """Raise TableError unless a file can be made at `path`: better now than when the work is done."""
+    """Raise TableError unless a file can be created at `path`: better before the work than after it."""
     if path.is_dir():
-        raise TableError(f"{path} is a folder; name a file in it")
+        raise TableError(f"{path} is a directory, not a file")
     if path.exists() and not path.is_file():
-        raise TableError(f"{path} cannot be written: it is a pipe or a device; name a file")
-    folder = path.parent
-    if not folder.is_dir():
-        raise TableError(f"{path} cannot be written: there is no folder {folder}; make it first")
+        raise TableError(f"{path} cannot be written: it is not a regular file")
+    directory = path.parent
+    if not directory.is_dir():
+        raise TableError(f"{path} cannot be written: the directory {directory} does not exist. Create it first.")
     try:
-        tempfile.TemporaryFile(dir=folder).close()
+        tempfile.TemporaryFile(dir=directory).close()
     except OSError as error:
-        raise TableError(f"{path} cannot be written: {error.strerror or error}; choose another folder") from None
+        raise TableError(f"{path} cannot be written: {error.strerror or error}. Choose another directory.") from None

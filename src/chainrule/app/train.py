@@ -1,8 +1,10 @@
-"""`chainrule train`: from a file to a model, scored on rows it has not seen."""
+"""The command `train`: from a table to a model file, with scores on held-out rows."""
 
 import os
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -10,185 +12,281 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from chainrule.app.messages import (
+    column_lines,
+    console_for,
+    echo,
+    history_line,
+    print_json,
+    score_lines,
+    split_lines,
+)
 from chainrule.app.options import (
     FileArgument,
     JsonOption,
     KindOption,
     Task,
     check_places,
+    choice,
+    integer,
+    number,
     one_line_errors,
     uninterrupted,
 )
 from chainrule.app.pipeline import (
     Plan,
     Result,
+    Table,
     coverage_of,
     describe_columns,
-    examine,
-    fit,
+    diagnose_fit,
+    make_plan,
     require_scorable,
     score_on,
-    separate,
-    separate_for,
-    understand,
+    split_target,
+    split_target_for,
+    train,
 )
-from chainrule.app.progress import Board, Lines, Live
-from chainrule.app.say import column_lines, console_for, history_line, print_json, row_lines, score_lines, tell
+from chainrule.app.progress import LineDisplay, LiveDisplay, Progress, status
 from chainrule.app.tables import STDIN, TableFile
-from chainrule.arrays import Array, require
+from chainrule.arrays import Array
 from chainrule.data.cells import as_numbers
 from chainrule.data.reading import Columns, named, read_columns
 from chainrule.errors import TableError
-from chainrule.model.fitting import Executor, Serial, Threads
+from chainrule.model.fitting import Executor, Fitted, Serial, Threads
 from chainrule.training.checkpoint import CheckpointFile
 
-SECONDS_BETWEEN = 2.0
-"""Between two writings of a member's checkpoint; its last epoch is written in any case."""
+_CHECKPOINT_SECONDS = 2.0
+"""The least time between two writes of a member's checkpoint; its last epoch is always written."""
 
 
 def train_command(
     file: FileArgument,
-    target: Annotated[str, typer.Option(help="The column to predict.")],
-    task: Annotated[Task | None, typer.Option(help="Taken from the target's values unless told.")] = None,
-    drop: Annotated[list[str] | None, typer.Option(help="A column not to use; may be given several times.")] = None,
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="Predict this column.")],
+    task: Annotated[
+        Task | None,
+        typer.Option(
+            help="Treat the target as classes or as numbers.", show_default="inferred from the target", **choice(Task)
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Ignore this column; repeat for several.")
+    ] = None,
     identifier: Annotated[
-        list[str] | None, typer.Option("--id", help="A column that names rows: not used, and kept by predict.")
+        list[str] | None,
+        typer.Option(
+            "--id",
+            metavar="COLUMN",
+            help="Treat this column as a row identifier: do not train on it, copy it to the predictions.",
+        ),
     ] = None,
     category: Annotated[
-        list[str] | None, typer.Option(help="A column whose numbers are codes, not quantities.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Treat the numbers in this column as categories; repeat for several."),
     ] = None,
-    weight: Annotated[str | None, typer.Option(help="A column of numbers: what each row counts for.")] = None,
-    test: Annotated[Path | None, typer.Option(help="A table to test on, instead of rows of FILE.")] = None,
+    weight: Annotated[str | None, typer.Option(metavar="COLUMN", help="Use this column as sample weights.")] = None,
+    test: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Test on this table instead of on rows of FILE.")
+    ] = None,
     test_share: Annotated[
-        float | None, typer.Option(min=0.01, max=0.5, help="Share of FILE's rows to test on; unless told, 0.2.")
+        float | None,
+        typer.Option(
+            help="Hold out this fraction of FILE's rows for testing.",
+            show_default="0.2",
+            **number("a number in [0.01, 0.5]", lambda value: 0.01 <= value <= 0.5),
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where the model goes; unless told, FILE's name, .chainrule.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the model to this file.", show_default="FILE's name with .chainrule"),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a report, one HTML file, here.")] = None,
-    members: Annotated[int, typer.Option(min=2, help="Networks, each trained on all rows but one part.")] = 5,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML report to this file.")] = None,
+    members: Annotated[
+        int, typer.Option(help="Train this many networks; each validates on its own fold of the rows.", **integer(2))
+    ] = 5,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Times each member sees its rows, at most; unless told, 64 or by the rows."),
+        typer.Option(
+            help="Train each network for at most this many epochs.",
+            show_default="64, or fewer for large tables",
+            **integer(1),
+        ),
     ] = None,
-    time_limit: Annotated[float | None, typer.Option(min=1, help="Seconds after which training ends.")] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="End training after this many seconds.", **number("a number >= 1", lambda value: value >= 1)),
+    ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Members trained side by side; unless told, one a processor.")
+        int | None,
+        typer.Option(help="Train this many networks in parallel.", show_default="one per processor", **integer(1)),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split, the first weights and the order of rows.")] = 0,
-    checkpoint: Annotated[Path | None, typer.Option(help="Write here, time and again, all it takes to go on.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from --checkpoint, where there is one.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed the split, the initialization and the shuffling.", **integer(0))] = 0,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save checkpoints to this file during training.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from --checkpoint if it exists.")] = False,
     form: KindOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Train networks on a table and write a model file.
+    """Train an ensemble of networks on a table and write a model file.
 
-    A part of the rows is set apart for testing and never trained on; the scores are of those, beside what knowing
-    nothing would score. Ctrl-C keeps the best networks so far.
+    Some rows are held out for testing. Their scores are printed next to a baseline that ignores the inputs. Ctrl-C ends
+    training and keeps the best networks so far.
 
     Example: `chainrule train penguins.csv --target species --report penguins.html`
     """
     start = perf_counter()
     console = console_for(quiet or as_json)
     with one_line_errors():
-        given = "table" if file == STDIN else file.name.split(".")[0]
-        out = out or Path(f"{given}.chainrule")
-        require(checkpoint is not None or not resume, "--checkpoint", "be given with --resume", checkpoint)
-        require(test is None or test_share is None, "--test-share", "not be given with --test", test_share)
+        out = out or Path(f"{'table' if file == STDIN else file.name.split('.')[0]}.chainrule")
+        if resume and checkpoint is None:
+            raise ValueError("--resume requires --checkpoint FILE")
+        if test is not None and test_share is not None:
+            raise ValueError("--test-share cannot be combined with --test")
         if test is not None and test.exists() and file.exists() and test.samefile(file):
-            raise TableError(f"--test must be another table than FILE, whose rows are trained on, got {test}")
+            raise TableError(f"--test must not be the same table as FILE, got {test} for both")
         if report is not None:
-            from chainrule.app.report import write_report  # which says at once what it needs
+            from chainrule.app.report import write_report  # fails now, before any work, if matplotlib is missing
         check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
         source = TableFile(file, form)
-        columns = read_columns(source.read(category or ()))
-        weights = None if weight is None else weights_in(columns, weight, target)
-        unused = [*(drop or ()), *(identifier or ()), *([weight] if weight else [])]
-        table = separate(columns, target, unused)
-        table.notices += source.notices
-        plan = understand(table, target, task, category or (), 0.0 if test else test_share or 0.2, seed)
-        held = table.part(plan.test) if test is None else separate_for(plan, TableFile(test))
-        require_scorable(plan, held)
-        described = describe_columns(plan)
-        tell(console, [f"{file}: {len(table.values):,} rows, {len(columns)} columns", ""])
-        tell(console, column_lines(described, plan.target))
-        members = min(members, len(plan.training))
-        tell(console, row_lines(plan, len(held.known), members, "" if test is None else f" from {test}"))
-        kept = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume)
-        if kept is not None and kept.trainings:
-            tell(console, [f"going on from {checkpoint}"])
-        with board(members, quiet or as_json) as watched:
-            fitted = fit(
-                plan,
-                weight=None if weights is None else weights[plan.training],
-                n_members=members,
-                epochs=epochs,
-                time_limit=None if time_limit is None else max(0.01, time_limit - (perf_counter() - start)),
-                seed=seed,
-                workers=workers_for(jobs, members),
-                watch=lambda k: [*watched.watch(k), *([kept.checkpoint(k, seconds=SECONDS_BETWEEN)] if kept else [])],
-            )
-        predictor, command = fitted.predictor, shlex.join(["chainrule", *sys.argv[1:]])
+        data = _read(source, target, task, drop or (), identifier or (), category or (), weight, test, test_share, seed)
+        members = min(members, len(data.plan.training))
+        test_source = "" if test is None else f" from {test}"
+        echo(console, [f"{file}: {len(data.plan.table.values):,} rows, {data.n_columns} columns", ""])
+        echo(console, column_lines(data.columns, data.plan.target))
+        echo(console, split_lines(data.plan, len(data.held.known), members, test_source))
+        checkpoints = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume)
+        if checkpoints is not None and checkpoints.trainings:
+            echo(console, [f"resuming from {checkpoint}"])
+        seconds_left = None if time_limit is None else max(0.01, time_limit - (perf_counter() - start))
+        with progress_for(members, quiet or as_json) as progress:
+            fitted = _train(data, members, epochs, seconds_left, seed, jobs, progress, checkpoints)
+        predictor = fitted.predictor
         with uninterrupted():
-            result = score_on(predictor, held, fitted.histories)
+            result = score_on(predictor, data.held, fitted.histories)
             seconds = perf_counter() - start
-            tell(console, [history_line(result, seconds), ""])
-            of = "never trained on" if test is None else f"of {test}"
-            tell(console, score_lines(result, f"on {len(held.known):,} rows {of}"))
-            findings = [str(finding) for finding in examine(plan, fitted, result)]
-            tell(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
-            predictor.metadata |= metadata(plan, result) | {
+            findings = [str(finding) for finding in diagnose_fit(data.plan, fitted, result)]
+            rows = "held-out rows" if test is None else f"rows of {test}"
+            heading = f"on {len(data.held.known):,} {rows}"
+            echo(console, [history_line(result, seconds), "", *score_lines(result, heading)])
+            echo(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
+            predictor.metadata |= _metadata(data.plan, result) | {
                 "table": source.name,
-                "columns": described,
+                "columns": data.columns,
                 "id": identifier or [],
                 "weight": [weight] if weight else [],
                 "findings": findings,
                 "seconds": round(seconds, 3),
-                "command": command,
+                "command": shlex.join(["chainrule", *sys.argv[1:]]),
             }
             predictor.save(out)
-        tell(console, ["", f"model   {out}  ({out.stat().st_size / 1024:,.0f} KB)"])
+        echo(console, ["", f"model   {out}  ({out.stat().st_size / 1024:,.0f} KB)"])
         if report is not None:
-            write_report(report, result)
-            tell(console, [f"report  {report}"])
+            with status(f"writing the report {report}", quiet or as_json):
+                write_report(report, result)
+            echo(console, [f"report  {report}"])
+        echo(console, ["", f"Next: {shlex.join(['chainrule', 'predict', str(out), 'NEW_TABLE'])}"])
         if as_json:
             print_json({"model": str(out), "report": None if report is None else str(report)} | predictor.metadata)
 
 
-def board(members: int, quiet: bool) -> Board:
-    """Return what shows the training: a live line on a terminal, a line a member elsewhere, nothing when quiet."""
+@dataclass(frozen=True)
+class _Data:
+    """A plan, the rows to score on, the descriptions of the columns, and the sample weights of the training rows."""
+
+    plan: Plan
+    held: Table
+    columns: list[dict[str, Any]]
+    weights: Array | None
+    n_columns: int
+
+
+def _read(
+    source: TableFile,
+    target: str,
+    task: Task | None,
+    drop: Sequence[str],
+    identifiers: Sequence[str],
+    categories: Sequence[str],
+    weight: str | None,
+    test: Path | None,
+    test_share: float | None,
+    seed: int,
+) -> _Data:
+    """Read the table and plan the training; raise TableError for everything that would fail after training."""
+    columns = read_columns(source.read(categories))
+    weights = None if weight is None else _weights_in(columns, weight, target)
+    table = split_target(columns, target, [*drop, *identifiers, *([weight] if weight else [])])
+    table.notices += source.notices
+    plan = make_plan(table, target, task, categories, 0.0 if test else test_share or 0.2, seed)
+    held = table.part(plan.test) if test is None else split_target_for(plan, TableFile(test))
+    require_scorable(plan, held)
+    weights = None if weights is None else weights[plan.training]
+    return _Data(plan, held, describe_columns(plan), weights, len(columns))
+
+
+def _train(
+    data: _Data,
+    members: int,
+    epochs: int | None,
+    time_limit: float | None,
+    seed: int,
+    jobs: int | None,
+    progress: Progress,
+    checkpoints: CheckpointFile | None,
+) -> Fitted:
+    """Train the members, with progress and checkpoints."""
+    return train(
+        data.plan,
+        weight=data.weights,
+        n_members=members,
+        epochs=epochs,
+        time_limit=time_limit,
+        seed=seed,
+        workers=_executor_for(jobs, members),
+        watch=lambda k: [
+            *progress.callbacks_for(k),
+            *([checkpoints.checkpoint(k, seconds=_CHECKPOINT_SECONDS)] if checkpoints else []),
+        ],
+    )
+
+
+def progress_for(members: int, quiet: bool) -> Progress:
+    """Return a live line on a terminal, one line per member elsewhere, and nothing if `quiet`."""
     console = Console(stderr=True)
-    return Board(members) if quiet else Live(members, console) if console.is_terminal else Lines(members)
+    return (
+        Progress(members) if quiet else LiveDisplay(members, console) if console.is_terminal else LineDisplay(members)
+    )
 
 
-def workers_for(jobs: int | None, members: int) -> Executor:
-    """Return who trains the members: as many at once as there are processors to do it, or as was told."""
+def _executor_for(jobs: int | None, members: int) -> Executor:
+    """Return an executor with `jobs` threads; default: one per available processor."""
     if jobs is None:
         jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = min(jobs, members)
     return Threads(jobs) if jobs > 1 else Serial()
 
 
-def weights_in(columns: Columns, name: str, target: str) -> Array:
-    """Return what each row counts for, by a column's numbers."""
+def _weights_in(columns: Columns, name: str, target: str) -> Array:
+    """Return a column as sample weights; TableError unless all are > 0."""
     if name == target:
-        raise TableError(f"--weight must not be the target, got both are {name!r}")
+        raise TableError(f"--weight must not name the target, got {name!r}")
     weights = as_numbers(name, named(columns, name))
     wrong = ~(weights > 0)
     if wrong.any():
         row = int(wrong.argmax())
-        raise TableError(f"--weight must be a column of numbers above 0, however row {row + 1} holds {weights[row]:g}")
+        raise TableError(f"--weight column {name!r}, row {row + 1}: expected a number > 0, got {weights[row]:g}")
     return weights
 
 
-def metadata(plan: Plan, result: Result) -> dict[str, Any]:
-    """Return what a reader of the model file may want to know of the training."""
+def _metadata(plan: Plan, result: Result) -> dict[str, Any]:
+    """Return the rows, notices and scores, for the metadata of the model file."""
     return {
         "rows": {"training": len(plan.training), "test": len(result.values)},
         "notices": plan.notices,
         "scores": result.scores,
-        "spread": {name: list(ends) for name, ends in result.spread.items()},
+        "intervals": {name: list(ends) for name, ends in result.intervals.items()},
         "baseline": result.baseline,
         "coverage": coverage_of(result),
     }

@@ -1,0 +1,160 @@
+"""The output of the commands: lines of text for people, JSON for programs, one-line errors."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from chainrule.app.pipeline import Plan, Result, coverage_of
+from chainrule.app.scores import Target, show_score
+from chainrule.data.targets import ClassTarget
+from chainrule.errors import shorten
+from chainrule.model.predictor import Predictor
+from chainrule.training.metrics import METRICS
+
+_MAX_COLUMNS_SHOWN = 60
+
+
+def console_for(silent: bool) -> Console:
+    """Return a console that prints every line unchanged to standard output, or nothing if `silent`."""
+    return Console(quiet=silent, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def echo(console: Console, lines: Iterable[str]) -> None:
+    """Print lines."""
+    for line in lines:
+        console.print(printable(line))
+
+
+def print_error(message: str) -> None:
+    """Print an error as one line on standard error."""
+    typer.echo(f"chainrule: {printable(message)}", err=True)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print a JSON document."""
+    typer.echo(json.dumps(document, indent=2))
+
+
+def printable(text: str) -> str:
+    """Return text with control characters escaped: a table may contain some, and a terminal would obey them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def readable_date(text: str) -> str:
+    """Return a date in ISO 8601 as 2026-11-25 23:40 UTC, and any other text unchanged."""
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{date.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if date.tzinfo else text
+
+
+def column_lines(columns: Sequence[Mapping[str, Any]], target: Target) -> list[str]:
+    """Return one line per column: name, kind, then categories or range and missing cells, or why it is left out."""
+    width = min(30, max(len(name) for name in [target.name, *(column["name"] for column in columns)]))
+    lines = [f"  {column['name']:<{width}}  {column['kind']:<9} {column_summary(column)}" for column in columns]
+    if len(lines) > _MAX_COLUMNS_SHOWN:
+        lines[_MAX_COLUMNS_SHOWN:] = [f"  ... and {len(lines) - _MAX_COLUMNS_SHOWN:,} more"]
+    return [*lines, f"  {target.name:<{width}}  target    {_describe_target(target)}"]
+
+
+def column_summary(column: Mapping[str, Any]) -> str:
+    """Return a column's categories or range and its missing cells, or why it is left out."""
+    parts = [column["reason"]] if "reason" in column else []
+    if "categories" in column:
+        parts.append(f"{column['categories']:,} categories")
+    if "min" in column:
+        ends = column["min"], column["max"]
+        parts.append(" to ".join(end if isinstance(end, str) else f"{end:.6g}" for end in ends))
+    if column.get("missing") and "reason" not in column:
+        parts.append(f"{column['missing']:,} missing")
+    return ", ".join(parts)
+
+
+def count_networks(networks: Sequence[object]) -> str:
+    """Return the number of networks, with the noun."""
+    return "1 network" if len(networks) == 1 else f"{len(networks)} networks"
+
+
+def _describe_target(target: Target) -> str:
+    if isinstance(target, ClassTarget):
+        return f"{target.n_outputs} classes: {shorten(target.labels)}"
+    if set(target.means) == {0.0} and set(target.stds) == {1.0}:
+        return "numeric, not standardized"
+    return f"numeric, mean {target.means[0]:.5g}, standard deviation {target.stds[0]:.5g}"
+
+
+def split_lines(plan: Plan, n_test: int, members: int, source: str) -> list[str]:
+    """Return the notices, and the numbers of training rows, test rows and members."""
+    split = f"{len(plan.training):,} training rows, {n_test:,} test rows{source}, {members} members"
+    return [*(f"  note: {notice}" for notice in plan.notices), "", split]
+
+
+def history_line(result: Result, seconds: float) -> str:
+    """Return each member's best epoch, the total time, and notes about the training."""
+    histories = result.histories
+    epochs = shorten([f"{(history.best_epoch or 0) + 1} of {len(history)}" for history in histories])
+    notes = "".join(f"; {note}" for history in histories for note in history.notes)
+    interrupted = any(history.interrupted for history in histories)
+    restored = "interrupted; restored the best weights of every member trained so far; " if interrupted else ""
+    return f"{restored}best epoch of each member: {epochs}; total time {seconds:.1f} s{notes}"
+
+
+def score_lines(result: Result, heading: str) -> list[str]:
+    """Return a table of the scores, their intervals, and the scores of the baseline."""
+    baseline_name = baseline_of(result.predictor.target)
+    lines = [f"  {heading:<38}{'network':>10}{'90% interval':>22}{baseline_name:>20}"]
+    for name, value in result.scores.items():
+        label = f"{name.replace('_', ' ')} ({better_is(name)} is better)"
+        interval = " to ".join(show_score(name, end) for end in result.intervals[name])
+        baseline = show_score(name, result.baseline[name])
+        lines.append(f"  {label:<38}{show_score(name, value):>10}{interval:>22}{baseline:>20}")
+    coverage = coverage_of(result)
+    return lines if coverage is None else [*lines, f"  {'coverage of 90% prediction intervals':<38}{coverage:>10.1%}"]
+
+
+def baseline_of(target: Target) -> str:
+    """Return the name of the prediction that ignores the inputs."""
+    return "class frequencies" if isinstance(target, ClassTarget) else "mean"
+
+
+def better_is(score: str) -> str:
+    """Return whether "higher" or "lower" values of a score are better."""
+    return "higher" if METRICS[score].higher_is_better else "lower"
+
+
+def _as_text(value: object) -> str:
+    """Return an entry of the metadata as text."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_as_text(entry)}" for name, entry in value.items())
+    return ", ".join(map(_as_text, value)) if isinstance(value, list) else str(value)
+
+
+def model_lines(predictor: Predictor, size: int) -> list[str]:
+    """Return a description of a model: its target, columns, networks, scores and training."""
+    metadata, ensemble = predictor.metadata, predictor.ensemble
+    network = ensemble.networks[0]
+    lines = [
+        f"{predictor.target.task} of {predictor.target.name}: {_describe_target(predictor.target)}",
+        f"{count_networks(ensemble.networks)}, {network.theta.size:,} parameters each, {size / 1024:,.0f} KB in total",
+        "",
+        *(column_lines(metadata["columns"], predictor.target)[:-1] if "columns" in metadata else []),
+        "",
+        *str(network).splitlines(),
+        "",
+    ]
+    shown_elsewhere = ("columns", "notices", "findings", "scores", "baseline", "intervals")
+    shown = {
+        name.replace("_", " "): readable_date(_as_text(value)) if name == "date" else _as_text(value)
+        for name, value in metadata.items()
+        if name not in shown_elsewhere and value not in (None, [], "")
+    }
+    shown |= {
+        f"test {name.replace('_', ' ')}": show_score(name, value) for name, value in metadata.get("scores", {}).items()
+    }
+    width = max(map(len, shown), default=0)
+    return lines + [f"  {name:<{width}}  {value}" for name, value in shown.items()]
