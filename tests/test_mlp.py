@@ -227,7 +227,9 @@ def test_a_custom_activation_is_checked_before_it_is_used():
     def cube(Z):
         return Z**3, lambda dA: dA * 3 * Z**2
 
-    assert MLPRegressor(activation=cube, max_iter=5, hidden_layer_sizes=5).fit(X_IRIS, Y_IRIS).network_.gradients_checked
+    assert (
+        MLPRegressor(activation=cube, max_iter=5, hidden_layer_sizes=5).fit(X_IRIS, Y_IRIS).network_.gradients_checked
+    )
 
 
 def test_layer_normalization_makes_predictions_independent_of_a_rows_scale():

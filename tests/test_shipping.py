@@ -126,9 +126,7 @@ def test_an_estimator_made_from_a_network_can_be_saved(tmp_path):
     network = mlp(3, 5, 1, loss="binary_cross_entropy", seed=0)
     model = MLPClassifier.from_network(network, classes=["no", "yes"])
     model.save(tmp_path / "model.chainrule")
-    np.testing.assert_allclose(
-        load(tmp_path / "model.chainrule").predict_proba(X)[:, 1:], network(X), atol=1e-6
-    )
+    np.testing.assert_allclose(load(tmp_path / "model.chainrule").predict_proba(X)[:, 1:], network(X), atol=1e-6)
 
 
 def test_a_model_that_cannot_be_saved_is_rejected_and_nothing_is_written(tmp_path):

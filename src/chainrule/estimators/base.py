@@ -45,6 +45,8 @@ from chainrule.estimators.sparse import dense_by_batch
 from chainrule.estimators.validation import Rows, Validation, split_rows
 from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS
+from chainrule.nn.gradcheck import require_gradients
+from chainrule.nn.inference import CHECKED_ROWS
 from chainrule.nn.initializers import INITIALIZERS
 from chainrule.nn.layers import Dense, Layer, Residual
 from chainrule.nn.losses import Loss
@@ -192,12 +194,15 @@ class BaseMLP(
             self, context, X, y, weight, publish=self._publish_state, attributes=self._reconstruction_attributes
         )
         context.call_on_fit_task_begin(estimator=self, **hooks.fit_data)
-        self.network_.prove_gradients(dense_by_batch(X)[:PROOF_ROWS], self._targets(Y)[:PROOF_ROWS])
+        some = slice(CHECKED_ROWS)
+        require_gradients(self.network_, dense_by_batch(X)[some], self._targets(Y)[some])
         rows, validation = self._hold_out((X, Y, weight), random_state)
         task = Task(self.network_, self._batch(rows), validation, incremental, random_state, hooks)
         try:
+            self.network_.alpha = self.alpha
             SOLVERS[self.solver](task, self, self._fit_state)
         finally:
+            self.network_.alpha = 0.0
             self._publish_state()
         context.call_on_fit_task_end(
             estimator=self, reconstruction_attributes=self._reconstruction_attributes, **hooks.fit_data

@@ -20,12 +20,13 @@ from chainrule.arrays import Array
 from chainrule.errors import DivergenceError
 from chainrule.estimators.hooks import Hooks
 from chainrule.estimators.validation import Validation
+from chainrule.nn.inference import first_non_finite
 from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback, ProgressBar, TimeLimit
-from chainrule.training.run import Run
-from chainrule.training.memory import keep_freed_memory
+from chainrule.training.loop import fit
 from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer
+from chainrule.training.run import Run
 from chainrule.training.schedules import Schedule, as_schedule
 
 _MIN_ADAPTIVE_RATE = 1e-6
@@ -97,45 +98,21 @@ class Task:
     hooks: Hooks
 
 
-class PenalisedByBatch:
-    """The network's objective with scikit-learn's penalty: alpha / 2 sum W^2 over the total weight of the batch."""
-
-    def __init__(self, network: Network, alpha: float) -> None:
-        self.network, self.alpha = network, alpha
-        self.theta, self.buffers = network.theta, network.buffers
-        self.predict = network.predict
-        self.first_non_finite, self.largest_output = network.first_non_finite, network.largest_output
-
-    def objective(
-        self, X: Array, y: Array, weight: Array | None = None, rng: np.random.Generator | None = None
-    ) -> tuple[float, Array]:
-        """Return the loss and its gradient."""
-        self.network.l2 = self.alpha / (len(X) if weight is None else float(weight.sum()) or inf)
-        return self.network.objective(X, y, weight, rng)
-
-    def value(self, X: Array, y: Array, weight: Array | None = None) -> float:
-        """Return the loss at inference without the penalty, which is not defined for held-out rows."""
-        self.network.l2 = 0.0
-        return self.network.value(X, y, weight)
-
-
 # sgd and adam.
 
 
 def fit_stochastic(task: Task, options: SolverOptions, state: FitState) -> None:
     """Train with sgd or adam."""
     epochs = Epochs(task, options, state)
-    run = _make_run(task, options, state, epochs)
+    run = _make_run(task, options, state)
     state.n_iter = 0
     try:
-        run.train()
+        fit(run, [epochs, task.hooks, *_extra_callbacks(options), *options.callbacks], max_rollbacks=0)
     except DivergenceError as failure:
         if epochs.best_weights is None:
             raise ValueError(f"{_NON_FINITE} {failure}") from None
         state.validation_scores.append(nan)
         warnings.warn(f"The weights of the best epoch are restored: {failure}", ConvergenceWarning, stacklevel=4)
-    finally:
-        task.network.l2 = 0.0
     if run.history.interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=4)
     elif not task.incremental and not run.history.stopped and state.n_iter == options.max_iter:
@@ -149,7 +126,7 @@ def fit_stochastic(task: Task, options: SolverOptions, state: FitState) -> None:
         epochs.restore_best()
 
 
-def _make_run(task: Task, options: SolverOptions, state: FitState, epochs: Epochs) -> Run:
+def _make_run(task: Task, options: SolverOptions, state: FitState) -> Run:
     """Return the training run of one call of fit, or of one epoch if it is incremental."""
     if state.rng is None:
         state.rng = np.random.default_rng(task.random_state.randint(2**31))
@@ -162,10 +139,8 @@ def _make_run(task: Task, options: SolverOptions, state: FitState, epochs: Epoch
         batch_size = n
     if state.optimizer is None or not task.incremental:
         state.optimizer = _make_optimizer(task.network, options, state.optimizer)
-    extra: list[Callback] = [TimeLimit(options.time_limit)] if options.time_limit else []
-    extra += [ProgressBar()] if options.progress_bar else []
     return Run(
-        net=PenalisedByBatch(task.network, options.alpha),
+        net=task.network,
         rows=task.rows,
         validation=None if task.validation is None else task.validation.rows,
         optimizer=state.optimizer,
@@ -174,12 +149,15 @@ def _make_run(task: Task, options: SolverOptions, state: FitState, epochs: Epoch
         batch_size=batch_size,
         metrics=[],
         clip_norm=options.clip_norm or inf,
-        factors=1.0,
+        multipliers=1.0,
         shuffle=options.shuffle and batch_size < n,
-        callbacks=[epochs, task.hooks, *extra, *options.callbacks],
         rng=state.rng,
-        max_rollbacks=0,
     )
+
+
+def _extra_callbacks(options: SolverOptions) -> list[Callback]:
+    extra: list[Callback] = [TimeLimit(options.time_limit)] if options.time_limit else []
+    return [*extra, ProgressBar()] if options.progress_bar else extra
 
 
 def _make_optimizer(network: Network, options: SolverOptions, last: Optimizer | None) -> Optimizer:
@@ -304,7 +282,7 @@ def fit_lbfgs(task: Task, options: SolverOptions, state: FitState) -> None:
             stacklevel=4,
         )
     if not (np.isfinite(task.network.theta).all() and np.isfinite(state.loss)):
-        place = task.network.first_non_finite(*search.rows) or "the weights"
+        place = first_non_finite(task.network, *search.rows) or "the weights"
         raise ValueError(f"{_NON_FINITE} The first non-finite values: {place}.")
 
 
@@ -315,7 +293,6 @@ class LBFGS:
         X, y, weight = task.rows
         self.rows = X[:], y, weight  # a sparse X becomes dense
         self.network, self.hooks, self.options = task.network, task.hooks, options
-        self.objective = PenalisedByBatch(task.network, options.alpha)
         self.limit = TimeLimit(options.time_limit or inf)
         theta = task.network.theta.astype(np.float64)
         self.last = OptimizeResult(x=theta, nit=0, status=_STOPPED_BY_CALLBACK)
@@ -324,7 +301,6 @@ class LBFGS:
         """Give the network the weights of the result, and return it."""
         options = {"maxfun": self.options.max_fun, "maxiter": self.options.max_iter, "gtol": self.options.tol}
         self.limit.start()
-        keep_freed_memory()
         self.hooks.begin()
         result = self.last
         try:
@@ -342,12 +318,12 @@ class LBFGS:
                 raise
             warnings.warn("Training interrupted by user.", stacklevel=5)
         finally:
-            self.network.theta[...], self.network.l2 = result.x, 0.0
+            self.network.theta[...] = result.x
         return result
 
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
         self.network.theta[...] = theta
-        value, grad = self.objective.objective(*self.rows)
+        value, grad = self.network.objective(*self.rows)
         return value, grad.astype(np.float64)
 
     def after_iteration(self, intermediate_result: OptimizeResult) -> None:  # SciPy passes it by this name

@@ -300,7 +300,6 @@ class FusedCrossEntropy(CrossEntropy):
         return _softmax(Z) if Z.size <= MAX_BATCH else super().predict(Z)
 
 
-@final
 class FusedNetwork(Network):
     """The network `original`, on the same vectors, with fused operations.
 

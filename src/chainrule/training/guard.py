@@ -12,7 +12,7 @@ dropout and batch statistics have no influence.
 from __future__ import annotations
 
 from copy import deepcopy
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Guard(Callback):
         every = max(1, n // PROBE_ROWS)
         self.probe: Batch = tuple(None if part is None else part[::every][:PROBE_ROWS] for part in run.rows)  # type: ignore[assignment]
         with np.errstate(all="ignore"):
-            self.first_loss = run.net.value(*self.probe)
+            self.first_loss = run.net.value(*self.probe) if self.max_rollbacks else inf
         self.theta: Array = np.empty_like(run.net.theta)
         self.keep(run)
 
@@ -83,19 +83,18 @@ class Guard(Callback):
         """Raise DivergedError if the epoch has diverged; otherwise keep its state."""
         if not all_finite(run.net.theta):
             raise DivergedError(f"batch {run.batch + 1}: the weights are not finite after the step")
-        loss = run.net.value(*self.probe)
-        too_large = self.max_rollbacks > 0 and loss > MAX_LOSS_RATIO * max(self.first_loss, 1)
-        if not isfinite(loss) or too_large:
+        loss = run.net.value(*self.probe) if self.max_rollbacks else 0.0
+        if not isfinite(loss) or loss > MAX_LOSS_RATIO * max(self.first_loss, 1):
             rise = f"the loss rose from {self.first_loss:.3g} to {loss:.3g}"
             raise DivergedError(f"batch {run.batch + 1}: {rise}{_largest_output(run.net, self.probe[0])}")
         self.keep(run)
 
     def roll_back(self, run: Run, failure: DivergedError) -> None:
         """Return to the last good state and halve the rate; raise DivergenceError if that cannot help."""
-        started = run.epoch > 0 or run.batch > 0
+        started = run.epoch > 0 or run.epoch_fraction > 0
         self.go_back(run)
         message, rollbacks = f"epoch {run.epoch + 1}, {failure}", run.history.rollbacks
-        if not started and not isfinite(self.first_loss):
+        if not started:
             X, y, _ = run.rows
             raise DivergenceError(
                 f"training cannot start: {message} before the first step (max abs X is {np.abs(X[:]).max():.3g}, "
