@@ -289,7 +289,7 @@ def test_a_table_with_names_goes_by_position_after_a_fit_without_names(make, rng
         np.testing.assert_array_equal(predictions, method(X))
     with pytest.warns(UserWarning, match=message), pytest.raises(ValueError, match="X has 1 features, but Tabular"):
         model.predict(make({"size": table["size"]}))
-    by_name = make({"x1": table["kind"], "ignored": y, "x0": table["size"]})
+    by_name = make({"x1": table["kind"], "ignored": y, "x0": table["size"]})  # the names of a matrix's columns
     np.testing.assert_array_equal(model.predict_proba(by_name), model.predict_proba(X))
 
 
@@ -301,6 +301,13 @@ def test_validation_data_with_and_without_names_goes_by_position(named_first, rn
     with pytest.warns(UserWarning, match="was fitted with(out)? feature names"):
         model = TabularRegressor(**QUICK, validation_data=(second, y)).fit(first, y)
     np.testing.assert_array_equal(model.predict(first), expected.predict(first))
+
+
+def test_cleared_feature_names_silence_the_warning(rng):
+    table, X, y = two_columns(rng)
+    model = TabularRegressor(**QUICK).fit(table, y)
+    model.feature_names_in_ = None  # as SHAP does
+    np.testing.assert_array_equal(model.predict(X), model.predict(table))
 
 
 def test_a_refit_forgets_the_names(rng):

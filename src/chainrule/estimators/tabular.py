@@ -23,7 +23,7 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, as_real, require, require_no_mask
-from chainrule.data.reading import Columns, matrix_names, n_rows, read_columns, take_rows
+from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
@@ -63,33 +63,32 @@ class BaseTabular(BaseEstimator):
     def _columns(self, X: Any, reset: bool) -> Columns:
         """Return a table's columns by the names seen in `fit`, which it remembers if `reset` is True.
 
-        If either table has no column names, the columns go by position, with scikit-learn's warning.
+        If one of the two tables has no column names, the columns go by position, with scikit-learn's warning.
         """
         if _has_column_names(X):
-            return self._named_columns(read_columns(X), reset)
-        if isinstance(X, np.ma.MaskedArray):
-            X = _fill_masked(X)
-        options: dict[str, Any] = {"dtype": None, "ensure_all_finite": "allow-nan", "accept_sparse": ("csr", "csc")}
-        columns = read_columns(validate_data(self, X, **options, reset=reset))
-        names = getattr(self, "feature_names_in_", None)
-        return columns if names is None else dict(zip(names, columns.values(), strict=True))
-
-    def _named_columns(self, columns: Columns, reset: bool) -> Columns:
-        if reset:
+            columns = read_columns(X)
+            if not reset:
+                return self._by_name(columns)
             self.n_features_in_ = len(columns)
             self.feature_names_in_ = np.array(list(columns), dtype=object)
-        if hasattr(self, "feature_names_in_"):
+        else:
+            if isinstance(X, np.ma.MaskedArray):
+                X = _fill_masked(X)
+            options: dict[str, Any] = {"dtype": None, "ensure_all_finite": "allow-nan", "accept_sparse": ("csr", "csc")}
+            columns = read_columns(validate_data(self, X, **options, reset=reset))
+        if reset:
+            self._column_names = list(columns)  # feature_names_in_ may be cleared: SHAP does it to avoid the warning
+        return dict(zip(self._column_names, columns.values(), strict=True))
+
+    def _by_name(self, columns: Columns) -> Columns:
+        """Return named columns unchanged, or under the names of a matrix if `fit` has seen one."""
+        if hasattr(self, "feature_names_in_") or not columns.keys().isdisjoint(self._column_names):
             return columns
-        names = matrix_names(self.n_features_in_)
-        if names.keys() <= columns.keys():
-            return columns
-        estimator = type(self).__name__
+        estimator, n = type(self).__name__, self.n_features_in_
         warnings.warn(f"X has feature names, but {estimator} was fitted without feature names", stacklevel=2)
-        if len(columns) != len(names):
-            raise ValueError(
-                f"X has {len(columns)} features, but {estimator} is expecting {len(names)} features as input"
-            )
-        return dict(zip(names, columns.values(), strict=True))
+        if len(columns) != n:
+            raise ValueError(f"X has {len(columns)} features, but {estimator} is expecting {n} features as input")
+        return dict(zip(self._column_names, columns.values(), strict=True))
 
     def _fit(self, columns: Columns, values: Array, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
         """Train the members and set the fitted attributes that both classes have."""
