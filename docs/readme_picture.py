@@ -19,7 +19,7 @@ def draw(path=_PICTURE):
     X, y = disc(400, seed=0)
     net = mlp(2, 4, 2, activation="tanh", loss="cross_entropy", seed=1)
     history = train(
-        net, X[:300], y[:300], optimizer=Adam(0.03), epochs=100, batch_size=30, validation=(X[300:], y[300:])
+        net, X[:300], y[:300], optimizer=Adam(0.03), epochs=100, batch_size=30, validation=(X[300:], y[300:]), seed=0
     )
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
     draw_network(net, left).set_title("network and weights")

@@ -29,7 +29,7 @@ def main(out="examples/output", epochs=64):
     for activation in ("sigmoid", "relu"):
         net = mlp(2, *[30] * 12, 2, activation=activation, loss="cross_entropy", seed=0)
         samples[activation] = LayerSamples(X, y)
-        train(net, X, y, optimizer=Adam(1e-3), epochs=epochs, batch_size=32, callbacks=[samples[activation]])
+        train(net, X, y, optimizer=Adam(1e-3), epochs=epochs, batch_size=32, callbacks=[samples[activation]], seed=0)
         accuracies[activation] = float(np.mean(net.predict(X) == y))
         first, *_, last = (np.abs(past[0]).max() for past in samples[activation].gradients.values())
         ratios[activation] = float(first / last)

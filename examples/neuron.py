@@ -23,7 +23,7 @@ from chainrule.viz import learned_line, scatter_labels, scatter_predictions
 def fit(seed):
     X, y = half_plane(100, seed=seed)
     net = Network([Dense(2, 1), Activation("sigmoid")], SquaredError(factor=1.0), seed=seed)
-    history = train(net, X, y, optimizer=SGD(1.0), epochs=1500, batch_size=None)
+    history = train(net, X, y, optimizer=SGD(1.0), epochs=1500, batch_size=None, seed=0)
     accuracy = float(np.mean((net(X)[:, 0] > 0.5) == y))
     return net, X, y, history, accuracy
 

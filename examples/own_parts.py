@@ -83,7 +83,7 @@ def data(n=400, seed=0):
 
 
 def fitted(net, x, y, epochs):
-    train(net, x, y, optimizer=Adam(0.01), schedule="cosine", epochs=epochs, batch_size=50)
+    train(net, x, y, optimizer=Adam(0.01), schedule="cosine", epochs=epochs, batch_size=50, seed=0)
     return net
 
 
@@ -99,7 +99,7 @@ def main(out="examples/output", epochs=200):
     for name, net in nets.items():
         if name == "harmonics":
             print(check_gradients(net, x[:20], y[:20]))
-        predictions = fitted(net, x, y, epochs).predict(inside)
+        predictions = fitted(net, x, y, epochs)(inside)
         errors[name] = float(np.sqrt(np.mean((predictions - truth(inside)) ** 2)))
         print(f"{name}: RMSE {errors[name]:.3f} against the true curve")
     try:

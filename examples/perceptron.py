@@ -33,7 +33,7 @@ GATES = {gate: perceptron(w, b) for gate, (w, b) in WEIGHTS.items()}
 
 def nand(a, b):
     """Return the NAND of two arrays of bits, computed by the perceptron."""
-    return GATES["nand"].predict(np.column_stack([a, b]))[:, 0].astype(int)
+    return GATES["nand"].predict(np.column_stack([a, b])).astype(int)
 
 
 def xor(a, b):
@@ -79,9 +79,7 @@ def learn(net, X, y, max_epochs=1000):
 
 
 def main(out="examples/output", seed=0):
-    wrong = {
-        gate: int((net(X)[:, 0] != y).sum()) for gate, net in GATES.items() for X, y in [truth_table(gate)]
-    }
+    wrong = {gate: int((net(X)[:, 0] != y).sum()) for gate, net in GATES.items() for X, y in [truth_table(gate)]}
     X, y = truth_table("xor")
     a, b = X.T.astype(int)
     wrong["xor from nand"] = int((xor(a, b) != y).sum())

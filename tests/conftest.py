@@ -41,5 +41,6 @@ def rng():
 def without_numba(monkeypatch):
     """As where numba is not installed, and nothing has been compiled."""
     monkeypatch.delitem(sys.modules, "chainrule.training.fast", raising=False)
+    monkeypatch.delitem(sys.modules, "chainrule.model.compiled", raising=False)
     monkeypatch.delattr(training, "fast", raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)

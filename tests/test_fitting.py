@@ -132,4 +132,4 @@ def test_the_time_limit_is_shared_by_the_members(table):
         seconds = [sum(history.seconds) for history in result.histories]
         assert len(seconds) == 4
         assert sum(seconds) / executor.jobs < 1.5
-        assert all(history.stopped.startswith("the time limit") for history in result.histories)
+        assert all(history.stopped.startswith("reached the time limit") for history in result.histories)

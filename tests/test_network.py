@@ -354,7 +354,10 @@ def test_a_network_with_a_custom_part_cannot_be_saved(tmp_path):
         (lambda net: net.predict_proba(np.ones((2, 4))), r"X .*3 columns, got shape \(2, 4\)"),
         (lambda net: net.predict([[np.nan, 1, 2]]), r"X .*finite in float32, got nan .*X\[0, 0\]"),
         (lambda net: net.loss_and_grad(np.ones((2, 3)), [0, 1, 1]), "X and y .*rows, got 2 and 3"),
-        (lambda net: net.loss_and_grad(np.empty((0, 3)), np.empty(0, int)), r"X .*at least one row, got \(0, 3\)"),
+        (
+            lambda net: net.loss_and_grad(np.empty((0, 3)), np.empty(0, int)),
+            r"X .*at least one row, got shape \(0, 3\)",
+        ),
         (
             lambda net: net.loss_and_grad(np.ones((2, 3)), [0, 1], [1, 2, 3]),
             r"sample_weight .*\(2,\).*got shape \(3,\)",

@@ -14,7 +14,7 @@ from chainrule.insight.surface import surface_around, surface_of_paths
 def trained(*callbacks, epochs=10, **options):
     X, y = disc(40)
     net = mlp(2, 4, 3, 2, activation="tanh", loss="cross_entropy", seed=0, dropout=0.1)
-    history = train(net, X, y, optimizer=SGD(0.1), epochs=epochs, batch_size=10, callbacks=callbacks, **options)
+    history = train(net, X, y, optimizer=SGD(0.1), epochs=epochs, batch_size=10, callbacks=callbacks, seed=0, **options)
     return net, history
 
 
@@ -113,7 +113,7 @@ def test_directions_have_the_norm_of_each_units_weights_and_skip_biases():
 def test_with_two_parameters_the_plane_is_the_whole_space():
     X, y = np.array([[1.0], [2.0], [3.0]]), np.array([[2.0], [4.0], [7.0]])
     net, path = Network([Dense(1, 1)], seed=0, dtype="float64"), WeightPath()
-    train(net, X, y, optimizer=SGD(0.05), epochs=20, batch_size=None, callbacks=[path])
+    train(net, X, y, optimizer=SGD(0.05), epochs=20, batch_size=None, callbacks=[path], seed=0)
     surface = surface_of_paths(net, X, y, [path.thetas], points=3)
     assert surface.share == pytest.approx(1)
     points = surface.project(path.thetas)

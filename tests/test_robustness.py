@@ -48,7 +48,7 @@ from chainrule import (
 )
 from chainrule.app import commands
 from chainrule.app import train as app_train
-from chainrule.app.progress import Board
+from chainrule.app.progress import Progress
 from chainrule.errors import DivergenceError, TableError
 from chainrule.estimators import tabular
 from chainrule.model.fitting import fit_predictor
@@ -173,7 +173,7 @@ class CommandLine(Tabular):
             *(["--weight", "weight"] if weights else []),
         ]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(app_train, "board", lambda *_: SilentBoard(callbacks))
+            patch.setattr(app_train, "progress_for", lambda *_: SilentProgress(callbacks))
             self.message = run("train", "t.csv", "--target", "y", *options)
         return out
 
@@ -187,14 +187,14 @@ class CommandLine(Tabular):
         self.fit(self.given, out=place)
 
 
-class SilentBoard(Board):
+class SilentProgress(Progress):
     """Shows nothing and gives every member these callbacks."""
 
     def __init__(self, callbacks):
         super().__init__(2)
         self.callbacks = callbacks
 
-    def watch(self, member):
+    def callbacks_for(self, member):
         return self.callbacks
 
 

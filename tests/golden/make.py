@@ -42,7 +42,7 @@ TABLE = {
 def network():
     net = Network(LAYERS, CrossEntropy(0.1), l1=1e-4, l2=1e-3, seed=0)
     X = np.random.default_rng(1).normal(size=(40, 4))
-    train(net, X, np.arange(40) % 3, epochs=3, batch_size=8)
+    train(net, X, np.arange(40) % 3, epochs=3, batch_size=8, seed=0)
     return net
 
 
@@ -96,5 +96,5 @@ if __name__ == "__main__":
         model = make()
         name = f"{make.__name__}-{FORMAT.version}"
         save(model, HERE / f"{name}.chainrule")
-        predictions = model.predict(rows_for(model)) if make is network else model.predictions(TABLE)
+        predictions = model(rows_for(model)) if make is network else model.predictions(TABLE)
         (HERE / f"{name}.json").write_text(json.dumps(predictions.tolist(), indent=1) + "\n")

@@ -58,11 +58,13 @@ class Layer(ABC):
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         """Return Y and the backward closure. With `rng`: training mode; None: inference. `X` must not be modified."""
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         """Name and options as in code, without defaults: `Dense(2, 3)`."""
         options: tuple[Field[object], ...] = fields(self) if is_dataclass(self) else ()
         shown = [describe(getattr(self, o.name)) for o in options if getattr(self, o.name) != o.default]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    __repr__ = __str__
 
 
 @suggest_keywords

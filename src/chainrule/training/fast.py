@@ -345,6 +345,8 @@ def _activation_codes(layers: Sequence[Layer]) -> list[int]:
         if type(layer) is Dense:
             codes.append(CODES["identity"])
         elif isinstance(layer, Activation) and isinstance(layer.function, str) and codes and not codes[-1]:
+            if layer.function not in CODES:
+                return []
             codes[-1] = CODES[layer.function]
         else:
             return []

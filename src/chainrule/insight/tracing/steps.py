@@ -105,12 +105,6 @@ def adamw(optimizer: Any, block: Block) -> Rule:
 
 RULES: dict[type[Optimizer], Callable[[Any, Block], Rule]] = {SGD: sgd, RMSProp: rmsprop, Adam: adam, AdamW: adamw}
 
-SCALES: dict[str, Callable[[Any], float]] = {
-    "mean": lambda optimizer: 1 - optimizer.betas[0],
-    "square": lambda optimizer: 1 - optimizer.betas[1] if isinstance(optimizer, Adam) else 1.0,
-    "velocity": lambda optimizer: 1.0,
-}
-"""Factor by which to multiply a stored moment: Adam stores m / (1 - b1) and v / (1 - b2)."""
 LETTERS = {"mean": "m", "square": "v", "velocity": "v"}
 
 
@@ -141,7 +135,7 @@ def record_step(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol, a
         symbol = Symbol(
             f"{letter} {theta.name}", f"{letter}({theta.row})", theta.letter, theta.above, theta.index, around
         )
-        kept[letter] = tape.give(symbol, before * SCALES[name](optimizer))
+        kept[letter] = tape.give(symbol, before)
     titles = {"g": g, "*": theta, **kept}
     place = re.compile(r"(?<![\\A-Za-z{])(?:g|m|v)(?![A-Za-z])|\*")
     row = place.sub(lambda match: titles[match[0]].row, rule.formula)
