@@ -317,7 +317,7 @@ def test_a_changed_checkpoint_is_refused_or_stays_a_checkpoint(path, rng):
 @pytest.fixture
 def table(rng):
     x = rng.normal(size=80)
-    columns = read_columns({"x": x, "colour": rng.choice(["red", "blue"], 80)})
+    columns = read_columns({"x": x, "color": rng.choice(["red", "blue"], 80)})
     return columns, np.where(x + 0.3 * rng.normal(size=80) > 0, "yes", "no")
 
 
@@ -374,8 +374,8 @@ def test_an_ensembles_checkpoint_of_other_data_or_members_is_refused(table, path
 @pytest.fixture
 def csv(tmp_path, table):
     columns, values = table
-    rows = zip(columns["x"], columns["colour"], values)
-    lines = ["x,colour,y", *(f"{x},{colour},{y}" for x, colour, y in rows)]
+    rows = zip(columns["x"], columns["color"], values)
+    lines = ["x,color,y", *(f"{x},{color},{y}" for x, color, y in rows)]
     (tmp_path / "table.csv").write_text("\n".join(lines))
     return tmp_path
 

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -27,7 +28,7 @@ def site(tmp_path_factory):
 def test_every_public_name_is_in_the_reference(site):
     pages = "".join(page.read_text() for page in (site / "reference").glob("*.html"))
     documented = set(re.findall(r'id="chainrule\.(\w+)"', pages))
-    assert set(chainrule.__all__) - documented == set()
+    assert {name for name in chainrule.__all__ if not isinstance(getattr(chainrule, name), ModuleType)} <= documented
 
 
 def test_no_page_loads_anything_from_the_network(site):

@@ -1,1 +1,1 @@
-"""Training: optimisers, schedules, batches, callbacks, and the loop that joins them."""
+"""Training: the run, its loop and guard, optimizers, schedules, callbacks and checkpoints."""
