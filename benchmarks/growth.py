@@ -5,7 +5,6 @@ each value that a layer outputs for a batch, four vectors of the size of the par
 of the best epoch, and the weights for a rollback), and 16 bytes per row for the shuffled order and the like.
 """
 
-import os
 import tracemalloc
 from itertools import pairwise
 
@@ -60,7 +59,6 @@ def draw(quantity, measured):
 
 
 def main():
-    os.environ["CHAINRULE_KERNELS"] = "numpy"
     rows = []
     for quantity, cases in GROWTH.items():
         measured = [(SIZE_OF[quantity](*case), *measure(*case)) for case in cases]
