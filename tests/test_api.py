@@ -141,5 +141,7 @@ def test_the_estimators_reach_the_compiled_kernels_in_a_long_training(estimator)
             run.stop = "seen"
 
     for max_iter in (2, 100_000):
-        estimator(hidden_layer_sizes=(3,), batch_size=10, max_iter=max_iter, callbacks=[Keep()], random_state=0).fit(X, Y)
+        estimator(hidden_layer_sizes=(3,), batch_size=10, max_iter=max_iter, callbacks=[Keep()], random_state=0).fit(
+            X, Y
+        )
     assert kernels == ["numpy", "numba"]

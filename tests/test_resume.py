@@ -419,7 +419,7 @@ def test_a_killed_command_resumes_to_the_same_model(jobs, csv):
 
 def test_resume_needs_to_know_from_what(csv):
     process = command(csv, "--resume")
-    assert "--checkpoint must be given with --resume" in process.communicate()[1]
+    assert "--resume requires --checkpoint" in process.communicate()[1]
     assert process.returncode == 2
 
 

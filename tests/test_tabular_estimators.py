@@ -122,7 +122,7 @@ def test_validation_data_selects_the_epoch_and_calibrates(rng):
         ((np.zeros((3, 2)),), "validation_data must be"),
         ((np.zeros((3, 2)), ["a"] * 3), "2 features"),
         ((np.zeros((3, 3)), ["a"] * 2), "same number of rows, got 3 and 2"),
-        ((np.zeros((3, 3)), ["c"] * 3), "target 'y' must be one of .*'c'"),
+        ((np.zeros((3, 3)), ["c"] * 3), "target 'y', row 1: expected one of a, b, got 'c'"),
     ],
 )
 def test_invalid_validation_data_is_rejected(data, message, rng):

@@ -79,8 +79,7 @@ def train(
     callbacks : Callback or sequence of Callback
         Such as EarlyStopping, TimeLimit, Checkpoint, or custom ones.
     max_rollbacks : int
-        How many times a run that diverges may return to its last good weights and halve the learning rate. With 0, only
-        values that are not finite end it.
+        How many times a run that diverges may return to its last good weights and halve the learning rate.
     shuffle : bool
         Whether to reorder the rows in each epoch.
     kernels : "auto", "numpy" or "numba"
