@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from chainrule import Adam, Callback, Dense, History, train
-from chainrule.model.recipe import CLASSIFICATION, REGRESSION, KeepLatestBest, folds, train_member
-from chainrule.training import callbacks, recipe
+from chainrule.model.recipe import CLASSIFICATION, REGRESSION, KeepLatestBest, train_member
+from chainrule.model import recipe
+from chainrule.training import callbacks
 
 
 def test_dividing_start_and_rate_is_dividing_in_the_layer(rng):
