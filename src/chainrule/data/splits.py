@@ -22,7 +22,7 @@ MAX_CONFLICTS = 0.1
 RARELY_EQUAL = 0.02
 """A target of which two rows are less often equal is as good as continuous: equal ones are copies."""
 SPIKE, SPIKE_RATIO = 0.02, 5.0
-"""A number is frequent in its own right, as 0 often is, with this fraction of the rows and this multiple of the median."""
+"""A number is frequent in its own right, as 0 often is, with this fraction of the rows and multiple of the median."""
 MIN_HELD_OUT = 20
 """A 90 % interval needs at least 19 held-out rows; where the latest rows are held out, aim at so many."""
 
@@ -219,18 +219,24 @@ def latest(times: Array, fraction: float) -> Array:
 # Groups and times.
 
 
-def group_codes(name: str, values: Array, option: str = "groups") -> Array:
-    """Return groups (n,) as numbers from 0, in the order of their first rows; TableError if a cell is missing."""
-    _require_complete(name, values, option)
+def group_codes(name: str, values: Array, option: str = "groups", rows: Array | None = None) -> Array:
+    """Return groups (n,) as numbers from 0, in the order of their first rows; TableError if a cell is missing.
+
+    `rows` are the indices of the values in their table, for the message.
+    """
+    _require_complete(name, values, option, rows)
     codes = _numbered(factorize(name, values)[1])
     if len(codes) and not codes.any():
         raise TableError(f"{_subject(name, option)} must have at least 2 groups, got 1: {values.tolist()[0]!r}")
     return codes
 
 
-def time_numbers(name: str, values: Array, option: str = "time") -> Array:
-    """Return dates or numbers (n,) as numbers; TableError if a cell is missing, is neither, or if all are equal."""
-    _require_complete(name, values, option)
+def time_numbers(name: str, values: Array, option: str = "time", rows: Array | None = None) -> Array:
+    """Return dates or numbers (n,) as numbers; TableError if a cell is missing, is neither, or if all are equal.
+
+    `rows` are the indices of the values in their table, for the message.
+    """
+    _require_complete(name, values, option, rows)
     dates = as_dates(name, values) if values.dtype.kind == "M" else None
     if dates is None and values.dtype.kind not in "iuf":
         distinct, codes = factorize(name, values)
@@ -258,10 +264,11 @@ def _subject(name: str, option: str) -> str:
     return f"{option} column {name!r}" if option.startswith("--") else option
 
 
-def _require_complete(name: str, values: Array, option: str) -> None:
+def _require_complete(name: str, values: Array, option: str, rows: Array | None) -> None:
     missing = missing_rows(name, values)
     if missing.any():
-        row = int(missing.argmax()) + 1
+        first = int(missing.argmax())
+        row = (first if rows is None else int(rows[first])) + 1
         remedy = "Fill it in, or remove the row."
         raise TableError(f"{_subject(name, option)}, row {row}: expected a value, got a missing cell. {remedy}")
 
@@ -278,8 +285,8 @@ def copies(columns: Mapping[str, Array], y: Array) -> Array | None:
     often differ in the target. The latter does not matter where targets are hardly ever equal.
     """
     n = len(y)
-    inputs, target = fingerprints(_bits(name, values) for name, values in columns.items()), _target_bits(y)
-    units = _numbered(fingerprints([inputs, target]))
+    inputs, target = _hash(_bits(name, values) for name, values in columns.items()), _target_bits(y)
+    units = _numbered(_hash([inputs, target]))
     n_units = int(units.max()) + 1 if n else 0
     if n_units == n or n_units < MIN_DISTINCT_ROWS:
         return None
@@ -290,6 +297,11 @@ def copies(columns: Mapping[str, Array], y: Array) -> Array | None:
     pairs, equal_pairs = n * (n - 1) / 2, float((sizes * (sizes - 1) / 2).sum())
     by_chance = pairs * np.prod([_collision_rate(name, values) for name, values in columns.items()])
     return units if by_chance < MAX_CHANCE * equal_pairs else None
+
+
+def fingerprints(columns: Mapping[str, Array], y: Array) -> Array:
+    """Return a hash (n,) of each row's columns of numbers and its target, equal for equal rows of any two tables."""
+    return _hash([_hash(_bits(name, values) for name, values in columns.items()), _target_bits(y)])
 
 
 def describe_copies(units: Array) -> str:
@@ -334,7 +346,7 @@ def _collision_rate(name: str, values: Array) -> float:
     return min(rate, even + float((frequent**2).sum()))
 
 
-def fingerprints(columns: Iterable[Array]) -> Array:
+def _hash(columns: Iterable[Array]) -> Array:
     """Return a hash (n,) of each row of columns of 64 bits: equal for equal rows, otherwise almost surely different."""
     rng, mixed = np.random.default_rng(0), None
     for bits in columns:
@@ -359,4 +371,4 @@ def _bits(name: str, values: Array) -> Array:
 
 
 def _target_bits(y: Array) -> Array:
-    return fingerprints(_bits("y", column) for column in (y[:, np.newaxis] if y.ndim == 1 else y).T)
+    return _hash(_bits("y", column) for column in (y[:, np.newaxis] if y.ndim == 1 else y).T)

@@ -118,13 +118,15 @@ class Fitted:
     `out_of_fold` (n, n_outputs) is the prediction for each row by the member that was not trained on it: probabilities,
     or numbers as the target encodes them; NaN if Ctrl-C came before that member. With separate validation rows, the
     table's own rows are NaN, and the predictions for the validation rows follow below them. With times, only the latest
-    rows have a prediction. `notices` are messages for the user about the rows, the folds and the time limit.
+    rows have a prediction. `notices` are messages about the rows and the folds, `findings` about the time limit, with a
+    remedy.
     """
 
     predictor: Predictor
     histories: list[History]
     out_of_fold: Array
     notices: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
 
 
 def fit_predictor(
@@ -211,12 +213,14 @@ def fit_predictor(
     if not members:
         raise KeyboardInterrupt
     members = [member for member in members if member.is_trained] or members[:1]
-    notices = [*data.notices, *(time_notices(members, recipe.members) if end is not None else [])]
+    findings = [] if end is None else time_findings(members, recipe.members)
     ensemble, out_of_fold = _calibrate(target, members, data.rows)
     histories = [member.history for member in members]
     metadata = _training_metadata(encoder, target, histories, seed)
     metadata |= {"rows": {"training": len(values)}, "data": digest(*data.rows)}
-    return Fitted(Predictor(encoder, ensemble, target, metadata), histories, out_of_fold[data.places], notices)
+    return Fitted(
+        Predictor(encoder, ensemble, target, metadata), histories, out_of_fold[data.places], data.notices, findings
+    )
 
 
 @dataclass(frozen=True)
@@ -295,20 +299,20 @@ class _Clock:
             self.epoch_seconds.append(sum(history.seconds) / len(history))
 
 
-def time_notices(members: Sequence[Member], planned: int) -> list[str]:
-    """Return notices about members that were not trained, or were still improving, when the time ran out."""
+def time_findings(members: Sequence[Member], planned: int) -> list[str]:
+    """Return findings about members that were not trained, or were still improving, when the time ran out."""
     limited = [member.history for member in members if member.history.stopped.startswith("reached the time limit")]
-    notices = []
+    findings = []
     if not any(member.is_trained for member in members):
-        return ["the time limit ended training before the first step. Increase it."]
+        return ["the time limit ended training before the first step. Increase the time limit."]
     if len(members) < planned and limited:
-        notices.append(f"the time limit sufficed for {len(members)} of {planned} members. Increase it.")
+        findings.append(f"the time limit sufficed for {len(members)} of {planned} members. Increase the time limit.")
     late = [history for history in limited if (history.best_epoch or 0) >= len(history) - 1 - len(history) // 10]
     if late:
         count = f"{len(late)} of {len(members)} members" if len(members) > 1 else "the only member"
         were = "was" if len(late) == 1 else "were"
-        notices.append(f"{count} {were} still improving when the time limit was reached. Increase it.")
-    return notices
+        findings.append(f"{count} {were} still improving when the time limit was reached. Increase the time limit.")
+    return findings
 
 
 def _calibrate(target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch) -> tuple[Ensemble, Array]:
