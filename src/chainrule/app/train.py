@@ -9,6 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 
@@ -56,11 +57,17 @@ from chainrule.arrays import Array
 from chainrule.data.cells import as_numbers
 from chainrule.data.reading import Columns, named, read_columns
 from chainrule.errors import TableError
-from chainrule.model.fitting import Executor, Fitted, Serial, Threads
+from chainrule.model.fitting import Executor, Fitted, Serial, Threads, recipe_for
 from chainrule.training.checkpoint import CheckpointFile
 
 _CHECKPOINT_SECONDS = 2.0
 """The least time between two writes of a member's checkpoint; its last epoch is always written."""
+
+_FIXED_SECONDS, _SECONDS_PER_SCORED_ROW, _REPORT_SECONDS = 0.2, 4e-5, 2.5
+"""Measured: diagnosis and saving; the intervals of the scores; the figures of a report."""
+_TIMED_ROWS = 256
+_MAX_RESERVED = 0.7
+"""Largest fraction of the time limit that is reserved for what follows the training."""
 
 
 def train_command(
@@ -131,7 +138,10 @@ def train_command(
     ] = None,
     time_limit: Annotated[
         float | None,
-        typer.Option(help="End training after this many seconds.", **number("a number >= 1", lambda value: value >= 1)),
+        typer.Option(
+            help="Finish after about this many seconds, scoring and report included.",
+            **number("a number >= 1", lambda value: value >= 1),
+        ),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -177,7 +187,11 @@ def train_command(
         checkpoints = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume)
         if checkpoints is not None and checkpoints.trainings:
             echo(console, [f"resuming from {checkpoint}"])
-        seconds_left = None if time_limit is None else max(0.01, time_limit - (perf_counter() - start))
+        seconds_left = None
+        if time_limit is not None:
+            afterwards = seconds_after_training(data.plan, len(data.held.known), members, report is not None)
+            left = time_limit - (perf_counter() - start)
+            seconds_left = max(0.01, left - min(afterwards, _MAX_RESERVED * left))
         with progress_for(members, quiet or as_json) as progress:
             fitted = _train(data, members, epochs, seconds_left, seed, jobs, progress, checkpoints)
         predictor = fitted.predictor
@@ -263,6 +277,22 @@ def _read(
     candidates = table.inputs | {name: columns[name] for name in special.identifiers if name not in special.drop}
     findings = structure_findings(candidates, plan)
     return _Data(plan, held, describe_columns(plan), weights, len(columns), findings)
+
+
+def seconds_after_training(plan: Plan, n_test: int, members: int, report: bool) -> float:
+    """Return about how long scoring, and the report, will take: a forward pass is timed, the rest is proportional."""
+    encoder, target = plan.encoder, plan.target
+    network = recipe_for(target).network(encoder.n_features, target.n_outputs, seed=0).copy(dtype="float64")
+    X = np.zeros((_TIMED_ROWS, encoder.n_features))
+    begin = perf_counter()
+    network.infer(X)
+    per_row = (perf_counter() - begin) / _TIMED_ROWS * members
+    seconds = _FIXED_SECONDS + n_test * (per_row + _SECONDS_PER_SCORED_ROW)
+    if report:
+        n_columns = len(encoder.columns)
+        permuted, dependent = 5 * min(n_columns, 40) + 1, 20 * min(n_columns, 4)
+        seconds += _REPORT_SECONDS + per_row * (min(n_test, 2_000) * permuted + min(n_test, 500) * dependent)
+    return seconds
 
 
 def _train(

@@ -39,7 +39,7 @@ from chainrule.training.history import History
 from chainrule.training.metrics import Metric
 from chainrule.training.run import Run
 
-_MIN_SECONDS = 0.5
+_MIN_SECONDS = 0.3
 """Time that the first member gets, however short the time limit."""
 _POLL_SECONDS = 0.1
 """Interval at which the main thread checks for Ctrl-C."""
@@ -212,8 +212,10 @@ def fit_predictor(
         members = executor([partial(train, k) for k in range(recipe.members)])
     if not members:
         raise KeyboardInterrupt
-    members = [member for member in members if member.is_trained] or members[:1]
-    findings = [] if end is None else time_findings(members, recipe.members)
+    findings = []
+    if end is not None:
+        members = [member for member in members if member.is_trained] or members[:1]
+        findings = time_findings(members, recipe.members)
     ensemble, out_of_fold = _calibrate(target, members, data.rows)
     histories = [member.history for member in members]
     metadata = _training_metadata(encoder, target, histories, seed)
@@ -249,7 +251,7 @@ def _folded(inputs: Columns, rows: Batch, n_folds: int, seed: int, groups: Array
     splits = folds(Structure(strata_of(rows[1]), groups, times), n_folds, seed)
     if not all(len(split.training) for split in splits):
         raise TableError("groups must not all have rows among the latest ones. Pass groups or time, not both.")
-    if len(splits) < n_folds and times is None:
+    if groups is not None and len(splits) < n_folds and times is None:
         notices.append(f"{len(splits)} groups for {n_folds} members: some members hold out the same group")
     return _Data(rows, splits, places, notices)
 

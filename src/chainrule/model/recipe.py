@@ -104,8 +104,8 @@ class Member:
 
     @property
     def is_trained(self) -> bool:
-        """Whether the weights of the last layer, which start at 0, have changed."""
-        return bool(self.network.params[-1]["W"].any())
+        """Whether the weights of the last layer, which start at 0, have changed, or more than one epoch was tried."""
+        return len(self.history) > 1 or bool(self.network.params[-1]["W"].any())
 
 
 class KeepLatestBest(KeepBest):
