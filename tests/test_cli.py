@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from chainrule import mlp
 from chainrule import train as train_network
 from chainrule.app import cli, commands, scores, tables, train
-from chainrule.app.pipeline import hold_out
 from chainrule.app.progress import LineDisplay, LiveDisplay, Progress
 from chainrule.app.tables import TableFile
+from chainrule.data.splits import Structure, hold_out
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.file import load, save
 from chainrule.training.callbacks import Callback
@@ -273,7 +273,7 @@ def test_the_time_limit_is_respected():
 
 def test_test_rows_do_not_affect_the_training(house):
     first = json.loads(run("train", "house.csv", "--target", "price", *QUICK, "--json").stdout)
-    _, test = hold_out(np.zeros(120, np.intp), 0.2, np.random.default_rng(0))
+    test = hold_out(Structure(np.zeros(120, np.intp)), 0.2, np.random.default_rng(0)).held_out
     changed = house.with_columns(
         pl.when(pl.col("house_id").is_in(test.tolist())).then(1e6).otherwise("price").alias("price")
     )
@@ -288,7 +288,8 @@ def test_test_rows_do_not_affect_the_training(house):
 @pytest.mark.parametrize("fraction", [0.05, 0.2, 0.5])
 def test_the_same_fraction_of_every_class_is_held_out_to_within_a_row(n, fraction, rng):
     strata = rng.choice(4, n, p=[0.7, 0.2, 0.09, 0.01])
-    kept, held = hold_out(strata, fraction, rng)
+    split = hold_out(Structure(strata), fraction, rng)
+    kept, held = split.training, split.held_out
     np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(n))
     for k in set(strata.tolist()):
         size = int((strata == k).sum())

@@ -8,8 +8,9 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, make_moons
 
 from chainrule import SGD, Activation, Adam, Dense, EarlyStopping, Network, diagnose, mlp, train
-from chainrule.insight.diagnosis import CHECKS, fingerprints, predictiveness, rank_correlations
-from chainrule.model.recipe import CLASSIFICATION, REGRESSION, folds, train_member
+from chainrule.data.splits import Structure, fingerprints, folds, strata_of
+from chainrule.insight.diagnosis import CHECKS, predictiveness, rank_correlations
+from chainrule.model.recipe import CLASSIFICATION, REGRESSION, train_member
 
 
 def standardized(X):
@@ -217,10 +218,10 @@ def test_every_check_has_a_planted_fault():
 
 
 def member_of(recipe, X, y, n_out):
-    held_out = folds(y, 5, seed=0)[0]
-    member = train_member(recipe, (X.astype(np.float32), y, None), held_out, n_out, seed=0)
+    split = folds(Structure(strata_of(y)), 5, seed=0)[0]
+    member = train_member(recipe, (X.astype(np.float32), y, None), split, n_out, seed=0)
     predictions = np.full((len(X), n_out), np.nan)
-    predictions[held_out] = member.network(X[held_out])
+    predictions[split.held_out] = member.network(X[split.held_out])
     return member.network, X, y, member.history, {"predictions": predictions}
 
 
@@ -351,5 +352,6 @@ def test_rank_correlations_equal_scipys(rng):
 def test_only_equal_rows_have_equal_fingerprints(rng):
     X = rng.integers(0, 3, (500, 4)).astype(np.float32)
     X[X == 0] *= rng.choice([-1, 1], (X == 0).sum())
-    same = fingerprints(X)[:, np.newaxis] == fingerprints(X)
+    prints = fingerprints({str(j): X[:, j] for j in range(3)}, X[:, 3])
+    same = prints[:, np.newaxis] == prints
     np.testing.assert_array_equal(same, (X[:, np.newaxis] == X).all(axis=2))

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from chainrule import Adam, Callback, Dense, History, train
+from chainrule.data.splits import Split, Structure, folds
 from chainrule.model import recipe
-from chainrule.model.recipe import CLASSIFICATION, REGRESSION, KeepLatestBest, folds, train_member
+from chainrule.model.recipe import CLASSIFICATION, REGRESSION, KeepLatestBest, train_member
 from chainrule.training import callbacks
 
 
@@ -46,13 +47,13 @@ def test_the_network_starts_with_answers_of_zero(rng):
 @pytest.mark.parametrize("n_folds", [2, 5])
 def test_each_row_is_in_one_fold_and_each_class_in_all(n_folds, rng):
     y = np.repeat([0, 1, 2], [50, 30, 10])
-    parts = folds(y, n_folds, seed=0)
+    parts = [split.held_out for split in folds(Structure(y), n_folds, seed=0)]
     assert sorted(np.concatenate(parts)) == list(range(90))
     for part in parts:
         counts = np.bincount(y[part], minlength=3)
         assert np.abs(counts - np.array([50, 30, 10]) / n_folds).max() <= 1
-    assert not np.array_equal(parts[0], folds(y, n_folds, seed=1)[0])
-    assert {len(part) for part in folds(rng.normal(size=(11, 1)), 5, seed=0)} == {2, 3}
+    assert not np.array_equal(parts[0], folds(Structure(y), n_folds, seed=1)[0].held_out)
+    assert {len(split.held_out) for split in folds(Structure(np.zeros(11, np.intp)), 5, seed=0)} == {2, 3}
 
 
 @pytest.mark.parametrize(("n_rows", "rows"), [(10, 32), (256, 32), (800, 100), (2048, 256), (10**6, 256)])
@@ -69,10 +70,11 @@ def test_a_member_never_trains_on_its_own_fold(rng):
     X = rng.normal(size=(60, 2)).astype(np.float32)
     y = rng.integers(0, 2, 60)
     held_out = np.arange(0, 60, 5)
-    first = train_member(CLASSIFICATION, (X, y, None), held_out, 2, seed=0)
+    split = Split(np.setdiff1d(np.arange(60), held_out), held_out)
+    first = train_member(CLASSIFICATION, (X, y, None), split, 2, seed=0)
     spoiled = X.copy()
     spoiled[held_out] = 1e3  # other values there change the choice of the epoch at most
-    second = train_member(CLASSIFICATION, (spoiled, y, None), held_out, 2, seed=0)
+    second = train_member(CLASSIFICATION, (spoiled, y, None), split, 2, seed=0)
     shared = min(len(first.history), len(second.history))
     assert first.history.loss[:shared] == second.history.loss[:shared]
 

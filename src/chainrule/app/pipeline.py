@@ -1,5 +1,6 @@
 """From a table to a scored predictor: split, train, and evaluate on held-out rows."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +22,18 @@ from chainrule.data.cells import (
     to_number,
 )
 from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
+from chainrule.data.hints import group_like, suggestion, time_like
 from chainrule.data.reading import Columns, named, read_columns, take_rows
+from chainrule.data.splits import (
+    Split,
+    Structure,
+    copies,
+    describe_copies,
+    group_codes,
+    hold_out,
+    strata_of,
+    time_numbers,
+)
 from chainrule.data.tabular import TabularEncoder, notices_of
 from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
 from chainrule.errors import TableError
@@ -36,13 +48,13 @@ _MOSTLY_NUMERIC = 0.95
 """If at least this fraction of a column's cells are numbers, the others are reported as mistakes."""
 
 _RECIPE_FINDINGS = frozenset(
-    {"rate too high", "rate too low", "inputs unscaled", "targets unscaled", "dead units", "saturated units"}
-    | {"vanishing or exploding gradients"}
+    {"learning rate too high", "learning rate too low", "unscaled inputs", "unscaled targets", "dead units"}
+    | {"saturated units", "vanishing or exploding gradients"}
 )
 """Findings about settings that the recipe makes, and that no option of the command line changes."""
 _REMEDIES = {
-    "majority-class collapse": "Increase --epochs or --time-limit, or add rows of the other classes",
-    "still improving": "Increase --epochs or --time-limit",
+    "class collapse": "Increase --epochs or --time-limit, or add rows of the other classes",
+    "too few epochs": "Increase --epochs or --time-limit",
 }
 """Kind of finding -> remedy, where the command line has another one than the Python interface."""
 
@@ -66,14 +78,38 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Ties:
+    """The columns that tie rows together, and the group numbers and times of the rows with a known target."""
+
+    group: str | None = None
+    time: str | None = None
+    groups: Array | None = None
+    times: Array | None = None
+
+    @classmethod
+    def read(cls, columns: Columns, table: Table, group: str | None, time: str | None) -> "Ties":
+        """Read the columns that --group and --time name; TableError if they cannot divide the rows."""
+        known = table.known
+        groups = None if group is None else group_codes(group, named(columns, group)[known], "--group", known)
+        times = None if time is None else time_numbers(time, named(columns, time)[known], "--time", known)
+        return cls(group, time, groups, times)
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A table, its target, its training and test rows, which are disjoint, and the encoder of its inputs."""
+    """A table, its target, its training and test rows, which are disjoint, and the encoder of its inputs.
+
+    `groups` and `times` are those of the training rows.
+    """
 
     table: Table
     target: Target
     training: Array
     test: Array
     encoder: TabularEncoder
+    ties: Ties = field(default_factory=Ties)
+    groups: Array | None = None
+    times: Array | None = None
 
     @property
     def notices(self) -> list[str]:
@@ -148,31 +184,23 @@ def _blank_missing_words(name: str, values: Array) -> Array:
     return np.where(missing, np.array(None, object), values) if missing.any() else values
 
 
-def hold_out(strata: Array, fraction: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Return the indices of the kept and of the held-out rows: `fraction` of every stratum, to within one row.
-
-    The rows are sorted by stratum, shuffled within each, and every (1 / fraction)-th row is held out. A stratum with a
-    single row keeps it.
-    """
-    n = len(strata)
-    order = rng.permutation(n)
-    order = order[np.argsort(strata[order], kind="stable")]
-    marks = np.floor(np.arange(n + 1) * fraction + rng.random())
-    held = np.zeros(n, np.bool_)
-    held[order] = np.diff(marks) > 0
-    held &= np.bincount(strata)[strata] > 1
-    return np.flatnonzero(~held), np.flatnonzero(held)
-
-
 # Planning.
 
 
 def make_plan(
-    table: Table, name: str, task: str | None, categories: Sequence[str], test_fraction: float, seed: int
+    table: Table,
+    name: str,
+    task: str | None,
+    categories: Sequence[str],
+    test_fraction: float,
+    seed: int,
+    ties: Ties | None = None,
 ) -> Plan:
     """Return the target called `name`, the training and test rows, and the encoder fitted to the training rows.
 
-    With `test_fraction` 0 there are no test rows. Raises TableError if the table cannot be learned from.
+    Test rows share no group and no copy with the training rows, and with times, they are the latest ones; see
+    `chainrule.data.splits`. With `test_fraction` 0 there are no test rows. Raises TableError if the table cannot be
+    learned from.
     """
     known = table.values[table.known]
     if len(table.values) and not len(known):
@@ -191,8 +219,10 @@ def make_plan(
         notices = table.notices + _label_notices(target)
         table = replace(table, values=_integer_labels(table.values, target), notices=notices)
         target = fit_target(name, table.values, "classification")
-    strata = target.encode(known) if isinstance(target, ClassTarget) else np.zeros(len(known), np.intp)
-    training, test = (table.known[part] for part in hold_out(strata, test_fraction, np.random.default_rng(seed)))
+    ties = ties or Ties()
+    split, notices = _split(table, target, categories, test_fraction, seed, ties)
+    training, test = table.known[split.training], table.known[split.held_out]
+    table = replace(table, notices=table.notices + notices)
     # From here on only the training rows count; of the test rows, training knows no more than the names of the classes.
     seen = table.values[training]
     if isinstance(target, NumberTarget):
@@ -203,7 +233,45 @@ def make_plan(
     encoder = encoder_for(target, categories).fit(table.part(training).inputs)
     for numeric in (column for column in encoder.columns if isinstance(column, NumberColumn)):
         as_numbers(numeric.name, table.inputs[numeric.name])  # the whole column, for the row's number in the file
-    return Plan(table, target, training, test, encoder)
+    groups, times = (None if of is None else of[split.training] for of in (ties.groups, ties.times))
+    return Plan(table, target, training, test, encoder, ties, groups, times)
+
+
+def _split(
+    table: Table, target: Target, categories: Sequence[str], fraction: float, seed: int, ties: Ties
+) -> tuple[Split, list[str]]:
+    """Return the split of the rows with a known target, and notices about it."""
+    known = table.part(table.known)
+    y = target.encode(known.values)
+    units, notices = ties.groups, []
+    if units is None:
+        inputs = _without_identifiers(known.inputs, target, categories)
+        units = copies(inputs if ties.times is None else inputs | {"--time": ties.times}, y)
+        notices = [] if units is None else [describe_copies(units)]
+    split = hold_out(Structure(strata_of(y), units, ties.times), fraction, np.random.default_rng(seed))
+    if ties.groups is not None:
+        n_training, n_test = (len(np.unique(ties.groups[part])) for part in (split.training, split.held_out))
+        if n_training < 2 or (fraction and not n_test):
+            subject, n = f"--group column {ties.group!r}", ties.groups.max() + 1
+            rule = "at least 2 groups to train on and 1 to test on" if fraction else "at least 2 groups"
+            raise TableError(f"{subject} must have {rule}, got {n} groups with {n_training} among the training rows")
+    unused = len(known.known) - len(split.training) - len(split.held_out)
+    if unused:
+        reason = "early rows of groups to test on, and late rows of the others"
+        notices.append(f"{unused:,} rows are used neither for training nor for testing: {reason}")
+    return split, notices
+
+
+def _without_identifiers(inputs: Columns, target: Target, categories: Sequence[str]) -> Columns:
+    """Return the inputs without the columns that the encoder will leave out because all values differ."""
+    n = len(next(iter(inputs.values())))
+    different = {name: values for name, values in inputs.items() if len(factorize(name, values)[0]) == n}
+    encoder = encoder_for(target, [name for name in categories if name in different])
+    try:
+        left_out = encoder.fit(different).left_out if different else {}
+    except TableError:  # all of them
+        left_out = encoder.left_out
+    return {name: values for name, values in inputs.items() if name not in left_out}
 
 
 def _require_one_kind(name: str, values: Array) -> None:
@@ -268,7 +336,15 @@ def train(plan: Plan, *, workers: Executor | None = None, watch: CallbacksFor | 
     """Train on the training rows; `options` are those of `fit_predictor`."""
     seen = plan.table.part(plan.training)
     return fit_predictor(
-        seen.inputs, seen.values, plan.target, encoder=plan.encoder, executor=workers, callbacks_for=watch, **options
+        seen.inputs,
+        seen.values,
+        plan.target,
+        groups=plan.groups,
+        times=plan.times,
+        encoder=plan.encoder,
+        executor=workers,
+        callbacks_for=watch,
+        **options,
     )
 
 
@@ -312,6 +388,18 @@ def diagnose_fit(plan: Plan, fitted: Fitted, result: Result) -> Diagnosis:
     return Diagnosis(replace(finding, remedy=_REMEDIES.get(finding.kind, finding.remedy)) for finding in relevant)
 
 
+def structure_findings(columns: Columns, plan: Plan) -> list[str]:
+    """Return findings about columns that look like groups or times, unless --group and --time name some."""
+    findings = []
+    for names, option, given in (
+        (group_like(columns), "--group", plan.ties.group),
+        (time_like(columns), "--time", plan.ties.time),
+    ):
+        if names and given is None:
+            findings.append(suggestion(names[0], option, f"{option} {shlex.quote(names[0])}"))
+    return findings
+
+
 def coverage_of(result: Result, level: float = 0.9) -> float | None:
     """Return the fraction of rows within their prediction interval; None if the model has no intervals."""
     target, ensemble = result.predictor.target, result.predictor.ensemble
@@ -323,6 +411,20 @@ def coverage_of(result: Result, level: float = 0.9) -> float | None:
 
 
 # Descriptions.
+
+
+def describe_test_rows(plan: Plan, n_test: int, source: str = "") -> str:
+    """Return which rows the scores are on."""
+    if source:
+        return f"{n_test:,} rows of {source}"
+    ties = plan.ties
+    if ties.groups is None and ties.times is None:
+        return f"{n_test:,} held-out rows"
+    share = f"the latest {n_test / len(plan.table.known):.0%} of rows"
+    n_groups = 0 if ties.groups is None else len(np.unique(ties.groups[np.isin(plan.table.known, plan.test)]))
+    if ties.times is None:
+        return f"{n_test:,} rows of {n_groups:,} new groups"
+    return f"{share} ({n_test:,})" if ties.groups is None else f"{share}, {n_groups:,} new groups"
 
 
 def describe_columns(plan: Plan) -> list[dict[str, Any]]:

@@ -113,7 +113,8 @@ def _predicted(
         if proba and isinstance(target, ClassTarget):
             columns |= {f"{target.name}={label}": predictions[:, k] for k, label in enumerate(target.labels)}
         if not row:
-            expected = [target.name, *target.output_names, *copied, *predictor.metadata.get("weight", [])]
+            used = [name for use in ("weight", "group", "time") for name in predictor.metadata.get(use, [])]
+            expected = [target.name, *target.output_names, *copied, *used]
             for notice in [*source.notices, *encoder.notices_for(frame.drop(expected, strict=False))]:
                 typer.echo(f"note: {printable(notice)}", err=True)
         yield pl.DataFrame(columns)

@@ -105,7 +105,10 @@ def _summary(result: Result) -> str:
     if "seconds" in metadata:
         trained = f", trained on {metadata['rows']['training']:,} rows in {metadata['seconds']:.1f} s"
     task = result.predictor.target.task
-    return f"{count_networks(networks)} for {task}{trained}; evaluated on {len(result.values):,} rows."
+    rows = f"{len(result.values):,} rows"
+    if result.histories:  # of the training, not of a later evaluation
+        rows = metadata.get("tested on", rows)
+    return f"{count_networks(networks)} for {task}{trained}; evaluated on {rows}."
 
 
 # Tables.

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 
@@ -37,14 +38,17 @@ from chainrule.app.pipeline import (
     Plan,
     Result,
     Table,
+    Ties,
     coverage_of,
     describe_columns,
+    describe_test_rows,
     diagnose_fit,
     make_plan,
     require_scorable,
     score_on,
     split_target,
     split_target_for,
+    structure_findings,
     train,
 )
 from chainrule.app.progress import LineDisplay, LiveDisplay, Progress, status
@@ -53,11 +57,17 @@ from chainrule.arrays import Array
 from chainrule.data.cells import as_numbers
 from chainrule.data.reading import Columns, named, read_columns
 from chainrule.errors import TableError
-from chainrule.model.fitting import Executor, Fitted, Serial, Threads
+from chainrule.model.fitting import Executor, Fitted, Serial, Threads, recipe_for
 from chainrule.training.checkpoint import CheckpointFile
 
 _CHECKPOINT_SECONDS = 2.0
 """The least time between two writes of a member's checkpoint; its last epoch is always written."""
+
+_FIXED_SECONDS, _SECONDS_PER_SCORED_ROW, _REPORT_SECONDS = 0.2, 4e-5, 2.5
+"""Measured: diagnosis and saving; the intervals of the scores; the figures of a report."""
+_TIMED_ROWS = 256
+_MAX_RESERVED = 0.7
+"""Largest fraction of the time limit that is reserved for what follows the training."""
 
 
 def train_command(
@@ -85,6 +95,20 @@ def train_command(
         typer.Option(metavar="COLUMN", help="Treat the numbers in this column as categories; repeat for several."),
     ] = None,
     weight: Annotated[str | None, typer.Option(metavar="COLUMN", help="Use this column as sample weights.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Validate and test on other groups than those trained on, such as patients; not an input.",
+        ),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Validate and test on the latest rows by this column of dates or numbers; an input unless dropped.",
+        ),
+    ] = None,
     test: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Test on this table instead of on rows of FILE.")
     ] = None,
@@ -114,7 +138,10 @@ def train_command(
     ] = None,
     time_limit: Annotated[
         float | None,
-        typer.Option(help="End training after this many seconds.", **number("a number >= 1", lambda value: value >= 1)),
+        typer.Option(
+            help="Finish after about this many seconds, scoring and report included.",
+            **number("a number >= 1", lambda value: value >= 1),
+        ),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -150,7 +177,8 @@ def train_command(
             from chainrule.app.report import write_report  # fails now, before any work, if matplotlib is missing
         check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
         source = TableFile(file, form)
-        data = _read(source, target, task, drop or (), identifier or (), category or (), weight, test, test_share, seed)
+        special = _Special(target, drop or (), identifier or (), category or (), weight, group, time)
+        data = _read(source, special, task, test, test_share, seed)
         members = min(members, len(data.plan.training))
         test_source = "" if test is None else f" from {test}"
         echo(console, [f"{file}: {len(data.plan.table.values):,} rows, {data.n_columns} columns", ""])
@@ -159,23 +187,29 @@ def train_command(
         checkpoints = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume)
         if checkpoints is not None and checkpoints.trainings:
             echo(console, [f"resuming from {checkpoint}"])
-        seconds_left = None if time_limit is None else max(0.01, time_limit - (perf_counter() - start))
+        seconds_left = None
+        if time_limit is not None:
+            afterwards = seconds_after_training(data.plan, len(data.held.known), members, report is not None)
+            left = time_limit - (perf_counter() - start)
+            seconds_left = max(0.01, left - min(afterwards, _MAX_RESERVED * left))
         with progress_for(members, quiet or as_json) as progress:
             fitted = _train(data, members, epochs, seconds_left, seed, jobs, progress, checkpoints)
         predictor = fitted.predictor
         with uninterrupted():
             result = score_on(predictor, data.held, fitted.histories)
             seconds = perf_counter() - start
-            findings = [str(finding) for finding in diagnose_fit(data.plan, fitted, result)]
-            rows = "held-out rows" if test is None else f"rows of {test}"
-            heading = f"on {len(data.held.known):,} {rows}"
-            echo(console, [history_line(result, seconds), "", *score_lines(result, heading)])
+            findings = [*data.findings, *fitted.findings, *map(str, diagnose_fit(data.plan, fitted, result))]
+            rows = describe_test_rows(data.plan, len(data.held.known), "" if test is None else str(test))
+            echo(console, [history_line(result, seconds), "", *score_lines(result, f"on {rows}")])
             echo(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
             predictor.metadata |= _metadata(data.plan, result) | {
                 "table": source.name,
                 "columns": data.columns,
                 "id": identifier or [],
                 "weight": [weight] if weight else [],
+                "group": [group] if group else [],
+                "time": [time] if time else [],
+                "tested on": rows,
                 "findings": findings,
                 "seconds": round(seconds, 3),
                 "command": shlex.join(["chainrule", *sys.argv[1:]]),
@@ -192,38 +226,73 @@ def train_command(
 
 
 @dataclass(frozen=True)
+class _Special:
+    """The columns that options name: those that are not inputs, and those that are read in another way."""
+
+    target: str
+    drop: Sequence[str]
+    identifiers: Sequence[str]
+    categories: Sequence[str]
+    weight: str | None
+    group: str | None
+    time: str | None
+
+    def left_out(self) -> list[str]:
+        """Return the columns that are not inputs; TableError if a column has two uses that exclude each other."""
+        for option, name in (("--group", self.group), ("--time", self.time)):
+            if name == self.target:
+                raise TableError(f"{option} must not name the target, got {name!r}")
+        if self.group is not None and self.group == self.time:
+            raise TableError(f"--group and --time must name different columns, got {self.group!r} for both")
+        others = [name for name in (self.weight, self.group) if name is not None]
+        return [*dict.fromkeys([*self.drop, *self.identifiers, *others])]
+
+
+@dataclass(frozen=True)
 class _Data:
-    """A plan, the rows to score on, the descriptions of the columns, and the sample weights of the training rows."""
+    """A plan, the rows to score on, the descriptions of the columns, the sample weights of the training rows."""
 
     plan: Plan
     held: Table
     columns: list[dict[str, Any]]
     weights: Array | None
     n_columns: int
+    findings: list[str]
 
 
 def _read(
-    source: TableFile,
-    target: str,
-    task: Task | None,
-    drop: Sequence[str],
-    identifiers: Sequence[str],
-    categories: Sequence[str],
-    weight: str | None,
-    test: Path | None,
-    test_share: float | None,
-    seed: int,
+    source: TableFile, special: _Special, task: Task | None, test: Path | None, test_share: float | None, seed: int
 ) -> _Data:
     """Read the table and plan the training; raise TableError for everything that would fail after training."""
+    target, categories = special.target, special.categories
     columns = read_columns(source.read(categories))
-    weights = None if weight is None else _weights_in(columns, weight, target)
-    table = split_target(columns, target, [*drop, *identifiers, *([weight] if weight else [])])
+    weights = None if special.weight is None else _weights_in(columns, special.weight, target)
+    table = split_target(columns, target, special.left_out())
     table.notices += source.notices
-    plan = make_plan(table, target, task, categories, 0.0 if test else test_share or 0.2, seed)
+    ties = Ties.read(columns, table, special.group, special.time)
+    plan = make_plan(table, target, task, categories, 0.0 if test else test_share or 0.2, seed, ties)
     held = table.part(plan.test) if test is None else split_target_for(plan, TableFile(test))
     require_scorable(plan, held)
     weights = None if weights is None else weights[plan.training]
-    return _Data(plan, held, describe_columns(plan), weights, len(columns))
+    candidates = table.inputs | {name: columns[name] for name in special.identifiers if name not in special.drop}
+    findings = structure_findings(candidates, plan)
+    return _Data(plan, held, describe_columns(plan), weights, len(columns), findings)
+
+
+def seconds_after_training(plan: Plan, n_test: int, members: int, report: bool) -> float:
+    """Return about how long scoring, and the report, will take: a forward pass is timed, the rest is proportional."""
+    encoder, target = plan.encoder, plan.target
+    network = recipe_for(target).network(encoder.n_features, target.n_outputs, seed=0).copy(dtype="float64")
+    X = np.zeros((_TIMED_ROWS, encoder.n_features))
+    begin = perf_counter()
+    network.infer(X)
+    per_row = (perf_counter() - begin) / _TIMED_ROWS * members
+    seconds = _FIXED_SECONDS + n_test * (per_row + _SECONDS_PER_SCORED_ROW)
+    if report:
+        n_columns = len(encoder.columns)
+        permuted, dependent = 5 * min(n_columns, 40) + 1, 20 * min(n_columns, 4)
+        seconds += _REPORT_SECONDS + per_row * (min(n_test, 2_000) * permuted + min(n_test, 500) * dependent)
+    return seconds
 
 
 def _train(

@@ -23,7 +23,9 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, as_real, require, require_no_mask
+from chainrule.data.hints import group_like, suggestion, time_like
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
+from chainrule.data.splits import group_codes, time_numbers
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
@@ -33,6 +35,17 @@ from chainrule.model.fitting import Fitted, MemberTask, fit_predictor
 from chainrule.model.recipe import Member
 from chainrule.training.callbacks import ProgressBar
 from chainrule.training.metrics import METRICS, Metric, as_metric
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows to train on: columns, targets, weights, group numbers and times."""
+
+    columns: Columns
+    y: Array
+    weight: Array | None
+    groups: Array | None
+    times: Array | None
 
 
 @dataclass(eq=False, repr=False)
@@ -48,6 +61,9 @@ class BaseTabular(BaseEstimator):
     random_state: int | np.random.RandomState | None = None
     n_jobs: int | None = None
     verbose: bool = False
+
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True, "time": True}
+    """With scikit-learn's metadata routing, groups and time are passed on without a request."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_members": [Interval(Integral, 2, None, closed="left")],
@@ -90,13 +106,15 @@ class BaseTabular(BaseEstimator):
             raise ValueError(f"X has {len(columns)} features, but {estimator} is expecting {n} features as input")
         return dict(zip(self._column_names, columns.values(), strict=True))
 
-    def _fit(self, columns: Columns, values: Array, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
+    def _fit(self, rows: _Rows, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
         """Train the members and set the fitted attributes that both classes have."""
         fitted = fit_predictor(
-            columns,
-            values,
+            rows.columns,
+            rows.y,
             target,
             weight=weight,
+            groups=rows.groups,
+            times=rows.times,
             validation=self._validation(),
             n_members=self.n_members,
             epochs=self.epochs,
@@ -107,15 +125,31 @@ class BaseTabular(BaseEstimator):
             callbacks_for=(lambda member: [ProgressBar()]) if self.verbose else None,
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
+        suggestions = [
+            *(
+                []
+                if rows.groups is not None
+                else [suggestion(name, "groups", "groups=") for name in group_like(rows.columns)[:1]]
+            ),
+            *(
+                []
+                if rows.times is not None
+                else [suggestion(name, "time", "time=") for name in time_like(rows.columns)[:1]]
+            ),
+        ]
+        self.notices_ = fitted.notices + fitted.findings + suggestions
         return fitted
 
-    def _rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Columns, Array, Array | None]:
-        """Return columns, targets and weights of the rows with positive weight, at least 2 rows in all."""
+    def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any) -> _Rows:
+        """Return the rows with positive weight, at least 2 rows in all."""
         columns = self._columns(X, reset=True)
         _require_target(self, y)
         y = self._targets(y)
         _check_lengths(columns, y)
-        return _weighted_rows(columns, y, sample_weight)
+        for name, values in (("groups", groups), ("time", time)):
+            if values is not None and self.validation_data is not None:
+                raise ValueError(f"{name} must be None with validation_data, which replaces the folds")
+        return _weighted_rows(columns, y, sample_weight, _cells("groups", groups, y), _cells("time", time, y))
 
     def _validation(self) -> tuple[Columns, Array] | None:
         """Return the columns and targets of `validation_data`, which has at least 1 row."""
@@ -216,9 +250,12 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         The fitted encoder; `encoder_.notices` lists the columns that were left out, and why.
     histories_ : list of chainrule.History
         Training history of each member.
+    notices_ : list of str
+        Messages about the training: rows that are copies, columns that look like groups or times, and what the time
+        limit cut short.
     out_of_fold_proba_ : ndarray of shape (n_samples, n_classes)
         Probabilities of each training row, predicted by the member that did not train on it; NaN with
-        `validation_data`.
+        `validation_data`, and with `time` for all but the latest rows.
     n_features_in_ : int
         Number of columns seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -243,7 +280,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     }
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, time: Any = None) -> Self:
         """Fit the model to a table.
 
         Parameters
@@ -254,13 +291,22 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             Class labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights. If None, all samples have equal weight.
+        groups : array-like of shape (n_samples,), default=None
+            Group of each row, such as a patient or a customer, if predictions will be for new groups. Folds never share
+            a group, so that intervals and probabilities are calibrated for new ones. Leave the column out of `X`. If
+            None, folds never share copies of a row: rows equal in all columns and in `y`, more often than by chance.
+        time : array-like of shape (n_samples,), default=None
+            Time of each row, dates or numbers, if predictions will be for later rows. All members then hold out the
+            latest fifth of the rows, and train on rows that are not later. With `groups`, these rows do not share
+            a group either; rows that would violate this are not used.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        columns, y, weight = self._rows(X, y, sample_weight)
+        rows = self._rows(X, y, sample_weight, groups, time)
+        y, weight = rows.y, rows.weight
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y must have at least 2 classes, got 1 class: {self.classes_.tolist()[0]!r}")
@@ -269,7 +315,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             require(bool((by_class >= 0).all()), "class_weight", "be >= 0", self.class_weight)
             weight = by_class if weight is None else weight * by_class
         target = ClassTarget.of("y", self.classes_, np.bincount(codes) / len(codes))
-        self.out_of_fold_proba_ = self._fit(columns, y, target, weight).out_of_fold[: len(y)]
+        self.out_of_fold_proba_ = self._fit(rows, target, weight).out_of_fold[: len(y)]
         return self
 
     def _targets(self, y: Any) -> Array:
@@ -312,11 +358,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     Attributes
     ----------
-    predictor_, ensemble_, encoder_, histories_, n_features_in_, feature_names_in_
+    predictor_, ensemble_, encoder_, histories_, notices_, n_features_in_, feature_names_in_
         As for `TabularClassifier`.
     residuals_ : ndarray of shape (n_samples, n_outputs)
         Absolute error of each training row, predicted by the member that did not train on it; NaN with
-        `validation_data`.
+        `validation_data`, and with `time` for all but the latest rows.
 
     Examples
     --------
@@ -329,7 +375,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     """
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, time: Any = None) -> Self:
         """Fit the model to a table.
 
         Parameters
@@ -340,16 +386,25 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             Target values.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights. If None, all samples have equal weight.
+        groups : array-like of shape (n_samples,), default=None
+            Group of each row, such as a patient or a customer, if predictions will be for new groups. Folds never share
+            a group, so that intervals and probabilities are calibrated for new ones. Leave the column out of `X`. If
+            None, folds never share copies of a row: rows equal in all columns and in `y`, more often than by chance.
+        time : array-like of shape (n_samples,), default=None
+            Time of each row, dates or numbers, if predictions will be for later rows. All members then hold out the
+            latest fifth of the rows, and train on rows that are not later. With `groups`, these rows do not share
+            a group either; rows that would violate this are not used.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        columns, y, weight = self._rows(X, y, sample_weight)
+        rows = self._rows(X, y, sample_weight, groups, time)
+        y, weight = rows.y, rows.weight
         Y = y[:, np.newaxis] if y.ndim == 1 else y
         target = NumberTarget.of("y", Y)
-        expected = target.decode(self._fit(columns, y, target, weight).out_of_fold[: len(y)])
+        expected = target.decode(self._fit(rows, target, weight).out_of_fold[: len(y)])
         self.residuals_ = np.abs(expected.reshape(Y.shape) - Y)
         return self
 
@@ -401,7 +456,8 @@ class _Joblib:
         self.n_jobs, self.jobs = n_jobs, effective_n_jobs(n_jobs)
 
     def __call__(self, works: Sequence[MemberTask]) -> list[Member]:
-        return Parallel(self.n_jobs, prefer="threads")(delayed(work)([]) for work in works)
+        members = Parallel(self.n_jobs, prefer="threads")(delayed(work)([]) for work in works)
+        return [member for member in members if member is not None]
 
 
 def _require_target(estimator: BaseTabular, y: Any) -> None:
@@ -410,14 +466,37 @@ def _require_target(estimator: BaseTabular, y: Any) -> None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
 
 
-def _weighted_rows(columns: Columns, y: Array, sample_weight: Any) -> tuple[Columns, Array, Array | None]:
+def _weighted_rows(columns: Columns, y: Array, sample_weight: Any, groups: Array | None, time: Array | None) -> _Rows:
     """Return the rows with positive weight, and their weights; rows with zero weight must have no influence."""
-    if sample_weight is None:
-        return columns, y, None
-    require_no_mask(sample_weight, "sample_weight")
-    weight = check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
-    positive = weight > 0
-    return take_rows(columns, positive), y[positive], weight[positive]
+    weight = None
+    if sample_weight is not None:
+        require_no_mask(sample_weight, "sample_weight")
+        weight = check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
+        positive = weight > 0
+        columns, y, weight = take_rows(columns, positive), y[positive], weight[positive]
+        groups = None if groups is None else groups[positive]
+        time = None if time is None else time[positive]
+    codes = None if groups is None else group_codes("groups", groups)
+    return _Rows(columns, y, weight, codes, None if time is None else time_numbers("time", time))
+
+
+def _cells(name: str, values: Any, y: Array) -> Array | None:
+    """Return groups or times as an array (n,); raise ValueError unless there is one for each row."""
+    if values is None:
+        return None
+    if isinstance(values, str):
+        remedy = f"Pass the column, {name}=X[{values!r}]."
+        raise ValueError(f"{name} must be an array of length n_samples, got {values!r}. {remedy}")
+    require_no_mask(values, name)
+    shape = np.shape(values)
+    if len(shape) == 2 and shape[1] == 1:  # a DataFrame of one column, or a column of a matrix
+        values = np.asarray(values)[:, 0]
+    elif len(shape) != 1:
+        raise ValueError(f"{name} must be 1-D, got shape {shape}")
+    column = read_columns({name: values})[name]
+    if len(column) != len(y):
+        raise ValueError(f"{name} must have one value per row of X, {len(y)}, got {len(column)}")
+    return column
 
 
 def _check_lengths(columns: Columns, y: Array, min_rows: int = 2) -> None:

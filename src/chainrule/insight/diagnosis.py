@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require
+from chainrule.data.reading import open_columns
+from chainrule.data.splits import copies, fingerprints
 from chainrule.nn.layers import Activation, BatchNorm
 from chainrule.nn.losses import AbsoluteError, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, SquaredError
 from chainrule.nn.network import Network
@@ -39,7 +41,7 @@ LEAKY_RANK_CORRELATION = 0.9995
 MIN_MINORITY_ROWS, MIN_MINORITY_FRACTION = 4, 0.05
 """Leakage is tested only with more rows outside the largest class: a few may be sorted by chance."""
 MAX_DUPLICATE_FRACTION = 0.02
-"""Fraction of validation rows that may coincide with training rows by chance."""
+"""Fraction of validation rows that may be copies of training rows without a finding."""
 MIN_CLASS_ROWS = 5
 """A class with fewer rows is rare."""
 MAX_INPUT_RMS, MIN_INPUT_RMS = 30.0, 0.01
@@ -271,12 +273,19 @@ def check_target_leakage(context: Context) -> Problems:
 
 
 def check_duplicated_rows(context: Context) -> Problems:
-    """Find validation rows that occur in the training data, where a score measures memorization."""
+    """Find validation rows that are copies of training rows, so that a score measures memorization.
+
+    Copies are equal in inputs and target, and more often than by chance: see `chainrule.data.splits.copies`.
+    """
     if context.validation is None:
         return
-    n = len(context.validation[0])
-    duplicates = int(np.isin(fingerprints(context.validation[0]), fingerprints(context.X)).sum())
-    if duplicates > max(1, MAX_DUPLICATE_FRACTION * n):
+    (X, y), (X_validation, y_validation) = (context.X, context.y), context.validation
+    n, limit = len(X_validation), max(1, MAX_DUPLICATE_FRACTION * len(X_validation))
+    if np.isin(fingerprints(open_columns(X_validation), y_validation), fingerprints(open_columns(X), y)).sum() <= limit:
+        return
+    units = copies(open_columns(np.vstack([X, X_validation])), np.concatenate([y, y_validation]))
+    duplicates = 0 if units is None else int(np.isin(units[len(X) :], units[: len(X)]).sum())
+    if duplicates > limit:
         yield (
             f"{duplicates:,} of {n:,} validation rows ({duplicates / n:.0%}) also occur in the training data",
             "Drop duplicates before splitting, or split by group",
@@ -555,17 +564,6 @@ def predictiveness(x: Array, classes: Array) -> float:
     n_intervals, n_classes = 1 + np.count_nonzero(np.diff(counts.argmax(axis=1))), np.count_nonzero(counts.any(axis=0))
     misplaced = n - counts.max(axis=1).sum() + max(0, n_intervals - n_classes)
     return float(max(by_code, 1 - misplaced / n))
-
-
-def fingerprints(X: Array) -> Array:
-    """Return a hash (n,) of each row of X (n, d): equal for equal rows, and almost surely different otherwise."""
-    bits = np.ascontiguousarray(X.astype(np.float64) + 0.0).view(np.uint64)  # + 0.0 turns -0.0 into 0.0
-    factors = np.random.default_rng(0).integers(0, 2**64, X.shape[1], np.uint64)
-    mixed = np.zeros(len(X), np.uint64)
-    for column, factor in zip(bits.T, factors):
-        mixed = (mixed ^ (column * (factor | np.uint64(1)))) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    return mixed
 
 
 def rank_correlations(X: Array, y: Array) -> Array:

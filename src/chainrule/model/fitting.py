@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from math import ceil
@@ -18,17 +18,19 @@ import numpy as np
 import chainrule
 from chainrule.arrays import Array, digest
 from chainrule.data.reading import Columns
+from chainrule.data.splits import Split, Structure, copies, describe_copies, folds, strata_of
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.errors import TableError
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
 from chainrule.model.recipe import (
     CLASSIFICATION,
+    LEAST_EPOCHS,
     REGRESSION,
     Member,
     Recipe,
     TimeBudget,
-    folds,
     train_member,
 )
 from chainrule.training.batches import Batch
@@ -37,12 +39,13 @@ from chainrule.training.history import History
 from chainrule.training.metrics import Metric
 from chainrule.training.run import Run
 
-_MIN_SECONDS = 0.01
+_MIN_SECONDS = 0.3
+"""Time that the first member gets, however short the time limit."""
 _POLL_SECONDS = 0.1
 """Interval at which the main thread checks for Ctrl-C."""
 
-MemberTask = Callable[[Sequence[Callback]], Member]
-"""Trains a member, with these callbacks in addition to its own."""
+MemberTask = Callable[[Sequence[Callback]], Member | None]
+"""Trains a member, with these callbacks in addition to its own; None if there is no time left for it."""
 CallbacksFor = Callable[[int], Sequence[Callback]]
 """Returns the callbacks of the member of that number, counted from 0."""
 
@@ -53,7 +56,7 @@ class Executor(Protocol):
     jobs: int
 
     def __call__(self, tasks: Sequence[MemberTask], /) -> list[Member]:
-        """Run the tasks and return the members; after Ctrl-C, those that have finished at least one epoch."""
+        """Run the tasks and return their members; after Ctrl-C, those that have finished at least one epoch."""
 
 
 class Serial:
@@ -64,10 +67,12 @@ class Serial:
     def __call__(self, tasks: Sequence[MemberTask]) -> list[Member]:
         members = []
         for task in tasks:
-            members.append(task([]))
-            if members[-1].history.interrupted:
+            member = task([])
+            if member is not None and len(member.history):
+                members.append(member)
+            if member is not None and member.history.interrupted:
                 break
-        return [member for member in members if len(member.history)]
+        return members
 
 
 class Threads(Callback):
@@ -112,12 +117,16 @@ class Fitted:
 
     `out_of_fold` (n, n_outputs) is the prediction for each row by the member that was not trained on it: probabilities,
     or numbers as the target encodes them; NaN if Ctrl-C came before that member. With separate validation rows, the
-    table's own rows are NaN, and the predictions for the validation rows follow below them.
+    table's own rows are NaN, and the predictions for the validation rows follow below them. With times, only the latest
+    rows have a prediction. `notices` are messages about the rows and the folds, `findings` about the time limit, with a
+    remedy.
     """
 
     predictor: Predictor
     histories: list[History]
     out_of_fold: Array
+    notices: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
 
 
 def fit_predictor(
@@ -126,6 +135,8 @@ def fit_predictor(
     target: ClassTarget | NumberTarget,
     *,
     weight: Array | None = None,
+    groups: Array | None = None,
+    times: Array | None = None,
     validation: tuple[Columns, Array] | None = None,
     n_members: int = 5,
     epochs: int | None = None,
@@ -146,6 +157,10 @@ def fit_predictor(
         Values to predict, none missing; `target` was fitted to them.
     weight : (n,), optional
         Sample weights, > 0.
+    groups : (n,), optional
+        Group numbers from 0: folds never share a group. Default: they never share copies of a row.
+    times : (n,), optional
+        Numbers, the later the larger: every member holds out the latest rows.
     validation : (columns, values), optional
         Separate rows on which every member's best epoch is chosen and the ensemble is calibrated; each member is then
         trained on all rows of the table. None: each member uses a fold of the table's own rows for this.
@@ -174,32 +189,132 @@ def fit_predictor(
         selected_by=recipe.selected_by if metric is None else metric,
     )
     encoder = encoder or encoder_for(target).fit(columns)
-    X, y = encoder.transform(columns), target.encode(values)
+    rows = encoder.transform(columns), target.encode(values), weight
     if validation is None:
-        held_out = folds(y, recipe.members, seed)
+        inputs = {column.name: columns[column.name] for column in encoder.columns}
+        data = _folded(inputs, rows, recipe.members, seed, groups, times)
     else:
-        held_out = [np.arange(len(X), len(X) + len(validation[1]))] * recipe.members
-        X = np.concatenate([X, encoder.transform(validation[0])])
-        y = np.concatenate([y, target.encode(validation[1])])
-        weight = None if weight is None else np.concatenate([weight, np.ones(len(X) - len(weight))])
-    rows = X, y, weight
+        data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
+    clock = _Clock(end, recipe, executor.jobs)
 
-    def train(k: int, extra: Sequence[Callback]) -> Member:
+    def train(k: int, extra: Sequence[Callback]) -> Member | None:
         callbacks = [*extra, *(callbacks_for(k) if callbacks_for else [])]
         if end is not None:
-            rounds = ceil((recipe.members - k) / executor.jobs)
-            callbacks.append(TimeBudget(max(end - perf_counter(), _MIN_SECONDS) / rounds))
-        return train_member(recipe, rows, held_out[k], target.n_outputs, seed + k, callbacks)
+            budget = clock.budget(k)
+            if budget is None:
+                return None
+            callbacks.append(budget)
+        member = train_member(recipe, data.rows, data.split(k), target.n_outputs, seed + k, callbacks)
+        clock.note(member.history)
+        return member
 
     with one_blas_thread:
         members = executor([partial(train, k) for k in range(recipe.members)])
     if not members:
         raise KeyboardInterrupt
-    ensemble, out_of_fold = _calibrate(target, members, rows)
+    findings = []
+    if end is not None:
+        members = [member for member in members if member.is_trained] or members[:1]
+        findings = time_findings(members, recipe.members)
+    ensemble, out_of_fold = _calibrate(target, members, data.rows)
     histories = [member.history for member in members]
     metadata = _training_metadata(encoder, target, histories, seed)
-    metadata |= {"rows": {"training": len(values)}, "data": digest(X, y, weight)}
-    return Fitted(Predictor(encoder, ensemble, target, metadata), histories, out_of_fold)
+    metadata |= {"rows": {"training": len(values)}, "data": digest(*data.rows)}
+    return Fitted(
+        Predictor(encoder, ensemble, target, metadata), histories, out_of_fold[data.places], data.notices, findings
+    )
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Rows to train on and to hold out, the splits of the members, and for each row of the table its place in them."""
+
+    rows: Batch
+    splits: list[Split]
+    places: Array
+    notices: list[str]
+
+    def split(self, k: int) -> Split:
+        """Return the split of member k; if there are more members than splits, they take turns."""
+        return self.splits[k % len(self.splits)]
+
+
+def _folded(inputs: Columns, rows: Batch, n_folds: int, seed: int, groups: Array | None, times: Array | None) -> _Data:
+    """Return the rows, without copies, and their folds."""
+    places, notices = np.arange(len(rows[0])), []
+    # Copies with another time are no copies. With groups they need no special treatment.
+    timed = inputs if times is None else inputs | {_TIME: times}
+    units = copies(timed, rows[1]) if groups is None else None
+    if units is not None:
+        places, notices = units, [describe_copies(units)]
+        rows, times = _merged(rows, units), None if times is None else times[np.unique(units, return_index=True)[1]]
+    splits = folds(Structure(strata_of(rows[1]), groups, times), n_folds, seed)
+    if not all(len(split.training) for split in splits):
+        raise TableError("groups must not all have rows among the latest ones. Pass groups or time, not both.")
+    if groups is not None and len(splits) < n_folds and times is None:
+        notices.append(f"{len(splits)} groups for {n_folds} members: some members hold out the same group")
+    return _Data(rows, splits, places, notices)
+
+
+_TIME = "\0time"
+"""Name of the times among the inputs, which no column has."""
+
+
+def _merged(rows: Batch, units: Array) -> Batch:
+    """Return one row of each unit of copies; the weights add up."""
+    X, y, weight = rows
+    first = np.unique(units, return_index=True)[1]
+    return X[first], y[first], np.bincount(units, weight).astype(np.float64)
+
+
+def _validated(rows: Batch, validation: tuple[Array, Array]) -> _Data:
+    """Return the rows followed by the validation rows, which every member holds out."""
+    X, y, weight = rows
+    n, n_validation = len(X), len(validation[0])
+    if weight is not None:
+        weight = np.concatenate([weight, np.ones(n_validation)])
+    places = np.arange(n + n_validation)
+    joined = np.concatenate([X, validation[0]]), np.concatenate([y, validation[1]]), weight
+    return _Data(joined, [Split(places[:n], places[n:])], places, [])
+
+
+class _Clock:
+    """Shares the time until `end` among the members that can be trained well in it."""
+
+    def __init__(self, end: float | None, recipe: Recipe, jobs: int) -> None:
+        self.end, self.recipe, self.jobs = end, recipe, jobs
+        self.epoch_seconds: list[float] = []
+
+    def budget(self, k: int) -> TimeBudget | None:
+        """Return the time limit of member k; None if there is not enough time left, unless it is the first one."""
+        assert self.end is not None
+        left = self.end - perf_counter()
+        if k == 0:
+            left = max(left, _MIN_SECONDS)
+        elif left < min(LEAST_EPOCHS, self.recipe.epochs) * min(self.epoch_seconds, default=0.0) or left <= 0:
+            return None
+        return TimeBudget(left, ceil((self.recipe.members - k) / self.jobs))
+
+    def note(self, history: History) -> None:
+        """Record how long an epoch takes."""
+        if len(history):
+            self.epoch_seconds.append(sum(history.seconds) / len(history))
+
+
+def time_findings(members: Sequence[Member], planned: int) -> list[str]:
+    """Return findings about members that were not trained, or were still improving, when the time ran out."""
+    limited = [member.history for member in members if member.history.stopped.startswith("reached the time limit")]
+    findings = []
+    if not any(member.is_trained for member in members):
+        return ["the time limit ended training before the first step. Increase the time limit."]
+    if len(members) < planned and limited:
+        findings.append(f"the time limit sufficed for {len(members)} of {planned} members. Increase the time limit.")
+    late = [history for history in limited if (history.best_epoch or 0) >= len(history) - 1 - len(history) // 10]
+    if late:
+        count = f"{len(late)} of {len(members)} members" if len(members) > 1 else "the only member"
+        were = "was" if len(late) == 1 else "were"
+        findings.append(f"{count} {were} still improving when the time limit was reached. Increase the time limit.")
+    return findings
 
 
 def _calibrate(target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch) -> tuple[Ensemble, Array]:

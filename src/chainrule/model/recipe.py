@@ -11,7 +11,8 @@
     schedule         coslog4
     batches          256 rows; fewer where an epoch would have fewer than 8 batches, down to 32
     epochs           64; above 50,000 rows 64 sqrt(50,000 / rows)
-    members          5, each trained on four fifths of the rows; the best epoch on the remaining fifth is kept
+    members          5, each trained on four fifths of the rows; the best epoch on the remaining fifth is kept;
+                     folds keep groups and copies of a row together (see `chainrule.data.splits`)
     best epoch by    Brier score                       squared error
     early stopping   after epoch 2 best + 12
 
@@ -30,9 +31,8 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from time import perf_counter
 
-import numpy as np
-
-from chainrule.arrays import Array, as_generator
+from chainrule.arrays import Array
+from chainrule.data.splits import Split
 from chainrule.nn.layers import Activation, Dense, Layer, Scale
 from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
 from chainrule.nn.network import Network
@@ -102,6 +102,11 @@ class Member:
     outputs: Array
     history: History
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether the weights of the last layer, which start at 0, have changed, or more than one epoch was tried."""
+        return len(self.history) > 1 or bool(self.network.params[-1]["W"].any())
+
 
 class KeepLatestBest(KeepBest):
     """Keep the last of equally good epochs; stop when 12 more than twice the best epoch's number have passed."""
@@ -116,36 +121,54 @@ class KeepLatestBest(KeepBest):
 
 
 class TimeBudget(TimeLimit):
-    """A time limit that plans no more epochs than fit in it, so that the schedule completes."""
+    """A time limit that plans no more epochs than fit in it, so that the schedule completes.
+
+    The time is shared by this member and the following ones of `rounds` rounds. If it does not suffice for 8 epochs of
+    each, this member takes the share of fewer rounds, and the last ones are not trained.
+    """
+
+    def __init__(self, seconds: float, rounds: int = 1) -> None:
+        self.total, self.rounds = seconds, rounds
+        super().__init__(seconds)
 
     def on_train_begin(self, run: Run) -> None:
+        self.seconds = self.total  # until the first epoch has shown how much an epoch takes
         super().on_train_begin(run)
-        self.planned = run.epochs
+        self.begin, self.planned = perf_counter(), run.epochs
+
+    def on_batch_end(self, run: Run) -> None:
+        if run.epoch == 0:
+            epoch_seconds = (perf_counter() - self.begin) / run.epoch_fraction
+            run.epochs = max(1, min(self.planned, int(self.seconds / max(epoch_seconds, 1e-9))))
+        super().on_batch_end(run)
 
     def on_epoch_end(self, run: Run) -> None:
-        elapsed = self.seconds - (self.end - perf_counter())
-        affordable = int(self.seconds / elapsed * (run.epoch + 1))
-        run.epochs = max(run.epoch + 1, min(self.planned, affordable))
+        elapsed = perf_counter() - self.begin
+        epoch_seconds = elapsed / (run.epoch + 1)
+        self.seconds = self.total / affordable_rounds(self.total, epoch_seconds, self.planned, self.rounds)
+        self.end = self.begin + self.seconds
+        run.epochs = max(run.epoch + 1, min(self.planned, int(self.seconds / epoch_seconds)))
 
     def on_train_end(self, run: Run) -> None:
         if not run.stop and run.epochs < self.planned:
             run.stop = f"reached the time limit of {self.seconds:.3g} s after {run.epochs} epochs"
 
 
-def folds(y: Array, n_folds: int, seed: int) -> list[Array]:
-    """Return the row numbers of each fold, stratified by class numbers y (n,)."""
-    strata = y if y.ndim == 1 else np.zeros(len(y), np.intp)
-    order = as_generator(seed).permutation(len(y))
-    order = order[np.argsort(strata[order], kind="stable")]
-    return [np.sort(order[k::n_folds]) for k in range(n_folds)]
+LEAST_EPOCHS = 8
+"""With fewer epochs for each, fewer members are more accurate."""
+
+
+def affordable_rounds(seconds: float, epoch_seconds: float, epochs: int, rounds: int) -> int:
+    """Return how many rounds of members can be trained well in the time, from 1 to `rounds`."""
+    return max(1, min(rounds, int(seconds / max(min(LEAST_EPOCHS, epochs) * epoch_seconds, 1e-9))))
 
 
 def train_member(
-    recipe: Recipe, rows: Batch, held_out: Array, n_out: int, seed: int, callbacks: Sequence[Callback] = ()
+    recipe: Recipe, rows: Batch, split: Split, n_out: int, seed: int, callbacks: Sequence[Callback] = ()
 ) -> Member:
-    """Train one network on all rows (X, y, weight) but the `held_out` row numbers; keep its best epoch on those."""
+    """Train one network on the training rows of (X, y, weight); keep its best epoch on the held-out ones."""
     X, y, weight = rows
-    kept = np.setdiff1d(np.arange(len(X)), held_out)
+    kept, held_out = split.training, split.held_out
     network = recipe.network(X.shape[1], n_out, seed)
     selected_by = as_metric(recipe.selected_by)
     history = train(

@@ -1,0 +1,95 @@
+"""Hints: columns that look like groups or times of the rows, which a split should respect."""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from chainrule.arrays import Array
+from chainrule.data.cells import are_numbers, as_dates, as_dates_only, factorize, is_missing, missing_rows
+
+_ENTITIES = (
+    "patient|subject|person|participant|respondent|customer|client|user|member|household|family|session|student|pupil|"
+    "employee|worker|driver|player|device|machine|sensor|animal|donor|account|vehicle|site|store|shop|school|hospital|"
+    "clinic|company|firm|batch|lot|group|cluster|uuid|guid"
+)
+_GROUP_NAME = rf"(^|.*[ _.-])(id|({_ENTITIES})s?)$|.*[a-z]I[dD]$|^({_ENTITIES})[ _.-]?(id|nr|no|num|number|code|key)$"
+"""Names of columns that identify what rows belong to."""
+_CODE = r"[A-Za-z]{0,8}[ _#-]?[0-9]{2,}[A-Za-z]{0,3}"
+"""Text such as P017, cust-0042 or N14228UA: identifiers rather than categories."""
+MIN_GROUPS, MIN_CODES, MIN_GROUP_ROWS = 5, 20, 1.5
+"""Least number of groups in a column whose name says so, or only whose text, and of rows per group on average."""
+_AGE_GROUP = r"(age|income|blood|food|size|ethnic|risk|price|weight|product)[ _.-]?groups?$"
+_BIRTH = r"birth|dob\b|born"
+_TIME_NAME = (
+    r"(^|[ _.-])(date|datetime|time|timestamp|day|week|month|year|period|epoch|ts|dt)(_?(id|index))?$|[a-z](Date|Time)$"
+)
+MIN_TIMES = 10
+"""Least number of different times."""
+
+
+def group_like(columns: Mapping[str, Array]) -> list[str]:
+    """Return the columns that look like groups: identifiers that repeat."""
+    return [name for name, values in columns.items() if _looks_like_group(name.strip(), values)]
+
+
+def _looks_like_group(name: str, values: Array) -> bool:
+    """Return whether names or text identify what the rows belong to, and each identifies several rows on average."""
+    says_so = bool(
+        re.fullmatch(_GROUP_NAME, name, re.I if name.isupper() else 0) or re.fullmatch(_GROUP_NAME, name.lower())
+    )
+    says_so = says_so and not re.search(_AGE_GROUP, name.lower())
+    if values.dtype.kind not in ("iuO" if says_so else "O") and not (says_so and values.dtype.kind == "f"):
+        return False
+    distinct = [value for value in factorize(name, values)[0] if not is_missing(value)]
+    if values.dtype.kind == "f" and not all(float(value).is_integer() for value in distinct):
+        return False
+    if not MIN_GROUPS <= len(distinct) <= len(values) / MIN_GROUP_ROWS:
+        return False
+    are_codes = len(distinct) >= MIN_CODES and all(re.fullmatch(_CODE, str(value)) for value in distinct)
+    return says_so or (are_codes and not are_numbers(distinct) and as_dates_only(distinct) is None)
+
+
+def time_like(columns: Mapping[str, Array]) -> list[str]:
+    """Return the columns that look like times of the rows, those in whose order the rows are first.
+
+    These are dates except of birth, and numbers that never fall from row to row if their name says so.
+    """
+    found = {
+        name: order for name, values in columns.items() if (order := _time_order(name.strip(), values)) is not None
+    }
+    return sorted(found, key=lambda name: not found[name])
+
+
+def _time_order(name: str, values: Array) -> bool | None:
+    """Return whether the rows are in the order of a column; None if it does not look like a time."""
+    if re.search(_BIRTH, name.lower()):
+        return None
+    if values.dtype.kind == "M":
+        times = as_dates(name, values)
+    elif values.dtype.kind in "iuf":
+        times = values if re.search(_TIME_NAME, name) or re.search(_TIME_NAME, name.lower()) else values[:0]
+    else:
+        distinct, codes = factorize(name, values)
+        dates = as_dates_only(distinct)
+        if dates is None:
+            return None
+        times = dates[codes]
+    known = times[~missing_rows(name, times)]
+    if len(np.unique(known)) < MIN_TIMES:
+        return None
+    in_order = bool((known[1:] >= known[:-1]).all() or (known[1:] <= known[:-1]).all())
+    return in_order if in_order or times.dtype.kind == "M" else None
+
+
+def suggestion(name: str, option: str, remedy: str) -> str:
+    """Return a finding about a column that looks like groups or times, with the option to give."""
+    if "group" in option:
+        return (
+            f"{name} looks like an identifier of groups of rows: scores and intervals hold for known groups only. If "
+            f"predictions will be for new ones, train with {remedy}."
+        )
+    return (
+        f"{name} looks like the time of each row: scores and intervals hold for the same period only. If predictions "
+        f"will be for later rows, train with {remedy}."
+    )
