@@ -156,7 +156,8 @@ def train_command(
         echo(console, [f"{file}: {len(data.plan.table.values):,} rows, {data.n_columns} columns", ""])
         echo(console, column_lines(data.columns, data.plan.target))
         echo(console, split_lines(data.plan, len(data.held.known), members, test_source))
-        checkpoints = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume)
+        about = _about(data.plan, seed)
+        checkpoints = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume, about=about)
         if checkpoints is not None and checkpoints.trainings:
             echo(console, [f"resuming from {checkpoint}"])
         seconds_left = None if time_limit is None else max(0.01, time_limit - (perf_counter() - start))
@@ -224,6 +225,17 @@ def _read(
     require_scorable(plan, held)
     weights = None if weights is None else weights[plan.training]
     return _Data(plan, held, describe_columns(plan), weights, len(columns))
+
+
+def _about(plan: Plan, seed: int) -> dict[str, str | list[str]]:
+    """Return what a checkpoint is about, so that another run's is refused in the user's terms."""
+    return {
+        "target": plan.target.name,
+        "task": plan.target.task,
+        "columns": list(plan.table.inputs),
+        "seed": str(seed),
+        "number of training rows": f"{len(plan.training):,}",
+    }
 
 
 def _train(
