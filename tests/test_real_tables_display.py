@@ -1,14 +1,22 @@
 """Messages about tables that do not fit, and the progress of what takes long."""
 
+import io
 import re
+import threading
+from time import sleep
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from chainrule import Checkpoint, ModelFileError, Predictor, TabularEncoder, mlp, train
-from chainrule.app import commands
+from chainrule.app import commands, progress, tables
+from chainrule.app import models as app_models
+from chainrule.app import predict as app_predict
+from chainrule.app import train as app_train
+from chainrule.app.tables import TableFile
 from chainrule.data.reading import read_columns, require_names
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
@@ -165,3 +173,100 @@ def test_what_a_checkpoint_file_is_about_may_be_unknown(tmp_path):
     net = mlp(1, 1, seed=0)
     train(net, [[0.0], [1.0]], [0.0, 1.0], epochs=1, callbacks=Checkpoint(path), seed=0)
     assert CheckpointFile(path, resume=True, about={"target": "y"}).trainings
+
+
+# What takes long.
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Lines of progress are written all the time, and not every ten seconds."""
+    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.001)
+
+
+def test_ten_seconds_pass_between_two_lines():
+    assert progress.INTERVAL_SECONDS == 10
+
+
+def slow(function):
+    """Return a function that takes 50 ms longer."""
+
+    def wrapped(*args, **kwargs):
+        sleep(0.05)
+        return function(*args, **kwargs)
+
+    return wrapped
+
+
+TRAINING = (
+    r"[01] of 2 members trained, epoch [12] of 2, about \d+ s remaining(, training loss \S+, validation loss \S+, .*)?"
+)
+
+
+def test_training_without_a_terminal_writes_lines_with_the_time_remaining(birds, impatient):
+    done = run("train", "birds.csv", "--target", "species", *QUICK)
+    lines = done.stderr.splitlines()
+    assert done.exit_code == 0
+    assert sum(bool(re.fullmatch(TRAINING, line)) for line in lines) >= 2, done.stderr
+    assert "\x1b" not in done.stderr
+    for option in ("--quiet", "--json"):
+        assert run("train", "birds.csv", "--target", "species", option, *QUICK).stderr == ""
+
+
+def test_a_short_training_has_only_its_lines_for_members(birds):
+    done = run("train", "birds.csv", "--target", "species", *QUICK)
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["member 1 of 2", "member 2 of 2"]
+
+
+def test_reading_scoring_predicting_and_reporting_write_lines(birds, impatient, monkeypatch):
+    monkeypatch.setattr(TableFile, "read", slow(TableFile.read))
+    for module in (app_train, app_predict, app_models):
+        monkeypatch.setattr(module, "score_on", slow(module.score_on))
+    done = run("train", "birds.csv", "--target", "species", "--out", "m", "--report", "r.html", *QUICK)
+    for text in ("reading birds.csv", "scoring the model", "writing the report r.html"):
+        assert re.search(rf"^{text}, 0 s elapsed$", done.stderr, re.M), text
+    monkeypatch.setattr(Predictor, "predictions", slow(Predictor.predictions))
+    monkeypatch.setattr(tables, "BATCH_ROWS", 20)
+    done = run("predict", "m", "birds.csv")
+    assert re.search(r"^predicting birds.csv: \d+ rows, 0 s elapsed$", done.stderr, re.M)
+    assert len(done.stdout.splitlines()) == 81
+    assert "reading birds.csv, 0 s elapsed" in run("evaluate", "m", "birds.csv").stderr
+    assert run("evaluate", "m", "birds.csv", "--json").stderr == ""
+    assert "scoring the model, 0 s elapsed" in run("report", "m", "birds.csv", "--out", "r.html").stderr
+
+
+def test_what_is_quick_writes_nothing(birds):
+    assert run("train", "birds.csv", "--target", "species", "--out", "m", "-q", *QUICK).exit_code == 0
+    assert run("predict", "m", "birds.csv").stderr == ""
+    assert run("evaluate", "m", "birds.csv").stderr == ""
+
+
+def test_an_error_ends_the_lines(impatient, capsys):
+    with pytest.raises(TableError), progress.status("reading t.csv"):
+        raise TableError("no")
+    n_threads = threading.active_count()
+    capsys.readouterr()
+    sleep(0.02)
+    assert capsys.readouterr().err == ""
+    assert threading.active_count() == n_threads
+
+
+def test_on_a_terminal_the_status_shows_the_rows_so_far(monkeypatch):
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, legacy_windows=False)
+    monkeypatch.setattr(progress, "Console", lambda **_: console)
+    with progress.status("predicting t.csv") as show:
+        show("50,000 rows")
+        sleep(0.2)
+    assert "predicting t.csv: 50,000 rows ..." in console.file.getvalue()
+
+
+def test_the_time_remaining_of_a_resumed_training_counts_only_what_it_trained(tmp_path, monkeypatch):
+    X, y = np.zeros((4, 1)), np.zeros((4, 1))
+    options = {"batch_size": 2, "seed": 0, "schedule": "constant"}
+    train(mlp(1, 1, seed=0), X, y, epochs=98, callbacks=Checkpoint(tmp_path / "c"), **options)
+    seen = []
+    display = progress.LineDisplay(1, seen.append)
+    monkeypatch.setattr(progress, "perf_counter", lambda: display.start + 11)  # for each batch
+    callbacks = [Checkpoint(tmp_path / "c", resume=True), *display.callbacks_for(0)]
+    train(mlp(1, 1, seed=0), X, y, epochs=100, callbacks=callbacks, **options)
+    assert "epoch 99 of 100, about 33 s remaining" in seen[0]

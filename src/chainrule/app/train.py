@@ -150,7 +150,9 @@ def train_command(
             from chainrule.app.report import write_report  # fails now, before any work, if matplotlib is missing
         check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
         source = TableFile(file, form)
-        data = _read(source, target, task, drop or (), identifier or (), category or (), weight, test, test_share, seed)
+        roles = drop or (), identifier or (), category or (), weight
+        with status(f"reading {file}", quiet or as_json):
+            data = _read(source, target, task, *roles, test, test_share, seed)
         members = min(members, len(data.plan.training))
         test_source = "" if test is None else f" from {test}"
         echo(console, [f"{file}: {len(data.plan.table.values):,} rows, {data.n_columns} columns", ""])
@@ -165,9 +167,10 @@ def train_command(
             fitted = _train(data, members, epochs, seconds_left, seed, jobs, progress, checkpoints)
         predictor = fitted.predictor
         with uninterrupted():
-            result = score_on(predictor, data.held, fitted.histories)
-            seconds = perf_counter() - start
-            findings = [str(finding) for finding in diagnose_fit(data.plan, fitted, result)]
+            with status("scoring the model", quiet or as_json):
+                result = score_on(predictor, data.held, fitted.histories)
+                seconds = perf_counter() - start
+                findings = [str(finding) for finding in diagnose_fit(data.plan, fitted, result)]
             rows = "held-out rows" if test is None else f"rows of {test}"
             heading = f"on {len(data.held.known):,} {rows}"
             echo(console, [history_line(result, seconds), "", *score_lines(result, heading)])
@@ -184,7 +187,7 @@ def train_command(
             predictor.save(out)
         echo(console, ["", f"model   {out}  ({out.stat().st_size / 1024:,.0f} KB)"])
         if report is not None:
-            with status(f"writing the report {report}", quiet or as_json):
+            with status(f"writing the report {report}", quiet or as_json, announce=True):
                 write_report(report, result)
             echo(console, [f"report  {report}"])
         echo(console, ["", f"Next: {shlex.join(['chainrule', 'predict', str(out), 'NEW_TABLE'])}"])
@@ -265,7 +268,7 @@ def _train(
 
 
 def progress_for(members: int, quiet: bool) -> Progress:
-    """Return a live line on a terminal, one line per member elsewhere, and nothing if `quiet`."""
+    """Return a live line on a terminal, a line every ten seconds elsewhere, and nothing if `quiet`."""
     console = Console(stderr=True)
     return (
         Progress(members) if quiet else LiveDisplay(members, console) if console.is_terminal else LineDisplay(members)
