@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.arrays import Array, all_finite, require
 from chainrule.data.cells import as_dates, as_numbers, category_codes, factorize, plain_numbers
-from chainrule.data.reading import Matrix, matrix_place, require_names
+from chainrule.data.reading import FEW_ROWS, Matrix, matrix_place, require_names
 from chainrule.errors import TableError, look_up
 
 
@@ -394,12 +394,12 @@ class Layout:
         *starts, self.n_features = np.cumsum([0, *(column.n_features for column in columns)]).tolist()
         self.places = [(c, start, start + c.n_features) for c, start in zip(columns, starts)]
         self.numeric = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn)]
-        self.others = [place for place in self.places if not isinstance(place[0], NumberColumn)]
+        self.plain = [place for place in self.numeric if not place[0].edges]
         in_matrix = {name: matrix_place(name) for name in self.names}
         not_a_matrix = -1 in in_matrix.values()
         self.width = inf if not_a_matrix else max(in_matrix.values(), default=0) + 1  # of a matrix with all columns
-        self.in_matrix = _as_slice([in_matrix[column.name] for column, _ in self.numeric])
-        self.together = _Numbers(self.numeric)
+        self.together = _Numbers(self.numeric, in_matrix)
+        self.plain_together = _Numbers(self.plain, in_matrix) if len(self.plain) < len(self.numeric) else self.together
         raw = all(isinstance(column, RawColumn) for column in columns)
         in_order = list(in_matrix.values()) == list(range(len(columns)))
         self.identity_width = self.n_features if raw and in_order else -1  # of a matrix that is its own encoding
@@ -424,42 +424,42 @@ class Layout:
 
     def encode(self, table: Mapping[str, Array], X: Array, first_row: int) -> None:
         """Write the encoding of some rows into X, which is zero on entry; `first_row` is their first row's index."""
-        separate = self.others
+        few = len(X) <= FEW_ROWS
         if isinstance(table, Matrix):
-            if self.numeric:
-                self.together.encode(table.numbers[:, self.in_matrix], X, first_row)
+            group = self.together if few else self.plain_together
+            group.encode(table.numbers[:, group.in_matrix], X, first_row)
+            separate = [place for place in self.places if place[0].name not in group.names]
         else:
-            separate = separate + self._encode_plain(table, X, first_row)
+            separate = self._encode_few(table, X, first_row) if few else self.places
         for column, start, end in separate:
             column.encode(table[column.name], X[:, start:end], first_row)
 
-    def _encode_plain(self, table: Mapping[str, Array], X: Array, first_row: int) -> list[tuple[Column, int, int]]:
+    def _encode_few(self, table: Mapping[str, Array], X: Array, first_row: int) -> list[tuple[Column, int, int]]:
         """Encode the numeric columns that need no parsing, all at once; return the places of the others."""
         plain: list[tuple[NumberColumn, int]] = []
-        parsed: list[tuple[Column, int, int]] = []
         numbers: list[Array] = []
         for column, start in self.numeric:
             values = plain_numbers(table[column.name])
-            if values is None:
-                parsed.append((column, start, start + column.n_features))
-            else:
+            if values is not None:
                 plain.append((column, start))
                 numbers.append(values)
         if plain:
-            together = self.together if len(plain) == len(self.numeric) else _Numbers(plain)
+            together = self.together if len(plain) == len(self.numeric) else _Numbers(plain, {})
             x = np.empty((len(X), len(plain)))
             for j, values in enumerate(numbers):
                 x[:, j] = values
             together.encode(x, X, first_row)
-        return parsed
+        encoded = {column.name for column, _ in plain}
+        return [place for place in self.places if place[0].name not in encoded]
 
 
 @final
 class _Numbers:
     """Numeric columns, each with the start of its encoding, that are encoded together: a few calls instead of many."""
 
-    def __init__(self, columns: Sequence[tuple[NumberColumn, int]]) -> None:
-        self.names = [column.name for column, _ in columns]
+    def __init__(self, columns: Sequence[tuple[NumberColumn, int]], in_matrix: Mapping[str, int]) -> None:
+        self.names = {column.name: j for j, (column, _) in enumerate(columns)}
+        self.in_matrix = _as_slice([in_matrix.get(name, -1) for name in self.names])
         self.firsts = _as_slice([start for _, start in columns])
         self.centers = np.array([column.center for column, _ in columns])
         self.scales = np.array([column.scale for column, _ in columns])
@@ -478,6 +478,8 @@ class _Numbers:
 
     def encode(self, numbers: Array, X: Array, first_row: int) -> None:
         """Write the encoding of numbers (n, n_columns) into X, with the result of `NumberColumn.encode`."""
+        if not self.names:
+            return
         for start in range(0, len(X), self.step):
             rows = slice(start, start + self.step)
             self._encode(numbers[rows], X[rows], first_row + start)
@@ -487,7 +489,7 @@ class _Numbers:
         missing = None
         if not all_finite(x):
             if np.isinf(x).any():
-                for j, name in enumerate(self.names):
+                for name, j in self.names.items():
                     as_numbers(name, x[:, j], first_row)
             missing = np.isnan(x)
             z[missing] = 0

@@ -7,7 +7,7 @@ a DataFrame. `chainrule.data.cells` parses the individual cells.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -18,6 +18,8 @@ from chainrule.errors import MissingExtraError, TableError, first_line, shorten
 
 Columns = dict[str, Array]
 
+FEW_ROWS = 512
+"""Rows up to which the calls cost more than the arithmetic, so that numeric columns are treated together."""
 MAX_SPARSE_CELLS = 2**27
 """A sparse matrix is converted to a dense one, which takes a gigabyte of float64 at this size."""
 
@@ -262,10 +264,28 @@ class Frame(Mapping[str, Array]):
         """Return a slice of the rows."""
         return Frame(self.frame[start:stop])
 
+    @cached_property
+    def together(self) -> Columns:
+        """The float64 and int64 columns of a small frame: converting each on its own costs more than all else."""
+        if not 0 < self.n_rows <= FEW_ROWS:
+            return {}
+        import narwhals.stable.v1 as nw
+
+        schema = self.frame.schema
+        columns: Columns = {}
+        for kind, dtype in ((nw.Float64, np.float64), (nw.Int64, np.int64)):
+            names = [name for name, of in schema.items() if of == kind]
+            matrix = self.frame.select(names).to_numpy() if len(names) > 1 else np.empty((0, 0))
+            if matrix.dtype == dtype:  # integers with missing cells become floats, and not all columns have some
+                columns |= {str(name): matrix[:, j] for j, name in enumerate(names) if len(matrix)}
+        return columns
+
     def __getitem__(self, name: str) -> Array:
         import narwhals.stable.v1 as nw
 
         with _reading_errors():
+            if name in self.together:
+                return self.together[name]
             series = self.frame.get_column(self.names[name])
             declared = isinstance(series.dtype, nw.Categorical | nw.Enum)
             shared = declared or series.dtype == nw.String
