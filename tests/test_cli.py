@@ -423,7 +423,7 @@ def test_a_model_is_inspected(model):
 def test_a_report_is_written_for_an_existing_model(model):
     done = run("report", model, PENGUINS)
     assert (done.exit_code, done.stdout) == (0, "report  penguins.html\n")
-    assert done.stderr == "writing the report penguins.html ...\n"
+    assert done.stderr.startswith("writing the report penguins.html ...\n")
     assert "species" in Path("penguins.html").read_text()
     assert run("report", model, PENGUINS, "--out", "no/r.html").exit_code == 2
 
@@ -697,7 +697,8 @@ def test_a_closed_pipe_is_not_an_error(model):
     pl.concat([pl.read_csv(PENGUINS)] * 60).write_csv("long.csv")
     command = f"{sys.executable} -m chainrule predict {model} long.csv | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("species\n", "")
+    assert done.stdout == "species\n"
+    assert re.fullmatch(r"(predicting .* elapsed\n)*", done.stderr)
 
 
 # Errors: one line that says what to do, status 2, nothing written.

@@ -239,7 +239,10 @@ def test_a_command_line_error_is_one_line(place):
     done = subprocess.run([*command, "--tset"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     done = subprocess.run(command, input="a,b\n1,2\n", capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "column 'height' is missing from the table, which has 'a', 'b'\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "columns 'height', 'weight' are missing from the table, which has 'a', 'b'\n",
+    )
 
 
 def older_interpreters():

@@ -1,7 +1,7 @@
 """The output of the commands: lines of text for people, JSON for programs, one-line errors."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 
 from chainrule.app.pipeline import Plan, Result, coverage_of
-from chainrule.app.scores import Target, show_score
+from chainrule.app.scores import Target, format_scores
 from chainrule.data.targets import ClassTarget
+from chainrule.display import format_number, format_numbers
 from chainrule.errors import shorten
 from chainrule.model.predictor import Predictor
 from chainrule.training.metrics import METRICS
@@ -69,10 +70,15 @@ def column_summary(column: Mapping[str, Any]) -> str:
         parts.append(f"{column['categories']:,} categories")
     if "min" in column:
         ends = column["min"], column["max"]
-        parts.append(" to ".join(end if isinstance(end, str) else f"{end:.6g}" for end in ends))
+        parts.append(" to ".join(end if isinstance(end, str) else format_cell(end) for end in ends))
     if column.get("missing") and "reason" not in column:
         parts.append(f"{column['missing']:,} missing")
     return ", ".join(parts)
+
+
+def format_cell(value: float) -> str:
+    """Return a number of the user's table; those of four digits have no separator, because they may be years."""
+    return format_number(value, group_from=10_000)
 
 
 def count_networks(networks: Sequence[object]) -> str:
@@ -85,7 +91,8 @@ def _describe_target(target: Target) -> str:
         return f"{target.n_outputs} classes: {shorten(target.labels)}"
     if set(target.means) == {0.0} and set(target.stds) == {1.0}:
         return "numeric, not standardized"
-    return f"numeric, mean {target.means[0]:.5g}, standard deviation {target.stds[0]:.5g}"
+    mean, std = format_numbers([target.means[0], target.stds[0]], width=target.stds[0])
+    return f"numeric, mean {mean}, standard deviation {std}"
 
 
 def split_lines(plan: Plan, n_test: int, members: int, source: str) -> list[str]:
@@ -106,15 +113,25 @@ def history_line(result: Result, seconds: float) -> str:
 
 def score_lines(result: Result, heading: str) -> list[str]:
     """Return a table of the scores, their intervals, and the scores of the baseline."""
-    baseline_name = baseline_of(result.predictor.target)
-    lines = [f"  {heading:<38}{'network':>10}{'90% interval':>22}{baseline_name:>20}"]
-    for name, value in result.scores.items():
-        label = f"{name.replace('_', ' ')} ({better_is(name)} is better)"
-        interval = " to ".join(show_score(name, end) for end in result.intervals[name])
-        baseline = show_score(name, result.baseline[name])
-        lines.append(f"  {label:<38}{show_score(name, value):>10}{interval:>22}{baseline:>20}")
+    rows = [[heading, "network", "90% interval", baseline_of(result.predictor.target)]]
+    for name, texts in format_scores(result.scores, result.intervals, result.baseline).items():
+        rows.append([f"{name.replace('_', ' ')} ({better_is(name)} is better)", *texts])
     coverage = coverage_of(result)
-    return lines if coverage is None else [*lines, f"  {'coverage of 90% prediction intervals':<38}{coverage:>10.1%}"]
+    if coverage is not None:
+        rows.append(["coverage of 90% prediction intervals", f"{coverage:.1%}", "", ""])
+    return aligned(rows, (38, 8, 20, 18))
+
+
+def aligned(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
+    """Return rows of texts in columns, each at least as wide as given: the first to the left, the others to the right.
+
+    There are two spaces between any two columns.
+    """
+    widths = [max(width, *(len(row[k]) for row in rows)) for k, width in enumerate(widths)]
+    return [
+        f"  {row[0]:<{widths[0]}}{''.join(f'  {text:>{width}}' for text, width in zip(row[1:], widths[1:]))}".rstrip()
+        for row in rows
+    ]
 
 
 def baseline_of(target: Target) -> str:
@@ -131,7 +148,9 @@ def _as_text(value: object) -> str:
     """Return an entry of the metadata as text."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_as_text(entry)}" for name, entry in value.items())
-    return ", ".join(map(_as_text, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(_as_text, value))
+    return format_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def model_lines(predictor: Predictor, size: int) -> list[str]:
@@ -148,13 +167,13 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
         "",
     ]
     shown_elsewhere = ("columns", "notices", "findings", "scores", "baseline", "intervals")
+    as_text: dict[str, Callable[[Any], str]] = {"date": readable_date, "seed": str}
     shown = {
-        name.replace("_", " "): readable_date(_as_text(value)) if name == "date" else _as_text(value)
+        name.replace("_", " "): as_text.get(name, _as_text)(value)
         for name, value in metadata.items()
         if name not in shown_elsewhere and value not in (None, [], "")
     }
-    shown |= {
-        f"test {name.replace('_', ' ')}": show_score(name, value) for name, value in metadata.get("scores", {}).items()
-    }
+    scores = format_scores(metadata.get("scores", {}), metadata.get("intervals", {}), {})
+    shown |= {f"test {name.replace('_', ' ')}": text for name, (text, *_) in scores.items()}
     width = max(map(len, shown), default=0)
     return lines + [f"  {name:<{width}}  {value}" for name, value in shown.items()]

@@ -65,7 +65,10 @@ def report_command(
         from chainrule.app.report import write_report  # fails now, before any work, if matplotlib is missing
 
         predictor = load_predictor(model)
-        result = score_on(predictor, split_target_for(predictor, TableFile(file, form)))
-        with status(f"writing the report {out}"):
+        with status(f"reading {file}"):
+            table = split_target_for(predictor, TableFile(file, form))
+        with status("scoring the model"):
+            result = score_on(predictor, table)
+        with status(f"writing the report {out}", announce=True):
             write_report(out, result)
         typer.echo(f"report  {out}")

@@ -162,6 +162,8 @@ def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path |
 
 def load_predictor(path: Path) -> Predictor:
     """Return the predictor in a model file."""
+    if path == STDIN:
+        raise ModelFileError("MODEL must be a file, got standard input. The model comes first, then the table.")
     try:
         model = load(path)
     except ModelFileError:

@@ -23,7 +23,7 @@ from chainrule.data.cells import (
 )
 from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
 from chainrule.data.hints import group_like, suggestion, time_like
-from chainrule.data.reading import Columns, named, read_columns, take_rows
+from chainrule.data.reading import Columns, named, read_columns, require_names, take_rows
 from chainrule.data.splits import (
     Split,
     Structure,
@@ -146,7 +146,7 @@ def split_target(columns: Columns, target: str, drop: Sequence[str] = ()) -> Tab
     for name in drop:
         if name == target:
             raise TableError(f"--drop, --id and --weight must not name the target, got {target!r}")
-        named(inputs, name)
+    require_names(inputs, drop)
     inputs = {name: column for name, column in inputs.items() if name not in drop}
     if not inputs:
         raise TableError(f"the table must have at least one input column, got only the target {target!r}")

@@ -1,7 +1,7 @@
 """The commands `predict` and `evaluate`."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from chainrule.app.options import (
     one_line_errors,
 )
 from chainrule.app.pipeline import coverage_of, score_on, split_target_for, text_columns
+from chainrule.app.progress import status
 from chainrule.app.scores import Target
 from chainrule.app.tables import WRITERS, TableFile, suffix_of, with_numbers, write_csv, write_table
 from chainrule.arrays import Array
@@ -78,11 +79,22 @@ def predict_command(
             raise TableError(f"--interval requires a regression model, got {model}, a classification model")
         shifts = None if interval is None else predictor.ensemble.residual_quantiles(interval)
         frames = _predicted(predictor, TableFile(file, form), proba, shifts, identifier)
-        if out is not None:
-            write_table(frames, out)
-        else:
-            write_csv(frames, sys.stdout.buffer)
-            sys.stdout.flush()
+        rows_are_seen = out is None and sys.stdout.isatty()
+        with status(f"predicting {file}", quiet=rows_are_seen) as show:
+            if out is not None:
+                write_table(_counted(frames, show), out)
+            else:
+                write_csv(_counted(frames, show), sys.stdout.buffer)
+                sys.stdout.flush()
+
+
+def _counted(frames: Iterator[pl.DataFrame], show: Callable[[str], None]) -> Iterator[pl.DataFrame]:
+    """Yield the frames, and show the number of rows so far."""
+    n = 0
+    for frame in frames:
+        yield frame
+        n += len(frame)
+        show(f"{n:,} rows")
 
 
 def _predicted(
@@ -138,8 +150,10 @@ def evaluate_command(
     with one_line_errors():
         predictor = load_predictor(model)
         source = TableFile(file, form)
-        table = split_target_for(predictor, source)
-        result = score_on(predictor, table)
+        with status(f"reading {file}", as_json):
+            table = split_target_for(predictor, source)
+        with status("scoring the model", as_json):
+            result = score_on(predictor, table)
         notices = table.notices + source.notices
         echo(console_for(as_json), [*notices, *score_lines(result, f"on {len(table.known):,} rows")])
         if as_json:

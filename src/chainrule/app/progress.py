@@ -1,8 +1,9 @@
-"""Progress of training: one live line on a terminal, one line per member elsewhere."""
+"""Progress of what takes long: a live line on a terminal, a line of plain text every ten seconds elsewhere."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,9 @@ from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
 from chainrule.training.run import Run
 
+INTERVAL_SECONDS = 10.0
+"""Time between two lines where there is no terminal."""
+
 
 class Progress:
     """Follows the training of the members, in one thread or in several, and shows nothing. A context manager."""
@@ -22,6 +26,7 @@ class Progress:
         self.members = members
         self.n_finished = 0
         self.fractions: dict[int, float] = {}
+        self.resumed: dict[int, float] = {}
         self.start = perf_counter()
 
     def __enter__(self) -> Self:
@@ -49,9 +54,19 @@ class Progress:
 
     @property
     def seconds_remaining(self) -> float:
-        """The estimated time until all planned batches are done."""
-        elapsed = perf_counter() - self.start
-        return elapsed * (1 / self.fraction - 1) if self.fraction > 0 else float("inf")
+        """The estimated time until all planned batches are done; resumed ones took no time."""
+        done = self.fraction - sum(self.resumed.values()) / self.members
+        return (perf_counter() - self.start) * (1 - self.fraction) / done if done > 0 else float("inf")
+
+    def line(self, run: Run) -> str:
+        """Return the state of the training in one line, the most important first."""
+        remaining = f"about {_duration(self.seconds_remaining)} remaining"
+        return f"{self.place}, epoch {run.epoch + 1} of {run.epochs}, {remaining}"
+
+    @property
+    def place(self) -> str:
+        """How many members are trained."""
+        return f"{self.n_finished} of {self.members} members trained"
 
 
 class ProgressCallback(Callback):
@@ -61,6 +76,8 @@ class ProgressCallback(Callback):
         self.progress, self.member = progress, member
 
     def on_batch_end(self, run: Run) -> None:
+        if self.member not in self.progress.fractions:
+            self.progress.resumed[self.member] = run.epoch / run.epochs
         self.progress.fractions[self.member] = run.progress
         self.progress.show(self.member, run)
 
@@ -71,11 +88,20 @@ class ProgressCallback(Callback):
 
 
 class LineDisplay(Progress):
-    """Writes one line per trained member, for a file or a pipe."""
+    """Writes a line every ten seconds and one per trained member, for a file or a pipe."""
 
-    def __init__(self, members: int, write: Callable[[str], object] = sys.stderr.write) -> None:
+    def __init__(self, members: int, write: Callable[[str], object] | None = None) -> None:
         super().__init__(members)
-        self.write = write
+        self.write, self.lock, self.next = write or sys.stderr.write, threading.Lock(), self.start + INTERVAL_SECONDS
+
+    def show(self, member: int, run: Run) -> None:
+        with self.lock:
+            is_due = perf_counter() >= self.next
+            if is_due:
+                self.next = perf_counter() + INTERVAL_SECONDS
+        if is_due:
+            values = _last_values(run.history)
+            self.write(f"{self.line(run)}{', ' * bool(values)}{values}\n")
 
     def finish(self, member: int, run: Run) -> None:
         history = run.history
@@ -95,11 +121,11 @@ class LiveDisplay(Progress):
         self.bar = rich.progress.Progress(
             rich.progress.BarColumn(bar_width=16),
             # A narrow terminal cuts off the end of the line, so the values of losses and metrics come last.
-            rich.progress.TextColumn("{task.fields[place]}, {task.fields[remaining]}  {task.fields[values]}"),
+            rich.progress.TextColumn("{task.fields[line]}  {task.fields[values]}"),
             console=console,
             transient=True,
         )
-        self.task = self.bar.add_task("", total=1.0, place=self._place(), values="", remaining="starting")
+        self.task = self.bar.add_task("", total=1.0, line=f"{self.place}, starting", values="")
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -114,13 +140,9 @@ class LiveDisplay(Progress):
         self.bar.update(
             self.task,
             completed=self.fraction,
-            place=f"{self._place()}, epoch {run.epoch + 1} of {run.epochs}",
+            line=self.line(run),
             values=_last_values(run.history),
-            remaining=f"about {_duration(self.seconds_remaining)} remaining",
         )
-
-    def _place(self) -> str:
-        return f"{self.n_finished} of {self.members} members trained"
 
 
 def _last_values(history: History) -> str:
@@ -139,14 +161,47 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def status(text: str, quiet: bool = False) -> Iterator[None]:
-    """Show on standard error what is being done: a spinner on a terminal, a line elsewhere."""
+def status(text: str, quiet: bool = False, announce: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show on standard error what is being done: a spinner on a terminal, a line every ten seconds elsewhere.
+
+    Yields a function that takes how far it has come, such as the number of rows so far. With `announce`, the first line
+    is written at once.
+    """
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if quiet:
-        yield
+        yield lambda detail: None
     elif console.is_terminal:
-        with console.status(f"{text} ..."):
-            yield
+        with console.status(f"{text} ...") as spinner:
+            yield lambda detail: spinner.update(f"{text}: {detail} ...")
     else:
-        console.print(f"{text} ...")
-        yield
+        if announce:
+            console.print(f"{text} ...")
+        with _Heartbeat(text) as heartbeat:
+            yield heartbeat.update
+
+
+class _Heartbeat:
+    """A context that writes a line to standard error every ten seconds, from a thread of its own."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.detail, self.ended = text, "", threading.Event()
+        self.thread = threading.Thread(target=self._beat, args=(perf_counter(), sys.stderr.write), daemon=True)
+
+    def update(self, detail: str) -> None:
+        """Set what the next line shows after the text."""
+        self.detail = f": {detail}"
+
+    def _beat(self, start: float, write: Callable[[str], object]) -> None:
+        while not self.ended.wait(INTERVAL_SECONDS):
+            with suppress(OSError, ValueError):  # standard error is closed
+                write(f"{self.text}{self.detail}, {_duration(perf_counter() - start)} elapsed\n")
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ended.set()
+        self.thread.join()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule import viz  # raises MissingExtraError without matplotlib
-from chainrule.app.messages import baseline_of, better_is, column_summary, count_networks, readable_date
+from chainrule.app.messages import baseline_of, better_is, column_summary, count_networks, format_cell, readable_date
 from chainrule.app.pipeline import Result, coverage_of
-from chainrule.app.scores import show_score
+from chainrule.app.scores import format_scores
 from chainrule.archive import write_whole
 from chainrule.arrays import Array
 from chainrule.data.cells import is_missing
@@ -130,12 +130,12 @@ def _scores_table(result: Result) -> str:
         *(f"<th class='number'>{name}</th>" for name in ("network", "90% interval", baseline)),
         "<th></th>",
     ]
+    shown = format_scores(result.scores, result.intervals, result.baseline)
     rows = [
-        f"<th>{name.replace('_', ' ')}</th><td class='number big'>{show_score(name, value)}</td>"
-        f"<td class='number pale'>{' to '.join(show_score(name, end) for end in result.intervals[name])}</td>"
-        f"<td class='number'>{show_score(name, result.baseline[name])}</td>"
+        f"<th>{name.replace('_', ' ')}</th><td class='number big'>{score}</td>"
+        f"<td class='number pale'>{interval}</td><td class='number'>{of_baseline}</td>"
         f"<td class='pale'>{better_is(name)} is better</td>"
-        for name, value in result.scores.items()
+        for name, (score, interval, of_baseline) in shown.items()
     ]
     coverage = coverage_of(result)
     if coverage is not None:
@@ -151,11 +151,15 @@ def _columns_table(columns: Sequence[Mapping[str, Any]]) -> str:
     head = ["<th>column</th>", "<th>kind</th>", "<th class='number'>missing</th>", "<th>values</th>"]
     rows = (
         f"<th>{escape(column['name'])}</th><td>{column['kind']}</td>"
-        f"<td class='number'>{column.get('missing') or ''}</td>"
+        f"<td class='number'>{_count(column.get('missing'))}</td>"
         f"<td class='reason'>{escape(column_summary({**column, 'missing': 0}))}</td>"
         for column in columns
     )
     return _table(head, rows)
+
+
+def _count(n: int | None) -> str:
+    return f"{n:,}" if n else ""
 
 
 def _largest_errors(result: Result, importance: Importance) -> str:
@@ -171,7 +175,7 @@ def _largest_errors(result: Result, importance: Importance) -> str:
     else:
         actual, values = target.numbers(result.values)[:, 0], target.decode(predictions)
         worst = np.argsort(-np.abs(actual - values), kind="stable")[:_MAX_ERRORS_SHOWN]
-        predicted = [f"{value:.5g}" for value in values[worst]]
+        predicted = [format_cell(value) for value in values[worst].tolist()]
     if not len(worst):
         return "<p>Every row is classified correctly.</p>"
     head = [f"<th>{escape(name)}</th>" for name in ("row", "actual", "predicted", *names)]
@@ -186,7 +190,11 @@ def _largest_errors(result: Result, importance: Importance) -> str:
 
 def _cell(value: object) -> str:
     """Return a cell of the user's table as text."""
-    return "" if is_missing(value) else f"{value:.6g}" if isinstance(value, float) else str(value)
+    if is_missing(value):
+        return ""
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return format_cell(float(value))
+    return str(value)
 
 
 _REPRODUCTION_LABELS = {

@@ -1,11 +1,13 @@
 """Scores of predictions, of a baseline that ignores the inputs, and their confidence intervals."""
 
+from collections.abc import Mapping, Sequence
 from math import isfinite
 
 import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.display import format_numbers
 from chainrule.insight.evaluation import wilson_interval
 from chainrule.training.metrics import METRICS, roc_auc
 
@@ -14,7 +16,6 @@ Target = ClassTarget | NumberTarget
 N_RESAMPLES, MAX_RESAMPLED_ROWS = 200, 50_000
 CONFIDENCE = 0.9
 """The confidence level of the intervals."""
-_IN_TARGET_UNITS = frozenset({"rmse", "mae"})
 
 
 def _names_for(target: Target) -> tuple[str, ...]:
@@ -86,6 +87,18 @@ def proportion_intervals(y: Array, P: Array) -> dict[str, tuple[float, float]]:
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
-def show_score(name: str, value: float) -> str:
-    """Return a score as text: errors in the target's units with five digits, others with four decimals."""
-    return f"{value:.5g}" if name in _IN_TARGET_UNITS else f"{round(value, 4) + 0:.4f}"
+def format_scores(
+    scores: Mapping[str, float], intervals: Mapping[str, Sequence[float]], baseline: Mapping[str, float]
+) -> dict[str, tuple[str, str, str]]:
+    """Return each score, its interval and the baseline's score as text, to three digits of the interval's width.
+
+    An interval or a baseline that is not known is the empty string.
+    """
+    shown = {}
+    for name, value in scores.items():
+        ends = list(intervals.get(name, ()))
+        others = [*ends, *([baseline[name]] if name in baseline else [])]
+        text, *texts = format_numbers([value, *others], width=ends[1] - ends[0] if ends else 0.0)
+        n = len(ends)
+        shown[name] = (text, " to ".join(texts[:n]), "".join(texts[n:]))
+    return shown

@@ -22,6 +22,7 @@ from chainrule.app.options import (
     one_line_errors,
 )
 from chainrule.app.pipeline import split_target_for
+from chainrule.app.progress import status
 from chainrule.app.tables import TableFile
 from chainrule.archive import write_whole
 from chainrule.arrays import Array
@@ -97,7 +98,8 @@ def trace_command(
     with one_line_errors():
         check_places({"--out": out}, {"MODEL": model, "FILE": file})
         predictor = load_predictor(model)
-        X, y = _encoded(predictor, TableFile(file, form), row or [1])
+        with status(f"reading {file}"):
+            X, y = _encoded(predictor, TableFile(file, form), row or [1])
         from chainrule.insight.trace import trace
 
         columns, target = predictor.encoder.get_feature_names_out().tolist(), predictor.target

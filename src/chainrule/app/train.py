@@ -178,13 +178,15 @@ def train_command(
         check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
         source = TableFile(file, form)
         special = _Special(target, drop or (), identifier or (), category or (), weight, group, time)
-        data = _read(source, special, task, test, test_share, seed)
+        with status(f"reading {file}", quiet or as_json):
+            data = _read(source, special, task, test, test_share, seed)
         members = min(members, len(data.plan.training))
         test_source = "" if test is None else f" from {test}"
         echo(console, [f"{file}: {len(data.plan.table.values):,} rows, {data.n_columns} columns", ""])
         echo(console, column_lines(data.columns, data.plan.target))
         echo(console, split_lines(data.plan, len(data.held.known), members, test_source))
-        checkpoints = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume)
+        about = _about(data.plan, seed)
+        checkpoints = None if checkpoint is None else CheckpointFile(checkpoint, members, resume=resume, about=about)
         if checkpoints is not None and checkpoints.trainings:
             echo(console, [f"resuming from {checkpoint}"])
         seconds_left = None
@@ -196,9 +198,10 @@ def train_command(
             fitted = _train(data, members, epochs, seconds_left, seed, jobs, progress, checkpoints)
         predictor = fitted.predictor
         with uninterrupted():
-            result = score_on(predictor, data.held, fitted.histories)
-            seconds = perf_counter() - start
-            findings = [*data.findings, *fitted.findings, *map(str, diagnose_fit(data.plan, fitted, result))]
+            with status("scoring the model", quiet or as_json):
+                result = score_on(predictor, data.held, fitted.histories)
+                seconds = perf_counter() - start
+                findings = [*data.findings, *fitted.findings, *map(str, diagnose_fit(data.plan, fitted, result))]
             rows = describe_test_rows(data.plan, len(data.held.known), "" if test is None else str(test))
             echo(console, [history_line(result, seconds), "", *score_lines(result, f"on {rows}")])
             echo(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
@@ -217,7 +220,7 @@ def train_command(
             predictor.save(out)
         echo(console, ["", f"model   {out}  ({out.stat().st_size / 1024:,.0f} KB)"])
         if report is not None:
-            with status(f"writing the report {report}", quiet or as_json):
+            with status(f"writing the report {report}", quiet or as_json, announce=True):
                 write_report(report, result)
             echo(console, [f"report  {report}"])
         echo(console, ["", f"Next: {shlex.join(['chainrule', 'predict', str(out), 'NEW_TABLE'])}"])
@@ -295,6 +298,17 @@ def seconds_after_training(plan: Plan, n_test: int, members: int, report: bool) 
     return seconds
 
 
+def _about(plan: Plan, seed: int) -> dict[str, str | list[str]]:
+    """Return what a checkpoint is about, so that another run's is refused in the user's terms."""
+    return {
+        "target": plan.target.name,
+        "task": plan.target.task,
+        "columns": list(plan.table.inputs),
+        "seed": str(seed),
+        "number of training rows": f"{len(plan.training):,}",
+    }
+
+
 def _train(
     data: _Data,
     members: int,
@@ -322,7 +336,7 @@ def _train(
 
 
 def progress_for(members: int, quiet: bool) -> Progress:
-    """Return a live line on a terminal, one line per member elsewhere, and nothing if `quiet`."""
+    """Return a live line on a terminal, a line every ten seconds elsewhere, and nothing if `quiet`."""
     console = Console(stderr=True)
     return (
         Progress(members) if quiet else LiveDisplay(members, console) if console.is_terminal else LineDisplay(members)

@@ -188,6 +188,18 @@ def category_codes(cells: Sequence[Any], categories: Sequence[str]) -> Array:
     return np.array(codes, np.intp)
 
 
+def plain_numbers(values: Array) -> Array | None:
+    """Return a column that holds nothing but numbers and None as an array of numbers, NaN where missing; else None."""
+    if values.dtype.kind in "iufb":
+        return values
+    if values.dtype.kind != "O" or not set(map(type, values)) <= {int, float, NoneType}:
+        return None
+    try:
+        return values.astype(np.float64)
+    except OverflowError:
+        return None
+
+
 def as_numbers(name: str, values: Array, first_row: int = 0) -> Array:
     """Return a column as float64 (n,), NaN where missing; text is parsed.
 

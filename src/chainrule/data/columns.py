@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 
 from chainrule.arrays import Array, all_finite, require
-from chainrule.data.cells import as_dates, as_numbers, category_codes, factorize
-from chainrule.data.reading import Matrix, matrix_place, require_names
+from chainrule.data.cells import as_dates, as_numbers, category_codes, factorize, plain_numbers
+from chainrule.data.reading import FEW_ROWS, Matrix, matrix_place, require_names
 from chainrule.errors import TableError, look_up
 
 
@@ -393,21 +393,16 @@ class Layout:
         require(n_chars <= MAX_NAME_CHARS, "columns", rule, n_chars)
         *starts, self.n_features = np.cumsum([0, *(column.n_features for column in columns)]).tolist()
         self.places = [(c, start, start + c.n_features) for c, start in zip(columns, starts)]
-        self.plain = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn) and not c.edges]
-        together = {column for column, _ in self.plain}
-        self.others = [place for place in self.places if place[0] not in together]
+        self.numeric = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn)]
+        self.plain = [place for place in self.numeric if not place[0].edges]
         in_matrix = {name: matrix_place(name) for name in self.names}
         not_a_matrix = -1 in in_matrix.values()
         self.width = inf if not_a_matrix else max(in_matrix.values(), default=0) + 1  # of a matrix with all columns
-        self.in_matrix = _as_slice([in_matrix[column.name] for column, _ in self.plain])
-        self.firsts = _as_slice([start for _, start in self.plain])
+        self.together = _Numbers(self.numeric, in_matrix)
+        self.plain_together = _Numbers(self.plain, in_matrix) if len(self.plain) < len(self.numeric) else self.together
         raw = all(isinstance(column, RawColumn) for column in columns)
         in_order = list(in_matrix.values()) == list(range(len(columns)))
         self.identity_width = self.n_features if raw and in_order else -1  # of a matrix that is its own encoding
-        self.centers = np.array([column.center for column, _ in self.plain])
-        self.scales = np.array([column.scale for column, _ in self.plain])
-        self.indicated = np.flatnonzero([column.indicator for column, _ in self.plain])
-        self.indicators = [start + 1 for column, start in self.plain if column.indicator]
 
     def require(self, table: Mapping[str, Array]) -> None:
         """Raise a TableError unless the table has every column."""
@@ -429,29 +424,86 @@ class Layout:
 
     def encode(self, table: Mapping[str, Array], X: Array, first_row: int) -> None:
         """Write the encoding of some rows into X, which is zero on entry; `first_row` is their first row's index."""
-        separate = self.places
+        few = len(X) <= FEW_ROWS
         if isinstance(table, Matrix):
-            separate = self.others
-            if self.plain:
-                self._encode_plain(table, X, first_row)
+            group = self.together if few else self.plain_together
+            group.encode(table.numbers[:, group.in_matrix], X, first_row)
+            separate = [place for place in self.places if place[0].name not in group.names]
+        else:
+            separate = self._encode_few(table, X, first_row) if few else self.places
         for column, start, end in separate:
             column.encode(table[column.name], X[:, start:end], first_row)
 
-    def _encode_plain(self, table: Matrix, X: Array, first_row: int) -> None:
-        """Encode the numeric columns without bins of a matrix all at once, with the result of `NumberColumn.encode`."""
-        step = max(1, BLOCK_CELLS // len(self.plain))
-        for start in range(0, len(X), step):
-            rows = slice(start, start + step)
-            x = table.numbers[rows, self.in_matrix]
-            z = _smooth_clip(x, self.centers, self.scales)
-            if not all_finite(x):
-                if np.isinf(x).any():
-                    for column, _ in self.plain:
-                        as_numbers(column.name, table[column.name][rows], first_row + start)
-                missing = np.isnan(x)
-                z[missing] = 0
-                X[rows, self.indicators] = missing[:, self.indicated]
-            X[rows, self.firsts] = z
+    def _encode_few(self, table: Mapping[str, Array], X: Array, first_row: int) -> list[tuple[Column, int, int]]:
+        """Encode the numeric columns that need no parsing, all at once; return the places of the others."""
+        plain: list[tuple[NumberColumn, int]] = []
+        numbers: list[Array] = []
+        for column, start in self.numeric:
+            values = plain_numbers(table[column.name])
+            if values is not None:
+                plain.append((column, start))
+                numbers.append(values)
+        if plain:
+            together = self.together if len(plain) == len(self.numeric) else _Numbers(plain, {})
+            x = np.empty((len(X), len(plain)))
+            for j, values in enumerate(numbers):
+                x[:, j] = values
+            together.encode(x, X, first_row)
+        encoded = {column.name for column, _ in plain}
+        return [place for place in self.places if place[0].name not in encoded]
+
+
+@final
+class _Numbers:
+    """Numeric columns, each with the start of its encoding, that are encoded together: a few calls instead of many."""
+
+    def __init__(self, columns: Sequence[tuple[NumberColumn, int]], in_matrix: Mapping[str, int]) -> None:
+        self.names = {column.name: j for j, (column, _) in enumerate(columns)}
+        self.in_matrix = _as_slice([in_matrix.get(name, -1) for name in self.names])
+        self.firsts = _as_slice([start for _, start in columns])
+        self.centers = np.array([column.center for column, _ in columns])
+        self.scales = np.array([column.scale for column, _ in columns])
+        self.indicated = np.flatnonzero([column.indicator for column, _ in columns])
+        self.indicators = [start + 1 for column, start in columns if column.indicator]
+        self.bins: list[tuple[list[int] | slice, Array, Array, Array]] = []  # of the columns with as many edges
+        width = len(columns)
+        for n_edges in sorted({len(column.edges) for column, _ in columns} - {0}):
+            alike = [j for j, (column, _) in enumerate(columns) if len(column.edges) == n_edges]
+            halves = np.array([columns[j][0].edges for j in alike]) / 2
+            starts = np.array([columns[j][1] + 1 + columns[j][0].indicator for j in alike])
+            places = starts[:, np.newaxis] + np.arange(n_edges - 1)
+            self.bins.append((_as_slice(alike), places, halves[:, :-1], np.diff(halves)))
+            width = max(width, places.size)
+        self.step = max(1, BLOCK_CELLS // max(1, width))
+
+    def encode(self, numbers: Array, X: Array, first_row: int) -> None:
+        """Write the encoding of numbers (n, n_columns) into X, with the result of `NumberColumn.encode`."""
+        if not self.names:
+            return
+        for start in range(0, len(X), self.step):
+            rows = slice(start, start + self.step)
+            self._encode(numbers[rows], X[rows], first_row + start)
+
+    def _encode(self, x: Array, X: Array, first_row: int) -> None:
+        z = _smooth_clip(x, self.centers, self.scales)
+        missing = None
+        if not all_finite(x):
+            if np.isinf(x).any():
+                for name, j in self.names.items():
+                    as_numbers(name, x[:, j], first_row)
+            missing = np.isnan(x)
+            z[missing] = 0
+            X[:, self.indicators] = missing[:, self.indicated]
+        X[:, self.firsts] = z
+        for alike, places, lows, widths in self.bins:
+            # The difference of two halves cannot overflow.
+            positions = (x[:, alike].astype(np.float64) / 2)[:, :, np.newaxis] - lows
+            with np.errstate(over="ignore"):
+                positions /= widths
+            np.clip(positions, 0, 1, out=positions)
+            if missing is not None:
+                positions[missing[:, alike]] = 0
+            X[:, places] = positions
 
 
 def _as_slice(places: list[int]) -> slice | list[int]:

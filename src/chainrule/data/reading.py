@@ -7,7 +7,7 @@ a DataFrame. `chainrule.data.cells` parses the individual cells.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -18,6 +18,8 @@ from chainrule.errors import MissingExtraError, TableError, first_line, shorten
 
 Columns = dict[str, Array]
 
+FEW_ROWS = 512
+"""Rows up to which the calls cost more than the arithmetic, so that numeric columns are treated together."""
 MAX_SPARSE_CELLS = 2**27
 """A sparse matrix is converted to a dense one, which takes a gigabyte of float64 at this size."""
 
@@ -94,15 +96,34 @@ def take_rows(columns: Columns, rows: Array) -> Columns:
 
 
 def require_names(columns: Mapping[str, Array], names: Iterable[str]) -> None:
-    """Raise a TableError for the first name that is not a column, and suggest the closest ones."""
-    for name in names:
-        if name not in columns:
-            from difflib import get_close_matches
+    """Raise a TableError that lists every name that is not a column, and suggests close ones."""
+    required = dict.fromkeys(names)
+    missing = [name for name in required if name not in columns]
+    if not missing:
+        return
+    others = [name for name in columns if name not in required]
+    suggestions = {name: close for name in missing[:_MAX_SUGGESTIONS] if (close := _close_names(name, others))}
+    if len(missing) == 1:
+        subject = f"column {missing[0]!r} is"
+        hints = [" or ".join(map(repr, close)) for close in suggestions.values()]
+    else:
+        subject = f"columns {shorten(list(map(repr, missing)), _MAX_SUGGESTIONS)} are"
+        hints = [f"{close[0]!r} for {name!r}" for name, close in suggestions.items()]
+    has = f"It has {shorten(list(columns))}." if columns else "It has no columns."
+    hint = f"Did you mean {', '.join(hints)}?" if suggestions else has
+    raise TableError(f"{subject} missing from the table. {hint}")
 
-            lower = {other.lower(): other for other in columns}
-            close = [lower[match] for match in get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
-            hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"It has {shorten(list(columns))}."
-            raise TableError(f"column {name!r} is missing from the table. {hint}")
+
+_MAX_SUGGESTIONS = 20
+"""Missing columns that are listed, with suggestions."""
+
+
+def _close_names(name: str, names: Sequence[str]) -> list[str]:
+    """Return up to three of the names that resemble a name, the closest first."""
+    from difflib import get_close_matches
+
+    lower = {other.lower(): other for other in names}
+    return [lower[match] for match in get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
 
 
 def named(columns: Mapping[str, Array], name: str) -> Array:
@@ -243,10 +264,28 @@ class Frame(Mapping[str, Array]):
         """Return a slice of the rows."""
         return Frame(self.frame[start:stop])
 
+    @cached_property
+    def together(self) -> Columns:
+        """The float64 and int64 columns of a small frame: converting each on its own costs more than all else."""
+        if not 0 < self.n_rows <= FEW_ROWS:
+            return {}
+        import narwhals.stable.v1 as nw
+
+        schema = self.frame.schema
+        columns: Columns = {}
+        for kind, dtype in ((nw.Float64, np.float64), (nw.Int64, np.int64)):
+            names = [name for name, of in schema.items() if of == kind]
+            matrix = self.frame.select(names).to_numpy() if len(names) > 1 else np.empty((0, 0))
+            if matrix.dtype == dtype:  # integers with missing cells become floats, and not all columns have some
+                columns |= {str(name): matrix[:, j] for j, name in enumerate(names) if len(matrix)}
+        return columns
+
     def __getitem__(self, name: str) -> Array:
         import narwhals.stable.v1 as nw
 
         with _reading_errors():
+            if name in self.together:
+                return self.together[name]
             series = self.frame.get_column(self.names[name])
             declared = isinstance(series.dtype, nw.Categorical | nw.Enum)
             shared = declared or series.dtype == nw.String

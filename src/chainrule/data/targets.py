@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.arrays import Array, require
 from chainrule.data.cells import are_numbers, as_numbers, category_codes, factorize, missing_rows, to_number, to_text
+from chainrule.display import format_number
 from chainrule.errors import TableError, look_up, shorten
 
 
@@ -143,7 +144,7 @@ class NumberTarget(Target):
         numbers = as_numbers(name, values)
         numbers = numbers[~np.isnan(numbers)]
         if len(numbers) == 0 or numbers.min() == numbers.max():
-            constant = f"{numbers[0]:g} in every row" if len(numbers) else "only missing values"
+            constant = f"{format_number(numbers[0])} in every row" if len(numbers) else "only missing values"
             raise TableError(f"target {name!r} must vary, got {constant}")
         return cls.of(name, numbers[:, np.newaxis])
 

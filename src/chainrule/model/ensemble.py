@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_matrix, require
+from chainrule.model.threads import in_parallel, one_blas_thread
 from chainrule.nn.losses import CrossEntropy
 from chainrule.nn.network import Network
 
 _MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.02, 50.0
+_MIN_BLAS_WORK, _MIN_PARALLEL_WORK = 2**21, 2**23
+"""Multiplications from which BLAS would use several threads, which stall on a busy machine, and from which ours pay."""
 N_QUANTILES = 999
 """Number of quantiles of the residuals that an ensemble stores: 0.001 to 0.999."""
 
@@ -97,7 +100,16 @@ class Ensemble:
 
     def infer(self, X: Array) -> Array:
         """Return the same as `predict` for rows (n, n_in) of the networks' dtype; ValueError if one is not finite."""
-        return self.predictions([network.infer(X) for network in self.networks])
+        return self.predictions(self._outputs(X))
+
+    def _outputs(self, X: Array) -> list[Array]:
+        """Return the raw outputs (n, n_out) of each network."""
+        work = len(X) * self.networks[0].theta.size * len(self.networks)
+        if len(self.networks) == 1 or work < _MIN_BLAS_WORK:
+            return [network.infer(X) for network in self.networks]
+        with one_blas_thread as n_threads:
+            pays = work >= _MIN_PARALLEL_WORK
+            return in_parallel(lambda network: network.infer(X), self.networks, n_threads if pays else 1)
 
     def predictions(self, outputs: Sequence[Array]) -> Array:
         """Combine the raw outputs (n, n_out) of each network into the predictions (n, n_out)."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from math import ceil
-from threading import Lock
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -33,6 +31,7 @@ from chainrule.model.recipe import (
     TimeBudget,
     train_member,
 )
+from chainrule.model.threads import one_blas_thread
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
@@ -379,33 +378,3 @@ def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:
 def encoder_for(target: ClassTarget | NumberTarget, categories: Sequence[str] = ()) -> TabularEncoder:
     """Return an unfitted encoder with the recipe's settings for a target's task."""
     return TabularEncoder(categories=categories, n_bins=recipe_for(target).n_bins)
-
-
-class OneBlasThread:
-    """A context in which matrix products run on a single thread; without threadpoolctl, it does nothing.
-
-    For products this small a second thread gains nothing, and if another program is using the processor, threads
-    waiting for each other made training 24 times slower. The setting is global to the process: of several contexts that
-    are active at once, the first sets it and the last restores it.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.active, self.limits = Lock(), 0, ExitStack()
-
-    def __enter__(self) -> None:
-        with self.lock:
-            self.active += 1
-            if self.active == 1:
-                with suppress(ImportError):
-                    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-                    self.limits.enter_context(threadpool_limits(1))
-
-    def __exit__(self, *exception: object) -> None:
-        with self.lock:
-            self.active -= 1
-            if not self.active:
-                self.limits.close()
-
-
-one_blas_thread = OneBlasThread()

@@ -8,10 +8,12 @@ parameters, running statistics, the optimizer's moments, the random generator, s
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from inspect import signature
+from itertools import zip_longest
 from math import isfinite
 from threading import Lock
 from time import perf_counter
@@ -21,7 +23,7 @@ import numpy as np
 
 from chainrule.archive import Archive, Format, Path, opened, pack_archive, refusing, require_that, write_whole
 from chainrule.arrays import Array, all_finite, digest, require, require_integer, same_shape
-from chainrule.errors import ModelFileError
+from chainrule.errors import ModelFileError, shorten
 from chainrule.training.callbacks import Callback
 from chainrule.training.run import Run
 
@@ -113,10 +115,15 @@ class CheckpointFile:
         Number of runs.
     resume : bool
         Read the file if it exists.
+    about : dict, optional
+        What the runs are about, as text or lists of text, such as {"target": "price"}. A file that is about something
+        else is refused, which names the difference in the user's terms.
     """
 
-    def __init__(self, path: Path, count: int = 1, *, resume: bool = False) -> None:
-        self.path, self.count, self.lock = path, count, Lock()
+    def __init__(
+        self, path: Path, count: int = 1, *, resume: bool = False, about: Mapping[str, str | list[str]] | None = None
+    ) -> None:
+        self.path, self.count, self.about, self.lock = path, count, dict(about or {}), Lock()
         self.trainings: dict[int, Tree] = self._read() if resume and os.path.lexists(path) else {}
 
     def checkpoint(self, number: int, *, every: int = 1, seconds: float = 0.0) -> Checkpoint:
@@ -129,11 +136,14 @@ class CheckpointFile:
             self.trainings[number] = training
             arrays: dict[str, Array] = {}
             trainings = {str(k): _flatten(tree, arrays, str(k)) for k, tree in sorted(self.trainings.items())}
-            content = pack_archive(FORMAT, {"count": self.count, "trainings": trainings}, arrays)
+            document = {"count": self.count, "about": self.about, "trainings": trainings}
+            content = pack_archive(FORMAT, document, arrays)
             write_whole(self.path, lambda file: file.write(content))
 
     def _read(self) -> dict[int, Tree]:
         with opened(self.path, FORMAT, "a checkpoint") as archive:
+            saved = dict(archive.document.get("about", {}))
+            _require_same(saved, {name: value for name, value in self.about.items() if name in saved}, self.path)
             count = archive.document["count"]
             _require_same({"number of members": count}, {"number of members": self.count}, self.path)
             return {int(k): _unflatten(tree, archive) for k, tree in archive.document["trainings"].items()}
@@ -192,9 +202,20 @@ def _require_same(saved: Mapping[str, object], settings: Mapping[str, object], p
     """Raise ModelFileError naming the first setting that differs."""
     for name, value in settings.items():
         if saved.get(name) != value:
-            raise ModelFileError(
-                f"{os.fspath(path)} is the checkpoint of another run: {name} was {saved.get(name)}, now {value}"
-            )
+            difference = _difference(name, saved.get(name), value)
+            raise ModelFileError(f"{os.fspath(path)} is the checkpoint of another run: {difference}")
+
+
+def _difference(name: str, saved: object, value: object) -> str:
+    """Return what differs between two values of a setting: of a network the first layer, of a list the items."""
+    if isinstance(saved, list) and isinstance(value, list):
+        removed, added = ([item for item in a if item not in b] for a, b in ((saved, value), (value, saved)))
+        parts = [f"{word} {shorten(items)}" for word, items in (("without", removed), ("with", added)) if items]
+        return f"{name} are now {' and '.join(parts) or 'in another order'}"
+    if name == "network":
+        layers = zip_longest(*(re.split(r", (?=[A-Z])|; ", str(text)) for text in (saved, value)), fillvalue="none")
+        saved, value = next((was, now) for was, now in layers if was != now)
+    return f"{name} was {saved}, now {value}"
 
 
 def _describe(value: object) -> str:

@@ -161,10 +161,11 @@ def encode(columns: list[Column], rows: list[dict[str, Any]]) -> list[array[floa
     for row in rows:
         if not hasattr(row, "get"):
             raise ValueError(f"each row must be a dict of cells, got {row!r:.60}")
-    for column in columns:
-        if rows and not any(column["name"] in row for row in rows):
-            available = ", ".join(map(repr, rows[0]))
-            raise ValueError(f"column {column['name']!r} is missing from the table, which has {available}")
+    missing = [column["name"] for column in columns if rows and not any(column["name"] in row for row in rows)]
+    if missing:
+        subject = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
+        verb, available = "are" if len(missing) > 1 else "is", ", ".join(map(repr, rows[0]))
+        raise ValueError(f"{subject} {verb} missing from the table, which has {available}")
     encoded = []
     for i, row in enumerate(rows):
         features = array("f")

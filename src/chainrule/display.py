@@ -1,0 +1,79 @@
+"""Display: numbers as people read them. Files and JSON keep every digit."""
+
+from collections.abc import Sequence
+from math import floor, isfinite, isnan, log10
+
+MAX_FIXED = 1e15
+"""From here on float64 no longer resolves tenths, and a number is shown with an exponent."""
+MAX_DECIMALS = 8
+MAX_DIGITS = 15
+"""Significant digits that every float64 has."""
+
+
+def format_number(value: float, *, digits: int = 6, group_from: float = 1_000) -> str:
+    """Return a single number: integers in full, others with that many significant digits, thousands separated.
+
+    Numbers of at least 1e15, and those below 0.0001, have an exponent. Smaller numbers than `group_from` have no
+    thousands separators.
+
+    Examples
+    --------
+    >>> [format_number(value) for value in (1490400, -12285.0, 8.314462618, 1234567.8, 0.000012, 6.02214076e23)]
+    ['1,490,400', '-12,285', '8.31446', '1,234,568', '1.2e-05', '6.02214e+23']
+    """
+    size = abs(value)
+    if not isfinite(value):
+        return _not_finite(value)
+    if size >= MAX_FIXED or 0 < size < 1e-4:
+        return f"{value:.{digits - 1}e}" if value != float(f"{value:g}") else f"{value:g}"
+    if value == floor(value):
+        return _fixed(value, 0, group_from)
+    decimals = max(0, digits - 1 - _exponent(size))
+    text = _fixed(value, decimals, group_from)
+    return text.rstrip("0").rstrip(".") if decimals else text
+
+
+def format_numbers(values: Sequence[float], width: float, digits: int = 3) -> list[str]:
+    """Return numbers that belong together, such as a score and the ends of its interval, to a common decimal place.
+
+    The place is the last of the first `digits` digits of `width`: the width of the interval, or a standard deviation.
+    What is smaller is noise. Without a width that is finite and > 0, each number is formatted on its own.
+
+    Examples
+    --------
+    >>> format_numbers([911943.7, 770238.3, 1049977.0], width=1049977.0 - 770238.3)
+    ['912,000', '770,000', '1,050,000']
+    >>> format_numbers([0.98529, 0.96172, 1.0], width=1.0 - 0.96172)
+    ['0.9853', '0.9617', '1.0000']
+    """
+    if not (isfinite(width) and width > 0):
+        return [format_number(value) for value in values]
+    largest = max((abs(value) for value in values if isfinite(value)), default=0.0)
+    decimals = digits - 1 - _exponent(width)
+    if largest:  # an interval may be narrower than what float64 resolves
+        decimals = min(decimals, MAX_DIGITS - 1 - _exponent(largest))
+    return [_to_place(value, decimals) for value in values]
+
+
+def _to_place(value: float, decimals: int) -> str:
+    """Return a number rounded to a decimal place, which is negative for tens, hundreds and so on."""
+    if not isfinite(value):
+        return _not_finite(value)
+    if abs(value) >= MAX_FIXED or decimals > MAX_DECIMALS:
+        digits = 0 if value == 0 else max(0, min(_exponent(abs(value)) + decimals, MAX_DIGITS - 1))
+        return f"{value + 0.0:.{digits}e}"
+    return _fixed(round(value, decimals), max(0, decimals), group_from=0)
+
+
+def _fixed(value: float, decimals: int, group_from: float) -> str:
+    text = f"{value:,.{decimals}f}" if abs(value) >= group_from else f"{value:.{decimals}f}"
+    return text.removeprefix("-") if not text.strip("-0.,") else text  # no negative zero
+
+
+def _exponent(size: float) -> int:
+    """Return the power of ten of a number's first digit."""
+    return floor(log10(size))
+
+
+def _not_finite(value: float) -> str:
+    return "nan" if isnan(value) else "infinity" if value > 0 else "-infinity"

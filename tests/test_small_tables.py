@@ -1,0 +1,114 @@
+"""Small tables are encoded and predicted by faster paths, with the same result."""
+
+import threading
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from chainrule import TabularClassifier, TabularEncoder
+from chainrule.data.columns import NumberColumn
+from chainrule.data.reading import FEW_ROWS, read_columns
+from chainrule.errors import TableError
+from chainrule.model import ensemble as of_ensemble
+from chainrule.model.threads import in_parallel, one_blas_thread
+
+
+def table(rng, n):
+    """A table of every kind, with missing cells."""
+    x = rng.normal(size=n)
+    return {
+        "small": rng.normal(size=n) * 1e-3,
+        "huge": np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n) * 1e300),
+        "count": rng.integers(0, 4, n),
+        "id32": rng.integers(0, 99, n).astype(np.int32),
+        "flag": rng.random(n) < 0.5,
+        "gaps": [None if cell > 1 else round(float(cell), 2) for cell in x],
+        "text": [f"{cell:.1f}" for cell in x],
+        "day": np.datetime64("2024-01-01") + rng.integers(0, 99, n).astype("m8[D]"),
+        "color": rng.choice(["red", "blue", "green"], n).tolist(),
+    }
+
+
+@pytest.mark.parametrize("n_bins", [0, 8])
+@pytest.mark.parametrize("n", [1, 7, FEW_ROWS, FEW_ROWS + 1])
+def test_numeric_columns_together_have_the_encoding_of_each(n, n_bins, rng):
+    cells = table(rng, 600)
+    encoder = TabularEncoder(n_bins=n_bins).fit(cells)
+    few = read_columns({name: values[:n] for name, values in cells.items()})
+    X = encoder.transform(few)
+    expected = np.zeros_like(X)
+    for column, start, end in encoder.layout.places:
+        column.encode(few[column.name], expected[:, start:end])
+    np.testing.assert_array_equal(X, expected)
+    assert sum(isinstance(column, NumberColumn) for column in encoder.columns) >= 6
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+@pytest.mark.parametrize("n_bins", [0, 8])
+def test_a_matrix_has_the_encoding_of_its_columns(n_bins, dtype, rng):
+    M = (rng.normal(size=(700, 5)) * 20).astype(dtype)
+    encoder = TabularEncoder(n_bins=n_bins).fit(M)
+    for n in (1, 150, 700):
+        columns = {f"x{j}": M[:n, j] for j in range(5)}
+        np.testing.assert_array_equal(encoder.transform(M[:n]), encoder.transform(columns))
+
+
+@pytest.mark.parametrize("form", ["dict", "rows", "pandas", "matrix"])
+def test_an_infinity_in_a_small_table_is_named_with_its_row(form, rng):
+    cells = rng.normal(size=(20, 2))
+    encoder = TabularEncoder().fit(cells)
+    cells[6, 1] = np.inf
+    columns = {"x0": cells[:, 0], "x1": cells[:, 1]}
+    tables = {
+        "dict": columns,
+        "rows": [{"x0": a, "x1": b} for a, b in cells.tolist()],
+        "pandas": pd.DataFrame(columns),
+        "matrix": cells,
+    }
+    with pytest.raises(TableError, match="column 'x1', row 107: expected a finite number, got inf"):
+        encoder.transform(tables[form], first_row=100)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_small_frame_has_the_columns_of_a_large_one(library, rng, monkeypatch):
+    cells = {name: values for name, values in table(rng, 40).items() if name != "day"}
+    cells |= {"other": rng.integers(0, 9, 40), "whole": [None, 2**60 + 1, *range(38)]}
+    frame = pd.DataFrame(cells) if library == "pandas" else pl.DataFrame(cells)
+    if library == "pandas":
+        frame["nullable"] = pd.array([None, *range(39)], "Int64")
+    small = read_columns(frame)
+    monkeypatch.setattr("chainrule.data.reading.FEW_ROWS", 0)
+    large = read_columns(frame)
+    for name in large:
+        np.testing.assert_array_equal(small[name], large[name])
+        assert small[name].dtype == large[name].dtype, name
+
+
+def test_members_in_parallel_predict_what_they_predict_one_after_the_other(rng, monkeypatch):
+    X = rng.normal(size=(200, 3))
+    model = TabularClassifier(epochs=2, random_state=0).fit(X, X[:, 0] > 0)
+    parallel = model.predict_proba(X)
+    monkeypatch.setattr(of_ensemble, "_MIN_BLAS_WORK", np.inf)
+    np.testing.assert_allclose(model.predict_proba(X), parallel, rtol=1e-12)
+
+
+def test_the_results_of_threads_are_in_order_and_an_error_is_raised():
+    assert in_parallel(lambda k: k * k, range(20), 3) == [k * k for k in range(20)]
+    before = threading.active_count()
+
+    def fail(k):
+        raise ValueError(k)
+
+    with pytest.raises(ValueError, match=r"^\d$"):
+        in_parallel(fail, range(20), 3)
+    assert threading.active_count() == before
+
+
+def test_products_have_their_threads_again_after_prediction(rng):
+    with one_blas_thread as n_threads, one_blas_thread as nested:
+        assert n_threads >= 1
+        assert nested == 1
+    with one_blas_thread as again:
+        assert again == n_threads
