@@ -145,3 +145,27 @@ def test_the_estimators_reach_the_compiled_kernels_in_a_long_training(estimator)
             X, Y
         )
     assert kernels == ["numpy", "numba"]
+
+
+PEOPLE = {"height": [1.1, 1.2, 1.8, 1.9] * 5, "who": ["child", "child", "adult", "adult"] * 5}
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        (8,),
+        [4, 4],
+        lambda n_in, n_out: mlp(n_in, 8, n_out, loss="cross_entropy", seed=0),
+        mlp(1, 2, loss="cross_entropy", seed=0),
+    ],
+)
+def test_a_predictor_is_fitted_to_a_table_in_one_call(network):
+    model = chainrule.Predictor.fit(
+        PEOPLE, target="who", network=network, optimizer=Adam(0.05), epochs=200, batch_size=None, seed=0
+    )
+    assert model.predict([{"height": 1.0}, {"height": 1.95}]).tolist() == ["child", "adult"]
+
+
+def test_a_predictor_of_a_missing_target_names_the_closest_column():
+    with pytest.raises(chainrule.TableError, match="column 'whoo' is missing from the table. Did you mean 'who'"):
+        chainrule.Predictor.fit(PEOPLE, target="whoo")

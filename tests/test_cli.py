@@ -989,3 +989,13 @@ def test_a_cell_that_is_not_a_number_is_reported_wherever_the_split_puts_it(tmp_
     ]
     assert [result.exit_code for result in results] == [2] * 4
     assert all(re.search("row 34.* 'abc'", result.stderr) for result in results)
+
+
+def test_an_evaluation_on_training_rows_is_called_into_question(tmp_path):
+    lines = PENGUINS.read_text().splitlines()
+    Path("train.csv").write_text("\n".join(lines[:1] + lines[1::2]))
+    Path("new.csv").write_text("\n".join(lines[:1] + lines[2::2]))
+    run("train", "train.csv", "--target", "species", *QUICK)
+    model = next(iter(sorted(Path().glob("*.chainrule"))))
+    assert "of the rows were in the training data" in run("evaluate", model, "train.csv").stdout
+    assert "of the rows were in the training data" not in run("evaluate", model, "new.csv").stdout

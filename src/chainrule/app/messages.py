@@ -14,6 +14,7 @@ from chainrule.data.targets import ClassTarget
 from chainrule.display import format_number, format_numbers
 from chainrule.errors import shorten
 from chainrule.model.predictor import Predictor
+from chainrule.model.seen import TRAINING_ROWS
 from chainrule.training.metrics import METRICS
 
 _MAX_COLUMNS_SHOWN = 60
@@ -166,7 +167,7 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
         *str(network).splitlines(),
         "",
     ]
-    shown_elsewhere = ("columns", "notices", "findings", "scores", "baseline", "intervals")
+    shown_elsewhere = ("columns", "notices", "findings", "scores", "baseline", "intervals", TRAINING_ROWS)
     as_text: dict[str, Callable[[Any], str]] = {"date": readable_date, "seed": str}
     shown = {
         name.replace("_", " "): as_text.get(name, _as_text)(value)

@@ -40,8 +40,11 @@ from chainrule.errors import TableError
 from chainrule.insight.diagnosis import Diagnosis, diagnose
 from chainrule.model.fitting import CallbacksFor, Executor, Fitted, encoder_for, fit_predictor
 from chainrule.model.predictor import Predictor
+from chainrule.model.seen import TRAINING_ROWS, fraction_seen
 from chainrule.training.history import History
 
+_MIN_OVERLAP = 0.05
+"""Fraction of evaluated rows among the training rows from which on the evaluation is called into question."""
 _MIN_ROWS = 10
 """Fewer rows cannot be split into training and test rows."""
 _MOSTLY_NUMERIC = 0.95
@@ -364,6 +367,18 @@ def score_on(predictor: Predictor, table: Table, histories: Sequence[History] = 
         score_interval(target, held.values, predictions),
         list(histories),
     )
+
+
+def training_overlap(predictor: Predictor, table: Table) -> list[str]:
+    """Return a notice if some of the rows with a known target are among those the predictor was trained on."""
+    sample = predictor.metadata.get(TRAINING_ROWS)
+    if sample is None:
+        return []
+    held = table.part(table.known)
+    fraction = fraction_seen(sample, predictor.encoder.transform(held.inputs), predictor.target.encode(held.values))
+    if fraction < _MIN_OVERLAP:
+        return []
+    return [f"about {fraction:.0%} of the rows were in the training data: the scores are too good. Use held-out rows."]
 
 
 def diagnose_fit(plan: Plan, fitted: Fitted, result: Result) -> Diagnosis:

@@ -19,7 +19,7 @@ from chainrule.app.options import (
     number,
     one_line_errors,
 )
-from chainrule.app.pipeline import coverage_of, score_on, split_target_for, text_columns
+from chainrule.app.pipeline import coverage_of, score_on, split_target_for, text_columns, training_overlap
 from chainrule.app.progress import status
 from chainrule.app.scores import Target
 from chainrule.app.tables import WRITERS, TableFile, suffix_of, with_numbers, write_csv, write_table
@@ -154,7 +154,8 @@ def evaluate_command(
             table = split_target_for(predictor, source)
         with status("scoring the model", as_json):
             result = score_on(predictor, table)
-        notices = table.notices + source.notices
+            overlap = training_overlap(predictor, table)
+        notices = table.notices + source.notices + overlap
         echo(console_for(as_json), [*notices, *score_lines(result, f"on {len(table.known):,} rows")])
         if as_json:
             print_json(

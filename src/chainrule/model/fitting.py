@@ -31,7 +31,9 @@ from chainrule.model.recipe import (
     TimeBudget,
     train_member,
 )
+from chainrule.model.seen import TRAINING_ROWS, sample_rows
 from chainrule.model.threads import one_blas_thread
+from chainrule.training.backends import choose
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
@@ -195,6 +197,7 @@ def fit_predictor(
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
     clock = _Clock(end, recipe, executor.jobs)
+    kernels = _kernels_for(recipe, encoder.n_features, target.n_outputs, len(data.split(0).training))
 
     def train(k: int, extra: Sequence[Callback]) -> Member | None:
         callbacks = [*extra, *(callbacks_for(k) if callbacks_for else [])]
@@ -203,7 +206,7 @@ def fit_predictor(
             if budget is None:
                 return None
             callbacks.append(budget)
-        member = train_member(recipe, data.rows, data.split(k), target.n_outputs, seed + k, callbacks)
+        member = train_member(recipe, data.rows, data.split(k), target.n_outputs, seed + k, callbacks, kernels)
         clock.note(member.history)
         return member
 
@@ -219,9 +222,16 @@ def fit_predictor(
     histories = [member.history for member in members]
     metadata = _training_metadata(encoder, target, histories, seed)
     metadata |= {"rows": {"training": len(values)}, "data": digest(*data.rows)}
+    metadata |= {TRAINING_ROWS: sample_rows(*data.rows[:2])}
     return Fitted(
         Predictor(encoder, ensemble, target, metadata), histories, out_of_fold[data.places], data.notices, findings
     )
+
+
+def _kernels_for(recipe: Recipe, n_in: int, n_out: int, n_rows: int) -> str:
+    """Return the kernels for all members together: what numba saves in one alone may not repay its start."""
+    n_steps = recipe.epochs * ceil(n_rows / recipe.batch_size_for(n_rows)) * recipe.members
+    return choose("auto", recipe.network(n_in, n_out, seed=0).theta.size, n_steps).name
 
 
 @dataclass(frozen=True)

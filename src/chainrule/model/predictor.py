@@ -1,6 +1,6 @@
 """A predictor: encoder, networks and target in one object, from a table's rows to labels or numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Any, Self
@@ -8,12 +8,12 @@ from typing import Any, Self
 import numpy as np
 
 from chainrule.arrays import Array, require
-from chainrule.data.reading import open_columns
+from chainrule.data.reading import open_columns, read_columns
 from chainrule.data.tabular import TabularEncoder
-from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.errors import MissingExtraError
+from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
+from chainrule.errors import MissingExtraError, TableError, did_you_mean
 from chainrule.model.ensemble import Ensemble
-from chainrule.nn.network import Network
+from chainrule.nn.network import Network, mlp
 
 
 class Predictor:
@@ -66,6 +66,60 @@ class Predictor:
         self.target = target
         self.metadata = {} if metadata is None else metadata
         self._inference = self.ensemble
+
+    @classmethod
+    def fit(
+        cls,
+        table: object,
+        target: str,
+        *,
+        network: Network | Sequence[int] | Callable[[int, int], Network] = (32,),
+        **options: Any,
+    ) -> Self:
+        """Train one network on a table that includes its target, and return the predictor.
+
+        For an ensemble with calibrated probabilities or intervals use `chainrule.TabularClassifier` or
+        `TabularRegressor`, whose attribute `predictor_` is a Predictor.
+
+        Parameters
+        ----------
+        table : dict of columns, list of dicts or DataFrame
+        target : str
+            The name of the column to predict.
+        network : sequence of int, function or Network
+            Units of each hidden layer of a relu network; or `(n_in, n_out) -> Network`; or a Network of that size.
+        **options
+            As for `chainrule.train`: optimizer, epochs, callbacks, seed, ...
+
+        Raises
+        ------
+        TableError
+            If the table has no such column, or the target cannot be learned.
+
+        Examples
+        --------
+        >>> from chainrule import Adam
+        >>> table = {"height": [1.1, 1.2, 1.8, 1.9], "who": ["child", "child", "adult", "adult"]}
+        >>> model = Predictor.fit(table, target="who", network=(8,), optimizer=Adam(0.05), epochs=200, seed=0)
+        >>> model.predict([{"height": 1.0}, {"height": 1.95}])
+        array(['child', 'adult'], dtype='<U5')
+        """
+        from chainrule.training.loop import train  # a process that only predicts loads no training
+
+        columns = dict(read_columns(table))
+        if target not in columns:
+            raise TableError(f"column {target!r} is missing from the table{did_you_mean(target, columns)}")
+        values = columns.pop(target)
+        encoder, learned = TabularEncoder().fit(columns), fit_target(target, values)
+        n_in, n_out = encoder.n_features, learned.n_outputs
+        if not isinstance(network, Network):
+            seed = options.get("seed")
+            network = (
+                network(n_in, n_out) if callable(network) else mlp(n_in, *network, n_out, loss=learned.loss, seed=seed)
+            )
+        predictor = cls(encoder, network, learned)  # the sizes are checked before training
+        train(network, encoder.transform(columns), learned.encode(values), **options)
+        return predictor
 
     def predict(self, table: object) -> Array:
         """Return a label (n,), of the type it had in training, or a number in the target's unit, for each row."""
@@ -140,7 +194,7 @@ class Predictor:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, which `chainrule.load` reads; see `chainrule.model.file`."""
-        from chainrule.model.file import save
+        from chainrule import save
 
         save(self, path)
 

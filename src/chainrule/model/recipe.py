@@ -164,7 +164,13 @@ def affordable_rounds(seconds: float, epoch_seconds: float, epochs: int, rounds:
 
 
 def train_member(
-    recipe: Recipe, rows: Batch, split: Split, n_out: int, seed: int, callbacks: Sequence[Callback] = ()
+    recipe: Recipe,
+    rows: Batch,
+    split: Split,
+    n_out: int,
+    seed: int,
+    callbacks: Sequence[Callback] = (),
+    kernels: str = "auto",
 ) -> Member:
     """Train one network on the training rows of (X, y, weight); keep its best epoch on the held-out ones."""
     X, y, weight = rows
@@ -184,6 +190,7 @@ def train_member(
         validation=(X[held_out], y[held_out]),
         metrics=[selected_by],
         callbacks=[KeepLatestBest(f"validation_{selected_by.name}"), *callbacks],
+        kernels=kernels,
         seed=seed,
     )
     return Member(network, held_out, network.outputs(X[held_out]), history)

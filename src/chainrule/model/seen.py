@@ -12,7 +12,9 @@ import numpy as np
 
 from chainrule.arrays import Array
 
-MAX_HASHES = 512
+MAX_HASHES = 256
+TRAINING_ROWS = "training_rows"
+"""The entry of a predictor's metadata that contains the sample."""
 _BLOCK = 65536
 """Rows hashed at once, to bound the memory."""
 
