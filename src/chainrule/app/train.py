@@ -64,7 +64,7 @@ _CHECKPOINT_SECONDS = 2.0
 """The least time between two writes of a member's checkpoint; its last epoch is always written."""
 
 _FIXED_SECONDS, _SECONDS_PER_SCORED_ROW, _REPORT_SECONDS = 0.2, 4e-5, 2.5
-"""Measured: diagnosis and saving; the intervals of the scores; the figures of a report."""
+"""Estimates: diagnosis and saving; the intervals of the scores; the figures of a report."""
 _TIMED_ROWS = 256
 _MAX_RESERVED = 0.7
 """Largest fraction of the time limit that is reserved for what follows the training."""

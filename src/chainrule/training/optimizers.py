@@ -70,9 +70,15 @@ def adam(
     """
     m *= beta1
     m += rest1 * g
+    square = g * g
+    square *= rest2
     v *= beta2
-    v += rest2 * g * g
-    theta -= rate * m / (np.sqrt(v) + eps)
+    v += square
+    step = np.sqrt(v)  # in place from here on, for the speed of arrays
+    step += eps
+    step = m / step
+    step *= rate
+    theta -= step
     return theta, m, v
 
 
