@@ -155,7 +155,7 @@ class TimeBudget(TimeLimit):
 
 
 LEAST_EPOCHS = 8
-"""With fewer epochs for each, fewer members are more accurate."""
+"""Members with time for fewer epochs are not started; an estimate, not a measurement."""
 
 
 def affordable_rounds(seconds: float, epoch_seconds: float, epochs: int, rounds: int) -> int:
