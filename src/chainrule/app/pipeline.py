@@ -1,29 +1,23 @@
 """From a table to a scored predictor: split, train, and evaluate on held-out rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
 from chainrule.app.scores import Target, score, score_baseline, score_interval
 from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
-from chainrule.data.cells import (
-    MISSING_WORDS,
-    are_numbers,
-    as_dates,
-    as_dates_only,
-    as_numbers,
-    factorize,
-    is_missing,
-    missing_rows,
-    to_number,
-)
+from chainrule.data.cells import as_numbers, factorize, missing_rows
 from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
+from chainrule.data.formats import PLAIN, is_missing, is_missing_word
 from chainrule.data.reading import Columns, named, read_columns, take_rows
-from chainrule.data.tabular import TabularEncoder, notices_of
-from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
+from chainrule.data.recognition import Reading, recognize, require_no_strays
+from chainrule.data.tabular import TabularEncoder, differences_in_spelling, notices_of
+from chainrule.data.targets import ClassTarget, NumberTarget, fit_target, read_target
 from chainrule.errors import TableError
 from chainrule.insight.diagnosis import Diagnosis, diagnose
 from chainrule.model.fitting import CallbacksFor, Executor, Fitted, encoder_for, fit_predictor
@@ -32,8 +26,6 @@ from chainrule.training.history import History
 
 _MIN_ROWS = 10
 """Fewer rows cannot be split into training and test rows."""
-_MOSTLY_NUMERIC = 0.95
-"""If at least this fraction of a column's cells are numbers, the others are reported as mistakes."""
 
 _RECIPE_FINDINGS = frozenset(
     {"rate too high", "rate too low", "inputs unscaled", "targets unscaled", "dead units", "saturated units"}
@@ -98,12 +90,13 @@ class Result:
     baseline: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     histories: list[History] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
 
 # Splitting a table.
 
 
-def split_target(columns: Columns, target: str, drop: Sequence[str] = ()) -> Table:
+def split_target(columns: Columns, target: str, drop: Sequence[str] = (), task: str | None = None) -> Table:
     """Return the inputs, without dropped columns, and the target."""
     values = named(columns, target)
     inputs = {name: column for name, column in columns.items() if name != target}
@@ -114,11 +107,11 @@ def split_target(columns: Columns, target: str, drop: Sequence[str] = ()) -> Tab
     inputs = {name: column for name, column in inputs.items() if name not in drop}
     if not inputs:
         raise TableError(f"the table must have at least one input column, got only the target {target!r}")
-    values = _blank_missing_words(target, values)
+    values, notices = (values, []) if task == "classification" else read_target(target, values)
     missing = missing_rows(target, values)
     n_missing = int(missing.sum())
     verb = "row with a missing target is" if n_missing == 1 else "rows with a missing target are"
-    notices = [f"{target}: {n_missing:,} {verb} not used"] if n_missing else []
+    notices += [f"{target}: {n_missing:,} {verb} not used"] if n_missing else []
     return Table(inputs, values, np.flatnonzero(~missing), np.arange(1, len(values) + 1), notices)
 
 
@@ -127,7 +120,7 @@ def split_target_for(model: Predictor | Plan, source: TableFile) -> Table:
     name, n_outputs = model.target.name, len(model.target.output_names)
     if n_outputs > 1:
         raise TableError(f"the model must predict a single target, got {n_outputs}")
-    table = split_target(read_columns(source.read(text_columns(model))), name)
+    table = split_target(read_columns(source.read(text_columns(model))), name, task=model.target.task)
     if not len(table.known):
         raise TableError(f"{source.name} must have at least one row in which {name!r} is known, got none")
     return table
@@ -135,17 +128,13 @@ def split_target_for(model: Predictor | Plan, source: TableFile) -> Table:
 
 def text_columns(model: Predictor | Plan) -> list[str]:
     """Return the columns that the model reads as text, even if they look like numbers in another file."""
-    names = [column.name for column in model.encoder.columns if isinstance(column, CategoryColumn)]
+    names = [
+        column.name
+        for column in model.encoder.columns
+        if isinstance(column, CategoryColumn) or (isinstance(column, NumberColumn) and column.format[:3] != PLAIN[:3])
+    ]
     target = model.target
     return [*names, target.name] if isinstance(target, ClassTarget) and target.dtype == "str" else names
-
-
-def _blank_missing_words(name: str, values: Array) -> Array:
-    """Return a column with None in place of words such as "NA", if all other cells are numbers."""
-    if values.dtype.kind != "O" or not are_numbers(factorize(name, values)[0]):
-        return values
-    missing = np.isnan(as_numbers(name, values))
-    return np.where(missing, np.array(None, object), values) if missing.any() else values
 
 
 def hold_out(strata: Array, fraction: float, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -179,13 +168,12 @@ def make_plan(
         raise TableError(f"target {name!r} must contain values, got only empty cells")
     if len(known) < _MIN_ROWS:
         raise TableError(f"the table must have at least {_MIN_ROWS} rows with a known target, got {len(known)}")
-    if not task and (table.values.dtype.kind == "M" or as_dates_only(factorize(name, known)[0]) is not None):
+    if not task and (table.values.dtype.kind == "M" or recognize(name, known).kind == "date"):
         raise TableError(f"target {name!r} must contain classes or numbers, got dates. Convert them to days.")
     if name in categories:
         raise TableError(f"--category must not name the target, got {name!r}. Use --task classification.")
-    for other, column in table.inputs.items():  # before the split, so that errors give the row's number in the file
-        if other not in categories:
-            _require_one_kind(other, column)
+    # Before the split, so that errors give the row's number in the file.
+    readings = {other: _read_kind(other, values) for other, values in table.inputs.items() if other not in categories}
     target = fit_target(name, table.values, task)
     if isinstance(target, ClassTarget):
         notices = table.notices + _label_notices(target)
@@ -200,38 +188,17 @@ def make_plan(
     else:
         counts = np.bincount(target.encode(seen), minlength=target.n_outputs)
         target = replace(target, frequencies=tuple((counts / counts.sum()).tolist()))
-    encoder = encoder_for(target, categories).fit(table.part(training).inputs)
-    for numeric in (column for column in encoder.columns if isinstance(column, NumberColumn)):
-        as_numbers(numeric.name, table.inputs[numeric.name])  # the whole column, for the row's number in the file
+    encoder = encoder_for(target, categories).fit(table.part(training).inputs, readings)
     return Plan(table, target, training, test, encoder)
 
 
-def _require_one_kind(name: str, values: Array) -> None:
-    """Raise TableError if a column contains an infinity, or mostly numbers and a few other values."""
-    if values.dtype.kind == "f":
-        as_numbers(name, values)
-    if values.dtype.kind != "O":
-        return
-    distinct, codes = factorize(name, values)
-    counts = np.bincount(codes, minlength=len(distinct))
-    n_numbers = n_others = 0
-    for value, count in zip(distinct, counts.tolist()):
-        if is_missing(value):
-            continue
-        try:
-            to_number(value)
-            n_numbers += count
-        except (TypeError, ValueError, OverflowError):
-            n_others += count
-    if not n_others and n_numbers:
-        as_numbers(name, values)
-    elif n_numbers >= _MOSTLY_NUMERIC * (n_numbers + n_others):
-        cells = "this cell" if n_others == 1 else f"the {n_others:,} cells that are not numbers"
-        try:
-            as_numbers(name, values)
-        except TableError as error:
-            remedy = f"Correct {cells}, or pass --category {name} or --drop {name}."
-            raise TableError(f"{str(error).rstrip('.')}. {remedy}") from None
+def _read_kind(name: str, values: Array) -> Reading:
+    """Return how to read a column; TableError if it contains an infinity, or a few cells of another kind."""
+    reading = recognize(name, values) if values.dtype.kind not in "mM" else Reading("date")
+    require_no_strays(name, values, reading, f"pass --category {name} or --drop {name}")
+    if reading.kind == "number":
+        as_numbers(name, values, 0, reading.number_format)
+    return reading
 
 
 def _integer_labels(values: Array, target: ClassTarget) -> Array:
@@ -242,23 +209,31 @@ def _integer_labels(values: Array, target: ClassTarget) -> Array:
 
 
 def _label_notices(target: ClassTarget) -> list[str]:
-    """Return notices about labels that differ only in whitespace, or that look like missing values."""
+    """Return notices about labels that differ only in spelling, or that look like missing values."""
     texts = [str(label) for label in target.labels]
-    padded = [text for text in texts if text != text.strip() and text.strip() in texts]
-    words = [text for text in texts if text.strip().lower() in MISSING_WORDS]
+    words = [text for text in texts if is_missing_word(text)]
     return [
-        *(
-            f"{target.name}: {text!r} and {text.strip()!r} are different classes; they differ only in whitespace"
-            for text in padded
-        ),
+        *(f"{target.name}: {notice}" for notice in differences_in_spelling(texts, "classes")),
         *(f"{target.name}: {word!r} is a class; leave cells empty if the target is missing" for word in words),
     ]
 
 
-def require_scorable(plan: Plan, held: Table) -> None:
-    """Raise TableError unless the table can be scored on, before any training."""
+def require_scorable(plan: Plan, held: Table) -> list[str]:
+    """Raise TableError unless the table can be scored on, before any training; return the encoder's warnings."""
     plan.target.encode(held.values[held.known])
-    plan.encoder.transform(held.inputs)
+    notices: list[str] = []
+    with warnings_as(notices):
+        plan.encoder.transform(held.inputs)
+    return notices
+
+
+@contextmanager
+def warnings_as(notices: list[str]) -> Iterator[None]:
+    """A context in which warnings to the user are not printed but added to a list."""
+    with catch_warnings(record=True) as caught:
+        simplefilter("always", UserWarning)
+        yield
+    notices += [str(warning.message) for warning in caught]
 
 
 # Training and evaluation.
@@ -275,7 +250,9 @@ def train(plan: Plan, *, workers: Executor | None = None, watch: CallbacksFor | 
 def score_on(predictor: Predictor, table: Table, histories: Sequence[History] = ()) -> Result:
     """Return the predictor with its scores, and the baseline's, on the rows of a table whose target is known."""
     held, target = table.part(table.known), predictor.target
-    predictions = predictor.predictions(table.inputs)  # of all rows, so that errors give the row's number in the file
+    notices: list[str] = []
+    with warnings_as(notices):  # predict all rows, so that errors give the row's number in the file
+        predictions = predictor.predictions(table.inputs)
     predictions = predictions[table.known]
     return Result(
         predictor,
@@ -287,6 +264,7 @@ def score_on(predictor: Predictor, table: Table, histories: Sequence[History] = 
         score_baseline(target, held.values),
         score_interval(target, held.values, predictions),
         list(histories),
+        notices,
     )
 
 
@@ -334,12 +312,12 @@ def describe_columns(plan: Plan) -> list[dict[str, Any]]:
 
 def _describe_column(name: str, values: Array, column: object, encoder: TabularEncoder) -> dict[str, Any]:
     if isinstance(column, NumberColumn):
-        numbers = as_numbers(name, values)
+        numbers = column.numbers(values)
         known = numbers[~np.isnan(numbers)]
         summary = {"missing": len(numbers) - len(known), "min": float(known.min()), "max": float(known.max())}
         return {"name": name, "kind": column.kind} | summary
     if isinstance(column, DateColumn):
-        dates = as_dates(name, values)
+        dates = column.dates(values)
         known = dates[~np.isnat(dates)]
         days = {"min": str(known.min().astype("M8[D]")), "max": str(known.max().astype("M8[D]"))}
         return {"name": name, "kind": column.kind, "missing": len(dates) - len(known)} | days

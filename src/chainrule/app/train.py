@@ -169,8 +169,10 @@ def train_command(
             findings = [str(finding) for finding in diagnose_fit(data.plan, fitted, result)]
             rows = "held-out rows" if test is None else f"rows of {test}"
             heading = f"on {len(data.held.known):,} {rows}"
+            echo(console, [f"  note: {notice}" for notice in fitted.notices])
             echo(console, [history_line(result, seconds), "", *score_lines(result, heading)])
             echo(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
+            data.plan.table.notices += fitted.notices
             predictor.metadata |= _metadata(data.plan, result) | {
                 "table": source.name,
                 "columns": data.columns,
@@ -217,11 +219,11 @@ def _read(
     """Read the table and plan the training; raise TableError for everything that would fail after training."""
     columns = read_columns(source.read(categories))
     weights = None if weight is None else _weights_in(columns, weight, target)
-    table = split_target(columns, target, [*drop, *identifiers, *([weight] if weight else [])])
+    table = split_target(columns, target, [*drop, *identifiers, *([weight] if weight else [])], task)
     table.notices += source.notices
     plan = make_plan(table, target, task, categories, 0.0 if test else test_share or 0.2, seed)
     held = table.part(plan.test) if test is None else split_target_for(plan, TableFile(test))
-    require_scorable(plan, held)
+    plan.table.notices += require_scorable(plan, held)
     weights = None if weights is None else weights[plan.training]
     return _Data(plan, held, describe_columns(plan), weights, len(columns))
 

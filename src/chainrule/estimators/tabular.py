@@ -349,7 +349,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         columns, y, weight = self._rows(X, y, sample_weight)
         Y = y[:, np.newaxis] if y.ndim == 1 else y
         target = NumberTarget.of("y", Y)
-        expected = target.decode(self._fit(columns, y, target, weight).out_of_fold[: len(y)])
+        out_of_fold = self._fit(columns, y, target, weight).out_of_fold[: len(y)]
+        expected = self.predictor_.target.decode(out_of_fold)
         self.residuals_ = np.abs(expected.reshape(Y.shape) - Y)
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from math import ceil
@@ -31,6 +31,7 @@ from chainrule.model.recipe import (
     folds,
     train_member,
 )
+from chainrule.model.scale import choose_scale
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
@@ -112,12 +113,14 @@ class Fitted:
 
     `out_of_fold` (n, n_outputs) is the prediction for each row by the member that was not trained on it: probabilities,
     or numbers as the target encodes them; NaN if Ctrl-C came before that member. With separate validation rows, the
-    table's own rows are NaN, and the predictions for the validation rows follow below them.
+    table's own rows are NaN, and the predictions for the validation rows follow below them. `notices` are messages for
+    the user.
     """
 
     predictor: Predictor
     histories: list[History]
     out_of_fold: Array
+    notices: list[str] = field(default_factory=list)
 
 
 def fit_predictor(
@@ -182,6 +185,15 @@ def fit_predictor(
         X = np.concatenate([X, encoder.transform(validation[0])])
         y = np.concatenate([y, target.encode(validation[1])])
         weight = None if weight is None else np.concatenate([weight, np.ones(len(X) - len(weight))])
+    notices: list[str] = []
+    if isinstance(target, NumberTarget):
+        numbers = target.numbers(values)
+        if validation is not None:
+            numbers = np.concatenate([numbers, target.numbers(validation[1])])
+        left = None if end is None else end - perf_counter()
+        with one_blas_thread:
+            target, notices = choose_scale(recipe, X, numbers, target, weight, held_out, seed, left)
+        y = target.encode(numbers)
     rows = X, y, weight
 
     def train(k: int, extra: Sequence[Callback]) -> Member:
@@ -195,15 +207,17 @@ def fit_predictor(
         members = executor([partial(train, k) for k in range(recipe.members)])
     if not members:
         raise KeyboardInterrupt
-    ensemble, out_of_fold = _calibrate(target, members, rows)
+    target, ensemble, out_of_fold = _calibrate(target, members, rows)
     histories = [member.history for member in members]
     metadata = _training_metadata(encoder, target, histories, seed)
-    metadata |= {"rows": {"training": len(values)}, "data": digest(X, y, weight)}
-    return Fitted(Predictor(encoder, ensemble, target, metadata), histories, out_of_fold)
+    metadata |= {"rows": {"training": len(values)}, "data": digest(X, y, weight), "notices": notices}
+    return Fitted(Predictor(encoder, ensemble, target, metadata), histories, out_of_fold, notices)
 
 
-def _calibrate(target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch) -> tuple[Ensemble, Array]:
-    """Return the ensemble of the members, calibrated on their held-out rows, and the out-of-fold predictions.
+def _calibrate(
+    target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch
+) -> tuple[ClassTarget | NumberTarget, Ensemble, Array]:
+    """Return the target and the ensemble, calibrated on the members' held-out rows, and the out-of-fold predictions.
 
     The predictions (n, n_outputs) are NaN for rows that are not held out by any member.
     """
@@ -216,10 +230,13 @@ def _calibrate(target: ClassTarget | NumberTarget, members: Sequence[Member], ro
         ensemble = Ensemble.of_classes(networks, outputs, y[held_out], weight)
     else:
         bounds = np.stack([y.min(axis=0), y.max(axis=0)])
+        centered = target.centered(np.clip(outputs, *bounds), y[held_out])
+        shift = (np.array(target.means) - centered.means) / target.stds
+        target, y, bounds = centered, y + shift, bounds + shift
         ensemble = Ensemble.of_numbers(networks, outputs, y[held_out], bounds)
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
     out_of_fold[held_out] = ensemble.predictions([outputs])
-    return ensemble, out_of_fold
+    return target, ensemble, out_of_fold
 
 
 def _training_metadata(
