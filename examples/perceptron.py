@@ -79,9 +79,7 @@ def learn(net, X, y, max_epochs=1000):
 
 
 def main(out="examples/output", seed=0):
-    wrong = {
-        gate: int((net(X)[:, 0] != y).sum()) for gate, net in GATES.items() for X, y in [truth_table(gate)]
-    }
+    wrong = {gate: int((net(X)[:, 0] != y).sum()) for gate, net in GATES.items() for X, y in [truth_table(gate)]}
     X, y = truth_table("xor")
     a, b = X.T.astype(int)
     wrong["xor from nand"] = int((xor(a, b) != y).sum())

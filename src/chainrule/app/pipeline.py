@@ -16,8 +16,8 @@ from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
 from chainrule.data.formats import PLAIN, is_missing, is_missing_word
 from chainrule.data.reading import Columns, named, read_columns, take_rows
 from chainrule.data.recognition import Reading, recognize, require_no_strays
-from chainrule.data.tabular import TabularEncoder, differences_in_spelling, notices_of
-from chainrule.data.targets import ClassTarget, NumberTarget, fit_target, read_target
+from chainrule.data.tabular import TabularEncoder, notices_of
+from chainrule.data.targets import ClassTarget, NumberTarget, fit_target, read_target, target_notices
 from chainrule.errors import TableError
 from chainrule.insight.diagnosis import Diagnosis, diagnose
 from chainrule.model.fitting import CallbacksFor, Executor, Fitted, encoder_for, fit_predictor
@@ -175,6 +175,7 @@ def make_plan(
     # Before the split, so that errors give the row's number in the file.
     readings = {other: _read_kind(other, values) for other, values in table.inputs.items() if other not in categories}
     target = fit_target(name, table.values, task)
+    table.notices += target_notices(target, table.values)
     if isinstance(target, ClassTarget):
         notices = table.notices + _label_notices(target)
         table = replace(table, values=_integer_labels(table.values, target), notices=notices)
@@ -209,13 +210,9 @@ def _integer_labels(values: Array, target: ClassTarget) -> Array:
 
 
 def _label_notices(target: ClassTarget) -> list[str]:
-    """Return notices about labels that differ only in spelling, or that look like missing values."""
-    texts = [str(label) for label in target.labels]
-    words = [text for text in texts if is_missing_word(text)]
-    return [
-        *(f"{target.name}: {notice}" for notice in differences_in_spelling(texts, "classes")),
-        *(f"{target.name}: {word!r} is a class; leave cells empty if the target is missing" for word in words),
-    ]
+    """Return notices about labels that look like missing values."""
+    words = [str(label) for label in target.labels if is_missing_word(str(label))]
+    return [f"{target.name}: {word!r} is a class; leave cells empty if the target is missing" for word in words]
 
 
 def require_scorable(plan: Plan, held: Table) -> list[str]:

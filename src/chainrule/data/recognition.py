@@ -22,6 +22,7 @@ from chainrule.data.formats import (
     PLAIN,
     DateFormat,
     NumberFormat,
+    folded,
     is_missing,
     is_missing_word,
     read_number,
@@ -237,7 +238,8 @@ def _with_example(reading: Reading, cells: Sequence[Any]) -> Reading:
     """Return a reading that shows a cell of a format that is not plain."""
     if reading.kind == "category" or (reading.number_format, reading.date_format) == (PLAIN, ISO):
         return reading
-    cell = next((cell for cell in cells if _reads(reading, cell) and _is_unusual(reading, cell)), None)
+    known = (cell for cell in cells if str(cell).strip() not in reading.words and _reads(reading, cell))
+    cell = next((cell for cell in known if _is_unusual(reading, cell)), None)
     if cell is None:
         return reading
     value = reading.value_of(cell)
@@ -293,6 +295,18 @@ def require_no_strays(name: str, values: Array, reading: Reading, remedy: str = 
         raise TableError(f"{message}. Correct {cells}, or {remedy}.")
 
 
+# Spellings.
+
+
+def differences_in_spelling(texts: Iterable[str], kind: str) -> list[str]:
+    """Return a message for each group of texts that differ only in case or whitespace, such as Yes and yes."""
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        groups.setdefault(folded(text), []).append(text)
+    alike = [group for group in groups.values() if len(group) > 1]
+    return [f"{shorten(list(map(repr, group)))} are different {kind}; they differ only in spelling" for group in alike]
+
+
 # Sentinels.
 
 _SENTINELS = {-99.0, -999.0, -9999.0, -99999.0, -999999.0, -999.9, -99.9, -9999.9, -99.99, -999.99, -32768.0} | {
@@ -305,6 +319,8 @@ _SENTINELS = {-99.0, -999.0, -9999.0, -99999.0, -999999.0, -999.9, -99.9, -9999.
 """Negative numbers that stand for missing values in many files."""
 _SUSPECTS = _SENTINELS | {-9.0, -99.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, 9999999.0, 1e20, 1e30}
 """Numbers that may also be ordinary values."""
+_MIN_OTHERS = 5
+"""Fewer different values show no range that a number could lie outside of."""
 
 
 def find_sentinels(known: Array) -> tuple[tuple[float, ...], list[float]]:
@@ -322,7 +338,7 @@ def find_sentinels(known: Array) -> tuple[tuple[float, ...], list[float]]:
             break
         others = known[known != value]
         n_cells = len(known) - len(others)
-        if not len(others) or others.min() == others.max() or n_cells < 2:
+        if n_cells < 2 or len(np.unique(others[:_SAMPLE])) < _MIN_OTHERS:
             break
         spread = float(others.max() / 2 - others.min() / 2)
         far = min(abs(float(others.min() / 2 - value / 2)), abs(float(others.max() / 2 - value / 2))) > spread

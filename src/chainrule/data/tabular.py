@@ -32,7 +32,6 @@ from chainrule.data.formats import (
     PLAIN,
     DateFormat,
     NumberFormat,
-    folded,
     is_missing,
     is_missing_word,
     to_date,
@@ -44,6 +43,7 @@ from chainrule.data.recognition import (
     LATEST_COMPACT,
     Reading,
     are_compact_dates,
+    differences_in_spelling,
     find_sentinels,
     recognize_cells,
     require_no_strays,
@@ -377,15 +377,6 @@ def _lookalike_hint(categories: Iterable[str]) -> str:
     """Return an addition to a notice if all categories look like dates or numbers, else an empty string."""
     hints = (f"; {hint}" for form, hint in _LOOKALIKES.items() if all(re.search(form, text) for text in categories))
     return next(hints, "")
-
-
-def differences_in_spelling(texts: Iterable[str], kind: str) -> list[str]:
-    """Return a message for each group of texts that differ only in case or whitespace, such as Yes and yes."""
-    groups: dict[str, list[str]] = {}
-    for text in texts:
-        groups.setdefault(folded(text), []).append(text)
-    alike = [group for group in groups.values() if len(group) > 1]
-    return [f"{shorten(list(map(repr, group)))} are different {kind}; they differ only in spelling" for group in alike]
 
 
 def notices_of(left_out: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.arrays import Array, require
 from chainrule.data.cells import are_numbers, as_numbers, factorize, missing_rows
 from chainrule.data.formats import PLAIN, Categories, to_number, to_text
-from chainrule.data.recognition import recognize, stray_rows
+from chainrule.data.recognition import differences_in_spelling, recognize, stray_rows
 from chainrule.errors import TableError, look_up, shorten
 
 
@@ -261,6 +261,27 @@ def fit_target(name: str, values: Array, task: str | None = None) -> ClassTarget
     return kind.fit(name, values if kind is NumberTarget else known)
 
 
+def require_numbers(name: str, values: Any) -> Any:
+    """Return text that consists of numbers, also such as $12.50, as float64, and everything else unchanged.
+
+    Raises TableError with the row and value of the first cell that is not a number, if most of them are.
+    """
+    if isinstance(values, np.ma.MaskedArray) or getattr(values, "ndim", 1) != 1 or hasattr(values, "toarray"):
+        return values
+    cells = np.asarray(values)
+    if cells.ndim != 1 or cells.dtype.kind not in "OU":
+        return values
+    cells = cells.astype(object)
+    reading = recognize(name, cells)
+    if reading.kind != "number":
+        return values
+    wrong = stray_rows(name, cells, reading) | np.isin(cells.astype(str), list(reading.words))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise TableError(f"{name}, row {row + 1}: expected a number, got {cells[row]!r}. Correct or drop the row.")
+    return as_numbers(name, cells, 0, reading.number_format)
+
+
 def read_target(name: str, values: Array) -> tuple[Array, list[str]]:
     """Return a target (n,) with None or NaN where it is not known, and notices about the cells concerned.
 
@@ -285,6 +306,33 @@ def read_target(name: str, values: Array) -> tuple[Array, list[str]]:
     if reading.number_format != PLAIN:
         return numbers, notices
     return np.where(np.isnan(numbers), np.array(None, object), values), notices
+
+
+_FAR, _MAX_OUTLIERS = 100.0, 3
+"""Up to 3 numbers that are 100 times as far from the median as all others are probably mistakes. In 1,000 draws from a
+log-normal distribution with sigma 2, the two largest differ by a factor of 2 to 5."""
+
+
+def target_notices(target: ClassTarget | NumberTarget, values: Array) -> list[str]:
+    """Return notices about labels that differ only in spelling, or about numbers far from all others, by row."""
+    if isinstance(target, ClassTarget):
+        texts = [label for label in target.labels if isinstance(label, str)]
+        return [f"{target.name}: {notice}" for notice in differences_in_spelling(texts, "classes")]
+    if values.ndim > 1:
+        return []
+    numbers = as_numbers(target.name, values)
+    known = np.flatnonzero(~np.isnan(numbers))
+    distances = np.abs(numbers[known] / 2 - np.median(numbers[known]) / 2)
+    order = np.argsort(-distances, kind="stable")
+    for n_far in range(1, min(_MAX_OUTLIERS, len(known) - MIN_ROWS_PER_CLASS) + 1):
+        if distances[order[n_far - 1]] > _FAR * distances[order[n_far]] > 0:
+            row = known[order[0]]
+            others = f" and {n_far - 1} more" if n_far > 1 else ""
+            return [
+                f"{target.name}: {numbers[row]:.6g} in row {row + 1}{others} is more than {_FAR:.0f} times as far from "
+                "the median as all other values. Correct it if it is a mistake: it dominates the squared error"
+            ]
+    return []
 
 
 def task_of(name: str, known: Array) -> str:

@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from chainrule.arrays import Array, as_real, require, require_no_mask
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
 from chainrule.data.tabular import TabularEncoder
-from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.data.targets import ClassTarget, NumberTarget, require_numbers, target_notices
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
 from chainrule.estimators.labels import check_labels
 from chainrule.model.ensemble import Ensemble
@@ -92,6 +92,8 @@ class BaseTabular(BaseEstimator):
 
     def _fit(self, columns: Columns, values: Array, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
         """Train the members and set the fitted attributes that both classes have."""
+        for notice in target_notices(target, values):
+            warnings.warn(notice, UserWarning, stacklevel=3)
         fitted = fit_predictor(
             columns,
             values,
@@ -355,7 +357,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return self
 
     def _targets(self, y: Any) -> Array:
-        y = as_real(y, np.float64, "y")
+        y = as_real(require_numbers("y", y), np.float64, "y")
         missing = np.isnan(y)
         if missing.any():
             raise ValueError(f"y must have no missing values, got one in row {int(np.argwhere(missing)[0][0]) + 1}")

@@ -135,7 +135,7 @@ def _model_of(program: Program, golden: Golden) -> Any:
 
 
 def _add_outputs(graph: Graph, program: Program, terms: Sequence[str]) -> list[Any]:
-    """Add the sum of the members' terms, its bounds, exponential and label, where needed; return the graph's outputs."""
+    """Add the sum of the members' terms, its bounds, exponential and label if any; return the graph's outputs."""
     name = "Y" if program.columns is None else "predictions" if program.labels is None else "probabilities"
     Y = terms[0]
     for term in terms[1:]:
