@@ -149,7 +149,7 @@ def query_table(kind, n=1000):
             texts = (np.datetime64("1970-01-01", "s") + (86400 * days).astype(int)).astype(str)
             table[name] = np.where(rng.random(n) < 0.1, None, texts)
         else:
-            pool = np.array([*dict.fromkeys(values), None, "never seen", ""], object)
+            pool = np.array([*dict.fromkeys(values), *dict.fromkeys(values), None, "never seen", ""], object)
             table[name] = pool[rng.integers(0, len(pool), n)]
     return table
 

@@ -167,5 +167,5 @@ def test_a_predictor_is_fitted_to_a_table_in_one_call(network):
 
 
 def test_a_predictor_of_a_missing_target_names_the_closest_column():
-    with pytest.raises(chainrule.TableError, match="column 'whoo' is missing from the table. Did you mean 'who'"):
+    with pytest.raises(chainrule.TableError, match=r"column 'whoo' is missing from the table\. Did you mean 'who'"):
         chainrule.Predictor.fit(PEOPLE, target="whoo")

@@ -1,29 +1,23 @@
 """From a table to a scored predictor: split, train, and evaluate on held-out rows."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
 from chainrule.app.scores import Target, score, score_baseline, score_interval
 from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
-from chainrule.data.cells import (
-    MISSING_WORDS,
-    are_numbers,
-    as_dates,
-    as_dates_only,
-    as_numbers,
-    factorize,
-    is_missing,
-    missing_rows,
-    to_number,
-)
+from chainrule.data.cells import as_numbers, factorize, missing_rows
 from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
+from chainrule.data.formats import PLAIN, is_missing, is_missing_word
 from chainrule.data.hints import group_like, suggestion, time_like
 from chainrule.data.reading import Columns, named, read_columns, require_names, take_rows
+from chainrule.data.recognition import Reading, recognize, require_no_strays
 from chainrule.data.splits import (
     Split,
     Structure,
@@ -35,7 +29,7 @@ from chainrule.data.splits import (
     time_numbers,
 )
 from chainrule.data.tabular import TabularEncoder, notices_of
-from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
+from chainrule.data.targets import ClassTarget, NumberTarget, fit_target, read_target, target_notices
 from chainrule.errors import TableError
 from chainrule.insight.diagnosis import Diagnosis, diagnose
 from chainrule.model.fitting import CallbacksFor, Executor, Fitted, encoder_for, fit_predictor
@@ -47,8 +41,6 @@ _MIN_OVERLAP = 0.05
 """Fraction of evaluated rows among the training rows from which on the evaluation is called into question."""
 _MIN_ROWS = 10
 """Fewer rows cannot be split into training and test rows."""
-_MOSTLY_NUMERIC = 0.95
-"""If at least this fraction of a column's cells are numbers, the others are reported as mistakes."""
 
 _RECIPE_FINDINGS = frozenset(
     {"learning rate too high", "learning rate too low", "unscaled inputs", "unscaled targets", "dead units"}
@@ -137,12 +129,13 @@ class Result:
     baseline: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     histories: list[History] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
 
 # Splitting a table.
 
 
-def split_target(columns: Columns, target: str, drop: Sequence[str] = ()) -> Table:
+def split_target(columns: Columns, target: str, drop: Sequence[str] = (), task: str | None = None) -> Table:
     """Return the inputs, without dropped columns, and the target."""
     values = named(columns, target)
     inputs = {name: column for name, column in columns.items() if name != target}
@@ -153,11 +146,11 @@ def split_target(columns: Columns, target: str, drop: Sequence[str] = ()) -> Tab
     inputs = {name: column for name, column in inputs.items() if name not in drop}
     if not inputs:
         raise TableError(f"the table must have at least one input column, got only the target {target!r}")
-    values = _blank_missing_words(target, values)
+    values, notices = (values, []) if task == "classification" else read_target(target, values)
     missing = missing_rows(target, values)
     n_missing = int(missing.sum())
     verb = "row with a missing target is" if n_missing == 1 else "rows with a missing target are"
-    notices = [f"{target}: {n_missing:,} {verb} not used"] if n_missing else []
+    notices += [f"{target}: {n_missing:,} {verb} not used"] if n_missing else []
     return Table(inputs, values, np.flatnonzero(~missing), np.arange(1, len(values) + 1), notices)
 
 
@@ -166,7 +159,7 @@ def split_target_for(model: Predictor | Plan, source: TableFile) -> Table:
     name, n_outputs = model.target.name, len(model.target.output_names)
     if n_outputs > 1:
         raise TableError(f"the model must predict a single target, got {n_outputs}")
-    table = split_target(read_columns(source.read(text_columns(model))), name)
+    table = split_target(read_columns(source.read(text_columns(model))), name, task=model.target.task)
     if not len(table.known):
         raise TableError(f"{source.name} must have at least one row in which {name!r} is known, got none")
     return table
@@ -174,17 +167,13 @@ def split_target_for(model: Predictor | Plan, source: TableFile) -> Table:
 
 def text_columns(model: Predictor | Plan) -> list[str]:
     """Return the columns that the model reads as text, even if they look like numbers in another file."""
-    names = [column.name for column in model.encoder.columns if isinstance(column, CategoryColumn)]
+    names = [
+        column.name
+        for column in model.encoder.columns
+        if isinstance(column, CategoryColumn) or (isinstance(column, NumberColumn) and column.format[:3] != PLAIN[:3])
+    ]
     target = model.target
     return [*names, target.name] if isinstance(target, ClassTarget) and target.dtype == "str" else names
-
-
-def _blank_missing_words(name: str, values: Array) -> Array:
-    """Return a column with None in place of words such as "NA", if all other cells are numbers."""
-    if values.dtype.kind != "O" or not are_numbers(factorize(name, values)[0]):
-        return values
-    missing = np.isnan(as_numbers(name, values))
-    return np.where(missing, np.array(None, object), values) if missing.any() else values
 
 
 # Planning.
@@ -210,20 +199,20 @@ def make_plan(
         raise TableError(f"target {name!r} must contain values, got only empty cells")
     if len(known) < _MIN_ROWS:
         raise TableError(f"the table must have at least {_MIN_ROWS} rows with a known target, got {len(known)}")
-    if not task and (table.values.dtype.kind == "M" or as_dates_only(factorize(name, known)[0]) is not None):
+    if not task and (table.values.dtype.kind == "M" or recognize(name, known).kind == "date"):
         raise TableError(f"target {name!r} must contain classes or numbers, got dates. Convert them to days.")
     if name in categories:
         raise TableError(f"--category must not name the target, got {name!r}. Use --task classification.")
-    for other, column in table.inputs.items():  # before the split, so that errors give the row's number in the file
-        if other not in categories:
-            _require_one_kind(other, column)
+    # Before the split, so that errors give the row's number in the file.
+    readings = {other: _read_kind(other, values) for other, values in table.inputs.items() if other not in categories}
     target = fit_target(name, table.values, task)
+    table.notices += target_notices(target, table.values)
     if isinstance(target, ClassTarget):
         notices = table.notices + _label_notices(target)
         table = replace(table, values=_integer_labels(table.values, target), notices=notices)
         target = fit_target(name, table.values, "classification")
     ties = ties or Ties()
-    split, notices = _split(table, target, categories, test_fraction, seed, ties)
+    split, notices = _split(table, target, categories, readings, test_fraction, seed, ties)
     training, test = table.known[split.training], table.known[split.held_out]
     table = replace(table, notices=table.notices + notices)
     # From here on only the training rows count; of the test rows, training knows no more than the names of the classes.
@@ -233,22 +222,26 @@ def make_plan(
     else:
         counts = np.bincount(target.encode(seen), minlength=target.n_outputs)
         target = replace(target, frequencies=tuple((counts / counts.sum()).tolist()))
-    encoder = encoder_for(target, categories).fit(table.part(training).inputs)
-    for numeric in (column for column in encoder.columns if isinstance(column, NumberColumn)):
-        as_numbers(numeric.name, table.inputs[numeric.name])  # the whole column, for the row's number in the file
+    encoder = encoder_for(target, categories).fit(table.part(training).inputs, readings)
     groups, times = (None if of is None else of[split.training] for of in (ties.groups, ties.times))
     return Plan(table, target, training, test, encoder, ties, groups, times)
 
 
 def _split(
-    table: Table, target: Target, categories: Sequence[str], fraction: float, seed: int, ties: Ties
+    table: Table,
+    target: Target,
+    categories: Sequence[str],
+    readings: dict[str, Reading],
+    fraction: float,
+    seed: int,
+    ties: Ties,
 ) -> tuple[Split, list[str]]:
     """Return the split of the rows with a known target, and notices about it."""
     known = table.part(table.known)
     y = target.encode(known.values)
     units, notices = ties.groups, []
     if units is None:
-        inputs = _without_identifiers(known.inputs, target, categories)
+        inputs = _without_identifiers(known.inputs, target, categories, readings)
         units = copies(inputs if ties.times is None else inputs | {"--time": ties.times}, y)
         notices = [] if units is None else [describe_copies(units)]
     split = hold_out(Structure(strata_of(y), units, ties.times), fraction, np.random.default_rng(seed))
@@ -265,44 +258,27 @@ def _split(
     return split, notices
 
 
-def _without_identifiers(inputs: Columns, target: Target, categories: Sequence[str]) -> Columns:
+def _without_identifiers(
+    inputs: Columns, target: Target, categories: Sequence[str], readings: dict[str, Reading]
+) -> Columns:
     """Return the inputs without the columns that the encoder will leave out because all values differ."""
     n = len(next(iter(inputs.values())))
     different = {name: values for name, values in inputs.items() if len(factorize(name, values)[0]) == n}
     encoder = encoder_for(target, [name for name in categories if name in different])
     try:
-        left_out = encoder.fit(different).left_out if different else {}
+        left_out = encoder.fit(different, readings).left_out if different else {}
     except TableError:  # all of them
         left_out = encoder.left_out
     return {name: values for name, values in inputs.items() if name not in left_out}
 
 
-def _require_one_kind(name: str, values: Array) -> None:
-    """Raise TableError if a column contains an infinity, or mostly numbers and a few other values."""
-    if values.dtype.kind == "f":
-        as_numbers(name, values)
-    if values.dtype.kind != "O":
-        return
-    distinct, codes = factorize(name, values)
-    counts = np.bincount(codes, minlength=len(distinct))
-    n_numbers = n_others = 0
-    for value, count in zip(distinct, counts.tolist()):
-        if is_missing(value):
-            continue
-        try:
-            to_number(value)
-            n_numbers += count
-        except (TypeError, ValueError, OverflowError):
-            n_others += count
-    if not n_others and n_numbers:
-        as_numbers(name, values)
-    elif n_numbers >= _MOSTLY_NUMERIC * (n_numbers + n_others):
-        cells = "this cell" if n_others == 1 else f"the {n_others:,} cells that are not numbers"
-        try:
-            as_numbers(name, values)
-        except TableError as error:
-            remedy = f"Correct {cells}, or pass --category {name} or --drop {name}."
-            raise TableError(f"{str(error).rstrip('.')}. {remedy}") from None
+def _read_kind(name: str, values: Array) -> Reading:
+    """Return how to read a column; TableError if it contains an infinity, or a few cells of another kind."""
+    reading = recognize(name, values) if values.dtype.kind not in "mM" else Reading("date")
+    require_no_strays(name, values, reading, f"pass --category {name} or --drop {name}")
+    if reading.kind == "number":
+        as_numbers(name, values, 0, reading.number_format)
+    return reading
 
 
 def _integer_labels(values: Array, target: ClassTarget) -> Array:
@@ -313,23 +289,27 @@ def _integer_labels(values: Array, target: ClassTarget) -> Array:
 
 
 def _label_notices(target: ClassTarget) -> list[str]:
-    """Return notices about labels that differ only in whitespace, or that look like missing values."""
-    texts = [str(label) for label in target.labels]
-    padded = [text for text in texts if text != text.strip() and text.strip() in texts]
-    words = [text for text in texts if text.strip().lower() in MISSING_WORDS]
-    return [
-        *(
-            f"{target.name}: {text!r} and {text.strip()!r} are different classes; they differ only in whitespace"
-            for text in padded
-        ),
-        *(f"{target.name}: {word!r} is a class; leave cells empty if the target is missing" for word in words),
-    ]
+    """Return notices about labels that look like missing values."""
+    words = [str(label) for label in target.labels if is_missing_word(str(label))]
+    return [f"{target.name}: {word!r} is a class; leave cells empty if the target is missing" for word in words]
 
 
-def require_scorable(plan: Plan, held: Table) -> None:
-    """Raise TableError unless the table can be scored on, before any training."""
+def require_scorable(plan: Plan, held: Table) -> list[str]:
+    """Raise TableError unless the table can be scored on, before any training; return the encoder's warnings."""
     plan.target.encode(held.values[held.known])
-    plan.encoder.transform(held.inputs)
+    notices: list[str] = []
+    with warnings_as(notices):
+        plan.encoder.transform(held.inputs)
+    return notices
+
+
+@contextmanager
+def warnings_as(notices: list[str]) -> Iterator[None]:
+    """A context in which warnings to the user are not printed but added to a list."""
+    with catch_warnings(record=True) as caught:
+        simplefilter("always", UserWarning)
+        yield
+    notices += [str(warning.message) for warning in caught]
 
 
 # Training and evaluation.
@@ -354,7 +334,9 @@ def train(plan: Plan, *, workers: Executor | None = None, watch: CallbacksFor | 
 def score_on(predictor: Predictor, table: Table, histories: Sequence[History] = ()) -> Result:
     """Return the predictor with its scores, and the baseline's, on the rows of a table whose target is known."""
     held, target = table.part(table.known), predictor.target
-    predictions = predictor.predictions(table.inputs)  # of all rows, so that errors give the row's number in the file
+    notices: list[str] = []
+    with warnings_as(notices):  # predict all rows, so that errors give the row's number in the file
+        predictions = predictor.predictions(table.inputs)
     predictions = predictions[table.known]
     return Result(
         predictor,
@@ -366,6 +348,7 @@ def score_on(predictor: Predictor, table: Table, histories: Sequence[History] = 
         score_baseline(target, held.values),
         score_interval(target, held.values, predictions),
         list(histories),
+        notices,
     )
 
 
@@ -375,7 +358,9 @@ def training_overlap(predictor: Predictor, table: Table) -> list[str]:
     if sample is None:
         return []
     held = table.part(table.known)
-    fraction = fraction_seen(sample, predictor.encoder.transform(held.inputs), predictor.target.encode(held.values))
+    with warnings_as([]):  # those that `score_on` has noted already
+        X = predictor.encoder.transform(held.inputs)
+    fraction = fraction_seen(sample, X, predictor.target.encode(held.values))
     if fraction < _MIN_OVERLAP:
         return []
     return [f"about {fraction:.0%} of the rows were in the training data: the scores are too good. Use held-out rows."]
@@ -451,12 +436,12 @@ def describe_columns(plan: Plan) -> list[dict[str, Any]]:
 
 def _describe_column(name: str, values: Array, column: object, encoder: TabularEncoder) -> dict[str, Any]:
     if isinstance(column, NumberColumn):
-        numbers = as_numbers(name, values)
+        numbers = column.numbers(values)
         known = numbers[~np.isnan(numbers)]
         summary = {"missing": len(numbers) - len(known), "min": float(known.min()), "max": float(known.max())}
         return {"name": name, "kind": column.kind} | summary
     if isinstance(column, DateColumn):
-        dates = as_dates(name, values)
+        dates = column.dates(values)
         known = dates[~np.isnat(dates)]
         days = {"min": str(known.min().astype("M8[D]")), "max": str(known.max().astype("M8[D]"))}
         return {"name": name, "kind": column.kind, "missing": len(dates) - len(known)} | days

@@ -19,7 +19,14 @@ from chainrule.app.options import (
     number,
     one_line_errors,
 )
-from chainrule.app.pipeline import coverage_of, score_on, split_target_for, text_columns, training_overlap
+from chainrule.app.pipeline import (
+    coverage_of,
+    score_on,
+    split_target_for,
+    text_columns,
+    training_overlap,
+    warnings_as,
+)
 from chainrule.app.progress import status
 from chainrule.app.scores import Target
 from chainrule.app.tables import WRITERS, TableFile, suffix_of, with_numbers, write_csv, write_table
@@ -106,8 +113,12 @@ def _predicted(
 ) -> Iterator[pl.DataFrame]:
     """Yield the predictions for a table in batches; print notices to standard error."""
     target, encoder, row = predictor.target, predictor.encoder, 0
-    numeric = [column.name for column in encoder.columns if isinstance(column, NumberColumn | RawColumn)]
-    for frame in source.batches(text_columns(predictor)):
+    notices: list[str] = []
+    noted: set[str] = set()
+    text = text_columns(predictor)
+    numbers = (column.name for column in encoder.columns if isinstance(column, NumberColumn | RawColumn))
+    numeric = [name for name in numbers if name not in text]
+    for frame in source.batches(text):
         if identifiers is None:
             copied = [name for name in predictor.metadata.get("id", []) if name in frame.columns]
         else:
@@ -116,7 +127,8 @@ def _predicted(
                 if name in identifiers:
                     raise TableError(f"--id must not name the predicted column, got {name!r}")
             copied = list(identifiers)
-        predictions = predictor.predictions(with_numbers(frame, numeric), first_row=row)
+        with warnings_as(notices):
+            predictions = predictor.predictions(with_numbers(frame, numeric), first_row=row)
         columns: dict[str, object] = {name: frame[name] for name in copied}
         columns |= _prediction_columns(target, predictions)
         if shifts is not None:
@@ -127,8 +139,13 @@ def _predicted(
         if not row:
             used = [name for use in ("weight", "group", "time") for name in predictor.metadata.get(use, [])]
             expected = [target.name, *target.output_names, *copied, *used]
-            for notice in [*source.notices, *encoder.notices_for(frame.drop(expected, strict=False))]:
+            notices += [*source.notices, *encoder.notices_for(frame.drop(expected, strict=False))]
+        for notice in notices:
+            subject = notice.partition(":")[0]  # one warning per column, although every batch may have its own
+            if subject not in noted:
+                noted.add(subject)
                 typer.echo(f"note: {printable(notice)}", err=True)
+        notices.clear()
         yield pl.DataFrame(columns)
         row += len(frame)
 
@@ -155,7 +172,7 @@ def evaluate_command(
         with status("scoring the model", as_json):
             result = score_on(predictor, table)
             overlap = training_overlap(predictor, table)
-        notices = table.notices + source.notices + overlap
+        notices = table.notices + source.notices + result.notices + overlap
         echo(console_for(as_json), [*notices, *score_lines(result, f"on {len(table.known):,} rows")])
         if as_json:
             print_json(

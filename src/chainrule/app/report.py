@@ -14,7 +14,7 @@ from chainrule.app.pipeline import Result, coverage_of
 from chainrule.app.scores import format_scores
 from chainrule.archive import write_whole
 from chainrule.arrays import Array
-from chainrule.data.cells import is_missing
+from chainrule.data.formats import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance, saliency_ranking
 from chainrule.viz.style import palette_for

@@ -203,8 +203,10 @@ def train_command(
                 seconds = perf_counter() - start
                 findings = [*data.findings, *fitted.findings, *map(str, diagnose_fit(data.plan, fitted, result))]
             rows = describe_test_rows(data.plan, len(data.held.known), "" if test is None else str(test))
+            echo(console, [f"  note: {notice}" for notice in fitted.target_notices])
             echo(console, [history_line(result, seconds), "", *score_lines(result, f"on {rows}")])
             echo(console, ["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else [])
+            data.plan.table.notices += fitted.target_notices
             predictor.metadata |= _metadata(data.plan, result) | {
                 "table": source.name,
                 "columns": data.columns,
@@ -270,12 +272,12 @@ def _read(
     target, categories = special.target, special.categories
     columns = read_columns(source.read(categories))
     weights = None if special.weight is None else _weights_in(columns, special.weight, target)
-    table = split_target(columns, target, special.left_out())
+    table = split_target(columns, target, special.left_out(), task)
     table.notices += source.notices
     ties = Ties.read(columns, table, special.group, special.time)
     plan = make_plan(table, target, task, categories, 0.0 if test else test_share or 0.2, seed, ties)
     held = table.part(plan.test) if test is None else split_target_for(plan, TableFile(test))
-    require_scorable(plan, held)
+    plan.table.notices += require_scorable(plan, held)
     weights = None if weights is None else weights[plan.training]
     candidates = table.inputs | {name: columns[name] for name in special.identifiers if name not in special.drop}
     findings = structure_findings(candidates, plan)

@@ -1,22 +1,30 @@
-"""Cells: parse a single value as a number, a date or a category.
+"""Cells: columns of numbers, dates and categories from columns of cells of any type.
 
-A cell is missing if it is None, NaN, NaT or the empty string. Error messages count rows from 1.
+A cell is missing if it is None, NaN, NaT or text without anything but whitespace. Error messages count rows from 1.
+`chainrule.data.formats` reads the single cells.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime
-from math import nan
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from chainrule.arrays import Array
+from chainrule.data.formats import (
+    ISO,
+    PLAIN,
+    DateFormat,
+    NumberFormat,
+    is_missing,
+    read_number,
+    to_date,
+    to_number,
+    to_text,
+)
 from chainrule.errors import TableError
 
-MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "none", "?", "-", "."})
-"""Spellings of a missing number or date. Elsewhere they are ordinary text: "NA" may be a country."""
 BLOCK = 8192
 """Rows processed together: enough to amortize Python's overhead, few enough to stay in the cache."""
 MAX_YEARS = 100_000
@@ -32,68 +40,6 @@ class Category(str):
     __slots__ = ()
 
 
-def is_missing(value: object) -> bool:
-    """Return whether a cell is None, NaN, NaT or the empty string."""
-    try:
-        return value is None or bool(value != value) or (isinstance(value, str) and value == "")
-    except TypeError:  # pandas.NA has no truth value
-        return True
-
-
-def to_text(value: object) -> str:
-    """Return the name of a cell's category: both 3 and 3.0 are "3"."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def spelling(text: str) -> str:
-    """Return the canonical spelling of a category: "01" and "1.0" become "1", "true" becomes "True"."""
-    if text.lower() in ("true", "false"):
-        return text.capitalize()
-    return to_text(float(text)) if re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?", text) else text
-
-
-def to_number(value: Any) -> float:
-    """Return a cell as a number, NaN if it is missing; raise ValueError or TypeError if it is not a number."""
-    if is_missing(value):
-        return nan
-    if not isinstance(value, str):
-        return float(value)
-    if value.strip().lower() in MISSING_WORDS:
-        return nan
-    if "_" in value:
-        raise ValueError("float would accept underscores between digits")
-    return float(value)
-
-
-def to_date(value: Any) -> datetime | None:
-    """Return a cell as a time in UTC, None if it is missing; raise ValueError or TypeError if it is not a date.
-
-    A date without a time is its midnight; a time without a zone is taken as UTC. Text must be in the extended format
-    of ISO 8601, with or without a time: 2024-03-01, 2024-03-01 12:30, 2024-03-01T12:30:45Z.
-    """
-    if is_missing(value):
-        return None
-    if isinstance(value, str):
-        text = value.strip()
-        if text.lower() in MISSING_WORDS:
-            return None
-        # datetime also parses shorter forms, which could just as well be numbers or codes: 20240301 or 2024-W09-5.
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", text):
-            raise ValueError("not an ISO 8601 date")
-        value = datetime.fromisoformat(text)
-    elif isinstance(value, np.datetime64):
-        value = value.astype("M8[us]").item()
-    elif hasattr(value, "to_timestamp"):  # a pandas Period, represented by its start
-        value = value.to_timestamp()
-    if isinstance(value, datetime):
-        return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
-    if not isinstance(value, date):
-        raise TypeError("not a date")
-    return datetime(value.year, value.month, value.day)
-
-
 def are_numbers(values: Iterable[Any]) -> bool:
     """Return whether every value is a number, text that parses as one, or missing, and not all are missing."""
     any_number = False
@@ -101,7 +47,7 @@ def are_numbers(values: Iterable[Any]) -> bool:
         if isinstance(value, bool | np.bool_ | Category):
             return False
         try:
-            any_number |= not np.isnan(to_number(value))
+            any_number |= not np.isnan(read_number(value))
         except (TypeError, ValueError, OverflowError):
             return False
     return any_number
@@ -171,23 +117,6 @@ def _blocks(values: Array) -> Iterator[list[Any]]:
         yield values[start : start + BLOCK].tolist()
 
 
-def category_codes(cells: Sequence[Any], categories: Sequence[str]) -> Array:
-    """Return the index (n,) in `categories` of each cell, -1 where it is missing or unknown.
-
-    A cell that equals no category matches the one with the same canonical spelling (see `spelling`), if there is
-    exactly one.
-    """
-    places = {category: i for i, category in enumerate(categories)}
-    texts = [cell if type(cell) is str else "" if is_missing(cell) else to_text(cell) for cell in cells]
-    codes = [places.get(text, -1) for text in texts]
-    if -1 in codes and any(code < 0 and text for code, text in zip(codes, texts)):
-        spelled: dict[str, int] = {}
-        for category, i in places.items():
-            spelled[spelling(category)] = -1 if spelling(category) in spelled else i
-        codes = [spelled.get(spelling(text), -1) if code < 0 else code for code, text in zip(codes, texts)]
-    return np.array(codes, np.intp)
-
-
 def plain_numbers(values: Array) -> Array | None:
     """Return a column that holds nothing but numbers and None as an array of numbers, NaN where missing; else None."""
     if values.dtype.kind in "iufb":
@@ -200,8 +129,8 @@ def plain_numbers(values: Array) -> Array | None:
         return None
 
 
-def as_numbers(name: str, values: Array, first_row: int = 0) -> Array:
-    """Return a column as float64 (n,), NaN where missing; text is parsed.
+def as_numbers(name: str, values: Array, first_row: int = 0, number_format: NumberFormat = PLAIN) -> Array:
+    """Return a column as float64 (n,), NaN where missing; text is parsed in the format.
 
     Raises TableError with the column, row and value of the first cell that is not a finite number. `first_row` is the
     index of `values[0]` in its table.
@@ -211,22 +140,26 @@ def as_numbers(name: str, values: Array, first_row: int = 0) -> Array:
     elif values.dtype.kind in "Mm":
         raise TableError(f"column {name!r}: expected numbers, got dates or times")
     else:
-        numbers = _parse(name, values, to_number, "a finite number", np.float64, first_row)
+        read = to_number if number_format is PLAIN else partial(to_number, number_format=number_format)
+        numbers = _parse(name, values, read, "a finite number", np.float64, first_row)
     infinite = np.isinf(numbers)
     if infinite.any():
         row = int(np.argmax(infinite))
         raise TableError(f"column {name!r}, row {first_row + row + 1}: expected a finite number, got {values[row]}")
+    for sentinel in number_format.sentinels:
+        numbers[numbers == sentinel] = np.nan
     return numbers
 
 
-def as_dates(name: str, values: Array, first_row: int = 0) -> Array:
-    """Return a column as times in UTC, datetime64[us] (n,), NaT where missing; text is parsed.
+def as_dates(name: str, values: Array, first_row: int = 0, date_format: DateFormat = ISO) -> Array:
+    """Return a column as times in UTC, datetime64[us] (n,), NaT where missing; text is parsed in the format.
 
     Raises TableError with the column, row and value of the first cell that is not a date. `first_row` is the index of
     `values[0]` in its table.
     """
     if values.dtype.kind != "M":
-        return _parse(name, values, to_date, "a date such as 2024-03-01", "M8[us]", first_row)
+        read = to_date if date_format is ISO else partial(to_date, date_format=date_format)
+        return _parse(name, values, read, "a date such as 2024-03-01", "M8[us]", first_row)
     if np.datetime_data(values.dtype)[0] in ("Y", "M", "W", "D", "h", "m", "s", "ms"):  # finer units span less
         first, last = np.array([-MAX_YEARS, MAX_YEARS], "M8[Y]").astype(values.dtype)
         far = (values < first) | (values > last)

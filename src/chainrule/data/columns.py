@@ -6,6 +6,7 @@ Each kind is a small frozen dataclass of plain fields: `fit` computes them from 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import pairwise
 from math import inf, isfinite
 from typing import Any, ClassVar, Self, final
@@ -13,7 +14,8 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 
 from chainrule.arrays import Array, all_finite, require
-from chainrule.data.cells import as_dates, as_numbers, category_codes, factorize, plain_numbers
+from chainrule.data.cells import as_dates, as_numbers, factorize, plain_numbers
+from chainrule.data.formats import DATE_ORDERS, ISO, PLAIN, Categories, DateFormat, NumberFormat
 from chainrule.data.reading import FEW_ROWS, Matrix, matrix_place, require_names
 from chainrule.errors import TableError, look_up
 
@@ -61,6 +63,8 @@ class NumberColumn(Column):
     Each pair of neighbors in `edges`, the quantiles q_0 < ... < q_k, adds a column
     clip((x - q_(j-1)) / (q_j - q_(j-1)), 0, 1): the piecewise-linear encoding of Gorishniy et al. 2022, equation 1,
     except that the first and the last bin are clipped too. A missing value is 0 in all of them.
+
+    `format` is how the numbers were written in training, and how those to predict are read.
     """
 
     name: str
@@ -68,14 +72,20 @@ class NumberColumn(Column):
     scale: float
     indicator: bool
     edges: tuple[float, ...] = ()
+    format: NumberFormat = PLAIN
     kind: ClassVar[str] = "number"
 
     @classmethod
-    def fit(cls, name: str, numbers: Array, n_bins: int = 0) -> Self:
+    def fit(cls, name: str, numbers: Array, n_bins: int = 0, number_format: NumberFormat = PLAIN) -> Self:
         """Fit to finite numbers (n,), NaN where missing, with at least two different values."""
         known = numbers[~np.isnan(numbers)]
         center, scale, quantiles = _center_and_scale(known, n_bins)
-        return cls(name, center, scale, len(known) < len(numbers), _merge_edges(quantiles) if n_bins else ())
+        edges = _merge_edges(quantiles) if n_bins else ()
+        return cls(name, center, scale, len(known) < len(numbers), edges, number_format)
+
+    def numbers(self, values: Array, first_row: int = 0) -> Array:
+        """Return values (n,) as float64, NaN where missing; see `as_numbers`."""
+        return as_numbers(self.name, values, first_row, self.format)
 
     @property
     def n_features(self) -> int:
@@ -87,7 +97,7 @@ class NumberColumn(Column):
         return [self.name, *missing, *(f"{self.name} bin {j}" for j in range(1, len(self.edges)))]
 
     def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
-        x = as_numbers(self.name, values, first_row)
+        x = self.numbers(values, first_row)
         missing = np.isnan(x)
         for j, position in enumerate(_bin_positions(x, self.edges), start=1 + self.indicator):
             X[:, j] = position
@@ -102,6 +112,17 @@ class NumberColumn(Column):
         numeric = all(isinstance(edge, float) and isfinite(edge) for edge in self.edges)
         increasing = numeric and _merge_edges(self.edges) == tuple(self.edges)
         require(increasing and len(self.edges) != 1, "edges", "be increasing, none or at least 2", self.edges)
+        check_number_format(self.format)
+
+
+def check_number_format(number_format: NumberFormat) -> None:
+    """Raise ValueError unless a format, which may come from a file, is one that `recognize` finds."""
+    decimal, thousands, unit, words, sentinels = number_format
+    texts = all(isinstance(text, str) for text in (decimal, thousands, unit, *words))
+    valid = texts and decimal in (".", ",") and thousands in ("", ",", ".") and decimal != thousands
+    require(valid, "format", "have the decimal mark . or , and another thousands separator or none", number_format)
+    numeric = all(isinstance(sentinel, float) and isfinite(sentinel) for sentinel in sentinels)
+    require(numeric, "sentinels", "be finite numbers", sentinels)
 
 
 @final
@@ -266,7 +287,8 @@ class DateColumn(Column):
 
     `parts` are those that varied in the training data: dates without times have no hour, those of a single year no
     year. A missing date is encoded as 0 everywhere. If the training data had missing dates (`indicator`), a last column
-    is 1 for them and 0 elsewhere. Times with a zone are converted to UTC.
+    is 1 for them and 0 elsewhere. Times with a zone are converted to UTC. `format` is how the dates were written in
+    training; those to predict may also be in ISO 8601.
     """
 
     name: str
@@ -276,17 +298,22 @@ class DateColumn(Column):
     year_center: float
     year_scale: float
     indicator: bool
+    format: DateFormat = ISO
     kind: ClassVar[str] = "date"
 
     @classmethod
-    def fit(cls, name: str, dates: Array) -> Self:
+    def fit(cls, name: str, dates: Array, date_format: DateFormat = ISO) -> Self:
         """Fit to times in microseconds (n,), NaT where missing, of which at least one is known."""
         known = _date_parts(dates[~np.isnat(dates)])
         varying = tuple(part for part in PARTS if np.ptp(known[part]) > 0)
         days_center, days_scale, _ = _center_and_scale(known["days"])
         year_center, year_scale, _ = _center_and_scale(known["year"])
         indicator = len(known["days"]) < len(dates)
-        return cls(name, varying, days_center, days_scale, year_center, year_scale, indicator)
+        return cls(name, varying, days_center, days_scale, year_center, year_scale, indicator, date_format)
+
+    def dates(self, values: Array, first_row: int = 0) -> Array:
+        """Return values (n,) as times in microseconds, NaT where missing; see `as_dates`."""
+        return as_dates(self.name, values, first_row, self.format)
 
     @property
     def n_features(self) -> int:
@@ -304,7 +331,7 @@ class DateColumn(Column):
         return [*names, f"{self.name} is missing"] if self.indicator else names
 
     def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
-        dates = as_dates(self.name, values, first_row)
+        dates = self.dates(values, first_row)
         missing = np.isnat(dates)
         dates[missing] = np.datetime64(0, "us")
         columns = iter(X.T)
@@ -331,6 +358,8 @@ class DateColumn(Column):
         _require_scale("days_center", self.days_center, "days_scale", self.days_scale)
         _require_scale("year_center", self.year_center, "year_scale", self.year_scale)
         require(isinstance(self.indicator, bool), "indicator", "be true or false", self.indicator)
+        look_up(DATE_ORDERS, self.format.order, "order")
+        require(all(isinstance(word, str) for word in self.format.words), "words", "be strings", self.format.words)
 
 
 # Categories.
@@ -341,12 +370,21 @@ class DateColumn(Column):
 class CategoryColumn(Column):
     """A categorical column, one-hot encoded; two categories share a single column, encoded as -1 and +1.
 
-    A missing value or an unknown category is 0 everywhere; see `category_codes`.
+    A missing value or an unknown category is 0 everywhere; see `Categories` for the spellings of a known one.
+    In training, `missing` is the fraction of missing cells, and `unknown` the fraction of the others that are of
+    categories too rare to be encoded.
     """
 
     name: str
     categories: tuple[str, ...]
+    unknown: float = 0.0
+    missing: float = 0.0
     kind: ClassVar[str] = "category"
+
+    @cached_property
+    def index(self) -> Categories:
+        """The index of each category, in every spelling."""
+        return Categories(self.categories)
 
     @property
     def n_features(self) -> int:
@@ -361,7 +399,7 @@ class CategoryColumn(Column):
         if values.dtype.kind in "Mm":
             raise TableError(f"column {self.name!r}: expected categories, got dates or times")
         cells, codes = factorize(self.name, values)
-        place = category_codes(cells, self.categories)[codes]
+        place = np.array([self.index.index(cell) for cell in cells], np.intp)[codes]
         if len(self.categories) == 2:
             X[:, 0] = np.array([-1, 1, 0], np.float32)[place]
             return
@@ -372,6 +410,8 @@ class CategoryColumn(Column):
         strings = all(isinstance(category, str) and category for category in self.categories)
         distinct = 0 < len(set(self.categories)) == len(self.categories)
         require(strings and distinct, "categories", "be distinct, non-empty strings, at least one", self.categories)
+        for name, fraction in (("unknown", self.unknown), ("missing", self.missing)):
+            require(isinstance(fraction, float) and 0 <= fraction <= 1, name, "be in [0, 1]", fraction)
 
 
 # The whole matrix.
@@ -393,7 +433,7 @@ class Layout:
         require(n_chars <= MAX_NAME_CHARS, "columns", rule, n_chars)
         *starts, self.n_features = np.cumsum([0, *(column.n_features for column in columns)]).tolist()
         self.places = [(c, start, start + c.n_features) for c, start in zip(columns, starts)]
-        self.numeric = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn)]
+        self.numeric = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn) and c.format == PLAIN]
         self.plain = [place for place in self.numeric if not place[0].edges]
         in_matrix = {name: matrix_place(name) for name in self.names}
         not_a_matrix = -1 in in_matrix.values()
@@ -520,15 +560,33 @@ COLUMNS: dict[str, type[NumberColumn] | type[RawColumn] | type[DateColumn] | typ
 # Saving and loading.
 
 
+FORMATS: dict[str, type[NumberFormat] | type[DateFormat]] = {"decimal": NumberFormat, "order": DateFormat}
+"""From the first field of a format to its class."""
+
+
 def as_plain(instance: object) -> dict[str, Any]:
-    """Return a dataclass's fields, tuples as lists."""
+    """Return a dataclass's fields, tuples as lists and formats as dicts."""
     fields = asdict(instance)  # type: ignore[call-overload]
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+    return {name: _plain(value) for name, value in fields.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, NumberFormat | DateFormat):
+        return {name: _plain(part) for name, part in value._asdict().items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _built(value: Any) -> Any:
+    """Return lists as tuples, and dicts as formats; the inverse of `_plain`."""
+    if isinstance(value, Mapping):
+        fields = {name: _built(part) for name, part in value.items()}
+        return look_up(FORMATS, next(iter(fields), None), "format")(**fields)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def build(table: Mapping[str, Callable[..., Any]], key: str, state: Mapping[str, Any]) -> Any:
     """Build and check an object: `state[key]` names its class in `table`, the other items are its fields."""
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in state.items() if name != key}
+    fields = {name: _built(value) for name, value in state.items() if name != key}
     require(isinstance(fields["name"], str), "name", "be a string", fields["name"])
     instance = look_up(table, state[key], key)(**fields)
     instance.check()

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.cells import are_numbers, as_dates, as_dates_only, factorize, is_missing, missing_rows
+from chainrule.data.cells import are_numbers, as_dates, as_dates_only, factorize, missing_rows
+from chainrule.data.formats import is_missing
 
 _ENTITIES = (
     "patient|subject|person|participant|respondent|customer|client|user|member|household|family|session|student|pupil|"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from chainrule.arrays import Array, as_generator
-from chainrule.data.cells import are_numbers, as_dates, as_dates_only, as_numbers, factorize, is_missing, missing_rows
+from chainrule.data.cells import are_numbers, as_dates, as_dates_only, as_numbers, factorize, missing_rows
+from chainrule.data.formats import is_missing
 from chainrule.errors import TableError
 
 MIN_DISTINCT_ROWS = 10

@@ -5,24 +5,16 @@ which determines its encoding (see `chainrule.data.columns`), and drops columns 
 """
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from math import sqrt
 from typing import Any, Self
 
 import numpy as np
 
 from chainrule.arrays import Array, all_finite, require
-from chainrule.data.cells import (
-    BLOCK,
-    MISSING_WORDS,
-    are_numbers,
-    as_dates,
-    as_dates_only,
-    as_numbers,
-    factorize,
-    is_missing,
-    to_text,
-)
+from chainrule.data.cells import BLOCK, as_dates, as_numbers, factorize
 from chainrule.data.columns import (
     COLUMNS,
     CategoryColumn,
@@ -35,7 +27,27 @@ from chainrule.data.columns import (
     build,
     shared_columns,
 )
+from chainrule.data.formats import (
+    ISO,
+    PLAIN,
+    DateFormat,
+    NumberFormat,
+    is_missing,
+    is_missing_word,
+    to_date,
+    to_text,
+)
 from chainrule.data.reading import Columns, n_rows, open_columns, read_columns, require_names, rows_from
+from chainrule.data.recognition import (
+    EARLIEST_COMPACT,
+    LATEST_COMPACT,
+    Reading,
+    are_compact_dates,
+    differences_in_spelling,
+    find_sentinels,
+    recognize_cells,
+    require_no_strays,
+)
 from chainrule.errors import TableError, shorten
 
 __all__ = ["Columns", "TabularEncoder", "read_columns"]
@@ -52,6 +64,9 @@ _LOOKALIKES = {
     ),
 }
 """Formats of text that is probably meant as something else, and the remedy."""
+_MIN_WARNED = 5
+"""Fewer cells than this say little about a column."""
+_COMPACT = DateFormat("yyyymmdd")
 _CONSTANT = "constant"
 _EMPTY = "empty"
 _UNSUPPORTED_TIMES = "mixed or unsupported date/time values"
@@ -119,10 +134,12 @@ class TabularEncoder:
         encoder.layout = Layout(encoder.columns)
         return encoder
 
-    def fit(self, table: object) -> Self:
+    def fit(self, table: object, readings: Mapping[str, Reading] | None = None) -> Self:
         """Fit every column to a table of at least one row.
 
-        Raises TableError if the table cannot be read, or if no usable column is left.
+        `readings` are those of a larger table that contains these rows; default: those of this table. Raises TableError
+        if the table cannot be read, if a column of numbers or dates contains a cell that is neither, or if no usable
+        column is left.
         """
         columns = open_columns(table)
         require_names(columns, self.categories)
@@ -136,7 +153,8 @@ class TabularEncoder:
                 "same range"
             )
         for name in columns:
-            column = shared[name] if name in shared else self._fit_column(name, columns[name])
+            reading = (readings or {}).get(name)
+            column = shared[name] if name in shared else self._fit_column(name, columns[name], reading)
             if isinstance(column, Column):
                 self.columns.append(column)
             else:
@@ -147,7 +165,7 @@ class TabularEncoder:
         self.layout = Layout(self.columns)
         return self
 
-    def _fit_column(self, name: str, values: Array) -> Column | str:
+    def _fit_column(self, name: str, values: Array, reading: Reading | None) -> Column | str:
         """Return the fitted column, or the reason to leave it out; so do the methods below."""
         declared = name in self.categories
         if declared and values.dtype.kind in "Mm":
@@ -159,63 +177,96 @@ class TabularEncoder:
         if values.dtype.kind in "iuf" and not declared:
             return self._fit_numbers(name, values)
         distinct, codes = factorize(name, values)
-        if not declared and are_numbers(distinct):
-            return self._fit_numbers(name, values)
-        dates = None if declared else as_dates_only(distinct)
-        if dates is not None:
-            return self._fit_dates(name, dates[codes])
+        counts = np.bincount(codes, minlength=len(distinct)).tolist()
+        if declared:
+            return self._fit_categories(name, distinct, counts, may_identify=False)
+        reading = reading or recognize_cells(distinct, counts)
+        require_no_strays(name, values, reading)
+        self.notices += reading.notices(name)
+        if reading.kind == "number":
+            return self._fit_numbers(name, values, reading.number_format)
+        if reading.kind == "date":
+            return self._fit_dates(name, as_dates(name, values, 0, reading.date_format), reading.date_format)
         if any(
             (hasattr(value, "isoformat") or isinstance(value, timedelta)) and not is_missing(value)
             for value in distinct
         ):
             return _UNSUPPORTED_TIMES
-        return self._fit_categories(name, distinct, codes, may_identify=not declared)
+        return self._fit_categories(name, distinct, counts, may_identify=True, hint=reading.hint)
 
-    def _fit_numbers(self, name: str, values: Array) -> Column | str:
-        numbers = as_numbers(name, values)
+    def _fit_numbers(self, name: str, values: Array, number_format: NumberFormat = PLAIN) -> Column | str:
+        numbers = as_numbers(name, values, 0, number_format)
         known = numbers[~np.isnan(numbers)]
         if not len(known):
             return _EMPTY
-        if known.min() == known.max():
+        low, high = float(known.min()), float(known.max())
+        if low == high:
             # The only information is whether the number is missing, which a single category encodes.
-            return CategoryColumn(name, (to_text(float(known[0])),)) if len(known) < len(values) else _CONSTANT
+            missing = 1 - len(known) / len(values)
+            return CategoryColumn(name, (to_text(low),), missing=missing) if missing else _CONSTANT
+        if low >= EARLIEST_COMPACT and high <= LATEST_COMPACT and are_compact_dates(np.unique(known).tolist()):
+            self.notices.append(f"{name}: read as dates: {low:.0f} as {to_date(low, _COMPACT):%Y-%m-%d}")
+            return self._fit_dates(name, as_dates(name, values, 0, _COMPACT), _COMPACT)
         if re.search(_IDENTIFIER_NAME, name.strip()) and _all_integers(known) and _all_different(known):
             return "identifier: all values differ"
-        return NumberColumn.fit(name, numbers, self.n_bins)
+        sentinels = self._sentinels(name, known)
+        if sentinels:
+            number_format = number_format._replace(sentinels=sentinels)
+            numbers = as_numbers(name, values, 0, number_format)
+        return NumberColumn.fit(name, numbers, self.n_bins, number_format)
 
-    def _fit_dates(self, name: str, dates: Array) -> Column | str:
+    def _sentinels(self, name: str, known: Array) -> tuple[float, ...]:
+        """Return the numbers that stand for missing values, and add notices about them and about suspects."""
+        sentinels, suspects = find_sentinels(known)
+        for value in sentinels:
+            n_cells = int((known == value).sum())
+            self.notices.append(f"{name}: treated as missing: {value:.15g} ({n_cells:,})")
+        for value in suspects:
+            n_cells = int((known == value).sum())
+            remedy = "if it stands for a missing value, leave the cells empty"
+            self.notices.append(f"{name}: {value:.15g} ({n_cells:,} cells) is far from all other values; {remedy}")
+        return sentinels
+
+    def _fit_dates(self, name: str, dates: Array, date_format: DateFormat = ISO) -> Column | str:
         if np.isnat(dates).all():
             return _EMPTY
-        column = DateColumn.fit(name, dates)
+        column = DateColumn.fit(name, dates, date_format)
         return column if column.n_features else _CONSTANT
 
-    def _fit_categories(self, name: str, distinct: list[Any], codes: Array, may_identify: bool) -> Column | str:
+    def _fit_categories(
+        self, name: str, distinct: list[Any], cell_counts: list[int], may_identify: bool, hint: str = ""
+    ) -> Column | str:
         counts: dict[str, int] = {}
-        for value, count in zip(distinct, np.bincount(codes, minlength=len(distinct)).tolist()):
+        for value, count in zip(distinct, cell_counts):
             if not is_missing(value):
-                counts[to_text(value)] = counts.get(to_text(value), 0) + count
+                text = to_text(value).strip()
+                counts[text] = counts.get(text, 0) + count
         n_known = sum(counts.values())
         if not counts:
             return _EMPTY
-        if len(counts) == 1 and n_known == len(codes):
+        if len(counts) == 1 and n_known == sum(cell_counts):
             return _CONSTANT
+        hint = f"; {hint}" if hint else _lookalike_hint(counts)
         if may_identify and len(counts) == n_known >= _MIN_IDENTIFIER_ROWS:
-            return f"identifier: all values differ{_lookalike_hint(counts)}"
+            return f"identifier: all values differ{hint}"
         frequent = sorted(counts, key=lambda category: (-counts[category], category))[: self.max_categories]
-        if len(frequent) < len(counts):
-            rest = n_known - sum(counts[category] for category in frequent)
+        rest = n_known - sum(counts[category] for category in frequent)
+        if rest:
             n_rest = len(counts) - len(frequent)
             self.notices.append(
                 f"{name}: kept the {len(frequent)} most frequent categories; the other {n_rest:,} "
-                f"({rest / n_known:.0%} of values) are encoded as unknown{_lookalike_hint(frequent)}"
+                f"({rest / n_known:.0%} of values) are encoded as unknown{hint}"
             )
-        words = [category for category in counts if category.strip().lower() in MISSING_WORDS]
+        elif hint and len(counts) > 2:
+            self.notices.append(f"{name}: treated as categories{hint}")
+        words = [category for category in counts if is_missing_word(category)]
         if words:
             self.notices.append(
                 f"{name}: {shorten(words)} is treated as a category; if it stands for a missing value, leave the cell "
                 "empty"
             )
-        return CategoryColumn(name, tuple(sorted(frequent)))
+        self.notices += [f"{name}: {notice}" for notice in differences_in_spelling(frequent, "categories")]
+        return CategoryColumn(name, tuple(sorted(frequent)), rest / n_known, 1 - n_known / sum(cell_counts))
 
     def transform(self, table: object, first_row: int = 0) -> Array:
         """Return the float32 matrix (n, d) for a table. Extra columns are ignored, and the table is not modified.
@@ -237,7 +288,33 @@ class TabularEncoder:
         for start in range(0, len(X), BLOCK):
             stop = start + BLOCK
             self.layout.encode(rows_from(columns, start, stop), X[start:stop], first_row + start)
+        for message in self._unknown_cells(columns, X):
+            warnings.warn(message, UserWarning, stacklevel=2)
         return X
+
+    def _unknown_cells(self, columns: Mapping[str, Array], X: Array) -> list[str]:
+        """Return a message for each column of categories in which most cells of an encoded table are unknown ones."""
+        messages = []
+        for column, start, stop in self.layout.places:
+            if not isinstance(column, CategoryColumn):
+                continue
+            # An unknown category is 0 everywhere, and so is a missing cell: only a slower look tells the two apart.
+            n_zero = len(X) - int(np.count_nonzero(X[:, start:stop]))
+            if not _is_surprising(n_zero, len(X), column.missing + (1 - column.missing) * column.unknown):
+                continue
+            distinct, codes = factorize(column.name, columns[column.name])
+            counts = np.bincount(codes, minlength=len(distinct)).tolist()
+            unknown = {to_text(cell): n for cell, n in zip(distinct, counts) if column.index.is_unknown(cell)}
+            n_unknown = sum(unknown.values())
+            n_known = sum(n for cell, n in zip(distinct, counts) if not is_missing(cell))
+            if _is_surprising(n_unknown, n_known, column.unknown):
+                share = f"{n_unknown / n_known:.0%} of the values ({n_unknown:,} of {n_known:,})"
+                example = f"such as {max(unknown, key=unknown.__getitem__)!r}"
+                messages.append(
+                    f"column {column.name!r}: {share} are unknown, {example}. Spell them as in training: "
+                    f"{shorten(column.categories)}."
+                )
+        return messages
 
     def fit_transform(self, table: object) -> Array:
         """Fit to a table and return its matrix."""
@@ -285,6 +362,15 @@ class TabularEncoder:
         encoder.left_out = {name: str(reason) for name, reason in state["left_out"].items()}
         encoder.notices = list(_strings(state["notices"], "notices"))
         return encoder
+
+
+def _is_surprising(n_unknown: int, n: int, expected: float) -> bool:
+    """Return whether most of n values are unknown, and significantly more than the expected fraction.
+
+    Four standard deviations: a warning in one of 30,000 tables like the training table.
+    """
+    excess = n_unknown - n * expected
+    return n >= _MIN_WARNED and 2 * n_unknown > n and excess > 4 * sqrt(n * expected * (1 - expected))
 
 
 def _lookalike_hint(categories: Iterable[str]) -> str:

@@ -1,14 +1,17 @@
 """Targets: encode the values to predict as a loss expects them, and decode a network's predictions."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from math import inf, isfinite
-from typing import Any, ClassVar, Self, final
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf, isfinite, log
+from typing import Any, ClassVar, NamedTuple, Self, final
 
 import numpy as np
 
 from chainrule.arrays import Array, require
-from chainrule.data.cells import are_numbers, as_numbers, category_codes, factorize, missing_rows, to_number, to_text
+from chainrule.data.cells import are_numbers, as_numbers, factorize, missing_rows
+from chainrule.data.formats import PLAIN, Categories, to_number, to_text
+from chainrule.data.recognition import differences_in_spelling, recognize, stray_rows
 from chainrule.display import format_number
 from chainrule.errors import TableError, look_up, shorten
 
@@ -103,7 +106,8 @@ class ClassTarget(Target):
 
     def encode(self, values: Array) -> Array:
         distinct, codes = factorize(self.name, values)
-        numbers = category_codes(distinct, [to_text(label) for label in self.labels])[codes]
+        labels = Categories([to_text(label) for label in self.labels])
+        numbers = np.array([labels.index(value) for value in distinct], np.intp)[codes]
         if len(numbers) and numbers.min() < 0:
             row = int(np.argmin(numbers))
             expected = f"expected one of {shorten(self.labels)}"
@@ -127,14 +131,38 @@ class ClassTarget(Target):
         require(fits, "frequencies", "be in [0, 1], one per label", self.frequencies)
 
 
+class Transform(NamedTuple):
+    """A function of the numbers to predict, and its inverse."""
+
+    forward: Callable[[Array], Array]
+    inverse: Callable[[Array], Array]
+
+
+def _log(Y: Array) -> Array:
+    """Return the logarithm of numbers, -708 for those that have none: training has only positive ones."""
+    return np.log(np.maximum(Y, np.finfo(np.float64).tiny))
+
+
+def _exp(Z: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.exp(Z)
+
+
+TRANSFORMS = {"identity": Transform(lambda Y: Y, lambda Z: Z), "log": Transform(_log, _exp)}
+
+
 @final
 @dataclass(frozen=True)
 class NumberTarget(Target):
-    """One or several numbers per row, standardized for the loss as (y - mean) / std and predicted in their own unit."""
+    """One or several numbers per row, standardized for the loss as (y - mean) / std and predicted in their own unit.
+
+    With the transform "log", y is the logarithm of the numbers, and predictions are exponentials.
+    """
 
     name: str
     means: tuple[float, ...]
     stds: tuple[float, ...]
+    transform: str = "identity"
     task: ClassVar[str] = "regression"
     loss: ClassVar[str] = "squared_error"
 
@@ -149,11 +177,12 @@ class NumberTarget(Target):
         return cls.of(name, numbers[:, np.newaxis])
 
     @classmethod
-    def of(cls, name: str, Y: Array) -> Self:
+    def of(cls, name: str, Y: Array, transform: str = "identity") -> Self:
         """Fit to numbers (n, n_outputs), none missing; a constant output gets the standard deviation 1.
 
         Raises TableError if a standard deviation overflows or underflows.
         """
+        Y = TRANSFORMS[transform].forward(Y)
         with np.errstate(over="ignore", invalid="ignore"):
             means, stds = Y.mean(axis=0), Y.std(axis=0)
         varying = np.ptp(Y / 2, axis=0) > 0
@@ -161,7 +190,7 @@ class NumberTarget(Target):
         if not (np.isfinite(means) & (stds > 0) & np.isfinite(stds)).all():
             fault = "its standard deviation overflows or underflows float64"
             raise TableError(f"target {name!r} is too large or too small to standardize: {fault}")
-        return cls(name, tuple(means.tolist()), tuple(stds.tolist()))
+        return cls(name, tuple(means.tolist()), tuple(stds.tolist()), transform)
 
     @property
     def n_outputs(self) -> int:
@@ -184,13 +213,28 @@ class NumberTarget(Target):
         return numbers
 
     def encode(self, values: Array) -> Array:
-        return (self.numbers(values) - self.means) / self.stds
+        return (TRANSFORMS[self.transform].forward(self.numbers(values)) - self.means) / self.stds
 
     def decode(self, predictions: Array) -> Array:
-        numbers = predictions.astype(np.float64) * self.stds + self.means
+        numbers = TRANSFORMS[self.transform].inverse(predictions.astype(np.float64) * self.stds + self.means)
         return numbers[:, 0] if self.n_outputs == 1 else numbers
 
+    def centered(self, predictions: Array, y: Array) -> Self:
+        """Return the target with which predictions are right on average, in the target's unit, for encoded y.
+
+        Both are (n, n_outputs), the predictions out of fold. Without a transform nothing is to be corrected. The
+        exponential of a mean is less than the mean of exponentials: predictions are multiplied by sum(Y) / sum(P), like
+        the smearing estimate of Duan 1983, but at most by exp(variance of the errors), twice what normal errors need.
+        """
+        if self.transform == "identity":
+            return self
+        Y, P = self.decode(y), self.decode(predictions)
+        most = float(np.var((y - predictions) * self.stds))
+        correction = min(max(0.0, log(float(Y.sum()) / float(P.sum()))), most)
+        return replace(self, means=tuple(mean + correction for mean in self.means))
+
     def check(self) -> None:
+        look_up(TRANSFORMS, self.transform, "transform")
         numbers = all(isinstance(number, float) for number in self.means + self.stds)
         require(numbers and all(map(isfinite, self.means)), "means", "be finite numbers", self.means)
         positive = all(0 < std < inf for std in self.stds)
@@ -216,6 +260,80 @@ def fit_target(name: str, values: Array, task: str | None = None) -> ClassTarget
         raise TableError(f"target {name!r} must have values, got only missing cells")
     kind = look_up(TARGETS, task or task_of(name, known), "task")
     return kind.fit(name, values if kind is NumberTarget else known)
+
+
+def require_numbers(name: str, values: Any) -> Any:
+    """Return text that consists of numbers, also such as $12.50, as float64, and everything else unchanged.
+
+    Raises TableError with the row and value of the first cell that is not a number, if most of them are.
+    """
+    if isinstance(values, np.ma.MaskedArray) or getattr(values, "ndim", 1) != 1 or hasattr(values, "toarray"):
+        return values
+    cells = np.asarray(values)
+    if cells.ndim != 1 or cells.dtype.kind not in "OU":
+        return values
+    cells = cells.astype(object)
+    reading = recognize(name, cells)
+    if reading.kind != "number":
+        return values
+    wrong = stray_rows(name, cells, reading) | np.isin(cells.astype(str), list(reading.words))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise TableError(f"{name}, row {row + 1}: expected a number, got {cells[row]!r}. Correct or drop the row.")
+    return as_numbers(name, cells, 0, reading.number_format)
+
+
+def read_target(name: str, values: Array) -> tuple[Array, list[str]]:
+    """Return a target (n,) with None or NaN where it is not known, and notices about the cells concerned.
+
+    These are words for missing values and mistakes among numbers. Numbers that are written unusually, such as $12.50,
+    are returned as float64, unless they are so few that they are classes.
+    """
+    reading = recognize(name, values)
+    if values.dtype.kind != "O" or reading.kind != "number":
+        return values, []
+    strays = stray_rows(name, values, reading)
+    blank = np.where(strays, np.array(None, object), values)
+    numbers = as_numbers(name, blank, 0, reading.number_format)
+    known = numbers[~np.isnan(numbers)]
+    is_class = task_of(name, known) == "classification"
+    if is_class and (strays.any() or reading.number_format != PLAIN):
+        return values, []
+    notices = reading.notices(name)
+    if strays.any():
+        row, count = int(strays.argmax()), int(strays.sum())
+        cells = "1 cell is not a number" if count == 1 else f"{count:,} cells are not numbers"
+        notices.append(f"{name}: {cells}; the first is {values[row]!r} in row {row + 1}")
+    if reading.number_format != PLAIN:
+        return numbers, notices
+    return np.where(np.isnan(numbers), np.array(None, object), values), notices
+
+
+_FAR, _MAX_OUTLIERS = 100.0, 3
+"""Up to 3 numbers that are 100 times as far from the median as all others are probably mistakes. In 1,000 draws from a
+log-normal distribution with sigma 2, the two largest differ by a factor of 2 to 5."""
+
+
+def target_notices(target: ClassTarget | NumberTarget, values: Array) -> list[str]:
+    """Return notices about labels that differ only in spelling, or about numbers far from all others, by row."""
+    if isinstance(target, ClassTarget):
+        texts = [label for label in target.labels if isinstance(label, str)]
+        return [f"{target.name}: {notice}" for notice in differences_in_spelling(texts, "classes")]
+    if values.ndim > 1:
+        return []
+    numbers = as_numbers(target.name, values)
+    known = np.flatnonzero(~np.isnan(numbers))
+    distances = np.abs(numbers[known] / 2 - np.median(numbers[known]) / 2)
+    order = np.argsort(-distances, kind="stable")
+    for n_far in range(1, min(_MAX_OUTLIERS, len(known) - MIN_ROWS_PER_CLASS) + 1):
+        if distances[order[n_far - 1]] > _FAR * distances[order[n_far]] > 0:
+            row = known[order[0]]
+            others = f" and {n_far - 1} more" if n_far > 1 else ""
+            return [
+                f"{target.name}: {numbers[row]:.6g} in row {row + 1}{others} is more than {_FAR:.0f} times as far from "
+                "the median as all other values. Correct it if it is a mistake: it dominates the squared error"
+            ]
+    return []
 
 
 def task_of(name: str, known: Array) -> str:

@@ -27,7 +27,7 @@ from chainrule.data.hints import group_like, suggestion, time_like
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
 from chainrule.data.splits import group_codes, time_numbers
 from chainrule.data.tabular import TabularEncoder
-from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.data.targets import ClassTarget, NumberTarget, require_numbers, target_notices
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
 from chainrule.estimators.labels import check_labels
 from chainrule.model.ensemble import Ensemble
@@ -108,6 +108,8 @@ class BaseTabular(BaseEstimator):
 
     def _fit(self, rows: _Rows, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
         """Train the members and set the fitted attributes that both classes have."""
+        for notice in target_notices(target, rows.y):
+            warnings.warn(notice, UserWarning, stacklevel=3)
         fitted = fit_predictor(
             rows.columns,
             rows.y,
@@ -404,12 +406,13 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         y, weight = rows.y, rows.weight
         Y = y[:, np.newaxis] if y.ndim == 1 else y
         target = NumberTarget.of("y", Y)
-        expected = target.decode(self._fit(rows, target, weight).out_of_fold[: len(y)])
+        out_of_fold = self._fit(rows, target, weight).out_of_fold[: len(y)]
+        expected = self.predictor_.target.decode(out_of_fold)
         self.residuals_ = np.abs(expected.reshape(Y.shape) - Y)
         return self
 
     def _targets(self, y: Any) -> Array:
-        y = as_real(y, np.float64, "y")
+        y = as_real(require_numbers("y", y), np.float64, "y")
         missing = np.isnan(y)
         if missing.any():
             raise ValueError(f"y must have no missing values, got one in row {int(np.argwhere(missing)[0][0]) + 1}")

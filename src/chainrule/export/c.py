@@ -285,7 +285,7 @@ def _read_helpers() -> dict[str, str]:
 
 
 def _predict_function(program: Program) -> str:
-    """Return the source of `NAME_predict`, which encodes a row, adds up the members and clips the sum."""
+    """Return the source of `NAME_predict`: encode a row, add up the members, clip the sum, exponentiate it."""
     width = program.n_in
     declarations = [] if program.columns is None else [f"float X[{width}];"]
     encode = [] if program.columns is None else ["@_encode(x, X);"]
@@ -301,6 +301,8 @@ def _predict_function(program: Program) -> str:
     if program.single_bounds is not None:
         arrays = [_float_array(f"@_{name}", bound) for name, bound in zip(("lower", "upper"), program.single_bounds)]
         lines.append("for (j = 0; j < @@_N_OUT; j++) out[j] = fmaxf(@_lower[j], fminf(@_upper[j], out[j]));")
+    if program.exponential:
+        lines.append("for (j = 0; j < @@_N_OUT; j++) out[j] = expf(out[j]);")
     body = "\n    ".join(lines)
     function = f"static inline void @_predict(const {_cell_type(program)} *x, float *out)\n{{\n    {body}\n}}"
     return "\n\n".join([*arrays, function])

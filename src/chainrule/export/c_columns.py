@@ -86,6 +86,8 @@ def encoder(columns: Sequence[Column], c_type: str) -> str:
 
 
 def _number_expressions(column: NumberColumn, x: str) -> Iterator[str]:
+    for sentinel in column.format.sentinels:
+        x = f"({x} == {sentinel!r} ? NAN : {x})"
     yield f"@_smooth_clip({x}, {column.center!r}, {column.scale!r})"
     if column.indicator:
         yield f"isnan({x}) ? 1.0f : 0.0f"

@@ -100,11 +100,12 @@ def _golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[s
 
 
 def _numbers(column: NumberColumn, n: int, rng: np.random.Generator) -> list[float | None]:
-    """Draw numbers around the column's center at its scale; about one in eight is missing."""
+    """Draw numbers around the column's center at its scale; about one in eight is missing, and one is a sentinel."""
     with np.errstate(over="ignore"):
         drawn = column.center + rng.normal(size=n) / column.scale
         limit = float(np.finfo(np.float64).max)
         values = np.clip(drawn, -limit, limit).tolist()
+    values[: len(column.format.sentinels)] = column.format.sentinels
     return [None if missing else value for value, missing in zip(values, rng.random(n) < 1 / 8)]
 
 

@@ -135,7 +135,7 @@ def _model_of(program: Program, golden: Golden) -> Any:
 
 
 def _add_outputs(graph: Graph, program: Program, terms: Sequence[str]) -> list[Any]:
-    """Add the sum of the members' terms, its bounds and, for a classifier, the label; return the graph's outputs."""
+    """Add the sum of the members' terms, its bounds, exponential and label if any; return the graph's outputs."""
     name = "Y" if program.columns is None else "predictions" if program.labels is None else "probabilities"
     Y = terms[0]
     for term in terms[1:]:
@@ -143,6 +143,8 @@ def _add_outputs(graph: Graph, program: Program, terms: Sequence[str]) -> list[A
     if program.single_bounds is not None:
         Y = graph.add("Max", Y, graph.constant(program.single_bounds[0]))
         Y = graph.add("Min", Y, graph.constant(program.single_bounds[1]))
+    if program.exponential:
+        Y = graph.add("Exp", Y)
     graph.add("Identity", Y, name=name)
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", program.n_out])]
     if program.labels is None:

@@ -6,7 +6,7 @@ Functions that add nodes to a graph return the name of the output.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -63,19 +63,29 @@ Encoded = list[tuple[str, list[tuple[int, float]]]]
 def _encode_numbers(graph: Graph, columns: Sequence[NumberColumn], starts: Mapping[str, int]) -> Encoded:
     """Add the encoding of numbers: clipped value, missing indicator, bin positions."""
     first = [starts[column.name] for column in columns]
-    missing = graph.add("IsNaN", "numbers")
-    z = _smooth_clip(graph, "numbers", [column.center for column in columns], [column.scale for column in columns])
+    numbers = _without_sentinels(graph, columns)
+    missing = graph.add("IsNaN", numbers)
+    z = _smooth_clip(graph, numbers, [column.center for column in columns], [column.scale for column in columns])
     encoded = [(_zero_where(graph, missing, z), [(j, 1.0) for j in first])]
     encoded += _indicators(graph, missing, {j: first[j] + 1 for j, column in enumerate(columns) if column.indicator})
     bins = [(j, k, *edges) for j, column in enumerate(columns) for k, edges in enumerate(pairwise(column.edges))]
     if bins:
         source, _, low, high = (np.array(values) for values in zip(*bins))
         sources = graph.constant(source, np.int64)
-        half = _double(graph, "Mul", graph.add("Gather", "numbers", sources, axis=1), 0.5)
+        half = _double(graph, "Mul", graph.add("Gather", numbers, sources, axis=1), 0.5)
         position = _clip(graph, _double(graph, "Div", _double(graph, "Sub", half, low / 2), high / 2 - low / 2), 0, 1)
         positions = _zero_where(graph, graph.add("Gather", missing, sources, axis=1), position)
         encoded.append((positions, [(first[j] + 1 + columns[j].indicator + k, 1.0) for j, k, *_ in bins]))
     return encoded
+
+
+def _without_sentinels(graph: Graph, columns: Sequence[NumberColumn]) -> str:
+    """Add NaN in place of the numbers that stand for missing values; nothing if there are none."""
+    numbers = "numbers"
+    for of_rank in zip_longest(*(column.format.sentinels for column in columns), fillvalue=np.nan):
+        equal = graph.add("Equal", numbers, graph.constant(of_rank, np.float64))
+        numbers = graph.add("Where", equal, graph.constant(np.nan, np.float64), numbers)
+    return numbers
 
 
 def _pass_through(graph: Graph, columns: Sequence[RawColumn], starts: Mapping[str, int]) -> Encoded:

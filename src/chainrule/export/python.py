@@ -87,6 +87,7 @@ def _describe(program: Program, golden: Golden, residuals: Array | None) -> dict
         "n_in": program.n_in,
         "members": [[_describe_step(step) for step in steps] for steps in program.members],
         "bounds": program.bounds,
+        "exponential": program.exponential,
         "residuals": residuals,
         "golden_rows": rows,
         "golden_predictions": golden.predictions,
@@ -145,7 +146,8 @@ def _source(description: Mapping[str, Any], docstring: str, arithmetic: str) -> 
     described = pformat(_extract_arrays(description, extracted), width=_LINE_WIDTH, sort_dicts=False, compact=True)
     encoded = b64encode(b"".join(extracted)).decode()
     parameters = "\n".join(encoded[i : i + _LINE_WIDTH] for i in range(0, len(encoded), _LINE_WIDTH))
-    imports, bodies = _read_modules(["cells", arithmetic, "predicting"])
+    standalone = [f"export/standalone/{name}.py" for name in ("cells", arithmetic, "predicting")]
+    imports, bodies = _read_modules(["data/formats.py", *standalone])
     return f'''"""{docstring}"""
 
 from __future__ import annotations
@@ -169,12 +171,12 @@ if __name__ == "__main__":
 
 
 def _read_modules(names: Sequence[str]) -> tuple[str, str]:
-    """Return the merged and sorted external imports of modules of `standalone`, and their joined bodies."""
+    """Return the merged and sorted external imports of modules of the package, and their joined bodies."""
     modules: set[str] = set()
     members: dict[str, set[str]] = {}
     bodies = []
     for name in names:
-        text = (files("chainrule.export.standalone") / f"{name}.py").read_text("utf-8")
+        text = (files("chainrule") / name).read_text("utf-8")
         statements = [node for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
         for node in statements:
             if isinstance(node, ast.Import):

@@ -1,8 +1,9 @@
 """Models as programs: short lists of elementary steps, from which all exporters generate their code.
 
 Each member of an ensemble becomes a list of steps from encoded columns to its term of the prediction; the prediction is
-the sum of the terms, clipped to `bounds`. Temperature, smoothing, the mean over members and the scaling to the target's
-unit are affine steps. `fold` multiplies these, and every other affine step, into adjacent weights.
+the sum of the terms, clipped to `bounds`, and its exponential if the target is learned as a logarithm. Temperature,
+smoothing, the mean over members and the scaling to the target's unit are affine steps. `fold` multiplies these, and
+every other affine step, into adjacent weights.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ class ResidualBlock(Step):
 class Program:
     """The computation of a model: the sum over `members` of their steps, clipped to `bounds` (2, n_out) if not None.
 
+    If the target is learned as a logarithm, `exponential` is true, and the prediction is the exponential of that sum.
     `columns` and `target` are a predictor's; a bare network has neither and takes `n_in` numeric columns.
     """
 
@@ -104,6 +106,11 @@ class Program:
     n_out: int
     columns: tuple[Column, ...] | None
     target: ClassTarget | NumberTarget | None
+
+    @property
+    def exponential(self) -> bool:
+        """Whether the sum is the logarithm of the prediction."""
+        return isinstance(self.target, NumberTarget) and self.target.transform == "log"
 
     @property
     def labels(self) -> tuple[Any, ...] | None:
@@ -320,7 +327,9 @@ def infer(program: Program, X: Array) -> Array:
     predictions = np.zeros((len(X), program.n_out), np.float32)
     for steps in program.members:
         predictions += run(steps, X.astype(np.float32))
-    return predictions if program.single_bounds is None else np.clip(predictions, *program.single_bounds)
+    if program.single_bounds is not None:
+        predictions = np.clip(predictions, *program.single_bounds)
+    return _exp(predictions) if program.exponential else predictions
 
 
 def run(steps: Sequence[Step], X: Array) -> Array:

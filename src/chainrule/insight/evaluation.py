@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_generator, as_matrix, require, require_integer
-from chainrule.data.cells import are_numbers, as_dates_only, factorize, missing_rows, to_number
+from chainrule.data.cells import are_numbers, as_dates_only, factorize, missing_rows
+from chainrule.data.formats import to_number
 from chainrule.data.reading import Columns, n_rows, read_columns, require_names, take_rows
 from chainrule.data.targets import ClassTarget
 from chainrule.errors import TableError

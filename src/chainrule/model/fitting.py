@@ -31,6 +31,7 @@ from chainrule.model.recipe import (
     TimeBudget,
     train_member,
 )
+from chainrule.model.scale import choose_scale
 from chainrule.model.seen import TRAINING_ROWS, sample_rows
 from chainrule.model.threads import one_blas_thread
 from chainrule.training.backends import choose
@@ -119,8 +120,8 @@ class Fitted:
     `out_of_fold` (n, n_outputs) is the prediction for each row by the member that was not trained on it: probabilities,
     or numbers as the target encodes them; NaN if Ctrl-C came before that member. With separate validation rows, the
     table's own rows are NaN, and the predictions for the validation rows follow below them. With times, only the latest
-    rows have a prediction. `notices` are messages about the rows and the folds, `findings` about the time limit, with a
-    remedy.
+    rows have a prediction. `notices` are messages about the rows, the folds and the target, `target_notices` those of
+    them about the target, `findings` messages about the time limit, with a remedy.
     """
 
     predictor: Predictor
@@ -128,6 +129,7 @@ class Fitted:
     out_of_fold: Array
     notices: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    target_notices: list[str] = field(default_factory=list)
 
 
 def fit_predictor(
@@ -196,8 +198,21 @@ def fit_predictor(
         data = _folded(inputs, rows, recipe.members, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
-    clock = _Clock(end, recipe, executor.jobs)
     kernels = _kernels_for(recipe, encoder.n_features, target.n_outputs, len(data.split(0).training))
+    target_notices: list[str] = []
+    if isinstance(target, NumberTarget):
+        numbers = target.numbers(values)
+        if validation is not None:
+            numbers = np.concatenate([numbers, target.numbers(validation[1])])
+        numbers = numbers[data.first_rows]
+        left = None if end is None else end - perf_counter()
+        with one_blas_thread:
+            X, _, weight = data.rows
+            target, target_notices = choose_scale(
+                recipe, (X, numbers, weight), target, data.splits, seed, left, kernels
+            )
+        data = replace(data, rows=(X, target.encode(numbers), weight))
+    clock = _Clock(end, recipe, executor.jobs)
 
     def train(k: int, extra: Sequence[Callback]) -> Member | None:
         callbacks = [*extra, *(callbacks_for(k) if callbacks_for else [])]
@@ -218,14 +233,16 @@ def fit_predictor(
     if end is not None:
         members = [member for member in members if member.is_trained] or members[:1]
         findings = time_findings(members, recipe.members)
-    ensemble, out_of_fold = _calibrate(target, members, data.rows)
+    target, ensemble, out_of_fold = _calibrate(target, members, data.rows)
     histories = [member.history for member in members]
+    notices = data.notices + target_notices
     metadata = _training_metadata(encoder, target, histories, seed)
-    metadata |= {"rows": {"training": len(values)}, "data": digest(*data.rows)}
-    metadata |= {TRAINING_ROWS: sample_rows(*data.rows[:2])}
-    return Fitted(
-        Predictor(encoder, ensemble, target, metadata), histories, out_of_fold[data.places], data.notices, findings
-    )
+    metadata |= {"rows": {"training": len(values)}, "data": digest(*data.rows), "notices": notices}
+    # As the final target encodes them, and with it the rows of an evaluation.
+    encoded = target.encode(numbers) if isinstance(target, NumberTarget) else data.rows[1]
+    metadata |= {TRAINING_ROWS: sample_rows(data.rows[0], encoded)}
+    predictor = Predictor(encoder, ensemble, target, metadata)
+    return Fitted(predictor, histories, out_of_fold[data.places], notices, findings, target_notices)
 
 
 def _kernels_for(recipe: Recipe, n_in: int, n_out: int, n_rows: int) -> str:
@@ -242,6 +259,11 @@ class _Data:
     splits: list[Split]
     places: Array
     notices: list[str]
+
+    @property
+    def first_rows(self) -> Array:
+        """For each row, the index of the first row of the table with that place."""
+        return np.unique(self.places, return_index=True)[1]
 
     def split(self, k: int) -> Split:
         """Return the split of member k; if there are more members than splits, they take turns."""
@@ -326,8 +348,10 @@ def time_findings(members: Sequence[Member], planned: int) -> list[str]:
     return findings
 
 
-def _calibrate(target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch) -> tuple[Ensemble, Array]:
-    """Return the ensemble of the members, calibrated on their held-out rows, and the out-of-fold predictions.
+def _calibrate(
+    target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch
+) -> tuple[ClassTarget | NumberTarget, Ensemble, Array]:
+    """Return the target and the ensemble, calibrated on the members' held-out rows, and the out-of-fold predictions.
 
     The predictions (n, n_outputs) are NaN for rows that are not held out by any member.
     """
@@ -340,10 +364,13 @@ def _calibrate(target: ClassTarget | NumberTarget, members: Sequence[Member], ro
         ensemble = Ensemble.of_classes(networks, outputs, y[held_out], weight)
     else:
         bounds = np.stack([y.min(axis=0), y.max(axis=0)])
+        centered = target.centered(np.clip(outputs, *bounds), y[held_out])
+        shift = (np.array(target.means) - centered.means) / target.stds
+        target, y, bounds = centered, y + shift, bounds + shift
         ensemble = Ensemble.of_numbers(networks, outputs, y[held_out], bounds)
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
     out_of_fold[held_out] = ensemble.predictions([outputs])
-    return ensemble, out_of_fold
+    return target, ensemble, out_of_fold
 
 
 def _training_metadata(

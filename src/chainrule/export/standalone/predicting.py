@@ -9,7 +9,7 @@ from base64 import b64decode
 from io import BytesIO, StringIO
 from typing import Any
 
-from chainrule.export.standalone.cells import encode
+from chainrule.export.standalone.cells import encode, prepare
 from chainrule.export.standalone.pure import infer, read_array
 
 
@@ -27,6 +27,8 @@ class Model:
 
     def __init__(self, description: dict[str, Any], arrays: str) -> None:
         self.__dict__.update(fill(description, BytesIO(b64decode(arrays))))
+        if self.columns is not None:
+            self.columns = [prepare(column) for column in self.columns]
 
     target: str
     labels: Any
@@ -34,19 +36,25 @@ class Model:
     n_in: int
     members: Any
     bounds: Any
+    exponential: bool
     residuals: Any
     golden_rows: Any
     golden_predictions: Any
     golden_units: Any
 
-    def predictions(self, rows: Any) -> Any:
-        """Return the networks' predictions, one row each: probabilities, or values in the target's unit."""
+    def sums(self, rows: Any) -> Any:
+        """Return the sums over the networks, one row each: probabilities, or values or their logarithms."""
         if self.columns is not None:
             single = isinstance(rows, dict) or not hasattr(rows, "__iter__")
             rows = encode(self.columns, [rows] if single else list(rows))
         elif len(rows) and len(rows[0]) != self.n_in:
             raise ValueError(f"each row must have {self.n_in} values, got {len(rows[0])}")
         return infer(self.members, self.bounds, rows) if len(rows) else []
+
+    def predictions(self, rows: Any) -> Any:
+        """Return the networks' predictions, one row each: probabilities, or values in the target's unit."""
+        sums = self.sums(rows)
+        return [list(map(math.exp, row)) for row in sums] if self.exponential else sums
 
     def predict(self, rows: Any) -> Any:
         """Return a label or a number for each row, a dict of cells; for a bare network, its outputs."""
@@ -74,9 +82,8 @@ class Model:
         infinite = [math.inf] * len(self.golden_units)
         low = self.residuals[below - 1] if below >= 1 else [-end for end in infinite]
         high = self.residuals[above - 1] if above <= n_levels else infinite
-        intervals = [
-            [(float(y + a), float(y + b)) for y, a, b in zip(row, low, high)] for row in self.predictions(rows)
-        ]
+        inverse = math.exp if self.exponential else float
+        intervals = [[(inverse(y + a), inverse(y + b)) for y, a, b in zip(row, low, high)] for row in self.sums(rows)]
         return [row[0] for row in intervals] if len(self.golden_units) == 1 else intervals
 
     def difference(self) -> float:
