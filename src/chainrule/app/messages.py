@@ -147,7 +147,7 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
         *str(network).splitlines(),
         "",
     ]
-    shown_elsewhere = ("columns", "notices", "findings", "scores", "baseline", "intervals")
+    shown_elsewhere = ("columns", "reading", "notices", "findings", "scores", "baseline", "intervals")
     shown = {
         name.replace("_", " "): readable_date(_as_text(value)) if name == "date" else _as_text(value)
         for name, value in metadata.items()

@@ -193,6 +193,11 @@ def make_plan(
         target = fit_target(name, table.values, "classification")
     strata = target.encode(known) if isinstance(target, ClassTarget) else np.zeros(len(known), np.intp)
     training, test = (table.known[part] for part in hold_out(strata, test_fraction, np.random.default_rng(seed)))
+    if test_fraction and not len(test):
+        raise TableError(
+            f"target {name!r} must have several rows per class, or no row is left for testing, got {len(known)} rows "
+            f"and {target.n_outputs} classes. Pass --task regression if it is a number, or --test FILE."
+        )
     # From here on only the training rows count; of the test rows, training knows no more than the names of the classes.
     seen = table.values[training]
     if isinstance(target, NumberTarget):

@@ -10,14 +10,19 @@ import typer
 
 from chainrule.app.messages import console_for, echo, print_json, printable, score_lines
 from chainrule.app.options import (
+    DecimalOption,
+    EncodingOption,
     FileArgument,
+    HeaderOption,
     JsonOption,
     KindOption,
     ModelArgument,
+    SeparatorOption,
     check_places,
     load_predictor,
     number,
     one_line_errors,
+    reading_for,
 )
 from chainrule.app.pipeline import coverage_of, score_on, split_target_for, text_columns
 from chainrule.app.scores import Target
@@ -59,6 +64,10 @@ def predict_command(
         ),
     ] = None,
     form: KindOption = None,
+    separator: SeparatorOption = None,
+    decimal: DecimalOption = None,
+    encoding: EncodingOption = None,
+    header: HeaderOption = None,
 ) -> None:
     """Predict every row of a table; the output has one column named after the target.
 
@@ -77,7 +86,13 @@ def predict_command(
         if interval is not None and isinstance(predictor.target, ClassTarget):
             raise TableError(f"--interval requires a regression model, got {model}, a classification model")
         shifts = None if interval is None else predictor.ensemble.residual_quantiles(interval)
-        frames = _predicted(predictor, TableFile(file, form), proba, shifts, identifier)
+        frames = _predicted(
+            predictor,
+            TableFile(file, form, reading_for(predictor, separator, decimal, encoding, header)),
+            proba,
+            shifts,
+            identifier,
+        )
         if out is not None:
             write_table(frames, out)
         else:
@@ -94,8 +109,10 @@ def _predicted(
 ) -> Iterator[pl.DataFrame]:
     """Yield the predictions for a table in batches; print notices to standard error."""
     target, encoder, row = predictor.target, predictor.encoder, 0
+    shown: list[str] = []
     numeric = [column.name for column in encoder.columns if isinstance(column, NumberColumn | RawColumn)]
     for frame in source.batches(text_columns(predictor)):
+        source.require_scalars(identifiers or ())
         if identifiers is None:
             copied = [name for name in predictor.metadata.get("id", []) if name in frame.columns]
         else:
@@ -114,10 +131,16 @@ def _predicted(
             columns |= {f"{target.name}={label}": predictions[:, k] for k, label in enumerate(target.labels)}
         if not row:
             expected = [target.name, *target.output_names, *copied, *predictor.metadata.get("weight", [])]
-            for notice in [*source.notices, *encoder.notices_for(frame.drop(expected, strict=False))]:
-                typer.echo(f"note: {printable(notice)}", err=True)
+            shown = [*source.notices, *encoder.notices_for(frame.drop(expected, strict=False))]
+            _print_notices(shown)
         yield pl.DataFrame(columns)
         row += len(frame)
+    _print_notices([notice for notice in source.notices if notice not in shown])
+
+
+def _print_notices(notices: Sequence[str]) -> None:
+    for notice in notices:
+        typer.echo(f"note: {printable(notice)}", err=True)
 
 
 def _prediction_columns(target: Target, predictions: Array, end: str = "") -> dict[str, list[object]]:
@@ -128,7 +151,14 @@ def _prediction_columns(target: Target, predictions: Array, end: str = "") -> di
 
 
 def evaluate_command(
-    model: ModelArgument, file: FileArgument, form: KindOption = None, as_json: JsonOption = False
+    model: ModelArgument,
+    file: FileArgument,
+    form: KindOption = None,
+    separator: SeparatorOption = None,
+    decimal: DecimalOption = None,
+    encoding: EncodingOption = None,
+    header: HeaderOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Score a model on a table that includes the target, next to a baseline that ignores the inputs.
 
@@ -136,7 +166,7 @@ def evaluate_command(
     """
     with one_line_errors():
         predictor = load_predictor(model)
-        source = TableFile(file, form)
+        source = TableFile(file, form, reading_for(predictor, separator, decimal, encoding, header))
         table = split_target_for(predictor, source)
         result = score_on(predictor, table)
         notices = table.notices + source.notices

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from chainrule.app.dialects import Reading
 from chainrule.app.messages import (
     column_lines,
     console_for,
@@ -22,9 +23,13 @@ from chainrule.app.messages import (
     split_lines,
 )
 from chainrule.app.options import (
+    DecimalOption,
+    EncodingOption,
     FileArgument,
+    HeaderOption,
     JsonOption,
     KindOption,
+    SeparatorOption,
     Task,
     check_places,
     choice,
@@ -126,6 +131,10 @@ def train_command(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from --checkpoint if it exists.")] = False,
     form: KindOption = None,
+    separator: SeparatorOption = None,
+    decimal: DecimalOption = None,
+    encoding: EncodingOption = None,
+    header: HeaderOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -149,7 +158,7 @@ def train_command(
         if report is not None:
             from chainrule.app.report import write_report  # fails now, before any work, if matplotlib is missing
         check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
-        source = TableFile(file, form)
+        source = TableFile(file, form, Reading(separator, decimal, encoding, header, expected=[target]))
         data = _read(source, target, task, drop or (), identifier or (), category or (), weight, test, test_share, seed)
         members = min(members, len(data.plan.training))
         test_source = "" if test is None else f" from {test}"
@@ -174,6 +183,7 @@ def train_command(
             predictor.metadata |= _metadata(data.plan, result) | {
                 "table": source.name,
                 "columns": data.columns,
+                "reading": source.state,
                 "id": identifier or [],
                 "weight": [weight] if weight else [],
                 "findings": findings,
@@ -216,11 +226,17 @@ def _read(
 ) -> _Data:
     """Read the table and plan the training; raise TableError for everything that would fail after training."""
     columns = read_columns(source.read(categories))
+    source.require_scalars([target, *identifiers, *categories, *([weight] if weight else [])])
+    drop = [name for name in drop if name not in source.nested]
     weights = None if weight is None else _weights_in(columns, weight, target)
     table = split_target(columns, target, [*drop, *identifiers, *([weight] if weight else [])])
     table.notices += source.notices
     plan = make_plan(table, target, task, categories, 0.0 if test else test_share or 0.2, seed)
-    held = table.part(plan.test) if test is None else split_target_for(plan, TableFile(test))
+    held = (
+        table.part(plan.test)
+        if test is None
+        else split_target_for(plan, TableFile(test, reading=Reading(trained=source.state, expected=list(table.inputs))))
+    )
     require_scorable(plan, held)
     weights = None if weights is None else weights[plan.training]
     return _Data(plan, held, describe_columns(plan), weights, len(columns))
