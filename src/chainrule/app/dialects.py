@@ -106,8 +106,8 @@ def detect_encoding(sample: bytes, reading: Reading) -> Dialect:
 
 def _is_single_byte(encoding: str) -> bool:
     try:
-        return len(bytes(range(32, 127)).decode(encoding)) == 95 and len(b"\xe9\xe8".decode(encoding, "replace")) == 2
-    except LookupError:
+        return len(bytes(range(32, 127)).decode(encoding)) == 95 and len(b"\xe9\xe8".decode(encoding)) == 2
+    except (LookupError, UnicodeError):
         return False
 
 

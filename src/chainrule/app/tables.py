@@ -328,9 +328,7 @@ class TableFile:
             with suppress(pl.exceptions.PolarsError):
                 numbers = cells.cast(dtype)
                 if dtype == pl.Float64 and cells.str.contains(r"^[+-]?\d+$").all():
-                    self._notices.append(
-                        f"{cells.name}: read as text, because integers of 20 digits are not exact numbers"
-                    )
+                    self._notices.append(f"{cells.name}: integers of 20 digits and more are read as text")
                     return cells
                 return numbers
         lower = cells.str.to_lowercase()
@@ -344,7 +342,7 @@ class TableFile:
                 frame = frame.drop(name)
             elif dtype in (pl.Int128, pl.UInt128):
                 frame = frame.with_columns(pl.col(name).cast(pl.String))
-                self._notices.append(f"{name}: read as text, because integers of 20 digits are not exact numbers")
+                self._notices.append(f"{name}: integers of 20 digits and more are read as text")
             elif dtype == pl.Duration:
                 self._notices.append(f"{name}: durations are read as numbers of days")
         if self.nested:

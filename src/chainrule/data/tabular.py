@@ -164,7 +164,7 @@ class TabularEncoder:
         if values.dtype.kind in "iuf" and not declared:
             return self._fit_numbers(name, values)
         distinct, codes = factorize(name, values)
-        if not declared and are_numbers(distinct):
+        if not declared and are_numbers(distinct) and not any(map(_is_long_integer, distinct)):
             return self._fit_numbers(name, values)
         dates = None if declared else as_dates_only(distinct)
         if dates is not None:
@@ -313,6 +313,12 @@ def _all_integers(known: Array) -> bool:
 def _all_different(known: Array) -> bool:
     """Return whether there are enough numbers for a difference to be significant, and no two are equal."""
     return len(known) >= _MIN_IDENTIFIER_ROWS and len(np.unique(known)) == len(known)
+
+
+def _is_long_integer(value: object) -> bool:
+    """Return whether a cell is an integer of 20 digits or more: a name, as no float is equal to it."""
+    text = value.strip() if isinstance(value, str) else str(value) if isinstance(value, int) else ""
+    return len(text) >= 20 and re.fullmatch(r"[+-]?\d{20,}", text) is not None
 
 
 def _strings(values: Sequence[object], name: str) -> tuple[str, ...]:
