@@ -69,8 +69,16 @@ def write_csv(rows, name="t.csv", *, encoding="utf-8", separator=",", number=str
     return name
 
 
-@pytest.mark.parametrize("cell", ["01.03.2024", "10.0.0.1", "1.234,56", "x.y", "3.2.1"])
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
+@pytest.mark.parametrize(
+    ("cell", "encoding"),
+    [
+        ("01.03.2024", "utf-8"),
+        ("10.0.0.1", "cp1252"),
+        ("1.234,56", "utf-16"),
+        ("x.y", "utf-8-sig"),
+        ("3.2.1", "cp1252"),
+    ],
+)
 def test_a_german_table_gives_the_same_model_as_the_plain_one(cell, encoding, rows):
     plain = train(write_csv(rows))
     name = write_csv(rows, "de.csv", encoding=encoding, separator=";", number=german, extra=[("other", cell)])
@@ -184,7 +192,7 @@ def test_long_integers_are_text(suffix, rows):
 def test_long_integers_that_repeat_are_categories_in_python_too():
     encoder = TabularEncoder().fit({"a": [10**20, 10**20 + 1] * 10, "b": ["9" * 25, "9" * 24 + "8"] * 10})
     assert [column.kind for column in encoder.columns] == ["category", "category"]
-    assert encoder.transform({"a": [10**20], "b": ["9" * 25]}).sum() != encoder.transform({"a": [1], "b": ["1"]}).sum()
+    np.testing.assert_array_equal(abs(encoder.transform({"a": [10**20, 1], "b": ["9" * 25, "1"]})), [[1, 1], [0, 0]])
 
 
 def test_the_index_of_pandas_is_not_an_input(rows):
@@ -233,15 +241,16 @@ def test_durations_in_a_file_are_numbers_of_days(rows):
 
 # Memory.
 
-PEAK = """
-import resource, sys
+PEAK = r"""
+import re, sys
 from pathlib import Path
 from chainrule.app.tables import TableFile
 for _ in TableFile(Path(sys.argv[1])).batches(): pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measured by Linux")
 @pytest.mark.parametrize(
     ("encoding", "separator", "cell"),
     [("utf-8-sig", ",", "1.5"), ("cp1252", ";", "1,5"), ("utf-16", ",", "1.5"), ("utf-8", " , ", "1.5")],
@@ -251,8 +260,8 @@ def test_every_dialect_is_read_in_batches(encoding, separator, cell):
     row = separator.join([cell] * 8 + ["Köln"]) + "\n"
     header = separator.join("abcdefgh") + separator + "place\n"
     peaks = []
-    for n_rows in (400_000, 1_600_000):
+    for n_rows in (200_000, 800_000):
         Path("t.csv").write_text(header + row * n_rows, encoding=encoding)
         done = subprocess.run([sys.executable, "-c", PEAK, "t.csv"], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))
-    assert peaks[1] < peaks[0] + 60
+    assert peaks[1] < peaks[0] + 40

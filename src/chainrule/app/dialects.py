@@ -1,7 +1,8 @@
 """The dialect of a CSV file: its encoding, separator and header, detected from the beginning of the file.
 
 The separator is the one by which most lines have as many fields as the first, counted outside quotes. DuckDB's sniffer
-read fewer of the dialects in `tests/test_dialects.py` right, and has 69 MB, so it is no dependency.
+read 17 of the 41 files in `tests/test_dialects.py` as intended, since it has no decimal marks by column, and takes
+69 MB: it is no dependency.
 """
 
 import codecs
