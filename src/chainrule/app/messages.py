@@ -167,7 +167,7 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
         *str(network).splitlines(),
         "",
     ]
-    shown_elsewhere = ("columns", "notices", "findings", "scores", "baseline", "intervals", TRAINING_ROWS)
+    shown_elsewhere = ("columns", "reading", "notices", "findings", "scores", "baseline", "intervals", TRAINING_ROWS)
     as_text: dict[str, Callable[[Any], str]] = {"date": readable_date, "seed": str}
     shown = {
         name.replace("_", " "): as_text.get(name, _as_text)(value)

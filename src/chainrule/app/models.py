@@ -7,13 +7,18 @@ import typer
 
 from chainrule.app.messages import console_for, echo, model_lines, print_json
 from chainrule.app.options import (
+    DecimalOption,
+    EncodingOption,
     FileArgument,
+    HeaderOption,
     JsonOption,
     KindOption,
     ModelArgument,
+    SeparatorOption,
     check_places,
     load_predictor,
     one_line_errors,
+    reading_for,
 )
 from chainrule.app.pipeline import score_on, split_target_for
 from chainrule.app.progress import status
@@ -54,6 +59,10 @@ def report_command(
         typer.Option(metavar="FILE", help="Write the report to this file.", show_default="MODEL's name with .html"),
     ] = None,
     form: KindOption = None,
+    separator: SeparatorOption = None,
+    decimal: DecimalOption = None,
+    encoding: EncodingOption = None,
+    header: HeaderOption = None,
 ) -> None:
     """Evaluate a model on a table that includes the target, and write the results as a single HTML file.
 
@@ -65,8 +74,9 @@ def report_command(
         from chainrule.app.report import write_report  # fails now, before any work, if matplotlib is missing
 
         predictor = load_predictor(model)
+        reading = reading_for(predictor, separator, decimal, encoding, header)
         with status(f"reading {file}"):
-            table = split_target_for(predictor, TableFile(file, form))
+            table = split_target_for(predictor, TableFile(file, form, reading))
         with status("scoring the model"):
             result = score_on(predictor, table)
         with status(f"writing the report {out}", announce=True):

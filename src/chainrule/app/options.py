@@ -1,6 +1,8 @@
 """What all commands share: arguments and options, their parsers, checks of paths, and the handling of errors."""
 
+import codecs
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from chainrule.app.dialects import Reading
 from chainrule.app.messages import print_error
 from chainrule.app.tables import STDIN, has_table_suffix, require_writable
 from chainrule.errors import ChainruleError, ModelFileError, TableError, first_line, look_up
@@ -53,6 +56,32 @@ def choice(kind: type[StrEnum]) -> dict[str, Any]:
     return {"parser": parse, "metavar": "|".join(kind), "autocompletion": complete}
 
 
+def _separator(text: str) -> str:
+    """Return the separator that an option names."""
+    names = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
+    separator = names.get(text.lower(), text)
+    if not re.fullmatch(r"[^\w.\"\r\n\0]", separator, re.ASCII) or not separator.isascii():
+        raise typer.BadParameter(f"must be a single character such as ';', or 'tab' or 'space', got {text!r}")
+    return separator
+
+
+def _decimal(text: str) -> str:
+    """Return the decimal mark that an option names."""
+    if text not in (",", "."):
+        raise typer.BadParameter(f"must be ',' or '.', got {text!r}")
+    return text
+
+
+def _encoding(text: str) -> str:
+    """Return the text encoding that an option names."""
+    try:
+        name = codecs.lookup(text).name
+        "".encode(name)  # refuses codecs of bytes, such as zip
+    except (LookupError, ValueError):
+        raise typer.BadParameter(f"must be a text encoding such as utf-8 or cp1252, got {text!r}") from None
+    return name
+
+
 def _shown(text: str) -> str:
     """Return a value as it is shown in a message: quoted, unless it is a number."""
     try:
@@ -92,6 +121,35 @@ KindOption = Annotated[
     Kind | None,
     typer.Option(
         "--format", help="Read FILE in this format.", show_default="inferred from the file name", **choice(Kind)
+    ),
+]
+SeparatorOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHARACTER",
+        parser=_separator,
+        help="Separator of a CSV file's fields: a character, tab or space.",
+        show_default="detected",
+    ),
+]
+DecimalOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar=",|.", parser=_decimal, help="Decimal mark of a CSV file.", show_default="detected for each column"
+    ),
+]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", parser=_encoding, help="Encoding of a CSV file, such as cp1252.", show_default="detected"
+    ),
+]
+HeaderOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        help="The first line holds column names, or does not: they are column_1, column_2, ...",
+        show_default="detected",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a single JSON object.")]
@@ -158,6 +216,16 @@ def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path |
             raise TableError(f"{name} must not be the same file as {taken[place]}, got {path} for both")
         taken[place] = name
         require_writable(path)
+
+
+def reading_for(
+    predictor: Predictor, separator: str | None, decimal: str | None, encoding: str | None, header: bool | None
+) -> Reading:
+    """Return how to read a table for a model: the user's choices, and what held for the training table."""
+    trained = predictor.metadata.get("reading", {})
+    names = [column.name for column in predictor.encoder.columns]
+    trained = trained if isinstance(trained, dict) else {}
+    return Reading(separator, decimal, encoding, header, trained, names)
 
 
 def load_predictor(path: Path) -> Predictor:

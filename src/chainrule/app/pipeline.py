@@ -214,6 +214,11 @@ def make_plan(
     ties = ties or Ties()
     split, notices = _split(table, target, categories, readings, test_fraction, seed, ties)
     training, test = table.known[split.training], table.known[split.held_out]
+    if test_fraction and not len(test):
+        raise TableError(
+            f"target {name!r} must have several rows per class, or no row is left for testing, got {len(known)} rows "
+            f"and {target.n_outputs} classes. Pass --task regression if it is a number, or --test FILE."
+        )
     table = replace(table, notices=table.notices + notices)
     # From here on only the training rows count; of the test rows, training knows no more than the names of the classes.
     seen = table.values[training]

@@ -10,14 +10,19 @@ import typer
 
 from chainrule.app.messages import console_for, echo, print_json, printable, score_lines
 from chainrule.app.options import (
+    DecimalOption,
+    EncodingOption,
     FileArgument,
+    HeaderOption,
     JsonOption,
     KindOption,
     ModelArgument,
+    SeparatorOption,
     check_places,
     load_predictor,
     number,
     one_line_errors,
+    reading_for,
 )
 from chainrule.app.pipeline import (
     coverage_of,
@@ -67,6 +72,10 @@ def predict_command(
         ),
     ] = None,
     form: KindOption = None,
+    separator: SeparatorOption = None,
+    decimal: DecimalOption = None,
+    encoding: EncodingOption = None,
+    header: HeaderOption = None,
 ) -> None:
     """Predict every row of a table; the output has one column named after the target.
 
@@ -85,7 +94,8 @@ def predict_command(
         if interval is not None and isinstance(predictor.target, ClassTarget):
             raise TableError(f"--interval requires a regression model, got {model}, a classification model")
         shifts = None if interval is None else predictor.ensemble.residual_quantiles(interval)
-        frames = _predicted(predictor, TableFile(file, form), proba, shifts, identifier)
+        reading = reading_for(predictor, separator, decimal, encoding, header)
+        frames = _predicted(predictor, TableFile(file, form, reading), proba, shifts, identifier)
         rows_are_seen = out is None and sys.stdout.isatty()
         with status(f"predicting {file}", quiet=rows_are_seen) as show:
             if out is not None:
@@ -119,6 +129,7 @@ def _predicted(
     numbers = (column.name for column in encoder.columns if isinstance(column, NumberColumn | RawColumn))
     numeric = [name for name in numbers if name not in text]
     for frame in source.batches(text):
+        source.require_scalars(identifiers or ())
         if identifiers is None:
             copied = [name for name in predictor.metadata.get("id", []) if name in frame.columns]
         else:
@@ -140,14 +151,20 @@ def _predicted(
             used = [name for use in ("weight", "group", "time") for name in predictor.metadata.get(use, [])]
             expected = [target.name, *target.output_names, *copied, *used]
             notices += [*source.notices, *encoder.notices_for(frame.drop(expected, strict=False))]
-        for notice in notices:
-            subject = notice.partition(":")[0]  # one warning per column, although every batch may have its own
-            if subject not in noted:
-                noted.add(subject)
-                typer.echo(f"note: {printable(notice)}", err=True)
+        _print_notices(notices, noted)
         notices.clear()
         yield pl.DataFrame(columns)
         row += len(frame)
+    _print_notices(source.notices, noted)
+
+
+def _print_notices(notices: Sequence[str], noted: set[str]) -> None:
+    """Print one notice per subject, although every batch may have its own, and note the subject."""
+    for notice in notices:
+        subject = notice.partition(":")[0]
+        if subject not in noted:
+            noted.add(subject)
+            typer.echo(f"note: {printable(notice)}", err=True)
 
 
 def _prediction_columns(target: Target, predictions: Array, end: str = "") -> dict[str, list[object]]:
@@ -158,7 +175,14 @@ def _prediction_columns(target: Target, predictions: Array, end: str = "") -> di
 
 
 def evaluate_command(
-    model: ModelArgument, file: FileArgument, form: KindOption = None, as_json: JsonOption = False
+    model: ModelArgument,
+    file: FileArgument,
+    form: KindOption = None,
+    separator: SeparatorOption = None,
+    decimal: DecimalOption = None,
+    encoding: EncodingOption = None,
+    header: HeaderOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Score a model on a table that includes the target, next to a baseline that ignores the inputs.
 
@@ -166,7 +190,8 @@ def evaluate_command(
     """
     with one_line_errors():
         predictor = load_predictor(model)
-        source = TableFile(file, form)
+        reading = reading_for(predictor, separator, decimal, encoding, header)
+        source = TableFile(file, form, reading)
         with status(f"reading {file}", as_json):
             table = split_target_for(predictor, source)
         with status("scoring the model", as_json):

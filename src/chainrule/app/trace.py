@@ -11,15 +11,20 @@ import numpy as np
 import typer
 
 from chainrule.app.options import (
+    DecimalOption,
+    EncodingOption,
     FileArgument,
+    HeaderOption,
     KindOption,
     ModelArgument,
+    SeparatorOption,
     check_places,
     choice,
     integer,
     load_predictor,
     number,
     one_line_errors,
+    reading_for,
 )
 from chainrule.app.pipeline import split_target_for
 from chainrule.app.progress import status
@@ -90,6 +95,10 @@ def trace_command(
         typer.Option("--verify", help="Verify every line and derivative; exit with status 1 if one is wrong."),
     ] = False,
     form: KindOption = None,
+    separator: SeparatorOption = None,
+    decimal: DecimalOption = None,
+    encoding: EncodingOption = None,
+    header: HeaderOption = None,
 ) -> None:
     """Show every quantity in one training step on rows of a table, forward and backward. The model is not changed.
 
@@ -98,8 +107,9 @@ def trace_command(
     with one_line_errors():
         check_places({"--out": out}, {"MODEL": model, "FILE": file})
         predictor = load_predictor(model)
+        reading = reading_for(predictor, separator, decimal, encoding, header)
         with status(f"reading {file}"):
-            X, y = _encoded(predictor, TableFile(file, form), row or [1])
+            X, y = _encoded(predictor, TableFile(file, form, reading), row or [1])
         from chainrule.insight.trace import trace
 
         columns, target = predictor.encoder.get_feature_names_out().tolist(), predictor.target

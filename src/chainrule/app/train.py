@@ -13,6 +13,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from chainrule.app.dialects import Reading
 from chainrule.app.messages import (
     column_lines,
     console_for,
@@ -23,9 +24,13 @@ from chainrule.app.messages import (
     split_lines,
 )
 from chainrule.app.options import (
+    DecimalOption,
+    EncodingOption,
     FileArgument,
+    HeaderOption,
     JsonOption,
     KindOption,
+    SeparatorOption,
     Task,
     check_places,
     choice,
@@ -153,6 +158,10 @@ def train_command(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from --checkpoint if it exists.")] = False,
     form: KindOption = None,
+    separator: SeparatorOption = None,
+    decimal: DecimalOption = None,
+    encoding: EncodingOption = None,
+    header: HeaderOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -176,7 +185,7 @@ def train_command(
         if report is not None:
             from chainrule.app.report import write_report  # fails now, before any work, if matplotlib is missing
         check_places({"--out": out, "--report": report, "--checkpoint": checkpoint}, {"FILE": file, "--test": test})
-        source = TableFile(file, form)
+        source = TableFile(file, form, Reading(separator, decimal, encoding, header, expected=[target]))
         special = _Special(target, drop or (), identifier or (), category or (), weight, group, time)
         with status(f"reading {file}", quiet or as_json):
             data = _read(source, special, task, test, test_share, seed)
@@ -210,6 +219,7 @@ def train_command(
             predictor.metadata |= _metadata(data.plan, result) | {
                 "table": source.name,
                 "columns": data.columns,
+                "reading": source.state,
                 "id": identifier or [],
                 "weight": [weight] if weight else [],
                 "group": [group] if group else [],
@@ -271,12 +281,16 @@ def _read(
     """Read the table and plan the training; raise TableError for everything that would fail after training."""
     target, categories = special.target, special.categories
     columns = read_columns(source.read(categories))
+    needed = (special.weight, special.group, special.time)
+    source.require_scalars([target, *special.identifiers, *categories, *(name for name in needed if name)])
     weights = None if special.weight is None else _weights_in(columns, special.weight, target)
-    table = split_target(columns, target, special.left_out(), task)
+    left_out = [name for name in special.left_out() if name not in source.nested]
+    table = split_target(columns, target, left_out, task)
     table.notices += source.notices
     ties = Ties.read(columns, table, special.group, special.time)
     plan = make_plan(table, target, task, categories, 0.0 if test else test_share or 0.2, seed, ties)
-    held = table.part(plan.test) if test is None else split_target_for(plan, TableFile(test))
+    as_trained = Reading(trained=source.state, expected=list(table.inputs))
+    held = table.part(plan.test) if test is None else split_target_for(plan, TableFile(test, reading=as_trained))
     plan.table.notices += require_scorable(plan, held)
     weights = None if weights is None else weights[plan.training]
     candidates = table.inputs | {name: columns[name] for name in special.identifiers if name not in special.drop}

@@ -7,13 +7,14 @@ a DataFrame. `chainrule.data.cells` parses the individual cells.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from typing import Any, final
 
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.cells import BLOCK, as_categories
+from chainrule.data.cells import BLOCK, as_categories, is_missing
 from chainrule.errors import MissingExtraError, TableError, first_line, shorten
 
 Columns = dict[str, Array]
@@ -132,6 +133,14 @@ def named(columns: Mapping[str, Array], name: str) -> Array:
     return columns[name]
 
 
+def are_nested(values: Array) -> bool:
+    """Return whether a column's first cell that is not missing is a list, a dict or an array."""
+    if values.dtype.kind != "O":
+        return False
+    first = next((value for value in values if value is not None and not isinstance(value, float)), None)
+    return isinstance(first, list | dict | np.ndarray)
+
+
 def _array_columns(table: Array) -> list[tuple[str, object]]:
     """Return the columns of a structured or a 2-D array."""
     if table.dtype.names is not None:
@@ -180,7 +189,10 @@ def _dense(sparse: Any) -> Array:
 
 
 def _as_column(name: str, values: object) -> Array:
-    """Return one column's values as a 1-D array; a list of anything but plain numbers becomes an object array."""
+    """Return one column's values as a 1-D array; a list of anything but plain numbers becomes an object array.
+
+    Durations become numbers of days.
+    """
     if isinstance(values, np.ma.MaskedArray):
         column = values.astype(object)
         column = np.where(np.ma.getmaskarray(values), np.array(None), column.data)
@@ -195,9 +207,29 @@ def _as_column(name: str, values: object) -> Array:
         raise TableError(f"column {name!r} must be 1-D, got shape {column.shape}{remedy}")
     if column.dtype.kind in "cV":
         raise TableError(f"column {name!r} must contain numbers, text, booleans or dates, got dtype {column.dtype}")
+    if column.dtype.kind == "m" or (column.dtype.kind == "O" and _are_durations(column)):
+        return _as_days(column)
     if not isinstance(values, np.ndarray) and hasattr(getattr(values, "cat", values), "categories"):  # pandas
         return as_categories(name, column)
     return column
+
+
+def _are_durations(column: Array) -> bool:
+    """Return whether all cells of an object array are durations or missing, and one is not missing."""
+    first = next((value for value in column if not is_missing(value)), None)
+    kinds = (timedelta, np.timedelta64)
+    return isinstance(first, kinds) and all(is_missing(value) or isinstance(value, kinds) for value in column)
+
+
+def _as_days(column: Array) -> Array:
+    """Return durations as numbers of days, NaN where missing. Those without a unit, as NumPy allows, are refused."""
+    if column.dtype.kind == "O":
+        column = np.array([None if is_missing(value) else np.timedelta64(value, "us") for value in column], "m8[us]")
+    if np.datetime_data(column.dtype)[0] == "generic":
+        raise TableError("durations must have a unit, got dtype timedelta64. Convert them to timedelta64[s].")
+    if np.datetime_data(column.dtype)[0] in ("Y", "M"):
+        column = column.astype("m8[D]", casting="unsafe")
+    return column / np.timedelta64(1, "D")
 
 
 # Columns converted on access.
@@ -289,6 +321,8 @@ class Frame(Mapping[str, Array]):
             series = self.frame.get_column(self.names[name])
             declared = isinstance(series.dtype, nw.Categorical | nw.Enum)
             shared = declared or series.dtype == nw.String
+            if isinstance(series.dtype, nw.List | nw.Array | nw.Struct):
+                return np.fromiter(series.to_list(), object, len(series))
             column = _share_text(series) if shared else _as_column(name, series.to_numpy())
         return as_categories(name, column) if declared else column
 

@@ -37,7 +37,7 @@ from chainrule.data.formats import (
     to_date,
     to_text,
 )
-from chainrule.data.reading import Columns, n_rows, open_columns, read_columns, require_names, rows_from
+from chainrule.data.reading import Columns, are_nested, n_rows, open_columns, read_columns, require_names, rows_from
 from chainrule.data.recognition import (
     EARLIEST_COMPACT,
     LATEST_COMPACT,
@@ -69,19 +69,21 @@ _MIN_WARNED = 5
 _COMPACT = DateFormat("yyyymmdd")
 _CONSTANT = "constant"
 _EMPTY = "empty"
+_INDEX_NAME = r"__index_level_\d+__"
+"""pandas' name for an index without a name, in Parquet and Arrow files."""
 _UNSUPPORTED_TIMES = "mixed or unsupported date/time values"
-"""Times of day, durations, and dates mixed with other values are neither dates nor numbers."""
+"""Times of day, and dates or durations mixed with other values are neither dates nor numbers."""
 
 
 class TabularEncoder:
     """Encodes the columns of a table as a float32 matrix.
 
-    Numbers, and text that parses as numbers, are scaled (see `NumberColumn`). Dates, and text that parses as ISO dates,
-    become elapsed days and the position in the year, the week and the day (see `DateColumn`). Text, booleans,
-    categoricals and the columns named in `categories` are one-hot encoded (see `CategoryColumn`). If many numeric
-    columns have a common range, as pixels do, they are scaled with one mean and standard deviation (see
-    `shared_columns`). Columns without information are left out: empty ones, constant ones, identifiers. The order of
-    columns may differ at prediction, and columns that training did not use are ignored.
+    Numbers, durations in days, and text that parses as numbers, are scaled (see `NumberColumn`). Dates, and text that
+    parses as ISO dates, become elapsed days and the position in the year, the week and the day (see `DateColumn`).
+    Text, booleans, categoricals and the columns named in `categories` are one-hot encoded (see `CategoryColumn`). If
+    many numeric columns have a common range, as pixels do, they are scaled with one mean and standard deviation (see
+    `shared_columns`). Columns without information are left out: empty ones, constant ones, identifiers, lists. The
+    order of columns may differ at prediction, and columns that training did not use are ignored.
 
     Parameters
     ----------
@@ -146,7 +148,8 @@ class TabularEncoder:
         if not n_rows(columns):
             raise TableError("table must have at least one row and one column, got an empty table")
         self.columns, self.left_out, self.notices = [], {}, []
-        shared = shared_columns(columns, self.categories)
+        index = [name for name in columns if re.fullmatch(_INDEX_NAME, name)]
+        shared = shared_columns(columns, [*self.categories, *index])
         if shared:
             self.notices.append(
                 f"{shorten(list(shared))}: scaled with one common mean and standard deviation, because they have the "
@@ -170,8 +173,10 @@ class TabularEncoder:
         declared = name in self.categories
         if declared and values.dtype.kind in "Mm":
             raise TableError(f"categories must not name columns of dates or times, got {name!r}")
-        if values.dtype.kind == "m":
-            return _UNSUPPORTED_TIMES
+        if re.fullmatch(_INDEX_NAME, name) and not declared:
+            return "index of a DataFrame"
+        if are_nested(values):
+            return "lists or dicts"
         if values.dtype.kind == "M":
             return self._fit_dates(name, as_dates(name, values))
         if values.dtype.kind in "iuf" and not declared:
@@ -183,7 +188,7 @@ class TabularEncoder:
         reading = reading or recognize_cells(distinct, counts)
         require_no_strays(name, values, reading)
         self.notices += reading.notices(name)
-        if reading.kind == "number":
+        if reading.kind == "number" and not any(map(_is_long_integer, distinct)):
             return self._fit_numbers(name, values, reading.number_format)
         if reading.kind == "date":
             return self._fit_dates(name, as_dates(name, values, 0, reading.date_format), reading.date_format)
@@ -394,6 +399,12 @@ def _all_integers(known: Array) -> bool:
 def _all_different(known: Array) -> bool:
     """Return whether there are enough numbers for a difference to be significant, and no two are equal."""
     return len(known) >= _MIN_IDENTIFIER_ROWS and len(np.unique(known)) == len(known)
+
+
+def _is_long_integer(value: object) -> bool:
+    """Return whether a cell is an integer of 20 digits or more: a name, as no float is equal to it."""
+    text = value.strip() if isinstance(value, str) else str(value) if isinstance(value, int) else ""
+    return len(text) >= 20 and re.fullmatch(r"[+-]?\d{20,}", text) is not None
 
 
 def _strings(values: Sequence[object], name: str) -> tuple[str, ...]:
