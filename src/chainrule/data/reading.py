@@ -14,7 +14,8 @@ from typing import Any, final
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.cells import BLOCK, as_categories, is_missing
+from chainrule.data.cells import BLOCK, as_categories
+from chainrule.data.formats import is_missing
 from chainrule.errors import MissingExtraError, TableError, first_line, shorten
 
 Columns = dict[str, Array]
