@@ -50,7 +50,7 @@ def choose_scale(
 ) -> tuple[NumberTarget, list[str]]:
     """Return the target on the scale that is better out of fold, and a notice if that is the logarithm.
 
-    `table` is (X, numbers, weight). Of heavy-tailed numbers (n, 1) both scales are tried: two members are trained for 16
+    `table` is (X, numbers, weight). Of heavy-tailed numbers (n, 1) both scales are tried: two members train for 16
     epochs, on at most 2,500 rows, and their errors are compared in the target's own unit. The logarithm must be better
     by absolute error by at least 3 % and, as far as the rows can tell, no worse by squared error.
     """
