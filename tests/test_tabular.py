@@ -950,6 +950,7 @@ def test_an_invalid_target_state_is_refused(target):
     ("cell", "hint"),
     [
         ("{0}/99/{1}", "look like dates; write them as 2024-12-31"),
+        ("{0}.{0}.{1}.5", None),
         ("{1},{0:02d}.5", "look like numbers; write them as 1234.5"),
         ("A{1}{0}", None),
         ("{0}{1}-Z", None),

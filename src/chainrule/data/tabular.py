@@ -58,8 +58,10 @@ _IDENTIFIER_NAME = r"(^|[ _.-])(id|idx|index|key|nr|no|row|rownames?|rowid|uuid|
 """Names that make a column of integers, all different, an identifier and not a quantity."""
 
 _LOOKALIKES = {
-    r"^\s*\d{1,4}([./-])\d{1,2}\1\d{1,4}\b": "the values look like dates; write them as 2024-12-31 to have them parsed",
-    r"^\s*[$€£¥+-]*\s?\d[\d.,' ]*\s?[%$€£¥]?\s*$": (
+    r"^\s*\d{1,4}([./-])\d{1,2}\1\d{1,4}\b(?![./-]\d)": (
+        "the values look like dates; write them as 2024-12-31 to have them parsed"
+    ),
+    r"^(?!.*([.,'])(?:\d|\d{4,})\1)\s*[$€£¥+-]*\s?\d[\d.,' ]*\s?[%$€£¥]?\s*$": (
         "the values look like numbers; write them as 1234.5 to have them parsed"
     ),
 }
