@@ -360,7 +360,7 @@ def test_integer_labels_stay_integers_if_some_are_missing():
 def test_labels_that_differ_only_in_whitespace_give_a_notice():
     Path("t.csv").write_text("x,y\n" + "".join(f"{i},{['a', 'b', 'a '][i % 3]}\n" for i in range(60)))
     assert (
-        "note: y: 'a ' and 'a' are different classes; they differ only in whitespace"
+        "note: y: 'a', 'a ' are different classes; they differ only in spelling"
         in run("train", "t.csv", "--target", "y", *QUICK[:-1]).stdout
     )
 

@@ -269,8 +269,8 @@ class TabularEncoder:
         words = [category for category in counts if is_missing_word(category)]
         if words:
             self.notices.append(
-                f"{name}: {shorten(words)} is treated as a category; if it stands for a missing value, leave the cell "
-                "empty"
+                f"{name}: {shorten(words)} is treated as a category; if it stands for a missing value, leave the "
+                "cells empty"
             )
         self.notices += [f"{name}: {notice}" for notice in differences_in_spelling(frequent, "categories")]
         return CategoryColumn(name, tuple(sorted(frequent)), rest / n_known, 1 - n_known / sum(cell_counts))
