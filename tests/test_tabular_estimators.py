@@ -395,3 +395,25 @@ def test_a_single_quantile_is_rejected():
     model = TabularRegressor(**QUICK).fit(X, X[:, 0])
     with pytest.raises(ValueError, match=r"quantiles must .*0\.5"):
         model.predict_quantiles(X, 0.5)
+
+
+def test_the_encoder_is_a_scikit_learn_transformer():
+    from sklearn.base import clone
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+
+    from chainrule import TabularEncoder
+
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"size": rng.normal(size=60), "color": rng.choice(["red", "blue"], 60)})
+    y = np.where(table["size"] + (table["color"] == "red") > 0.5, "large", "small")
+    twin = clone(TabularEncoder(categories=["color"], max_categories=7))
+    assert twin.get_params() == {"categories": ("color",), "max_categories": 7, "n_bins": 0}
+    assert twin.set_params(n_bins=3).n_bins == 3
+    with pytest.raises(ValueError, match="n_bins must be an integer >= 0"):
+        twin.set_params(n_bins=-1)
+    pipeline = make_pipeline(TabularEncoder(), LogisticRegression())
+    assert pipeline.fit(table, y).score(table, y) > 0.9
+    search = GridSearchCV(pipeline, {"tabularencoder__n_bins": [0, 4]}, cv=2).fit(table, y)
+    assert set(search.cv_results_["param_tabularencoder__n_bins"]) == {0, 4}

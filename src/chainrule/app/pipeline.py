@@ -227,7 +227,7 @@ def make_plan(
     else:
         counts = np.bincount(target.encode(seen), minlength=target.n_outputs)
         target = replace(target, frequencies=tuple((counts / counts.sum()).tolist()))
-    encoder = encoder_for(target, categories).fit(table.part(training).inputs, readings)
+    encoder = encoder_for(target, categories).fit(table.part(training).inputs, readings=readings)
     groups, times = (None if of is None else of[split.training] for of in (ties.groups, ties.times))
     return Plan(table, target, training, test, encoder, ties, groups, times)
 
@@ -271,7 +271,7 @@ def _without_identifiers(
     different = {name: values for name, values in inputs.items() if len(factorize(name, values)[0]) == n}
     encoder = encoder_for(target, [name for name in categories if name in different])
     try:
-        left_out = encoder.fit(different, readings).left_out if different else {}
+        left_out = encoder.fit(different, readings=readings).left_out if different else {}
     except TableError:  # all of them
         left_out = encoder.left_out
     return {name: values for name, values in inputs.items() if name not in left_out}

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from importlib import import_module
 from math import sqrt
 from typing import Any, Self
 
@@ -138,8 +139,8 @@ class TabularEncoder:
         encoder.layout = Layout(encoder.columns)
         return encoder
 
-    def fit(self, table: object, readings: Mapping[str, Reading] | None = None) -> Self:
-        """Fit every column to a table of at least one row.
+    def fit(self, table: object, y: object = None, *, readings: Mapping[str, Reading] | None = None) -> Self:
+        """Fit every column to a table of at least one row; `y` is ignored, as by every scikit-learn transformer.
 
         `readings` are those of a larger table that contains these rows; default: those of this table. Raises TableError
         if the table cannot be read, if a column of numbers or dates contains a cell that is neither, or if no usable
@@ -323,10 +324,28 @@ class TabularEncoder:
                 )
         return messages
 
-    def fit_transform(self, table: object) -> Array:
+    def fit_transform(self, table: object, y: object = None) -> Array:
         """Fit to a table and return its matrix."""
         columns = open_columns(table)
         return self.fit(columns).transform(columns)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name, as scikit-learn's `clone` and searches need them."""
+        return {"categories": self.categories, "max_categories": self.max_categories, "n_bins": self.n_bins}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name; the encoder must then be fitted again."""
+        self.__init__(**(self.get_params() | params))  # type: ignore[misc]
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return bool(self.columns)
+
+    def __sklearn_tags__(self) -> Any:
+        utils = import_module("sklearn.utils")  # only scikit-learn asks for its tags
+        inputs = utils.InputTags(string=True, categorical=True, allow_nan=True, sparse=True)
+        targets, transformer = utils.TargetTags(required=False), utils.TransformerTags()
+        return utils.Tags(estimator_type=None, target_tags=targets, transformer_tags=transformer, input_tags=inputs)
 
     def notices_for(self, table: object) -> list[str]:
         """Return messages for the user about a table to be encoded: which columns were not in the training table."""
