@@ -42,7 +42,7 @@ from chainrule.training.metrics import Metric
 from chainrule.training.run import Run
 
 _MIN_SECONDS = 0.3
-"""Time that the first member gets, however short the time limit."""
+"""Time that the first member gets, even if the time limit is shorter."""
 _POLL_SECONDS = 0.1
 """Interval at which the main thread checks for Ctrl-C."""
 

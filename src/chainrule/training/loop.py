@@ -116,8 +116,6 @@ def train(
     require(batch_size is None or is_integer(batch_size, 1), "batch_size", "be an integer >= 1 or None", batch_size)
     require_integer(max_rollbacks, "max_rollbacks", least=0)
     require(clip_norm is None or clip_norm > 0, "clip_norm", "be > 0", clip_norm)
-    for key, factor in (learning_rate_multipliers or {}).items():
-        require(0 <= factor < inf, f"learning_rate_multipliers[{key!r}]", "be finite and >= 0", factor)
     if validation is not None:
         require(len(validation) in (2, 3), "len(validation)", "be 2 or 3: X, y and optionally weight", len(validation))
     watching = [*as_callbacks(callbacks), *([ProgressBar()] if progress else [])]
@@ -136,13 +134,19 @@ def train(
         batch_size=size,
         metrics=as_metrics(metrics),
         clip_norm=clip_norm or inf,
-        multipliers=net.per_parameter(learning_rate_multipliers) if learning_rate_multipliers else 1.0,
+        multipliers=_multipliers(net, learning_rate_multipliers or {}),
         shuffle=shuffle and size < n,
         rng=as_generator(seed),
         kernels=kernels,
         seeded=seed is not None,
     )
     return fit(run, watching, max_rollbacks)
+
+
+def _multipliers(net: Trainable, values: Mapping[str, float]) -> float | Array:
+    for key, factor in values.items():
+        require(0 <= factor < inf, f"learning_rate_multipliers[{key!r}]", "be finite and >= 0", factor)
+    return net.per_parameter(values) if values else 1.0
 
 
 def fit(run: Run, callbacks: Sequence[Callback], max_rollbacks: int = 10) -> History:
