@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import all_finite, as_generator, is_integer, require, require_integer
+from chainrule.arrays import Array, all_finite, as_generator, is_integer, require, require_integer
 from chainrule.errors import suggest_keywords
 from chainrule.nn.gradcheck import require_gradients
 from chainrule.nn.network import Network
