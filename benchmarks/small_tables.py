@@ -12,7 +12,7 @@ from chainrule import TabularClassifier, TabularRegressor
 from harness import interleaved, machine, publish, seconds, table
 
 ROWS = (1, 30, 150)
-CALLS = 20
+CALLS = 10
 """Calls per round, of which the median counts."""
 
 
@@ -70,7 +70,7 @@ def times_of(cells, ours, trees, n):
     def timed(call):
         return lambda: median(seconds(call) for _ in range(CALLS))
 
-    return interleaved({name: timed(call) for name, call in calls.items()})
+    return interleaved({name: timed(call) for name, call in calls.items()}, rounds=3)
 
 
 def main():
