@@ -154,7 +154,7 @@ PEOPLE = {"height": [1.1, 1.2, 1.8, 1.9] * 5, "who": ["child", "child", "adult",
     "network",
     [
         (8,),
-        [4, 4],
+        [16],
         lambda n_in, n_out: mlp(n_in, 8, n_out, loss="cross_entropy", seed=0),
         mlp(1, 2, loss="cross_entropy", seed=0),
     ],

@@ -586,6 +586,7 @@ def epochs(monkeypatch):
 
 
 @pytest.mark.parametrize(("case", "interface"), [row[1:3] for row in PROMISES if row[3].startswith("works")])
+@pytest.mark.filterwarnings("ignore:column .* are unknown:UserWarning")
 def test_what_should_work_works(case, interface):
     CASES[case](INTERFACES[interface]())
 
@@ -627,6 +628,7 @@ def allowing(kind, message):
 
 @given(COLUMNS, COLUMNS)
 @ANYTHING
+@pytest.mark.filterwarnings("ignore:column .* are unknown:UserWarning")
 def test_any_column_is_encoded_as_finite_numbers_or_refused(seen, new):
     with suppress(TableError):
         encoder = TabularEncoder().fit({"a": seen, "b": list(range(len(seen)))})

@@ -82,7 +82,7 @@ def test_named_columns_are_read_by_name(tmp_path):
     predictor = load(tmp_path / "model.chainrule")
     turned = [dict(reversed(row.items())) for row in dicts("abc")]
     np.testing.assert_array_equal(predictor.predict(turned), predictor.predict(dicts("abc")))
-    with pytest.raises(TableError, match="column 'a'"):
+    with pytest.raises(TableError, match="columns 'a', 'b', 'c' are missing"):
         predictor.predict(X)
 
 

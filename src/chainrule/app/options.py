@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from warnings import catch_warnings, filterwarnings
 
 import typer
 
@@ -164,7 +165,9 @@ def one_line_errors() -> Iterator[None]:
     with suppress(ValueError):  # handlers can be set from the main thread only
         signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield
+        with catch_warnings():  # every command reports them as notices, once
+            filterwarnings("ignore", r"column .* are unknown", UserWarning)
+            yield
     except BrokenPipeError:
         # The reader, for example `head`, has closed the pipe. Python must not write to it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -307,7 +307,8 @@ class Frame(Mapping[str, Array]):
         schema = self.frame.schema
         columns: Columns = {}
         for kind, dtype in ((nw.Float64, np.float64), (nw.Int64, np.int64)):
-            names = [name for name, of in schema.items() if of == kind]
+            # narwhals selects by text only, but the names of a pandas column may be numbers.
+            names = [name for name, of in schema.items() if of == kind and isinstance(name, str)]
             matrix = self.frame.select(names).to_numpy() if len(names) > 1 else np.empty((0, 0))
             if matrix.dtype == dtype:  # integers with missing cells become floats, and not all columns have some
                 columns |= {str(name): matrix[:, j] for j, name in enumerate(names) if len(matrix)}

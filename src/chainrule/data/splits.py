@@ -285,6 +285,8 @@ def copies(columns: Mapping[str, Array], y: Array) -> Array | None:
     rows are therefore no copies if independent columns would be equal about as often, or if rows with equal columns
     often differ in the target. The latter does not matter where targets are hardly ever equal.
     """
+    if not columns:
+        return None
     n = len(y)
     inputs, target = _hash(_bits(name, values) for name, values in columns.items()), _target_bits(y)
     units = _numbered(_hash([inputs, target]))
