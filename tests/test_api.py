@@ -4,6 +4,7 @@ import copy
 import pickle
 from types import ModuleType
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -117,6 +118,8 @@ def test_a_history_plots_in_one_call():
     colors = {line.get_color() for line in axes.get_lines()}
     assert len(colors) == 2  # training and validation
     assert isinstance(history, History)
+    axes.figure.clear()
+    plt.close(axes.figure)
 
 
 def test_a_gradient_report_shows_what_it_prints():
