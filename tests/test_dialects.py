@@ -44,7 +44,7 @@ DIALECTS = {
     "quoted header": ('"area, m2, net";"grade"\n1,5;1\n2,5;2\n', {"area, m2, net": [1.5, 2.5], "grade": [1, 2]}),
     "sep=": ("sep=;\na;b;c\n1.5;x;1\n2.5;y;2\n3.25;z;3\n", ABC),
     "sep=|": ("sep=|\r\na|b|c\r\n1.5|x|1\r\n2.5|y|2\r\n3.25|z|3\r\n", ABC),
-    "blanks": ("a b c\n1.5 x 1\n2.5 y 2\n3.25 z 3\n", ABC),
+    "spaces": ("a b c\n1.5 x 1\n2.5 y 2\n3.25 z 3\n", ABC),
     "aligned": ("  a    b  c\n1.5    x  1\n2.5    y  2\n3.25   z  3\n", ABC),
     "no header": ("5.1,3.5,setosa\n4.9,3.0,setosa\n7.0,3.2,virginica\n6.1,3.1,virginica\n", IRIS),
     "no header, all numbers": (
@@ -128,7 +128,7 @@ def test_batches_do_not_depend_on_where_blocks_end(name, block, tmp_path, monkey
     ("content", "notice"),
     [
         ("a;b\n1,5;2\n2,5;3\n", "decimal commas in a. Override with --decimal."),
-        ("a b\n1 2\n3 4\n", "blanks as separators. Override with --separator."),
+        ("a b\n1 2\n3 4\n", "spaces as separators. Override with --separator."),
         ("1.5,2.5\n1.25,3.5\n", "no header (columns column_1, column_2). Override with --header."),
         ("# made by hand\na,b\n1,2\n", "comments that begin with # (skipped)"),
         ("Sales\n\na,b,c\n1,2,3\n", "1 line above the header (skipped)"),

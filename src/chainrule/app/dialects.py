@@ -17,7 +17,7 @@ from typing import Any
 
 from chainrule.errors import TableError, shorten
 
-BLANKS = " "
+SPACES = " "
 """The separator of files whose fields are separated by any number of spaces and tabs."""
 
 _SEPARATORS = ",;\t|"
@@ -122,7 +122,7 @@ def detect(text: str, dialect: Dialect, reading: Reading, name: str) -> Dialect:
         raise TableError(f"{name} is empty. A table needs a header line with column names, followed by rows.")
     separator = reading.separator or (marked and marked[1]) or _separator(lines, reading, name)
     records = list(lines.records(separator))
-    padded = separator != BLANKS and (_are_padded(records) or lines.have_blanks_after(separator))
+    padded = separator != SPACES and (_are_padded(records) or lines.have_spaces_after(separator))
     dialect = replace(dialect, separator=separator, comments=comments, padded=padded)
     if padded:
         records = [(line, [cell.strip() for cell in cells]) for line, cells in records]
@@ -172,8 +172,8 @@ class _Lines:
         for _, cells in zip(range(_SAMPLE_RECORDS), reader):
             yield self.kept[reader.line_num - 1][0] + 1, cells
 
-    def have_blanks_after(self, separator: str) -> bool:
-        """Return whether blanks follow separators in the header or in most lines."""
+    def have_spaces_after(self, separator: str) -> bool:
+        """Return whether spaces follow separators in the header or in most lines."""
         lines = [re.sub(r'"[^"]*"', "", line) for _, line in self.kept[:_SAMPLE_RECORDS]]
         followed = [f"{separator} " in line for line in lines]
         return followed[0] or sum(followed) >= 0.9 * len(followed)
@@ -184,10 +184,10 @@ class _Lines:
 
 
 def parse(text: str, separator: str, padded: bool) -> Any:
-    """Return an iterator over the records of a text, as lists of cells; `padded`: ignore blanks before a cell."""
-    if separator == BLANKS:
+    """Return an iterator over the records of a text, as lists of cells; `padded`: ignore spaces before a cell."""
+    if separator == SPACES:
         text = re.sub(r"(?m)[ \t]+$", "", text).replace("\t", " ")
-    return csv.reader(StringIO(text, newline="\n"), delimiter=separator, skipinitialspace=padded or separator == BLANKS)
+    return csv.reader(StringIO(text, newline="\n"), delimiter=separator, skipinitialspace=padded or separator == SPACES)
 
 
 def _has_comments(lines: Sequence[str]) -> bool:
@@ -213,8 +213,8 @@ def _separator(lines: _Lines, reading: Reading, name: str) -> str:
     best = max(scores, key=lambda separator: scores[separator])
     if scores[best][0] > 0:
         return best
-    if _are_separated_by_blanks([cells for _, cells in lines.records(BLANKS)], lines, name):
-        return BLANKS
+    if _are_separated_by_spaces([cells for _, cells in lines.records(SPACES)], lines, name):
+        return SPACES
     return max(_SEPARATORS, key=lambda separator: (-max(map(len, candidates[separator])), separator == ","))
 
 
@@ -234,8 +234,8 @@ def _regularity(records: list[list[str]]) -> tuple[float, int]:
     return counts[usual] / len(records) + numeric + 0.5 * (len(records[0]) == usual), usual
 
 
-def _are_separated_by_blanks(records: list[list[str]], lines: _Lines, name: str) -> bool:
-    """Return whether blanks separate the fields: every record has the same number, and a column contains numbers."""
+def _are_separated_by_spaces(records: list[list[str]], lines: _Lines, name: str) -> bool:
+    """Return whether spaces separate the fields: every record has the same number, and a column contains numbers."""
     rows = records[1:] or records
     numeric = sum(any(_NUMBER.fullmatch(cell) for cell in cells) and len(cells) > 1 for cells in rows)
     if len(records[0]) < 2 or numeric < 0.9 * len(rows):
@@ -243,14 +243,14 @@ def _are_separated_by_blanks(records: list[list[str]], lines: _Lines, name: str)
     for cells in rows:
         if len(cells) not in (len(records[0]), len(rows[0])):
             rule = "must have , ; | or tabs between its fields"
-            got = f"blanks and between {min(map(len, records))} and {max(map(len, records))} fields per line"
+            got = f"spaces and between {min(map(len, records))} and {max(map(len, records))} fields per line"
             raise TableError(f"{name} {rule}, got {got}. Pass --separator, or write the table as CSV.")
     columns = zip(*(cells for cells in rows if len(cells) == len(rows[0])))
     return any(all(_NUMBER.fullmatch(cell) for cell in column) for column in columns)
 
 
 def _are_padded(records: list[tuple[int, list[str]]]) -> bool:
-    """Return whether blanks surround cells or names; those before a cell have been removed already."""
+    """Return whether spaces surround cells or names; those before a cell have been removed already."""
     padded = sum(any(cell != cell.strip() for cell in cells) for _, cells in records)
     return padded >= 0.9 * len(records) or any(cell != cell.strip() for cell in records[0][1])
 
@@ -331,8 +331,8 @@ def description(dialect: Dialect, name: str, reading: Reading) -> list[str]:
         parts.append(("Windows-1252 text (Western European)", "--encoding"))
     elif not reading.encoding and dialect.encoding not in ("utf-8", "utf-8-sig", "utf-16"):
         parts.append((f"{dialect.encoding} text", "--encoding"))
-    if not reading.separator and dialect.separator == BLANKS:
-        parts.append(("blanks as separators", "--separator"))
+    if not reading.separator and dialect.separator == SPACES:
+        parts.append(("spaces as separators", "--separator"))
     if reading.header is None and not dialect.header:
         parts.append((f"no header (columns {shorten(dialect.names, 3)})", "--header"))
     commas = [column for column, mark in dialect.decimal.items() if mark == ","]

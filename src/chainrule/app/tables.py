@@ -20,7 +20,7 @@ from typing import IO, Any
 import polars as pl
 
 from chainrule.app.decimals import decimal_marks, with_points
-from chainrule.app.dialects import BLANKS, Dialect, Reading, description, detect, detect_encoding, parse
+from chainrule.app.dialects import SPACES, Dialect, Reading, description, detect, detect_encoding, parse
 from chainrule.archive import write_whole
 from chainrule.errors import TableError, first_line, shorten
 
@@ -224,7 +224,7 @@ class TableFile:
 
     def _opening(self) -> re.Pattern[str]:
         """Return the pattern of a quote at the begin of a field."""
-        separator = r"[ \t]" if self.dialect.separator == BLANKS else re.escape(self.dialect.separator)
+        separator = r"[ \t]" if self.dialect.separator == SPACES else re.escape(self.dialect.separator)
         return re.compile(rf'(?:\A|(?<=\n)|(?<={separator})){" *" if self.dialect.padded else ""}"')
 
     def _mask(self, text: str) -> tuple[str, int]:
@@ -245,7 +245,7 @@ class TableFile:
         n_short, first_short, any_frame = 0, 0, False
         for line, text, masked in self._blocks():
             frame = self._parsed(line, text, masked, schema)
-            if frame.to_series(-1).null_count() and self.dialect.separator != BLANKS:
+            if frame.to_series(-1).null_count() and self.dialect.separator != SPACES:
                 n, first = self._short_lines(text, masked)
                 n_short, first_short = n_short + n, first_short or (line + first if n else 0)
             if len(frame):
@@ -259,9 +259,9 @@ class TableFile:
             self._notices.append(f"{self.name}: {what}")
 
     def _parsed(self, line: int, text: str, masked: str, schema: Mapping[str, Any]) -> pl.DataFrame:
-        """Return records as a table: by polars, or by Python's slower parser where blanks or quotes are unusual."""
+        """Return records as a table: by polars, or by Python's slower parser where spaces or quotes are unusual."""
         dialect, quoted = self.dialect, '"' in text
-        usual = dialect.separator != BLANKS
+        usual = dialect.separator != SPACES
         if quoted:
             usual &= not (dialect.padded or dialect.comments or '"' in masked or re.search(r"(?m)^\n", masked))
         elif dialect.comments or len(schema) > 1:

@@ -1,4 +1,4 @@
-"""Threads: the networks of an ensemble side by side, each on a single thread of BLAS."""
+"""Threads: the networks of an ensemble in parallel, each on a single thread of BLAS."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
