@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from chainrule.curves import CURVES, Z, scalar_functions, slope_of, value_of
+from chainrule.languages import NUMPY, PYTHON
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.terms import NUMPY, PYTHON
 
 GRID = np.concatenate(
     [np.linspace(-50, 50, 2001), [-1e30, -1e4, -700, -100, -88, -20, -1e-30, 0, 1e-30, 20, 88, 100, 700, 1e4, 1e30]]

@@ -11,11 +11,14 @@ Its derivative follows by the chain rule. Where a definition overflows or cancel
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from textwrap import indent
 from typing import Any
 
+import numpy as np
+
+from chainrule.languages import NUMBA
 from chainrule.terms import (
-    NUMBA,
     Function,
     Number,
     Term,
@@ -30,6 +33,7 @@ from chainrule.terms import (
     log1p,
     maximum,
     minimum,
+    part,
     sqrt,
     symbol,
     tanh,
@@ -54,7 +58,7 @@ def _limit(low: float, high: float) -> Function:
 
 def elementwise(slope: Callable[[Term, Term], Term]) -> Callable[[Term, Term, Term], tuple[Term]]:
     """Return the rule of a function of one number whose derivative is slope(y, z)."""
-    return lambda y, d, z: (d * slope(y, z),)
+    return lambda y, d, z: (d * part(slope(y, z), f"{y.note.name}'"),)
 
 
 sigmoid = Function(
@@ -137,6 +141,11 @@ CURVES: dict[str, Function] = {
 Z = symbol("z")
 
 
+def capped_exp(largest: float) -> Term:
+    """Return exp(Z), with Z at most `largest`: 87.7 where the result is a float32, 708 where it is a float64."""
+    return exp(minimum(Z, largest))
+
+
 def value_of(name: str) -> Term:
     """Return an activation as a term in Z."""
     return CURVES[name].expanded(Z)
@@ -147,19 +156,26 @@ def slope_of(name: str) -> Term:
     return derivative(CURVES[name](Z), Z)
 
 
-def compiled_source(name: str) -> str:
-    """Return Python source, for numba, of the functions `NAME(z)` and `NAME_slope(z)`.
-
-    They take one float32 or float64 and return the same type.
-    """
-    return NUMBA.define(name, value_of(name)) + "\n\n" + NUMBA.define(f"{name}_slope", slope_of(name))
+# Functions of one number as Python source, for numba: they take and return a float32 or a float64.
 
 
 def scalar_functions(name: str) -> tuple[Callable[[float], float], Callable[[float], float]]:
-    """Return an activation and its derivative as functions of one float, which numba can compile.
+    """Return an activation and its derivative as functions of one number z, which numba can compile."""
+    value, slope = NUMBA.define("value", value_of(name)), NUMBA.define("slope", slope_of(name))
+    return _executed(value, "value"), _executed(slope, "slope")
 
-    numba caches them under this file: their code changes only if it does.
-    """
-    namespace: dict[str, Any] = {"__name__": __name__}
-    exec(compile("import numpy as np\n" + compiled_source(name), __file__, "exec"), namespace)
-    return namespace[name], namespace[f"{name}_slope"]
+
+def scalar_switch(terms: Iterable[Term]) -> Callable[[int, float], float]:
+    """Return the function of `code` and z that computes the term at that position, which numba can compile."""
+    branches = [
+        f"    if code == {code}:\n" + indent(NUMBA.define("", term).partition("\n")[2], "    ")
+        for code, term in enumerate(terms)
+    ]
+    return _executed(f"def switch(code, z):\n{''.join(branches)}    return z\n", "switch")
+
+
+def _executed(source: str, name: str) -> Callable[..., float]:
+    """Return a function defined by Python source. numba caches its compiled form until this file changes."""
+    namespace: dict[str, Any] = {"np": np, "__name__": __name__}
+    exec(compile(source, __file__, "exec"), namespace)
+    return namespace[name]

@@ -2,16 +2,14 @@ r"""Expressions: trees of operations that know their value, their derivatives by
 
     >>> z = symbol("z")
     >>> y = z * tanh(z)
-    >>> y.value(z=0.5)
-    0.23105857863000487
-    >>> derivative(y, z).value(z=0.5)
-    0.8553413478532227
-    >>> C.source(y), PYTHON.source(y)
-    ('z * tanhf(z)', 'z * math.tanh(z)')
+    >>> derivative(y, z) == tanh(z) + z * (1 - tanh(z) ** 2)
+    True
+    >>> float(round(derivative(y, z).value(z=0.5), 6))
+    0.855341
 
 Each operation has a value and a rule: given the term y = f(a, b, ...) and d, the derivative of the loss with respect to
 y, the rule returns the derivatives with respect to a, b, ... A derivative is a term itself, so it can be printed,
-evaluated and compiled as well. `typeset` prints terms as text, LaTeX and MathML.
+evaluated and compiled as well: `chainrule.typeset` prints it as a formula, `chainrule.languages` as source code.
 
 A term stands for a matrix, of which some rows or columns may be equal and stored once: `axes` names the directions in
 which it varies, "r" from row to row and "c" from column to column. A bias varies by column ("c"), a weight matrix by
@@ -22,6 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,12 @@ class Symbol(Term):
     def axes(self) -> str:
         return self.directions
 
+    def indexed(self, index: str | None) -> str:
+        """Return the subscript of an entry: the index where the symbol has one. A weight keeps its own two for one."""
+        if index is None or 0 < len(index) < len(self.index):
+            return self.index
+        return index if self.index else ""
+
 
 def symbol(name: str, axes: str = "") -> Symbol:
     """Return a symbol that is shown as its name."""
@@ -140,14 +146,24 @@ def is_number(term: Term, number: float | None = None) -> bool:
     return isinstance(term, Number) and not term.title and number in (None, term.number)
 
 
+def factors_of(term: Term) -> list[Term]:
+    """Return the factors of a product."""
+    return [factor for arg in term.args for factor in factors_of(arg)] if term.op == "multiply" else [term]
+
+
 def _sum_simplified(a: Term, b: Term) -> Term | None:
-    """0 + b = b; 2 + 3 = 5; where(c, a, 0) + where(c, 0, b) = where(c, a, b)."""
+    """0 + b = b; 2 + 3 = 5; a + a b = a (1 + b); where(c, a, 0) + where(c, 0, b) = where(c, a, b)."""
     if is_number(a, 0) or is_number(b, 0):
         return b if is_number(a, 0) else a
     if is_number(a) and is_number(b):
         return Number(number=a.number + b.number)  # type: ignore[attr-defined]
     if a.op == b.op == "where" and a.args[0] == b.args[0] and is_number(a.args[2], 0) and is_number(b.args[1], 0):
         return where(a.args[0], a.args[1], b.args[2])
+    if a.op == "add" and (last := _sum_simplified(a.args[1], b)) is not None:
+        return a.args[0] + last
+    first, second = factors_of(a), factors_of(b)
+    if len(first) < len(second) and first == second[: len(first)]:
+        return a * (1 + reduce(mul, second[len(first) :]))
     return None
 
 
@@ -234,6 +250,11 @@ class Function:
     def __call__(self, *args: Term | float) -> Term:
         return build("call", *args, note=self)
 
+    @property
+    def is_named(self) -> bool:
+        """Whether a formula shows both the call and the definition."""
+        return bool(self.title and self.definition)
+
     def expanded(self, *args: Term) -> Term:
         """Return the term that computes the function."""
         form = self.computed or self.definition
@@ -276,10 +297,6 @@ def _call_rule(y: Term, d: Term) -> tuple[Term, ...]:
     return tuple(gradient(inner, arg, d) for arg in y.args)
 
 
-def _part_rule(y: Term, d: Term) -> tuple[Term]:
-    return (build("part", d, note=y.note),)
-
-
 OPERATIONS: dict[str, tuple[Callable[..., Any] | None, Callable[[Term, Term], tuple[Term, ...]]]] = {
     "add": (np.add, lambda y, d: (d, d)),
     "subtract": (np.subtract, lambda y, d: (d, -d)),
@@ -304,7 +321,7 @@ OPERATIONS: dict[str, tuple[Callable[..., Any] | None, Callable[[Term, Term], tu
     "sign": (np.sign, lambda y, d: (ZERO,)),
     "call": (None, _call_rule),
     "let": (lambda a: a, lambda y, d: (d,)),
-    "part": (lambda a: a, _part_rule),
+    "part": (lambda a: a, lambda y, d: (d,)),
     "instead": (lambda a: a, lambda y, d: (d, ZERO)),
 }
 """Each operation's value, with NumPy, and its rule."""
@@ -348,7 +365,13 @@ def contributions(y: Term, d: Term) -> Iterator[tuple[Term, Term]]:
     if isinstance(y, Symbol):
         yield y, d
         return
-    for arg, d_arg in zip(y.args, OPERATIONS[y.op][1](y, d) if y.args else ()):
+    if y.op == "let":  # derived once, in terms of the letter
+        (inner,) = y.args
+        local = OPERATIONS[inner.op][1](inner, ONE)
+        found = zip(inner.args, (d * substitute(factor, {inner: y}) for factor in local))
+    else:
+        found = zip(y.args, OPERATIONS[y.op][1](y, d) if y.args else ())
+    for arg, d_arg in found:
         if not is_number(d_arg, 0):
             yield from contributions(arg, _summed_like(d_arg, arg))
 
@@ -391,169 +414,15 @@ def substitute(term: Term, replacements: Mapping[Term, Term]) -> Term:
     return rebuilt(term, tuple(substitute(arg, replacements) for arg in term.args))
 
 
+def walk(term: Term) -> Iterator[Term]:
+    """Yield the term and everything it is made of, in the order of reading."""
+    yield term
+    for arg in term.args:
+        yield from walk(arg)
+
+
 def plain(term: Term) -> Term:
     """Return the term without the marks of parts and mistakes, simplified."""
     if term.op in ("part", "instead"):
         return plain(term.args[0])
     return rebuilt(term, tuple(map(plain, term.args)))
-
-
-def expand(term: Term) -> Term:
-    """Return the term with elementary operations only, and with constants computed."""
-    if isinstance(term, Number):
-        return Number(number=term.number)
-    if term.op in ("part", "instead", "let"):
-        return expand(term.args[0])
-    if term.op == "call":
-        return expand(term.note.expanded(*term.args))
-    condition = term.args[:1] if term.op == "where" else ()
-    args = tuple(rebuilt(arg, tuple(map(expand, arg.args))) if arg in condition else expand(arg) for arg in term.args)
-    if args and all(map(is_number, args)):
-        return Number(number=float(evaluate(rebuilt(term, args), {})))
-    return LOWERED[term.op](*args) if term.op in LOWERED else rebuilt(term, args)
-
-
-def _power_lowered(a: Term, n: Term) -> Term:
-    """a^3 = a a a."""
-    assert isinstance(n, Number)
-    power = a
-    for _ in range(int(n.number) - 1):
-        power = power * a
-    return power
-
-
-LOWERED: dict[str, Callable[..., Term]] = {
-    "power": _power_lowered,
-    "greater": lambda a, b: where(Term("greater", (a, b)), 1, 0),
-    "sign": lambda a: where(Term("greater", (a, ZERO)), 1, where(Term("greater", (ZERO, a)), -1, 0)),
-}
-"""Operations that no language has as a function."""
-
-
-# Code.
-
-
-@dataclass(frozen=True)
-class Language:
-    """How a programming language writes functions of one real number.
-
-    `calls` maps operations to templates of calls, `choice` is the template of a conditional expression, `literal` maps
-    a number to its text, `local` declares a local variable, and `function` a function of z.
-    """
-
-    calls: Mapping[str, str]
-    choice: str
-    literal: Callable[[float], str]
-    local: str
-    function: str
-    indent: str = "    "
-
-    def source(self, term: Term) -> str:
-        """Return a term as one expression."""
-        return _code(expand(term), self, {})[0]
-
-    def define(self, name: str, term: Term) -> str:
-        """Return the function `name` of the symbol z. Terms that occur more than once become local variables."""
-        body = expand(term)
-        names: dict[Term, str] = {}
-        lines = []
-        for repeated in _repeated(body):
-            code = _code(repeated, self, names)[0]
-            names[repeated] = f"t{len(names) + 1}"
-            lines.append(self.indent + self.local.format(name=names[repeated], value=code) + "\n")
-        return self.function.format(name=name, locals="".join(lines), value=_code(body, self, names)[0])
-
-
-def _repeated(term: Term) -> list[Term]:
-    """Return the operations that occur more than once, the inner ones first."""
-    count: dict[Term, int] = {}
-
-    def visit(term: Term) -> None:
-        if term.args:
-            count[term] = count.get(term, 0) + 1
-            if count[term] == 1:
-                for arg in term.args:
-                    visit(arg)
-                count[term] = count.pop(term)  # behind its parts
-
-    visit(term)
-    return [term for term, n in count.items() if n > 1 and term.op != "greater"]
-
-
-INFIX = {"greater": (">", 1), "add": ("+", 2), "subtract": ("-", 2), "multiply": ("*", 3), "divide": ("/", 3)}
-"""Operators and how tightly they bind: more than a choice (0), less than a name (9)."""
-
-
-def _code(term: Term, language: Language, names: Mapping[Term, str]) -> tuple[str, int]:
-    """Return the code of a term, and how tightly its outermost operator binds."""
-    if term in names:
-        return names[term], 9
-    if isinstance(term, Number):
-        return language.literal(term.number), 9
-    if isinstance(term, Symbol):
-        return term.name, 9
-    if term.op == "negative":
-        return f"-{_bracketed(term.args[0], 4, language, names)}", 3
-    if term.op == "where" and language.choice:
-        return language.choice.format(*(_bracketed(arg, 1, language, names) for arg in term.args)), 0
-    if term.op in INFIX:
-        sign, binds = INFIX[term.op]
-        left, right = term.args
-        loose = term.op in ("add", "multiply")  # (a + b) + c may drop its brackets, a - (b + c) may not
-        right_binds = binds if loose and right.op == term.op else binds + 1
-        return (
-            f"{_bracketed(left, binds, language, names)} {sign} {_bracketed(right, right_binds, language, names)}",
-            binds,
-        )
-    return language.calls[term.op].format(*(_code(arg, language, names)[0] for arg in term.args)), 9
-
-
-def _bracketed(term: Term, least: int, language: Language, names: Mapping[Term, str]) -> str:
-    """Return the code of a term, in brackets if it binds less tightly than the operator around it."""
-    code, binds = _code(term, language, names)
-    return code if binds >= least else f"({code})"
-
-
-def _calls(template: str, names: str) -> dict[str, str]:
-    """Return the templates of a language's calls, given its names of the functions in the order of ELEMENTARY."""
-    calls = {op: template.format(name) for op, name in zip(ELEMENTARY, names.split())}
-    return {op: call + ("({}, {})" if "imum" in op else "({})") for op, call in calls.items()}
-
-
-ELEMENTARY = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "absolute", "maximum", "minimum")
-_DEF = "def {name}(z):\n{locals}    return {value}\n"
-_IF_ELSE = "{1} if {0} else {2}"
-_OF_TWO = {"maximum": "max({}, {})", "minimum": "min({}, {})"}
-
-C = Language(
-    _calls("{}f", "exp expm1 log log1p tanh sqrt fabs fmax fmin"),
-    "{} ? {} : {}",
-    lambda number: f"{np.float32(number)!s}f",
-    "const float {name} = {value};",
-    "static inline float {name}(float z)\n{{\n{locals}    return {value};\n}}\n",
-)
-PYTHON = Language(
-    _calls("math.{}", "exp expm1 log log1p tanh sqrt fabs") | _OF_TWO, _IF_ELSE, repr, "{name} = {value}", _DEF
-)
-NUMPY = Language(
-    _calls("np.{}", "exp expm1 log log1p tanh sqrt abs maximum minimum") | {"where": "np.where({}, {}, {})"},
-    "",
-    repr,
-    "{name} = {value}",
-    _DEF,
-)
-NUMBA = Language(
-    {**NUMPY.calls, **_OF_TWO},
-    _IF_ELSE,
-    "real({!r})".format,  # numbers take the type of z, so that float32 stays float32
-    "{name} = {value}",
-    _DEF.replace("{locals}", "    real = type(z)\n{locals}"),
-)
-JAVASCRIPT = Language(
-    _calls("Math.{}", "exp expm1 log log1p tanh sqrt abs max min"),
-    "{} ? {} : {}",
-    repr,
-    "const {name} = {value};",
-    "function {name}(z) {{\n{locals}  return {value};\n}}\n",
-    "  ",
-)
