@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chainrule.terms import ZERO, Number, Symbol, Term, evaluate, is_number, rebuilt, where
+from chainrule.terms import ZERO, Number, Symbol, Term, evaluator, is_number, rebuilt, where
 
 # Reduction to what every language has.
 
@@ -33,7 +33,7 @@ def expand(term: Term, kept: Collection[str] = ()) -> Term:
         for k, arg in enumerate(term.args)
     )
     if args and all(map(is_number, args)):
-        return Number(number=float(evaluate(rebuilt(term, args), {})))
+        return Number(number=float(evaluator(rebuilt(term, args))({})))
     return LOWERED[term.op](*args) if term.op in LOWERED else rebuilt(term, args)
 
 

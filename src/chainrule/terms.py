@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
-from operator import mul
+from functools import partial, reduce
+from operator import itemgetter, mul
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class Term:
 
     def value(self, **symbols: Any) -> Any:
         """Return the value for these values of the symbols."""
-        return evaluate(self, symbols)
+        return evaluator(self)(symbols)
 
     def __add__(self, other: Term | float) -> Term:
         return build("add", self, other)
@@ -327,34 +327,52 @@ OPERATIONS: dict[str, tuple[Callable[..., Any] | None, Callable[[Term, Term], tu
 """Each operation's value, with NumPy, and its rule."""
 
 
-def evaluate(term: Term, symbols: Mapping[str, Any]) -> Any:
-    """Return the value of a term for these values of the symbols, by name. What occurs twice is computed once."""
-    known: dict[Term, Any] = {}
+def evaluator(term: Term) -> Callable[[Mapping[str, Any]], Any]:
+    """Return the function that computes a term from the values of the symbols, by name.
 
-    def value(term: Term) -> Any:
-        if isinstance(term, Number):
-            return term.number
-        if isinstance(term, Symbol):
-            return symbols[term.name]
-        if term not in known:
-            known[term] = compute(term, [value(arg) for arg in term.args[: 1 if term.op == "instead" else None]])
-        return known[term]
+    It is a list of steps, each with the places of its arguments in the list. What occurs twice is computed once.
+    """
+    steps: list[tuple[Callable[..., Any], list[int]]] = []
+    places: dict[Term, int] = {}
 
-    def compute(term: Term, args: list[Any]) -> Any:
-        operation = OPERATIONS[term.op][0]
-        if operation is not None:
-            return operation(*args)
-        if term.op == "sum":
-            return _sum(np.asarray(args[0]), term.note)
-        function: Function = term.note
-        return function.value(*args) if function.value else value(function.expanded(*term.args))
+    def place(term: Term) -> int:
+        if term.op in ("let", "part", "instead"):
+            return place(term.args[0])
+        if term.op == "call" and term.note.value is None:
+            return place(term.note.expanded(*term.args))
+        if term not in places:
+            args = [place(arg) for arg in term.args]
+            steps.append((_operation(term), args))
+            places[term] = len(steps) - 1
+        return places[term]
 
-    return value(term)
+    last = place(term)
+
+    def run(symbols: Mapping[str, Any]) -> Any:
+        values: list[Any] = []
+        for compute, args in steps:
+            values.append(compute(*[values[k] for k in args]) if args else compute(symbols))
+        return values[last]
+
+    return run
+
+
+def _operation(term: Term) -> Callable[..., Any]:
+    """Return what computes a term from its arguments, or from the symbols if it has none."""
+    if isinstance(term, Number):
+        return lambda symbols: term.number
+    if isinstance(term, Symbol):
+        return itemgetter(term.name)
+    if term.op == "sum":
+        return partial(_sum, axes=term.note)
+    operation = term.note.value if term.op == "call" else OPERATIONS[term.op][0]
+    assert operation is not None
+    return operation  # type: ignore[no-any-return]
 
 
 def _sum(a: Array, axes: str) -> Array:
     """Return a sum; one over columns keeps its axis, so that it lines up with the rows."""
-    return {"r": a.sum(axis=0), "c": a.sum(axis=-1, keepdims=a.ndim > 1), "rc": a.sum()}[axes]
+    return a.sum(axis={"r": 0, "c": -1, "rc": None}[axes], keepdims=axes == "c")
 
 
 # The chain rule.
@@ -419,6 +437,14 @@ def walk(term: Term) -> Iterator[Term]:
     yield term
     for arg in term.args:
         yield from walk(arg)
+
+
+def symbols_in(term: Term) -> list[Symbol]:
+    """Return the symbols that the value of a term depends on, each once, in the order of reading."""
+    if isinstance(term, Symbol):
+        return [term]
+    args = term.args[:1] if term.op == "instead" else term.args
+    return list(dict.fromkeys(symbol for arg in args for symbol in symbols_in(arg)))
 
 
 def plain(term: Term) -> Term:

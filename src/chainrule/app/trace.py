@@ -37,7 +37,7 @@ from chainrule.model.predictor import Predictor
 from chainrule.nn.network import Network
 
 if TYPE_CHECKING:
-    from chainrule.insight.trace import Trace
+    from chainrule.insight.trace.model import Trace
 
 
 class Form(StrEnum):

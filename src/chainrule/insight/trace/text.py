@@ -11,11 +11,11 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.errors import look_up
-from chainrule.insight.tracing.notation import as_text
-from chainrule.insight.tracing.quantities import NOTATIONS, Quantity
+from chainrule.insight.trace.model import Quantity
+from chainrule.typeset import LATEX, NOTATIONS, TEXT, formula, title
 
 if TYPE_CHECKING:
-    from chainrule.insight.trace import Trace
+    from chainrule.insight.trace.model import Trace
 
 MAX_SHOWN, N_FIRST, N_LAST = 8, 5, 2
 """Most rows or columns of a matrix shown in full; of a larger one, the numbers of first and last ones shown."""
@@ -98,10 +98,10 @@ def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
     require_notation(notation)
     lines = [part for line in (trace.title, *trace.legend) for part in wrap(line, 100, break_on_hyphens=False)]
     width = max(len(quantity.name) for quantity in trace)
-    for title, quantities in sections(trace):
-        equations = [as_text(quantity.equation(notation)) for quantity in quantities]
+    for heading, quantities in sections(trace):
+        equations = [quantity.equation(notation, TEXT) for quantity in quantities]
         middle = min(48, max(map(len, equations)))
-        lines += ["", title]
+        lines += ["", heading]
         for quantity, equation in zip(quantities, equations):
             origin = f"from {', '.join(quantity.sources)}" if quantity.sources else "given"
             shape = str(quantity.grid(notation).shape)
@@ -133,27 +133,23 @@ def as_latex(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
     require_notation(notation)
     header = ("".join(ESCAPES.get(letter, letter) for letter in line) for line in (trace.title, *trace.legend))
     parts = [r"\allowdisplaybreaks", *header]
-    for title, quantities in sections(trace):
+    for heading, quantities in sections(trace):
         lines = [_latex_line(quantity, notation, quantity.name in blanks) for quantity in quantities]
         body = " \\\\[1ex]\n".join(lines)
-        parts.append(f"\\section*{{{title}}}\n\\begin{{align*}}\n{body}\n\\end{{align*}}")
+        parts.append(f"\\section*{{{heading}}}\n\\begin{{align*}}\n{body}\n\\end{{align*}}")
     return "\n\n".join(parts) + "\n"
 
 
 def _latex_line(quantity: Quantity, notation: str, blank: bool) -> str:
     """Return the formula of a quantity and, below it, its values."""
     matrix = r"\;?" if blank else _latex_matrix(quantity.grid(notation))
-    if quantity.formula is None:
-        return f"{_title_of_all(quantity, notation)} &= {matrix}"
-    side = getattr(quantity.formula, notation).replace(r", \;", ", \\\\\n&\\quad ")
+    of_all = title(quantity.symbol, LATEX, notation, "")
+    if quantity.term is None:
+        return f"{of_all} &= {matrix}"
+    side = formula(quantity.term, LATEX, notation).replace(r", \;", ", \\\\\n&\\quad ")
     if quantity.values.size == 1:
         return f"{quantity.title(notation)} &= {side} = {matrix}"
-    return f"{quantity.title(notation)} &= {side} \\\\\n{_title_of_all(quantity, notation)} &= {matrix}"
-
-
-def _title_of_all(quantity: Quantity, notation: str) -> str:
-    """Return the title of the whole array: in column form, without the indices of an entry."""
-    return quantity.symbol.row if notation == "row" else quantity.symbol.column("")
+    return f"{quantity.title(notation)} &= {side} \\\\\n{of_all} &= {matrix}"
 
 
 def _latex_matrix(grid: Array) -> str:
@@ -198,7 +194,7 @@ def as_dict(trace: Trace) -> dict[str, Any]:
                 "sources": list(quantity.sources),
                 "shape": list(quantity.shape),
                 "values": _as_lists(quantity.values),
-                "text": {notation: as_text(quantity.equation(notation)) for notation in NOTATIONS},
+                "text": {notation: quantity.equation(notation, TEXT) for notation in NOTATIONS},
                 "latex": {notation: quantity.equation(notation) for notation in NOTATIONS},
             }
             for quantity in trace

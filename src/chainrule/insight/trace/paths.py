@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chainrule.insight.tracing.quantities import Quantity
+from chainrule.insight.trace.model import Quantity
+from chainrule.typeset import MATHML, partial, title
 
 if TYPE_CHECKING:
-    from chainrule.insight.trace import Trace
+    from chainrule.insight.trace.model import Trace
 
 ADDED = ("b", r"\beta")
 """Letters of additive parameters, on which no derivative depends except their own."""
@@ -22,7 +23,7 @@ ADDED = ("b", r"\beta")
 
 @dataclass(frozen=True)
 class Factor:
-    """A factor of a gradient: its fraction as a formula, the quantity and place of its value, and that of its color.
+    """A factor of a gradient: its fraction in MathML, the quantity and place of its value, and that of its color.
 
     J and K are placeholders for the indices of the units that the parameter leads to and comes from.
     """
@@ -41,7 +42,7 @@ class Path:
     ----------
     parameter, gradient : Quantity
     title : str
-        An entry of the gradient as a formula.
+        An entry of the gradient in MathML.
     lit : dict
         For each quantity on the path, the letter of its highlighted entries.
     factors : tuple of Factor
@@ -72,7 +73,7 @@ def path_of(trace: Trace, gradient: Quantity) -> Path:
     lit = highlighted(trace, parameter, first)
     factors, branches = factors_of(trace, parameter, first, gradient)
     index = {"jk": "JK", "j": "J"}.get(parameter.symbol.index, "")
-    return Path(parameter, gradient, gradient.symbol.column(index), lit, factors, branches)
+    return Path(parameter, gradient, entry(gradient, index), lit, factors, branches)
 
 
 def highlighted(trace: Trace, parameter: Quantity, first: Quantity) -> dict[str, str]:
@@ -110,23 +111,23 @@ def factors_of(
     trace: Trace, parameter: Quantity, first: Quantity, gradient: Quantity
 ) -> tuple[tuple[Factor, ...], tuple[str, str] | None]:
     """Return the factors of a gradient, none if it is not a product, and the branches of the first factor."""
-    z = first.symbol
     into = next((quantity for quantity in trace if quantity.derivative_of == first.name), None)
     if into is None or parameter.symbol.index not in ("j", "jk"):
         return (), None
     index = {"jk": "JK", "j": "J"}[parameter.symbol.index]
-    last_fraction = fraction(z.column("J"), parameter.symbol.column(index))
+    loss, z, of_parameter = MATHML.name("C"), entry(first), entry(parameter, index)
     other = [source for source in gradient.sources if source not in (into.name, parameter.name)]
     place = "k" if parameter.symbol.index == "jk" else "j"
-    last = (Factor(last_fraction, other[0] if other else "", place, parameter.name),)
+    last = (Factor(partial(z, of_parameter, MATHML), other[0] if other else "", place, parameter.name),)
     slope = next((trace[source] for source in into.sources if trace[source].kind == "slope"), None)
     if slope is None:
-        return (Factor(fraction("C", z.column("J")), into.name, "j", into.name), *last), branches_of(trace, into)
+        return (Factor(partial(loss, z, MATHML), into.name, "j", into.name), *last), branches_of(trace, into)
     outer = trace[into.sources[0]]
-    a = trace[outer.derivative_of].symbol
+    activation = trace[outer.derivative_of]
+    a = entry(activation)
     return (
-        Factor(fraction("C", a.column("J")), outer.name, "j", outer.name),
-        Factor(fraction(a.column("J"), z.column("J")), slope.name, "j", a.name),
+        Factor(partial(loss, a, MATHML), outer.name, "j", outer.name),
+        Factor(partial(a, z, MATHML), slope.name, "j", activation.name),
         *last,
     ), branches_of(trace, outer)
 
@@ -138,6 +139,6 @@ def branches_of(trace: Trace, derivative: Quantity) -> tuple[str, str] | None:
     return None
 
 
-def fraction(above: str, below: str) -> str:
-    """Return the formula of a partial derivative."""
-    return rf"\frac{{\partial {above}}}{{\partial {below}}}"
+def entry(quantity: Quantity, index: str = "J") -> str:
+    """Return the title of an entry in MathML."""
+    return title(quantity.symbol, MATHML, "column", index)

@@ -12,13 +12,13 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from chainrule.insight.tracing.notation import as_mathml
-from chainrule.insight.tracing.paths import Path, paths
-from chainrule.insight.tracing.quantities import NOTATIONS, Quantity
-from chainrule.insight.tracing.text import BLANK, decimals_for, places, require_notation, sections, show
+from chainrule.insight.trace.paths import Path, paths
+from chainrule.insight.trace.model import Quantity
+from chainrule.insight.trace.text import BLANK, decimals_for, places, require_notation, sections, show
+from chainrule.typeset import MATHML, NOTATIONS
 
 if TYPE_CHECKING:
-    from chainrule.insight.trace import Trace
+    from chainrule.insight.trace.model import Trace
 
 NOTATION_TITLES = {"row": "row vectors, Z = X W + b", "column": "column vectors, z = Σ w a + b"}
 
@@ -33,7 +33,7 @@ def as_html(trace: Trace, notation: str, asked: Sequence[str] = (), hidden: Coll
     focusable = {path.parameter.name for path in all_paths}
     body = "".join(_section(title, quantities, focusable, hidden) for title, quantities in sections(trace))
     document = _as_json({path.parameter.name: _describe(trace, path) for path in all_paths})
-    folder = files("chainrule.insight.tracing")
+    folder = files("chainrule.insight.trace")
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -61,6 +61,11 @@ chain rule. Click or press Enter to keep it highlighted, Escape to clear it.</p>
 </body>
 </html>
 """
+
+
+def as_math(formula: str) -> str:
+    """Return a formula in MathML as an element of a page."""
+    return f"<math><mrow>{formula}</mrow></math>"
 
 
 def _summary(trace: Trace) -> str:
@@ -91,7 +96,7 @@ def _card(quantity: Quantity, focusable: bool, blank: bool) -> str:
     """Return the formula and the values of a quantity in both notations."""
     name = escape(quantity.name)
     forms = "".join(
-        f'<div class="{notation}">{as_mathml(quantity.equation(notation))}'
+        f'<div class="{notation}">{as_math(quantity.equation(notation, MATHML))}'
         f"{_values_table(quantity, notation, focusable, blank)}</div>"
         for notation in NOTATIONS
     )
@@ -145,13 +150,13 @@ def _describe(trace: Trace, path: Path) -> dict[str, object]:
     """Return a path as plain data for the script of the page."""
     return {
         "gradient": path.gradient.name,
-        "title": as_mathml(path.title),
+        "title": as_math(path.title),
         "lit": path.lit,
         "rows": trace.n_rows,
         "branches": path.branches,
         "penalized": path.parameter.name in path.gradient.sources,
         "factors": [
-            [as_mathml(factor.fraction), factor.name, factor.place, _color_class(trace[factor.color])]
+            [as_math(factor.fraction), factor.name, factor.place, _color_class(trace[factor.color])]
             for factor in path.factors
         ],
     }
