@@ -21,6 +21,7 @@ from chainrule.languages import NUMBA
 from chainrule.terms import (
     Function,
     Number,
+    Symbol,
     Term,
     absolute,
     build,
@@ -35,7 +36,6 @@ from chainrule.terms import (
     minimum,
     part,
     sqrt,
-    symbol,
     tanh,
     where,
 )
@@ -102,15 +102,15 @@ tanh_of_softplus = Function(
 )
 
 SCALE, ALPHA = (
-    Number(number=1.0507009873554805, title="s"),
-    Number(number=1.6732632423543772, title=r"\alpha"),
+    Number(1.0507009873554805, "s"),
+    Number(1.6732632423543772, r"\alpha"),
 )
 """Constants of selu."""
 
 
 def _gelu(z: Term) -> Term:
     c = limited(z, -30, 30)  # beyond it the tanh is +-1, and the cube does not overflow
-    t = let("t", tanh(sqrt(2 / Number(number=math.pi, title=r"\pi")) * (c + 0.044715 * c**3)))
+    t = let("t", tanh(sqrt(2 / Number(math.pi, r"\pi")) * (c + 0.044715 * c**3)))
     return 0.5 * z * (1 + t)
 
 
@@ -138,7 +138,7 @@ CURVES: dict[str, Function] = {
 }
 """Name -> activation."""
 
-Z = symbol("z")
+Z = Symbol("z")
 
 
 def capped_exp(largest: float) -> Term:

@@ -1,7 +1,7 @@
 """Terms as source code: C, Python with and without NumPy, numba and JavaScript.
 
->>> from chainrule.terms import symbol, tanh
->>> y = symbol("z") * tanh(symbol("z"))
+>>> from chainrule.terms import Symbol, tanh
+>>> y = Symbol("z") * tanh(Symbol("z"))
 >>> C.source(y), PYTHON.source(y)
 ('z * tanhf(z)', 'z * math.tanh(z)')
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chainrule.terms import ZERO, Number, Symbol, Term, evaluator, is_number, rebuilt, where
+from chainrule.terms import MARKS, ZERO, Number, Operation, Symbol, Term, evaluator, is_number, rebuilt, where
 
 # Reduction to what every language has.
 
@@ -21,20 +21,17 @@ from chainrule.terms import ZERO, Number, Symbol, Term, evaluator, is_number, re
 def expand(term: Term, kept: Collection[str] = ()) -> Term:
     """Return the term with elementary operations only, except calls of the functions in `kept`; constants computed."""
     if isinstance(term, Number):
-        return Number(number=term.number)
-    if term.op in ("part", "instead", "let"):
+        return Number(term.number)
+    if term.op in MARKS:
         return expand(term.args[0], kept)
     if term.op == "call" and term.note.name not in kept:
         return expand(term.note.expanded(*term.args), kept)
-    args = tuple(
-        Term(arg.op, tuple(expand(side, kept) for side in arg.args))
-        if term.op == "where" and k == 0
-        else expand(arg, kept)
-        for k, arg in enumerate(term.args)
-    )
+    args = [expand(arg, kept) for arg in term.args]
+    if term.op == "where":  # its condition stays a comparison
+        args[0] = Operation("greater", tuple(expand(side, kept) for side in term.args[0].args))
     if args and all(map(is_number, args)):
-        return Number(number=float(evaluator(rebuilt(term, args))({})))
-    return LOWERED[term.op](*args) if term.op in LOWERED else rebuilt(term, args)
+        return Number(float(evaluator(rebuilt(term, tuple(args)))({})))
+    return LOWERED[term.op](*args) if term.op in LOWERED else rebuilt(term, tuple(args))
 
 
 def _power_lowered(a: Term, n: Term) -> Term:
@@ -48,8 +45,8 @@ def _power_lowered(a: Term, n: Term) -> Term:
 
 LOWERED: dict[str, Callable[..., Term]] = {
     "power": _power_lowered,
-    "greater": lambda a, b: where(Term("greater", (a, b)), 1, 0),
-    "sign": lambda a: where(Term("greater", (a, ZERO)), 1, where(Term("greater", (ZERO, a)), -1, 0)),
+    "greater": lambda a, b: where(Operation("greater", (a, b)), 1, 0),
+    "sign": lambda a: where(Operation("greater", (a, ZERO)), 1, where(Operation("greater", (ZERO, a)), -1, 0)),
 }
 """Operations that no language has as a function."""
 

@@ -5,8 +5,8 @@ r"""Terms as formulas: text for a terminal, LaTeX, and MathML for a page, in one
   z_j = sum_k w_jk a_k + b_j, and the derivative of the loss with respect to z is delta. A formula is that of one entry.
   With several samples, a superscript x marks what depends on the sample.
 
-    >>> from chainrule.terms import derivative, symbol, tanh
-    >>> z = symbol("z")
+    >>> from chainrule.terms import Symbol, derivative, tanh
+    >>> z = Symbol("z")
     >>> formula(derivative(z * tanh(z), z), TEXT)
     'tanh(z) + z (1 - tanh(z)²)'
 """
@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 
-from chainrule.terms import Number, Symbol, Term, factors_of, is_number, log, rebuilt, walk, where
+from chainrule.terms import Number, Symbol, Term, axes_of, factors_of, is_number, log, rebuilt, walk, where
 
 NOTATIONS = ("row", "column")
 
@@ -175,7 +176,7 @@ class MathMl(Latex):
         return self.name(letter) + base
 
     def followed(self, *parts: str) -> str:
-        return f'{self.sign(",")}<mspace width="1em"/>'.join(parts)
+        return f'{self.sign(",")}<mspace width="1em"></mspace>'.join(parts)
 
 
 LATEX, TEXT, MATHML = Latex(), Text(), MathMl()
@@ -202,17 +203,43 @@ def _closed(text: str) -> str:
 # Symbols.
 
 
-def title(of: Symbol, style: Latex, notation: str = "row", index: str | None = None) -> str:
-    """Return the title of a symbol: of the matrix in row form, of an entry, perhaps with another index, in column form.
+@dataclass(frozen=True)
+class Look:
+    """How formulas show a symbol.
 
-    Its role is "" or what it is to the quantity with these letters: "derivative" of the loss, "step" of the optimizer,
-    "slope" of a function at it, or a "moment" of its gradient, the latter two followed by a letter.
+    In column form it is an entry: a letter with a superscript `above` and the `index` of its unit, or of its two units.
+    In row form it is a matrix: the letter `row` with a subscript `below`. The role is "" or what the symbol is to the
+    quantity with these letters: the "derivative" of the loss, the "step" of the optimizer, the "slope" of a function
+    there or a "moment" of the gradient, the latter two followed by a letter.
     """
+
+    letter: str
+    row: str
+    above: str = ""
+    below: str = ""
+    index: str = ""
+    role: str = ""
+
+    def indexed(self, index: str | None) -> str:
+        """Return the index, or another in its place; a weight keeps its own two if there is one only."""
+        if index is None or 0 < len(index) < len(self.index):
+            return self.index
+        return index if self.index else ""
+
+
+def look_of(symbol: Symbol) -> Look:
+    """Return how a symbol is shown: by default as its name."""
+    return symbol.look or Look(symbol.name, symbol.name)
+
+
+def title(symbol: Symbol, style: Latex, notation: str = "row", index: str | None = None) -> str:
+    """Return the title of a symbol: of the matrix in row form, of an entry, perhaps with another index, otherwise."""
+    of = look_of(symbol)
     role, _, letter = of.role.partition(" ")
     is_delta = notation == "column" and role == "derivative" and of.letter == "z"
     if notation == "row":
         number = of.below.rstrip("'")
-        base = style.scripts(style.name(of.row_letter), "", number, of.below[len(number) :])
+        base = style.scripts(style.name(of.row), "", number, of.below[len(number) :])
         derived = style.near(style.name("d"), base)
     else:
         base = style.scripts(style.name(r"\delta" if is_delta else of.letter), of.above, of.indexed(index))
@@ -235,7 +262,7 @@ def formula(term: Term, style: Latex, notation: str = "row") -> str:
     """Return a term as a formula: a call with the function's definition, letters with theirs behind the formula."""
     layout = Layout(readable(term), style, notation)
     sides = [layout.show(layout.term)]
-    if layout.term.op == "call" and layout.term.note.is_named:
+    if layout.term.op == "call" and layout.term.note.definition:
         definition = readable(layout.term.note.definition(*layout.term.args))
         if not definition.op or definition.op not in layout.term.note.title:  # tanh has no other definition
             sides.append(layout.show(definition))
@@ -320,7 +347,7 @@ def _show_product(layout: Layout, term: Term, index: str) -> Shown:
     for k, factor in enumerate(factors):
         last = k == len(factors) - 1
         text = layout.show(factor, index, PRODUCT if last or factor.op != "sum" else ATOM)
-        if shown and layout.is_row and factor.axes and any(before.axes for before in factors[:k]):
+        if shown and layout.is_row and axes_of(factor) and any(axes_of(before) for before in factors[:k]):
             shown.append(s.sign("⊙"))
         elif shown and isinstance(factor, Number) and not factor.title:
             shown.append(s.sign("·"))
@@ -335,8 +362,10 @@ def _show_fraction(layout: Layout, term: Term, index: str) -> Shown:
 def _show_power(layout: Layout, term: Term, index: str) -> Shown:
     base, exponent = term.args
     shown = layout.show(base, index, ATOM)
-    if isinstance(base, Symbol) and (base.role or (base.below.endswith("'") if layout.is_row else base.above)):
-        shown = layout.bracketed(shown)
+    if isinstance(base, Symbol):
+        look = look_of(base)
+        if look.role or (look.below.endswith("'") if layout.is_row else look.above):
+            shown = layout.bracketed(shown)
     return layout.style.power(shown, layout.show(exponent)), POWER
 
 
@@ -365,7 +394,7 @@ def _show_total(layout: Layout, term: Term, index: str) -> Shown:
         return layout.style.spaced(layout.style.sum_over(word), layout.show(inner, index, PRODUCT)), PRODUCT
     if over == "r" and not _has_samples(inner):
         return layout.show(inner, index, PRODUCT), PRODUCT
-    running = {"r": "x", "c": "k" if "c" in layout.term.axes else "j", "rc": ""}[over]
+    running = {"r": "x", "c": "k" if "c" in axes_of(layout.term) else "j", "rc": ""}[over]
     inside = layout.show(inner, running if over == "c" else index, PRODUCT)
     return layout.style.spaced(layout.style.sum_over(running), inside), PRODUCT
 
@@ -387,16 +416,17 @@ def _show_matmul(layout: Layout, term: Term, index: str) -> Shown:
 def _show_transpose(layout: Layout, term: Term, index: str) -> Shown:
     (base,) = term.args
     shown = layout.show(base, index, ATOM)
-    if isinstance(base, Symbol) and base.below.endswith("'"):
+    if isinstance(base, Symbol) and look_of(base).below.endswith("'"):
         shown = layout.bracketed(shown)
     return layout.style.power(shown, layout.style.name("T")), POWER
 
 
 def _show_call(layout: Layout, term: Term, index: str) -> Shown:
-    """Return f(a, b)."""
+    """Return f(a, b); a maximum or minimum with a number begins with it."""
     s = layout.style
+    args = sorted(term.args, key=lambda arg: not is_constant(arg)) if "imum" in term.op else term.args
     name = term.note.title if term.op == "call" else NAMES.get(term.op, rf"\{term.op}")
-    return s.near(s.name(name), layout.bracketed(s.listed(*(layout.show(arg, index) for arg in term.args)))), ATOM
+    return s.near(s.name(name), layout.bracketed(s.listed(*(layout.show(arg, index) for arg in args)))), ATOM
 
 
 NAMES = {"maximum": r"\max", "minimum": r"\min", "sign": r"\operatorname{sign}"}
@@ -440,7 +470,7 @@ def is_constant(term: Term) -> bool:
 
 def _has_samples(term: Term) -> bool:
     """Return whether a term depends on one of several samples."""
-    return any(isinstance(each, Symbol) and each.above.startswith("x") for each in walk(term))
+    return any(isinstance(each, Symbol) and look_of(each).above.startswith("x") for each in walk(term))
 
 
 def _between(parts: Sequence[str], sign: str) -> list[str]:

@@ -17,7 +17,8 @@ from chainrule.arrays import Array
 from chainrule.curves import CURVES, sigmoid
 from chainrule.insight.trace.tape import Tape, derivative_of, rounding_of, step_of
 from chainrule.nn import layers
-from chainrule.nn.layers import Layer, Params, describe, part as part_of
+from chainrule.nn.layers import Layer, Params, describe
+from chainrule.nn.layers import part as part_of
 from chainrule.terms import ZERO, Function, Number, Symbol, Term, gradient, instead, part, sqrt, total
 
 
@@ -85,7 +86,7 @@ def activation(p: Pass, x: Symbol) -> Symbol:
         slope = Function("constant", "", lambda x, constant=slope: constant)(x)
     slope = instead(part(slope, f"{name}'"), f"{name} is used in place of {name}'", f(x))
     ones = np.ones(p.tape[x].shape)
-    symbol = replace(x, name=f"slope {x.name}", role=f"slope {f.title}")
+    symbol = replace(x, name=f"slope {x.name}", look=replace(x.look, role=f"slope {f.title}"))
     p.tape.slopes[a.name] = symbol, slope, p.layer_backward(ones, {})
     return a
 
@@ -119,7 +120,7 @@ def dropout(p: Pass, x: Symbol) -> Symbol:
 
 def mean(a: Term, axes: str, count: int, letter: str) -> Term:
     """Return the mean over rows or over columns, whose number is shown as a letter."""
-    return 1 / Number(number=count, title=letter) * total(a, axes)
+    return 1 / Number(count, letter) * total(a, axes)
 
 
 def standardized(x: Symbol, center: Term, std: Term, average: Callable[[Term], Term]) -> Term:
@@ -137,6 +138,7 @@ def scaled(p: Pass, x: Symbol, h: Term, center: Term, std: Term, Y: Array) -> Sy
     """Record H and then Y = H gamma + beta, whose symbols have been given already."""
     gamma, beta = (p.tape.parameters[p.place + name] for name in ("gamma", "beta"))
     H = p.tape.compute(p.tape.unit("h"), instead(h, "the mean is not subtracted", x / std))
+    p.tape.known[h] = H
     return p.output(x, p.tape.unit("n"), H * part(gamma, "gamma") + part(beta, "beta"), Y)
 
 
@@ -153,7 +155,7 @@ def layer_norm(p: Pass, x: Symbol) -> Symbol:
 
     Y = p.run(x)
     center = p.tape.compute(p.tape.unit("mean", r"\mu", r"\mu", "r", ""), average(x))
-    variance = average((x - center) ** 2) + Number(number=p.layer.epsilon, title=EPSILON)
+    variance = average((x - center) ** 2) + Number(p.layer.epsilon, EPSILON)
     std = p.tape.compute(p.tape.unit("tau", r"\tau", r"\tau", "r", ""), sqrt(variance))
     return scaled(p, x, standardized(x, center, std, average), center, std, Y)
 
@@ -165,7 +167,7 @@ def batch_norm(p: Pass, x: Symbol) -> Symbol:
     for a single row, they are the running statistics, which are constant.
     """
     assert isinstance(p.layer, layers.BatchNorm)
-    tape, epsilon = p.tape, Number(number=p.layer.epsilon, title=EPSILON)
+    tape, epsilon = p.tape, Number(p.layer.epsilon, EPSILON)
     p.give("gamma", r"\gamma"), p.give("beta", r"\beta")
     center, variance = p.give("mean", r"\mu"), p.give("variance", "v")
     Y = p.run(x)
@@ -188,7 +190,7 @@ def batch_statistics(
 ) -> tuple[Symbol, Symbol]:
     """Record the mean and the variance of a batch, and the updates of the running statistics."""
     assert isinstance(p.layer, layers.BatchNorm)
-    tape, n, move = p.tape, Number(number=p.tape.n_rows, title="n"), 1 - p.layer.decay
+    tape, n, move = p.tape, Number(p.tape.n_rows, "n"), 1 - p.layer.decay
     center = tape.compute(tape.parameter("batch mean", "m"), average(x))
     variance = tape.compute(tape.parameter("batch variance", "s"), average((x - center) ** 2))
     updates = (("mean", old_mean, center), ("variance", old_variance, n / (n - 1) * variance))

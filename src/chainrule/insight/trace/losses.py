@@ -36,6 +36,7 @@ from chainrule.terms import (
     part,
     total,
 )
+from chainrule.typeset import Look
 
 WRONG_SIGN = "the sign is wrong (target minus prediction)"
 MAX_EXPONENT = 700
@@ -76,7 +77,7 @@ def huber(loss: Any, z: Term, y: Term) -> Term:
 def quantile(loss: Any, z: Term, y: Term) -> Term:
     """Q (y - z) if y > z, else (1 - q) (z - y)."""
     one = np.ndim(loss.levels) == 0
-    q = Number(number=loss.levels, title=f"{loss.levels:g}" if one else "q")
+    q = Number(loss.levels, f"{loss.levels:g}" if one else "q")
     q = instead(q, "q and 1 - q are swapped", 1 - q)  # type: ignore[assignment]
     return instead(greater(z, y) - q, WRONG_SIGN, q - greater(z, y)) * (z - y)
 
@@ -143,7 +144,7 @@ LINKS: dict[type[Loss], tuple[str, Callable[[Term], Term]]] = {
 
 
 def custom(loss: Loss, z: Term, y: Term, targets: Array) -> Term:
-    """The loss of a row by a custom loss, which takes targets in the form of `targets`; only `per_row` is known of it."""
+    """A custom loss, of which only `per_row` is known; it takes targets in the form of `targets`."""
     title = rf"\operatorname{{{''.join(letter for letter in type(loss).__name__ if letter.isalnum())}}}"
 
     def per_row(Z: Array, Y: Array) -> tuple[Array, Array]:
@@ -183,14 +184,7 @@ def beside(tape: Tape, name: str, row: str, axes: str = "rc") -> Symbol:
     """Return the symbol of a quantity that belongs to no layer."""
     above = "x" if "r" in axes and tape.n_rows > 1 else ""
     index = "j" if "c" in axes else ""
-    return Symbol(
-        name=name,
-        directions=axes,
-        letter=name.lower() if "c" in axes else name,
-        row_letter=row,
-        above=above,
-        index=index,
-    )
+    return Symbol(name, axes, Look(name.lower() if "c" in axes else name, row, above, index=index))
 
 
 def record_link(tape: Tape, loss: Loss, z: Symbol) -> Symbol:
@@ -206,7 +200,7 @@ def smoothed(tape: Tape, loss: Any, y: Symbol) -> Symbol:
     if not smoothing:
         return y
     k = tape[y].shape[1] if isinstance(loss, losses.CrossEntropy) else 2
-    term = (1 - smoothing) * y + Number(number=smoothing) / k
+    term = (1 - smoothing) * y + Number(smoothing) / k
     return tape.compute(beside(tape, "T", "T"), instead(term, "label smoothing is missing", y))
 
 
@@ -217,7 +211,7 @@ def mean_over_rows(tape: Tape, L: Symbol, weight: Array | None) -> Term:
         return total(w / part(total(w, "r"), "1/n") * L, "r")
     if tape.n_rows == 1:
         return L
-    return 1 / part(Number(number=tape.n_rows, title="n"), "1/n") * total(L, "r")
+    return 1 / part(Number(tape.n_rows, "n"), "1/n") * total(L, "r")
 
 
 def penalty(matrices: list[Symbol], l1: float, l2: float) -> Term:

@@ -20,7 +20,7 @@ def mistakes(quantity: Quantity) -> dict[str, Term]:
 def made(term: Term, remark: str, nothing: float = 1.0) -> Term:
     """Return the term with a mistake wherever it is marked; a part left out is 0 in a sum and 1 in a product."""
     if term.op in ("part", "instead") and term.note == remark:
-        return Number(number=nothing) if term.op == "part" else term.args[1]
+        return Number(nothing) if term.op == "part" else term.args[1]
     nothing = 0.0 if term.op in ("add", "subtract") else 1.0
     return rebuilt(term, tuple(made(arg, remark, nothing) for arg in term.args))
 
@@ -39,4 +39,4 @@ def _transposes(term: Term) -> Iterator[tuple[str, Term]]:
 
 def _letter(term: Term) -> str:
     assert isinstance(term, Symbol)
-    return term.row_letter
+    return str(term.look.row)

@@ -12,8 +12,8 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from chainrule.insight.trace.paths import Path, paths
 from chainrule.insight.trace.model import Quantity
+from chainrule.insight.trace.paths import Path, paths
 from chainrule.insight.trace.text import BLANK, decimals_for, places, require_notation, sections, show
 from chainrule.typeset import MATHML, NOTATIONS
 
@@ -109,12 +109,12 @@ def _card(quantity: Quantity, focusable: bool, blank: bool) -> str:
 
 def _color_class(quantity: Quantity) -> str:
     """Return the CSS class for the kind of edge of a quantity."""
-    layer = quantity.symbol.above.rpartition(",")[2].rstrip("'")
+    layer = quantity.symbol.look.above.rpartition(",")[2].rstrip("'")
     if quantity.name == "X":
         return "data"
     if quantity.kind == "loss" or not layer.isdigit() or {"y", "T"} & set(quantity.sources):
         return "cost"
-    own = quantity.symbol.letter in ("w", "b", "z", r"\delta") and quantity.kind != "slope"
+    own = quantity.symbol.look.letter in ("w", "b", "z", r"\delta") and quantity.kind != "slope"
     return f"{'weight' if own else 'unit'}{int(layer) % 2}"
 
 

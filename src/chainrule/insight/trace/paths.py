@@ -72,22 +72,22 @@ def path_of(trace: Trace, gradient: Quantity) -> Path:
     first = next(quantity for quantity in trace if parameter.name in quantity.sources)
     lit = highlighted(trace, parameter, first)
     factors, branches = factors_of(trace, parameter, first, gradient)
-    index = {"jk": "JK", "j": "J"}.get(parameter.symbol.index, "")
+    index = {"jk": "JK", "j": "J"}.get(parameter.symbol.look.index, "")
     return Path(parameter, gradient, entry(gradient, index), lit, factors, branches)
 
 
 def highlighted(trace: Trace, parameter: Quantity, first: Quantity) -> dict[str, str]:
     """Return the letter of the entries that depend on one entry of the parameter, for each affected quantity."""
-    reached = {first.name: "j" if parameter.symbol.index else "a"}
+    reached = {first.name: "j" if parameter.symbol.look.index else "a"}
     lit = {parameter.name: "e"}
-    if parameter.symbol.index == "jk":
+    if parameter.symbol.look.index == "jk":
         lit[first.sources[0]] = "k"
     for quantity in trace:
         before = [reached[source] for source in quantity.sources if source in reached]
         if quantity.kind in ("forward", "loss") and before and quantity.name not in reached:
             reached[quantity.name] = "a" if quantity.mixing or "a" in before else "j"
             for source in map(trace.__getitem__, quantity.sources):
-                if source.kind == "given" and source.symbol.letter not in ADDED:
+                if source.kind == "given" and source.symbol.look.letter not in ADDED:
                     lit.setdefault(source.name, "a" if "a" in before else place_beside(source))
         elif quantity.kind == "loss" and parameter.name in quantity.sources:
             reached[quantity.name] = "a"  # the penalty
@@ -104,7 +104,7 @@ def highlighted(trace: Trace, parameter: Quantity, first: Quantity) -> dict[str,
 
 def place_beside(source: Quantity) -> str:
     """Return the letter for the other factor of a unit: a row of W of the next layer, or the column of the unit."""
-    return "r" if source.symbol.index == "jk" else "j"
+    return "r" if source.symbol.look.index == "jk" else "j"
 
 
 def factors_of(
@@ -112,12 +112,12 @@ def factors_of(
 ) -> tuple[tuple[Factor, ...], tuple[str, str] | None]:
     """Return the factors of a gradient, none if it is not a product, and the branches of the first factor."""
     into = next((quantity for quantity in trace if quantity.derivative_of == first.name), None)
-    if into is None or parameter.symbol.index not in ("j", "jk"):
+    if into is None or parameter.symbol.look.index not in ("j", "jk"):
         return (), None
-    index = {"jk": "JK", "j": "J"}[parameter.symbol.index]
+    index = {"jk": "JK", "j": "J"}[parameter.symbol.look.index]
     loss, z, of_parameter = MATHML.name("C"), entry(first), entry(parameter, index)
     other = [source for source in gradient.sources if source not in (into.name, parameter.name)]
-    place = "k" if parameter.symbol.index == "jk" else "j"
+    place = "k" if parameter.symbol.look.index == "jk" else "j"
     last = (Factor(partial(z, of_parameter, MATHML), other[0] if other else "", place, parameter.name),)
     slope = next((trace[source] for source in into.sources if trace[source].kind == "slope"), None)
     if slope is None:
@@ -134,7 +134,7 @@ def factors_of(
 
 def branches_of(trace: Trace, derivative: Quantity) -> tuple[str, str] | None:
     """Return the names of delta and W of the next layer if the derivative is delta W^T, else None."""
-    if len(derivative.sources) == 2 and trace[derivative.sources[1]].symbol.index == "jk":
+    if len(derivative.sources) == 2 and trace[derivative.sources[1]].symbol.look.index == "jk":
         return derivative.sources[0], derivative.sources[1]
     return None
 

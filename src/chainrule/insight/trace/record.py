@@ -20,6 +20,7 @@ from chainrule.nn.layers import Dropout, Layer, Residual
 from chainrule.nn.network import Network
 from chainrule.terms import Symbol
 from chainrule.training.optimizers import SGD, Optimizer, as_optimizer
+from chainrule.typeset import Look
 
 
 def trace(
@@ -95,7 +96,7 @@ def trace(
 
     tape = Tape(len(X))
     above = "x,0" if len(X) > 1 else "0"
-    out = tape.give(Symbol(name="X", directions="rc", letter="a", row_letter="X", above=above, index="j"), X)
+    out = tape.give(Symbol("X", "rc", Look("a", "X", above, index="j")), X)
     rng = deepcopy(rng)
     for i, layer in enumerate(net.layers):
         out = record(Pass(tape, f"{i}.", layer, net.params[i], whole.grads[i], rng), out)

@@ -25,7 +25,7 @@ from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
 
 def sgd(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
     """-rate g, with momentum and Nesterov's look-ahead."""
-    rate, mu = _rate(optimizer), Number(number=optimizer.momentum, title=r"\mu")
+    rate, mu = _rate(optimizer), Number(optimizer.momentum, r"\mu")
     if not optimizer.momentum:
         return -(part(rate, "the learning rate") * g)
     velocity = part(mu * moments["v"], "the momentum") - rate * g
@@ -39,17 +39,17 @@ def sgd(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block
 
 def rmsprop(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
     """-rate g / (sqrt(v) + epsilon)."""
-    rho, epsilon = Number(number=optimizer.rho, title=r"\rho"), Number(number=optimizer.epsilon, title=r"\epsilon")
+    rho, epsilon = Number(optimizer.rho, r"\rho"), Number(optimizer.epsilon, r"\epsilon")
     return -(_rate(optimizer) * g) / (sqrt(rho * moments["v"] + (1 - rho) * g**2) + epsilon)
 
 
 def adam(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
     """-rate m' / (sqrt(v') + epsilon)."""
-    beta1, beta2 = (Number(number=beta, title=rf"\beta_{k}") for k, beta in enumerate(optimizer.betas, 1))
-    epsilon, t = Number(number=optimizer.epsilon, title=r"\epsilon"), Number(number=optimizer.steps + 1, title="t")
+    beta1, beta2 = (Number(beta, rf"\beta_{k}") for k, beta in enumerate(optimizer.betas, 1))
+    epsilon, t = Number(optimizer.epsilon, r"\epsilon"), Number(optimizer.steps + 1, "t")
 
     def corrected(moment: Term, beta: Number) -> Term:
-        return moment / part(1 - Term("power", (beta, t)), "the bias correction")
+        return moment / part(1 - beta**t, "the bias correction")
 
     mean = let(r"\hat{m}", corrected(beta1 * moments["m"] + (1 - beta1) * g, beta1))
     square = let(r"\hat{v}", corrected(beta2 * moments["v"] + (1 - beta2) * g**2, beta2))
@@ -60,12 +60,12 @@ def adamw(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, blo
     """Adam's step plus weight decay, -rate decay theta."""
     decay = np.asarray(optimizer.weight_decay, np.float64)
     decay = decay[block.slice].reshape(block.shape) if decay.ndim else decay
-    factor = Number(number=_as_tuples(decay.tolist()), title=r"\lambda")
+    factor = Number(_as_tuples(decay.tolist()), r"\lambda")
     return adam(optimizer, g, moments, theta, block) - part(_rate(optimizer) * factor * theta, "the weight decay")
 
 
 def _rate(optimizer: Any) -> Number:
-    return Number(number=optimizer.learning_rate, title=r"\eta")
+    return Number(optimizer.learning_rate, r"\eta")
 
 
 def _as_tuples(values: Any) -> Any:
@@ -115,7 +115,9 @@ def give_moments(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol) 
         moment = optimizer.moments.get(name)
         before = np.zeros(block.shape) if moment is None else moment[block.slice].reshape(block.shape)
         letter = LETTERS[name]
-        moments[letter] = tape.give(replace(theta, name=f"{letter} {theta.name}", role=f"moment {letter}"), before)
+        moments[letter] = tape.give(
+            replace(theta, name=f"{letter} {theta.name}", look=replace(theta.look, role=f"moment {letter}")), before
+        )
     return moments
 
 
@@ -133,5 +135,5 @@ def custom_step(tape: Tape, optimizer: Optimizer, blocks: Mapping[str, Block], b
         return (moved - before)[block.slice].reshape(block.shape)
 
     shown = Function("", rf"\operatorname{{{type(optimizer).__name__.replace('_', '')}}}")
-    theta, g = Number(title=r"\theta"), Number(title="g")
+    theta, g = Number(0, r"\theta"), Number(0, "g")
     return Function("step", "", lambda *args: shown(theta, g), value=value)(*thetas, *map(derivative_of, thetas))

@@ -10,7 +10,8 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.insight.trace.model import Quantity
-from chainrule.terms import ONE, Symbol, Term, evaluator, gradient, instead, is_number, part, plain, substitute
+from chainrule.terms import ONE, ZERO, Symbol, Term, evaluator, gradient, instead, is_number, part, substitute
+from chainrule.typeset import Look
 
 
 class Tape:
@@ -29,6 +30,8 @@ class Tape:
         Name of the output of an activation -> its slope: a symbol, a term, and the network's own values.
     branches : dict
         Name of a quantity -> what beginners leave out if they forget it among the paths to the loss.
+    known : dict
+        Terms for which the backward pass uses the symbol of their value.
     """
 
     def __init__(self, n_rows: int) -> None:
@@ -39,6 +42,7 @@ class Tape:
         self.engine: dict[str, Callable[[], Array]] = {}
         self.slopes: dict[str, tuple[Symbol, Term, Array]] = {}
         self.branches: dict[str, str] = {}
+        self.known: dict[Term, Term] = {}
 
     def __getitem__(self, symbol: Symbol) -> Array:
         return self.quantities[symbol.name].values
@@ -56,20 +60,13 @@ class Tape:
         number = f"{self.layer}{primes}"
         letter = letter or word
         above = number + "'" * (letter == "a" and not self.layer)  # X is a^0 in column form
-        return Symbol(
-            name=word + number,
-            directions=axes,
-            letter=letter,
-            row_letter=row or letter,
-            above=above,
-            below=number,
-            index=index,
-        )
+        return Symbol(word + number, axes, Look(letter, row or letter, above, number, index))
 
     def unit(self, word: str, letter: str = "", row: str = "", axes: str = "rc", index: str = "j") -> Symbol:
         """Return a new symbol for an output of the current layer, which depends on the sample."""
         symbol = self.parameter(word, letter, row or (letter or word).upper(), axes, index)
-        return replace(symbol, above=f"x,{symbol.above}") if self.n_rows > 1 else symbol
+        look = replace(symbol.look, above=f"x,{symbol.look.above}") if self.n_rows > 1 else symbol.look
+        return replace(symbol, look=look)
 
     def give(self, symbol: Symbol, values: Array) -> Symbol:
         """Record a given quantity."""
@@ -120,15 +117,14 @@ class Tape:
     def _sum_over_paths(self, symbol: Symbol, forward: list[Quantity], derivatives: dict[str, Term]) -> Term:
         """Return the derivative with respect to a symbol: the sum over the quantities that it is a source of."""
         paths = [each for each in forward if symbol.name in each.sources and each.name in derivatives]
-        total: Term = 0 * ONE
+        total: Term = ZERO
         for each in paths:
             assert each.term is not None
             d = derivatives[each.name]
             along = d * self._slope(each) if each.name in self.slopes else gradient(each.term, symbol, d)
             branch = self.branches.get(each.name) if len(paths) > 1 else None
             total = total + (part(along, branch) if branch else along)
-        known = {plain(each.term): each.symbol for each in forward if each.term is not None}
-        return substitute(total, {term: known[term] for term in known if term.op == "call" and not term.note.title})
+        return substitute(total, self.known)
 
     def _slope(self, activation: Quantity) -> Symbol:
         """Record the slope of an activation."""
@@ -146,13 +142,13 @@ class Tape:
 
 def derivative_of(symbol: Symbol) -> Symbol:
     """Return the symbol of the derivative of the loss; for z it is delta."""
-    name = f"delta{symbol.name[1:]}" if symbol.letter == "z" else f"d{symbol.name}"
-    return replace(symbol, name=name, role="derivative")
+    name = f"delta{symbol.name[1:]}" if symbol.look.letter == "z" else f"d{symbol.name}"
+    return replace(symbol, name=name, look=replace(symbol.look, role="derivative"))
 
 
 def step_of(symbol: Symbol) -> Symbol:
     """Return the symbol of the optimizer's step in a parameter, or of the update of a running statistic."""
-    return replace(symbol, name=f"step {symbol.name}", role="step")
+    return replace(symbol, name=f"step {symbol.name}", look=replace(symbol.look, role="step"))
 
 
 def rounding_of(before: Array, after: Array) -> float:
