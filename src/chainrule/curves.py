@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterable
 from textwrap import indent
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -156,26 +157,30 @@ def slope_of(name: str) -> Term:
     return derivative(CURVES[name](Z), Z)
 
 
-# Functions of one number as Python source, for numba: they take and return a float32 or a float64.
+# Functions of one number for numba, in Python: they take and return a float32 or a float64.
 
 
 def scalar_functions(name: str) -> tuple[Callable[[float], float], Callable[[float], float]]:
     """Return an activation and its derivative as functions of one number z, which numba can compile."""
-    value, slope = NUMBA.define("value", value_of(name)), NUMBA.define("slope", slope_of(name))
-    return _executed(value, "value"), _executed(slope, "slope")
+    value, slope = (_executed(NUMBA.define("NAME", term), name) for term in (value_of(name), slope_of(name)))
+    return value, slope
 
 
 def scalar_switch(terms: Iterable[Term]) -> Callable[[int, float], float]:
     """Return the function of `code` and z that computes the term at that position, which numba can compile."""
     branches = [
-        f"    if code == {code}:\n" + indent(NUMBA.define("", term).partition("\n")[2], "    ")
+        f"    if code == {code}:\n" + indent(NUMBA.define("NAME", term).partition("\n")[2], "    ")
         for code, term in enumerate(terms)
     ]
-    return _executed(f"def switch(code, z):\n{''.join(branches)}    return z\n", "switch")
+    return _executed(f"def NAME(code, z):\n{''.join(branches)}    return z\n", "switch")
 
 
 def _executed(source: str, name: str) -> Callable[..., float]:
-    """Return a function defined by Python source. numba caches its compiled form until this file changes."""
+    """Return the function NAME of Python source.
+
+    numba caches compiled code by file and function name, and does not see constants: another source gets another name.
+    """
+    unique = f"{name}_{crc32(source.encode()):08x}"
     namespace: dict[str, Any] = {"np": np, "__name__": __name__}
-    exec(compile(source, __file__, "exec"), namespace)
-    return namespace[name]
+    exec(compile(source.replace("NAME", unique, 1), __file__, "exec"), namespace)
+    return namespace[unique]

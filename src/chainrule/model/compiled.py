@@ -44,8 +44,8 @@ def _row_steps(layers: Sequence[Layer]) -> list[tuple[int, int]]:
             steps.append((DENSE, layer.n_out))
         elif isinstance(layer, Scale):
             steps.append((SCALE, 0))
-        elif isinstance(layer, Activation) and isinstance(layer.function, str):
-            steps.append((CODES[layer.function], 0))
+        elif isinstance(layer, Activation) and layer.function in CODES:
+            steps.append((CODES[str(layer.function)], 0))
         elif not isinstance(layer, Dropout):
             return []
     return steps
