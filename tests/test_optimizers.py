@@ -6,8 +6,8 @@ import pytest
 
 import oracles
 from chainrule import SGD, Adam, AdamW, RMSProp, mlp, train
-from chainrule.training.kernels import BLOCK, update
 from chainrule.training.optimizers import (
+    BLOCK,
     FLUSH_EVERY,
     OPTIMIZERS,
     Optimizer,
@@ -17,6 +17,7 @@ from chainrule.training.optimizers import (
     nesterov,
     rmsprop,
     sgd,
+    update,
 )
 
 RATE = 0.01

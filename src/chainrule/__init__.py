@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chainrule import errors as errors
     from chainrule import export as export
+    from chainrule import metrics as metrics
     from chainrule import nn as nn
     from chainrule import viz as viz
     from chainrule.data import datasets as datasets
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from chainrule.nn.losses import SquaredError as SquaredError
     from chainrule.nn.network import Network as Network
     from chainrule.nn.network import mlp as mlp
-    from chainrule.training import metrics as metrics
     from chainrule.training import schedules as schedules
     from chainrule.training.batches import batches as batches
     from chainrule.training.callbacks import Callback as Callback
@@ -116,7 +116,7 @@ _NAMESPACES = {
     "errors": "errors",
     "export": "export",
     "losses": "nn.losses",
-    "metrics": "training.metrics",
+    "metrics": "metrics",
     "nn": "nn",
     "schedules": "training.schedules",
     "viz": "viz",

@@ -20,6 +20,7 @@ from chainrule.data.splits import Split, Structure, copies, describe_copies, fol
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import TableError
+from chainrule.metrics import Metric
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
 from chainrule.model.recipe import (
@@ -34,11 +35,10 @@ from chainrule.model.recipe import (
 from chainrule.model.scale import choose_scale
 from chainrule.model.seen import TRAINING_ROWS, sample_rows
 from chainrule.model.threads import one_blas_thread
-from chainrule.training.backends import choose
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
-from chainrule.training.metrics import Metric
+from chainrule.training.kernels import choose
 from chainrule.training.run import Run
 
 _MIN_SECONDS = 0.3

@@ -1,6 +1,6 @@
 """Kernels compiled by numba (extra `fast`): each loop touches every number once.
 
-Importing this module takes half a second; `training.backends` does so when it pays. Compiled code is cached on disk,
+Importing this module takes half a second; `training.kernels` does so when it pays. Compiled code is cached on disk,
 beside this file or in numba's own cache directory. A loop contains the update rule of `training.optimizers` that it
 compiles: after changing a rule, touch this file. Everything runs in one thread: the process may have been given no
 more, and the matrix products have their own.
@@ -22,8 +22,8 @@ from chainrule.nn import inference
 from chainrule.nn.layers import Activation, Backward, Dense, Layer, Params
 from chainrule.nn.losses import CrossEntropy
 from chainrule.nn.network import Network
-from chainrule.training import kernels, optimizers
-from chainrule.training.kernels import Kernels, Rate
+from chainrule.training import optimizers
+from chainrule.training.optimizers import Rate
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,7 +110,7 @@ def update(rule: Callable[..., Any], vectors: tuple[Array, ...], rate: Rate, con
     """Apply an update rule: a compiled loop for the library's own, NumPy for a custom one."""
     loop = LOOPS.get(rule)
     if loop is None:
-        kernels.update(rule, vectors, rate, constants)
+        optimizers.update(rule, vectors, rate, constants)
     else:
         loop(*vectors, rate, *constants)
 
@@ -356,6 +356,3 @@ def _activation_codes(layers: Sequence[Layer]) -> list[int]:
 def fuse(objective: Any) -> Any:
     """Return a FusedNetwork for a Network, and any other objective unchanged."""
     return FusedNetwork(objective) if type(objective) is Network else objective
-
-
-NUMBA = Kernels("numba", update, square_sum, fuse)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, all_finite, as_generator, is_integer, require, require_integer
 from chainrule.errors import suggest_keywords
+from chainrule.metrics import AnyMetric, as_metrics
 from chainrule.nn.gradcheck import require_gradients
 from chainrule.nn.network import Network
 from chainrule.training.batches import batches
@@ -19,7 +20,6 @@ from chainrule.training.callbacks import Callback, ProgressBar, as_callbacks, ho
 from chainrule.training.guard import DivergedError, Guard, KeepBestIfInterrupted, StepRatio
 from chainrule.training.history import History
 from chainrule.training.kernels import NUMPY
-from chainrule.training.metrics import AnyMetric, as_metrics
 from chainrule.training.optimizers import Optimizer, as_optimizer
 from chainrule.training.run import Run, Trainable
 from chainrule.training.schedules import Schedule, as_schedule

@@ -5,8 +5,8 @@
 The update rules come first, from simple to complex, then the optimizers that apply them: SGD, RMSProp, Adam, AdamW.
 
 A rule is elementwise. It is written once, with in-place operators, and works on arrays, which it changes, and on single
-entries, whose new values it returns: `training.kernels` applies it to blocks of vectors, and `training.fast` compiles
-the same function.
+entries, whose new values it returns: `update` applies it to blocks of vectors, and `training.fast` compiles the same
+function.
 """
 
 from __future__ import annotations
@@ -15,14 +15,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 
-from chainrule.arrays import Array, require
+from chainrule.arrays import Array, Checked, require
 from chainrule.errors import look_up, suggest_keywords
-from chainrule.training.kernels import Rate, blocks, update
 
+Rate = float | Array
+Update = Callable[[Callable[..., Any], tuple[Array, ...], Rate, tuple[float, ...]], None]
+"""`update(rule, (theta, grad, *moments), rate, constants)` applies a rule in place."""
+
+BLOCK = 65536
+"""Entries of theta that a rule is applied to at once: their blocks of moments stay in the cache between operations."""
 FLUSH_EVERY = 256
 """Steps between two flushes of moments that have decayed into denormal numbers, which slow every operation down."""
 
@@ -82,25 +87,31 @@ def adam(
     return theta, m, v
 
 
+def update(rule: Callable[..., Any], vectors: tuple[Array, ...], rate: Rate, constants: tuple[float, ...]) -> None:
+    """Apply a rule to vectors of the same length, block by block."""
+    size = vectors[0].size
+    for start in range(0, size, BLOCK):
+        block = slice(start, start + BLOCK) if size > BLOCK else slice(None)
+        part = rate[block] if isinstance(rate, np.ndarray) else rate
+        rule(*(vector[block] for vector in vectors), part, *constants)
+
+
 # Optimizers.
 
 
 @dataclass
-class Optimizer(ABC):
+class Optimizer(Checked, ABC):
     """Base class. A custom optimizer defines `step`.
 
     Everything an optimizer remembers is in `moments`, named vectors with the shape of theta that start at zero, and in
     `steps`, the number of steps taken: with copies of these two it continues as if never interrupted.
     """
 
-    learning_rate: float
+    learning_rate: Annotated[float, "finite and > 0"]
     steps: int = field(default=0, init=False)
     moments: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
-    update: Callable[..., None] = field(default_factory=lambda: update, init=False, repr=False, compare=False)
+    update: Update = field(default_factory=lambda: update, init=False, repr=False, compare=False)
     """What applies the update rule; a training run lends its own."""
-
-    def __post_init__(self) -> None:
-        require(0 < self.learning_rate < np.inf, "learning_rate", "be finite and > 0", self.learning_rate)
 
     @abstractmethod
     def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
@@ -150,13 +161,12 @@ class SGD(Optimizer):
     changes.
     """
 
-    learning_rate: float = 0.01
-    momentum: float = 0.0
+    learning_rate: Annotated[float, "finite and > 0"] = 0.01
+    momentum: Annotated[float, "in [0, 1]"] = 0.0
     nesterov: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.momentum <= 1, "momentum", "be in [0, 1]", self.momentum)
         require(self.momentum > 0 or not self.nesterov, "momentum", "be > 0 with nesterov=True", self.momentum)
 
     def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
@@ -173,14 +183,9 @@ class SGD(Optimizer):
 class RMSProp(Optimizer):
     """v <- rho v + (1 - rho) g^2, theta <- theta - rate g / (sqrt(v) + epsilon) (Hinton's lecture 6e, 2012)."""
 
-    learning_rate: float = 0.001
-    rho: float = 0.9
-    epsilon: float = 1e-8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 <= self.rho < 1, "rho", "be in [0, 1)", self.rho)
-        require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
+    learning_rate: Annotated[float, "finite and > 0"] = 0.001
+    rho: Annotated[float, "in [0, 1)"] = 0.9
+    epsilon: Annotated[float, "> 0"] = 1e-8
 
     def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
         rate = self.learning_rate if rate is None else rate
@@ -198,14 +203,9 @@ class Adam(Optimizer):
     The bias corrections are folded into rate and epsilon, as in the paper's section 2, last paragraph.
     """
 
-    learning_rate: float = 0.001
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(all(0 <= beta < 1 for beta in self.betas), "betas", "be in [0, 1)", self.betas)
-        require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
+    learning_rate: Annotated[float, "finite and > 0"] = 0.001
+    betas: Annotated[tuple[float, float], "in [0, 1)"] = (0.9, 0.999)
+    epsilon: Annotated[float, "> 0"] = 1e-8
 
     def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
         rate = self.learning_rate if rate is None else rate
@@ -227,11 +227,7 @@ class AdamW(Adam):
     but the weight matrices.
     """
 
-    weight_decay: float | Array = 0.01
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(bool(np.all(np.asarray(self.weight_decay) >= 0)), "weight_decay", "be >= 0", self.weight_decay)
+    weight_decay: Annotated[float | Array, ">= 0"] = 0.01
 
     def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
         theta *= 1 - (self.learning_rate if rate is None else rate) * self.weight_decay
@@ -240,8 +236,8 @@ class AdamW(Adam):
 
 def _flush_denormals(vector: Array) -> None:
     """Set entries below the smallest normal number to zero."""
-    for block in blocks(vector.size):
-        some = vector[block]
+    for start in range(0, vector.size, BLOCK):
+        some = vector[start : start + BLOCK]
         some[np.abs(some) < np.finfo(vector.dtype).tiny] = 0
 
 

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require
 from chainrule.errors import OutOfRangeError
-from chainrule.training.backends import choose
+from chainrule.metrics import Metric
 from chainrule.training.batches import Batch
 from chainrule.training.history import History
-from chainrule.training.metrics import Metric
+from chainrule.training.kernels import choose
 from chainrule.training.optimizers import Optimizer
 from chainrule.training.schedules import Schedule
 
