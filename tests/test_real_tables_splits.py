@@ -17,8 +17,8 @@ from chainrule.data.splits import Structure, copies, folds, group_codes, hold_ou
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
 from chainrule.model.file import load
-from chainrule.model.fitting import LEAST_EPOCHS, fit_predictor
-from chainrule.model.recipe import affordable_rounds
+from chainrule.model.fitting import fit_predictor
+from chainrule.model.recipe import LEAST_EPOCHS, affordable_rounds
 
 QUICK = {"n_members": 3, "epochs": 4, "random_state": 0}
 

@@ -35,7 +35,8 @@ from chainrule.arrays import digest
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
-from chainrule.model.fitting import Serial, Threads, fit_predictor
+from chainrule.model.executors import Serial, Threads
+from chainrule.model.fitting import fit_predictor
 from chainrule.training import kernels
 from chainrule.training.checkpoint import CheckpointFile
 from chainrule.training.optimizers import OPTIMIZERS

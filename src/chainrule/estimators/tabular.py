@@ -32,7 +32,8 @@ from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_wei
 from chainrule.estimators.labels import check_labels
 from chainrule.metrics import METRICS, Metric, as_metric
 from chainrule.model.ensemble import Ensemble
-from chainrule.model.fitting import Fitted, MemberTask, fit_predictor
+from chainrule.model.executors import MemberTask
+from chainrule.model.fitting import Fitted, fit_predictor
 from chainrule.model.recipe import Member
 from chainrule.training.callbacks import ProgressBar
 

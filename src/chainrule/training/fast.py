@@ -166,22 +166,6 @@ def _softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
     return sum_of_losses / len(Z), dZ
 
 
-@jit
-def _softmax(Z: Array) -> Array:
-    """Return exp(Z_k) / sum_j exp(Z_j) for each row of Z (n, k)."""
-    P, zero = np.empty_like(Z), Z.dtype.type(0)
-    for i in range(Z.shape[0]):
-        most, total = Z[i, 0], zero
-        for j in range(1, Z.shape[1]):
-            most = max(most, Z[i, j])
-        for j in range(Z.shape[1]):
-            P[i, j] = np.exp(Z[i, j] - most)
-            total += P[i, j]
-        for j in range(Z.shape[1]):
-            P[i, j] /= total
-    return P
-
-
 # A whole small network as one loop, where calling matrix products takes longer than computing them.
 
 CODES = {"identity": 0, "relu": 1, "sigmoid": 2, "tanh": 3}
@@ -295,9 +279,6 @@ class FusedCrossEntropy(CrossEntropy):
         if weight is None and Y.ndim == 1 and not self.label_smoothing:
             return _softmax_cross_entropy(Z, Y)
         return super().__call__(Z, Y, weight)
-
-    def predict(self, Z: Array) -> Array:
-        return _softmax(Z) if Z.size <= MAX_BATCH else super().predict(Z)
 
 
 class FusedNetwork(Network):
