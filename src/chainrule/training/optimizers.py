@@ -14,7 +14,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import sqrt
 from typing import Annotated, Any, final
 
 import numpy as np
@@ -101,7 +100,7 @@ def update(rule: Callable[..., Any], vectors: tuple[Array, ...], rate: Rate, con
 
 @dataclass
 class Optimizer(Checked, ABC):
-    """Base class. A custom optimizer defines `step`.
+    """Base class. A custom optimizer defines `rule` and `arguments`, or `step` alone.
 
     Everything an optimizer remembers is in `moments`, named vectors with the shape of theta that start at zero, and in
     `steps`, the number of steps taken: with copies of these two it continues as if never interrupted.
@@ -113,25 +112,23 @@ class Optimizer(Checked, ABC):
     update: Update = field(default_factory=lambda: update, init=False, repr=False, compare=False)
     """What applies the update rule; a training run lends its own."""
 
+    @property
     @abstractmethod
+    def rule(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        """The update rule, and the names of the moments it takes after theta and the gradient."""
+
+    @abstractmethod
+    def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
+        """Return what the rule takes after the moments, for step number t, from 1: `rate` first. Both may be arrays."""
+
     def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
         """Move `theta` in place; `grad` does not change.
 
         `rate`, one number or one for each entry, replaces `learning_rate`.
         """
-
-    def apply(
-        self,
-        rule: Callable[..., Any],
-        theta: Array,
-        grad: Array,
-        moments: tuple[str, ...],
-        rate: Rate,
-        *constants: float,
-    ) -> None:
-        """Apply an update rule to theta and the named moments, and count the step."""
-        vectors = (theta, grad, *(self.moment(name, theta) for name in moments))
-        self.update(rule, vectors, rate, constants)
+        rule, moments = self.rule
+        rate, *constants = self.arguments(self.learning_rate if rate is None else rate, self.steps + 1)
+        self.update(rule, (theta, grad, *(self.moment(name, theta) for name in moments)), rate, tuple(constants))
         self.steps += 1
 
     def moment(self, name: str, theta: Array) -> Array:
@@ -169,12 +166,14 @@ class SGD(Optimizer):
         super().__post_init__()
         require(self.momentum > 0 or not self.nesterov, "momentum", "be > 0 with nesterov=True", self.momentum)
 
-    def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
-        rate = self.learning_rate if rate is None else rate
-        if self.momentum:
-            self.apply(nesterov if self.nesterov else momentum, theta, grad, ("velocity",), rate, self.momentum)
-        else:
-            self.apply(sgd, theta, grad, (), rate)
+    @property
+    def rule(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        if not self.momentum:
+            return sgd, ()
+        return nesterov if self.nesterov else momentum, ("velocity",)
+
+    def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
+        return (rate, self.momentum) if self.momentum else (rate,)
 
 
 @suggest_keywords
@@ -187,9 +186,12 @@ class RMSProp(Optimizer):
     rho: Annotated[float, "in [0, 1)"] = 0.9
     epsilon: Annotated[float, "> 0"] = 1e-8
 
-    def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
-        rate = self.learning_rate if rate is None else rate
-        self.apply(rmsprop, theta, grad, ("square",), rate, self.rho, 1 - self.rho, self.epsilon)
+    @property
+    def rule(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        return rmsprop, ("square",)
+
+    def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
+        return rate, self.rho, 1 - self.rho, self.epsilon
 
 
 @suggest_keywords
@@ -207,13 +209,14 @@ class Adam(Optimizer):
     betas: Annotated[tuple[float, float], "in [0, 1)"] = (0.9, 0.999)
     epsilon: Annotated[float, "> 0"] = 1e-8
 
-    def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
-        rate = self.learning_rate if rate is None else rate
+    @property
+    def rule(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        return adam, ("mean", "square")
+
+    def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
         beta1, beta2 = self.betas
-        t = self.steps + 1
-        root = sqrt(1 - beta2**t)
-        constants = beta1, 1 - beta1, beta2, 1 - beta2, self.epsilon * root
-        self.apply(adam, theta, grad, ("mean", "square"), rate * (root / (1 - beta1**t)), *constants)
+        root = (1 - beta2**t) ** 0.5
+        return rate * (root / (1 - beta1**t)), beta1, 1 - beta1, beta2, 1 - beta2, self.epsilon * root
 
 
 @suggest_keywords
