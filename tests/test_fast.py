@@ -137,17 +137,16 @@ def test_a_perceptron_predicts_as_well(rng, numba_kernels):
 @pytest.mark.parametrize("n", [12, 2000])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_only_small_batches_through_plain_layers_are_taken_in_loops(name, n, rng, numba_kernels, monkeypatch):
-    from chainrule.training import fast
+    from chainrule.training import small
 
     net, taken = NETWORKS[name]("float32"), []
-    for name_of_loops in ("_forward", "_cross_entropy_and_gradient"):
-        loops = getattr(fast, name_of_loops)
-        monkeypatch.setattr(fast, name_of_loops, lambda *given, loops=loops: taken.append(1) or loops(*given))
+    loops = small._outputs
+    monkeypatch.setattr(small, "_outputs", lambda *given: taken.append(1) or loops(*given))
     y = rng.integers(0, 2, n if "CrossEntropy(" in str(net.loss) and net.n_out > 1 else (n, net.n_out))
     numba_kernels.fuse(net).objective(*net.check(rng.normal(size=(n, 6)), y))
     odd = {"small, an activation first", "small, two activations", "small, dropout"}
-    small = name.startswith("small") or name == "penalties"
-    assert bool(taken) is (small and name not in odd and n == 12)
+    is_small = name.startswith("small") or name == "penalties"
+    assert bool(taken) is (is_small and name not in odd and n == 12)
 
 
 def test_an_objective_that_is_not_a_network_stays_unchanged(numba_kernels):

@@ -217,8 +217,7 @@ def test_a_custom_optimizer_applies_its_rule(rng):
         return theta
 
     class SignDescent(Optimizer):
-        def step(self, theta, grad, rate=None):
-            self.apply(sign_descent, theta, grad, (), self.learning_rate if rate is None else rate)
+        rule = sign_descent, ()
 
     theta, gradients = path(rng, steps=3)
     moved, optimizer = theta.copy(), SignDescent(0.1)

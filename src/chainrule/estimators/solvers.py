@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf, nan
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize

@@ -42,7 +42,7 @@ NUMPY = Kernels("numpy", optimizers.update, lambda vector: float(np.vdot(vector,
 def compiled() -> Kernels:
     """Return the compiled kernels; where numba is missing, broken or too new, log that and return NumPy's."""
     try:
-        from chainrule.training import fast
+        from chainrule.training import fast, small
 
         fast.square_sum(np.zeros(1, np.float32))
     except Exception as error:  # a numba that is too new may fail in any way
@@ -50,7 +50,7 @@ def compiled() -> Kernels:
         message = "numba is unavailable; falling back to NumPy: %s: %s"
         getLogger(__name__).log(level, message, type(error).__name__, reason)
         return NUMPY
-    return Kernels("numba", fast.update, fast.square_sum, fast.fuse)
+    return Kernels("numba", fast.update, fast.square_sum, small.fuse)
 
 
 KERNELS: dict[str, Callable[[], Kernels]] = {"numpy": lambda: NUMPY, "numba": compiled}

@@ -17,6 +17,7 @@ from chainrule.nn.gradcheck import require_gradients
 from chainrule.nn.network import Network
 from chainrule.training.batches import batches
 from chainrule.training.callbacks import Callback, ProgressBar, as_callbacks, hooks
+from chainrule.training.epochs import train_compiled
 from chainrule.training.guard import DivergedError, Guard, KeepBestIfInterrupted, StepRatio
 from chainrule.training.history import History
 from chainrule.training.kernels import NUMPY
@@ -175,7 +176,8 @@ def _train_epochs(run: Run, guard: Guard) -> None:
     start = perf_counter()
     while run.epoch < run.epochs and not run.stop:
         try:
-            train_epoch(run)
+            if not train_compiled(run):
+                train_epoch(run)
             guard.check_epoch(run)
         except DivergedError as failure:
             guard.roll_back(run, failure)

@@ -11,7 +11,6 @@ function.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, final
@@ -22,6 +21,8 @@ from chainrule.arrays import Array, Checked, require
 from chainrule.errors import look_up, suggest_keywords
 
 Rate = float | Array
+Rule = tuple[Callable[..., Any], tuple[str, ...]]
+"""An update rule and the names of its moments."""
 Update = Callable[[Callable[..., Any], tuple[Array, ...], Rate, tuple[float, ...]], None]
 """`update(rule, (theta, grad, *moments), rate, constants)` applies a rule in place."""
 
@@ -99,7 +100,7 @@ def update(rule: Callable[..., Any], vectors: tuple[Array, ...], rate: Rate, con
 
 
 @dataclass
-class Optimizer(Checked, ABC):
+class Optimizer(Checked):
     """Base class. A custom optimizer defines `rule` and `arguments`, or `step` alone.
 
     Everything an optimizer remembers is in `moments`, named vectors with the shape of theta that start at zero, and in
@@ -113,13 +114,13 @@ class Optimizer(Checked, ABC):
     """What applies the update rule; a training run lends its own."""
 
     @property
-    @abstractmethod
-    def rule(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
-        """The update rule, and the names of the moments it takes after theta and the gradient."""
+    def rule(self) -> Rule:
+        """The update rule, and the names of the moments that it takes after theta and the gradient."""
+        raise NotImplementedError(f"{type(self).__name__} must define rule and arguments, or step")
 
-    @abstractmethod
     def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
         """Return what the rule takes after the moments, for step number t, from 1: `rate` first. Both may be arrays."""
+        return (rate,)
 
     def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
         """Move `theta` in place; `grad` does not change.
@@ -167,7 +168,7 @@ class SGD(Optimizer):
         require(self.momentum > 0 or not self.nesterov, "momentum", "be > 0 with nesterov=True", self.momentum)
 
     @property
-    def rule(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+    def rule(self) -> Rule:
         if not self.momentum:
             return sgd, ()
         return nesterov if self.nesterov else momentum, ("velocity",)
@@ -187,7 +188,7 @@ class RMSProp(Optimizer):
     epsilon: Annotated[float, "> 0"] = 1e-8
 
     @property
-    def rule(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+    def rule(self) -> Rule:
         return rmsprop, ("square",)
 
     def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
@@ -210,7 +211,7 @@ class Adam(Optimizer):
     epsilon: Annotated[float, "> 0"] = 1e-8
 
     @property
-    def rule(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+    def rule(self) -> Rule:
         return adam, ("mean", "square")
 
     def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:

@@ -108,7 +108,8 @@ class Run:
         """Choose the kernels for every step from here on."""
         backend = choose(kernels, self.net.theta.size, self.epochs * self.n_batches)
         self.kernels, self.optimizer.update = backend.name, backend.update
-        self.square_sum, self.objective = backend.square_sum, backend.fuse(self.net).objective
+        self.square_sum, self.fused = backend.square_sum, backend.fuse(self.net)
+        self.objective = self.fused.objective
 
     @property
     def progress(self) -> float:
