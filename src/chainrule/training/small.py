@@ -198,7 +198,7 @@ class SmallNetwork(FusedNetwork):
         moments = [optimizer.moment(name, self.theta) for name in names]
         m, v = [*moments, self.theta[:0], self.theta[:0]][:2]
         arguments = optimizer.arguments(rates, optimizer.steps + 1 + np.arange(len(rates)))
-        constants = np.column_stack(np.broadcast_arrays(rates, *arguments))[:, 1:]
+        constants = np.stack(np.broadcast_arrays(*arguments, rates)[:-1], axis=1)
         penalty = self.l1, self.l2, self.alpha
         result = _descend(
             self._theta, self.grad, self.sizes, self.codes, X, y, order, batch_size, penalty, clip,
