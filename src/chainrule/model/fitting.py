@@ -315,15 +315,15 @@ def _calibrate(
     # In float64 a row's prediction does not depend on the other rows of the batch.
     networks = [member.network.copy(dtype="float64") for member in members]
     held_out, outputs = _held_out_outputs(members)
+    weight = None if weight is None else weight[held_out]
     if isinstance(target, ClassTarget):
-        weight = None if weight is None else weight[held_out]
         ensemble = Ensemble.of_classes(networks, outputs, y[held_out], weight)
     else:
         bounds = np.stack([y.min(axis=0), y.max(axis=0)])
         centered = target.centered(np.clip(outputs, *bounds), y[held_out])
         shift = (np.array(target.means) - centered.means) / target.stds
         target, y, bounds = centered, y + shift, bounds + shift
-        ensemble = Ensemble.of_numbers(networks, outputs, y[held_out], bounds)
+        ensemble = Ensemble.of_numbers(networks, outputs, y[held_out], bounds, weight)
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
     out_of_fold[held_out] = ensemble.predictions([outputs])
     return target, ensemble, out_of_fold
