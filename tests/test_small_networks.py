@@ -16,7 +16,7 @@ from chainrule import (
     train,
 )
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.training import epochs
+from chainrule.training import fast_epoch
 
 pytest.importorskip("numba")
 
@@ -29,15 +29,15 @@ LABELS = (ROWS[:, 0] * ROWS[:, 1] > 0).astype(int) + (ROWS[:, 2] > 1)
 def calls(monkeypatch):
     """The number of epochs that were trained in compiled calls, and in all."""
     counts = {"compiled": 0, "all": 0}
-    train_compiled = epochs.train_compiled
+    train_fast_epoch = fast_epoch.train_fast_epoch
 
     def counted(run):
-        done = train_compiled(run)
+        done = train_fast_epoch(run)
         counts["compiled"] += done
         counts["all"] += 1
         return done
 
-    monkeypatch.setattr("chainrule.training.loop.train_compiled", counted)
+    monkeypatch.setattr("chainrule.training.loop.train_fast_epoch", counted)
     return counts
 
 
@@ -84,7 +84,7 @@ def test_schedules_clipping_penalties_and_all_batch_sizes_are_respected(options,
 
 def test_an_epoch_of_many_steps_is_divided(calls, monkeypatch):
     whole = trained("numba", optimizer=Adam(0.01))
-    monkeypatch.setattr(epochs, "MAX_STEPS", 4)
+    monkeypatch.setattr(fast_epoch, "MAX_STEPS", 4)
     divided = trained("numba", optimizer=Adam(0.01))
     np.testing.assert_array_equal(whole[0].theta, divided[0].theta)
     assert calls == {"compiled": 6, "all": 6}
@@ -120,9 +120,18 @@ def test_a_callback_sees_every_batch_unless_it_allows_otherwise(calls):
     for count in counts:
         trained("numba", callbacks=count, epochs=1)
     assert counts[0].batches == list(range(21))
-    assert counts[1].batches[-1] == 20
-    assert len(counts[1].batches) == 2
+    assert counts[1].batches == [20]
     assert calls == {"compiled": 1, "all": 2}
+
+
+def test_one_batch_per_epoch(calls):
+    rows = ROWS[:60], LABELS[:60]
+    nets = [mlp(3, 5, 3, loss="cross_entropy", seed=0, dtype="float64") for _ in range(2)]
+    for net, kernels in zip(nets, ("numba", "numpy")):
+        history = train(net, *rows, epochs=3, batch_size=None, kernels=kernels)
+        assert np.isfinite(history.step_ratio).all()
+    np.testing.assert_allclose(nets[0].theta, nets[1].theta, rtol=1e-9)
+    assert calls["compiled"] == 3
 
 
 def test_a_time_limit_ends_the_epoch(calls):

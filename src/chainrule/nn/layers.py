@@ -72,6 +72,8 @@ class Layer(Checked, ABC):
 class Dense(Layer):
     """Y = X W + b: each output is a weighted sum of all inputs. W (n_in, n_out), b (n_out,).
 
+    dW = X^T dY, db = the sum of the rows of dY, dX = dY W^T.
+
     `weights` and `biases` name their initializers.
     """
 
@@ -104,7 +106,7 @@ class Dense(Layer):
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
             multiply(X.T, dY, grads["W"])
-            np.add.reduce(dY, out=grads["b"])
+            np.add.reduce(dY, out=grads["b"])  # dY.sum(axis=0), with less overhead
             return dY.dot(W.T) if need_dX else dY
 
         return Y, backward

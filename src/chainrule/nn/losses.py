@@ -206,7 +206,7 @@ class CrossEntropy(Loss):
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         log_P = log_softmax(Z)
-        dZ = np.exp(log_P)
+        dZ = np.exp(log_P)  # P; Y is subtracted below
         if Y.ndim == 1 and not self.label_smoothing:
             own = np.arange(len(Z)), Y  # of each row, the entry of its own class
             dZ[own] -= 1

@@ -24,7 +24,7 @@ class Callback:
     """Callbacks are called in ascending order."""
     every_batch: ClassVar[bool] = True
     """Whether `on_gradient` and `on_batch_end` must see every batch. If not, compiled code may train a small network on
-    thousands of batches between two calls; the last batch of an epoch is always seen."""
+    thousands of batches between two calls. The last batch of an epoch is always seen."""
 
     def on_train_begin(self, run: Run) -> None:
         """Everything has been checked and set up; nothing has been computed."""
@@ -79,9 +79,12 @@ def _with_self(form: Signature) -> str:
     return str(form).replace("(", "(self, ", 1).replace("(self, )", "(self)")
 
 
-def hooks(callbacks: Sequence[Callback], name: str) -> list[Any]:
-    """Return the hooks with this name of all callbacks that override it."""
-    return [getattr(c, name) for c in callbacks if getattr(type(c), name) is not getattr(Callback, name)]
+def hooks_of(callbacks: Sequence[Callback]) -> dict[str, list[Any]]:
+    """Return for each hook the methods of the callbacks that override it."""
+    return {
+        name: [getattr(c, name) for c in callbacks if getattr(type(c), name) is not getattr(Callback, name)]
+        for name in HOOKS
+    }
 
 
 @suggest_keywords

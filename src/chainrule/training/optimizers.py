@@ -71,7 +71,7 @@ def adam(
 ) -> Any:
     """m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  theta <- theta - rate m / (sqrt(v) + eps).
 
-    `rest1` is 1 - beta1, `rest2` is 1 - beta2.
+    `rest1` is 1 - beta1, `rest2` is 1 - beta2. The bias corrections are already in rate and eps: see `Adam`.
     """
     m *= beta1
     m += rest1 * g
@@ -79,9 +79,9 @@ def adam(
     square *= rest2
     v *= beta2
     v += square
-    step = np.sqrt(v)  # in place from here on, for the speed of arrays
-    step += eps
-    step = m / step
+    root = np.sqrt(v)  # in place from here on, for the speed of arrays
+    root += eps
+    step = m / root
     step *= rate
     theta -= step
     return theta, m, v
@@ -217,6 +217,7 @@ class Adam(Optimizer):
     def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
         beta1, beta2 = self.betas
         root = (1 - beta2**t) ** 0.5
+        # rate m' / (sqrt(v') + epsilon) = (rate root / (1 - beta1^t)) m / (sqrt(v) + epsilon root)
         return rate * (root / (1 - beta1**t)), beta1, 1 - beta1, beta2, 1 - beta2, self.epsilon * root
 
 

@@ -158,10 +158,10 @@ def _update(rule, theta, g, m, v, c):
 def _descend(theta, grad, sizes, codes, X, y, order, batch_size, penalty, clip, rule, m, v, constants):
     """Take a step for each row of `constants`, on the next batch of `order`.
 
-    Return the number of steps, the sum of loss times rows, the sum of gradient norms, and loss and norm of the last
-    batch. A batch whose loss or gradient is not finite ends the descent before its step.
+    Return the number of steps, and the sums of loss times rows and of gradient norms. A batch whose loss or gradient is
+    not finite ends the descent before its step.
     """
-    losses = norms = loss = norm = 0.0
+    losses = norms = 0.0
     l1, l2, alpha = penalty
     for k in range(len(constants)):
         rows = order[k * batch_size : (k + 1) * batch_size]
@@ -172,14 +172,14 @@ def _descend(theta, grad, sizes, codes, X, y, order, batch_size, penalty, clip, 
             square += float(grad[i]) * float(grad[i])
         norm = np.sqrt(square)
         if not (np.isfinite(loss) and np.isfinite(norm)):
-            return k, losses, norms, loss, norm
+            return k, losses, norms
         if norm > clip:
             for i in range(grad.size):
                 grad[i] *= theta.dtype.type(clip / norm)
         _update(rule, theta, grad, m, v, constants[k])
         losses += len(rows) * loss
         norms += norm
-    return len(constants), losses, norms, loss, norm
+    return len(constants), losses, norms
 
 
 class SmallNetwork(FusedNetwork):
@@ -192,7 +192,7 @@ class SmallNetwork(FusedNetwork):
 
     def descend(
         self, X: Array, y: Array, order: Array, batch_size: int, clip: float, optimizer: Optimizer, rates: Array
-    ) -> tuple[int, float, float, float, float]:
+    ) -> tuple[int, float, float]:
         """Take a step for each of the rates, on the next batch of `order`; see `_descend`."""
         rule, names = optimizer.rule
         moments = [optimizer.moment(name, self.theta) for name in names]
@@ -223,13 +223,20 @@ class SmallNetwork(FusedNetwork):
     ) -> tuple[float, Array]:
         if len(X) * self._theta.size > MAX_BATCH:
             return super().objective(X, y, weight, rng)
+        if self.loss == FusedCrossEntropy() and y.ndim == 1 and weight is None:
+            value = _cross_entropy(self._theta, self.sizes, self.codes, X, y, np.arange(len(X)), self.grad)
+        else:
+            value = self._row_by_row(X, y, weight)
+        if self.l1 or self.l2 or self.alpha:
+            value += self.penalize(X, weight)
+        return value, self.grad
+
+    def _row_by_row(self, X: Array, y: Array, weight: Array | None) -> float:
         z, A, d = np.empty((3, len(X), int(self.sizes.sum())), self.dtype)
         _outputs(self._theta, self.sizes, self.codes, X, z, A)
         value, d[:, -self.n_out :] = self.loss(A[:, -self.n_out :], y, weight)
         _gradient(self._theta, self.sizes, self.codes, z, A, d, self.grad)
-        if self.l1 or self.l2 or self.alpha:
-            value += self.penalize(X, weight)
-        return value, self.grad
+        return value
 
 
 def activation_codes(layers: Sequence[Layer]) -> list[int]:
