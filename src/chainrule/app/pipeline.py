@@ -32,7 +32,8 @@ from chainrule.data.tabular import TabularEncoder, notices_of
 from chainrule.data.targets import ClassTarget, NumberTarget, fit_target, read_target, target_notices
 from chainrule.errors import TableError
 from chainrule.insight.diagnosis import Diagnosis, diagnose
-from chainrule.model.fitting import CallbacksFor, Executor, Fitted, encoder_for, fit_predictor
+from chainrule.model.executors import Executor
+from chainrule.model.fitting import CallbacksFor, Fitted, encoder_for, fit_predictor
 from chainrule.model.predictor import Predictor
 from chainrule.model.seen import TRAINING_ROWS, fraction_seen
 from chainrule.training.history import History

@@ -9,7 +9,7 @@ from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.display import format_numbers
 from chainrule.insight.evaluation import wilson_interval
-from chainrule.training.metrics import METRICS, roc_auc
+from chainrule.metrics import METRICS, roc_auc
 
 Target = ClassTarget | NumberTarget
 

@@ -62,7 +62,8 @@ from chainrule.arrays import Array
 from chainrule.data.cells import as_numbers
 from chainrule.data.reading import Columns, named, read_columns
 from chainrule.errors import TableError
-from chainrule.model.fitting import Executor, Fitted, Serial, Threads, recipe_for
+from chainrule.model.executors import Executor, Serial, Threads
+from chainrule.model.fitting import Fitted, recipe_for
 from chainrule.training.checkpoint import CheckpointFile
 
 _CHECKPOINT_SECONDS = 2.0

@@ -168,8 +168,10 @@ class Network:
         The gradient is `self.grad` itself, which the next call overwrites; `loss_and_grad` returns a copy.
         """
         Z, backwards = self.forward(X, rng)
-        value, dY = self.loss(Z, y, weight)
+        value, dY = self.loss(Z, y, weight)  # dY: with respect to the output of a layer, first of the last one
         for i in reversed(range(self.first_trainable, len(backwards))):
+            # The chain rule: layer i writes its dW and db into grads[i], views of grad, and returns its dX, which is
+            # the dY of the layer before; nobody needs that of the first one.
             dY = backwards[i](dY, self.grads[i], i > self.first_trainable)
         if self.l1 or self.l2 or self.alpha:
             value += self.penalize(X, weight)
