@@ -136,6 +136,11 @@ def total(a: Term, axes: str = "rc") -> Term:
     return build("sum", a, note=axes)
 
 
+def ones_like(a: Term) -> Term:
+    """Return 1 for every entry of a."""
+    return build("ones_like", a)
+
+
 def where(condition: Term, a: Term | float, b: Term | float) -> Term:
     """Return a where the condition is 1, b where it is 0."""
     return build("where", condition, a, b)
@@ -246,7 +251,8 @@ RULES: dict[str, Callable[..., tuple[Term, ...]]] = {
     "negative": lambda y, d, a: (-d,),
     "matmul": lambda y, d, A, B: (d @ B.T, A.T @ d),
     "transpose": lambda y, d, A: (d.T,),
-    "sum": lambda y, d, a: (d,),
+    "sum": lambda y, d, a: (d * ones_like(a),),
+    "ones_like": lambda y, d, a: (ZERO,),
     "maximum": lambda y, d, a, b: (d * greater(a, b), d * greater(b, a)),
     "minimum": lambda y, d, a, b: (d * greater(b, a), d * greater(a, b)),
     "greater": lambda y, d, a, b: (ZERO, ZERO),
@@ -312,13 +318,18 @@ def factors_of(term: Term) -> list[Term]:
 
 
 def _simpler_sum(a: Term, b: Term) -> Term | None:
-    """0 + b = b;  2 + 3 = 5;  a + a b = a (1 + b);  where(c, a, 0) + where(c, 0, b) = where(c, a, b)."""
+    """0 + b = b;  2 + 3 = 5;  a + (-b) = a - b;  a + a b = a (1 + b);
+
+    where(c, a, 0) + where(c, 0, b) = where(c, a, b).
+    """
     if is_number(a, 0) or is_number(b, 0):
         return b if is_number(a, 0) else a
     if is_number(a) and is_number(b):
         return Number(a.number + b.number)  # type: ignore[attr-defined]
     if a.op == b.op == "where" and a.args[0] == b.args[0] and is_number(a.args[2], 0) and is_number(b.args[1], 0):
         return where(a.args[0], a.args[1], b.args[2])
+    if b.op == "negative":
+        return a - b.args[0]
     if a.op == "add" and (last := _simpler_sum(a.args[1], b)) is not None:
         return a.args[0] + last
     first, second = factors_of(a), factors_of(b)
@@ -328,28 +339,45 @@ def _simpler_sum(a: Term, b: Term) -> Term | None:
 
 
 def _simpler_product(a: Term, b: Term) -> Term | None:
-    """0 b = 0;  1 b = b;  2 * 3 = 6;  (a * 2) * 3 = a * 6;  where(c, 0, a) * b = where(c, 0, a * b)."""
+    """0 b = 0;  1 b = b;  2 * 3 = 6;  (-a) b = -(a b);  (a * 2) * 3 = a * 6;  where(c, 0, a) * b = where(c, 0, a * b).
+
+    Ones move to the end of a product and vanish beside a factor with as many entries.
+    """
     if is_number(a, 0) or is_number(b, 0):
         return ZERO
     if is_number(a, 1) or is_number(b, 1):
         return b if is_number(a, 1) else a
     if is_number(a) and is_number(b):
         return Number(a.number * b.number)  # type: ignore[attr-defined]
+    if a.op == "negative" or b.op == "negative":
+        return -(a.args[0] * b) if a.op == "negative" else -(a * b.args[0])
     if is_number(b) and a.op == "multiply" and is_number(a.args[1]):
         return a.args[0] * (a.args[1] * b)
     if a.op == "where" and (is_number(a.args[1], 0) or is_number(a.args[2], 0)):
         return where(a.args[0], a.args[1] * b, a.args[2] * b)
+    *others, last = factors_of(a)
+    if last.op == "ones_like" and b.op != "ones_like":
+        product = reduce(mul, others, ONE) * b
+        return product if set(axes_of(last)) <= set(axes_of(b)) else product * last
     return None
+
+
+def _simpler_fraction(a: Term, b: Term) -> Term | None:
+    """a / 1 = a;  0 / b = 0;  (-a) / b = -(a / b)."""
+    if is_number(b, 1) or is_number(a, 0):
+        return a
+    return -(a.args[0] / b) if a.op == "negative" else None
 
 
 SIMPLER: dict[str, Callable[..., Term | None]] = {
     "add": _simpler_sum,
     "subtract": lambda a, b: a if is_number(b, 0) else -b if is_number(a, 0) else None,
     "multiply": _simpler_product,
-    "divide": lambda a, b: a if is_number(b, 1) else ZERO if is_number(a, 0) else None,
+    "divide": _simpler_fraction,
     "power": lambda a, n: a if is_number(n, 1) else None,
     "negative": lambda a: Number(-a.number) if is_number(a) else a.args[0] if a.op == "negative" else None,
     "transpose": lambda a: a.args[0] if a.op == "transpose" else None,
+    "ones_like": lambda a: None if axes_of(a) else ONE,
     "where": lambda condition, a, b: a if a == b else None,
 }
 """From the arguments of an operation to a simpler term, or None if there is none."""

@@ -326,11 +326,8 @@ def _show_number(layout: Layout, term: Number) -> Shown:
 
 
 def _show_sum(layout: Layout, term: Term, index: str) -> Shown:
-    """a + b, or a - b for a + (-b)."""
     a, b = term.args
     sign = "-" if term.op == "subtract" else "+"
-    if sign == "+" and b.op == "negative":
-        sign, b = "-", b.args[0]
     right = layout.show(b, index, PRODUCT if sign == "-" else SUM)
     return layout.signed(layout.show(a, index), sign, right), SUM
 
@@ -381,9 +378,9 @@ def _show_choice(layout: Layout, term: Term, index: str) -> Shown:
     for value, sign in zip(values, (">", "≤")):
         bracket = layout.bracketed(layout.signed(left, sign, right), "[]")
         if not is_number(value, 0):
-            one = is_number(value, 1)
-            parts.append(bracket if one else layout.style.spaced(layout.show(value, index, PRODUCT), bracket))
-    return layout.style.spaced(*_between(parts, layout.style.sign("+"))), SUM
+            factors = [] if is_number(value, 1) else [layout.show(value, index, PRODUCT)]
+            parts.append(layout.style.spaced(*factors, bracket))
+    return layout.style.spaced(*_between(parts, layout.style.sign("+"))), SUM if len(parts) > 1 else PRODUCT
 
 
 def _show_total(layout: Layout, term: Term, index: str) -> Shown:
