@@ -318,10 +318,7 @@ def factors_of(term: Term) -> list[Term]:
 
 
 def _simpler_sum(a: Term, b: Term) -> Term | None:
-    """0 + b = b;  2 + 3 = 5;  a + (-b) = a - b;  a + a b = a (1 + b);
-
-    where(c, a, 0) + where(c, 0, b) = where(c, a, b).
-    """
+    """0 + b = b, 2 + 3 = 5, a + (-b) = a - b, a + a b = a (1 + b), where(c, a, 0) + where(c, 0, b) = where(c, a, b)."""
     if is_number(a, 0) or is_number(b, 0):
         return b if is_number(a, 0) else a
     if is_number(a) and is_number(b):
@@ -339,7 +336,7 @@ def _simpler_sum(a: Term, b: Term) -> Term | None:
 
 
 def _simpler_product(a: Term, b: Term) -> Term | None:
-    """0 b = 0;  1 b = b;  2 * 3 = 6;  (-a) b = -(a b);  (a * 2) * 3 = a * 6;  where(c, 0, a) * b = where(c, 0, a * b).
+    """0 b = 0, 1 b = b, 2 * 3 = 6, (-a) b = -(a b), (a * 2) * 3 = a * 6, where(c, 0, a) * b = where(c, 0, a * b).
 
     Ones move to the end of a product and vanish beside a factor with as many entries.
     """
@@ -363,7 +360,7 @@ def _simpler_product(a: Term, b: Term) -> Term | None:
 
 
 def _simpler_fraction(a: Term, b: Term) -> Term | None:
-    """a / 1 = a;  0 / b = 0;  (-a) / b = -(a / b)."""
+    """a / 1 = a, 0 / b = 0, (-a) / b = -(a / b)."""
     if is_number(b, 1) or is_number(a, 0):
         return a
     return -(a.args[0] / b) if a.op == "negative" else None

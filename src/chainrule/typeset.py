@@ -5,10 +5,10 @@ r"""Terms as formulas: text for a terminal, LaTeX, and MathML for a page, in one
   z_j = sum_k w_jk a_k + b_j, and the derivative of the loss with respect to z is delta. A formula is that of one entry.
   With several samples, a superscript x marks what depends on the sample.
 
-    >>> from chainrule.terms import Symbol, derivative, tanh
-    >>> z = Symbol("z")
-    >>> formula(derivative(z * tanh(z), z), TEXT)
-    'tanh(z) + z (1 - tanh(z)²)'
+>>> from chainrule.terms import Symbol, derivative, tanh
+>>> z = Symbol("z")
+>>> formula(derivative(z * tanh(z), z), TEXT)
+'tanh(z) + z (1 - tanh(z)²)'
 """
 
 from __future__ import annotations
@@ -22,6 +22,58 @@ from chainrule.terms import Number, Symbol, Term, axes_of, factors_of, is_number
 
 NOTATIONS = ("row", "column")
 
+# Formats.
+
+
+@dataclass(frozen=True)
+class Style:
+    r"""How a format writes the pieces of a formula.
+
+    Names of letters and functions are given in LaTeX, such as w, \sigma, \operatorname{relu} and \hat{m}, signs in
+    Unicode. `scripts` takes a base, a superscript, a subscript and primes; `power` a base and a formula; `total` the
+    index of a sum, a letter, a word, or "" for everything; `before` a letter, \partial or \Delta, and what it stands
+    before. `comma` separates a formula from the definitions of letters in it.
+    """
+
+    name: Callable[[str], str]
+    number: Callable[[str], str]
+    sign: Callable[[str], str]
+    scripts: Callable[[str, str, str, str], str]
+    power: Callable[[str, str], str]
+    fraction: Callable[[str, str], str]
+    root: Callable[[str], str]
+    total: Callable[[str], str]
+    before: Callable[[str, str], str]
+    space: str
+    comma: str
+
+    def spaced(self, *parts: str) -> str:
+        """Return parts with spaces between them."""
+        return self.space.join(parts)
+
+    def bracketed(self, inner: str, brackets: str = "()") -> str:
+        """Return a formula in brackets."""
+        return self.sign(brackets[0]) + inner + self.sign(brackets[1])
+
+
+LATEX = Style(
+    name=str,
+    number=str,
+    sign=lambda sign: {"⊙": r"\odot", "·": r"\cdot", "≤": r"\le"}.get(sign, sign),
+    scripts=lambda base, above, below, primes: (
+        base + (f"^{{{above}}}" if above else "") + (f"_{{{below}}}" if below else "") + primes
+    ),
+    power=lambda base, exponent: f"{base}^{{{exponent}}}",
+    fraction=lambda above, below: rf"\frac{{{above}}}{{{below}}}",
+    root=lambda inner: rf"\sqrt{{{inner}}}",
+    total=lambda index: r"\sum" + (rf"_{{\text{{{index}}}}}" if len(index) > 1 else f"_{{{index}}}" if index else ""),
+    before=lambda letter, base: f"{letter} {base}",
+    space=" ",
+    comma=r", \; ",
+)
+
+# Text.
+
 _LETTERS = {
     r"\alpha": "α", r"\beta": "β", r"\gamma": "γ", r"\delta": "δ", r"\Delta": "Δ", r"\epsilon": "ε", r"\eta": "η",
     r"\theta": "θ", r"\lambda": "λ", r"\mu": "μ", r"\partial": "∂", r"\pi": "π", r"\rho": "ρ", r"\sigma": "σ",
@@ -30,162 +82,16 @@ _LETTERS = {
 _RAISED = dict(zip("0123456789+-()=Txljkintm", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾⁼ᵀˣˡʲᵏⁱⁿᵗᵐ"))
 _LOWERED = dict(zip("0123456789+-()=jkinmtx", "₀₁₂₃₄₅₆₇₈₉₊₋₍₎₌ⱼₖᵢₙₘₜₓ"))
 
-# Three formats. Each writes the same few pieces; names come in LaTeX, signs in Unicode.
-
-
-class Latex:
-    """LaTeX, with amsmath."""
-
-    def name(self, latex: str) -> str:
-        r"""Return a letter or the name of a function: w, \sigma, \tanh, \operatorname{relu}, \hat{m}."""
-        return latex
-
-    def number(self, text: str) -> str:
-        """Return a number."""
-        return text
-
-    def sign(self, sign: str) -> str:
-        """Return an operator, a bracket or a comma."""
-        return {"⊙": r"\odot", "·": r"\cdot", "≤": r"\le"}.get(sign, sign)
-
-    def near(self, *parts: str) -> str:
-        """Return parts without space between them."""
-        return "".join(parts)
-
-    def spaced(self, *parts: str) -> str:
-        """Return parts with spaces between them."""
-        return " ".join(parts)
-
-    def listed(self, *parts: str) -> str:
-        """Return parts with commas between them."""
-        return ", ".join(parts)
-
-    def scripts(self, base: str, above: str = "", below: str = "", primes: str = "") -> str:
-        """Return a base with short scripts: the letters and digits of a superscript, of a subscript, and primes."""
-        return base + (f"^{{{above}}}" if above else "") + (f"_{{{below}}}" if below else "") + primes
-
-    def power(self, base: str, exponent: str) -> str:
-        """Return a base with a formula as its exponent."""
-        return f"{base}^{{{exponent}}}"
-
-    def fraction(self, above: str, below: str) -> str:
-        """Return a fraction."""
-        return rf"\frac{{{above}}}{{{below}}}"
-
-    def root(self, inner: str) -> str:
-        """Return a square root."""
-        return rf"\sqrt{{{inner}}}"
-
-    def sum_over(self, index: str) -> str:
-        """Return the sign of a sum over a letter, a word, or "" for everything."""
-        below = rf"\text{{{index}}}" if len(index) > 1 else index
-        return rf"\sum_{{{below}}}" if index else r"\sum"
-
-    def prefixed(self, letter: str, base: str) -> str:
-        r"""Return a base after \partial or \Delta."""
-        return f"{self.name(letter)} {base}"
-
-    def followed(self, *parts: str) -> str:
-        """Return a formula, followed by the definitions of letters in it."""
-        return r", \; ".join(parts)
-
-
-class Text(Latex):
-    """One line of Unicode text."""
-
-    def name(self, latex: str) -> str:
-        command, word = _decoded(latex)
-        return word + "\N{COMBINING CIRCUMFLEX ACCENT}" * (command == "hat")
-
-    def sign(self, sign: str) -> str:
-        return sign
-
-    def scripts(self, base: str, above: str = "", below: str = "", primes: str = "") -> str:
-        return base + _script(above, "^", _RAISED) + _script(below, "_", _LOWERED) + primes
-
-    def power(self, base: str, exponent: str) -> str:
-        return base + _script(exponent, "^", _RAISED)
-
-    def fraction(self, above: str, below: str) -> str:
-        return f"{_closed(above)}/{_closed(below)}"
-
-    def root(self, inner: str) -> str:
-        return f"√({inner})" if set(" /") & set(inner) else f"√{inner}"
-
-    def sum_over(self, index: str) -> str:
-        return f"Σ{_script(index, '_', _LOWERED)}"
-
-    def prefixed(self, letter: str, base: str) -> str:
-        return self.name(letter) + base
-
-    def followed(self, *parts: str) -> str:
-        return ", ".join(parts)
-
-
-class MathMl(Latex):
-    """MathML, which browsers render natively."""
-
-    def name(self, latex: str) -> str:
-        command, word = _decoded(latex)
-        letter = f"<mi>{escape(word)}</mi>"
-        return f'<mover accent="true">{letter}<mo>^</mo></mover>' if command == "hat" else letter
-
-    def number(self, text: str) -> str:
-        return f"<mn>{text}</mn>"
-
-    def sign(self, sign: str) -> str:
-        typographic = {"-": "\N{MINUS SIGN}", "'": "\N{PRIME}"}.get(sign, escape(sign))
-        return f'<mo stretchy="false">{typographic}</mo>'
-
-    def spaced(self, *parts: str) -> str:
-        return "".join(parts)
-
-    def listed(self, *parts: str) -> str:
-        return self.sign(",").join(parts)
-
-    def scripts(self, base: str, above: str = "", below: str = "", primes: str = "") -> str:
-        up, down = self._script(above + primes), self._script(below)
-        if (above or primes) and below:
-            return f"<msubsup>{base}{down}{up}</msubsup>"
-        return f"<msup>{base}{up}</msup>" if above or primes else f"<msub>{base}{down}</msub>" if below else base
-
-    def _script(self, script: str) -> str:
-        tokens = [
-            (self.number if token.isdigit() else self.name if token.isalpha() else self.sign)(token)
-            for token in re.findall(r"\d+|.", script)
-        ]
-        return tokens[0] if len(tokens) == 1 else self._row("".join(tokens))
-
-    def _row(self, inner: str) -> str:
-        return f"<mrow>{inner}</mrow>"
-
-    def power(self, base: str, exponent: str) -> str:
-        return f"<msup>{self._row(base)}{self._row(exponent)}</msup>"
-
-    def fraction(self, above: str, below: str) -> str:
-        return f"<mfrac>{self._row(above)}{self._row(below)}</mfrac>"
-
-    def root(self, inner: str) -> str:
-        return f"<msqrt>{inner}</msqrt>"
-
-    def sum_over(self, index: str) -> str:
-        below = f"<mtext>{index}</mtext>" if len(index) > 1 else f"<mi>{index}</mi>"
-        return f"<munder>{self.sign('Σ')}{below}</munder>" if index else self.sign("Σ")
-
-    def prefixed(self, letter: str, base: str) -> str:
-        return self.name(letter) + base
-
-    def followed(self, *parts: str) -> str:
-        return f'{self.sign(",")}<mspace width="1em"></mspace>'.join(parts)
-
-
-LATEX, TEXT, MATHML = Latex(), Text(), MathMl()
-
 
 def _decoded(latex: str) -> tuple[str, str]:
-    r"""Return the command with braces and the word of a name: \hat{m}, \operatorname{relu}, \text{...}, \tanh, w."""
+    """Return the command with braces, if there is one, and the word of a name in LaTeX."""
     command = re.fullmatch(r"\\(operatorname|text|hat)\{(.*)\}", latex)
     return (command[1], command[2]) if command else ("", _LETTERS.get(latex, latex.removeprefix("\\")))
+
+
+def _word(latex: str) -> str:
+    command, word = _decoded(latex)
+    return word + "\N{COMBINING CIRCUMFLEX ACCENT}" * (command == "hat")
 
 
 def _script(text: str, mark: str, letters: dict[str, str]) -> str:
@@ -195,10 +101,82 @@ def _script(text: str, mark: str, letters: dict[str, str]) -> str:
     return mark + (text if len(text) == 1 or text.isalpha() else f"({text})")
 
 
-def _closed(text: str) -> str:
-    """Return text in parentheses if it contains a space."""
-    return f"({text})" if " " in text else text
+def _closed(text: str, separators: str = " ") -> str:
+    """Return text in parentheses if it contains one of the separators."""
+    return f"({text})" if set(separators) & set(text) else text
 
+
+TEXT = Style(
+    name=_word,
+    number=str,
+    sign=str,
+    scripts=lambda base, above, below, primes: (
+        base + _script(above, "^", _RAISED) + _script(below, "_", _LOWERED) + primes
+    ),
+    power=lambda base, exponent: base + _script(exponent, "^", _RAISED),
+    fraction=lambda above, below: f"{_closed(above)}/{_closed(below)}",
+    root=lambda inner: f"√{_closed(inner, ' /')}",
+    total=lambda index: f"Σ{_script(index, '_', _LOWERED)}",
+    before=lambda letter, base: _word(letter) + base,
+    space=" ",
+    comma=", ",
+)
+
+# MathML, which browsers render natively.
+
+
+def _row(inner: str) -> str:
+    return f"<mrow>{inner}</mrow>"
+
+
+def _identifier(latex: str) -> str:
+    command, word = _decoded(latex)
+    letter = f"<mi>{escape(word)}</mi>"
+    return f'<mover accent="true">{letter}<mo>^</mo></mover>' if command == "hat" else letter
+
+
+def _operator(sign: str) -> str:
+    typographic = {"-": "\N{MINUS SIGN}", "'": "\N{PRIME}"}.get(sign, escape(sign))
+    return f'<mo stretchy="false">{typographic}</mo>'
+
+
+def _number(text: str) -> str:
+    return f"<mn>{text}</mn>"
+
+
+def _element_of(script: str) -> str:
+    """Return the letters and digits of a script as one element."""
+    kinds = [
+        (_number if s.isdigit() else _identifier if s.isalpha() else _operator)(s) for s in re.findall(r"\d+|.", script)
+    ]
+    return kinds[0] if len(kinds) == 1 else _row("".join(kinds))
+
+
+def _with_scripts(base: str, above: str, below: str, primes: str) -> str:
+    up, down = above + primes, below
+    tag = "msubsup" if up and down else "msup" if up else "msub"
+    scripts = "".join(_element_of(script) for script in (down, up) if script)
+    return f"<{tag}>{base}{scripts}</{tag}>" if scripts else base
+
+
+def _total(index: str) -> str:
+    below = f"<mtext>{index}</mtext>" if len(index) > 1 else f"<mi>{index}</mi>"
+    return f"<munder>{_operator('Σ')}{below}</munder>" if index else _operator("Σ")
+
+
+MATHML = Style(
+    name=_identifier,
+    number=_number,
+    sign=_operator,
+    scripts=_with_scripts,
+    power=lambda base, exponent: f"<msup>{_row(base)}{_row(exponent)}</msup>",
+    fraction=lambda above, below: f"<mfrac>{_row(above)}{_row(below)}</mfrac>",
+    root=lambda inner: f"<msqrt>{inner}</msqrt>",
+    total=_total,
+    before=lambda letter, base: _identifier(letter) + base,
+    space="",
+    comma=_operator(",") + '<mspace width="1em"></mspace>',
+)
 
 # Symbols.
 
@@ -232,60 +210,67 @@ def look_of(symbol: Symbol) -> Look:
     return symbol.look or Look(symbol.name, symbol.name)
 
 
-def title(symbol: Symbol, style: Latex, notation: str = "row", index: str | None = None) -> str:
+def title(symbol: Symbol, style: Style, notation: str = "row", index: str | None = None) -> str:
     """Return the title of a symbol: of the matrix in row form, of an entry, perhaps with another index, otherwise."""
-    of = look_of(symbol)
-    role, _, letter = of.role.partition(" ")
-    is_delta = notation == "column" and role == "derivative" and of.letter == "z"
+    look = look_of(symbol)
+    role, _, letter = look.role.partition(" ")
+    is_delta = notation == "column" and role == "derivative" and look.letter == "z"
     if notation == "row":
-        number = of.below.rstrip("'")
-        base = style.scripts(style.name(of.row), "", number, of.below[len(number) :])
-        derived = style.near(style.name("d"), base)
+        number = look.below.rstrip("'")
+        base = style.scripts(style.name(look.row), "", number, look.below[len(number) :])
+        derived = style.name("d") + base
     else:
-        base = style.scripts(style.name(r"\delta" if is_delta else of.letter), of.above, of.indexed(index))
+        base = style.scripts(style.name(r"\delta" if is_delta else look.letter), look.above, look.indexed(index), "")
         derived = base if is_delta else partial(style.name("C"), base, style)
     if role in ("slope", "moment"):
-        sign = [style.sign("'")] if role == "slope" else []
-        return style.near(style.name(letter), *sign, style.sign("("), base, style.sign(")"))
-    return {"": base, "derivative": derived, "step": style.prefixed(r"\Delta", base)}[role]
+        return style.name(letter) + style.sign("'") * (role == "slope") + style.bracketed(base)
+    return {"": base, "derivative": derived, "step": style.before(r"\Delta", base)}[role]
 
 
-def partial(above: str, below: str, style: Latex) -> str:
+def partial(above: str, below: str, style: Style) -> str:
     """Return the fraction of a partial derivative."""
-    return style.fraction(style.prefixed(r"\partial", above), style.prefixed(r"\partial", below))
+    return style.fraction(style.before(r"\partial", above), style.before(r"\partial", below))
 
 
 # Terms.
 
 
-def formula(term: Term, style: Latex, notation: str = "row") -> str:
+def formula(term: Term, style: Style, notation: str = "row") -> str:
     """Return a term as a formula: a call with the function's definition, letters with theirs behind the formula."""
-    layout = Layout(readable(term), style, notation)
-    sides = [layout.show(layout.term)]
-    if layout.term.op == "call" and layout.term.note.definition:
-        definition = readable(layout.term.note.definition(*layout.term.args))
-        if not definition.op or definition.op not in layout.term.note.title:  # tanh has no other definition
-            sides.append(layout.show(definition))
-        layout.term = definition
-    shown = [style.spaced(*_between(sides, style.sign("=")))]
-    letters = dict.fromkeys(each for each in walk(layout.term) if each.op == "let")
-    shown += [style.spaced(style.name(let.note), style.sign("="), layout.show(let.args[0])) for let in letters]
-    return style.followed(*shown)
+    term = readable(term)
+    layout = Layout(term, style, notation)
+    sides = [layout.show(term)]
+    if term.op == "call" and term.note.definition:
+        function, term = term.note, readable(term.note.definition(*term.args))
+        if not term.op or term.op not in function.title:  # tanh has no other definition
+            sides.append(layout.show(term))
+    letters = dict.fromkeys(each for each in walk(term) if each.op == "let")
+    equations = [sides, *([style.name(let.note), layout.show(let.args[0])] for let in letters)]
+    return style.comma.join(style.spaced(*_between(sides, style.sign("="))) for sides in equations)
+
+
+def readable(term: Term) -> Term:
+    """Return the term without the marks of mistakes, and with the definitions of functions without a title."""
+    if term.op in ("part", "instead"):
+        return readable(term.args[0])
+    if term.op == "call" and not term.note.title:
+        return readable(term.note.definition(*term.args))
+    return rebuilt(term, tuple(map(readable, term.args)))
 
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
 """How tightly the outermost operation of a formula binds."""
-
-
 Shown = tuple[str, int]
-"""A formula, and how tightly its outermost operation binds."""
+"""A formula, and how tightly it binds."""
 
 
+@dataclass(frozen=True)
 class Layout:
-    """A term in a format and a notation."""
+    """The layout of a term in a format and a notation."""
 
-    def __init__(self, term: Term, style: Latex, notation: str) -> None:
-        self.term, self.style, self.notation = term, style, notation
+    term: Term
+    style: Style
+    notation: str
 
     @property
     def is_row(self) -> bool:
@@ -294,62 +279,50 @@ class Layout:
 
     def show(self, term: Term, index: str = "j", least: int = SUM) -> str:
         """Return a formula, in brackets if it binds less tightly than `least`; its entry is in the column `index`."""
-        shown, binds = self.shown(term, index)
-        return shown if binds >= least else self.bracketed(shown)
+        shown, binds = SHOWN.get(term.op, _show_call)(self, term, index)
+        return shown if binds >= least else self.style.bracketed(shown)
 
-    def shown(self, term: Term, index: str) -> Shown:
-        """Return a formula with how tightly it binds."""
-        if isinstance(term, Symbol):
-            return title(term, self.style, self.notation, index), ATOM
-        if isinstance(term, Number):
-            return _show_number(self, term)
-        return SHOWN.get(term.op, _show_call)(self, term, index)
-
-    def bracketed(self, shown: str, brackets: str = "()") -> str:
-        """Return a formula in brackets."""
-        return self.style.near(self.style.sign(brackets[0]), shown, self.style.sign(brackets[1]))
-
-    def signed(self, *parts: str) -> str:
-        """Return parts with spaces between them, signs among them."""
-        return self.style.spaced(*(self.style.sign(part) if part in ("+", "-", ">", "≤") else part for part in parts))
+    def signed(self, left: str, sign: str, right: str) -> str:
+        """Return two formulas with a sign between them."""
+        return self.style.spaced(left, self.style.sign(sign), right)
 
 
-def _show_number(layout: Layout, term: Number) -> Shown:
-    s, number = layout.style, term.number
+def _show_leaf(layout: Layout, term: Term, index: str) -> Shown:
+    s = layout.style
+    if isinstance(term, Symbol):
+        return title(term, s, layout.notation, index), ATOM
+    assert isinstance(term, Number)
     if term.title:
         letter, _, below = term.title.partition("_")
-        return s.scripts(s.name(letter), "", below), ATOM
-    if number == 0.5:
+        return s.scripts(s.name(letter), "", below, ""), ATOM
+    if term.number == 0.5:
         return s.fraction(s.number("1"), s.number("2")), ATOM
-    shown = s.number(f"{abs(number):g}")
-    return (s.near(s.sign("-"), shown), SUM) if number < 0 else (shown, ATOM)
+    shown = s.number(f"{abs(term.number):g}")
+    return (s.sign("-") + shown, SUM) if term.number < 0 else (shown, ATOM)
 
 
 def _show_sum(layout: Layout, term: Term, index: str) -> Shown:
-    a, b = term.args
-    sign = "-" if term.op == "subtract" else "+"
-    right = layout.show(b, index, PRODUCT if sign == "-" else SUM)
-    return layout.signed(layout.show(a, index), sign, right), SUM
+    (a, b), is_sum = term.args, term.op == "add"
+    right = layout.show(b, index, SUM if is_sum else PRODUCT)
+    return layout.signed(layout.show(a, index), "+" if is_sum else "-", right), SUM
 
 
 def _show_negative(layout: Layout, term: Term, index: str) -> Shown:
-    return layout.style.near(layout.style.sign("-"), layout.show(term.args[0], index, PRODUCT)), SUM
+    return layout.style.sign("-") + layout.show(term.args[0], index, PRODUCT), SUM
 
 
 def _show_product(layout: Layout, term: Term, index: str) -> Shown:
     """Return factors side by side, numbers first, with a circled dot between matrices and a dot before a digit."""
-    s = layout.style
-    factors = sorted(factors_of(term), key=lambda factor: not is_constant(factor))  # stable
     shown: list[str] = []
+    factors = sorted(factors_of(term), key=lambda factor: not is_constant(factor))  # stable
     for k, factor in enumerate(factors):
-        last = k == len(factors) - 1
-        text = layout.show(factor, index, PRODUCT if last or factor.op != "sum" else ATOM)
-        if shown and layout.is_row and axes_of(factor) and any(axes_of(before) for before in factors[:k]):
-            shown.append(s.sign("⊙"))
-        elif shown and isinstance(factor, Number) and not factor.title:
-            shown.append(s.sign("·"))
-        shown.append(text)
-    return s.spaced(*shown), PRODUCT
+        if shown and layout.is_row and axes_of(factor) and any(map(axes_of, factors[:k])):
+            shown.append(layout.style.sign("⊙"))
+        elif shown and is_number(factor):
+            shown.append(layout.style.sign("·"))
+        ends = k == len(factors) - 1 or factor.op != "sum"
+        shown.append(layout.show(factor, index, PRODUCT if ends else ATOM))
+    return layout.style.spaced(*shown), PRODUCT
 
 
 def _show_fraction(layout: Layout, term: Term, index: str) -> Shown:
@@ -359,26 +332,37 @@ def _show_fraction(layout: Layout, term: Term, index: str) -> Shown:
 def _show_power(layout: Layout, term: Term, index: str) -> Shown:
     base, exponent = term.args
     shown = layout.show(base, index, ATOM)
-    if isinstance(base, Symbol):
-        look = look_of(base)
-        if look.role or (look.below.endswith("'") if layout.is_row else look.above):
-            shown = layout.bracketed(shown)
+    look = look_of(base) if isinstance(base, Symbol) else None
+    if look and (look.role or (look.below.endswith("'") if layout.is_row else look.above)):
+        shown = layout.style.bracketed(shown)  # it has a superscript already
     return layout.style.power(shown, layout.show(exponent)), POWER
+
+
+def _show_transpose(layout: Layout, term: Term, index: str) -> Shown:
+    (base,) = term.args
+    shown = layout.show(base, index, ATOM)
+    if isinstance(base, Symbol) and look_of(base).below.endswith("'"):
+        shown = layout.style.bracketed(shown)
+    return layout.style.power(shown, layout.style.name("T")), POWER
 
 
 def _show_exp(layout: Layout, term: Term, index: str) -> Shown:
     return layout.style.power(layout.style.name("e"), layout.show(term.args[0], index)), POWER
 
 
+def _show_expm1(layout: Layout, term: Term, index: str) -> Shown:
+    return layout.signed(_show_exp(layout, term, index)[0], "-", layout.style.number("1")), SUM
+
+
 def _show_choice(layout: Layout, term: Term, index: str) -> Shown:
-    """Return a where a > b, else c, with Iverson's brackets: a [a > b] + c [a <= b]."""
+    """Return a where b > c, else d, with Iverson's brackets: a [b > c] + d [b <= c]."""
     condition, *values = term.args
     left, right = (layout.show(side, index) for side in condition.args)
     parts = []
     for value, sign in zip(values, (">", "≤")):
-        bracket = layout.bracketed(layout.signed(left, sign, right), "[]")
+        factors = [] if is_number(value, 1) else [layout.show(value, index, PRODUCT)]
         if not is_number(value, 0):
-            factors = [] if is_number(value, 1) else [layout.show(value, index, PRODUCT)]
+            bracket = layout.style.bracketed(layout.signed(left, sign, right), "[]")
             parts.append(layout.style.spaced(*factors, bracket))
     return layout.style.spaced(*_between(parts, layout.style.sign("+"))), SUM if len(parts) > 1 else PRODUCT
 
@@ -386,14 +370,13 @@ def _show_choice(layout: Layout, term: Term, index: str) -> Shown:
 def _show_total(layout: Layout, term: Term, index: str) -> Shown:
     """Return a sum; that over one sample in column form is the term itself."""
     (inner,), over = term.args, term.note
-    if layout.is_row:
-        word = {"r": "rows", "c": "columns", "rc": ""}[over]
-        return layout.style.spaced(layout.style.sum_over(word), layout.show(inner, index, PRODUCT)), PRODUCT
-    if over == "r" and not _has_samples(inner):
-        return layout.show(inner, index, PRODUCT), PRODUCT
     running = {"r": "x", "c": "k" if "c" in axes_of(layout.term) else "j", "rc": ""}[over]
-    inside = layout.show(inner, running if over == "c" else index, PRODUCT)
-    return layout.style.spaced(layout.style.sum_over(running), inside), PRODUCT
+    if layout.is_row:
+        running = {"r": "rows", "c": "columns", "rc": ""}[over]
+    shown = layout.show(inner, running if over == "c" and not layout.is_row else index, PRODUCT)
+    if not layout.is_row and over == "r" and not _has_samples(inner):
+        return shown, PRODUCT
+    return layout.style.spaced(layout.style.total(running), shown), PRODUCT
 
 
 def _show_matmul(layout: Layout, term: Term, index: str) -> Shown:
@@ -404,30 +387,23 @@ def _show_matmul(layout: Layout, term: Term, index: str) -> Shown:
         return s.spaced(layout.show(a, index, PRODUCT), layout.show(b, index, PRODUCT)), PRODUCT
     if a.op == "transpose":  # X^T dZ
         product = s.spaced(layout.show(a.args[0], "k"), layout.show(b, "j"))
-        return (s.spaced(s.sum_over("x"), product) if _has_samples(b) else product), PRODUCT
+        return (s.spaced(s.total("x"), product) if _has_samples(b) else product), PRODUCT
     if b.op == "transpose":  # dZ W^T
-        return s.spaced(s.sum_over("i"), layout.show(b.args[0], "ij"), layout.show(a, "i")), PRODUCT
-    return s.spaced(s.sum_over("k"), layout.show(b, "jk"), layout.show(a, "k")), PRODUCT
-
-
-def _show_transpose(layout: Layout, term: Term, index: str) -> Shown:
-    (base,) = term.args
-    shown = layout.show(base, index, ATOM)
-    if isinstance(base, Symbol) and look_of(base).below.endswith("'"):
-        shown = layout.bracketed(shown)
-    return layout.style.power(shown, layout.style.name("T")), POWER
+        return s.spaced(s.total("i"), layout.show(b.args[0], "ij"), layout.show(a, "i")), PRODUCT
+    return s.spaced(s.total("k"), layout.show(b, "jk"), layout.show(a, "k")), PRODUCT
 
 
 def _show_call(layout: Layout, term: Term, index: str) -> Shown:
     """Return f(a, b); a maximum or minimum with a number begins with it."""
-    s = layout.style
     args = sorted(term.args, key=lambda arg: not is_constant(arg)) if "imum" in term.op else term.args
     name = term.note.title if term.op == "call" else NAMES.get(term.op, rf"\{term.op}")
-    return s.near(s.name(name), layout.bracketed(s.listed(*(layout.show(arg, index) for arg in args)))), ATOM
+    inner = (layout.style.sign(",") + layout.style.space).join(layout.show(arg, index) for arg in args)
+    return layout.style.name(name) + layout.style.bracketed(inner), ATOM
 
 
 NAMES = {"maximum": r"\max", "minimum": r"\min", "sign": r"\operatorname{sign}"}
 SHOWN: dict[str, Callable[[Layout, Term, str], Shown]] = {
+    "": _show_leaf,
     "add": _show_sum,
     "subtract": _show_sum,
     "negative": _show_negative,
@@ -435,29 +411,18 @@ SHOWN: dict[str, Callable[[Layout, Term, str], Shown]] = {
     "divide": _show_fraction,
     "power": _show_power,
     "exp": _show_exp,
-    "expm1": lambda layout, term, index: (
-        layout.signed(_show_exp(layout, term, index)[0], "-", layout.style.number("1")),
-        SUM,
-    ),
+    "expm1": _show_expm1,
     "log1p": lambda layout, term, index: _show_call(layout, log(1 + term.args[0]), index),
     "sqrt": lambda layout, term, index: (layout.style.root(layout.show(term.args[0], index)), ATOM),
-    "absolute": lambda layout, term, index: (layout.bracketed(layout.show(term.args[0], index), "||"), ATOM),
+    "absolute": lambda layout, term, index: (layout.style.bracketed(layout.show(term.args[0], index), "||"), ATOM),
     "greater": lambda layout, term, index: _show_choice(layout, where(term, 1, 0), index),
     "where": _show_choice,
     "sum": _show_total,
+    "ones_like": lambda layout, term, index: (layout.style.number("1"), ATOM),
     "matmul": _show_matmul,
     "transpose": _show_transpose,
     "let": lambda layout, term, index: (layout.style.name(term.note), ATOM),
 }
-
-
-def readable(term: Term) -> Term:
-    """Return the term without the marks of mistakes, and with the definitions of functions without a title."""
-    if term.op in ("part", "instead"):
-        return readable(term.args[0])
-    if term.op == "call" and not term.note.title:
-        return readable(term.note.definition(*term.args))
-    return rebuilt(term, tuple(map(readable, term.args)))
 
 
 def is_constant(term: Term) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from chainrule.arrays import Array
 from chainrule.errors import look_up, shorten
 from chainrule.terms import Symbol, Term, evaluator, symbols_in, walk
-from chainrule.typeset import LATEX, Latex, formula, title
+from chainrule.typeset import LATEX, Style, formula, title
 
 if TYPE_CHECKING:
     from chainrule.insight.trace.exercise import Exercise
@@ -81,11 +81,11 @@ class Quantity:
             for each in walk(self.term)
         )
 
-    def title(self, notation: str, style: Latex = LATEX) -> str:
+    def title(self, notation: str, style: Style = LATEX) -> str:
         """Return the title in formulas of the notation."""
         return title(self.symbol, style, notation)
 
-    def equation(self, notation: str, style: Latex = LATEX) -> str:
+    def equation(self, notation: str, style: Style = LATEX) -> str:
         """Return the formula with its left-hand side, in LaTeX or another style; only the title if it is given."""
         left = self.title(notation, style)
         if self.term is None:
