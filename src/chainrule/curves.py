@@ -27,7 +27,7 @@ def named(name: str, definition: Callable[[Term], Term], title: str = "") -> Fun
     return Function(name, title or rf"\operatorname{{{name}}}", definition)
 
 
-def by_slope(slope: Callable[[Term, Term], Term]) -> Callable[[Term, Term, Term], tuple[Term]]:
+def _by_slope(slope: Callable[[Term, Term], Term]) -> Callable[[Term, Term, Term], tuple[Term]]:
     """Return the rule of a function y of z with this derivative, in terms of y and z."""
     return lambda y, d, z: (d * t.part(slope(y, z), f"{y.note.name}'"),)
 
@@ -39,44 +39,48 @@ sigmoid = Function(
     r"\sigma",
     lambda z: 1 / (1 + t.exp(-z)),
     lambda z: 1 / (1 + t.exp(t.minimum(-z, 87))),  # of which the exponential is finite in float32
-    by_slope(lambda y, z: y * (1 - y)),
+    _by_slope(lambda y, z: y * (1 - y)),
 )
 softplus = Function(
     "softplus",
     r"\operatorname{softplus}",
     lambda z: t.log(1 + t.exp(z)),
     lambda z: t.log1p(t.exp(-t.absolute(z))) + t.maximum(z, 0),
-    by_slope(lambda y, z: sigmoid(z)),
+    _by_slope(lambda y, z: sigmoid(z)),
 )
-below_0 = Function("below_0", "", lambda z: z, lambda z: t.minimum(z, 0), lambda y, d, z: (d,))
+_below_0 = Function("below_0", "", lambda z: z, lambda z: t.minimum(z, 0), lambda y, d, z: (d,))
 """z, where it is not used above 0."""
-within_30 = Function("within_30", "", lambda z: z, lambda z: t.minimum(t.maximum(z, -30), 30), lambda y, d, z: (d,))
+_within_30 = Function("within_30", "", lambda z: z, lambda z: t.minimum(t.maximum(z, -30), 30), lambda y, d, z: (d,))
 """z, where the result is the same to the last bit beyond +-30."""
 SCALE, ALPHA = Number(1.0507009873554805, "s"), Number(1.6732632423543772, r"\alpha")
 """The constants of selu."""
 
 
 def _gelu(z: Term) -> Term:
-    c = within_30(z)
+    c = _within_30(z)
     return 0.5 * z * (1 + t.let("t", t.tanh(t.sqrt(2 / Number(math.pi, r"\pi")) * (c + 0.044715 * c**3))))
 
 
-def _tanh_of_softplus() -> Function:
-    """Return tanh(softplus(z)) with one exponential u instead of three; beyond z = 20 it and u / (1 + u) are 1."""
-
-    def u(z: Term) -> Term:
-        return t.exp(t.minimum(z, 20))
-
-    def computed(z: Term) -> Term:
-        w = u(z) * (u(z) + 2)
-        return w / (w + 2)
-
-    slope_of_softplus = Function("sigmoid", r"\sigma", None, lambda z: u(z) / (1 + u(z)))
-    rule = by_slope(lambda y, z: (1 - y**2) * slope_of_softplus(z))
-    return Function("tanh(softplus)", "", lambda z: t.tanh(softplus(z)), computed, rule)
+# tanh(softplus(z)) with one exponential u instead of three; beyond z = 20 it and u / (1 + u) are 1.
 
 
-tanh_of_softplus = _tanh_of_softplus()
+def _u(z: Term) -> Term:
+    return t.exp(t.minimum(z, 20))
+
+
+def _w_ratio(z: Term) -> Term:
+    w = _u(z) * (_u(z) + 2)
+    return w / (w + 2)
+
+
+_slope_of_softplus = Function("sigmoid", r"\sigma", None, lambda z: _u(z) / (1 + _u(z)))
+_tanh_of_softplus = Function(
+    "tanh(softplus)",
+    "",
+    lambda z: t.tanh(softplus(z)),
+    _w_ratio,
+    _by_slope(lambda y, z: (1 - y**2) * _slope_of_softplus(z)),
+)
 
 CURVES: dict[str, Function] = {
     "identity": named("identity", lambda z: z, r"\operatorname{id}"),
@@ -85,12 +89,12 @@ CURVES: dict[str, Function] = {
     "tanh": named("tanh", t.tanh, r"\tanh"),
     "relu": named("relu", lambda z: t.maximum(z, 0)),
     "leaky_relu": named("leaky_relu", lambda z: t.where(t.greater(z, 0), z, 0.01 * z), r"\operatorname{leaky}"),
-    "elu": named("elu", lambda z: t.where(t.greater(z, 0), z, t.expm1(below_0(z)))),
-    "selu": named("selu", lambda z: t.where(t.greater(z, 0), SCALE * z, SCALE * ALPHA * t.expm1(below_0(z)))),
+    "elu": named("elu", lambda z: t.where(t.greater(z, 0), z, t.expm1(_below_0(z)))),
+    "selu": named("selu", lambda z: t.where(t.greater(z, 0), SCALE * z, SCALE * ALPHA * t.expm1(_below_0(z)))),
     "softplus": softplus,
     "silu": named("silu", lambda z: z * sigmoid(z)),
     "gelu": named("gelu", _gelu),
-    "mish": named("mish", lambda z: z * t.let("t", tanh_of_softplus(z))),
+    "mish": named("mish", lambda z: z * t.let("t", _tanh_of_softplus(z))),
 }
 """Name -> activation."""
 

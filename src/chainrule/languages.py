@@ -31,7 +31,7 @@ def expand(term: Term, kept: Collection[str] = ()) -> Term:
         args[0] = Operation("greater", tuple(expand(side, kept) for side in term.args[0].args))
     if args and all(map(is_number, args)):
         return Number(float(evaluator(rebuilt(term, tuple(args)))({})))
-    return LOWERED[term.op](*args) if term.op in LOWERED else rebuilt(term, tuple(args))
+    return _LOWERED[term.op](*args) if term.op in _LOWERED else rebuilt(term, tuple(args))
 
 
 def _power_lowered(a: Term, n: Term) -> Term:
@@ -43,7 +43,7 @@ def _power_lowered(a: Term, n: Term) -> Term:
     return power
 
 
-LOWERED: dict[str, Callable[..., Term]] = {
+_LOWERED: dict[str, Callable[..., Term]] = {
     "power": _power_lowered,
     "greater": lambda a, b: where(Operation("greater", (a, b)), 1, 0),
     "sign": lambda a: where(Operation("greater", (a, ZERO)), 1, where(Operation("greater", (ZERO, a)), -1, 0)),
@@ -101,7 +101,7 @@ def _repeated(term: Term) -> list[Term]:
     return [term for term, n in count.items() if n > 1 and term.op != "greater"]
 
 
-INFIX = {"greater": (">", 1), "add": ("+", 2), "subtract": ("-", 2), "multiply": ("*", 3), "divide": ("/", 3)}
+_INFIX = {"greater": (">", 1), "add": ("+", 2), "subtract": ("-", 2), "multiply": ("*", 3), "divide": ("/", 3)}
 """Operators and how tightly they bind: more than a choice (0), less than a name (9)."""
 
 
@@ -117,8 +117,8 @@ def _code(term: Term, language: Language, names: Mapping[Term, str]) -> tuple[st
         return f"-{_bracketed(term.args[0], 4, language, names)}", 3
     if term.op == "where" and language.choice:
         return language.choice.format(*(_bracketed(arg, 1, language, names) for arg in term.args)), 0
-    if term.op in INFIX:
-        sign, binds = INFIX[term.op]
+    if term.op in _INFIX:
+        sign, binds = _INFIX[term.op]
         left, right = term.args
         loose = term.op in ("add", "multiply")  # (a + b) + c may drop its brackets, a - (b + c) may not
         right_binds = binds if loose and right.op == term.op else binds + 1
@@ -137,11 +137,11 @@ def _bracketed(term: Term, least: int, language: Language, names: Mapping[Term, 
 
 def _calls(template: str, names: str) -> dict[str, str]:
     """Return the templates of a language's calls, given its names of the functions in the order of ELEMENTARY."""
-    calls = {op: template.format(name) for op, name in zip(ELEMENTARY, names.split())}
+    calls = {op: template.format(name) for op, name in zip(_ELEMENTARY, names.split())}
     return {op: call + ("({}, {})" if "imum" in op else "({})") for op, call in calls.items()}
 
 
-ELEMENTARY = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "absolute", "maximum", "minimum")
+_ELEMENTARY = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "absolute", "maximum", "minimum")
 _DEF = "def {name}(z):\n{locals}    return {value}\n"
 _IF_ELSE = "{1} if {0} else {2}"
 _OF_TWO = {"maximum": "max({}, {})", "minimum": "min({}, {})"}

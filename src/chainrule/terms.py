@@ -112,7 +112,7 @@ ZERO, ONE = Number(0.0), Number(1.0)
 def build(op: str, *args: Term | float, note: Any = None) -> Term:
     """Return an operation on terms and plain numbers, simplified."""
     terms = tuple(arg if isinstance(arg, Term) else Number(float(arg)) for arg in args)
-    simpler = SIMPLER[op](*terms) if op in SIMPLER else None
+    simpler = _SIMPLER[op](*terms) if op in _SIMPLER else None
     return Operation(op, terms, note) if simpler is None else simpler
 
 
@@ -366,7 +366,7 @@ def _simpler_fraction(a: Term, b: Term) -> Term | None:
     return -(a.args[0] / b) if a.op == "negative" else None
 
 
-SIMPLER: dict[str, Callable[..., Term | None]] = {
+_SIMPLER: dict[str, Callable[..., Term | None]] = {
     "add": _simpler_sum,
     "subtract": lambda a, b: a if is_number(b, 0) else -b if is_number(a, 0) else None,
     "multiply": _simpler_product,

@@ -205,14 +205,14 @@ class Look:
         return index if self.index else ""
 
 
-def look_of(symbol: Symbol) -> Look:
+def _look_of(symbol: Symbol) -> Look:
     """Return how a symbol is shown: by default as its name."""
     return symbol.look or Look(symbol.name, symbol.name)
 
 
 def title(symbol: Symbol, style: Style, notation: str = "row", index: str | None = None) -> str:
     """Return the title of a symbol: of the matrix in row form, of an entry, perhaps with another index, otherwise."""
-    look = look_of(symbol)
+    look = _look_of(symbol)
     role, _, letter = look.role.partition(" ")
     is_delta = notation == "column" and role == "derivative" and look.letter == "z"
     if notation == "row":
@@ -237,11 +237,11 @@ def partial(above: str, below: str, style: Style) -> str:
 
 def formula(term: Term, style: Style, notation: str = "row") -> str:
     """Return a term as a formula: a call with the function's definition, letters with theirs behind the formula."""
-    term = readable(term)
-    layout = Layout(term, style, notation)
+    term = _readable(term)
+    layout = _Layout(term, style, notation)
     sides = [layout.show(term)]
     if term.op == "call" and term.note.definition:
-        function, term = term.note, readable(term.note.definition(*term.args))
+        function, term = term.note, _readable(term.note.definition(*term.args))
         if not term.op or term.op not in function.title:  # tanh has no other definition
             sides.append(layout.show(term))
     letters = dict.fromkeys(each for each in walk(term) if each.op == "let")
@@ -249,13 +249,13 @@ def formula(term: Term, style: Style, notation: str = "row") -> str:
     return style.comma.join(style.spaced(*_between(sides, style.sign("="))) for sides in equations)
 
 
-def readable(term: Term) -> Term:
+def _readable(term: Term) -> Term:
     """Return the term without the marks of mistakes, and with the definitions of functions without a title."""
     if term.op in ("part", "instead"):
-        return readable(term.args[0])
+        return _readable(term.args[0])
     if term.op == "call" and not term.note.title:
-        return readable(term.note.definition(*term.args))
-    return rebuilt(term, tuple(map(readable, term.args)))
+        return _readable(term.note.definition(*term.args))
+    return rebuilt(term, tuple(map(_readable, term.args)))
 
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
@@ -265,7 +265,7 @@ Shown = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Layout:
+class _Layout:
     """The layout of a term in a format and a notation."""
 
     term: Term
@@ -279,7 +279,7 @@ class Layout:
 
     def show(self, term: Term, index: str = "j", least: int = SUM) -> str:
         """Return a formula, in brackets if it binds less tightly than `least`; its entry is in the column `index`."""
-        shown, binds = SHOWN.get(term.op, _show_call)(self, term, index)
+        shown, binds = _SHOWN.get(term.op, _show_call)(self, term, index)
         return shown if binds >= least else self.style.bracketed(shown)
 
     def signed(self, left: str, sign: str, right: str) -> str:
@@ -287,7 +287,7 @@ class Layout:
         return self.style.spaced(left, self.style.sign(sign), right)
 
 
-def _show_leaf(layout: Layout, term: Term, index: str) -> Shown:
+def _show_leaf(layout: _Layout, term: Term, index: str) -> Shown:
     s = layout.style
     if isinstance(term, Symbol):
         return title(term, s, layout.notation, index), ATOM
@@ -301,20 +301,20 @@ def _show_leaf(layout: Layout, term: Term, index: str) -> Shown:
     return (s.sign("-") + shown, SUM) if term.number < 0 else (shown, ATOM)
 
 
-def _show_sum(layout: Layout, term: Term, index: str) -> Shown:
+def _show_sum(layout: _Layout, term: Term, index: str) -> Shown:
     (a, b), is_sum = term.args, term.op == "add"
     right = layout.show(b, index, SUM if is_sum else PRODUCT)
     return layout.signed(layout.show(a, index), "+" if is_sum else "-", right), SUM
 
 
-def _show_negative(layout: Layout, term: Term, index: str) -> Shown:
+def _show_negative(layout: _Layout, term: Term, index: str) -> Shown:
     return layout.style.sign("-") + layout.show(term.args[0], index, PRODUCT), SUM
 
 
-def _show_product(layout: Layout, term: Term, index: str) -> Shown:
+def _show_product(layout: _Layout, term: Term, index: str) -> Shown:
     """Return factors side by side, numbers first, with a circled dot between matrices and a dot before a digit."""
     shown: list[str] = []
-    factors = sorted(factors_of(term), key=lambda factor: not is_constant(factor))  # stable
+    factors = sorted(factors_of(term), key=lambda factor: not _is_constant(factor))  # stable
     for k, factor in enumerate(factors):
         if shown and layout.is_row and axes_of(factor) and any(map(axes_of, factors[:k])):
             shown.append(layout.style.sign("⊙"))
@@ -325,36 +325,36 @@ def _show_product(layout: Layout, term: Term, index: str) -> Shown:
     return layout.style.spaced(*shown), PRODUCT
 
 
-def _show_fraction(layout: Layout, term: Term, index: str) -> Shown:
+def _show_fraction(layout: _Layout, term: Term, index: str) -> Shown:
     return layout.style.fraction(*(layout.show(arg, index) for arg in term.args)), PRODUCT
 
 
-def _show_power(layout: Layout, term: Term, index: str) -> Shown:
+def _show_power(layout: _Layout, term: Term, index: str) -> Shown:
     base, exponent = term.args
     shown = layout.show(base, index, ATOM)
-    look = look_of(base) if isinstance(base, Symbol) else None
+    look = _look_of(base) if isinstance(base, Symbol) else None
     if look and (look.role or (look.below.endswith("'") if layout.is_row else look.above)):
         shown = layout.style.bracketed(shown)  # it has a superscript already
     return layout.style.power(shown, layout.show(exponent)), POWER
 
 
-def _show_transpose(layout: Layout, term: Term, index: str) -> Shown:
+def _show_transpose(layout: _Layout, term: Term, index: str) -> Shown:
     (base,) = term.args
     shown = layout.show(base, index, ATOM)
-    if isinstance(base, Symbol) and look_of(base).below.endswith("'"):
+    if isinstance(base, Symbol) and _look_of(base).below.endswith("'"):
         shown = layout.style.bracketed(shown)
     return layout.style.power(shown, layout.style.name("T")), POWER
 
 
-def _show_exp(layout: Layout, term: Term, index: str) -> Shown:
+def _show_exp(layout: _Layout, term: Term, index: str) -> Shown:
     return layout.style.power(layout.style.name("e"), layout.show(term.args[0], index)), POWER
 
 
-def _show_expm1(layout: Layout, term: Term, index: str) -> Shown:
+def _show_expm1(layout: _Layout, term: Term, index: str) -> Shown:
     return layout.signed(_show_exp(layout, term, index)[0], "-", layout.style.number("1")), SUM
 
 
-def _show_choice(layout: Layout, term: Term, index: str) -> Shown:
+def _show_choice(layout: _Layout, term: Term, index: str) -> Shown:
     """Return a where b > c, else d, with Iverson's brackets: a [b > c] + d [b <= c]."""
     condition, *values = term.args
     left, right = (layout.show(side, index) for side in condition.args)
@@ -367,7 +367,7 @@ def _show_choice(layout: Layout, term: Term, index: str) -> Shown:
     return layout.style.spaced(*_between(parts, layout.style.sign("+"))), SUM if len(parts) > 1 else PRODUCT
 
 
-def _show_total(layout: Layout, term: Term, index: str) -> Shown:
+def _show_total(layout: _Layout, term: Term, index: str) -> Shown:
     """Return a sum; that over one sample in column form is the term itself."""
     (inner,), over = term.args, term.note
     running = {"r": "x", "c": "k" if "c" in axes_of(layout.term) else "j", "rc": ""}[over]
@@ -379,7 +379,7 @@ def _show_total(layout: Layout, term: Term, index: str) -> Shown:
     return layout.style.spaced(layout.style.total(running), shown), PRODUCT
 
 
-def _show_matmul(layout: Layout, term: Term, index: str) -> Shown:
+def _show_matmul(layout: _Layout, term: Term, index: str) -> Shown:
     """Return A B, or in column form the sum over the index that they share."""
     a, b = term.args
     s = layout.style
@@ -393,16 +393,16 @@ def _show_matmul(layout: Layout, term: Term, index: str) -> Shown:
     return s.spaced(s.total("k"), layout.show(b, "jk"), layout.show(a, "k")), PRODUCT
 
 
-def _show_call(layout: Layout, term: Term, index: str) -> Shown:
+def _show_call(layout: _Layout, term: Term, index: str) -> Shown:
     """Return f(a, b); a maximum or minimum with a number begins with it."""
-    args = sorted(term.args, key=lambda arg: not is_constant(arg)) if "imum" in term.op else term.args
-    name = term.note.title if term.op == "call" else NAMES.get(term.op, rf"\{term.op}")
+    args = sorted(term.args, key=lambda arg: not _is_constant(arg)) if "imum" in term.op else term.args
+    name = term.note.title if term.op == "call" else _NAMES.get(term.op, rf"\{term.op}")
     inner = (layout.style.sign(",") + layout.style.space).join(layout.show(arg, index) for arg in args)
     return layout.style.name(name) + layout.style.bracketed(inner), ATOM
 
 
-NAMES = {"maximum": r"\max", "minimum": r"\min", "sign": r"\operatorname{sign}"}
-SHOWN: dict[str, Callable[[Layout, Term, str], Shown]] = {
+_NAMES = {"maximum": r"\max", "minimum": r"\min", "sign": r"\operatorname{sign}"}
+_SHOWN: dict[str, Callable[[_Layout, Term, str], Shown]] = {
     "": _show_leaf,
     "add": _show_sum,
     "subtract": _show_sum,
@@ -425,14 +425,14 @@ SHOWN: dict[str, Callable[[Layout, Term, str], Shown]] = {
 }
 
 
-def is_constant(term: Term) -> bool:
+def _is_constant(term: Term) -> bool:
     """Return whether a term contains no symbols."""
     return not any(isinstance(each, Symbol) for each in walk(term))
 
 
 def _has_samples(term: Term) -> bool:
     """Return whether a term depends on one of several samples."""
-    return any(isinstance(each, Symbol) and look_of(each).above.startswith("x") for each in walk(term))
+    return any(isinstance(each, Symbol) and _look_of(each).above.startswith("x") for each in walk(term))
 
 
 def _between(parts: Sequence[str], sign: str) -> list[str]:

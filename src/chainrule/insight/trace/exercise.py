@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-3
 """Largest error of an answer relative to the largest value of the quantity: three digits are enough."""
-KINDS = ("forward", "loss", "slope", "derivative", "gradient", "step")
+_KINDS = ("forward", "loss", "slope", "derivative", "gradient", "step")
 """Kinds of quantities that an exercise may ask for: all that are computed."""
 
 
@@ -81,7 +81,7 @@ class Exercise:
     @classmethod
     def of(cls, trace: Trace, blanks: int | str | Sequence[str], seed: int) -> Exercise:
         """Return an exercise with the given number of blanks, drawn with `seed`, or with the given names."""
-        possible = [quantity.name for quantity in trace if quantity.kind in KINDS]
+        possible = [quantity.name for quantity in trace if quantity.kind in _KINDS]
         if not isinstance(blanks, Sequence):
             require_integer(blanks, "blanks")
             require(blanks <= len(possible), "blanks", f"be at most {len(possible)}", blanks)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,8 @@ class Pass:
     def __init__(
         self, tape: Tape, place: str, layer: Layer, params: Params, grads: Params, rng: np.random.Generator | None
     ) -> None:
-        self.tape, self.place, self.layer = tape, place, layer
+        self.tape, self.place = tape, place
+        self.layer: Any = layer
         self.params, self.grads = params, grads
         self.rng, self.rng_before = rng, deepcopy(rng)
         self.before = {name: array.copy() for name, array in params.items()}
@@ -66,19 +68,18 @@ class Pass:
         return self.tape.compute(y, term, self.run(x) if Y is None else Y)
 
 
-def dense(p: Pass, x: Symbol) -> Symbol:
+def _dense(p: Pass, x: Symbol) -> Symbol:
     """Z = X W + b."""
     p.tape.layer += 1
     W, b = p.give("W", "w", "W", "rc", "jk"), p.give("b")
     return p.output(x, p.tape.unit("z"), x @ W + part(b, "the bias"))
 
 
-def activation(p: Pass, x: Symbol) -> Symbol:
+def _activation(p: Pass, x: Symbol) -> Symbol:
     """A = f(Z); a custom function, which need not be elementwise, is treated like a custom layer."""
-    assert isinstance(p.layer, layers.Activation)
     name = p.layer.function
     if not isinstance(name, str):
-        return custom(p, x)
+        return _custom(p, x)
     f = CURVES[name]
     a = p.output(x, p.tape.unit("a"), instead(f(x), f"{name} is not applied", x))
     slope = gradient(f(x), x)
@@ -91,21 +92,19 @@ def activation(p: Pass, x: Symbol) -> Symbol:
     return a
 
 
-def scale(p: Pass, x: Symbol) -> Symbol:
+def _scale(p: Pass, x: Symbol) -> Symbol:
     """S = X * scale."""
     return p.output(x, p.tape.unit("s"), x * part(p.give("scale", "c"), "the factor"))
 
 
-def bounded(p: Pass, x: Symbol) -> Symbol:
+def _bounded(p: Pass, x: Symbol) -> Symbol:
     """Y = low + (high - low) sigmoid(X)."""
-    assert isinstance(p.layer, layers.Bounded)
-    low, high = p.layer.low, p.layer.high
-    return p.output(x, p.tape.unit("o"), low + part(high - low, "the factor high - low") * sigmoid(x))
+    width = part(p.layer.high - p.layer.low, "the factor high - low")
+    return p.output(x, p.tape.unit("o"), p.layer.low + width * sigmoid(x))
 
 
-def dropout(p: Pass, x: Symbol) -> Symbol:
+def _dropout(p: Pass, x: Symbol) -> Symbol:
     """D = X * M / (1 - rate), M a mask of zeros and ones; at inference the identity, which is not recorded."""
-    assert isinstance(p.layer, layers.Dropout)
     Y = p.run(x)
     if p.rng is None or p.layer.rate == 0:
         return x
@@ -118,12 +117,12 @@ def dropout(p: Pass, x: Symbol) -> Symbol:
 # Norms.
 
 
-def mean(a: Term, axes: str, count: int, letter: str) -> Term:
+def _mean(a: Term, axes: str, count: int, letter: str) -> Term:
     """Return the mean over rows or over columns, whose number is shown as a letter."""
     return 1 / Number(count, letter) * total(a, axes)
 
 
-def standardized(x: Symbol, center: Term, std: Term, average: Callable[[Term], Term]) -> Term:
+def _standardized(x: Symbol, center: Term, std: Term, average: Callable[[Term], Term]) -> Term:
     """Return (x - center) / std with the rule for a center and a std that depend on all the values of x averaged."""
 
     def rule(y: Term, d: Term, *args: Term) -> tuple[Term, ...]:
@@ -134,7 +133,7 @@ def standardized(x: Symbol, center: Term, std: Term, average: Callable[[Term], T
     return function(x, center, std)
 
 
-def scaled(p: Pass, x: Symbol, h: Term, center: Term, std: Term, Y: Array) -> Symbol:
+def _scaled(p: Pass, x: Symbol, h: Term, center: Term, std: Term, Y: Array) -> Symbol:
     """Record H and then Y = H gamma + beta, whose symbols have been given already."""
     gamma, beta = (p.tape.parameters[p.place + name] for name in ("gamma", "beta"))
     H = p.tape.compute(p.tape.unit("h"), instead(h, "the mean is not subtracted", x / std))
@@ -142,54 +141,48 @@ def scaled(p: Pass, x: Symbol, h: Term, center: Term, std: Term, Y: Array) -> Sy
     return p.output(x, p.tape.unit("n"), H * part(gamma, "gamma") + part(beta, "beta"), Y)
 
 
-EPSILON = r"\epsilon"
-
-
-def layer_norm(p: Pass, x: Symbol) -> Symbol:
+def _layer_norm(p: Pass, x: Symbol) -> Symbol:
     """Y = H gamma + beta, H the rows of X standardized to mean 0 and standard deviation 1."""
-    assert isinstance(p.layer, layers.LayerNorm)
     p.give("gamma", r"\gamma"), p.give("beta", r"\beta")
 
     def average(a: Term) -> Term:
-        return mean(a, "c", p.layer.n, "d")  # type: ignore[attr-defined]
+        return _mean(a, "c", p.layer.n, "d")
 
     Y = p.run(x)
     center = p.tape.compute(p.tape.unit("mean", r"\mu", r"\mu", "r", ""), average(x))
-    variance = average((x - center) ** 2) + Number(p.layer.epsilon, EPSILON)
+    variance = average((x - center) ** 2) + Number(p.layer.epsilon, r"\epsilon")
     std = p.tape.compute(p.tape.unit("tau", r"\tau", r"\tau", "r", ""), sqrt(variance))
-    return scaled(p, x, standardized(x, center, std, average), center, std, Y)
+    return _scaled(p, x, _standardized(x, center, std, average), center, std, Y)
 
 
-def batch_norm(p: Pass, x: Symbol) -> Symbol:
+def _batch_norm(p: Pass, x: Symbol) -> Symbol:
     """Y = H gamma + beta, H the columns of X minus a mean and divided by a standard deviation.
 
     In training these are the statistics of the batch, through which every row depends on every other; at inference, and
     for a single row, they are the running statistics, which are constant.
     """
-    assert isinstance(p.layer, layers.BatchNorm)
-    tape, epsilon = p.tape, Number(p.layer.epsilon, EPSILON)
+    tape, epsilon = p.tape, Number(p.layer.epsilon, r"\epsilon")
     p.give("gamma", r"\gamma"), p.give("beta", r"\beta")
     center, variance = p.give("mean", r"\mu"), p.give("variance", "v")
     Y = p.run(x)
 
     def average(a: Term) -> Term:
-        return mean(a, "r", tape.n_rows, "n")
+        return _mean(a, "r", tape.n_rows, "n")
 
     if p.uses_batch:
-        center, variance = batch_statistics(p, x, center, variance, average)
+        center, variance = _batch_statistics(p, x, center, variance, average)
     std = tape.compute(tape.parameter("tau", r"\tau"), sqrt(variance + epsilon))
     if p.uses_batch:
-        h = standardized(x, center, std, average)
+        h = _standardized(x, center, std, average)
     else:
         h = (x - center) / part(std, "the division by the standard deviation")
-    return scaled(p, x, h, center, std, Y)
+    return _scaled(p, x, h, center, std, Y)
 
 
-def batch_statistics(
+def _batch_statistics(
     p: Pass, x: Symbol, old_mean: Symbol, old_variance: Symbol, average: Callable[[Term], Term]
 ) -> tuple[Symbol, Symbol]:
     """Record the mean and the variance of a batch, and the updates of the running statistics."""
-    assert isinstance(p.layer, layers.BatchNorm)
     tape, n, move = p.tape, Number(p.tape.n_rows, "n"), 1 - p.layer.decay
     center = tape.compute(tape.parameter("batch mean", "m"), average(x))
     variance = tape.compute(tape.parameter("batch variance", "s"), average((x - center) ** 2))
@@ -203,9 +196,8 @@ def batch_statistics(
 # Layers of layers.
 
 
-def residual(p: Pass, x: Symbol) -> Symbol:
+def _residual(p: Pass, x: Symbol) -> Symbol:
     """R = X + block(U), U = X: the input takes two paths, whose derivatives add up in the backward pass."""
-    assert isinstance(p.layer, layers.Residual)
     y = u = p.tape.compute(p.tape.unit("u"), x)
     for i, layer in enumerate(p.layer.layers):
         y = record(Pass(p.tape, f"{p.place}{i}.", layer, part_of(p.params, i), part_of(p.grads, i), p.rng), y)
@@ -214,7 +206,7 @@ def residual(p: Pass, x: Symbol) -> Symbol:
     return r
 
 
-def custom(p: Pass, x: Symbol) -> Symbol:
+def _custom(p: Pass, x: Symbol) -> Symbol:
     """O = forward(X) of a layer that is not in the table, with `backward` as a single formula."""
     name = describe(p.layer.function) if isinstance(p.layer, layers.Activation) else type(p.layer).__name__
     name = "".join(letter for letter in name if letter.isalnum()) or "custom"
@@ -247,17 +239,17 @@ def custom(p: Pass, x: Symbol) -> Symbol:
 
 
 FORMULAS: dict[type[Layer], Callable[[Pass, Symbol], Symbol]] = {
-    layers.Dense: dense,
-    layers.Activation: activation,
-    layers.Scale: scale,
-    layers.Bounded: bounded,
-    layers.Dropout: dropout,
-    layers.LayerNorm: layer_norm,
-    layers.BatchNorm: batch_norm,
-    layers.Residual: residual,
+    layers.Dense: _dense,
+    layers.Activation: _activation,
+    layers.Scale: _scale,
+    layers.Bounded: _bounded,
+    layers.Dropout: _dropout,
+    layers.LayerNorm: _layer_norm,
+    layers.BatchNorm: _batch_norm,
+    layers.Residual: _residual,
 }
 
 
 def record(p: Pass, x: Symbol) -> Symbol:
     """Record the forward pass of a layer; return the symbol of its output."""
-    return FORMULAS.get(type(p.layer), custom)(p, x)
+    return FORMULAS.get(type(p.layer), _custom)(p, x)

@@ -38,29 +38,29 @@ from chainrule.terms import (
 )
 from chainrule.typeset import Look
 
-WRONG_SIGN = "the sign is wrong (target minus prediction)"
-MAX_EXPONENT = 700
+_WRONG_SIGN = "the sign is wrong (target minus prediction)"
+_MAX_EXPONENT = 700
 """Close to the largest number whose exponential is finite in float64."""
 
 # The loss of one output. A function in the table COSTS takes the loss, z and y, and p if it has a link.
 
 
-def difference(z: Term, y: Term) -> Term:
+def _difference(z: Term, y: Term) -> Term:
     """z - y."""
-    return instead(z - y, WRONG_SIGN, y - z)
+    return instead(z - y, _WRONG_SIGN, y - z)
 
 
-def squared_error(loss: Any, z: Term, y: Term) -> Term:
+def _squared_error(loss: Any, z: Term, y: Term) -> Term:
     """Factor (z - y)^2."""
-    return part(loss.factor, "the factor in front of the square") * difference(z, y) ** 2
+    return part(loss.factor, "the factor in front of the square") * _difference(z, y) ** 2
 
 
-def absolute_error(loss: Any, z: Term, y: Term) -> Term:
+def _absolute_error(loss: Any, z: Term, y: Term) -> Term:
     """|z - y|."""
-    return absolute(difference(z, y))
+    return absolute(_difference(z, y))
 
 
-def huber(loss: Any, z: Term, y: Term) -> Term:
+def _huber(loss: Any, z: Term, y: Term) -> Term:
     """Quadratic near 0, linear beyond delta; its derivative is the residual, clipped."""
 
     def definition(r: Term) -> Term:
@@ -71,79 +71,79 @@ def huber(loss: Any, z: Term, y: Term) -> Term:
         clipped = maximum(-loss.delta, minimum(r, loss.delta))
         return (d * instead(clipped, "the derivative is not clipped", r),)
 
-    return Function("huber", "", definition, rule=rule)(difference(z, y))
+    return Function("huber", "", definition, rule=rule)(_difference(z, y))
 
 
-def quantile(loss: Any, z: Term, y: Term) -> Term:
+def _quantile(loss: Any, z: Term, y: Term) -> Term:
     """Q (y - z) if y > z, else (1 - q) (z - y)."""
     one = np.ndim(loss.levels) == 0
     q = Number(loss.levels, f"{loss.levels:g}" if one else "q")
     q = instead(q, "q and 1 - q are swapped", 1 - q)  # type: ignore[assignment]
-    return instead(greater(z, y) - q, WRONG_SIGN, q - greater(z, y)) * (z - y)
+    return instead(greater(z, y) - q, _WRONG_SIGN, q - greater(z, y)) * (z - y)
 
 
-def with_link(name: str, shown: Term, value: Callable[[Array, Array], Array], z: Term, y: Term, slope: Term) -> Term:
+def _with_link(name: str, shown: Term, value: Callable[[Array, Array], Array], z: Term, y: Term, slope: Term) -> Term:
     """Return a loss that is shown in terms of p, computed from z, and whose derivative is `slope`."""
     return Function(name, "", lambda z, y: shown, rule=lambda cost, d, z, y: (d * slope, ZERO), value=value)(z, y)
 
 
-def poisson(loss: Any, z: Term, y: Term, p: Term) -> Term:
+def _poisson(loss: Any, z: Term, y: Term, p: Term) -> Term:
     """P - y + y log(y / p), p = e^z."""
 
     def value(Z: Array, Y: Array) -> Array:
-        return np.exp(np.minimum(Z, MAX_EXPONENT)) - Y - Y * Z + Y * np.log(np.where(Y > 0, Y, 1))
+        return np.exp(np.minimum(Z, _MAX_EXPONENT)) - Y - Y * Z + Y * np.log(np.where(Y > 0, Y, 1))
 
-    return with_link("poisson", p - y + y * log(y / p), value, z, y, difference(p, y))
+    return _with_link("poisson", p - y + y * log(y / p), value, z, y, _difference(p, y))
 
 
-def binary_cross_entropy(loss: Any, z: Term, y: Term, p: Term) -> Term:
+def _binary_cross_entropy(loss: Any, z: Term, y: Term, p: Term) -> Term:
     """-y log p - (1 - y) log(1 - p), p = sigmoid(z)."""
-    slope = instead(difference(p, y), "there is an extra factor sigmoid'", (p - y) * p * (1 - p))
+    slope = instead(_difference(p, y), "there is an extra factor sigmoid'", (p - y) * p * (1 - p))
     shown = -(y * log(p)) - (1 - y) * log(1 - p)
-    return with_link("binary_cross_entropy", shown, lambda Z, Y: np.logaddexp(0, Z) - Y * Z, z, y, slope)
+    return _with_link("binary_cross_entropy", shown, lambda Z, Y: np.logaddexp(0, Z) - Y * Z, z, y, slope)
 
 
-def cross_entropy(loss: Any, z: Term, y: Term, p: Term) -> Term:
+def _cross_entropy(loss: Any, z: Term, y: Term, p: Term) -> Term:
     """-y log p, summed over classes, p = softmax(z)."""
-    return with_link("cross_entropy", -(y * log(p)), lambda Z, Y: -Y * log_softmax(Z), z, y, difference(p, y))
+    return _with_link("cross_entropy", -(y * log(p)), lambda Z, Y: -Y * _log_softmax(Z), z, y, _difference(p, y))
 
 
 COSTS: dict[type[Loss], Callable[..., Term]] = {
-    losses.SquaredError: squared_error,
-    losses.AbsoluteError: absolute_error,
-    losses.Huber: huber,
-    losses.Quantile: quantile,
-    losses.Poisson: poisson,
-    losses.BinaryCrossEntropy: binary_cross_entropy,
-    losses.CrossEntropy: cross_entropy,
+    losses.SquaredError: _squared_error,
+    losses.AbsoluteError: _absolute_error,
+    losses.Huber: _huber,
+    losses.Quantile: _quantile,
+    losses.Poisson: _poisson,
+    losses.BinaryCrossEntropy: _binary_cross_entropy,
+    losses.CrossEntropy: _cross_entropy,
 }
 
 # Links.
 
 
-def log_softmax(Z: Array) -> Array:
+def _log_softmax(Z: Array) -> Array:
     """Log softmax, with the maximum of each row subtracted first."""
     S = Z - Z.max(axis=1, keepdims=True)
     return S - np.log(np.exp(S).sum(axis=1, keepdims=True))
 
 
-softmax = Function("softmax", r"\operatorname{softmax}", value=lambda Z: np.exp(log_softmax(Z)))
+_softmax = Function("softmax", r"\operatorname{softmax}", value=lambda Z: np.exp(_log_softmax(Z)))
 
 
-def softmax_link(z: Term) -> Term:
+def _softmax_link(z: Term) -> Term:
     """Softmax(z)."""
-    twice = instead(softmax(z), "softmax is applied twice", softmax(softmax(z)))
-    return instead(twice, "the exponentials are not divided by their sum", exp(minimum(z, MAX_EXPONENT)))
+    twice = instead(_softmax(z), "softmax is applied twice", _softmax(_softmax(z)))
+    return instead(twice, "the exponentials are not divided by their sum", exp(minimum(z, _MAX_EXPONENT)))
 
 
 LINKS: dict[type[Loss], tuple[str, Callable[[Term], Term]]] = {
-    losses.Poisson: ("exp", Function("exp", "", exp, lambda z: exp(minimum(z, MAX_EXPONENT)))),
+    losses.Poisson: ("exp", Function("exp", "", exp, lambda z: exp(minimum(z, _MAX_EXPONENT)))),
     losses.BinaryCrossEntropy: ("sigmoid", sigmoid),
-    losses.CrossEntropy: ("softmax", softmax_link),
+    losses.CrossEntropy: ("softmax", _softmax_link),
 }
 
 
-def custom(loss: Loss, z: Term, y: Term, targets: Array) -> Term:
+def _custom(loss: Loss, z: Term, y: Term, targets: Array) -> Term:
     """A custom loss, of which only `per_row` is known; it takes targets in the form of `targets`."""
     title = rf"\operatorname{{{''.join(letter for letter in type(loss).__name__ if letter.isalnum())}}}"
 
@@ -152,7 +152,7 @@ def custom(loss: Loss, z: Term, y: Term, targets: Array) -> Term:
 
     slope = Function("slope", f"{title}'", value=lambda Z, Y: per_row(Z, Y)[1])
     value = Function("loss", title, value=lambda Z, Y: per_row(Z, Y)[0][:, np.newaxis])
-    return replace(value, rule=lambda cost, d, z, y: (d * instead(slope(z, y), WRONG_SIGN, -slope(z, y)), ZERO))(z, y)
+    return replace(value, rule=lambda cost, d, z, y: (d * instead(slope(z, y), _WRONG_SIGN, -slope(z, y)), ZERO))(z, y)
 
 
 # Recording.
@@ -163,64 +163,63 @@ def record_loss(
 ) -> None:
     """Record the loss of the outputs z, with penalties, and the network's own derivative with respect to z."""
     Z = tape[z].copy()
-    targets = smoothed(tape, loss, tape.give(beside(tape, "y", "Y"), targets_as_rows(loss, y, Z)))
+    targets = _smoothed(tape, loss, tape.give(_beside(tape, "y", "Y"), _targets_as_rows(loss, y, Z)))
     if type(loss) in COSTS:
-        p = (record_link(tape, loss, z),) if type(loss) in LINKS else ()
+        p = (_record_link(tape, loss, z),) if type(loss) in LINKS else ()
         row_loss = total(COSTS[type(loss)](loss, z, targets, *p), "c")
     else:
-        row_loss = custom(loss, z, targets, y)
-    L = tape.compute(beside(tape, "L", "L", "r"), row_loss, loss.per_row(Z.copy(), y)[0][:, np.newaxis], "loss")
-    mean = mean_over_rows(tape, L, weight)
+        row_loss = _custom(loss, z, targets, y)
+    L = tape.compute(_beside(tape, "L", "L", "r"), row_loss, loss.per_row(Z.copy(), y)[0][:, np.newaxis], "loss")
+    mean = _mean_over_rows(tape, L, weight)
     matrices = [symbol for name, symbol in tape.parameters.items() if name.rpartition(".")[2] == "W"]
     if l1 or l2:
-        R = tape.compute(beside(tape, "R", "R", ""), penalty(matrices, l1, l2), kind="loss")
+        R = tape.compute(_beside(tape, "R", "R", ""), _penalty(matrices, l1, l2), kind="loss")
         tape.branches[R.name] = "the penalty"
         mean = mean + part(R, "the penalty")
-    tape.compute(beside(tape, "C", "C", ""), mean, value, "loss")
+    tape.compute(_beside(tape, "C", "C", ""), mean, value, "loss")
     tape.engine[z.name] = lambda: loss(Z.copy(), y, weight)[1]
 
 
-def beside(tape: Tape, name: str, row: str, axes: str = "rc") -> Symbol:
+def _beside(tape: Tape, name: str, row: str, axes: str = "rc") -> Symbol:
     """Return the symbol of a quantity that belongs to no layer."""
     above = "x" if "r" in axes and tape.n_rows > 1 else ""
     index = "j" if "c" in axes else ""
     return Symbol(name, axes, Look(name.lower() if "c" in axes else name, row, above, index=index))
 
 
-def record_link(tape: Tape, loss: Loss, z: Symbol) -> Symbol:
-    """Record the prediction."""
+def _record_link(tape: Tape, loss: Loss, z: Symbol) -> Symbol:
     name, link = LINKS[type(loss)]
     term = instead(link(z), f"the {name} of the loss is missing", z)
-    return tape.compute(beside(tape, "P", "P"), term, loss.predict(tape[z].copy()))
+    return tape.compute(_beside(tape, "P", "P"), term, loss.predict(tape[z].copy()))
 
 
-def smoothed(tape: Tape, loss: Any, y: Symbol) -> Symbol:
+def _smoothed(tape: Tape, loss: Any, y: Symbol) -> Symbol:
     """Record smoothed targets, if the loss smooths them: a fraction of each is spread evenly over all classes."""
     smoothing = getattr(loss, "label_smoothing", 0.0)
     if not smoothing:
         return y
     k = tape[y].shape[1] if isinstance(loss, losses.CrossEntropy) else 2
     term = (1 - smoothing) * y + Number(smoothing) / k
-    return tape.compute(beside(tape, "T", "T"), instead(term, "label smoothing is missing", y))
+    return tape.compute(_beside(tape, "T", "T"), instead(term, "label smoothing is missing", y))
 
 
-def mean_over_rows(tape: Tape, L: Symbol, weight: Array | None) -> Term:
+def _mean_over_rows(tape: Tape, L: Symbol, weight: Array | None) -> Term:
     """Return the mean of the losses of the rows, weighted if there are weights, which are recorded."""
     if weight is not None:
-        w = tape.give(beside(tape, "w", "w", "r"), weight[:, np.newaxis])
+        w = tape.give(_beside(tape, "w", "w", "r"), weight[:, np.newaxis])
         return total(w / part(total(w, "r"), "1/n") * L, "r")
     if tape.n_rows == 1:
         return L
     return 1 / part(Number(tape.n_rows, "n"), "1/n") * total(L, "r")
 
 
-def penalty(matrices: list[Symbol], l1: float, l2: float) -> Term:
+def _penalty(matrices: list[Symbol], l1: float, l2: float) -> Term:
     """l1 * sum |W| + l2 / 2 * sum W^2, summed over the weight matrices."""
     squares = reduce(add, (total(W**2) for W in matrices))
     return l2 * (part(0.5, "the factor 1/2") * squares) + l1 * reduce(add, (total(absolute(W)) for W in matrices))
 
 
-def targets_as_rows(loss: Loss, y: Array, Z: Array) -> Array:
+def _targets_as_rows(loss: Loss, y: Array, Z: Array) -> Array:
     """Return targets as rows (n, k) or (n, 1); class numbers become one-hot rows."""
     if isinstance(loss, losses.CrossEntropy) and y.ndim == 1:
         return np.eye(Z.shape[1])[y]

@@ -13,16 +13,16 @@ def mistakes(quantity: Quantity) -> dict[str, Term]:
     term = quantity.term
     if term is None:
         return {}
-    marked = {each.note: made(term, each.note) for each in walk(term) if each.op in ("part", "instead")}
+    marked = {each.note: _made(term, each.note) for each in walk(term) if each.op in ("part", "instead")}
     return marked | dict(_transposes(term))
 
 
-def made(term: Term, remark: str, nothing: float = 1.0) -> Term:
+def _made(term: Term, remark: str, nothing: float = 1.0) -> Term:
     """Return the term with a mistake wherever it is marked; a part left out is 0 in a sum and 1 in a product."""
     if term.op in ("part", "instead") and term.note == remark:
         return Number(nothing) if term.op == "part" else term.args[1]
     nothing = 0.0 if term.op in ("add", "subtract") else 1.0
-    return rebuilt(term, tuple(made(arg, remark, nothing) for arg in term.args))
+    return rebuilt(term, tuple(_made(arg, remark, nothing) for arg in term.args))
 
 
 def _transposes(term: Term) -> Iterator[tuple[str, Term]]:

@@ -20,7 +20,7 @@ from chainrule.typeset import MATHML, NOTATIONS
 if TYPE_CHECKING:
     from chainrule.insight.trace.model import Trace
 
-NOTATION_TITLES = {"row": "row vectors, Z = X W + b", "column": "column vectors, z = Σ w a + b"}
+_NOTATION_TITLES = {"row": "row vectors, Z = X W + b", "column": "column vectors, z = Σ w a + b"}
 
 
 def as_html(trace: Trace, notation: str, asked: Sequence[str] = (), hidden: Collection[str] = ()) -> str:
@@ -63,7 +63,7 @@ chain rule. Click or press Enter to keep it highlighted, Escape to clear it.</p>
 """
 
 
-def as_math(formula: str) -> str:
+def _as_math(formula: str) -> str:
     """Return a formula in MathML as an element of a page."""
     return f"<math><mrow>{formula}</mrow></math>"
 
@@ -84,7 +84,7 @@ def _task(trace: Trace, asked: Sequence[str]) -> str:
 def _choice(name: str, chosen: str) -> str:
     """Return the radio button for a notation."""
     checked = " checked" if name == chosen else ""
-    return f'<label><input type="radio" name="notation" value="{name}"{checked}> {NOTATION_TITLES[name]}</label> '
+    return f'<label><input type="radio" name="notation" value="{name}"{checked}> {_NOTATION_TITLES[name]}</label> '
 
 
 def _section(title: str, quantities: list[Quantity], focusable: set[str], hidden: Collection[str]) -> str:
@@ -96,7 +96,7 @@ def _card(quantity: Quantity, focusable: bool, blank: bool) -> str:
     """Return the formula and the values of a quantity in both notations."""
     name = escape(quantity.name)
     forms = "".join(
-        f'<div class="{notation}">{as_math(quantity.equation(notation, MATHML))}'
+        f'<div class="{notation}">{_as_math(quantity.equation(notation, MATHML))}'
         f"{_values_table(quantity, notation, focusable, blank)}</div>"
         for notation in NOTATIONS
     )
@@ -150,13 +150,13 @@ def _describe(trace: Trace, path: Path) -> dict[str, object]:
     """Return a path as plain data for the script of the page."""
     return {
         "gradient": path.gradient.name,
-        "title": as_math(path.title),
+        "title": _as_math(path.title),
         "lit": path.lit,
         "rows": trace.n_rows,
         "branches": path.branches,
         "penalized": path.parameter.name in path.gradient.sources,
         "factors": [
-            [as_math(factor.fraction), factor.name, factor.place, _color_class(trace[factor.color])]
+            [_as_math(factor.fraction), factor.name, factor.place, _color_class(trace[factor.color])]
             for factor in path.factors
         ],
     }

@@ -23,7 +23,7 @@ from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
 # The rules. Each takes the optimizer, the gradient g, the moments by letter, the parameter theta and its block.
 
 
-def sgd(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
+def _sgd(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
     """-rate g, with momentum and Nesterov's look-ahead."""
     rate, mu = _rate(optimizer), Number(optimizer.momentum, r"\mu")
     if not optimizer.momentum:
@@ -37,13 +37,13 @@ def sgd(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block
     )
 
 
-def rmsprop(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
+def _rmsprop(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
     """-rate g / (sqrt(v) + epsilon)."""
     rho, epsilon = Number(optimizer.rho, r"\rho"), Number(optimizer.epsilon, r"\epsilon")
     return -(_rate(optimizer) * g) / (sqrt(rho * moments["v"] + (1 - rho) * g**2) + epsilon)
 
 
-def adam(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
+def _adam(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
     """-rate m' / (sqrt(v') + epsilon)."""
     beta1, beta2 = (Number(beta, rf"\beta_{k}") for k, beta in enumerate(optimizer.betas, 1))
     epsilon, t = Number(optimizer.epsilon, r"\epsilon"), Number(optimizer.steps + 1, "t")
@@ -56,12 +56,12 @@ def adam(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, bloc
     return -(_rate(optimizer) * mean) / (sqrt(square) + epsilon)
 
 
-def adamw(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
+def _adamw(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
     """Adam's step plus weight decay, -rate decay theta."""
     decay = np.asarray(optimizer.weight_decay, np.float64)
     decay = decay[block.slice].reshape(block.shape) if decay.ndim else decay
     factor = Number(_as_tuples(decay.tolist()), r"\lambda")
-    return adam(optimizer, g, moments, theta, block) - part(_rate(optimizer) * factor * theta, "the weight decay")
+    return _adam(optimizer, g, moments, theta, block) - part(_rate(optimizer) * factor * theta, "the weight decay")
 
 
 def _rate(optimizer: Any) -> Number:
@@ -73,14 +73,13 @@ def _as_tuples(values: Any) -> Any:
     return tuple(map(_as_tuples, values)) if isinstance(values, list) else values
 
 
-RULES: dict[type[Optimizer], Callable[..., Term]] = {SGD: sgd, RMSProp: rmsprop, Adam: adam, AdamW: adamw}
+RULES: dict[type[Optimizer], Callable[..., Term]] = {SGD: _sgd, RMSProp: _rmsprop, Adam: _adam, AdamW: _adamw}
 
-LETTERS = {"mean": "m", "square": "v", "velocity": "v"}
+_LETTERS = {"mean": "m", "square": "v", "velocity": "v"}
 """Name of a moment -> its letter, in the order of the formula."""
 
 
-def moments_of(optimizer: Any) -> tuple[str, ...]:
-    """Return the names of the moments that the optimizer uses."""
+def _moments_of(optimizer: Any) -> tuple[str, ...]:
     if isinstance(optimizer, SGD):
         return ("velocity",) if optimizer.momentum else ()
     return ("mean", "square") if isinstance(optimizer, Adam) else ("square",)
@@ -99,29 +98,29 @@ def record_steps(tape: Tape, net: Network, optimizer: Optimizer) -> None:
     for name, block in blocks.items():
         symbol = tape.parameters[name]
         if type(optimizer) in RULES:
-            moments = give_moments(tape, optimizer, block, symbol)
+            moments = _give_moments(tape, optimizer, block, symbol)
             step = RULES[type(optimizer)](optimizer, derivative_of(symbol), moments, symbol, block)
             step = instead(step, "the sign is wrong (gradient ascent)", -step)
         else:
-            step = custom_step(tape, optimizer, blocks, block)
+            step = _custom_step(tape, optimizer, blocks, block)
         before, after = tape[symbol], theta[block.slice].reshape(block.shape)
         tape.compute(step_of(symbol), step, after - before, "step", rounding=rounding_of(before, after))
 
 
-def give_moments(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol) -> dict[str, Symbol]:
+def _give_moments(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol) -> dict[str, Symbol]:
     """Record the moments of a parameter before the step; return their symbols by letter."""
     moments = {}
-    for name in moments_of(optimizer):
+    for name in _moments_of(optimizer):
         moment = optimizer.moments.get(name)
         before = np.zeros(block.shape) if moment is None else moment[block.slice].reshape(block.shape)
-        letter = LETTERS[name]
+        letter = _LETTERS[name]
         moments[letter] = tape.give(
             replace(theta, name=f"{letter} {theta.name}", look=replace(theta.look, role=f"moment {letter}")), before
         )
     return moments
 
 
-def custom_step(tape: Tape, optimizer: Optimizer, blocks: Mapping[str, Block], block: Block) -> Term:
+def _custom_step(tape: Tape, optimizer: Optimizer, blocks: Mapping[str, Block], block: Block) -> Term:
     """Return the step of a custom optimizer, of which only `step` is known, as a function of all parameters."""
     thetas = [tape.parameters[name] for name in blocks]
 

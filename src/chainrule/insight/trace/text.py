@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_SHOWN, N_FIRST, N_LAST = 8, 5, 2
 """Most rows or columns of a matrix shown in full; of a larger one, the numbers of first and last ones shown."""
-SECTIONS = {
+_SECTIONS = {
     "forward": "Forward pass",
     "loss": "Loss",
     "slope": "Backward pass",
@@ -34,9 +34,9 @@ BLANK = "?"
 
 def sections(trace: Trace) -> list[tuple[str, list[Quantity]]]:
     """Return the sections with their quantities; a given one belongs to the section that first uses it."""
-    titled, title = [], SECTIONS["step"]
+    titled, title = [], _SECTIONS["step"]
     for quantity in reversed(trace.quantities):
-        title = SECTIONS.get(quantity.kind, title)
+        title = _SECTIONS.get(quantity.kind, title)
         titled.append((title, quantity))
     return [
         (title, [quantity for _, quantity in group]) for title, group in groupby(titled[::-1], lambda pair: pair[0])
@@ -122,7 +122,7 @@ def _matrix_lines(quantity: Quantity, notation: str, blank: bool) -> list[str]:
 
 # LaTeX.
 
-ESCAPES = {
+_ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
 }  # fmt: skip
@@ -131,7 +131,7 @@ ESCAPES = {
 def as_latex(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
     """Return the trace as the body of a LaTeX document."""
     require_notation(notation)
-    header = ("".join(ESCAPES.get(letter, letter) for letter in line) for line in (trace.title, *trace.legend))
+    header = ("".join(_ESCAPES.get(letter, letter) for letter in line) for line in (trace.title, *trace.legend))
     parts = [r"\allowdisplaybreaks", *header]
     for heading, quantities in sections(trace):
         lines = [_latex_line(quantity, notation, quantity.name in blanks) for quantity in quantities]
