@@ -1,5 +1,6 @@
 """The activations as terms equal the hand-written ones, in every form that is printed of them."""
 
+import json
 import math
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 from chainrule import export, mlp, trace, train
 from chainrule.curves import CURVES, Z, named, scalar_functions, scalar_switch, slope_of, value_of
-from chainrule.languages import NUMPY, PYTHON
+from chainrule.languages import JAVASCRIPT, NUMPY, PYTHON
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.terms import absolute, greater, where
 from chainrule.typeset import TEXT
@@ -18,7 +19,7 @@ from chainrule.typeset import TEXT
 GRID = np.concatenate(
     [np.linspace(-50, 50, 2001), [-1e30, -1e4, -700, -100, -88, -20, -1e-30, 0, 1e-30, 20, 88, 100, 700, 1e4, 1e30]]
 )
-SMOOTH = [name for name in ACTIVATIONS if name != "step"]
+FORMS = (value_of, slope_of)
 # elu's slope adds 1 to a number close to -1 where it is written by hand, and gelu adds 1 to a tanh close to -1.
 TOLERANCE = {"rtol": 1e-12, "atol": 2e-14}
 
@@ -61,6 +62,19 @@ def test_printed_python_has_the_same_values(name, language):
         f = namespace["f"]
         found = [f(z) for z in GRID.tolist()] if language is PYTHON else np.broadcast_to(f(GRID), GRID.shape)
         np.testing.assert_allclose(found, expected, **TOLERANCE)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no JavaScript")
+def test_printed_javascript_has_the_same_values():
+    names = list(ACTIVATIONS)
+    functions = [
+        JAVASCRIPT.define(f"f{k}_{n}", term(name)) for k, term in enumerate(FORMS) for n, name in enumerate(names)
+    ]
+    calls = ", ".join(f"grid.map(f{k}_{n})" for k in range(len(FORMS)) for n in range(len(names)))
+    script = f"{''.join(functions)}const grid = {GRID.tolist()};\nconsole.log(JSON.stringify([{calls}]));"
+    done = subprocess.run(["node", "-"], input=script, capture_output=True, text=True, check=True)
+    expected = [by_hand(name)[k] for k in range(len(FORMS)) for name in names]
+    np.testing.assert_allclose(json.loads(done.stdout), expected, **TOLERANCE)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -71,7 +71,7 @@ class Language:
 
     def source(self, term: Term) -> str:
         """Return a term as one expression."""
-        return _code(expand(term), self, {})[0]
+        return self._show(expand(term), {})
 
     def define(self, name: str, term: Term) -> str:
         """Return the function `name` of the symbol z. Terms that occur more than once become local variables."""
@@ -79,10 +79,34 @@ class Language:
         names: dict[Term, str] = {}
         lines = []
         for repeated in _repeated(body):
-            code = _code(repeated, self, names)[0]
+            value = self._show(repeated, names)
             names[repeated] = f"t{len(names) + 1}"
-            lines.append(self.indent + self.local.format(name=names[repeated], value=code) + "\n")
-        return self.function.format(name=name, locals="".join(lines), value=_code(body, self, names)[0])
+            lines.append(self.indent + self.local.format(name=names[repeated], value=value) + "\n")
+        return self.function.format(name=name, locals="".join(lines), value=self._show(body, names))
+
+    def _show(self, term: Term, names: Mapping[Term, str], least: int = 0) -> str:
+        """Return the code of a term, in brackets if it binds less tightly than `least`."""
+        code, binds = self._code(term, names)
+        return code if binds >= least else f"({code})"
+
+    def _code(self, term: Term, names: Mapping[Term, str]) -> tuple[str, int]:
+        """Return the code of a term, and how tightly it binds: 0 for a choice, 9 for a name."""
+        if term in names or isinstance(term, Symbol):
+            return names.get(term) or term.name, 9  # type: ignore[attr-defined]
+        if isinstance(term, Number):
+            return self.literal(term.number), 9
+        if term.op == "negative":
+            return f"-{self._show(term.args[0], names, 4)}", 3
+        if term.op == "where" and self.choice:
+            return self.choice.format(*(self._show(arg, names, 1) for arg in term.args)), 0
+        if term.op in _INFIX:
+            (left, right), (sign, binds) = term.args, _INFIX[term.op]
+            loose = right.op == term.op in ("add", "multiply")  # a + (b + c) needs no brackets, a - (b + c) does
+            return f"{self._show(left, names, binds)} {sign} {self._show(right, names, binds + (not loose))}", binds
+        return self.calls[term.op].format(*(self._show(arg, names) for arg in term.args)), 9
+
+
+_INFIX = {"greater": (">", 1), "add": ("+", 2), "subtract": ("-", 2), "multiply": ("*", 3), "divide": ("/", 3)}
 
 
 def _repeated(term: Term) -> list[Term]:
@@ -101,77 +125,38 @@ def _repeated(term: Term) -> list[Term]:
     return [term for term, n in count.items() if n > 1 and term.op != "greater"]
 
 
-_INFIX = {"greater": (">", 1), "add": ("+", 2), "subtract": ("-", 2), "multiply": ("*", 3), "divide": ("/", 3)}
-"""Operators and how tightly they bind: more than a choice (0), less than a name (9)."""
+def _calls(template: str, names: str, maximum: str, minimum: str) -> dict[str, str]:
+    """Return the templates of calls, given the names of seven functions and the forms of two with two arguments."""
+    ops = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "absolute")
+    calls = {op: template.format(name) + "({})" for op, name in zip(ops, names.split())}
+    return {**calls, "maximum": maximum, "minimum": minimum}
 
 
-def _code(term: Term, language: Language, names: Mapping[Term, str]) -> tuple[str, int]:
-    """Return the code of a term, and how tightly its outermost operator binds."""
-    if term in names:
-        return names[term], 9
-    if isinstance(term, Number):
-        return language.literal(term.number), 9
-    if isinstance(term, Symbol):
-        return term.name, 9
-    if term.op == "negative":
-        return f"-{_bracketed(term.args[0], 4, language, names)}", 3
-    if term.op == "where" and language.choice:
-        return language.choice.format(*(_bracketed(arg, 1, language, names) for arg in term.args)), 0
-    if term.op in _INFIX:
-        sign, binds = _INFIX[term.op]
-        left, right = term.args
-        loose = term.op in ("add", "multiply")  # (a + b) + c may drop its brackets, a - (b + c) may not
-        right_binds = binds if loose and right.op == term.op else binds + 1
-        return (
-            f"{_bracketed(left, binds, language, names)} {sign} {_bracketed(right, right_binds, language, names)}",
-            binds,
-        )
-    return language.calls[term.op].format(*(_code(arg, language, names)[0] for arg in term.args)), 9
-
-
-def _bracketed(term: Term, least: int, language: Language, names: Mapping[Term, str]) -> str:
-    """Return the code of a term, in brackets if it binds less tightly than the operator around it."""
-    code, binds = _code(term, language, names)
-    return code if binds >= least else f"({code})"
-
-
-def _calls(template: str, names: str) -> dict[str, str]:
-    """Return the templates of a language's calls, given its names of the functions in the order of ELEMENTARY."""
-    calls = {op: template.format(name) for op, name in zip(_ELEMENTARY, names.split())}
-    return {op: call + ("({}, {})" if "imum" in op else "({})") for op, call in calls.items()}
-
-
-_ELEMENTARY = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "absolute", "maximum", "minimum")
 _DEF = "def {name}(z):\n{locals}    return {value}\n"
-_IF_ELSE = "{1} if {0} else {2}"
-_OF_TWO = {"maximum": "max({}, {})", "minimum": "min({}, {})"}
+_ASSIGN, _IF_ELSE = "{name} = {value}", "{1} if {0} else {2}"
 
-C = Language(
-    _calls("{}f", "exp expm1 log log1p tanh sqrt fabs fmax fmin"),
+C = Language(  # without fmaxf, which compilers do not inline
+    _calls("{}f", "exp expm1 log log1p tanh sqrt fabs", "({0} > {1} ? {0} : {1})", "({0} < {1} ? {0} : {1})"),
     "{} ? {} : {}",
     lambda number: f"{np.float32(number)!s}f",
     "const float {name} = {value};",
     "static inline float {name}(float z)\n{{\n{locals}    return {value};\n}}\n",
 )
 PYTHON = Language(
-    _calls("math.{}", "exp expm1 log log1p tanh sqrt fabs") | _OF_TWO, _IF_ELSE, repr, "{name} = {value}", _DEF
-)
+    _calls("math.{}", "exp expm1 log log1p tanh sqrt fabs", "max({}, {})", "min({}, {})"),
+    _IF_ELSE, repr, _ASSIGN, _DEF,
+)  # fmt: skip
 NUMPY = Language(
-    _calls("np.{}", "exp expm1 log log1p tanh sqrt abs maximum minimum") | {"where": "np.where({}, {}, {})"},
-    "",
-    repr,
-    "{name} = {value}",
-    _DEF,
-)
-NUMBA = Language(
-    {**NUMPY.calls, **_OF_TWO},
-    _IF_ELSE,
-    "real({!r})".format,  # numbers take the type of z, so that float32 stays float32
-    "{name} = {value}",
-    _DEF.replace("{locals}", "    real = type(z)\n{locals}"),
-)
+    _calls("np.{}", "exp expm1 log log1p tanh sqrt abs", "np.maximum({}, {})", "np.minimum({}, {})")
+    | {"where": "np.where({}, {}, {})"},
+    "", repr, _ASSIGN, _DEF,
+)  # fmt: skip
+NUMBA = Language(  # numbers take the type of z, so that float32 stays float32
+    _calls("np.{}", "exp expm1 log log1p tanh sqrt abs", "max({}, {})", "min({}, {})"),
+    _IF_ELSE, "real({!r})".format, _ASSIGN, _DEF.replace("{locals}", "    real = type(z)\n{locals}"),
+)  # fmt: skip
 JAVASCRIPT = Language(
-    _calls("Math.{}", "exp expm1 log log1p tanh sqrt abs max min"),
+    _calls("Math.{}", "exp expm1 log log1p tanh sqrt abs", "Math.max({}, {})", "Math.min({}, {})"),
     "{} ? {} : {}",
     repr,
     "const {name} = {value};",

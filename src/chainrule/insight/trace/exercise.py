@@ -203,8 +203,9 @@ def _propagate(wrong: Mapping[str, Term], chain: list[Quantity], values: Mapping
     """Return the last quantity of a chain with mistakes in some of them, or None if the shapes do not permit it."""
     now = dict(values)
     try:
-        for each in chain:
-            now[each.name] = each.recompute(now, wrong.get(each.name))
+        with np.errstate(all="ignore"):  # a wrong value may be infinite
+            for each in chain:
+                now[each.name] = each.recompute(now, wrong.get(each.name))
     except ValueError:  # for example the transpose of a matrix that is not square
         return None
     return now[chain[-1].name]
