@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-3
 """Largest error of an answer relative to the largest value of the quantity: three digits are enough."""
-_KINDS = ("forward", "loss", "slope", "derivative", "gradient", "step")
-"""Kinds of quantities that an exercise may ask for: all that are computed."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Exercise:
     @classmethod
     def of(cls, trace: Trace, blanks: int | str | Sequence[str], seed: int) -> Exercise:
         """Return an exercise with the given number of blanks, drawn with `seed`, or with the given names."""
-        possible = [quantity.name for quantity in trace if quantity.kind in _KINDS]
+        possible = [quantity.name for quantity in trace if quantity.term is not None]
         if not isinstance(blanks, Sequence):
             require_integer(blanks, "blanks")
             require(blanks <= len(possible), "blanks", f"be at most {len(possible)}", blanks)

@@ -163,34 +163,34 @@ def record_loss(
 ) -> None:
     """Record the loss of the outputs z, with penalties, and the network's own derivative with respect to z."""
     Z = tape[z].copy()
-    targets = _smoothed(tape, loss, tape.give(_beside(tape, "y", "Y"), _targets_as_rows(loss, y, Z)))
+    targets = _smoothed(tape, loss, tape.give(_beside(tape, "y"), _targets_as_rows(loss, y, Z)))
     if type(loss) in COSTS:
         p = (_record_link(tape, loss, z),) if type(loss) in LINKS else ()
         row_loss = total(COSTS[type(loss)](loss, z, targets, *p), "c")
     else:
         row_loss = _custom(loss, z, targets, y)
-    L = tape.compute(_beside(tape, "L", "L", "r"), row_loss, loss.per_row(Z.copy(), y)[0][:, np.newaxis], "loss")
+    L = tape.compute(_beside(tape, "L", "r"), row_loss, loss.per_row(Z.copy(), y)[0][:, np.newaxis], "loss")
     mean = _mean_over_rows(tape, L, weight)
     matrices = [symbol for name, symbol in tape.parameters.items() if name.rpartition(".")[2] == "W"]
     if l1 or l2:
-        R = tape.compute(_beside(tape, "R", "R", ""), _penalty(matrices, l1, l2), kind="loss")
+        R = tape.compute(_beside(tape, "R", ""), _penalty(matrices, l1, l2), kind="loss")
         tape.branches[R.name] = "the penalty"
         mean = mean + part(R, "the penalty")
-    tape.compute(_beside(tape, "C", "C", ""), mean, value, "loss")
+    tape.compute(_beside(tape, "C", ""), mean, value, "loss")
     tape.engine[z.name] = lambda: loss(Z.copy(), y, weight)[1]
 
 
-def _beside(tape: Tape, name: str, row: str, axes: str = "rc") -> Symbol:
+def _beside(tape: Tape, name: str, axes: str = "rc") -> Symbol:
     """Return the symbol of a quantity that belongs to no layer."""
     above = "x" if "r" in axes and tape.n_rows > 1 else ""
-    index = "j" if "c" in axes else ""
-    return Symbol(name, axes, Look(name.lower() if "c" in axes else name, row, above, index=index))
+    look = Look(name.lower(), name.upper(), above, index="j") if "c" in axes else Look(name, name, above)
+    return Symbol(name, axes, look)
 
 
 def _record_link(tape: Tape, loss: Loss, z: Symbol) -> Symbol:
     name, link = LINKS[type(loss)]
     term = instead(link(z), f"the {name} of the loss is missing", z)
-    return tape.compute(_beside(tape, "P", "P"), term, loss.predict(tape[z].copy()))
+    return tape.compute(_beside(tape, "P"), term, loss.predict(tape[z].copy()))
 
 
 def _smoothed(tape: Tape, loss: Any, y: Symbol) -> Symbol:
@@ -200,13 +200,13 @@ def _smoothed(tape: Tape, loss: Any, y: Symbol) -> Symbol:
         return y
     k = tape[y].shape[1] if isinstance(loss, losses.CrossEntropy) else 2
     term = (1 - smoothing) * y + Number(smoothing) / k
-    return tape.compute(_beside(tape, "T", "T"), instead(term, "label smoothing is missing", y))
+    return tape.compute(_beside(tape, "T"), instead(term, "label smoothing is missing", y))
 
 
 def _mean_over_rows(tape: Tape, L: Symbol, weight: Array | None) -> Term:
     """Return the mean of the losses of the rows, weighted if there are weights, which are recorded."""
     if weight is not None:
-        w = tape.give(_beside(tape, "w", "w", "r"), weight[:, np.newaxis])
+        w = tape.give(_beside(tape, "w", "r"), weight[:, np.newaxis])
         return total(w / part(total(w, "r"), "1/n") * L, "r")
     if tape.n_rows == 1:
         return L

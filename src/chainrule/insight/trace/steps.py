@@ -20,70 +20,49 @@ from chainrule.nn.vector import Block
 from chainrule.terms import Function, Number, Symbol, Term, instead, let, part, sqrt
 from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
 
-# The rules. Each takes the optimizer, the gradient g, the moments by letter, the parameter theta and its block.
+# The rules: the optimizer, the gradient g, the parameter theta and a function that records a moment -> the step.
+
+Moment = Callable[[str, str], Symbol]
+"""Maps the name of a moment in the optimizer and its letter to its symbol."""
 
 
-def _sgd(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
+def _sgd(optimizer: Any, g: Term, theta: Term, moment: Moment, decay: Any) -> Term:
     """-rate g, with momentum and Nesterov's look-ahead."""
-    rate, mu = _rate(optimizer), Number(optimizer.momentum, r"\mu")
+    rate, mu = Number(optimizer.learning_rate, r"\eta"), Number(optimizer.momentum, r"\mu")
     if not optimizer.momentum:
         return -(part(rate, "the learning rate") * g)
-    velocity = part(mu * moments["v"], "the momentum") - rate * g
+    v = moment("velocity", "v")
+    velocity = part(mu * v, "the momentum") - rate * g
     if not optimizer.nesterov:
         return velocity
-    ahead = mu * (mu * moments["v"] - rate * g) - rate * g
-    return instead(
-        instead(ahead, "the Nesterov look-ahead is missing", velocity), "the momentum is missing", -(rate * g)
-    )
+    ahead = instead(mu * (mu * v - rate * g) - rate * g, "the momentum is missing", -(rate * g))
+    return instead(ahead, "the Nesterov look-ahead is missing", velocity)
 
 
-def _rmsprop(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
+def _rmsprop(optimizer: Any, g: Term, theta: Term, moment: Moment, decay: Any) -> Term:
     """-rate g / (sqrt(v) + epsilon)."""
-    rho, epsilon = Number(optimizer.rho, r"\rho"), Number(optimizer.epsilon, r"\epsilon")
-    return -(_rate(optimizer) * g) / (sqrt(rho * moments["v"] + (1 - rho) * g**2) + epsilon)
+    rate, rho = Number(optimizer.learning_rate, r"\eta"), Number(optimizer.rho, r"\rho")
+    v = rho * moment("square", "v") + (1 - rho) * g**2
+    return -(rate * g) / (sqrt(v) + Number(optimizer.epsilon, r"\epsilon"))
 
 
-def _adam(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
+def _adam(optimizer: Any, g: Term, theta: Term, moment: Moment, decay: Any) -> Term:
     """-rate m' / (sqrt(v') + epsilon)."""
     beta1, beta2 = (Number(beta, rf"\beta_{k}") for k, beta in enumerate(optimizer.betas, 1))
-    epsilon, t = Number(optimizer.epsilon, r"\epsilon"), Number(optimizer.steps + 1, "t")
-
-    def corrected(moment: Term, beta: Number) -> Term:
-        return moment / part(1 - beta**t, "the bias correction")
-
-    mean = let(r"\hat{m}", corrected(beta1 * moments["m"] + (1 - beta1) * g, beta1))
-    square = let(r"\hat{v}", corrected(beta2 * moments["v"] + (1 - beta2) * g**2, beta2))
-    return -(_rate(optimizer) * mean) / (sqrt(square) + epsilon)
+    rate, epsilon = Number(optimizer.learning_rate, r"\eta"), Number(optimizer.epsilon, r"\epsilon")
+    t = Number(optimizer.steps + 1, "t")
+    m = (beta1 * moment("mean", "m") + (1 - beta1) * g) / part(1 - beta1**t, "the bias correction")
+    v = (beta2 * moment("square", "v") + (1 - beta2) * g**2) / part(1 - beta2**t, "the bias correction")
+    return -(rate * let(r"\hat{m}", m)) / (sqrt(let(r"\hat{v}", v)) + epsilon)
 
 
-def _adamw(optimizer: Any, g: Term, moments: Mapping[str, Term], theta: Term, block: Block) -> Term:
-    """Adam's step plus weight decay, -rate decay theta."""
-    decay = np.asarray(optimizer.weight_decay, np.float64)
-    decay = decay[block.slice].reshape(block.shape) if decay.ndim else decay
-    factor = Number(_as_tuples(decay.tolist()), r"\lambda")
-    return _adam(optimizer, g, moments, theta, block) - part(_rate(optimizer) * factor * theta, "the weight decay")
-
-
-def _rate(optimizer: Any) -> Number:
-    return Number(optimizer.learning_rate, r"\eta")
-
-
-def _as_tuples(values: Any) -> Any:
-    """Return nested lists as tuples, which a term can contain."""
-    return tuple(map(_as_tuples, values)) if isinstance(values, list) else values
+def _adamw(optimizer: Any, g: Term, theta: Term, moment: Moment, decay: Any) -> Term:
+    """Adam's step plus weight decay, -rate decay theta; decay is a number or nested tuples of the shape of theta."""
+    rate, factor = Number(optimizer.learning_rate, r"\eta"), Number(decay, r"\lambda")
+    return _adam(optimizer, g, theta, moment, decay) - part(rate * factor * theta, "the weight decay")
 
 
 RULES: dict[type[Optimizer], Callable[..., Term]] = {SGD: _sgd, RMSProp: _rmsprop, Adam: _adam, AdamW: _adamw}
-
-_LETTERS = {"mean": "m", "square": "v", "velocity": "v"}
-"""Name of a moment -> its letter, in the order of the formula."""
-
-
-def _moments_of(optimizer: Any) -> tuple[str, ...]:
-    if isinstance(optimizer, SGD):
-        return ("velocity",) if optimizer.momentum else ()
-    return ("mean", "square") if isinstance(optimizer, Adam) else ("square",)
-
 
 # Recording.
 
@@ -98,26 +77,35 @@ def record_steps(tape: Tape, net: Network, optimizer: Optimizer) -> None:
     for name, block in blocks.items():
         symbol = tape.parameters[name]
         if type(optimizer) in RULES:
-            moments = _give_moments(tape, optimizer, block, symbol)
-            step = RULES[type(optimizer)](optimizer, derivative_of(symbol), moments, symbol, block)
-            step = instead(step, "the sign is wrong (gradient ascent)", -step)
+            step = _library_step(tape, optimizer, symbol, block)
         else:
             step = _custom_step(tape, optimizer, blocks, block)
-        before, after = tape[symbol], theta[block.slice].reshape(block.shape)
+        before, after = tape[symbol], _in(block, theta)
         tape.compute(step_of(symbol), step, after - before, "step", rounding=rounding_of(before, after))
 
 
-def _give_moments(tape: Tape, optimizer: Optimizer, block: Block, theta: Symbol) -> dict[str, Symbol]:
-    """Record the moments of a parameter before the step; return their symbols by letter."""
-    moments = {}
-    for name in _moments_of(optimizer):
-        moment = optimizer.moments.get(name)
-        before = np.zeros(block.shape) if moment is None else moment[block.slice].reshape(block.shape)
-        letter = _LETTERS[name]
-        moments[letter] = tape.give(
-            replace(theta, name=f"{letter} {theta.name}", look=replace(theta.look, role=f"moment {letter}")), before
-        )
-    return moments
+def _in(block: Block, vector: Array) -> Array:
+    """Return the entries of a parameter in a vector like theta."""
+    return vector[block.slice].reshape(block.shape)
+
+
+def _library_step(tape: Tape, optimizer: Any, theta: Symbol, block: Block) -> Term:
+    """Return the step of an optimizer of the table, whose moments before the step are recorded."""
+
+    def moment(name: str, letter: str) -> Symbol:
+        symbol = replace(theta, name=f"{letter} {theta.name}", look=replace(theta.look, role=f"moment {letter}"))
+        known = name in optimizer.moments
+        return tape.give(symbol, _in(block, optimizer.moments[name]) if known else np.zeros(block.shape))
+
+    decay = np.asarray(getattr(optimizer, "weight_decay", 0.0), np.float64)
+    decays = _as_tuples((_in(block, decay) if decay.ndim else decay).tolist())
+    step = RULES[type(optimizer)](optimizer, derivative_of(theta), theta, moment, decays)
+    return instead(step, "the sign is wrong (gradient ascent)", -step)
+
+
+def _as_tuples(values: Any) -> Any:
+    """Return nested lists as tuples, which a term can contain."""
+    return tuple(map(_as_tuples, values)) if isinstance(values, list) else values
 
 
 def _custom_step(tape: Tape, optimizer: Optimizer, blocks: Mapping[str, Block], block: Block) -> Term:
@@ -131,7 +119,7 @@ def _custom_step(tape: Tape, optimizer: Optimizer, blocks: Mapping[str, Block], 
         )
         moved = before.copy()
         deepcopy(optimizer).step(moved, grad)
-        return (moved - before)[block.slice].reshape(block.shape)
+        return _in(block, moved - before)
 
     shown = Function("", rf"\operatorname{{{type(optimizer).__name__.replace('_', '')}}}")
     theta, g = Number(0, r"\theta"), Number(0, "g")
