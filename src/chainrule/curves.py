@@ -79,7 +79,7 @@ _tanh_of_softplus = Function(
     "",
     lambda z: t.tanh(softplus(z)),
     _w_ratio,
-    _by_slope(lambda y, z: (1 - y**2) * _slope_of_softplus(z)),
+    lambda y, d, z: (d * (1 - y**2) * _slope_of_softplus(z),),
 )
 
 CURVES: dict[str, Function] = {
