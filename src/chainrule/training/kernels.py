@@ -21,7 +21,7 @@ from chainrule.training import optimizers
 SAVED_PER_STEP, SAVED_PER_PARAMETER = 15e-6, 1.5e-9
 """Seconds that the compiled form saves in each step, and for each parameter in each step. Measured on 2 cores of an AMD
 EPYC: 2-3-2 in batches of 10 takes 24 us a step with NumPy and 5 with numba, Adam on 100,000 parameters 176 and 18."""
-START_SECONDS = 1.0
+START_SECONDS = 1.5
 """Seconds that must be saved for numba to be worth starting: importing it and loading compiled code takes 0.6."""
 
 
