@@ -12,11 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.curves import CURVES, scalar_functions
-from chainrule.nn.layers import Activation, Dense, Layer
-from chainrule.nn.network import Network
-from chainrule.training import optimizers
-from chainrule.training.fast import (
+from chainrule.compiled.fused import (
     FusedCrossEntropy,
     FusedNetwork,
     adam_loop,
@@ -27,6 +23,10 @@ from chainrule.training.fast import (
     sgd_loop,
     softmax_row,
 )
+from chainrule.curves import CURVES, scalar_functions
+from chainrule.nn.layers import Activation, Dense, Layer
+from chainrule.nn.network import Network
+from chainrule.training import optimizers
 from chainrule.training.optimizers import Optimizer
 
 MAX_BATCH = 4096
