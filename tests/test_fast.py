@@ -137,11 +137,12 @@ def test_a_perceptron_predicts_as_well(rng, numba_kernels):
 @pytest.mark.parametrize("n", [12, 2000])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_only_small_batches_through_plain_layers_are_taken_in_loops(name, n, rng, numba_kernels, monkeypatch):
-    from chainrule.training import small
+    from chainrule.compiled import small
 
     net, taken = NETWORKS[name]("float32"), []
-    loops = small._outputs
-    monkeypatch.setattr(small, "_outputs", lambda *given: taken.append(1) or loops(*given))
+    for loops in (small._outputs, small._cross_entropy):
+        name_of_loops = loops.py_func.__name__
+        monkeypatch.setattr(small, name_of_loops, lambda *given, loops=loops: taken.append(1) or loops(*given))
     y = rng.integers(0, 2, n if "CrossEntropy(" in str(net.loss) and net.n_out > 1 else (n, net.n_out))
     numba_kernels.fuse(net).objective(*net.check(rng.normal(size=(n, 6)), y))
     odd = {"small, an activation first", "small, two activations", "small, dropout"}
@@ -255,13 +256,11 @@ def test_without_numba_training_falls_back_to_numpy_and_logs_it(fresh_choice, wi
 
 
 def test_with_a_broken_numba_training_falls_back_to_numpy_with_a_warning(fresh_choice, caplog, numba_kernels):
-    from chainrule.training import fast
-
     def broken(*arguments):
         raise SystemError("compiled for another NumPy\nand much more")
 
     kernels.compiled.cache_clear()
-    fresh_choice.setattr(fast, "square_sum", broken)
+    fresh_choice.setattr("chainrule.compiled.NUMBA", numba_kernels._replace(square_sum=broken))
     with caplog.at_level(logging.INFO):
         assert choose("numba", 1, 1) is NUMPY
     (record,) = caplog.records
@@ -270,15 +269,15 @@ def test_with_a_broken_numba_training_falls_back_to_numpy_with_a_warning(fresh_c
 
 
 def test_where_no_cache_can_be_written_a_function_is_compiled_without(monkeypatch, numba_kernels):
-    from chainrule.training import fast
+    from chainrule.compiled import fused
 
     def njit(function, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return ("compiled", function)
 
-    monkeypatch.setattr(fast, "njit", njit)
-    assert fast.jit(len) == ("compiled", len)
+    monkeypatch.setattr(fused, "njit", njit)
+    assert fused.jit(len) == ("compiled", len)
 
 
 def run(code, **environment):

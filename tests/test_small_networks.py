@@ -16,9 +16,10 @@ from chainrule import (
     train,
 )
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.training import fast_epoch
+from chainrule.training.run import Run
 
 pytest.importorskip("numba")
+epochs = pytest.importorskip("chainrule.compiled.epochs")
 
 OPTIMIZERS = [SGD(0.1), SGD(0.02, 0.5), SGD(0.02, 0.5, nesterov=True), RMSProp(0.005), Adam(0.01, (0.8, 0.99))]
 ROWS = np.random.default_rng(0).normal(size=(203, 3))
@@ -29,15 +30,18 @@ LABELS = (ROWS[:, 0] * ROWS[:, 1] > 0).astype(int) + (ROWS[:, 2] > 1)
 def calls(monkeypatch):
     """The number of epochs that were trained in compiled calls, and in all."""
     counts = {"compiled": 0, "all": 0}
-    train_fast_epoch = fast_epoch.train_fast_epoch
+    is_possible, begin_epoch = epochs._is_possible, Run.begin_epoch
 
     def counted(run):
-        done = train_fast_epoch(run)
-        counts["compiled"] += done
-        counts["all"] += 1
-        return done
+        counts["compiled"] += is_possible(run)
+        return is_possible(run)
 
-    monkeypatch.setattr("chainrule.training.loop.train_fast_epoch", counted)
+    def begin(run):
+        counts["all"] += 1
+        begin_epoch(run)
+
+    monkeypatch.setattr(epochs, "_is_possible", counted)
+    monkeypatch.setattr(Run, "begin_epoch", begin)
     return counts
 
 
@@ -84,7 +88,7 @@ def test_schedules_clipping_penalties_and_all_batch_sizes_are_respected(options,
 
 def test_an_epoch_of_many_steps_is_divided(calls, monkeypatch):
     whole = trained("numba", optimizer=Adam(0.01))
-    monkeypatch.setattr(fast_epoch, "MAX_STEPS", 4)
+    monkeypatch.setattr(epochs, "MAX_STEPS", 4)
     divided = trained("numba", optimizer=Adam(0.01))
     np.testing.assert_array_equal(whole[0].theta, divided[0].theta)
     assert calls == {"compiled": 6, "all": 6}

@@ -8,7 +8,7 @@ def train_epoch(run: Run) -> None:
     """Train on every batch once.
 
     To watch it step by step, pass `kernels="numpy"` to `train`: with numba, `run.objective` is an equivalent of
-    `run.net.objective`, and small networks go through `training.fast_epoch` instead.
+    `run.net.objective`, and small networks go through `compiled.epochs` instead.
     """
     run.begin_epoch()
     for k, batch in enumerate(batches(*run.rows, run.batch_size, run.rng if run.shuffle else None)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from logging import INFO, WARNING, getLogger
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from chainrule.training import optimizers
 SAVED_PER_STEP, SAVED_PER_PARAMETER = 15e-6, 1.5e-9
 """Seconds that the compiled form saves in each step, and for each parameter in each step. Measured on 2 cores of an AMD
 EPYC: 2-3-2 in batches of 10 takes 24 us a step with NumPy and 5 with numba, Adam on 100,000 parameters 176 and 18."""
-START_SECONDS = 1.0
+START_SECONDS = 1.5
 """Seconds that must be saved for numba to be worth starting: importing it and loading compiled code takes 0.6."""
 
 
@@ -33,24 +34,31 @@ class Kernels(NamedTuple):
     square_sum: Callable[[Array], float]
     fuse: Callable[[Any], Any]
     """Return an equivalent objective on the same vectors, with fused operations."""
+    train_epoch: Callable[[Any], bool]
+    """Train for an epoch of a run, if there is a faster way than batch by batch; return whether there is."""
 
 
-NUMPY = Kernels("numpy", optimizers.update, lambda vector: float(np.vdot(vector, vector)), lambda objective: objective)
+def _square_sum(vector: Array) -> float:
+    return float(np.vdot(vector, vector))
+
+
+NUMPY = Kernels(
+    "numpy", optimizers.update, _square_sum, fuse=lambda objective: objective, train_epoch=lambda run: False
+)
 
 
 @cache
 def compiled() -> Kernels:
     """Return the compiled kernels; where numba is missing, broken or too new, log that and return NumPy's."""
     try:
-        from chainrule.training import fast, small
-
-        fast.square_sum(np.zeros(1, np.float32))
+        kernels: Kernels = import_module("chainrule.compiled").NUMBA
+        kernels.square_sum(np.zeros(1, np.float32))
     except Exception as error:  # a numba that is too new may fail in any way
         level, reason = WARNING if find_spec("numba") else INFO, str(error).partition("\n")[0]
         message = "numba is unavailable; falling back to NumPy: %s: %s"
         getLogger(__name__).log(level, message, type(error).__name__, reason)
         return NUMPY
-    return Kernels("numba", fast.update, fast.square_sum, small.fuse)
+    return kernels
 
 
 KERNELS: dict[str, Callable[[], Kernels]] = {"numpy": lambda: NUMPY, "numba": compiled}

@@ -17,7 +17,6 @@ from chainrule.nn.gradcheck import require_gradients
 from chainrule.nn.network import Network
 from chainrule.training.callbacks import Callback, ProgressBar, as_callbacks, hooks_of
 from chainrule.training.epoch import train_epoch
-from chainrule.training.fast_epoch import train_fast_epoch
 from chainrule.training.guard import DivergedError, Guard, KeepBestIfInterrupted, StepRatio
 from chainrule.training.history import History
 from chainrule.training.kernels import NUMPY
@@ -175,7 +174,7 @@ def _train_epochs(run: Run, guard: Guard) -> None:
     start = perf_counter()
     while run.epoch < run.epochs and not run.stop:
         try:
-            if not train_fast_epoch(run):
+            if not run.backend.train_epoch(run):
                 train_epoch(run)
             guard.check_epoch(run)
         except DivergedError as failure:

@@ -5,7 +5,7 @@
 The update rules come first, from simple to complex, then the optimizers that apply them: SGD, RMSProp, Adam, AdamW.
 
 A rule is elementwise. It is written once, with in-place operators, and works on arrays, which it changes, and on single
-entries, whose new values it returns: `update` applies it to blocks of vectors, and `training.fast` compiles the same
+entries, whose new values it returns: `update` applies it to blocks of vectors, and `compiled.fused` compiles the same
 function.
 """
 

@@ -108,10 +108,10 @@ class Run:
 
     def use(self, kernels: str) -> None:
         """Choose the kernels for every step from here on."""
-        backend = choose(kernels, self.net.theta.size, self.epochs * self.n_batches)
-        self.kernels, self.optimizer.update = backend.name, backend.update
-        self.square_sum, self.fused = backend.square_sum, backend.fuse(self.net)  # NumPy's fuse is the network itself
-        self.objective = self.fused.objective
+        self.backend = choose(kernels, self.net.theta.size, self.epochs * self.n_batches)
+        self.kernels, self.optimizer.update = self.backend.name, self.backend.update
+        self.fused = self.backend.fuse(self.net)  # with NumPy, the network itself
+        self.objective, self.square_sum = self.fused.objective, self.backend.square_sum
 
     @property
     def progress(self) -> float:

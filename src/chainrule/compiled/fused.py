@@ -1,9 +1,8 @@
-"""Kernels compiled by numba (extra `fast`): each loop touches every number once.
+"""Loops that touch every number once, for the update of the parameters and between matrix products.
 
-Importing this module takes half a second; `training.kernels` does so when it pays. Compiled code is cached on disk,
-beside this file or in numba's own cache directory. A loop contains the update rule of `training.optimizers` that it
-compiles: after changing a rule, touch this file. Everything runs in one thread: the process may have been given no
-more, and the matrix products have their own.
+A loop contains the update rule of `training.optimizers` that it compiles: after changing a rule, touch this file, since
+numba's cache compares only dates. Everything runs in one thread: the process may have been given no more, and the
+matrix products have their own.
 """
 
 from __future__ import annotations

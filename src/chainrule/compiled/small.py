@@ -12,11 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.curves import CURVES, scalar_functions
-from chainrule.nn.layers import Activation, Dense, Layer
-from chainrule.nn.network import Network
-from chainrule.training import optimizers
-from chainrule.training.fast import (
+from chainrule.compiled.fused import (
     FusedCrossEntropy,
     FusedNetwork,
     adam_loop,
@@ -27,10 +23,14 @@ from chainrule.training.fast import (
     sgd_loop,
     softmax_row,
 )
+from chainrule.curves import CURVES, scalar_functions
+from chainrule.nn.layers import Activation, Dense, Layer
+from chainrule.nn.network import Network
+from chainrule.training import optimizers
 from chainrule.training.optimizers import Optimizer
 
-MAX_BATCH = 4096
-"""Parameters times rows up to which a loop is faster than BLAS and the calls around it."""
+MAX_WORK = 4096
+"""Parameters times rows of a batch up to which a loop is faster than BLAS and the calls around it."""
 RULES: tuple[Any, ...] = (
     optimizers.sgd,
     optimizers.momentum,
@@ -208,12 +208,12 @@ class SmallNetwork(FusedNetwork):
         return result
 
     def can_descend(self, y: Array, weight: Array | None, batch_size: int, optimizer: Optimizer) -> bool:
-        """Return whether `descend` is made for these targets and this optimizer, and faster."""
+        """Return whether `descend` is possible, and faster: for class numbers without weights, and the library's rules."""
         return (
             self.loss == FusedCrossEntropy()
             and y.ndim == 1
             and weight is None
-            and batch_size * self._theta.size <= MAX_BATCH
+            and batch_size * self._theta.size <= MAX_WORK
             and type(optimizer).step is Optimizer.step
             and optimizer.rule[0] in RULES
         )
@@ -221,7 +221,7 @@ class SmallNetwork(FusedNetwork):
     def objective(
         self, X: Array, y: Array, weight: Array | None = None, rng: np.random.Generator | None = None
     ) -> tuple[float, Array]:
-        if len(X) * self._theta.size > MAX_BATCH:
+        if len(X) * self._theta.size > MAX_WORK:
             return super().objective(X, y, weight, rng)
         if self.loss == FusedCrossEntropy() and y.ndim == 1 and weight is None:
             value = _cross_entropy(self._theta, self.sizes, self.codes, X, y, np.arange(len(X)), self.grad)

@@ -1,4 +1,4 @@
-"""Epochs of small networks, in compiled calls of thousands of steps; see `chainrule.training.small`."""
+"""Epochs of small networks, in compiled calls of thousands of steps; see `chainrule.compiled.small`."""
 
 import numpy as np
 
@@ -11,8 +11,8 @@ MAX_STEPS = 4096
 """Steps in one compiled call, which take some milliseconds. Ctrl-C and callbacks wait for its end."""
 
 
-def train_fast_epoch(run: Run) -> bool:
-    """Train for an epoch as `train_epoch` does, if compiled code can; return whether it could.
+def train_epoch(run: Run) -> bool:
+    """Train for an epoch as `training.epoch` does, if compiled code can; return whether it could.
 
     Every compiled call is followed by an ordinary batch, with all hooks: the last one of the epoch, or one whose loss
     or gradient is not finite, which the guard then reports.
