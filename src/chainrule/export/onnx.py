@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 import chainrule
-from chainrule import terms
 from chainrule.archive import Path
 from chainrule.arrays import Array
 from chainrule.curves import CURVES, Z, capped_exp
@@ -218,14 +217,12 @@ def _add_function(graph: Graph, function: str, X: str) -> str:
             return graph.constant(term.number)
         if isinstance(term, Symbol):
             return X
-        if term.op in _LOWERED:
-            return add(_LOWERED[term.op](*term.args))
         if term not in names:
             operator = term.note.name.title().replace("_", "") if term.op == "call" else _OPERATORS[term.op]
             names[term] = graph.add(operator, *map(add, term.args))
         return names[term]
 
-    return add(expand(whole, _OWN_OPERATORS))
+    return add(expand(whole, ("expm1", "log1p"), _OWN_OPERATORS))
 
 
 _LARGEST_EXPONENT = np.log(np.finfo(np.float32).max) - 1
@@ -236,8 +233,6 @@ _OPERATORS = {
     "tanh": "Tanh", "sqrt": "Sqrt", "absolute": "Abs", "maximum": "Max", "minimum": "Min", "greater": "Greater",
     "where": "Where",
 }  # fmt: skip
-_LOWERED: dict[str, Callable[[Term], Term]] = {"expm1": lambda a: terms.exp(a) - 1, "log1p": lambda a: terms.log(1 + a)}
-"""Operations that ONNX does not have."""
 
 
 # Metadata and golden rows.
