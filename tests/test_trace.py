@@ -321,6 +321,8 @@ def test_custom_parts_are_traced(rng):
     assert step["o1"].equation("row", TEXT) == "O₁ = Swish(Z₁, beta₁)"
     assert step["o1'"].equation("row", TEXT) == "O₁' = cube(O₁)"
     assert step["dbeta1"].equation("row", TEXT) == "dbeta₁ = backward of Swish(dO₁)"
+    assert step["delta2"].equation("row", TEXT) == "dZ₂ = 1/n Hinge'(Z₂, Y)"
+    assert step["step b2"].equation("row", TEXT) == "Δb₂ = Signs(θ, g)"
     np.testing.assert_allclose(step["step W1"].values, -0.1 * np.sign(step["dW1"].values))
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from chainrule.terms import Number, Symbol, Term, axes_of, factors_of, is_number, log, rebuilt, walk, where
+from chainrule.terms import Number, Symbol, Term, axes_of, is_number, log, rebuilt, walk, where
 
 NOTATIONS = ("row", "column")
 
@@ -85,8 +85,8 @@ _LOWERED = dict(zip("0123456789+-()=jkinmtx", "₀₁₂₃₄₅₆₇₈₉₊
 
 def _decoded(latex: str) -> tuple[str, str]:
     """Return the command with braces, if there is one, and the word of a name in LaTeX."""
-    command = re.fullmatch(r"\\(operatorname|text|hat)\{(.*)\}", latex)
-    return (command[1], command[2]) if command else ("", _LETTERS.get(latex, latex.removeprefix("\\")))
+    command = re.fullmatch(r"\\(operatorname|text|hat)\{(.*)\}('?)", latex)
+    return (command[1], command[2] + command[3]) if command else ("", _LETTERS.get(latex, latex.removeprefix("\\")))
 
 
 def _word(latex: str) -> str:
@@ -314,15 +314,27 @@ def _show_negative(layout: _Layout, term: Term, index: str) -> Shown:
 def _show_product(layout: _Layout, term: Term, index: str) -> Shown:
     """Return factors side by side, numbers first, with a circled dot between matrices and a dot before a digit."""
     shown: list[str] = []
-    factors = sorted(factors_of(term), key=lambda factor: not _is_constant(factor))  # stable
+    factors = [factor for arg in term.args for factor in _factors(arg)]
+    factors.sort(key=lambda factor: not _is_constant(factor))  # stable
     for k, factor in enumerate(factors):
         if shown and layout.is_row and axes_of(factor) and any(map(axes_of, factors[:k])):
             shown.append(layout.style.sign("⊙"))
         elif shown and is_number(factor):
             shown.append(layout.style.sign("·"))
-        ends = k == len(factors) - 1 or factor.op != "sum"
+        ends = k == len(factors) - 1 or (factor.op != "sum" and not _is_mean(factor))
         shown.append(layout.show(factor, index, PRODUCT if ends else ATOM))
     return layout.style.spaced(*shown), PRODUCT
+
+
+def _factors(term: Term) -> list[Term]:
+    """Return the factors of a product, in which a mean is one factor."""
+    is_product = term.op == "multiply" and not _is_mean(term)
+    return [factor for arg in term.args for factor in _factors(arg)] if is_product else [term]
+
+
+def _is_mean(term: Term) -> bool:
+    """Return whether a term is a number times a sum."""
+    return term.op == "multiply" and term.args[1].op == "sum" and _is_constant(term.args[0])
 
 
 def _show_fraction(layout: _Layout, term: Term, index: str) -> Shown:
