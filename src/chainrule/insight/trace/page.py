@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from chainrule.insight.trace.model import Quantity
 from chainrule.insight.trace.paths import Path, paths
-from chainrule.insight.trace.text import BLANK, decimals_for, places, require_notation, sections, show
+from chainrule.insight.trace.text import BLANK, cells_of, require_notation, sections
 from chainrule.typeset import MATHML, NOTATIONS
 
 if TYPE_CHECKING:
@@ -123,25 +123,22 @@ def _values_table(quantity: Quantity, notation: str, focusable: bool, blank: boo
 
     The cells of a blank show question marks and store no value.
     """
-    grid = quantity.grid(notation)
-    decimals, name = decimals_for(grid), escape(quantity.name)
-    lines = []
-    first = focusable
-    for i in places(grid.shape[0]):
-        cells = []
-        for j in places(grid.shape[1]):
+    grid, name = quantity.grid(notation), escape(quantity.name)
+    lines, first = [], focusable
+    for cells in cells_of(quantity, notation, blank):
+        shown = []
+        for i, j, text in cells:
             if i is None or j is None:
-                cells.append("<td>…</td>")
+                shown.append("<td>…</td>")
                 continue
             row, column = (i, j) if notation == "row" else (j, i)
-            value = float(grid[i, j])
-            text, known = (BLANK, "") if blank else (show(value, decimals), f' data-v="{value:.6g}"')
+            known = "" if blank else f' data-v="{float(grid[i, j]):.6g}"'
             stop = f' tabindex="{0 if first else -1}"' if focusable else ""
             label = f' aria-label="{name}, {row + 1}, {column + 1}: {text}"' if focusable else ""
             at = f'data-q="{name}" data-i="{row}" data-j="{column}"{known}'
-            cells.append(f"<td {at}{stop}{label}>{text}</td>")
+            shown.append(f"<td {at}{stop}{label}>{text}</td>")
             first = False
-        lines.append(f"<tr>{''.join(cells)}</tr>")
+        lines.append(f"<tr>{''.join(shown)}</tr>")
     shape = " × ".join(map(str, grid.shape))
     return f'<div class="wide"><table title="{shape}">{"".join(lines)}</table></div>'
 

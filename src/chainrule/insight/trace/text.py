@@ -51,13 +51,25 @@ def require_notation(notation: str) -> str:
 # Values.
 
 
-def _format_matrix(values: Array) -> list[list[str]]:
-    """Return the entries of a matrix as text with the same number of decimals, unless they would lose all digits."""
-    decimals = decimals_for(values)
-    return [[show(value, decimals) for value in row] for row in values.tolist()]
+Cell = tuple[int | None, int | None, str]
+"""A row, a column and a text; for an ellipsis in place of several entries, None and ""."""
 
 
-def decimals_for(values: Array) -> int | None:
+def cells_of(quantity: Quantity, notation: str, blank: bool = False) -> list[list[Cell]]:
+    """Return the values as rows of cells with the same number of decimals, abridged if there are many."""
+    grid = quantity.grid(notation)
+    decimals = _decimals_for(grid)
+
+    def text(i: int | None, j: int | None) -> str:
+        if i is None or j is None:
+            return ""
+        return BLANK if blank else show(float(grid[i, j]), decimals)
+
+    rows, columns = map(_places, grid.shape)
+    return [[(i, j, text(i, j)) for j in columns] for i in rows]
+
+
+def _decimals_for(values: Array) -> int | None:
     """Return the number of decimals with which the largest value has five digits; None for scientific notation."""
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     if not sizes.size or (sizes.max() < 1e6 and bool((sizes == np.round(sizes)).all())):
@@ -83,7 +95,7 @@ def show(value: float, decimals: int | None) -> str:
     return f"{value:.{decimals}f}" if readable else f"{value:.2e}"
 
 
-def places(size: int) -> list[int | None]:
+def _places(size: int) -> list[int | None]:
     """Return the indices of the rows or columns to show; None stands for those left out."""
     if size <= MAX_SHOWN:
         return list(range(size))
@@ -111,13 +123,10 @@ def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
 
 
 def _matrix_lines(quantity: Quantity, notation: str, blank: bool) -> list[str]:
-    """Return the values as aligned lines, abridged if there are many."""
-    grid = quantity.grid(notation)
-    texts = _format_matrix(grid) if not blank else [[BLANK] * grid.shape[1]] * grid.shape[0]
-    rows, columns = places(grid.shape[0]), places(grid.shape[1])
-    cells = [["..." if i is None or j is None else texts[i][j] for j in columns] for i in rows]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    return ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for row in cells]
+    """Return the values as aligned lines."""
+    texts = [[text or "..." for *_, text in row] for row in cells_of(quantity, notation, blank)]
+    widths = [max(map(len, column)) for column in zip(*texts)]
+    return ["  ".join(f"{text:>{width}}" for text, width in zip(row, widths)) for row in texts]
 
 
 # LaTeX.
@@ -142,7 +151,7 @@ def as_latex(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
 
 def _latex_line(quantity: Quantity, notation: str, blank: bool) -> str:
     """Return the formula of a quantity and, below it, its values."""
-    matrix = r"\;?" if blank else _latex_matrix(quantity.grid(notation))
+    matrix = r"\;?" if blank else _latex_matrix(cells_of(quantity, notation))
     of_all = title(quantity.symbol, LATEX, notation, "")
     if quantity.term is None:
         return f"{of_all} &= {matrix}"
@@ -152,21 +161,16 @@ def _latex_line(quantity: Quantity, notation: str, blank: bool) -> str:
     return f"{quantity.title(notation)} &= {side} \\\\\n{of_all} &= {matrix}"
 
 
-def _latex_matrix(grid: Array) -> str:
-    """Return a matrix, abridged if it is large, or a single number."""
-    texts = [[_latex_number(text) for text in row] for row in _format_matrix(grid)]
-    if grid.size == 1:
-        return texts[0][0]
-    rows, columns = places(grid.shape[0]), places(grid.shape[1])
-    cells = [[_latex_cell(texts, i, j) for j in columns] for i in rows]
-    return r"\begin{bmatrix} " + r" \\ ".join(" & ".join(row) for row in cells) + r" \end{bmatrix}"
+def _latex_matrix(rows: list[list[Cell]]) -> str:
+    """Return a matrix, or a single number."""
+    if len(rows) == len(rows[0]) == 1:
+        return _latex_number(rows[0][0][2])
+    body = r" \\ ".join(" & ".join(_latex_number(text) or _ellipsis(i, j) for i, j, text in row) for row in rows)
+    return rf"\begin{{bmatrix}} {body} \end{{bmatrix}}"
 
 
-def _latex_cell(texts: Sequence[Sequence[str]], i: int | None, j: int | None) -> str:
-    """Return an entry, or an ellipsis for those left out."""
-    if i is None:
-        return r"\vdots" if j is not None else r"\ddots"
-    return r"\cdots" if j is None else texts[i][j]
+def _ellipsis(i: int | None, j: int | None) -> str:
+    return r"\cdots" if i is not None else r"\vdots" if j is not None else r"\ddots"
 
 
 def _latex_number(text: str) -> str:
