@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from chainrule.data import columns, reading
@@ -268,6 +268,7 @@ def test_n_bins_must_be_an_integer(n_bins):
 def test_bins_of_finite_numbers_of_any_size_rise_from_0_to_1(values, n_bins):
     if len(set(values)) > 1:
         encoder = TabularEncoder(n_bins=n_bins).fit({"a": np.array(values)})
+        assume(not encoder.columns[0].format.sentinels)
         X = encoder.transform({"a": np.sort(values)})[:, 1:]
         assert X.shape[1] <= n_bins
         assert (np.diff(X, axis=0) >= 0).all()

@@ -4,8 +4,8 @@ Each kind is a small frozen dataclass of plain fields: `fit` computes them from 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from math import inf, isfinite
@@ -70,7 +70,7 @@ class NumberColumn(Column):
     name: str
     center: float
     scale: float
-    indicator: bool
+    indicator: bool = False
     edges: tuple[float, ...] = ()
     format: NumberFormat = PLAIN
     kind: ClassVar[str] = "number"
@@ -297,7 +297,7 @@ class DateColumn(Column):
     days_scale: float
     year_center: float
     year_scale: float
-    indicator: bool
+    indicator: bool = False
     format: DateFormat = ISO
     kind: ClassVar[str] = "date"
 
@@ -560,34 +560,28 @@ COLUMNS: dict[str, type[NumberColumn] | type[RawColumn] | type[DateColumn] | typ
 # Saving and loading.
 
 
-FORMATS: dict[str, type[NumberFormat] | type[DateFormat]] = {"decimal": NumberFormat, "order": DateFormat}
-"""From the first field of a format to its class."""
-
-
 def as_plain(instance: object) -> dict[str, Any]:
-    """Return a dataclass's fields, tuples as lists and formats as dicts."""
-    fields = asdict(instance)  # type: ignore[call-overload]
-    return {name: _plain(value) for name, value in fields.items()}
+    """Return the fields of a dataclass that differ from their defaults, formats as dicts."""
+    plain = {}
+    for field in fields(instance):  # type: ignore[arg-type]
+        value = getattr(instance, field.name)
+        if value != field.default:
+            plain[field.name] = value._asdict() if isinstance(value, NumberFormat | DateFormat) else value
+    return plain
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, NumberFormat | DateFormat):
-        return {name: _plain(part) for name, part in value._asdict().items()}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _built(value: Any) -> Any:
-    """Return lists as tuples, and dicts as formats; the inverse of `_plain`."""
-    if isinstance(value, Mapping):
-        fields = {name: _built(part) for name, part in value.items()}
-        return look_up(FORMATS, next(iter(fields), None), "format")(**fields)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def build(table: Mapping[str, Callable[..., Any]], key: str, state: Mapping[str, Any]) -> Any:
+def build(table: Mapping[str, Any], key: str, state: Mapping[str, Any]) -> Any:
     """Build and check an object: `state[key]` names its class in `table`, the other items are its fields."""
-    fields = {name: _built(value) for name, value in state.items() if name != key}
-    require(isinstance(fields["name"], str), "name", "be a string", fields["name"])
-    instance = look_up(table, state[key], key)(**fields)
+    kind = look_up(table, state[key], key)
+    values = {name: _as_tuple(value) for name, value in state.items() if name != key}
+    require(isinstance(values["name"], str), "name", "be a string", values["name"])
+    if "format" in values:
+        parts = {name: _as_tuple(part) for name, part in values["format"].items()}
+        values["format"] = type(kind.format)(**parts)
+    instance = kind(**values)
     instance.check()
     return instance
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

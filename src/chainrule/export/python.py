@@ -118,7 +118,9 @@ def _extract_arrays(description: Any, extracted: list[bytes]) -> Any:
         return (stored.dtype.char, *stored.shape)
     if isinstance(description, Mapping):
         return {name: _extract_arrays(part, extracted) for name, part in description.items()}
-    return [_extract_arrays(part, extracted) for part in description] if isinstance(description, list) else description
+    if isinstance(description, list | tuple):
+        return [_extract_arrays(part, extracted) for part in description]
+    return description
 
 
 # The file.

@@ -80,11 +80,13 @@ ENCODERS = {
 
 
 def prepare(column: Column) -> Column:
-    """Return a column's description with its format, or the index of its categories, as an object."""
+    """Return a column's description with its defaults, and its format or the index of its categories as an object."""
     if column["kind"] == "category":
         return {**column, "index": Categories(column["categories"])}
     kinds = {"number": NumberFormat, "date": DateFormat}
-    return {**column, "format": kinds[column["kind"]](**column["format"])} if column["kind"] in kinds else column
+    if column["kind"] not in kinds:
+        return column
+    return {"edges": [], "indicator": False, **column, "format": kinds[column["kind"]](**column.get("format", {}))}
 
 
 def encode(columns: list[Column], rows: list[dict[str, Any]]) -> list[array[float]]:
