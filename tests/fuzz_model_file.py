@@ -10,6 +10,7 @@ import json
 import resource
 import sys
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
@@ -138,9 +139,7 @@ def edit_header(content, rng):
                 spec["data_offsets"] = [OFFSETS[k] for k in rng.integers(len(OFFSETS), size=rng.integers(1, 4))]
             case 4:
                 shift = int(rng.choice([-8, -4, -1, 1, 4, 8, 10**9]))
-                spec["data_offsets"] = [
-                    place + shift for place in list(header[name].get("data_offsets", [])) if type(place) is int
-                ]
+                spec["data_offsets"] = [shift, len(data) + shift]
             case 5:
                 header[name], header[other] = header[other], header[name]
             case 6:
@@ -150,7 +149,7 @@ def edit_header(content, rng):
             case 8:
                 header[str(rng.choice(NAMES))] = spec
             case 9:
-                header[name] = (HUGE + ODD + LENGTHS)[rng.integers(len(HUGE + ODD + LENGTHS))]
+                header[name] = deepcopy((HUGE + ODD + LENGTHS)[rng.integers(len(HUGE + ODD + LENGTHS))])
             case 10:
                 spec[str(rng.choice(["dtype", "shape", "data_offsets", "extra"]))] = HUGE[rng.integers(len(HUGE))]
             case 11:
@@ -216,7 +215,7 @@ def edit_document(content, rng):
             case 0:
                 del node[key]
             case 1:
-                node[key] = (HUGE + ODD)[rng.integers(len(HUGE + ODD))]
+                node[key] = deepcopy((HUGE + ODD)[rng.integers(len(HUGE + ODD))])
             case 2:
                 node[key] = str(rng.choice(NAMES))
             case 3:
