@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
@@ -126,9 +126,8 @@ def _read_categories(column: Any, values: Array, first_row: int) -> dict[str, Ar
     if values.dtype.kind in "Mm":
         raise TableError(f"column {column.name!r}: expected categories, got dates or times")
     cells, codes = factorize(column.name, values)
-    places = np.array([column.index.index(cell) for cell in cells], np.float64)
-    places[places < 0] = np.nan
-    return {"": places[codes]}
+    places = [column.index.index(cell) for cell in cells]
+    return {"": np.array([place if place >= 0 else nan for place in places], np.float64)[codes]}
 
 
 READERS: dict[str, Callable[[Any, Array, int], dict[str, Array]]] = {

@@ -16,7 +16,7 @@ from typing import Any, final
 
 import numpy as np
 
-from chainrule.arrays import Array, all_finite
+from chainrule.arrays import Array
 
 
 class Feature(ABC):
@@ -187,13 +187,15 @@ def _missing(features: Sequence[Missing], starts: Array) -> Encoder:
 
 
 def _levels(features: Sequence[Levels], starts: Array) -> Encoder:
+    is_pair = np.array([len(feature.categories) == 2 for feature in features])
+    pairs, others = np.flatnonzero(is_pair), np.flatnonzero(~is_pair)
+
     def encode(x: Array, Z: Array) -> None:
-        for feature, start, index in zip(features, starts, x):
-            if feature.width == 1 < len(feature.categories):
-                Z[start] = _zero_where_missing(2 * index - 1)
-            else:
-                known = np.flatnonzero(index >= 0)
-                Z[start + index[known].astype(np.intp), known] = 1
+        if len(pairs):
+            Z[starts[pairs]] = _zero_where_missing(2 * x[pairs] - 1)
+        index = x[others]
+        columns, rows = np.nonzero(index >= 0)
+        Z[starts[others[columns]] + index[columns, rows].astype(np.intp), rows] = 1
 
     return encode
 
@@ -210,8 +212,9 @@ def _waves(features: Sequence[Wave], starts: Array) -> Encoder:
 
 
 def _zero_where_missing(Z: Array) -> Array:
-    if not all_finite(Z):
-        Z[np.isnan(Z)] = 0
+    missing = np.isnan(Z)
+    if missing.any():
+        Z[missing] = 0
     return Z
 
 

@@ -39,7 +39,7 @@ class Layout:
         self.n_read, self.n_encoded = (max(1, min(BLOCK, k * BLOCK_CELLS // wide)) for k in (32, 1))
         in_matrix = list(map(matrix_place, self.names))
         self.width = inf if -1 in in_matrix else max(in_matrix, default=0) + 1  # of a matrix that has every column
-        all_plain = self.width < inf and all(column.is_plain for column in columns)
+        all_plain = self.width < inf and all(is_plain for _, is_plain, _ in self.reads)
         self.in_matrix = as_slice(in_matrix) if all_plain else None
         raw = all(isinstance(column, RawColumn) for column in columns)
         in_order = in_matrix == list(range(len(columns)))
@@ -47,7 +47,7 @@ class Layout:
 
     def _group_features(self) -> None:
         """Number the parts of all columns, and prepare the encoders, each with the parts that it takes."""
-        self.parts: list[dict[str, int]] = []
+        self.reads: list[tuple[Column, bool, dict[str, int]]] = []
         self.n_parts = 0
         groups: dict[type[Feature], list[tuple[Feature, int, int]]] = {}
         for column, start, _ in self.places:
@@ -56,12 +56,15 @@ class Layout:
                 part = parts.setdefault(feature.part, self.n_parts + len(parts))
                 groups.setdefault(type(feature), []).append((feature, part, start))
                 start += feature.width
-            self.parts.append(parts)
+            self.reads.append((column, column.is_plain, parts))
             self.n_parts += len(parts)
         self.encoders: list[tuple[slice | list[int], Encoder]] = []
         for kind, group in groups.items():
             features, sources, starts = map(list, zip(*group))
             self.encoders.append((as_slice(sources), ENCODERS[kind](features, np.array(starts))))
+
+    def __reduce__(self) -> tuple[type["Layout"], tuple[list[Column]]]:
+        return Layout, ([column for column, _, _ in self.places],)
 
     def require(self, table: Mapping[str, Array]) -> None:
         """Raise a TableError unless the table has every column."""
@@ -88,11 +91,13 @@ class Layout:
         """
         for start in range(0, len(X), self.n_read):
             block = X[start : start + self.n_read]
-            x = self._read(rows_from(table, start, start + len(block)), len(block), first_row + start)
+            rows = table if len(block) == len(X) else rows_from(table, start, start + len(block))
+            x = self._read(rows, len(block), first_row + start)
             for first in range(0, len(block), self.n_encoded):
-                rows = slice(first, first + self.n_encoded)
+                together = slice(first, first + self.n_encoded)
+                Z = block[together].T
                 for sources, encode in self.encoders:
-                    encode(x[sources, rows], block[rows].T)
+                    encode(x[sources, together], Z)
 
     def _read(self, table: Mapping[str, Array], n: int, first_row: int) -> Array:
         """Return all parts of a block of rows as numbers (n_parts, n), NaN where missing."""
@@ -100,10 +105,13 @@ class Layout:
             x = table.numbers[:, self.in_matrix].T
         else:
             x = np.empty((self.n_parts, n))
-            for (column, _, _), parts in zip(self.places, self.parts):
+            for column, is_plain, parts in self.reads:
                 cells = table[column.name]
-                plain = plain_numbers(cells) if column.is_plain else None
-                numbers = column.read(cells, first_row) if plain is None else {"": plain}
+                plain = plain_numbers(cells) if is_plain else None
+                if plain is not None:
+                    x[parts[""]] = plain
+                    continue
+                numbers = column.read(cells, first_row)
                 for part, place in parts.items():
                     x[place] = numbers[part]
         if not all_finite(x) and np.isinf(x).any():
