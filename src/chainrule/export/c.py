@@ -22,8 +22,7 @@ import numpy as np
 import chainrule
 from chainrule.archive import Path
 from chainrule.arrays import Array
-from chainrule.data.columns import RawColumn
-from chainrule.export.c_columns import HINTS, REQUIRED_HELPERS, encoder, lookup_functions, raw_rows
+from chainrule.export.c_columns import HINTS, encoder, lookup_functions, raw_rows, required_helpers
 from chainrule.export.golden import TOLERANCE, Golden, golden_of
 from chainrule.export.steps import (
     Affine,
@@ -82,7 +81,7 @@ def _header(program: Program, golden: Golden, path: Path, loss: float | None) ->
     members = [_Member(program, steps, k) for k, steps in enumerate(program.members)]
     columns = program.columns or ()
     helpers = {helper for member in members for helper in member.helpers}
-    helpers |= {helper for column in columns for helper in REQUIRED_HELPERS[type(column)]}
+    helpers = helpers.union(*map(required_helpers, columns))
     activations = {name: C.define(f"@_{name}", term).rstrip() for name, term in functions_of(LARGEST_EXPONENT).items()}
     parts = [
         _opening(program, os.path.basename(os.fspath(path)), loss),
@@ -118,9 +117,9 @@ def _opening(program: Program, file: str, loss: float | None) -> str:
         "",
         f"   x    {x}",
         *(
-            f"        x[{k}] = {HINTS[type(column)].format(k=k)}"
+            f"        x[{k}] = {HINTS[column.source].format(k=k)}"
             for k, column in enumerate(program.columns or ())
-            if type(column) in HINTS
+            if column.source in HINTS
         ),
         f"   out  {out}",
         "",
@@ -137,7 +136,7 @@ def _opening(program: Program, file: str, loss: float | None) -> str:
 
 def _cell_type(program: Program) -> str:
     """Return the C type of a raw cell: double if it has to be scaled first, which may need more digits than a float."""
-    return "float" if all(isinstance(column, RawColumn) for column in program.columns or ()) else "double"
+    return "float" if all(column.source == "X" for column in program.columns or ()) else "double"
 
 
 def _float_array(name: str, values: Array) -> str:

@@ -25,7 +25,6 @@ import chainrule
 from chainrule.archive import Path
 from chainrule.arrays import Array
 from chainrule.curves import CURVES, Z, capped_exp
-from chainrule.data.columns import DateColumn
 from chainrule.errors import ModelFileError, first_line
 from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, largest_difference
 from chainrule.export.onnx_columns import INPUTS, encode, inputs_of
@@ -244,15 +243,11 @@ def _metadata(program: Program, golden: Golden) -> dict[str, Any]:
     if program.columns is None:
         inputs: dict[str, Any] = {"X": golden.X.tolist()}
     else:
-        by_input = {
-            name: [column.name for column in program.columns if isinstance(column, kind)]
-            for name, (kind, _) in INPUTS.items()
-        }
+        by_input = {name: [column.name for column in program.columns if column.source == name] for name in INPUTS}
         metadata["columns"] = {name: names for name, names in by_input.items() if names}
         rows: Any = golden.rows
-        dates = {column.name for column in program.columns if isinstance(column, DateColumn)}
         inputs = {
-            name: [[days_of(row[column]) if column in dates else row[column] for column in columns] for row in rows]
+            name: [[days_of(row[column]) if name == "dates" else row[column] for column in columns] for row in rows]
             for name, columns in metadata["columns"].items()
         }
     if program.target is not None:

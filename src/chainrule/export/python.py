@@ -20,7 +20,7 @@ import numpy as np
 import chainrule
 from chainrule.archive import Path
 from chainrule.arrays import Array
-from chainrule.data.columns import as_plain
+from chainrule.data.columns import Column
 from chainrule.data.targets import NumberTarget
 from chainrule.export.golden import Golden, golden_of
 from chainrule.export.steps import (
@@ -82,7 +82,7 @@ def _describe(program: Program, golden: Golden, residuals: Array | None) -> dict
     columns, target = None, program.target
     rows: Any = golden.rows
     if program.columns is not None:
-        columns = [{"kind": column.kind} | as_plain(column) for column in program.columns]
+        columns = list(map(_describe_column, program.columns))
         rows = [[row[column["name"]] for column in columns] for row in rows]
     if residuals is not None and isinstance(target, NumberTarget):
         residuals = residuals * np.array(target.stds)
@@ -99,6 +99,15 @@ def _describe(program: Program, golden: Golden, residuals: Array | None) -> dict
         "golden_predictions": golden.predictions,
         "golden_units": golden.units,
     }
+
+
+def _describe_column(column: Column) -> dict[str, Any]:
+    """Return a column's name, the source and format of its cells, and its features: kind, part, width, arguments."""
+    features = []
+    for feature in column.features:
+        arguments = [value for name, value in vars(feature).items() if name != "part"]
+        features.append([type(feature).__name__, feature.part, feature.width, *arguments])
+    return {"name": column.name, "source": column.source, "format": column.format._asdict(), "features": features}
 
 
 def _describe_step(step: Step) -> list[Any]:
@@ -124,7 +133,9 @@ def _extract_arrays(description: Any, extracted: list[bytes]) -> Any:
         return (stored.dtype.char, *stored.shape)
     if isinstance(description, Mapping):
         return {name: _extract_arrays(part, extracted) for name, part in description.items()}
-    return [_extract_arrays(part, extracted) for part in description] if isinstance(description, list) else description
+    if isinstance(description, list | tuple):
+        return [_extract_arrays(part, extracted) for part in description]
+    return description
 
 
 # The file.
