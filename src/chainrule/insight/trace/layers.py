@@ -76,9 +76,9 @@ def _dense(p: Pass, x: Symbol) -> Symbol:
 
 
 def _activation(p: Pass, x: Symbol) -> Symbol:
-    """A = f(Z); a custom function, which need not be elementwise, is treated like a custom layer."""
+    """A = f(Z); a function without a term, which need not be elementwise, is treated like a custom layer."""
     name = p.layer.function
-    if not isinstance(name, str):
+    if name not in CURVES:
         return _custom(p, x)
     f = CURVES[name]
     a = p.output(x, p.tape.unit("a"), instead(f(x), f"{name} is not applied", x))

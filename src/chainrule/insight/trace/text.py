@@ -2,7 +2,7 @@ r"""A trace as text for a terminal, as LaTeX and as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from itertools import groupby
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
