@@ -151,6 +151,13 @@ def test_a_new_activation_is_compiled(new_activation):
     assert (value(3.0), slope(3.0)) == (0.75, pytest.approx(1 / 16))
 
 
+def test_an_activation_without_a_term_is_traced_like_a_custom_layer(monkeypatch):
+    monkeypatch.setitem(ACTIVATIONS, "softsign", softsign)
+    step = trace(mlp(2, 3, 1, activation="softsign", seed=0), [[0.5, -1.0]], [1.0])
+    assert step.verify().ok
+    assert step["o1"].equation("row", TEXT) == "O₁ = softsign(Z₁)"
+
+
 def test_functions_with_other_constants_have_other_names(monkeypatch):
     """numba's cache tells the functions of a file apart by their names and bytecode, which do not show constants."""
     before = scalar_functions("leaky_relu")[0].__name__
