@@ -385,6 +385,7 @@ def test_a_time_limit_that_is_not_reached_is_no_finding(rng):
 
 def test_part_of_the_limit_is_reserved_for_scoring_and_the_report(visits):
     from chainrule.app.pipeline import Table, make_plan
+
     from chainrule.app.train import seconds_after_training
 
     values = visits["y"].to_numpy()

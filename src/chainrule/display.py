@@ -1,4 +1,4 @@
-"""Display: numbers as people read them. Files and JSON keep every digit."""
+"""Display: numbers and text as people read them. Files and JSON keep every digit."""
 
 from collections.abc import Sequence
 from math import floor, isfinite, isnan, log10
@@ -77,3 +77,8 @@ def _exponent(size: float) -> int:
 
 def _not_finite(value: float) -> str:
     return "nan" if isnan(value) else "infinity" if value > 0 else "-infinity"
+
+
+def printable(text: str) -> str:
+    """Return text with control characters escaped: a table may contain some, and a terminal would obey them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -8,8 +8,10 @@ import csv
 import gzip
 import os
 import re
+import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,10 +23,10 @@ import polars as pl
 
 from chainrule.app.decimals import decimal_marks, with_points
 from chainrule.app.dialects import SPACES, Dialect, Reading, description, detect, detect_encoding, parse
+from chainrule.app.paths import EMPTY, KINDS, OUTPUT_KINDS, STDIN, kind_of, require_readable
 from chainrule.archive import write_whole
 from chainrule.errors import TableError, first_line, shorten
 
-STDIN = Path("-")
 BATCH_ROWS = 50_000
 
 _BLOCK_CHARS = 1 << 20
@@ -35,41 +37,35 @@ _GZIP = b"\x1f\x8b"
 _MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow", b"PK\x03\x04": "zip"}
 """First bytes of binary files -> kind."""
 
-_KINDS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".csv.gz": "csv",
-    ".tsv.gz": "csv",
-    ".csv.zst": "csv",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
-"""Suffix of a file's name -> kind."""
+_LEADING_ZERO = r"^\s*[+-]?0\d"
+"""Cells such as 00501 are codes, unless all cells of the column together say that they are numbers."""
 
-_EMPTY = "is empty. A table needs a header line with column names, followed by rows."
+Show = Callable[[str, float | None], None]
+"""Shows how far reading has come: a text, and the fraction of the file, or None where it is not known."""
 
 
 class TableFile:
-    """A table in a file, or on standard input if `path` is "-". `kind` overrides the kind the file's name indicates."""
+    """A table in a file, or on standard input if `path` is "-". `kind` overrides the kind the file's name indicates.
+
+    Standard input is copied to a temporary file, because detection and several formats need to read it twice: it may be
+    larger than memory, and is deleted with the object.
+    """
 
     def __init__(self, path: Path, kind: str | None = None, reading: Reading | None = None) -> None:
+        require_readable(path)
         self.path = path
-        self.kind = kind or (_KINDS[suffix_of(path, _KINDS)] if path != STDIN else "csv")
+        self.kind = kind or ("csv" if path == STDIN else kind_of(path, KINDS))
         self.reading = reading or Reading()
         self.dialect = Dialect()
         self.nested: dict[str, str] = {}
         self.open: Callable[..., Any] = open
-        self.source: Path | bytes = sys.stdin.buffer.read() if path == STDIN else path
+        self.source = self._spooled() if path == STDIN else path
         self.name = "standard input" if path == STDIN else path.name
         self._notices: list[str] = []
-        if path != STDIN:
-            _require_readable(path)
-        elif not self.source:
-            raise TableError(f"standard input {_EMPTY}")
+        self._file: Any = None
+        self._size = os.stat(self.source).st_size
+        if not self._size:
+            raise TableError(f"{self.name} {EMPTY}")
         self._detect_kind()
         if self.kind == "csv":
             with self._readable():
@@ -78,6 +74,13 @@ class TableFile:
             raise TableError(
                 f"{self.reading.choices[0]} applies to CSV only, got {self.name}, {self.kind.capitalize()}"
             )
+
+    def _spooled(self) -> Path:
+        """Copy standard input to a temporary file."""
+        with tempfile.NamedTemporaryFile(prefix="chainrule-", delete=False) as file:
+            weakref.finalize(self, Path(file.name).unlink, missing_ok=True)
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        return Path(file.name)
 
     @property
     def notices(self) -> list[str]:
@@ -90,7 +93,13 @@ class TableFile:
         """What `Reading.trained` takes to read files of the same kind alike."""
         return self.dialect.state() if self.kind == "csv" else {}
 
-    def read(self, text: Iterable[str] = ()) -> pl.DataFrame:
+    @property
+    def fraction(self) -> float | None:
+        """The fraction of a CSV file that has been read; None for other kinds."""
+        file = getattr(self._file, "fileobj", self._file)  # of a gzip file the compressed one
+        return None if file is None or file.closed else file.tell() / self._size
+
+    def read(self, text: Iterable[str] = (), show: Show = lambda rows, fraction: None) -> pl.DataFrame:
         """Return the whole table. The columns named in `text` are read as text, so that 01 stays 01.
 
         Raises TableError with the line and the reason if the file cannot be read.
@@ -98,11 +107,14 @@ class TableFile:
         text = frozenset(text)
         with self._readable():
             if self.kind != "csv":
-                return self._without_nested(_SCANNERS[self.kind](self._opened()).collect())
-            frame = pl.concat(self._frames())
-            frame = self._with_points(frame, text)
-            typed = [self._typed(frame[name]) for name in frame.columns if name not in text]
-            return frame.with_columns(typed)
+                return self._without_nested(_SCANNERS[self.kind](self.source).collect())
+            frames, n_rows = [], 0
+            for frame in self._frames():
+                frames.append(frame)
+                n_rows += len(frame)
+                show(f"{n_rows:,} rows", self.fraction)
+            frame = self._with_points(pl.concat(frames), text)
+            return frame.with_columns([self._typed(frame[name]) for name in frame.columns if name not in text])
 
     def batches(self, text: Iterable[str] = ()) -> Iterator[pl.DataFrame]:
         """Yield the rows in order, in at least one batch, so that they need not fit into memory.
@@ -117,7 +129,7 @@ class TableFile:
                     yield from self._with_points(frame, text).iter_slices(BATCH_ROWS) if len(frame) else [frame]
                 return
             any_batch = False
-            for frame in _SCANNERS[self.kind](self._opened()).collect_batches(chunk_size=BATCH_ROWS):
+            for frame in _SCANNERS[self.kind](self.source).collect_batches(chunk_size=BATCH_ROWS):
                 any_batch = True
                 yield self._without_nested(frame)
             if not any_batch:
@@ -136,10 +148,8 @@ class TableFile:
         if self.kind != "csv":
             return
         with self._readable():
-            begin = self.source[:6] if isinstance(self.source, bytes) else _first_bytes(self.source, 6)
+            begin = _first_bytes(self.source, 6)
             if begin.startswith(_GZIP):
-                if isinstance(self.source, bytes):
-                    self.source = gzip.decompress(self.source)
                 self.open = gzip.open
         detected = next((kind for magic, kind in _MAGIC.items() if begin.startswith(magic)), None)
         if detected == "zip":
@@ -165,20 +175,17 @@ class TableFile:
     # Text.
 
     def _is_zstandard(self) -> bool:
-        return isinstance(self.source, Path) and self.source.suffix == ".zst"
-
-    def _opened(self) -> Path | BytesIO:
-        """Return the source in a form polars reads."""
-        return BytesIO(self.source) if isinstance(self.source, bytes) else self.source
+        return self.path.suffix == ".zst"
 
     def _binary(self) -> Any:
         """Return the decompressed file, opened for reading."""
-        return BytesIO(self.source) if isinstance(self.source, bytes) else self.open(self.source, "rb")
+        self._file = self.open(self.source, "rb")
+        return self._file
 
     def _texts(self) -> Iterator[str]:
         """Yield the decoded text, whose lines end with a newline; bytes that do not fit the encoding are replaced."""
         if self._is_zstandard():
-            lines = pl.scan_csv(self._opened(), separator="\x01", has_header=False, quote_char=None, infer_schema=False)
+            lines = pl.scan_csv(self.source, separator="\x01", has_header=False, quote_char=None, infer_schema=False)
             for i, frame in enumerate(lines.collect_batches(chunk_size=BATCH_ROWS)):
                 text = "\n".join([*frame.to_series().fill_null("").to_list(), ""])
                 yield text.removeprefix("\ufeff") if not i else text
@@ -321,8 +328,8 @@ class TableFile:
         return with_points(frame, marks)
 
     def _typed(self, cells: pl.Series) -> pl.Series:
-        """Return a column of text as integers, floats or booleans, if all its cells are such."""
-        if cells.null_count() == len(cells):
+        """Return a column of text as integers, floats or booleans, if all its cells are such, and none is like 007."""
+        if cells.null_count() == len(cells) or cells.str.contains(_LEADING_ZERO).any():
             return cells
         for dtype in (pl.Int64, pl.Float64):
             with suppress(pl.exceptions.PolarsError):
@@ -372,10 +379,9 @@ class TableFile:
             raise
 
 
-def _scan_arrow(source: Any) -> pl.LazyFrame:
+def _scan_arrow(source: Path) -> pl.LazyFrame:
     """Return an Arrow file, or one in Arrow's stream format, which has the same suffix but no magic bytes."""
-    begin = source.getvalue()[:6] if isinstance(source, BytesIO) else _first_bytes(source, 6)
-    return pl.scan_ipc(source) if begin == b"ARROW1" else pl.read_ipc_stream(source).lazy()
+    return pl.scan_ipc(source) if _first_bytes(source, 6) == b"ARROW1" else pl.read_ipc_stream(source).lazy()
 
 
 def _first_bytes(path: Path, n: int) -> bytes:
@@ -383,7 +389,7 @@ def _first_bytes(path: Path, n: int) -> bytes:
         return file.read(n)
 
 
-_SCANNERS: dict[str, Callable[[Any], pl.LazyFrame]] = {
+_SCANNERS: dict[str, Callable[[Path], pl.LazyFrame]] = {
     "parquet": pl.scan_parquet,
     "arrow": _scan_arrow,
     "jsonl": lambda source: pl.scan_ndjson(source, infer_schema_length=None),
@@ -414,61 +420,16 @@ def _write_jsonl(frames: Iterable[pl.DataFrame], file: IO[bytes]) -> None:
         frame.write_ndjson(file)
 
 
-WRITERS: dict[str, Callable[[Iterable[pl.DataFrame], IO[bytes]], object]] = {
-    ".csv": write_csv,
-    ".tsv": lambda frames, file: write_csv(frames, file, "\t"),
-    ".parquet": lambda frames, file: pl.concat(frames).write_parquet(file),
-    ".arrow": lambda frames, file: pl.concat(frames).write_ipc(file),
-    ".feather": lambda frames, file: pl.concat(frames).write_ipc(file),
-    ".jsonl": _write_jsonl,
-    ".ndjson": _write_jsonl,
+_WRITERS: dict[str, Callable[[Iterable[pl.DataFrame], IO[bytes]], object]] = {
+    "csv": write_csv,
+    "tsv": lambda frames, file: write_csv(frames, file, "\t"),
+    "parquet": lambda frames, file: pl.concat(frames).write_parquet(file),
+    "arrow": lambda frames, file: pl.concat(frames).write_ipc(file),
+    "jsonl": _write_jsonl,
 }
 
 
 def write_table(frames: Iterable[pl.DataFrame], path: Path) -> None:
     """Write tables one after the other to a file of the kind its suffix indicates. The file is complete or absent."""
-    write = WRITERS[suffix_of(path, WRITERS)]
+    write = _WRITERS[kind_of(path, OUTPUT_KINDS)]
     write_whole(path, lambda file: write(frames, file))
-
-
-# Paths.
-
-
-def suffix_of(path: Path, table: Mapping[str, object]) -> str:
-    """Return the longest key of `table` that is a suffix of the path; TableError lists them if none is."""
-    suffixes = [suffix for suffix in table if path.name.lower().endswith(suffix)]
-    if not suffixes:
-        if path.is_dir():
-            raise TableError(f"{path} is a directory, not a file")
-        raise TableError(f"{path} must end in one of {' '.join(table)}")
-    return max(suffixes, key=len)
-
-
-def has_table_suffix(path: Path) -> bool:
-    """Return whether the path ends like a table."""
-    return path.name.lower().endswith(tuple(_KINDS))
-
-
-def _require_readable(path: Path) -> None:
-    """Raise TableError unless the path is a file that is not empty."""
-    if not path.exists():
-        raise TableError(f"{path}: no such file. The current directory is {Path.cwd()}.")
-    if not path.is_file():
-        raise TableError(f"{path} is a directory, not a file" if path.is_dir() else f"{path} is not a regular file")
-    if not os.stat(path).st_size:
-        raise TableError(f"{path} {_EMPTY}")
-
-
-def require_writable(path: Path) -> None:
-    """Raise TableError unless a file can be created at `path`: better before the work than after it."""
-    if path.is_dir():
-        raise TableError(f"{path} is a directory, not a file")
-    if path.exists() and not path.is_file():
-        raise TableError(f"{path} cannot be written: it is not a regular file")
-    directory = path.parent
-    if not directory.is_dir():
-        raise TableError(f"{path} cannot be written: the directory {directory} does not exist. Create it first.")
-    try:
-        tempfile.TemporaryFile(dir=directory).close()
-    except OSError as error:
-        raise TableError(f"{path} cannot be written: {error.strerror or error}. Choose another directory.") from None
