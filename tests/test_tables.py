@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from chainrule.app import tables
-from chainrule.app.tables import STDIN, TableFile, require_writable, write_table
+from chainrule.app.paths import STDIN, require_writable
+from chainrule.app.tables import TableFile, write_table
 from chainrule.errors import TableError
 
 FRAME = pl.DataFrame({"name": ["Zoë", "Ægir", None], "size": [1.5, None, -20.25], "rooms": [3, 4, 5]})

@@ -102,7 +102,7 @@ def _one_line_errors() -> Iterator[None]:
         _print_error(_message_of(error))
         raise typer.Exit(2) from None
     except KeyboardInterrupt as interrupt:
-        _print_error(f"interrupted; {interrupt or 'nothing was written'}")
+        _print_error(f"interrupted; {str(interrupt) or 'nothing was written'}")
         raise typer.Exit(130) from None
 
 

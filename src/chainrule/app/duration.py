@@ -39,8 +39,8 @@ def seconds_after_training(plan: Plan, held: Table, members: int, report: bool) 
         seen = rows.table.part(rows.training)
         diagnose_fit(rows, Fitted(predictor, [], predictor.predictions(seen.inputs)), result)
 
-    prediction = _seconds_for(predict, n_test)
-    seconds = prediction + _seconds_for(resample, min(n_test, MAX_RESAMPLED_ROWS)) + _seconds_for(diagnose, n_training)
+    prediction = seconds_for(predict, n_test)
+    seconds = prediction + seconds_for(resample, min(n_test, MAX_RESAMPLED_ROWS)) + seconds_for(diagnose, n_training)
     if report:
         from chainrule.app.report import seconds_for_report
 
@@ -48,7 +48,7 @@ def seconds_after_training(plan: Plan, held: Table, members: int, report: bool) 
     return seconds
 
 
-def _seconds_for(work: Callable[[int], None], n: int) -> float:
+def seconds_for(work: Callable[[int], None], n: int) -> float:
     """Return how long work on n rows takes: a fixed time, and one in proportion to the rows beyond the timed ones."""
     whole = _timed(work, min(n, _TIMED_ROWS))
     if n <= _TIMED_ROWS:

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from chainrule.app.dialects import Reading
-from chainrule.app.paths import OUTPUT_KINDS, STDIN, check_places, kind_of, require_readable
+from chainrule.app.paths import OUTPUT_KINDS, STDIN, check_places, kind_of, require_table
 from chainrule.errors import ModelFileError, TableError, look_up
 
 # Parsers. A BadParameter holds the rule and the value; `chainrule.app.commands` puts the option's name before it.
@@ -341,9 +341,9 @@ class TrainOptions(Options):
             raise TableError(f"--group and --time must name different columns, got {self.group!r} for both")
         outputs = {"--out": self.output, "--report": self.report, "--checkpoint": self.checkpoint}
         check_places(outputs, {"FILE": self.file, "--test": self.test})
-        require_readable(self.file)
+        require_table(self.file, self.table.kind)
         if self.test is not None:
-            require_readable(self.test)
+            require_table(self.test)
 
 
 @dataclass(frozen=True, kw_only=True)

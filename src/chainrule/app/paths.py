@@ -51,16 +51,18 @@ def has_table_suffix(path: Path) -> bool:
     return path.name.lower().endswith(tuple(KINDS))
 
 
-def require_readable(path: Path) -> None:
-    """Raise TableError unless the path is a file that is not empty, or standard input."""
+def require_table(path: Path, kind: str | None = None) -> str:
+    """Return the kind of a table to read; TableError unless it is known, and the file exists and is not empty."""
     if path == STDIN:
-        return
+        return kind or "csv"
+    kind = kind or kind_of(path, KINDS)
     if not path.exists():
         raise TableError(f"{path}: no such file. The current directory is {Path.cwd()}.")
     if not path.is_file():
         raise TableError(f"{path} is a directory, not a file" if path.is_dir() else f"{path} is not a regular file")
     if not os.stat(path).st_size:
         raise TableError(f"{path} {EMPTY}")
+    return kind
 
 
 def require_writable(path: Path) -> None:

@@ -23,7 +23,7 @@ import polars as pl
 
 from chainrule.app.decimals import decimal_marks, with_points
 from chainrule.app.dialects import SPACES, Dialect, Reading, description, detect, detect_encoding, parse
-from chainrule.app.paths import EMPTY, KINDS, OUTPUT_KINDS, STDIN, kind_of, require_readable
+from chainrule.app.paths import EMPTY, OUTPUT_KINDS, STDIN, kind_of, require_table
 from chainrule.archive import write_whole
 from chainrule.errors import TableError, first_line, shorten
 
@@ -52,9 +52,7 @@ class TableFile:
     """
 
     def __init__(self, path: Path, kind: str | None = None, reading: Reading | None = None) -> None:
-        require_readable(path)
-        self.path = path
-        self.kind = kind or ("csv" if path == STDIN else kind_of(path, KINDS))
+        self.path, self.kind = path, require_table(path, kind)
         self.reading = reading or Reading()
         self.dialect = Dialect()
         self.nested: dict[str, str] = {}

@@ -55,7 +55,7 @@ def run(options: TrainOptions) -> None:
     """Train on a table, and write the model and the report."""
     reporter = Reporter(as_json=options.as_json, quiet=options.quiet)
     if options.report is not None:
-        from chainrule.app import report  # noqa: F401 # fails now, before any work, if matplotlib is missing
+        import chainrule.app.report  # noqa: F401 # fails now, before any work, if matplotlib is missing
     with reporter.step(f"reading {options.file}") as show:
         job = _job(options, show)
     columns = plan.describe_columns(job.plan)
@@ -77,6 +77,7 @@ def _job(options: TrainOptions, show: Show) -> _Job:
     columns = read_columns(source.read(categories, show))
     needed = [options.weight, options.group, options.time]
     source.require_scalars([options.target, *identifiers, *categories, *(name for name in needed if name)])
+    weights = None if options.weight is None else _weights_in(columns, options.weight)
     show("encoding", None)
     planned = plan.make_plan(
         columns,
@@ -97,7 +98,7 @@ def _job(options: TrainOptions, show: Show) -> _Job:
         held, shared = _test_table(options, source, planned, columns)
         findings += shared
     planned.table.notices += plan.require_scorable(planned, held)
-    weights = None if options.weight is None else _weights_in(columns, options.weight)[planned.training]
+    weights = None if weights is None else weights[planned.training]
     return _Job(options, source, planned, held, weights, len(columns), findings)
 
 
@@ -211,17 +212,13 @@ def _publish(job: _Job, columns: list[dict[str, Any]], fitted: Fitted, reporter:
         seconds = perf_counter() - options.started
         show("diagnosis")
         findings = [*job.findings, *fitted.findings, *map(str, diagnose_fit(planned, fitted, result))]
-    rows = planned.describe_test_rows(len(job.held.known), "" if options.test is None else str(options.test))
+    tested_on = planned.describe_test_rows(len(job.held.known), "" if options.test is None else str(options.test))
     reporter.say(*(f"  note: {notice}" for notice in fitted.target_notices))
-    reporter.say(messages.history_line(result, seconds), "", *messages.score_lines(result, f"on {rows}"))
+    reporter.say(messages.history_line(result, seconds), "", *messages.score_lines(result, f"on {tested_on}"))
     reporter.say(*(["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else []))
     planned.table.notices += fitted.target_notices
-    predictor.metadata |= _metadata(job, result) | {
-        "columns": columns,
-        "tested on": rows,
-        "findings": findings,
-        "seconds": round(seconds, 3),
-    }
+    outcome = {"columns": columns, "tested on": tested_on, "findings": findings, "seconds": round(seconds, 3)}
+    predictor.metadata |= _metadata(job, result) | outcome | {"command": shlex.join(["chainrule", *sys.argv[1:]])}
     predictor.save(options.output)
     reporter.say("", f"model   {options.output}  ({options.output.stat().st_size / 1024:,.0f} KB)")
     return result
@@ -243,7 +240,6 @@ def _metadata(job: _Job, result: Result) -> dict[str, Any]:
         "weight": [options.weight] if options.weight else [],
         "group": [options.group] if options.group else [],
         "time": [options.time] if options.time else [],
-        "command": shlex.join(["chainrule", *sys.argv[1:]]),
     }
 
 
