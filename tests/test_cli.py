@@ -240,6 +240,28 @@ def test_the_test_table_is_checked_before_training(content, message, monkeypatch
     assert re.search(message, done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("patients", "finding"),
+    [
+        (
+            ["a1", "new"],
+            r"1 of 2 groups in column 'patient' of b.csv \(50% of its rows\) are trained on",
+        ),
+        (["new", "other"], None),
+        (None, "b.csv has no column 'patient': whether it shares groups with the training rows is not checked"),
+    ],
+)
+def test_groups_of_the_test_table_that_are_trained_on_are_a_finding(patients, finding, house):
+    house.with_columns(patient=pl.Series([f"a{i % 12}" for i in range(120)])).write_csv("a.csv")
+    test = house.head(40)
+    test = test if patients is None else test.with_columns(patient=pl.Series([patients[i % 2] for i in range(40)]))
+    test.write_csv("b.csv")
+    done = run("train", "a.csv", "--target", "price", "--group", "patient", "--test", "b.csv", *QUICK, "--json")
+    found = [text for text in json.loads(done.stdout)["findings"] if "patient" in text]
+    assert len(found) == (finding is not None)
+    assert finding is None or re.match(finding, found[0])
+
+
 def test_rows_without_a_target_are_left_out_with_a_notice(house):
     incomplete = house.with_columns(pl.when(pl.col("house_id") % 10 == 0).then(None).otherwise("price").alias("price"))
     incomplete.write_csv("house.csv")
@@ -545,6 +567,28 @@ def test_a_second_interrupt_does_not_lose_the_model(sent, house, monkeypatch):
     assert sent == signal.SIGTERM or signal.getsignal(sent) == before
 
 
+def test_an_interrupted_report_leaves_the_model(house, monkeypatch):
+    from chainrule.app import report
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "write_report", interrupt)
+    done = run("train", "house.csv", "--target", "price", *QUICK, "--report", "r.html")
+    assert (done.exit_code, files(".")) == (130, ["house.chainrule", "house.csv"])
+    assert done.stderr == "chainrule: interrupted; the model is written, the report is not\n"
+
+
+def test_resuming_reports_the_epochs_that_are_done(house):
+    options = ["--checkpoint", "c", "--resume", "--epochs", 4, "--members", 2, "--jobs", 1]
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, member=1, epoch=2)
+        assert run("train", "house.csv", "--target", "price", *options).exit_code == 0
+    done = run("train", "house.csv", "--target", "price", *options)
+    assert re.search(r"resuming from c: the members have been trained for 4, [01] epochs", done.stdout)
+    assert load("house.chainrule").metadata["epochs"] == [4, 4]
+
+
 def test_an_interrupt_before_the_first_epoch_writes_nothing(house, monkeypatch):
     interrupt(monkeypatch, member=0, epoch=0)
     done = run("train", "house.csv", "--target", "price", "--jobs", 1, "--report", "r.html")
@@ -669,6 +713,40 @@ def test_the_prediction_for_a_row_does_not_depend_on_the_other_rows():
         np.testing.assert_allclose(float(run("predict", "all.chainrule", "one.csv").stdout.split()[1]), predictions[i])
         error = json.loads(run("evaluate", "all.chainrule", "one.csv", "--json").stdout)["scores"]["mae"]
         assert error == pytest.approx(abs(predictions[i] - float(rows[i].rsplit(",", 1)[1])))
+
+
+def test_codes_with_leading_zeros_stay_text_from_training_to_prediction(rng):
+    zips = rng.choice(["00501", "02134", "10001", "94110"], 200).tolist()
+    value = {"00501": 10.0, "02134": 40.0, "10001": 20.0, "94110": 30.0}
+    rows = [f"{code},{i % 7},{value[code]}" for i, code in enumerate(zips)]
+    Path("all.csv").write_text("zip,x,y\n" + "\n".join(rows))
+    done = run(
+        "train", "all.csv", "--target", "y", "--task", "regression", "--id", "x", "--epochs", 30, "--members", 2, "-q"
+    )
+    assert done.exit_code == 0, done.stderr
+    predictor = load("all.chainrule")
+    assert predictor.encoder.columns[0].categories == ("00501", "02134", "10001", "94110")
+    for code in value:
+        Path("one.csv").write_text(f"zip,x\n{code},3\n")
+        done = run("predict", "all.chainrule", "one.csv")
+        assert done.stderr == ""
+        assert float(done.stdout.split(",")[-1]) == pytest.approx(value[code], abs=1)
+        assert json.loads(run("inspect", "all.chainrule", "--json").stdout)["features"][0] == "zip=00501"
+
+
+def test_zero_padded_numbers_of_different_lengths_are_numbers():
+    Path("t.csv").write_text("x,y\n" + "".join(f"0{i},{i % 2}\n" for i in range(5, 65)))
+    assert run("train", "t.csv", "--target", "y", *QUICK).exit_code == 0
+    (column,) = load("t.chainrule").encoder.columns
+    assert column.kind == "number"
+    assert load("t.chainrule").predict([{"x": 7}]).tolist() == load("t.chainrule").predict([{"x": "07"}]).tolist()
+
+
+def test_labels_with_leading_zeros_stay_text():
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i % 7},0{i % 3}\n" for i in range(60)))
+    assert run("train", "t.csv", "--target", "y", *QUICK).exit_code == 0
+    assert load("t.chainrule").target.labels == ("00", "01", "02")
+    assert run("predict", "t.chainrule", "t.csv").stdout.splitlines()[1][0] == "0"
 
 
 def test_labels_that_look_numeric_in_another_file_are_text():
@@ -881,6 +959,20 @@ def test_without_the_extra_the_command_names_what_to_install(package, monkeypatc
     assert capsys.readouterr().err == (
         f"chainrule: the command line requires {package}. Install it: pip install 'chainrule[cli]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--help", "train --help", "predict --help", "trian", "train t.csv --target y", "export m --to pyton"]
+)
+def test_help_and_usage_errors_import_nothing_heavy(arguments):
+    program = (
+        "import sys\nfrom chainrule.app import cli\n"
+        f"sys.argv = ['chainrule', *{arguments.split()}]\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "print('loaded:', {'numpy', 'polars', 'matplotlib', 'sklearn', 'numba', 'jinja2'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("loaded: set()\n")
 
 
 # Help, and the report.

@@ -261,6 +261,7 @@ def test_on_a_terminal_a_step_shows_the_rows_so_far_and_the_time_remaining(monke
     with progress.Step("predicting t.csv", console=console) as step:
         monkeypatch.setattr(progress, "perf_counter", lambda: step.start + 25)
         step("50,000 rows", 0.25)
+        step.refresh()
         step.bars.refresh()
     assert re.search(r"predicting t.csv .*50,000 rows, 25 s elapsed, about 75 s remaining", console.file.getvalue())
 

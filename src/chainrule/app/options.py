@@ -90,58 +90,25 @@ def _shown(text: str) -> str:
 # Choices, and what several commands share.
 
 
-class Task(StrEnum):
-    """The task a target defines."""
-
-    classification = "classification"
-    regression = "regression"
-
-
-class Kind(StrEnum):
-    """The file format of a table."""
-
-    csv = "csv"
-    parquet = "parquet"
-    arrow = "arrow"
-    jsonl = "jsonl"
+Task = StrEnum("Task", ["classification", "regression"])
+Kind = StrEnum("Kind", ["csv", "parquet", "arrow", "jsonl"])
+Language = StrEnum("Language", ["onnx", "c", "python"])
+Form = StrEnum("Form", ["text", "latex", "html", "json"])
+Notation = StrEnum("Notation", ["row", "column"])
 
 
-class Language(StrEnum):
-    """The language of an exported model."""
-
-    onnx = "onnx"
-    c = "c"
-    python = "python"
+def _option(help_text: str, *names: str, default: str | bool = True, **settings: Any) -> Any:
+    """Return an option; `default` describes its default value, where that is not shown as it is."""
+    return typer.Option(*names, help=help_text, show_default=default, **settings)
 
 
-class Form(StrEnum):
-    """The output format of a trace."""
-
-    text = "text"
-    latex = "latex"
-    html = "html"
-    json = "json"
-
-
-class Notation(StrEnum):
-    """The convention for formulas and matrices."""
-
-    row = "row"
-    column = "column"
-
-
-FileArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILE", help="Table: .csv, .tsv, .csv.gz, .parquet, .arrow or .jsonl; - reads standard input."
-    ),
-]
+_TABLE = "Table: .csv, .tsv, .csv.gz, .parquet, .arrow or .jsonl; - reads standard input."
+_FILE: Any = {"metavar": "FILE"}
+_COLUMN: Any = {"metavar": "COLUMN"}
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help=_TABLE)]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by `chainrule train`.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print a single JSON object.")]
-
-
-def _output(help_text: str, default: str) -> Any:
-    return typer.Option(metavar="FILE", help=help_text, show_default=default)
+JsonOption = Annotated[bool, _option("Print a single JSON object.", "--json")]
+Names = list[str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,37 +117,31 @@ class ReadingOptions:
 
     kind: Annotated[
         Kind | None,
-        typer.Option(
-            "--format", help="Read FILE in this format.", show_default="inferred from the file name", **_choice(Kind)
-        ),
+        _option("Read FILE in this format.", "--format", default="inferred from the file name", **_choice(Kind)),
     ] = None
     separator: Annotated[
         str | None,
-        typer.Option(
+        _option(
+            "Separator of a CSV file's fields: a character, tab or space.",
+            default="detected",
             metavar="CHARACTER",
             parser=_separator,
-            help="Separator of a CSV file's fields: a character, tab or space.",
-            show_default="detected",
         ),
     ] = None
     decimal: Annotated[
         str | None,
-        typer.Option(
-            metavar=",|.", parser=_decimal, help="Decimal mark of a CSV file.", show_default="detected for each column"
-        ),
+        _option("Decimal mark of a CSV file.", default="detected for each column", metavar=",|.", parser=_decimal),
     ] = None
     encoding: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", parser=_encoding, help="Encoding of a CSV file, such as cp1252.", show_default="detected"
-        ),
+        _option("Encoding of a CSV file, such as cp1252.", default="detected", metavar="NAME", parser=_encoding),
     ] = None
     header: Annotated[
         bool | None,
-        typer.Option(
+        _option(
+            "The first line holds column names, or does not: they are column_1, column_2, ...",
             "--header/--no-header",
-            help="The first line holds column names, or does not: they are column_1, column_2, ...",
-            show_default="detected",
+            default="detected",
         ),
     ] = None
 
@@ -210,7 +171,7 @@ class ModelOptions(Options):
     @property
     def output(self) -> Path | None:
         """The file to write, if any."""
-        return None
+        return getattr(self, "out", None)
 
     def check(self) -> None:
         if self.model == STDIN:
@@ -232,86 +193,71 @@ class TrainOptions(Options):
     """
 
     file: FileArgument
-    target: Annotated[str, typer.Option(metavar="COLUMN", help="Predict this column.")]
+    target: Annotated[str, _option("Predict this column.", **_COLUMN)]
     task: Annotated[
         Task | None,
-        typer.Option(
-            help="Treat the target as classes or as numbers.", show_default="inferred from the target", **_choice(Task)
-        ),
+        _option("Treat the target as classes or as numbers.", default="inferred from the target", **_choice(Task)),
     ] = None
-    drop: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Ignore this column; repeat for several.")
-    ] = None
+    drop: Annotated[Names, _option("Ignore this column; repeat for several.", **_COLUMN)] = None
     identifier: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--id",
-            metavar="COLUMN",
-            help="Treat this column as a row identifier: do not train on it, copy it to the predictions.",
+        Names,
+        _option(
+            "Treat this column as a row identifier: do not train on it, copy it to the predictions.", "--id", **_COLUMN
         ),
     ] = None
     category: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Treat the numbers in this column as categories; repeat for several."),
+        Names, _option("Treat the numbers in this column as categories; repeat for several.", **_COLUMN)
     ] = None
-    weight: Annotated[str | None, typer.Option(metavar="COLUMN", help="Use this column as sample weights.")] = None
+    weight: Annotated[str | None, _option("Use this column as sample weights.", **_COLUMN)] = None
     group: Annotated[
         str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Validate and test on other groups than those trained on, such as patients; not an input.",
-        ),
+        _option("Validate and test on other groups than those trained on, such as patients; not an input.", **_COLUMN),
     ] = None
     time: Annotated[
         str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Validate and test on the latest rows by this column of dates or numbers; an input unless dropped.",
+        _option(
+            "Validate and test on the latest rows by this column of dates or numbers; an input unless dropped.",
+            **_COLUMN,
         ),
     ] = None
-    test: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Test on this table instead of on rows of FILE.")
-    ] = None
+    test: Annotated[Path | None, _option("Test on this table instead of on rows of FILE.", **_FILE)] = None
     test_share: Annotated[
         float | None,
-        typer.Option(
-            help="Hold out this fraction of FILE's rows for testing.",
-            show_default="0.2",
+        _option(
+            "Hold out this fraction of FILE's rows for testing.",
+            default="0.2",
             **_number("a number in [0.01, 0.5]", lambda value: 0.01 <= value <= 0.5),
         ),
     ] = None
-    out: Annotated[Path | None, _output("Write the model to this file.", "FILE's name with .chainrule")] = None
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML report to this file.")] = None
+    out: Annotated[
+        Path | None, _option("Write the model to this file.", default="FILE's name with .chainrule", **_FILE)
+    ] = None
+    report: Annotated[Path | None, _option("Write an HTML report to this file.", **_FILE)] = None
     members: Annotated[
-        int, typer.Option(help="Train this many networks; each validates on its own fold of the rows.", **_integer(2))
+        int, _option("Train this many networks; each validates on its own fold of the rows.", **_integer(2))
     ] = 5
     epochs: Annotated[
         int | None,
-        typer.Option(
-            help="Train each network for at most this many epochs.",
-            show_default="64, or fewer for large tables",
-            **_integer(1),
+        _option(
+            "Train each network for at most this many epochs.", default="64, or fewer for large tables", **_integer(1)
         ),
     ] = None
     time_limit: Annotated[
         float | None,
-        typer.Option(
-            help="Finish after about this many seconds, reading, scoring and report included.",
+        _option(
+            "Finish after about this many seconds, reading, scoring and report included.",
             **_number("a number >= 1", lambda value: value >= 1),
         ),
     ] = None
     jobs: Annotated[
-        int | None,
-        typer.Option(help="Train this many networks in parallel.", show_default="one per processor", **_integer(1)),
+        int | None, _option("Train this many networks in parallel.", default="one per processor", **_integer(1))
     ] = None
-    seed: Annotated[int, typer.Option(help="Seed the split, the initialization and the shuffling.", **_integer(0))] = 0
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Save checkpoints to this file during training.")
-    ] = None
-    resume: Annotated[bool, typer.Option("--resume", help="Resume from --checkpoint if it exists.")] = False
+    seed: Annotated[int, _option("Seed the split, the initialization and the shuffling.", **_integer(0))] = 0
+    checkpoint: Annotated[Path | None, _option("Save checkpoints to this file during training.", **_FILE)] = None
+    resume: Annotated[bool, _option("Resume from --checkpoint if it exists.", "--resume")] = False
     table: ReadingOptions
     as_json: JsonOption = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False
+    quiet: Annotated[bool, _option("Print errors only.", "--quiet", "-q")] = False
 
     @property
     def output(self) -> Path:
@@ -323,6 +269,12 @@ class TrainOptions(Options):
         """The columns that options exclude from the inputs."""
         others = [name for name in (self.weight, self.group) if name is not None]
         return [*dict.fromkeys([*(self.drop or ()), *(self.identifier or ()), *others])]
+
+    @property
+    def named(self) -> list[str]:
+        """The columns that must not contain lists."""
+        others = [name for name in (self.weight, self.group, self.time) if name is not None]
+        return [self.target, *(self.identifier or ()), *(self.category or ()), *others]
 
     def check(self) -> None:
         if self.resume and self.checkpoint is None:
@@ -358,32 +310,30 @@ class PredictOptions(ModelOptions):
 
     out: Annotated[
         Path | None,
-        _output(
-            "Write the predictions to this .csv, .tsv, .parquet, .arrow or .jsonl file.", "standard output, as CSV"
+        _option(
+            "Write the predictions to this .csv, .tsv, .parquet, .arrow or .jsonl file.",
+            default="standard output, as CSV",
+            **_FILE,
         ),
     ] = None
-    proba: Annotated[bool, typer.Option("--proba", help="Add the probability of each class.")] = False
+    proba: Annotated[bool, _option("Add the probability of each class.", "--proba")] = False
     interval: Annotated[
         float | None,
-        typer.Option(
-            help="Add prediction intervals with this coverage, such as 0.9.",
+        _option(
+            "Add prediction intervals with this coverage, such as 0.9.",
             **_number("a number in [0.001, 0.999]", lambda value: 0.001 <= value <= 0.999),
         ),
     ] = None
     identifier: Annotated[
-        list[str] | None,
-        typer.Option(
+        Names,
+        _option(
+            "Copy this column of FILE to the predictions; repeat for several.",
             "--id",
-            metavar="COLUMN",
-            help="Copy this column of FILE to the predictions; repeat for several.",
-            show_default="the columns given to train as --id",
+            default="the columns given to train as --id",
+            **_COLUMN,
         ),
     ] = None
     table: ReadingOptions
-
-    @property
-    def output(self) -> Path | None:
-        return self.out
 
     def check(self) -> None:
         if self.out is not None:
@@ -420,7 +370,9 @@ class ReportOptions(ModelOptions):
     Example: `chainrule report penguins.chainrule more.csv --out penguins.html`
     """
 
-    out: Annotated[Path | None, _output("Write the report to this file.", "MODEL's name with .html")] = None
+    out: Annotated[
+        Path | None, _option("Write the report to this file.", default="MODEL's name with .html", **_FILE)
+    ] = None
     table: ReadingOptions
 
     @property
@@ -436,12 +388,15 @@ class ExportOptions(Options):
     """
 
     model: ModelArgument
-    to: Annotated[Language, typer.Option("--to", help="Export to this language.", **_choice(Language))]
-    out: Annotated[Path | None, _output("Write the export to this file.", "MODEL's name with .onnx, .h or .py")] = None
+    to: Annotated[Language, _option("Export to this language.", "--to", **_choice(Language))]
+    out: Annotated[
+        Path | None,
+        _option("Write the export to this file.", default="MODEL's name with .onnx, .h or .py", **_FILE),
+    ] = None
     int8: Annotated[
-        bool, typer.Option("--int8", help="For C: quantize the weights to 8 bits, and print the error this causes.")
+        bool, _option("For C: quantize the weights to 8 bits, and print the error this causes.", "--int8")
     ] = False
-    pure: Annotated[bool, typer.Option("--pure", help="For Python: write a file that does not need NumPy.")] = False
+    pure: Annotated[bool, _option("For Python: write a file that does not need NumPy.", "--pure")] = False
 
     @property
     def output(self) -> Path:
@@ -465,30 +420,22 @@ class TraceOptions(ModelOptions):
 
     row: Annotated[
         list[int] | None,
-        typer.Option(
-            help="Trace this row, numbered from 1; repeat for a batch of several rows.", show_default="1", **_integer(1)
-        ),
+        _option("Trace this row, numbered from 1; repeat for a batch of several rows.", default="1", **_integer(1)),
     ] = None
-    member: Annotated[int, typer.Option(help="Trace this network of the model, numbered from 1.", **_integer(1))] = 1
+    member: Annotated[int, _option("Trace this network of the model, numbered from 1.", **_integer(1))] = 1
     rate: Annotated[
         float,
-        typer.Option(
-            help="Use this learning rate for the step of gradient descent.",
+        _option(
+            "Use this learning rate for the step of gradient descent.",
             **_number("a finite number > 0", lambda value: 0 < value < inf),
         ),
     ] = 0.01
-    to: Annotated[Form, typer.Option("--to", help="Write the trace in this format.", **_choice(Form))] = Form.text
+    to: Annotated[Form, _option("Write the trace in this format.", "--to", **_choice(Form))] = Form.text
     notation: Annotated[
-        Notation,
-        typer.Option(help="Write samples as rows (Z = X W + b), or weights by index (w_jk).", **_choice(Notation)),
+        Notation, _option("Write samples as rows (Z = X W + b), or weights by index (w_jk).", **_choice(Notation))
     ] = Notation.row
-    out: Annotated[Path | None, _output("Write the trace to this file.", "standard output")] = None
+    out: Annotated[Path | None, _option("Write the trace to this file.", default="standard output", **_FILE)] = None
     verify: Annotated[
-        bool,
-        typer.Option("--verify", help="Verify every line and derivative; exit with status 1 if one is wrong."),
+        bool, _option("Verify every line and derivative; exit with status 1 if one is wrong.", "--verify")
     ] = False
     table: ReadingOptions
-
-    @property
-    def output(self) -> Path | None:
-        return self.out

@@ -15,7 +15,7 @@ from chainrule.arrays import Array
 from chainrule.data import reading, splits
 from chainrule.data.cells import as_numbers, factorize, missing_rows
 from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
-from chainrule.data.formats import PLAIN
+from chainrule.data.formats import PLAIN, is_missing, to_text
 from chainrule.data.hints import group_like, suggestion, time_like
 from chainrule.data.reading import Columns
 from chainrule.data.recognition import Reading, recognize, require_no_strays
@@ -288,9 +288,9 @@ def shared_groups(name: str, training: Array, columns: Columns, source: str) -> 
     """Return a finding if groups of a separate test table are among those of the training rows."""
     if name not in columns:
         return [f"{source} has no column {name!r}: whether it shares groups with the training rows is not checked."]
-    known = {str(group).strip() for group in factorize(name, training)[0]}
+    known = {to_text(group).strip() for group in factorize(name, training)[0]}
     groups, codes = factorize(name, columns[name])
-    shared = [i for i, group in enumerate(groups) if str(group).strip() in known]
+    shared = [i for i, group in enumerate(groups) if not is_missing(group) and to_text(group).strip() in known]
     if not shared:
         return []
     n_rows = int(np.isin(codes, shared).sum())

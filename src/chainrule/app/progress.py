@@ -18,6 +18,7 @@ from chainrule.training.run import Run
 
 INTERVAL_SECONDS = 10.0
 """Time between two lines where there is no terminal, and to the first one: what is quick writes none."""
+_REFRESH_SECONDS = 0.2
 
 
 class Display:
@@ -32,7 +33,7 @@ class Display:
         self.write: Callable[[str], object] = (lambda line: None) if live or silent else sys.stderr.write
         self.start, self.ended = perf_counter(), threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
-        self.interval = 0.5 if live else INTERVAL_SECONDS
+        self.interval = _REFRESH_SECONDS if live else INTERVAL_SECONDS
         self.silent = silent
 
     def line(self) -> str:
@@ -73,26 +74,31 @@ class Step(Display):
 
     def __init__(self, text: str, silent: bool = False, console: Console | None = None) -> None:
         super().__init__(silent, console)
-        self.text, self.detail, self.fraction = text, "", 0.0
+        self.text, self.detail, self.fraction, self.begin = text, "", 0.0, self.start
         self.task = self.bars.add_task(text, total=None, state="")
 
     def __call__(self, detail: str, fraction: float | None = None) -> None:
-        """Show a detail, such as the number of rows so far, and the fraction that is done, if it is known."""
+        """Show a detail, such as the number of rows so far, and the fraction that is done, if it is known.
+
+        A fraction that falls begins another part of the work; the time remaining is that of the part.
+        """
+        if not fraction or fraction < self.fraction:
+            self.begin = perf_counter()
         self.detail, self.fraction = detail, fraction or 0.0
-        self.refresh()
+
+    def _state(self) -> str:
+        parts = [self.detail] * bool(self.detail) + [f"{duration(self.elapsed)} elapsed"]
+        if 0 < self.fraction < 1:
+            remaining = (perf_counter() - self.begin) * (1 / self.fraction - 1)
+            parts.append(f"about {duration(remaining)} remaining")
+        return ", ".join(parts)
 
     def line(self) -> str:
-        return f"{self.text}{': ' * bool(self.detail)}{self.detail}, {self._times()}"
-
-    def _times(self) -> str:
-        remaining = self.elapsed * (1 / self.fraction - 1) if self.fraction else 0.0
-        more = f", about {duration(remaining)} remaining" if remaining else ""
-        return f"{duration(self.elapsed)} elapsed{more}"
+        return f"{self.text}{': ' if self.detail else ', '}{self._state()}"
 
     def refresh(self) -> None:
         total = 1.0 if self.fraction else None
-        state = f"{self.detail}{', ' * bool(self.detail)}{self._times()}"
-        self.bars.update(self.task, total=total, completed=self.fraction, state=state)
+        self.bars.update(self.task, total=total, completed=self.fraction, state=self._state())
 
 
 @contextmanager

@@ -64,36 +64,22 @@ def write_report(path: Path, result: Result, show: Show = lambda part, fraction:
 
 
 def _contents(result: Result, show: Show) -> dict[str, Any]:
-    """Return what the template shows, by name; figures are SVG."""
+    """Return what the template shows, by name; figures are lists of SVG."""
     predictor, metadata = result.predictor, result.predictor.metadata
     importance = _measure_importance(result, show)
-    ranking = importance.ranking
-    dependences = []
-    for k, name in enumerate(ranking[:_N_DEPENDENCES]):
-        show("partial dependence", k / min(len(ranking), _N_DEPENDENCES))
-        dependences.append(partial_dependence(predictor, result.inputs, name))
-    show("figures", None)
-    height = 1.3 + 0.28 * min(len(importance.worse), 20)
-    return {
+    names = importance.ranking[:8]
+    return _draw(_figures(result, importance, show), show) | {
         "title": f"{predictor.target.name} from {metadata.get('table', 'a table')}",
         "summary": _summary(result),
         "is_classifier": isinstance(predictor.target, ClassTarget),
         "result_scores": _scores(result),
-        "baseline": f"baseline: {messages.baseline_of(predictor.target)}",
-        "distribution": svg(*_target_distribution(result)),
+        "baseline": f"baseline ({messages.baseline_of(predictor.target)})",
         "columns": [_describe_column(column) for column in metadata.get("columns", [])],
         "notices": metadata.get("notices", []) + _training_notes(result),
-        "learning_curves": svg(*_learning_curves(result.histories)) if result.histories else "",
-        "quality": [svg(*figure) for figure in _prediction_quality(result)],
-        "importance": svg(partial(viz.importance, importance, title=""), 5.6, height, "Permutation importance"),
         "n_measured": len(importance.worse),
         "n_columns": len(predictor.encoder.columns),
-        "dependences": [
-            svg(partial(viz.partial_dependence, one), 4.2, 3.0, f"Partial dependence on {one.column}")
-            for one in dependences
-        ],
-        "error_columns": ["row", "actual", "predicted", *ranking[:8]],
-        "errors": _largest_errors(result, ranking[:8]),
+        "error_columns": ["row", "actual", "predicted", *names],
+        "errors": _largest_errors(result, names),
         "findings": metadata.get("findings", []),
         "reproduction": [(label, _entry(metadata[key])) for key, label in _REPRODUCTION.items() if key in metadata],
     }
@@ -200,6 +186,38 @@ def _training_notes(result: Result) -> list[str]:
 
 
 # Figures.
+
+
+def _figures(result: Result, importance: Importance, show: Show) -> dict[str, list[_Figure]]:
+    """Return the figures of each section."""
+    height = 1.3 + 0.28 * min(len(importance.worse), 20)
+    return {
+        "distribution": [_target_distribution(result)],
+        "learning_curves": [_learning_curves(result.histories)] if result.histories else [],
+        "quality": _prediction_quality(result),
+        "importance": [(partial(viz.importance, importance, title=""), 5.6, height, "Permutation importance")],
+        "dependences": _dependences(result, importance.ranking[:_N_DEPENDENCES], show),
+    }
+
+
+def _draw(figures: dict[str, list[_Figure]], show: Show) -> dict[str, list[str]]:
+    """Return the figures as SVG."""
+    drawn: dict[str, list[str]] = {name: [] for name in figures}
+    pairs = [(name, figure) for name, some in figures.items() for figure in some]
+    for k, (name, figure) in enumerate(pairs):
+        show("figures", k / len(pairs))
+        drawn[name].append(svg(*figure))
+    return drawn
+
+
+def _dependences(result: Result, columns: Sequence[str], show: Show) -> list[_Figure]:
+    """Return the partial dependence of the prediction on some columns."""
+    figures: list[_Figure] = []
+    for k, name in enumerate(columns):
+        show("partial dependence", k / len(columns))
+        dependence = partial_dependence(result.predictor, result.inputs, name)
+        figures.append((partial(viz.partial_dependence, dependence), 4.2, 3.0, f"Partial dependence on {name}"))
+    return figures
 
 
 def _target_distribution(result: Result) -> _Figure:

@@ -71,12 +71,9 @@ def run(options: TrainOptions) -> None:
 
 def _job(options: TrainOptions, show: Show) -> _Job:
     """Read the table and plan the training; raise TableError for everything that would fail after training."""
-    categories, identifiers = options.category or [], options.identifier or []
-    reading = options.table.reading(expected=[options.target])
-    source = TableFile(options.file, options.table.kind, reading)
-    columns = read_columns(source.read(categories, show))
-    needed = [options.weight, options.group, options.time]
-    source.require_scalars([options.target, *identifiers, *categories, *(name for name in needed if name)])
+    source = TableFile(options.file, options.table.kind, options.table.reading(expected=[options.target]))
+    columns = read_columns(source.read(options.category or [], show))
+    source.require_scalars(options.named)
     weights = None if options.weight is None else _weights_in(columns, options.weight)
     show("encoding", None)
     planned = plan.make_plan(
@@ -84,20 +81,20 @@ def _job(options: TrainOptions, show: Show) -> _Job:
         options.target,
         drop=[name for name in options.not_inputs if name not in source.nested],
         task=options.task,
-        categories=categories,
+        categories=options.category or [],
         group=options.group,
         time=options.time,
         test_fraction=0.0 if options.test else options.test_share or 0.2,
         seed=options.seed,
     )
-    planned.table.notices[:0] = source.notices
-    candidates = {name: columns[name] for name in identifiers if name not in (options.drop or ())}
-    findings = plan.structure_findings(planned.table.inputs | candidates, planned.ties)
+    candidates = [name for name in options.identifier or [] if name not in (options.drop or [])]
+    tied = planned.table.inputs | {name: columns[name] for name in candidates}
+    findings = plan.structure_findings(tied, planned.ties)
     held = planned.table.part(planned.test)
     if options.test is not None:
         held, shared = _test_table(options, source, planned, columns)
         findings += shared
-    planned.table.notices += plan.require_scorable(planned, held)
+    planned.table.notices[:] = [*source.notices, *planned.table.notices, *plan.require_scorable(planned, held)]
     weights = None if weights is None else weights[planned.training]
     return _Job(options, source, planned, held, weights, len(columns), findings)
 
