@@ -407,6 +407,7 @@ def test_the_time_for_more_rows_is_in_proportion_to_those_beyond_the_timed_ones(
     def work(n):
         now[0] += 2 + n / 1_000
 
+    assert duration.seconds_for(work, 5) == pytest.approx(2.005)
     assert duration.seconds_for(work, 500) == pytest.approx(2.5)
     assert duration.seconds_for(work, 100_000) == pytest.approx(102)
 

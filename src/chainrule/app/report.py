@@ -21,7 +21,6 @@ from chainrule.arrays import Array
 from chainrule.data.formats import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance, saliency_ranking
-from chainrule.model.predictor import Predictor
 from chainrule.pages import render
 from chainrule.training.history import History
 from chainrule.training.metrics import METRICS
@@ -301,14 +300,15 @@ def _measure_importance(result: Result, show: Show) -> Importance:
     return permutation_importance(predictor, result.inputs, result.values, counted, columns=columns, repeats=_REPEATS)
 
 
-def seconds_for_report(predictor: Predictor, seconds_per_row: float, n_rows: int) -> float:
-    """Return about how long a report takes, of which one figure is timed, given how long a prediction takes."""
-    figure = _learning_curves([History(loss=[1.0, 0.5], validation_loss=[1.0, 0.6])])
+def seconds_for_report(result: Result, seconds_per_row: float, n_rows: int) -> float:
+    """Return about how long a report on more rows takes, of which a figure is timed, like the prediction of a row."""
+    figure, n_columns = _prediction_quality(result)[-1], len(result.predictor.encoder.columns)
     svg(*figure)  # loads what the others need
     begin = perf_counter()
     svg(*figure)
-    n_columns = len(predictor.encoder.columns)
-    n_figures = 3 + (4 if isinstance(predictor.target, ClassTarget) else 2) + min(n_columns, _N_DEPENDENCES)
+    is_classifier = isinstance(result.predictor.target, ClassTarget)
+    # The logarithmic axis of the learning curves takes as long as three figures.
+    n_figures = 5 + (4 if is_classifier else 2) + min(n_columns, _N_DEPENDENCES)
     permuted = min(n_rows, 2_000) * (1 + _REPEATS * min(n_columns, MAX_PERMUTED))
     dependent = min(n_rows, 500) * 20 * min(n_columns, _N_DEPENDENCES)
     return n_figures * (perf_counter() - begin) + seconds_per_row * (permuted + dependent)
