@@ -258,12 +258,14 @@ def test_an_error_ends_the_lines(impatient, capsys):
 
 def test_on_a_terminal_a_step_shows_the_rows_so_far_and_the_time_remaining(monkeypatch):
     console = Console(file=io.StringIO(), force_terminal=True, width=100, legacy_windows=False)
-    with progress.Step("predicting t.csv", console=console) as step:
+    with progress.Step("predicting [red]t.csv", console=console) as step:
         monkeypatch.setattr(progress, "perf_counter", lambda: step.start + 25)
         step("50,000 rows", 0.25)
         step.refresh()
         step.bars.refresh()
-    assert re.search(r"predicting t.csv .*50,000 rows, 25 s elapsed, about 75 s remaining", console.file.getvalue())
+    assert re.search(
+        r"predicting \[red\]t.csv .*50,000 rows, 25 s elapsed, about 75 s remaining", console.file.getvalue()
+    )
 
 
 def test_the_fraction_of_a_file_that_is_read_is_shown(birds, monkeypatch):

@@ -79,6 +79,11 @@ def _not_finite(value: float) -> str:
     return "nan" if isnan(value) else "infinity" if value > 0 else "-infinity"
 
 
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun: 1 row, 2,000 rows."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def printable(text: str) -> str:
     """Return text with control characters escaped: a table may contain some, and a terminal would obey them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

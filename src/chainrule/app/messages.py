@@ -10,7 +10,7 @@ from chainrule.app.plan import Plan
 from chainrule.app.results import Result
 from chainrule.app.scores import Target, format_scores
 from chainrule.data.targets import ClassTarget
-from chainrule.display import format_number, format_numbers
+from chainrule.display import count, format_number, format_numbers
 from chainrule.errors import shorten
 from chainrule.model.predictor import Predictor
 from chainrule.model.seen import TRAINING_ROWS
@@ -53,11 +53,6 @@ def column_summary(column: Mapping[str, Any]) -> str:
 def format_cell(value: float) -> str:
     """Return a number of the user's table; those of four digits have no separator, because they may be years."""
     return format_number(value, group_from=10_000)
-
-
-def count_networks(networks: Sequence[object]) -> str:
-    """Return the number of networks, with the noun."""
-    return "1 network" if len(networks) == 1 else f"{len(networks)} networks"
 
 
 def _describe_target(target: Target) -> str:
@@ -129,10 +124,10 @@ def _as_text(value: object) -> str:
 def model_lines(predictor: Predictor, size: int) -> list[str]:
     """Return a description of a model: its target, columns, networks, scores and training."""
     metadata, ensemble = predictor.metadata, predictor.ensemble
-    network = ensemble.networks[0]
+    network, n_networks = ensemble.networks[0], count(len(ensemble.networks), "network")
     lines = [
         f"{predictor.target.task} of {predictor.target.name}: {_describe_target(predictor.target)}",
-        f"{count_networks(ensemble.networks)}, {network.theta.size:,} parameters each, {size / 1024:,.0f} KB in total",
+        f"{n_networks}, {network.theta.size:,} parameters each, {size / 1024:,.0f} KB in total",
         "",
         *(column_lines(metadata["columns"], predictor.target)[:-1] if "columns" in metadata else []),
         "",

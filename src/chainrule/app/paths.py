@@ -36,6 +36,11 @@ OUTPUT_KINDS = {
 EMPTY = "is empty. A table needs a header line with column names, followed by rows."
 
 
+def shown(path: Path) -> str:
+    """Return a path as messages name it."""
+    return "standard input" if path == STDIN else str(path)
+
+
 def kind_of(path: Path, kinds: Mapping[str, str]) -> str:
     """Return the kind that a path's longest suffix indicates; TableError lists the suffixes if none does."""
     suffixes = [suffix for suffix in kinds if path.name.lower().endswith(suffix)]

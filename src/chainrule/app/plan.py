@@ -21,6 +21,7 @@ from chainrule.data.reading import Columns
 from chainrule.data.recognition import Reading, recognize, require_no_strays
 from chainrule.data.tabular import TabularEncoder, notices_of
 from chainrule.data.targets import ClassTarget, NumberTarget, clean_target, learn_target
+from chainrule.display import count
 from chainrule.errors import TableError
 from chainrule.model.fitting import encoder_for
 from chainrule.model.predictor import Predictor
@@ -96,10 +97,10 @@ class Plan:
     def describe_test_rows(self, n_test: int, source: str = "") -> str:
         """Return which rows the scores are on."""
         if source:
-            return f"{n_test:,} rows of {source}"
+            return f"{count(n_test, 'row')} of {source}"
         ties = self.ties
         if ties.groups is None and ties.times is None:
-            return f"{n_test:,} held-out rows"
+            return count(n_test, "held-out row")
         share = f"the latest {n_test / len(self.table.known):.0%} of rows"
         n_groups = 0 if ties.groups is None else len(np.unique(ties.groups[np.isin(self.table.known, self.test)]))
         if ties.times is None:

@@ -8,6 +8,7 @@ import polars as pl
 import typer
 
 from chainrule.app.options import PredictOptions
+from chainrule.app.paths import shown
 from chainrule.app.plan import text_columns, warnings_as
 from chainrule.app.progress import Step
 from chainrule.app.reporter import Reporter
@@ -33,7 +34,7 @@ def run(options: PredictOptions) -> None:
     source = open_table(predictor, options.file, options.table)
     predictions = _Predictions(predictor, source, options)
     rows_are_seen = options.out is None and sys.stdout.isatty()
-    with Reporter(quiet=rows_are_seen).step(f"predicting {options.file}") as show:
+    with Reporter(quiet=rows_are_seen).step(f"predicting {shown(options.file)}") as show:
         if options.out is not None:
             write_table(predictions.frames(show), options.out)
         else:

@@ -28,8 +28,10 @@ class Display:
         console = console or Console(stderr=True)
         live = console.is_terminal and not silent
         # A narrow terminal cuts off the end of the line, so the values of losses and metrics come last.
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[state]}"))
-        self.bars = Progress(*columns, console=console, transient=True, disable=not live)
+        texts = [TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[state]}")]
+        self.bars = Progress(
+            texts[0], BarColumn(bar_width=16), texts[1], console=console, transient=True, disable=not live
+        )
         self.write: Callable[[str], object] = (lambda line: None) if live or silent else sys.stderr.write
         self.start, self.ended = perf_counter(), threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)

@@ -12,6 +12,7 @@ import numpy as np
 from chainrule import viz  # raises MissingExtraError without matplotlib
 from chainrule.app import messages
 from chainrule.app.options import ReportOptions
+from chainrule.app.paths import shown
 from chainrule.app.plan import table_to_score
 from chainrule.app.reporter import Reporter
 from chainrule.app.results import Result, load_predictor, open_table, score_on
@@ -20,6 +21,7 @@ from chainrule.archive import write_whole
 from chainrule.arrays import Array
 from chainrule.data.formats import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.display import count
 from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance, saliency_ranking
 from chainrule.pages import render
 from chainrule.training.history import History
@@ -47,7 +49,7 @@ def run(options: ReportOptions) -> None:
     reporter = Reporter()
     predictor = load_predictor(options.model)
     source = open_table(predictor, options.file, options.table)
-    with reporter.step(f"reading {options.file}") as show:
+    with reporter.step(f"reading {shown(options.file)}") as show:
         table, _ = table_to_score(predictor, source, show)
     with reporter.step("scoring the model") as show:
         result = score_on(predictor, table, show=show)
@@ -94,10 +96,10 @@ def _summary(result: Result) -> str:
     if "seconds" in metadata:
         trained = f", trained on {metadata['rows']['training']:,} rows in {metadata['seconds']:.1f} s"
     task = result.predictor.target.task
-    rows = f"{len(result.values):,} rows"
+    rows = count(len(result.values), "row")
     if result.histories:  # of the training, not of a later evaluation
         rows = metadata.get("tested on", rows)
-    return f"{messages.count_networks(networks)} for {task}{trained}; evaluated on {rows}."
+    return f"{count(len(networks), 'network')} for {task}{trained}; evaluated on {rows}."
 
 
 def _scores(result: Result) -> list[dict[str, str]]:

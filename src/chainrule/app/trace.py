@@ -7,6 +7,7 @@ import numpy as np
 import typer
 
 from chainrule.app.options import Form, Notation, TraceOptions
+from chainrule.app.paths import shown
 from chainrule.app.plan import Table, table_to_score
 from chainrule.app.reporter import Reporter
 from chainrule.app.results import load_predictor, open_table
@@ -30,7 +31,7 @@ def run(options: TraceOptions) -> None:
     """Print the trace, or write it to a file, and verify it if asked to."""
     predictor = load_predictor(options.model)
     source = open_table(predictor, options.file, options.table)
-    with Reporter().step(f"reading {options.file}") as show:
+    with Reporter().step(f"reading {shown(options.file)}") as show:
         table, _ = table_to_score(predictor, source, show)
     X, y = _encoded(predictor, table, options.row or [1])
     columns, target = predictor.encoder.get_feature_names_out().tolist(), predictor.target

@@ -16,6 +16,7 @@ from typing import Any
 from chainrule.app import messages, plan
 from chainrule.app.duration import seconds_after_training
 from chainrule.app.options import TrainOptions
+from chainrule.app.paths import shown
 from chainrule.app.plan import Plan, Table
 from chainrule.app.reporter import Reporter, uninterrupted
 from chainrule.app.results import Result, diagnose_fit, score_on
@@ -56,7 +57,7 @@ def run(options: TrainOptions) -> None:
     reporter = Reporter(as_json=options.as_json, quiet=options.quiet)
     if options.report is not None:
         import chainrule.app.report  # noqa: F401 # fails now, before any work, if matplotlib is missing
-    with reporter.step(f"reading {options.file}") as show:
+    with reporter.step(f"reading {shown(options.file)}") as show:
         job = _job(options, show)
     columns = plan.describe_columns(job.plan)
     _describe(job, columns, reporter)
@@ -122,7 +123,7 @@ def _weights_in(columns: Columns, name: str) -> Array:
 def _describe(job: _Job, columns: list[dict[str, Any]], reporter: Reporter) -> None:
     """Print how each column is read, and how the rows are split."""
     options = job.options
-    reporter.say(f"{options.file}: {len(job.plan.table.values):,} rows, {job.n_columns} columns", "")
+    reporter.say(f"{shown(options.file)}: {len(job.plan.table.values):,} rows, {job.n_columns} columns", "")
     reporter.say(*messages.column_lines(columns, job.plan.target))
     test_source = "" if options.test is None else f" from {options.test}"
     reporter.say(*messages.split_lines(job.plan, len(job.held.known), job.members, test_source))
