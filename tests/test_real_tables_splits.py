@@ -412,7 +412,24 @@ def test_the_time_for_more_rows_is_in_proportion_to_those_beyond_the_timed_ones(
     assert duration.seconds_for(work, 100_000) == pytest.approx(102)
 
 
-def test_a_time_limit_leaves_time_for_what_follows(visits):
+@pytest.mark.parametrize(("afterwards", "most"), [(30.0, 70.0), (10_000.0, 30.0)])
+def test_a_time_limit_leaves_time_for_what_follows(afterwards, most, visits, monkeypatch):
+    from chainrule.app import train as app_train
+
+    given, fit = [], app_train.fit_predictor
+    monkeypatch.setattr(app_train, "seconds_after_training", lambda *_: afterwards)
+    monkeypatch.setattr(
+        app_train,
+        "fit_predictor",
+        lambda *args, **options: given.append(options["time_limit"]) or fit(*args, **options),
+    )
+    train("t.csv", "--epochs", 2, "--time-limit", 100)
+    assert 0 < given[0] < most  # less what was spent before
+    train("t.csv", "--epochs", 2)
+    assert given[1] is None
+
+
+def test_training_ends_with_the_time_limit(visits):
     document = train("t.csv", "--epochs", 10**5, "--time-limit", 2)
     assert load(document["model"]).metadata["seconds"] == document["seconds"]
     assert max(document["epochs"]) < 10**5
