@@ -1,6 +1,5 @@
 """Plans: from a table to its target, its training and test rows, and the encoder of its inputs."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,6 @@ from chainrule.data import reading, splits
 from chainrule.data.cells import as_numbers, factorize, missing_rows
 from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
 from chainrule.data.formats import PLAIN, is_missing, to_text
-from chainrule.data.hints import group_like, suggestion, time_like
 from chainrule.data.reading import Columns
 from chainrule.data.recognition import Reading, recognize, require_no_strays
 from chainrule.data.tabular import TabularEncoder, notices_of
@@ -271,18 +269,6 @@ def warnings_as(notices: list[str]) -> Iterator[None]:
 
 
 # Findings and descriptions.
-
-
-def structure_findings(columns: Columns, ties: Ties) -> list[str]:
-    """Return findings about columns that look like groups or times, unless --group and --time name some."""
-    findings = []
-    for names, option, given in (
-        (group_like(columns), "--group", ties.group),
-        (time_like(columns), "--time", ties.time),
-    ):
-        if names and given is None:
-            findings.append(suggestion(names[0], option, f"{option} {shlex.quote(names[0])}"))
-    return findings
 
 
 def shared_groups(name: str, training: Array, columns: Columns, source: str) -> list[str]:

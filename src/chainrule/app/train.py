@@ -23,6 +23,7 @@ from chainrule.app.results import Result, diagnose_fit, score_on
 from chainrule.app.tables import Show, TableFile
 from chainrule.arrays import Array
 from chainrule.data.cells import as_numbers
+from chainrule.data.hints import suggestions
 from chainrule.data.reading import Columns, named, read_columns
 from chainrule.errors import TableError
 from chainrule.model.fitting import Executor, Fitted, Serial, Threads, fit_predictor
@@ -90,7 +91,8 @@ def _job(options: TrainOptions, show: Show) -> _Job:
     )
     candidates = [name for name in options.identifier or [] if name not in (options.drop or [])]
     tied = planned.table.inputs | {name: columns[name] for name in candidates}
-    findings = plan.structure_findings(tied, planned.ties)
+    remedies = (None if options.group else "--group {name}", None if options.time else "--time {name}")
+    findings = suggestions(tied, *remedies)
     held = planned.table.part(planned.test)
     if options.test is not None:
         held, shared = _test_table(options, source, planned, columns)
