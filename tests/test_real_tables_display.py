@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from chainrule import Checkpoint, ModelFileError, Predictor, TabularEncoder, mlp, train
-from chainrule.app import commands, progress, tables
+from chainrule.app import commands, csv_file, progress, tables
 from chainrule.app import evaluate as app_evaluate
 from chainrule.app import report as app_report
 from chainrule.app import train as app_train
@@ -269,7 +269,7 @@ def test_on_a_terminal_a_step_shows_the_rows_so_far_and_the_time_remaining(monke
 
 
 def test_the_fraction_of_a_file_that_is_read_is_shown(birds, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK_CHARS", 500)
+    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 500)
     seen = []
     TableFile(Path("birds.csv")).read(show=lambda rows, fraction: seen.append((rows, fraction)))
     assert len(seen) > 2

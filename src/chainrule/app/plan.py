@@ -8,8 +8,9 @@ from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
+from chainrule.app.csv_file import Show
 from chainrule.app.scores import Target
-from chainrule.app.tables import Show, TableFile
+from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
 from chainrule.data import reading, splits
 from chainrule.data.cells import as_numbers, factorize, missing_rows

@@ -14,13 +14,14 @@ from time import perf_counter
 from typing import Any
 
 from chainrule.app import messages, plan
+from chainrule.app.csv_file import Show
 from chainrule.app.duration import seconds_after_training
 from chainrule.app.options import TrainOptions
 from chainrule.app.paths import shown
 from chainrule.app.plan import Plan, Table
 from chainrule.app.reporter import Reporter, uninterrupted
 from chainrule.app.results import Result, diagnose_fit, score_on
-from chainrule.app.tables import Show, TableFile
+from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
 from chainrule.data.cells import as_numbers
 from chainrule.data.hints import suggestions
