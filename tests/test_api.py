@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from importlib import import_module
 from types import ModuleType
 
 import matplotlib.pyplot as plt
@@ -24,6 +25,7 @@ from chainrule import (
     TimeLimit,
     check_gradients,
     mlp,
+    schedules,
     train,
 )
 
@@ -39,6 +41,17 @@ def test_a_namespace_is_an_attribute(name):
     for part in name.split("."):
         module = getattr(module, part)
     assert isinstance(module, ModuleType)
+
+
+@pytest.mark.parametrize("name", ["datasets", "errors", "export", "losses", "metrics", "nn", "schedules", "viz"])
+def test_a_namespace_can_be_imported_in_every_form(name):
+    assert import_module(f"chainrule.{name}") is getattr(chainrule, name)
+
+
+def test_the_namespaces_of_losses_and_schedules_are_complete():
+    for namespace, registry in ((chainrule.losses, chainrule.losses.LOSSES), (schedules, schedules.SCHEDULES)):
+        for kind in registry.values():
+            assert getattr(namespace, kind.__name__) is kind
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import date, timedelta
 from pathlib import Path
 from time import sleep
 
@@ -18,8 +19,8 @@ from chainrule.data.splits import Structure, copies, folds, group_codes, hold_ou
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
 from chainrule.model.file import load
-from chainrule.model.fitting import LEAST_EPOCHS, fit_predictor
-from chainrule.model.recipe import affordable_rounds
+from chainrule.model.fitting import fit_predictor
+from chainrule.model.recipe import LEAST_EPOCHS, affordable_rounds
 
 QUICK = {"n_members": 3, "epochs": 4, "random_state": 0}
 
@@ -433,3 +434,32 @@ def test_training_ends_with_the_time_limit(visits):
     document = train("t.csv", "--epochs", 10**5, "--time-limit", 2)
     assert load(document["model"]).metadata["seconds"] == document["seconds"]
     assert max(document["epochs"]) < 10**5
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda day: f"{day:%d.%m.%Y}",
+        lambda day: f"{day:%m/%d/%Y}",
+        lambda day: f"{day:%Y%m%d}",
+        lambda day: f"{day:%d-%b-%y}",
+        lambda day: f" {day:%Y-%m-%d} ",
+        lambda day: f"{day.toordinal():,}",
+    ],
+    ids=["German", "American", "compact", "named month", "padded", "thousands"],
+)
+def test_times_are_read_in_the_formats_in_which_inputs_are(written):
+    days = [date(2023, 11, 5) + timedelta(days=3 * k) for k in range(60)]
+    values = np.array([written(day) for day in days], object)
+    steps = np.diff(time_numbers("when", values).astype(np.float64))
+    assert (steps == steps[0]).all()
+    assert steps[0] > 0
+    found = time_like({"x": np.arange(60.0) % 7, "when": values})
+    assert found == (["when"] if "," not in values[0] else [])  # of numbers, the name must say that they are times
+
+
+def test_a_word_for_a_missing_time_is_a_missing_time():
+    values = np.array([f"{day:02d}.01.2024" for day in range(1, 29)], object)
+    values[4] = "unknown"
+    with pytest.raises(TableError, match=r"time, row 5: expected a value, got a missing cell"):
+        time_numbers("when", values)

@@ -12,9 +12,9 @@ from chainrule.app.scores import Target, format_scores
 from chainrule.data.targets import ClassTarget
 from chainrule.display import count, format_number, format_numbers
 from chainrule.errors import shorten
+from chainrule.metrics import METRICS
 from chainrule.model.predictor import Predictor
 from chainrule.model.seen import TRAINING_ROWS
-from chainrule.training.metrics import METRICS
 
 _MAX_COLUMNS_SHOWN = 60
 

@@ -23,9 +23,9 @@ from chainrule.data.formats import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.display import count
 from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance, saliency_ranking
+from chainrule.metrics import METRICS
 from chainrule.pages import render
 from chainrule.training.history import History
-from chainrule.training.metrics import METRICS
 from chainrule.viz.style import palette_for
 from chainrule.viz.svg import Draw, svg
 

@@ -27,7 +27,8 @@ from chainrule.data.cells import as_numbers
 from chainrule.data.hints import suggestions
 from chainrule.data.reading import Columns, named, read_columns
 from chainrule.errors import TableError
-from chainrule.model.fitting import Executor, Fitted, Serial, Threads, fit_predictor
+from chainrule.model.executors import Executor, Serial, Threads
+from chainrule.model.fitting import Fitted, fit_predictor
 from chainrule.training.checkpoint import CheckpointFile
 
 _CHECKPOINT_SECONDS = 2.0

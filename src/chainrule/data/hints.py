@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.cells import are_numbers, as_dates, as_dates_only, factorize, missing_rows
+from chainrule.data.cells import are_numbers, as_dates_only, factorize, missing_rows
 from chainrule.data.formats import is_missing
+from chainrule.data.recognition import as_ordered
+from chainrule.errors import TableError
 
 _ENTITIES = (
     "patient|subject|person|participant|respondent|customer|client|user|member|household|family|session|student|pupil|"
@@ -67,21 +69,21 @@ def _time_order(name: str, values: Array) -> bool | None:
     """Return whether the rows are in the order of a column; None if it does not look like a time."""
     if re.search(_BIRTH, name.lower()):
         return None
-    if values.dtype.kind == "M":
-        times = as_dates(name, values)
-    elif values.dtype.kind in "iuf":
-        times = values if re.search(_TIME_NAME, name) or re.search(_TIME_NAME, name.lower()) else values[:0]
-    else:
-        distinct, codes = factorize(name, values)
-        dates = as_dates_only(distinct)
-        if dates is None:
-            return None
-        times = dates[codes]
+    try:
+        times = as_ordered(name, values)
+    except TableError:
+        return None
+    if times is None or (times.dtype.kind != "M" and not _says_time(name)):
+        return None
     known = times[~missing_rows(name, times)]
     if len(np.unique(known)) < MIN_TIMES:
         return None
     in_order = bool((known[1:] >= known[:-1]).all() or (known[1:] <= known[:-1]).all())
     return in_order if in_order or times.dtype.kind == "M" else None
+
+
+def _says_time(name: str) -> bool:
+    return any(re.search(_TIME_NAME, text) for text in (name, name.lower()))
 
 
 def suggestions(columns: Mapping[str, Array], group_remedy: str | None, time_remedy: str | None) -> list[str]:

@@ -30,11 +30,12 @@ from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, require_numbers, target_notices
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
 from chainrule.estimators.labels import check_labels
+from chainrule.metrics import METRICS, Metric, as_metric
 from chainrule.model.ensemble import Ensemble
-from chainrule.model.fitting import Fitted, MemberTask, fit_predictor
+from chainrule.model.executors import MemberTask
+from chainrule.model.fitting import Fitted, fit_predictor
 from chainrule.model.recipe import Member
 from chainrule.training.callbacks import ProgressBar
-from chainrule.training.metrics import METRICS, Metric, as_metric
 
 
 @dataclass(frozen=True)

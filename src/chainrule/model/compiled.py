@@ -9,10 +9,10 @@ from typing import Any, final
 import numpy as np
 
 from chainrule.arrays import Array, all_finite
+from chainrule.compiled.fused import FusedNetwork, jit
 from chainrule.nn.activations import SELU_ALPHA, SELU_SCALE
 from chainrule.nn.layers import Activation, Dense, Dropout, Layer, Scale
 from chainrule.nn.network import Network
-from chainrule.training.fast import FusedNetwork, jit
 
 MAX_PARAMETERS = 2**20
 """Parameters up to which a loop predicts a row faster than BLAS and the calls around it."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chainrule.arrays import Array
+from chainrule.differences import Comparison, compare_along, embed, unit
 from chainrule.insight.tracing.quantities import Quantity
-from chainrule.nn.differences import Comparison, compare_along, embed, unit
 from chainrule.nn.gradcheck import JITTER
 
 if TYPE_CHECKING:
