@@ -262,6 +262,20 @@ def test_groups_of_the_test_table_that_are_trained_on_are_a_finding(patients, fi
     assert finding is None or re.match(finding, found[0])
 
 
+def test_with_groups_the_intervals_of_scores_are_those_of_whole_groups(rng):
+    groups = np.repeat(np.arange(30), 20)
+    y = 3 * rng.normal(size=30)[groups] + 0.1 * rng.normal(size=600)
+    frame = pl.DataFrame({"x": rng.normal(size=600), "shop": [f"s{k}" for k in groups], "y": y})
+    frame[:400].write_csv("a.csv")
+    frame[400:].write_csv("b.csv")
+    command = ["train", "a.csv", "--target", "y", "--test", "b.csv", *QUICK, "--json"]
+    low, high = json.loads(run(*command, "--drop", "shop").stdout)["intervals"]["rmse"]
+    grouped = json.loads(run(*command, "--group", "shop").stdout)["intervals"]["rmse"]
+    assert np.ptp(grouped) > 2 * (high - low)
+    evaluated = json.loads(run("evaluate", "a.chainrule", "b.csv", "--json").stdout)["intervals"]["rmse"]
+    assert evaluated == pytest.approx(grouped)
+
+
 def test_rows_without_a_target_are_left_out_with_a_notice(house):
     incomplete = house.with_columns(pl.when(pl.col("house_id") % 10 == 0).then(None).otherwise("price").alias("price"))
     incomplete.write_csv("house.csv")

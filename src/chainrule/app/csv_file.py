@@ -23,7 +23,7 @@ _LEADING_ZERO = r"^\s*[+-]?0\d"
 """Cells such as 00501 are codes, unless all cells of the column together say that they are numbers."""
 
 Show = Callable[[str, float | None], None]
-"""Shows how far reading has come: a text, and the fraction of the file, or None where it is not known."""
+"""Shows how far work has come: a text, and the fraction that is done, or None where it is not known."""
 
 
 class CsvFile:

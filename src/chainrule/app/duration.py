@@ -35,7 +35,8 @@ def seconds_after_training(plan: Plan, held: Table, members: int, report: bool) 
         predictor.predictions(few.part(few.known[:n]).inputs)
 
     def resample(n: int) -> None:
-        score_interval(target, few.values[:n], result.predictions[:n])
+        groups = None if few.groups is None else few.groups[:n]
+        score_interval(target, few.values[:n], result.predictions[:n], groups=groups)
 
     def encode(n: int) -> None:
         encoder.transform(plan.table.part(plan.training[:n]).inputs)

@@ -33,7 +33,8 @@ _MIN_ROWS = 10
 class Table:
     """A table split into inputs and target.
 
-    `known` are the indices of the rows whose target is known, `rows` the rows' numbers in the file, from 1.
+    `known` are the indices of the rows whose target is known, `rows` the rows' numbers in the file, from 1, `groups`
+    the numbers of their groups, if there are some.
     """
 
     inputs: Columns
@@ -41,16 +42,21 @@ class Table:
     known: Array
     rows: Array
     notices: list[str]
+    groups: Array | None = None
 
     @classmethod
-    def of(cls, inputs: Columns, name: str, values: Array, notices: list[str]) -> "Table":
-        """Return the table with these inputs and values of the target."""
-        return cls(inputs, values, np.flatnonzero(~missing_rows(name, values)), np.arange(1, len(values) + 1), notices)
+    def of(
+        cls, inputs: Columns, name: str, values: Array, notices: list[str], groups: tuple[str, Array] | None = None
+    ) -> "Table":
+        """Return the table with these inputs, values of the target, and a column of groups with its name."""
+        known, rows = np.flatnonzero(~missing_rows(name, values)), np.arange(1, len(values) + 1)
+        return cls(inputs, values, known, rows, notices, None if groups is None else factorize(*groups)[1])
 
     def part(self, rows: Array) -> "Table":
         """Return some rows, all with a known target, as a table."""
         inputs = reading.take_rows(self.inputs, rows)
-        return Table(inputs, self.values[rows], np.arange(len(rows)), self.rows[rows], [])
+        groups = None if self.groups is None else self.groups[rows]
+        return Table(inputs, self.values[rows], np.arange(len(rows)), self.rows[rows], [], groups)
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,7 @@ def make_plan(
     # Before the split, so that errors give the row's number in the file.
     readings = {other: _read_kind(other, cells) for other, cells in inputs.items() if other not in categories}
     target, values, notices = learn_target(name, values, task)
-    table = Table.of(inputs, name, values, notices)
+    table = Table.of(inputs, name, values, notices, None if group is None else (group, reading.named(columns, group)))
     ties = Ties.read(columns, table.known, group, time)
     split = _split(table, target, categories, readings, test_fraction, seed, ties)
     training, test = table.known[split.training], table.known[split.held_out]
@@ -234,7 +240,9 @@ def table_to_score(model: Predictor | Plan, source: TableFile, show: Show = lamb
         raise TableError(f"the model must predict a single target, got {n_outputs}")
     columns = reading.read_columns(source.read(text_columns(model), show))
     inputs, values = _inputs_and_target(columns, name)
-    table = Table.of(inputs, name, *clean_target(name, values, model.target.task))
+    group = model.ties.group if isinstance(model, Plan) else next(iter(model.metadata.get("group", [])), None)
+    groups = (group, columns[group]) if group in columns else None
+    table = Table.of(inputs, name, *clean_target(name, values, model.target.task), groups)
     if not len(table.known):
         raise TableError(f"{source.name} must have at least one row in which {name!r} is known, got none")
     return table, columns

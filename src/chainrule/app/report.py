@@ -1,6 +1,6 @@
 """The command `report`, and the report itself: a model on evaluation rows, as one HTML file without other resources."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule import viz  # raises MissingExtraError without matplotlib
 from chainrule.app import messages
+from chainrule.app.csv_file import Show
 from chainrule.app.options import ReportOptions
 from chainrule.app.paths import shown
 from chainrule.app.plan import table_to_score
@@ -39,7 +40,6 @@ MAX_PERMUTED = 40
 """Number of columns whose permutation importance is measured, preselected by gradient saliency."""
 _REPEATS = 5
 
-Show = Callable[[str, float | None], None]
 _Figure = tuple[Draw, float, float, str]
 """A function that draws on Axes, the figure's width and height in inches, and its label."""
 

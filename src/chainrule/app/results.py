@@ -107,7 +107,7 @@ def score_on(
         predictions,
         score(target, held.values, predictions),
         score_baseline(target, held.values),
-        score_interval(target, held.values, predictions),
+        score_interval(target, held.values, predictions, groups=held.groups),
         list(histories),
         notices,
     )
