@@ -1,4 +1,4 @@
-"""Display: numbers and tables as people read them. Files and JSON keep every digit."""
+"""Display: numbers, tables and text as people read them. Files and JSON keep every digit."""
 
 from collections.abc import Sequence
 from math import floor, isfinite, isnan, log10
@@ -77,6 +77,16 @@ def _exponent(size: float) -> int:
 
 def _not_finite(value: float) -> str:
     return "nan" if isnan(value) else "infinity" if value > 0 else "-infinity"
+
+
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun: 1 row, 2,000 rows."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def printable(text: str) -> str:
+    """Return text with control characters escaped: a table may contain some, and a terminal would obey them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:

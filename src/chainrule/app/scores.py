@@ -40,8 +40,13 @@ def score(target: Target, values: Array, predictions: Array) -> dict[str, float]
 
 def score_baseline(target: Target, values: Array) -> dict[str, float]:
     """Return the scores of predicting the class frequencies, or the mean, of the training rows for every row."""
+    return score(target, values, baseline_predictions(target, len(values)))
+
+
+def baseline_predictions(target: Target, n: int) -> Array:
+    """Return the predictions (n, n_outputs) of the baseline for n rows."""
     frequencies = target.frequencies if isinstance(target, ClassTarget) else (0.0,)
-    return score(target, values, np.tile(np.array(frequencies), (len(values), 1)))
+    return np.tile(np.array(frequencies), (n, 1))
 
 
 def score_interval(

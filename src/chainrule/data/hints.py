@@ -1,6 +1,7 @@
 """Hints: columns that look like groups or times of the rows, which a split should respect."""
 
 import re
+import shlex
 from collections.abc import Mapping
 
 import numpy as np
@@ -85,14 +86,25 @@ def _says_time(name: str) -> bool:
     return any(re.search(_TIME_NAME, text) for text in (name, name.lower()))
 
 
-def suggestion(name: str, option: str, remedy: str) -> str:
-    """Return a finding about a column that looks like groups or times, with the option to give."""
-    if "group" in option:
-        return (
-            f"{name} looks like an identifier of groups of rows: scores and intervals hold for known groups only. If "
-            f"predictions will be for new ones, train with {remedy}."
-        )
-    return (
-        f"{name} looks like the time of each row: scores and intervals hold for the same period only. If predictions "
-        f"will be for later rows, train with {remedy}."
-    )
+def suggestions(columns: Mapping[str, Array], group_remedy: str | None, time_remedy: str | None) -> list[str]:
+    """Return findings about a column that looks like groups, and one that looks like times, with what to pass.
+
+    A remedy is a text such as "--group {name}"; None: groups or times are given already.
+    """
+    kinds = ((group_remedy, group_like, _GROUPS), (time_remedy, time_like, _TIMES))
+    return [
+        f"{text.format(name=name)}, train with {remedy.format(name=shlex.quote(name))}."
+        for remedy, candidates, text in kinds
+        if remedy is not None
+        for name in candidates(columns)[:1]
+    ]
+
+
+_GROUPS = (
+    "{name} looks like an identifier of groups of rows: scores and intervals hold for known groups only. "
+    "If predictions will be for new ones"
+)
+_TIMES = (
+    "{name} looks like the time of each row: scores and intervals hold for the same period only. "
+    "If predictions will be for later rows"
+)

@@ -23,7 +23,7 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, as_real, require, require_no_mask
-from chainrule.data.hints import group_like, suggestion, time_like
+from chainrule.data.hints import suggestions
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
 from chainrule.data.splits import group_codes, time_numbers
 from chainrule.data.tabular import TabularEncoder
@@ -128,19 +128,8 @@ class BaseTabular(BaseEstimator):
             callbacks_for=(lambda member: [ProgressBar()]) if self.verbose else None,
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
-        suggestions = [
-            *(
-                []
-                if rows.groups is not None
-                else [suggestion(name, "groups", "groups=") for name in group_like(rows.columns)[:1]]
-            ),
-            *(
-                []
-                if rows.times is not None
-                else [suggestion(name, "time", "time=") for name in time_like(rows.columns)[:1]]
-            ),
-        ]
-        self.notices_ = fitted.notices + fitted.findings + suggestions
+        remedies = (None if rows.groups is not None else "groups=", None if rows.times is not None else "time=")
+        self.notices_ = fitted.notices + fitted.findings + suggestions(rows.columns, *remedies)
         return fitted
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any) -> _Rows:
