@@ -6,7 +6,7 @@ in `chainrule.curves`, the update rules from `training.optimizers`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from chainrule.compiled.fused import (
     sgd_loop,
     softmax_row,
 )
-from chainrule.curves import CURVES, scalar_functions
+from chainrule.curves import CURVES, scalar_switch, slope_of, value_of
 from chainrule.nn.layers import Activation, Dense, Layer
 from chainrule.nn.network import Network
 from chainrule.training import optimizers
@@ -44,16 +44,8 @@ CODES = {name: code for code, name in enumerate(name for name in CURVES if name 
 """Activations by number; step has no derivative to train with."""
 
 
-def _by_code(name: str, functions: Iterable[Callable[[float], float]]) -> Any:
-    """Return the compiled function `name(code, z)`, which calls the function with that number."""
-    namespace: dict[str, Any] = {f"f{code}": jit(function) for code, function in enumerate(functions)}
-    cases = "".join(f"    if code == {code}:\n        return f{code}(z)\n" for code in range(len(namespace)))
-    exec(compile(f"def {name}(code, z):\n{cases}    return z\n", __file__, "exec"), namespace)
-    return jit(namespace[name])  # numba's cache tells functions of a file apart by their names
-
-
-_values, _slopes = zip(*map(scalar_functions, CODES))
-_activate, _slope = _by_code("activate", _values), _by_code("slope", _slopes)
+_activate = jit(scalar_switch(map(value_of, CODES)))
+_slope = jit(scalar_switch(map(slope_of, CODES)))
 
 
 @jit

@@ -8,7 +8,8 @@ pass and the update, and `tape` derives the backward pass by the chain rule. A t
 (`mistakes`, `exercise`).
 """
 
-from chainrule.insight.trace.model import Quantity, Trace
+from chainrule.insight.trace.model import Trace
+from chainrule.insight.trace.quantity import Quantity
 from chainrule.insight.trace.record import trace
 
 __all__ = ["Quantity", "Trace", "trace"]

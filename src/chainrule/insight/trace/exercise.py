@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require, require_integer
 from chainrule.insight.trace.mistakes import mistakes
-from chainrule.insight.trace.model import Quantity
 from chainrule.insight.trace.page import as_html
+from chainrule.insight.trace.quantity import Quantity
 from chainrule.insight.trace.text import as_latex, as_page, require_notation
 from chainrule.terms import Term
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chainrule.insight.trace.model import Quantity
+from chainrule.insight.trace.quantity import Quantity
 from chainrule.terms import Number, Symbol, Term, rebuilt, substitute, walk
 
 

@@ -12,8 +12,8 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from chainrule.insight.trace.model import Quantity
 from chainrule.insight.trace.paths import Path, paths
+from chainrule.insight.trace.quantity import Quantity
 from chainrule.insight.trace.text import BLANK, cells_of, require_notation, sections
 from chainrule.typeset import MATHML, NOTATIONS
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chainrule.insight.trace.model import Quantity
+from chainrule.insight.trace.quantity import Quantity
 from chainrule.typeset import MATHML, partial, title
 
 if TYPE_CHECKING:

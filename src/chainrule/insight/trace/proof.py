@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.differences import Comparison, compare_along, embed, unit
-from chainrule.insight.trace.model import Quantity
+from chainrule.insight.trace.quantity import Quantity
 from chainrule.nn.gradcheck import JITTER
 
 if TYPE_CHECKING:

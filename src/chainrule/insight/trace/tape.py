@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.insight.trace.model import Quantity
+from chainrule.insight.trace.quantity import Quantity
 from chainrule.terms import ONE, ZERO, Symbol, Term, evaluator, gradient, instead, is_number, part, substitute
 from chainrule.typeset import Look
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.errors import look_up
-from chainrule.insight.trace.model import Quantity
+from chainrule.insight.trace.quantity import Quantity
 from chainrule.typeset import LATEX, NOTATIONS, TEXT, formula, title
 
 if TYPE_CHECKING:
