@@ -1,4 +1,3 @@
-import json
 import os
 import random
 import re
@@ -6,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter, sleep
@@ -31,14 +29,16 @@ from chainrule import (
     load,
     train,
 )
+from chainrule.archive import read
 from chainrule.arrays import digest
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
 from chainrule.model.executors import Serial, Threads
+from chainrule.model.file import FORMAT as MODEL_FORMAT
 from chainrule.model.fitting import fit_predictor
 from chainrule.training import kernels
-from chainrule.training.checkpoint import CheckpointFile
+from chainrule.training.checkpoint import FORMAT, CheckpointFile
 from chainrule.training.optimizers import OPTIMIZERS
 from chainrule.training.schedules import SCHEDULES, Cosine, ReduceOnPlateau
 from fuzz_model_file import ACCIDENTS, edit_document
@@ -118,12 +118,11 @@ def die_and_resume(path, case, kills, seed):
             sleep(random.uniform(0.005, 0.05))
             os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        print(json.loads(entry_of(path))["trainings"]["0"]["state"]["epoch"] if os.path.exists(path) else 0, flush=True)
+        print(epochs_of(path) if os.path.exists(path) else 0, flush=True)
 
 
-def entry_of(path):
-    with zipfile.ZipFile(path) as archive:
-        return archive.read("checkpoint.json")
+def epochs_of(path):
+    return read(path, FORMAT)["trainings"]["0"]["state"]["epoch"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
@@ -212,7 +211,7 @@ def written_at(path, **options):
 
 def test_a_checkpoint_is_saved_every_so_many_epochs_and_at_the_end(path):
     assert written_at(path, every=4) == [4, 8]
-    assert json.loads(entry_of(path))["trainings"]["0"]["state"]["epoch"] == 10
+    assert epochs_of(path) == 10
 
 
 def test_a_checkpoint_is_not_saved_before_so_many_seconds_have_elapsed(path):
@@ -285,14 +284,13 @@ def test_a_model_is_no_checkpoint_and_a_checkpoint_is_no_model(path):
     from chainrule import save
 
     trained("adam", [Checkpoint(path)])
-    with pytest.raises(ModelFileError, match=r"model\.json is missing, got checkpoint\.json"):
+    with pytest.raises(ModelFileError, match="its format must be 'chainrule', got 'chainrule checkpoint'"):
         load(path)
     save(network(), path)
-    with pytest.raises(ModelFileError, match=r"checkpoint\.json is missing, got model\.json"):
+    with pytest.raises(ModelFileError, match="its format must be 'chainrule checkpoint', got 'chainrule'"):
         Checkpoint(path, resume=True)
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_changed_checkpoint_is_refused_or_stays_a_checkpoint(path, rng):
     trained("early stopping", [Checkpoint(path)], epochs=5)
     content = path.read_bytes()
@@ -393,8 +391,7 @@ def command(folder, *options):
 
 
 def arrays_of(path):
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files if name != "model.json"}
+    return {name: value for name, value in read(path, MODEL_FORMAT).items() if isinstance(value, np.ndarray)}
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -9,6 +9,7 @@ import pytest
 
 from chainrule import TabularClassifier, TabularEncoder
 from chainrule.data.columns import NumberColumn
+from chainrule.data.layout import Layout
 from chainrule.data.reading import FEW_ROWS, read_columns
 from chainrule.errors import TableError
 from chainrule.model import ensemble as of_ensemble
@@ -40,7 +41,7 @@ def test_numeric_columns_together_have_the_encoding_of_each(n, n_bins, rng):
     X = encoder.transform(few)
     expected = np.zeros_like(X)
     for column, start, end in encoder.layout.places:
-        column.encode(few[column.name], expected[:, start:end])
+        Layout([column]).encode({column.name: few[column.name]}, expected[:, start:end])
     np.testing.assert_array_equal(X, expected)
     assert sum(isinstance(column, NumberColumn) for column in encoder.columns) >= 6
 

@@ -1,165 +1,147 @@
-r"""The activations as terms, of which the trace, the exports and the compiled kernels print their own form.
+r"""The activations as terms. The trace, the exports and the compiled loops print their own forms of them.
 
-`chainrule.nn.activations` has the same functions by hand; a test holds one against the other. A new activation is one
-entry in each table, under the same name:
-
-    CURVES["softsign"] = Function("softsign", r"\\operatorname{softsign}", lambda z: z / (1 + absolute(z)))
-
-Its derivative follows by the chain rule. Where a definition overflows or cancels, `computed` is a stable form of it.
+`chainrule.nn.activations` has the same functions by hand, and a test holds one against the other. A new activation is
+one entry in each table, under the same name; its derivative follows by the chain rule. Where the textbook's definition
+overflows or cancels, `computed` is a stable form of it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from textwrap import indent
 from typing import Any
+from zlib import crc32
 
-from chainrule.terms import (
-    NUMBA,
-    Function,
-    Number,
-    Term,
-    absolute,
-    build,
-    derivative,
-    exp,
-    expm1,
-    greater,
-    let,
-    log,
-    log1p,
-    maximum,
-    minimum,
-    sqrt,
-    symbol,
-    tanh,
-    where,
-)
+import numpy as np
+
+from chainrule import terms as t
+from chainrule.languages import NUMBA
+from chainrule.terms import Function, Number, Symbol, Term
+
+# Ways to define a function of one number.
+
+
+def named(name: str, definition: Callable[[Term], Term], title: str = "") -> Function:
+    """Return a function that formulas show under its name."""
+    return Function(name, title or rf"\operatorname{{{name}}}", definition)
+
+
+def _by_slope(slope: Callable[[Term, Term], Term]) -> Callable[[Term, Term, Term], tuple[Term]]:
+    """Return the rule of a function y of z with this derivative, in terms of y and z."""
+    return lambda y, d, z: (d * t.part(slope(y, z), f"{y.note.name}'"),)
+
 
 # Parts of activations.
-
-
-def limited(z: Term, low: float = -math.inf, high: float = math.inf) -> Term:
-    """Return z, clipped beyond bounds where the result stays the same to the last bit or is not used."""
-    return build("call", z, note=_limit(low, high))
-
-
-def _limit(low: float, high: float) -> Function:
-    def clipped(z: Term) -> Term:
-        above = z if low == -math.inf else maximum(z, low)
-        return above if high == math.inf else minimum(above, high)
-
-    return Function("limited", "", lambda z: z, clipped, lambda y, d, z: (d,))
-
-
-def elementwise(slope: Callable[[Term, Term], Term]) -> Callable[[Term, Term, Term], tuple[Term]]:
-    """Return the rule of a function of one number whose derivative is slope(y, z)."""
-    return lambda y, d, z: (d * slope(y, z),)
-
 
 sigmoid = Function(
     "sigmoid",
     r"\sigma",
-    lambda z: 1 / (1 + exp(-z)),
-    lambda z: 1 / (1 + exp(minimum(-z, 87))),  # exp(87) is finite in float32
-    elementwise(lambda y, z: y * (1 - y)),
+    lambda z: 1 / (1 + t.exp(-z)),
+    lambda z: 1 / (1 + t.exp(t.minimum(-z, 87))),  # of which the exponential is finite in float32
+    _by_slope(lambda y, z: y * (1 - y)),
 )
 softplus = Function(
     "softplus",
     r"\operatorname{softplus}",
-    lambda z: log(1 + exp(z)),
-    lambda z: log1p(exp(-absolute(z))) + maximum(z, 0),
-    elementwise(lambda y, z: sigmoid(z)),
+    lambda z: t.log(1 + t.exp(z)),
+    lambda z: t.log1p(t.exp(-t.absolute(z))) + t.maximum(z, 0),
+    _by_slope(lambda y, z: sigmoid(z)),
 )
-
-
-# tanh(softplus(z)) with one exponential u instead of three; beyond z = 20 it is 1, and u / (1 + u) too.
-
-
-def _limited_exp(z: Term) -> Term:
-    return exp(minimum(z, 20))
-
-
-def _tanh_of_softplus(z: Term) -> Term:
-    w = _limited_exp(z) * (_limited_exp(z) + 2)
-    return w / (w + 2)
-
-
-def _slope_of_softplus(z: Term) -> Term:
-    return _limited_exp(z) / (1 + _limited_exp(z))
-
-
-tanh_of_softplus = Function(
-    "tanh_of_softplus",
-    "",
-    lambda z: tanh(softplus(z)),
-    _tanh_of_softplus,
-    elementwise(lambda y, z: (1 - y**2) * Function("sigmoid", r"\sigma", None, _slope_of_softplus)(z)),
-)
-
-SCALE, ALPHA = (
-    Number(number=1.0507009873554805, title="s"),
-    Number(number=1.6732632423543772, title=r"\alpha"),
-)
-"""Constants of selu."""
+_below_0 = Function("below_0", "", lambda z: z, lambda z: t.minimum(z, 0), lambda y, d, z: (d,))
+"""z, where it is not used above 0."""
+_within_30 = Function("within_30", "", lambda z: z, lambda z: t.minimum(t.maximum(z, -30), 30), lambda y, d, z: (d,))
+"""z, where the result is the same to the last bit beyond +-30."""
+SCALE, ALPHA = Number(1.0507009873554805, "s"), Number(1.6732632423543772, r"\alpha")
+"""The constants of selu."""
 
 
 def _gelu(z: Term) -> Term:
-    c = limited(z, -30, 30)  # beyond it the tanh is +-1, and the cube does not overflow
-    t = let("t", tanh(sqrt(2 / Number(number=math.pi, title=r"\pi")) * (c + 0.044715 * c**3)))
-    return 0.5 * z * (1 + t)
+    c = _within_30(z)
+    return 0.5 * z * (1 + t.let("t", t.tanh(t.sqrt(2 / Number(math.pi, r"\pi")) * (c + 0.044715 * c**3))))
 
 
-def _mish(z: Term) -> Term:
-    return z * let("t", tanh_of_softplus(z))
+# tanh(softplus(z)) with one exponential u instead of three; beyond z = 20 it and u / (1 + u) are 1.
 
 
-def _named(name: str, definition: Callable[[Term], Term], title: str = "") -> Function:
-    return Function(name, title or rf"\operatorname{{{name}}}", definition)
+def _u(z: Term) -> Term:
+    return t.exp(t.minimum(z, 20))
 
+
+def _w_ratio(z: Term) -> Term:
+    w = _u(z) * (_u(z) + 2)
+    return w / (w + 2)
+
+
+_slope_of_softplus = Function("sigmoid", r"\sigma", None, lambda z: _u(z) / (1 + _u(z)))
+_tanh_of_softplus = Function(
+    "tanh(softplus)",
+    "",
+    lambda z: t.tanh(softplus(z)),
+    _w_ratio,
+    lambda y, d, z: (d * (1 - y**2) * _slope_of_softplus(z),),
+)
 
 CURVES: dict[str, Function] = {
-    "identity": _named("identity", lambda z: z, r"\operatorname{id}"),
-    "step": _named("step", lambda z: greater(z, 0)),
+    "identity": named("identity", lambda z: z, r"\operatorname{id}"),
+    "step": named("step", lambda z: t.greater(z, 0)),
     "sigmoid": sigmoid,
-    "tanh": _named("tanh", tanh, r"\tanh"),
-    "relu": _named("relu", lambda z: maximum(z, 0)),
-    "leaky_relu": _named("leaky_relu", lambda z: where(greater(z, 0), z, 0.01 * z), r"\operatorname{leaky}"),
-    "elu": _named("elu", lambda z: where(greater(z, 0), z, expm1(limited(z, high=0)))),
-    "selu": _named("selu", lambda z: where(greater(z, 0), SCALE * z, SCALE * ALPHA * expm1(limited(z, high=0)))),
+    "tanh": named("tanh", t.tanh, r"\tanh"),
+    "relu": named("relu", lambda z: t.maximum(z, 0)),
+    "leaky_relu": named("leaky_relu", lambda z: t.where(t.greater(z, 0), z, 0.01 * z), r"\operatorname{leaky}"),
+    "elu": named("elu", lambda z: t.where(t.greater(z, 0), z, t.expm1(_below_0(z)))),
+    "selu": named("selu", lambda z: t.where(t.greater(z, 0), SCALE * z, SCALE * ALPHA * t.expm1(_below_0(z)))),
     "softplus": softplus,
-    "silu": _named("silu", lambda z: z * sigmoid(z)),
-    "gelu": _named("gelu", _gelu),
-    "mish": _named("mish", _mish),
+    "silu": named("silu", lambda z: z * sigmoid(z)),
+    "gelu": named("gelu", _gelu),
+    "mish": named("mish", lambda z: z * t.let("t", _tanh_of_softplus(z))),
 }
 """Name -> activation."""
 
-Z = symbol("z")
+# Their forms as terms in Z.
+
+Z = Symbol("z")
 
 
 def value_of(name: str) -> Term:
-    """Return an activation as a term in Z."""
+    """Return an activation."""
     return CURVES[name].expanded(Z)
 
 
 def slope_of(name: str) -> Term:
-    """Return the derivative of an activation as a term in Z."""
-    return derivative(CURVES[name](Z), Z)
+    """Return the derivative of an activation."""
+    return t.derivative(CURVES[name](Z), Z)
 
 
-def compiled_source(name: str) -> str:
-    """Return Python source, for numba, of the functions `NAME(z)` and `NAME_slope(z)`.
+def capped_exp(largest: float) -> Term:
+    """Return exp(Z), with Z at most `largest`: 87.7 where the result is a float32, 708 where it is a float64."""
+    return t.exp(t.minimum(Z, largest))
 
-    They take one float32 or float64 and return the same type.
-    """
-    return NUMBA.define(name, value_of(name)) + "\n\n" + NUMBA.define(f"{name}_slope", slope_of(name))
+
+# Their forms as Python functions for numba, which take and return a float32 or a float64.
 
 
 def scalar_functions(name: str) -> tuple[Callable[[float], float], Callable[[float], float]]:
-    """Return an activation and its derivative as functions of one float, which numba can compile.
+    """Return an activation and its derivative as functions of one number z, which numba can compile."""
+    value, slope = (_executed(NUMBA.define("NAME", term), name) for term in (value_of(name), slope_of(name)))
+    return value, slope
 
-    numba caches them under this file: their code changes only if it does.
+
+def scalar_switch(terms: Iterable[Term]) -> Callable[[int, float], float]:
+    """Return the function of `code` and z that computes the term at that position, which numba can compile."""
+    branches = [
+        f"    if code == {code}:\n" + indent(NUMBA.define("NAME", term).partition("\n")[2], "    ")
+        for code, term in enumerate(terms)
+    ]
+    return _executed(f"def NAME(code, z):\n{''.join(branches)}    return z\n", "switch")
+
+
+def _executed(source: str, name: str) -> Callable[..., float]:
+    """Return the function NAME of Python source.
+
+    numba caches compiled code by file and function name, and does not see constants: another source gets another name.
     """
-    namespace: dict[str, Any] = {"__name__": __name__}
-    exec(compile("import numpy as np\n" + compiled_source(name), __file__, "exec"), namespace)
-    return namespace[name], namespace[f"{name}_slope"]
+    unique = f"{name}_{crc32(source.encode()):08x}"
+    namespace: dict[str, Any] = {"np": np, "__name__": __name__}
+    exec(compile(source.replace("NAME", unique, 1), __file__, "exec"), namespace)
+    return namespace[unique]

@@ -1,27 +1,25 @@
-r"""Expressions: trees of operations that know their value, their derivatives by the chain rule, and their code.
+r"""Expressions: numbers, symbols and operations, with their values and, by the chain rule, their derivatives.
 
-    >>> z = symbol("z")
+    >>> z = Symbol("z")
     >>> y = z * tanh(z)
-    >>> y.value(z=0.5)
-    0.23105857863000487
-    >>> derivative(y, z).value(z=0.5)
-    0.8553413478532227
-    >>> C.source(y), PYTHON.source(y)
-    ('z * tanhf(z)', 'z * math.tanh(z)')
+    >>> derivative(y, z) == tanh(z) + z * (1 - tanh(z) ** 2)
+    True
+    >>> float(y.value(z=0.5).round(6)), float(derivative(y, z).value(z=0.5).round(6))
+    (0.231059, 0.855341)
 
-Each operation has a value and a rule: given the term y = f(a, b, ...) and d, the derivative of the loss with respect to
-y, the rule returns the derivatives with respect to a, b, ... A derivative is a term itself, so it can be printed,
-evaluated and compiled as well. `typeset` prints terms as text, LaTeX and MathML.
+A derivative is a term like any other: `chainrule.typeset` prints terms as formulas, `chainrule.languages` as code.
 
-A term stands for a matrix, of which some rows or columns may be equal and stored once: `axes` names the directions in
-which it varies, "r" from row to row and "c" from column to column. A bias varies by column ("c"), a weight matrix by
-both ("rc"), a number by none ("").
+A term stands for a matrix. What is the same in all rows or all columns is stored once, as NumPy broadcasts it: `axes`
+names the directions in which a term varies, "r" from row to row and "c" from column to column. A weight matrix varies
+in both, "rc", a bias by column, "c", and a number not at all, "".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial, reduce
+from operator import itemgetter, mul
 from typing import Any
 
 import numpy as np
@@ -33,24 +31,15 @@ from chainrule.arrays import Array
 
 @dataclass(frozen=True)
 class Term:
-    """An operation `op` applied to the terms `args`; `note` holds what else the operation needs, such as an axis."""
+    """Base class: a number, a symbol, or an operation on other terms."""
 
-    op: str = ""
-    args: tuple[Term, ...] = ()
-    note: Any = None
-
-    @property
-    def axes(self) -> str:
-        """The directions in which the values vary: a part of "rc"."""
-        if self.op == "sum":
-            return "".join(axis for axis in self.args[0].axes if axis not in self.note)
-        if self.op == "transpose":
-            return "".join(axis for axis in "rc" if {"r": "c", "c": "r"}[axis] in self.args[0].axes)
-        return "".join(axis for axis in "rc" if any(axis in arg.axes for arg in self.args))
+    op: str = field(default="", init=False)
+    args: tuple[Term, ...] = field(default=(), init=False)
+    note: Any = field(default=None, init=False)
 
     def value(self, **symbols: Any) -> Any:
         """Return the value for these values of the symbols."""
-        return evaluate(self, symbols)
+        return evaluator(self)(symbols)
 
     def __add__(self, other: Term | float) -> Term:
         return build("add", self, other)
@@ -76,7 +65,7 @@ class Term:
     def __rtruediv__(self, other: float) -> Term:
         return build("divide", other, self)
 
-    def __pow__(self, exponent: float) -> Term:
+    def __pow__(self, exponent: Term | float) -> Term:
         return build("power", self, exponent)
 
     def __neg__(self) -> Term:
@@ -93,96 +82,63 @@ class Term:
 
 @dataclass(frozen=True)
 class Number(Term):
-    r"""A number; with a `title`, such as "\eta", a named constant, which is shown by its name and not simplified."""
+    r"""A number. One with a title, such as "\eta", is a named constant, shown by its name and not simplified."""
 
-    number: float = 0.0
+    number: float
     title: str = ""
 
 
 @dataclass(frozen=True)
 class Symbol(Term):
-    """A quantity with a name in code. `typeset` shows it by its letter, scripts and role."""
+    """A variable with its name in code; `look` is for `chainrule.typeset`."""
 
-    name: str = ""
-    directions: str = ""
-    letter: str = ""
-    """The letter of an entry in column form, and `row_letter` that of the matrix in row form."""
-    row_letter: str = ""
-    above: str = ""
-    """The superscript in column form, and `below` the subscript in row form."""
-    below: str = ""
-    index: str = ""
-    role: str = ""
-    """"" or what is shown around the letter: see `chainrule.typeset`."""
-
-    @property
-    def axes(self) -> str:
-        return self.directions
+    name: str
+    axes: str = ""
+    look: Any = None
 
 
-def symbol(name: str, axes: str = "") -> Symbol:
-    """Return a symbol that is shown as its name."""
-    return Symbol(name=name, directions=axes, letter=name, row_letter=name)
+@dataclass(frozen=True)
+class Operation(Term):
+    """The operation `op` on the terms `args`; `note` is what else it needs, such as the axes of a sum."""
+
+    op: str
+    args: tuple[Term, ...]
+    note: Any = None
+
+
+ZERO, ONE = Number(0.0), Number(1.0)
 
 
 def build(op: str, *args: Term | float, note: Any = None) -> Term:
-    """Return an operation on terms and plain numbers, in its simplest form."""
-    terms = tuple(arg if isinstance(arg, Term) else Number(number=float(arg)) for arg in args)
-    simpler = SIMPLER[op](*terms) if op in SIMPLER else None
-    return Term(op, terms, note) if simpler is None else simpler
+    """Return an operation on terms and plain numbers, simplified."""
+    terms = tuple(arg if isinstance(arg, Term) else Number(float(arg)) for arg in args)
+    simpler = _SIMPLER[op](*terms) if op in _SIMPLER else None
+    return Operation(op, terms, note) if simpler is None else simpler
 
 
-ZERO, ONE = Number(number=0.0), Number(number=1.0)
+def axes_of(term: Term) -> str:
+    """Return the directions in which a term varies: a part of "rc"."""
+    if isinstance(term, Symbol):
+        return term.axes
+    axes = {axis for arg in term.args for axis in axes_of(arg)}
+    if term.op == "sum":
+        axes -= set(term.note)
+    if term.op == "transpose":
+        axes = {{"r": "c", "c": "r"}[axis] for axis in axes}
+    return "".join(axis for axis in "rc" if axis in axes)
 
 
-def is_number(term: Term, number: float | None = None) -> bool:
-    """Return whether a term is an unnamed number, or the given one."""
-    return isinstance(term, Number) and not term.title and number in (None, term.number)
-
-
-def _sum_simplified(a: Term, b: Term) -> Term | None:
-    """0 + b = b; 2 + 3 = 5; where(c, a, 0) + where(c, 0, b) = where(c, a, b)."""
-    if is_number(a, 0) or is_number(b, 0):
-        return b if is_number(a, 0) else a
-    if is_number(a) and is_number(b):
-        return Number(number=a.number + b.number)  # type: ignore[attr-defined]
-    if a.op == b.op == "where" and a.args[0] == b.args[0] and is_number(a.args[2], 0) and is_number(b.args[1], 0):
-        return where(a.args[0], a.args[1], b.args[2])
-    return None
-
-
-def _product_simplified(a: Term, b: Term) -> Term | None:
-    """0 b = 0; 1 b = b; 2 * 3 = 6; (a * 2) * 3 = a * 6; where(c, 0, a) * b = where(c, 0, a * b)."""
-    if is_number(a, 0) or is_number(b, 0):
-        return ZERO
-    if is_number(a, 1) or is_number(b, 1):
-        return b if is_number(a, 1) else a
-    if is_number(a) and is_number(b):
-        return Number(number=a.number * b.number)  # type: ignore[attr-defined]
-    if is_number(b) and a.op == "multiply" and is_number(a.args[1]):
-        return a.args[0] * (a.args[1] * b)
-    if a.op == "where" and (is_number(a.args[1], 0) or is_number(a.args[2], 0)):
-        return where(a.args[0], a.args[1] * b, a.args[2] * b)
-    return None
-
-
-SIMPLER: dict[str, Callable[..., Term | None]] = {
-    "add": _sum_simplified,
-    "subtract": lambda a, b: a if is_number(b, 0) else -b if is_number(a, 0) else None,
-    "multiply": _product_simplified,
-    "divide": lambda a, b: a if is_number(b, 1) else ZERO if is_number(a, 0) else None,
-    "power": lambda a, b: a if is_number(b, 1) else None,
-    "negative": lambda a: Number(number=-a.number) if is_number(a) else a.args[0] if a.op == "negative" else None,
-    "transpose": lambda a: a.args[0] if a.op == "transpose" else None,
-    "where": lambda condition, a, b: a if a == b else None,
-}
-
-# Functions of terms. The elementwise ones have the names and meanings of NumPy's.
+# Operations. They have the names and the meanings of NumPy's.
 
 
 def total(a: Term, axes: str = "rc") -> Term:
     """Return the sum over rows ("r"), over columns ("c") or over both."""
     return build("sum", a, note=axes)
+
+
+def ones_like(a: Term) -> Term:
+    """Return 1 for every entry of a."""
+    return build("ones_like", a)
 
 
 def where(condition: Term, a: Term | float, b: Term | float) -> Term:
@@ -209,19 +165,27 @@ def _elementwise(op: str) -> Callable[[Term | float], Term]:
     return lambda a: build(op, a)
 
 
-exp, expm1, log, log1p, tanh, sqrt, absolute, sign = map(
-    _elementwise, ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "absolute", "sign")
-)
+exp, expm1, log, log1p = map(_elementwise, ("exp", "expm1", "log", "log1p"))
+tanh, sqrt, absolute, sign = map(_elementwise, ("tanh", "sqrt", "absolute", "sign"))
 
 
 @dataclass(frozen=True, eq=False)
 class Function:
-    """An operation made of others, with its own closed form of the derivative where there is a better one.
+    """An operation made of others, called as `function(a, b)`.
 
-    `definition` is the textbook's, for readers. `computed` is a term with the same value that neither overflows nor
-    cancels; default: the definition. `rule(y, d, *args)` returns the derivatives with respect to the arguments;
-    default: the chain rule on `computed`. Without a `title`, the definition is shown in place of the call.
-    `value` computes with NumPy what no term expresses.
+    Attributes
+    ----------
+    name : str
+    title : str
+        In LaTeX. Without one, formulas show the definition in place of the call.
+    definition : callable
+        Maps the arguments to the term that a textbook gives.
+    computed : callable
+        The same in a form that neither overflows nor cancels; default: `definition`.
+    rule : callable
+        Its rule of the chain rule, a closed form: see `RULES`. Default: the chain rule on `computed`.
+    value : callable
+        A function of arrays, for what no term expresses.
     """
 
     name: str
@@ -241,134 +205,98 @@ class Function:
         return form(*args)
 
 
+# Three marks, which change neither value nor derivative.
+
+
 def let(letter: str, a: Term) -> Term:
     """Return a term that is shown as a letter, with its definition behind the formula."""
     return build("let", a, note=letter)
 
 
 def part(a: Term | float, name: str) -> Term:
-    """Return a term that beginners forget as a summand or a factor: see `mistakes`."""
+    """Return a summand or factor that is easily forgotten."""
     return build("part", a, note=f"{name} is missing")
 
 
 def instead(a: Term, remark: str, wrong: Term | float) -> Term:
-    """Return a term in place of which beginners write another; the remark names that mistake."""
+    """Return a term in place of which beginners write a wrong one; the remark describes the mistake."""
     return build("instead", a, wrong, note=remark)
 
 
-# Values and rules.
+MARKS = ("let", "part", "instead")
+
+# The chain rule.
 
 
-def _power_rule(y: Term, d: Term) -> tuple[Term, Term]:
-    """D(a^n) = n a^(n - 1)."""
-    a, n = y.args
+def _power_rule(y: Term, d: Term, a: Term, n: Term) -> tuple[Term, Term]:
+    """a^n has the derivative n a^(n - 1)."""
     assert isinstance(n, Number)
     factor = part(n, "the factor 2 from the square") if n.number == 2 else n
     return d * factor * a ** (n.number - 1), ZERO
 
 
-def _call_rule(y: Term, d: Term) -> tuple[Term, ...]:
-    """The function's closed form, or else the chain rule on the term that computes it."""
-    function: Function = y.note
-    if function.rule is not None:
-        return function.rule(y, d, *y.args)
-    inner = function.expanded(*y.args)
-    return tuple(gradient(inner, arg, d) for arg in y.args)
+def _call_rule(y: Term, d: Term, *args: Term) -> tuple[Term, ...]:
+    """The closed form of a function, or else the chain rule on the term that computes it."""
+    if y.note.rule is not None:
+        return y.note.rule(y, d, *args)
+    return tuple(gradient(y.note.expanded(*args), arg, d) for arg in args)
 
 
-def _part_rule(y: Term, d: Term) -> tuple[Term]:
-    return (build("part", d, note=y.note),)
-
-
-OPERATIONS: dict[str, tuple[Callable[..., Any] | None, Callable[[Term, Term], tuple[Term, ...]]]] = {
-    "add": (np.add, lambda y, d: (d, d)),
-    "subtract": (np.subtract, lambda y, d: (d, -d)),
-    "multiply": (np.multiply, lambda y, d: (d * y.args[1], d * y.args[0])),
-    "divide": (np.divide, lambda y, d: (d / y.args[1], -(d * y) / y.args[1])),
-    "power": (np.power, _power_rule),
-    "negative": (np.negative, lambda y, d: (-d,)),
-    "matmul": (np.matmul, lambda y, d: (d @ y.args[1].T, y.args[0].T @ d)),
-    "transpose": (np.transpose, lambda y, d: (d.T,)),
-    "sum": (None, lambda y, d: (d,)),
-    "maximum": (np.maximum, lambda y, d: (d * greater(*y.args), d * (1 - greater(*y.args)))),
-    "minimum": (np.minimum, lambda y, d: (d * greater(y.args[1], y.args[0]), d * (1 - greater(y.args[1], y.args[0])))),
-    "greater": (lambda a, b: np.greater(a, b) * 1.0, lambda y, d: (ZERO, ZERO)),
-    "where": (np.where, lambda y, d: (ZERO, where(y.args[0], d, 0), where(y.args[0], 0, d))),
-    "exp": (np.exp, lambda y, d: (d * y,)),
-    "expm1": (np.expm1, lambda y, d: (d * exp(y.args[0]),)),
-    "log": (np.log, lambda y, d: (d / y.args[0],)),
-    "log1p": (np.log1p, lambda y, d: (d / (1 + y.args[0]),)),
-    "tanh": (np.tanh, lambda y, d: (d * (1 - y**2),)),
-    "sqrt": (np.sqrt, lambda y, d: (d / (2 * y),)),
-    "absolute": (np.abs, lambda y, d: (d * sign(y.args[0]),)),
-    "sign": (np.sign, lambda y, d: (ZERO,)),
-    "call": (None, _call_rule),
-    "let": (lambda a: a, lambda y, d: (d,)),
-    "part": (lambda a: a, _part_rule),
-    "instead": (lambda a: a, lambda y, d: (d, ZERO)),
+RULES: dict[str, Callable[..., tuple[Term, ...]]] = {
+    "add": lambda y, d, a, b: (d, d),
+    "subtract": lambda y, d, a, b: (d, -d),
+    "multiply": lambda y, d, a, b: (d * b, d * a),
+    "divide": lambda y, d, a, b: (d / b, -(d * y) / b),
+    "power": _power_rule,
+    "negative": lambda y, d, a: (-d,),
+    "matmul": lambda y, d, A, B: (d @ B.T, A.T @ d),
+    "transpose": lambda y, d, A: (d.T,),
+    "sum": lambda y, d, a: (d * ones_like(a),),
+    "ones_like": lambda y, d, a: (ZERO,),
+    "maximum": lambda y, d, a, b: (d * greater(a, b), d * greater(b, a)),
+    "minimum": lambda y, d, a, b: (d * greater(b, a), d * greater(a, b)),
+    "greater": lambda y, d, a, b: (ZERO, ZERO),
+    "where": lambda y, d, condition, a, b: (ZERO, where(condition, d, 0), where(condition, 0, d)),
+    "exp": lambda y, d, a: (d * y,),
+    "expm1": lambda y, d, a: (d * exp(a),),
+    "log": lambda y, d, a: (d / a,),
+    "log1p": lambda y, d, a: (d / (1 + a),),
+    "tanh": lambda y, d, a: (d * (1 - y**2),),
+    "sqrt": lambda y, d, a: (d / (2 * y),),
+    "absolute": lambda y, d, a: (d * sign(a),),
+    "sign": lambda y, d, a: (ZERO,),
+    "call": _call_rule,
+    "part": lambda y, d, a: (d,),
+    "instead": lambda y, d, a, wrong: (d, ZERO),
 }
-"""Each operation's value, with NumPy, and its rule."""
+"""For y = op(a, b, ...) and d, the derivative of the loss with respect to y: those with respect to a, b, ..."""
 
 
-def evaluate(term: Term, symbols: Mapping[str, Any]) -> Any:
-    """Return the value of a term for these values of the symbols, by name. What occurs twice is computed once."""
-    known: dict[Term, Any] = {}
-
-    def value(term: Term) -> Any:
-        if isinstance(term, Number):
-            return term.number
-        if isinstance(term, Symbol):
-            return symbols[term.name]
-        if term not in known:
-            known[term] = compute(term, [value(arg) for arg in term.args[: 1 if term.op == "instead" else None]])
-        return known[term]
-
-    def compute(term: Term, args: list[Any]) -> Any:
-        operation = OPERATIONS[term.op][0]
-        if operation is not None:
-            return operation(*args)
-        if term.op == "sum":
-            return _sum(np.asarray(args[0]), term.note)
-        function: Function = term.note
-        return function.value(*args) if function.value else value(function.expanded(*term.args))
-
-    return value(term)
-
-
-def _sum(a: Array, axes: str) -> Array:
-    """Return a sum; one over columns keeps its axis, so that it lines up with the rows."""
-    return {"r": a.sum(axis=0), "c": a.sum(axis=-1, keepdims=a.ndim > 1), "rc": a.sum()}[axes]
-
-
-# The chain rule.
-
-
-def contributions(y: Term, d: Term) -> Iterator[tuple[Term, Term]]:
-    """Yield every symbol in y with a derivative of the loss with respect to it, one for each path, given d for y."""
+def paths(y: Term, d: Term) -> Iterator[tuple[Symbol, Term]]:
+    """Yield, for each path from y to a symbol in it, the symbol and the product of the derivatives along the path."""
     if isinstance(y, Symbol):
         yield y, d
-        return
-    for arg, d_arg in zip(y.args, OPERATIONS[y.op][1](y, d) if y.args else ()):
-        if not is_number(d_arg, 0):
-            yield from contributions(arg, _summed_like(d_arg, arg))
+    for a, d_a in _derivatives(y, d):
+        if d_a != ZERO:
+            shared = "".join(axis for axis in axes_of(d_a) if axis not in axes_of(a))
+            yield from paths(a, total(d_a, shared) if shared else d_a)  # one value for many rows affects all of them
 
 
-def _summed_like(d: Term, a: Term) -> Term:
-    """Return the derivative summed over the directions in which `a` is one value for all, since it affects them all."""
-    repeated = "".join(axis for axis in d.axes if axis not in a.axes)
-    return total(d, repeated) if repeated else d
+def _derivatives(y: Term, d: Term) -> Iterable[tuple[Term, Term]]:
+    """Return the arguments of y, each with the derivative of the loss with respect to it."""
+    if y.op == "let":  # by the rule of what it stands for, in terms of the letter
+        (a,) = y.args
+        factors = (substitute(factor, {a: y}) for factor in RULES[a.op](a, ONE, *a.args))
+        return zip(a.args, (d * factor for factor in factors))
+    return zip(y.args, RULES[y.op](y, d, *y.args)) if y.args else ()
 
 
 def gradient(y: Term, a: Term, d: Term = ONE) -> Term:
-    """Return the derivative of the loss with respect to the symbol `a` in y, given that with respect to y."""
-    if not isinstance(a, Symbol):  # an argument that is a term itself: derive with respect to a symbol in its place
-        stand_in = Symbol(name="argument", directions=a.axes)
+    """Return the derivative of the loss with respect to `a`, a symbol or a term in y, given that with respect to y."""
+    if not isinstance(a, Symbol):
+        stand_in = Symbol("argument", axes_of(a))
         return substitute(gradient(substitute(y, {a: stand_in}), stand_in, d), {stand_in: a})
-    found: Term = ZERO
-    for reached, derivative in contributions(y, d):
-        if reached == a:
-            found = found + derivative
-    return found
+    return sum((along for reached, along in paths(y, d) if reached == a), ZERO)
 
 
 def derivative(y: Term, z: Symbol) -> Term:
@@ -376,184 +304,159 @@ def derivative(y: Term, z: Symbol) -> Term:
     return gradient(y, z)
 
 
-# Transformations.
+# Simplification, which keeps derivatives short.
+
+
+def is_number(term: Term, number: float | None = None) -> bool:
+    """Return whether a term is an unnamed number, or the given one."""
+    return isinstance(term, Number) and not term.title and number in (None, term.number)
+
+
+def factors_of(term: Term) -> list[Term]:
+    """Return the factors of a product."""
+    return [factor for arg in term.args for factor in factors_of(arg)] if term.op == "multiply" else [term]
+
+
+def _simpler_sum(a: Term, b: Term) -> Term | None:
+    """0 + b = b, 2 + 3 = 5, a + (-b) = a - b, a + a b = a (1 + b), where(c, a, 0) + where(c, 0, b) = where(c, a, b)."""
+    if is_number(a, 0) or is_number(b, 0):
+        return b if is_number(a, 0) else a
+    if is_number(a) and is_number(b):
+        return Number(a.number + b.number)  # type: ignore[attr-defined]
+    if a.op == b.op == "where" and a.args[0] == b.args[0] and is_number(a.args[2], 0) and is_number(b.args[1], 0):
+        return where(a.args[0], a.args[1], b.args[2])
+    if b.op == "negative":
+        return a - b.args[0]
+    if a.op == "add" and (last := _simpler_sum(a.args[1], b)) is not None:
+        return a.args[0] + last
+    first, second = factors_of(a), factors_of(b)
+    if len(first) < len(second) and first == second[: len(first)]:
+        return a * (1 + reduce(mul, second[len(first) :]))
+    return None
+
+
+def _simpler_product(a: Term, b: Term) -> Term | None:
+    """0 b = 0, 1 b = b, 2 * 3 = 6, (-a) b = -(a b), (a * 2) * 3 = a * 6, where(c, 0, a) * b = where(c, 0, a * b).
+
+    Ones move to the end of a product and vanish beside a factor with as many entries.
+    """
+    if is_number(a, 0) or is_number(b, 0):
+        return ZERO
+    if is_number(a, 1) or is_number(b, 1):
+        return b if is_number(a, 1) else a
+    if is_number(a) and is_number(b):
+        return Number(a.number * b.number)  # type: ignore[attr-defined]
+    if a.op == "negative" or b.op == "negative":
+        return -(a.args[0] * b) if a.op == "negative" else -(a * b.args[0])
+    if is_number(b) and a.op == "multiply" and is_number(a.args[1]):
+        return a.args[0] * (a.args[1] * b)
+    if a.op == "where" and (is_number(a.args[1], 0) or is_number(a.args[2], 0)):
+        return where(a.args[0], a.args[1] * b, a.args[2] * b)
+    *others, last = factors_of(a)
+    if last.op == "ones_like" and b.op != "ones_like":
+        product = reduce(mul, others, ONE) * b
+        return product if set(axes_of(last)) <= set(axes_of(b)) else product * last
+    return None
+
+
+def _simpler_fraction(a: Term, b: Term) -> Term | None:
+    """a / 1 = a, 0 / b = 0, (-a) / b = -(a / b)."""
+    if is_number(b, 1) or is_number(a, 0):
+        return a
+    return -(a.args[0] / b) if a.op == "negative" else None
+
+
+_SIMPLER: dict[str, Callable[..., Term | None]] = {
+    "add": _simpler_sum,
+    "subtract": lambda a, b: a if is_number(b, 0) else -b if is_number(a, 0) else None,
+    "multiply": _simpler_product,
+    "divide": _simpler_fraction,
+    "power": lambda a, n: a if is_number(n, 1) else None,
+    "negative": lambda a: Number(-a.number) if is_number(a) else a.args[0] if a.op == "negative" else None,
+    "transpose": lambda a: a.args[0] if a.op == "transpose" else None,
+    "ones_like": lambda a: None if axes_of(a) else ONE,
+    "where": lambda condition, a, b: a if a == b else None,
+}
+"""From the arguments of an operation to a simpler term, or None if there is none."""
+
+# Values.
+
+
+def evaluator(term: Term) -> Callable[[Mapping[str, Any]], Any]:
+    """Return the function that computes a term from the values of the symbols, by name.
+
+    It is a list of steps, each with the places of its arguments in the list. What occurs twice is computed once.
+    """
+    steps: list[tuple[Callable[..., Any], list[int]]] = []
+    places: dict[Term, int] = {}
+
+    def place(term: Term) -> int:
+        if term.op in MARKS:
+            return place(term.args[0])
+        if term.op == "call" and term.note.value is None:
+            return place(term.note.expanded(*term.args))
+        if term not in places:
+            step = _numpy_function(term), [place(arg) for arg in term.args]
+            places[term] = len(steps)
+            steps.append(step)
+        return places[term]
+
+    last = place(term)
+
+    def run(symbols: Mapping[str, Any]) -> Any:
+        values: list[Any] = []
+        for compute, args in steps:
+            values.append(compute(*[values[k] for k in args]) if args else compute(symbols))
+        return values[last]
+
+    return run
+
+
+def _numpy_function(term: Term) -> Callable[..., Any]:
+    """Return what computes a term from the values of its arguments or, if it has none, from those of the symbols."""
+    if isinstance(term, Number):
+        return lambda symbols: term.number
+    if isinstance(term, Symbol):
+        return itemgetter(term.name)
+    special: dict[str, Callable[..., Any]] = {
+        "sum": partial(_sum, axes=term.note),
+        "greater": lambda a, b: np.greater(a, b) * 1.0,
+    }
+    if term.op == "call":
+        return term.note.value
+    return special.get(term.op) or getattr(np, term.op)
+
+
+def _sum(a: Array, axes: str) -> Array:
+    """Return a sum; one over columns keeps its axis, so that it lines up with the rows."""
+    return a.sum(axis={"r": 0, "c": -1, "rc": None}[axes], keepdims=axes == "c")
+
+
+# Walks through the tree.
+
+
+def walk(term: Term) -> Iterator[Term]:
+    """Yield a term and everything it is made of, in the order of reading."""
+    yield term
+    for arg in term.args:
+        yield from walk(arg)
+
+
+def symbols_in(term: Term) -> list[Symbol]:
+    """Return the symbols on which the value of a term depends, each once, in the order of reading."""
+    if isinstance(term, Symbol):
+        return [term]
+    args = term.args[:1] if term.op == "instead" else term.args
+    return list(dict.fromkeys(symbol for arg in args for symbol in symbols_in(arg)))
 
 
 def rebuilt(term: Term, args: tuple[Term, ...]) -> Term:
-    """Return the operation on other arguments."""
-    return term if not term.args or args == term.args else build(term.op, *args, note=term.note)
+    """Return an operation on other arguments."""
+    return term if args == term.args else build(term.op, *args, note=term.note)
 
 
 def substitute(term: Term, replacements: Mapping[Term, Term]) -> Term:
-    """Return the term with some of its subterms replaced by others."""
+    """Return a term in which others are put in the place of some."""
     if term in replacements:
         return replacements[term]
     return rebuilt(term, tuple(substitute(arg, replacements) for arg in term.args))
-
-
-def plain(term: Term) -> Term:
-    """Return the term without the marks of parts and mistakes, simplified."""
-    if term.op in ("part", "instead"):
-        return plain(term.args[0])
-    return rebuilt(term, tuple(map(plain, term.args)))
-
-
-def expand(term: Term) -> Term:
-    """Return the term with elementary operations only, and with constants computed."""
-    if isinstance(term, Number):
-        return Number(number=term.number)
-    if term.op in ("part", "instead", "let"):
-        return expand(term.args[0])
-    if term.op == "call":
-        return expand(term.note.expanded(*term.args))
-    condition = term.args[:1] if term.op == "where" else ()
-    args = tuple(rebuilt(arg, tuple(map(expand, arg.args))) if arg in condition else expand(arg) for arg in term.args)
-    if args and all(map(is_number, args)):
-        return Number(number=float(evaluate(rebuilt(term, args), {})))
-    return LOWERED[term.op](*args) if term.op in LOWERED else rebuilt(term, args)
-
-
-def _power_lowered(a: Term, n: Term) -> Term:
-    """a^3 = a a a."""
-    assert isinstance(n, Number)
-    power = a
-    for _ in range(int(n.number) - 1):
-        power = power * a
-    return power
-
-
-LOWERED: dict[str, Callable[..., Term]] = {
-    "power": _power_lowered,
-    "greater": lambda a, b: where(Term("greater", (a, b)), 1, 0),
-    "sign": lambda a: where(Term("greater", (a, ZERO)), 1, where(Term("greater", (ZERO, a)), -1, 0)),
-}
-"""Operations that no language has as a function."""
-
-
-# Code.
-
-
-@dataclass(frozen=True)
-class Language:
-    """How a programming language writes functions of one real number.
-
-    `calls` maps operations to templates of calls, `choice` is the template of a conditional expression, `literal` maps
-    a number to its text, `local` declares a local variable, and `function` a function of z.
-    """
-
-    calls: Mapping[str, str]
-    choice: str
-    literal: Callable[[float], str]
-    local: str
-    function: str
-    indent: str = "    "
-
-    def source(self, term: Term) -> str:
-        """Return a term as one expression."""
-        return _code(expand(term), self, {})[0]
-
-    def define(self, name: str, term: Term) -> str:
-        """Return the function `name` of the symbol z. Terms that occur more than once become local variables."""
-        body = expand(term)
-        names: dict[Term, str] = {}
-        lines = []
-        for repeated in _repeated(body):
-            code = _code(repeated, self, names)[0]
-            names[repeated] = f"t{len(names) + 1}"
-            lines.append(self.indent + self.local.format(name=names[repeated], value=code) + "\n")
-        return self.function.format(name=name, locals="".join(lines), value=_code(body, self, names)[0])
-
-
-def _repeated(term: Term) -> list[Term]:
-    """Return the operations that occur more than once, the inner ones first."""
-    count: dict[Term, int] = {}
-
-    def visit(term: Term) -> None:
-        if term.args:
-            count[term] = count.get(term, 0) + 1
-            if count[term] == 1:
-                for arg in term.args:
-                    visit(arg)
-                count[term] = count.pop(term)  # behind its parts
-
-    visit(term)
-    return [term for term, n in count.items() if n > 1 and term.op != "greater"]
-
-
-INFIX = {"greater": (">", 1), "add": ("+", 2), "subtract": ("-", 2), "multiply": ("*", 3), "divide": ("/", 3)}
-"""Operators and how tightly they bind: more than a choice (0), less than a name (9)."""
-
-
-def _code(term: Term, language: Language, names: Mapping[Term, str]) -> tuple[str, int]:
-    """Return the code of a term, and how tightly its outermost operator binds."""
-    if term in names:
-        return names[term], 9
-    if isinstance(term, Number):
-        return language.literal(term.number), 9
-    if isinstance(term, Symbol):
-        return term.name, 9
-    if term.op == "negative":
-        return f"-{_bracketed(term.args[0], 4, language, names)}", 3
-    if term.op == "where" and language.choice:
-        return language.choice.format(*(_bracketed(arg, 1, language, names) for arg in term.args)), 0
-    if term.op in INFIX:
-        sign, binds = INFIX[term.op]
-        left, right = term.args
-        loose = term.op in ("add", "multiply")  # (a + b) + c may drop its brackets, a - (b + c) may not
-        right_binds = binds if loose and right.op == term.op else binds + 1
-        return (
-            f"{_bracketed(left, binds, language, names)} {sign} {_bracketed(right, right_binds, language, names)}",
-            binds,
-        )
-    return language.calls[term.op].format(*(_code(arg, language, names)[0] for arg in term.args)), 9
-
-
-def _bracketed(term: Term, least: int, language: Language, names: Mapping[Term, str]) -> str:
-    """Return the code of a term, in brackets if it binds less tightly than the operator around it."""
-    code, binds = _code(term, language, names)
-    return code if binds >= least else f"({code})"
-
-
-def _calls(template: str, names: str) -> dict[str, str]:
-    """Return the templates of a language's calls, given its names of the functions in the order of ELEMENTARY."""
-    calls = {op: template.format(name) for op, name in zip(ELEMENTARY, names.split())}
-    return {op: call + ("({}, {})" if "imum" in op else "({})") for op, call in calls.items()}
-
-
-ELEMENTARY = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "absolute", "maximum", "minimum")
-_DEF = "def {name}(z):\n{locals}    return {value}\n"
-_IF_ELSE = "{1} if {0} else {2}"
-_OF_TWO = {"maximum": "max({}, {})", "minimum": "min({}, {})"}
-
-C = Language(
-    _calls("{}f", "exp expm1 log log1p tanh sqrt fabs fmax fmin"),
-    "{} ? {} : {}",
-    lambda number: f"{np.float32(number)!s}f",
-    "const float {name} = {value};",
-    "static inline float {name}(float z)\n{{\n{locals}    return {value};\n}}\n",
-)
-PYTHON = Language(
-    _calls("math.{}", "exp expm1 log log1p tanh sqrt fabs") | _OF_TWO, _IF_ELSE, repr, "{name} = {value}", _DEF
-)
-NUMPY = Language(
-    _calls("np.{}", "exp expm1 log log1p tanh sqrt abs maximum minimum") | {"where": "np.where({}, {}, {})"},
-    "",
-    repr,
-    "{name} = {value}",
-    _DEF,
-)
-NUMBA = Language(
-    {**NUMPY.calls, **_OF_TWO},
-    _IF_ELSE,
-    "real({!r})".format,  # numbers take the type of z, so that float32 stays float32
-    "{name} = {value}",
-    _DEF.replace("{locals}", "    real = type(z)\n{locals}"),
-)
-JAVASCRIPT = Language(
-    _calls("Math.{}", "exp expm1 log log1p tanh sqrt abs max min"),
-    "{} ? {} : {}",
-    repr,
-    "const {name} = {value};",
-    "function {name}(z) {{\n{locals}  return {value};\n}}\n",
-    "  ",
-)

@@ -8,7 +8,6 @@ import typer
 
 from chainrule.app.options import ExportOptions, Language
 from chainrule.app.reporter import Reporter
-from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn, RawColumn
 from chainrule.export import to_c, to_python
 from chainrule.export.steps import Model
 from chainrule.export.writing import Export, stem_of
@@ -50,16 +49,13 @@ def _write_onnx(model: Model, out: Path) -> Export:
 def _onnx_usage(model: Model, out: Path) -> list[str]:
     inputs = ['"X": X']
     if isinstance(model, Predictor):
-        kinds = {type(column) for column in model.encoder.columns}
-        inputs = [f'"{name}": {name}' for kind, name in _INPUT_NAMES.items() if kind in kinds]
+        sources = {column.source for column in model.encoder.columns}
+        inputs = [f'"{name}": {name}' for name in ("X", "numbers", "dates", "categories") if name in sources]
     return [
         f'session = onnxruntime.InferenceSession("{out}")',
         f"session.run(None, {{{', '.join(inputs)}}})",
         f'chainrule.export.verify_onnx("{out}")  # runs the golden rows',
     ]
-
-
-_INPUT_NAMES = {RawColumn: "X", NumberColumn: "numbers", DateColumn: "dates", CategoryColumn: "categories"}
 
 
 def _c_usage(model: Model, out: Path) -> list[str]:

@@ -13,7 +13,7 @@ from chainrule.app.scores import Target
 from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
 from chainrule.data import reading, splits
-from chainrule.data.cells import as_numbers, factorize, missing_rows
+from chainrule.data.cells import as_dates, as_numbers, factorize, missing_rows
 from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
 from chainrule.data.formats import PLAIN, is_missing, to_text
 from chainrule.data.reading import Columns
@@ -305,12 +305,12 @@ def describe_columns(plan: Plan) -> list[dict[str, Any]]:
 
 def _describe_column(name: str, values: Array, column: object, encoder: TabularEncoder) -> dict[str, Any]:
     if isinstance(column, NumberColumn):
-        numbers = column.numbers(values)
+        numbers = column.read(values)[""]
         known = numbers[~np.isnan(numbers)]
         summary = {"missing": len(numbers) - len(known), "min": float(known.min()), "max": float(known.max())}
         return {"name": name, "kind": column.kind} | summary
     if isinstance(column, DateColumn):
-        dates = column.dates(values)
+        dates = as_dates(name, values, 0, column.format)
         known = dates[~np.isnat(dates)]
         days = {"min": str(known.min().astype("M8[D]")), "max": str(known.max().astype("M8[D]"))}
         return {"name": name, "kind": column.kind, "missing": len(dates) - len(known)} | days

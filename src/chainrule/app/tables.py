@@ -98,8 +98,10 @@ class TableFile:
 
     def _opened(self, source: Path) -> "CsvFile | _ColumnarFile":
         """Return the content, of the kind that the first bytes indicate if it is not CSV after all."""
-        begin = _first_bytes(source, 6) if self.kind == "csv" else b""
+        begin = _first_bytes(source, 24) if self.kind == "csv" else b""
         detected = next((kind for magic, kind in _MAGIC.items() if begin.startswith(magic)), None)
+        if begin[8:].startswith(b'{"__metadata__":'):
+            raise TableError(f"{self.name} is a model or a checkpoint, not a table.")
         if detected == "zip":
             raise TableError(f"{self.name} is an Excel workbook or another zip archive. Save the table as CSV.")
         if detected is not None:

@@ -208,7 +208,7 @@ class SmallNetwork(FusedNetwork):
         return result
 
     def can_descend(self, y: Array, weight: Array | None, batch_size: int, optimizer: Optimizer) -> bool:
-        """Return whether `descend` is possible, and faster: for class numbers without weights, and the library's rules."""
+        """Return whether `descend` is possible and faster: it takes class numbers, no weights, and known rules."""
         return (
             self.loss == FusedCrossEntropy()
             and y.ndim == 1

@@ -1,22 +1,22 @@
-"""Columns: what was learned of each one in training, and how it is encoded in float32.
+"""Columns: what was learned of each one in training, and the features that encode it.
 
-Each kind is a small frozen dataclass of plain fields: `fit` computes them from values, and a model file stores them.
+Each kind is a small frozen dataclass of plain fields: `fit` computes them from values, and a model file stores them. It
+reads its cells as numbers, and lowers to features of them (see `chainrule.data.features`).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
-from itertools import pairwise
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from chainrule.arrays import Array, all_finite, require
-from chainrule.data.cells import as_dates, as_numbers, factorize, plain_numbers
+from chainrule.arrays import Array, require
+from chainrule.data.cells import as_dates, as_numbers, factorize
+from chainrule.data.features import Feature, Levels, Missing, Ramps, SmoothClip, Value, Wave
 from chainrule.data.formats import DATE_ORDERS, ISO, PLAIN, Categories, DateFormat, NumberFormat
-from chainrule.data.reading import FEW_ROWS, Matrix, matrix_place, require_names
 from chainrule.errors import TableError, look_up
 
 
@@ -24,28 +24,119 @@ class Column(ABC):
     """Base class of the kinds of columns. A new kind is a frozen dataclass of plain fields, listed in COLUMNS."""
 
     kind: ClassVar[str]
+    source: ClassVar[str]
+    """What its cells are: one of READERS."""
     name: str
-
-    @abstractmethod
-    def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
-        """Write the encoding of the values (n,) into `X` (n, n_features), which is zero on entry.
-
-        `first_row` is the index of `values[0]` in its table, for error messages.
-        """
+    format: NumberFormat | DateFormat = PLAIN
+    """How the cells were written in training, and how those to predict are read."""
 
     @property
     @abstractmethod
-    def n_features(self) -> int:
-        """Number of encoded columns."""
-
-    @property
-    @abstractmethod
-    def feature_names(self) -> list[str]:
-        """Names of the encoded columns."""
+    def features(self) -> tuple[Feature, ...]:
+        """The features that encode a cell, in the order of the encoded columns."""
 
     @abstractmethod
     def check(self) -> None:
         """Raise ValueError if the fields, which may come from a file, are not such as `fit` computes."""
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The center of the numbers in training, or of the days of dates, and the reciprocal of their spread."""
+        return 0.0, 1.0
+
+    def read(self, values: Array, first_row: int = 0) -> dict[str, Array]:
+        """Return the parts of cells (n,) as float64 (n,), NaN where missing.
+
+        `first_row` is the index of `values[0]` in its table, for error messages.
+        """
+        return READERS[self.source](self, values, first_row)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether cells that are numbers are read as they are."""
+        return self.source == "numbers" and self.format == PLAIN
+
+    @property
+    def sentinels(self) -> tuple[float, ...]:
+        """Numbers that stand for a missing value."""
+        return self.format.sentinels if isinstance(self.format, NumberFormat) else ()
+
+    @property
+    def n_features(self) -> int:
+        """Number of encoded columns."""
+        return sum(feature.width for feature in self.features)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the encoded columns."""
+        return [self.name + label for feature in self.features for label in feature.labels]
+
+
+# Cells.
+
+
+def _read_numbers(column: Column, values: Array, first_row: int) -> dict[str, Array]:
+    return {"": as_numbers(column.name, values, first_row, column.format)}  # type: ignore[arg-type]
+
+
+def _read_raw(column: Column, values: Array, first_row: int) -> dict[str, Array]:
+    x = as_numbers(column.name, values, first_row)
+    with np.errstate(over="ignore"):
+        is_finite = np.isfinite(x.astype(np.float32))
+    if not is_finite.all():
+        row = int(np.argmin(is_finite))
+        missing = np.isnan(x[row])
+        fault = "a number, got a missing value" if missing else f"a number in the range of float32, got {x[row]:g}"
+        raise TableError(f"column {column.name!r}, row {first_row + row + 1}: expected {fault}")
+    return {"": x}
+
+
+def _read_dates(column: Column, values: Array, first_row: int) -> dict[str, Array]:
+    return date_parts(as_dates(column.name, values, first_row, column.format))  # type: ignore[arg-type]
+
+
+DAY = 86_400_000_000
+"""Microseconds in a day."""
+PERIODS = {"month": 12, "weekday": 7, "hour": 24}
+PARTS = ("days", "year", *PERIODS)
+
+
+def date_parts(dates: Array) -> dict[str, Array]:
+    """Return each of PARTS as numbers (n,) for times in microseconds (n,), NaN where missing.
+
+    Days are counted from 1970, months from January, weekdays from Monday, hours from midnight; days and hours are
+    fractional.
+    """
+    elapsed, months = dates.astype(np.int64), dates.astype("M8[M]").astype(np.int64)
+    parts: dict[str, Array] = {
+        "days": elapsed / DAY,
+        "year": months // 12 + 1970.0,
+        "month": months % 12.0,
+        "weekday": (elapsed // DAY + 3) % 7.0,  # 1 January 1970 was a Thursday
+        "hour": elapsed % DAY / (DAY / 24),
+    }
+    missing = np.isnat(dates)
+    if missing.any():
+        for numbers in parts.values():
+            numbers[missing] = np.nan
+    return parts
+
+
+def _read_categories(column: Any, values: Array, first_row: int) -> dict[str, Array]:
+    if values.dtype.kind in "Mm":
+        raise TableError(f"column {column.name!r}: expected categories, got dates or times")
+    cells, codes = factorize(column.name, values)
+    places = [column.index.index(cell) for cell in cells]
+    return {"": np.array([place if place >= 0 else nan for place in places], np.float64)[codes]}
+
+
+READERS: dict[str, Callable[[Any, Array, int], dict[str, Array]]] = {
+    "numbers": _read_numbers,
+    "X": _read_raw,
+    "dates": _read_dates,
+    "categories": _read_categories,
+}
+"""From the source of a column to the function that reads the parts of its cells. X: as they are, none missing."""
 
 
 # Numbers.
@@ -70,10 +161,11 @@ class NumberColumn(Column):
     name: str
     center: float
     scale: float
-    indicator: bool
+    indicator: bool = False
     edges: tuple[float, ...] = ()
     format: NumberFormat = PLAIN
     kind: ClassVar[str] = "number"
+    source: ClassVar[str] = "numbers"
 
     @classmethod
     def fit(cls, name: str, numbers: Array, n_bins: int = 0, number_format: NumberFormat = PLAIN) -> Self:
@@ -83,28 +175,14 @@ class NumberColumn(Column):
         edges = _merge_edges(quantiles) if n_bins else ()
         return cls(name, center, scale, len(known) < len(numbers), edges, number_format)
 
-    def numbers(self, values: Array, first_row: int = 0) -> Array:
-        """Return values (n,) as float64, NaN where missing; see `as_numbers`."""
-        return as_numbers(self.name, values, first_row, self.format)
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        missing = (Missing(),) if self.indicator else ()
+        return (SmoothClip(self.center, self.scale), *missing, *([Ramps(self.edges)] if self.edges else []))
 
     @property
-    def n_features(self) -> int:
-        return 1 + self.indicator + max(0, len(self.edges) - 1)
-
-    @property
-    def feature_names(self) -> list[str]:
-        missing = [f"{self.name} is missing"] if self.indicator else []
-        return [self.name, *missing, *(f"{self.name} bin {j}" for j in range(1, len(self.edges)))]
-
-    def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
-        x = self.numbers(values, first_row)
-        missing = np.isnan(x)
-        for j, position in enumerate(_bin_positions(x, self.edges), start=1 + self.indicator):
-            X[:, j] = position
-        X[:, 0] = _smooth_clip(x, self.center, self.scale)
-        X[missing] = 0
-        if self.indicator:
-            X[:, 1] = missing
+    def spread(self) -> tuple[float, float]:
+        return self.center, self.scale
 
     def check(self) -> None:
         _require_scale("center", self.center, "scale", self.scale)
@@ -135,56 +213,14 @@ class RawColumn(Column):
 
     name: str
     kind: ClassVar[str] = "raw"
+    source: ClassVar[str] = "X"
 
     @property
-    def n_features(self) -> int:
-        return 1
-
-    @property
-    def feature_names(self) -> list[str]:
-        return [self.name]
-
-    def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
-        x = as_numbers(self.name, values, first_row)
-        with np.errstate(over="ignore"):
-            X[:, 0] = x
-        if not all_finite(X):
-            row = int(np.argmin(np.isfinite(X[:, 0])))
-            fault = (
-                "expected a number, got a missing value"
-                if np.isnan(x[row])
-                else f"expected a number in the range of float32, got {x[row]:g}"
-            )
-            raise TableError(f"column {self.name!r}, row {first_row + row + 1}: {fault}")
+    def features(self) -> tuple[Feature, ...]:
+        return (Value(),)
 
     def check(self) -> None:
         """Accept any name: there are no other fields."""
-
-
-def _smooth_clip(x: Array, center: float | Array, scale: float | Array) -> Array:
-    """Return z / sqrt(1 + (z / 3)^2) with z = (x - center) * scale, in float32; z is computed in float64."""
-    z = x.astype(np.float64)
-    with np.errstate(over="ignore"):
-        z -= center
-        z *= scale
-        z = z.astype(np.float32)
-    # Beyond 1e6 the curve is flat to the last bit, and the squares stay finite.
-    np.clip(z, -1e6, 1e6, out=z)
-    root = z * np.float32(1 / 3)
-    root *= root
-    root += 1
-    z /= np.sqrt(root, out=root)
-    return z
-
-
-def _bin_positions(x: Array, edges: tuple[float, ...]) -> Iterator[Array]:
-    """Yield the position (n,), from 0 to 1, of numbers (n,) in each bin between two neighbors of `edges`."""
-    # The difference of two halves cannot overflow.
-    half = x / 2
-    for low, high in pairwise(edges):
-        with np.errstate(over="ignore"):
-            position = (half - low / 2) / (high / 2 - low / 2)
-        yield np.clip(position, 0, 1, out=position)
 
 
 def _merge_edges(quantiles: tuple[float, ...]) -> tuple[float, ...]:
@@ -258,28 +294,6 @@ def shared_columns(columns: Mapping[str, Array], excluded: Sequence[str] = ()) -
 # Dates.
 
 
-DAY = 86_400_000_000
-"""Microseconds in a day."""
-PERIODS = {"month": 12, "weekday": 7, "hour": 24}
-PARTS = ("days", "year", *PERIODS)
-
-
-def _date_parts(dates: Array) -> dict[str, Array]:
-    """Return each of PARTS as numbers (n,) for times in microseconds (n,).
-
-    Days are counted from 1970, months from January, weekdays from Monday, hours from midnight; days and hours are
-    fractional.
-    """
-    elapsed, months = dates.astype(np.int64), dates.astype("M8[M]").astype(np.int64)
-    return {
-        "days": elapsed / DAY,
-        "year": months // 12 + 1970.0,
-        "month": months % 12,
-        "weekday": (elapsed // DAY + 3) % 7,  # 1 January 1970 was a Thursday
-        "hour": elapsed % DAY / (DAY / 24),
-    }
-
-
 @final
 @dataclass(frozen=True)
 class DateColumn(Column):
@@ -297,58 +311,32 @@ class DateColumn(Column):
     days_scale: float
     year_center: float
     year_scale: float
-    indicator: bool
+    indicator: bool = False
     format: DateFormat = ISO
     kind: ClassVar[str] = "date"
+    source: ClassVar[str] = "dates"
 
     @classmethod
     def fit(cls, name: str, dates: Array, date_format: DateFormat = ISO) -> Self:
         """Fit to times in microseconds (n,), NaT where missing, of which at least one is known."""
-        known = _date_parts(dates[~np.isnat(dates)])
+        known = date_parts(dates[~np.isnat(dates)])
         varying = tuple(part for part in PARTS if np.ptp(known[part]) > 0)
         days_center, days_scale, _ = _center_and_scale(known["days"])
         year_center, year_scale, _ = _center_and_scale(known["year"])
         indicator = len(known["days"]) < len(dates)
         return cls(name, varying, days_center, days_scale, year_center, year_scale, indicator, date_format)
 
-    def dates(self, values: Array, first_row: int = 0) -> Array:
-        """Return values (n,) as times in microseconds, NaT where missing; see `as_dates`."""
-        return as_dates(self.name, values, first_row, self.format)
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        scaled = {"days": (self.days_center, self.days_scale), "year": (self.year_center, self.year_scale)}
+        features = [
+            Wave(PERIODS[part], part) if part in PERIODS else SmoothClip(*scaled[part], part) for part in self.parts
+        ]
+        return (*features, *([Missing("days")] if self.indicator else []))
 
     @property
-    def n_features(self) -> int:
-        return sum(2 if part in PERIODS else 1 for part in self.parts) + self.indicator
-
-    @property
-    def feature_names(self) -> list[str]:
-        names: list[str] = []
-        for part in self.parts:
-            names += (
-                [f"{self.name} {part} {wave}" for wave in ("sin", "cos")]
-                if part in PERIODS
-                else [f"{self.name} {part}"]
-            )
-        return [*names, f"{self.name} is missing"] if self.indicator else names
-
-    def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
-        dates = self.dates(values, first_row)
-        missing = np.isnat(dates)
-        dates[missing] = np.datetime64(0, "us")
-        columns = iter(X.T)
-        for part, numbers in _date_parts(dates).items():
-            if part not in self.parts:
-                continue
-            if part in PERIODS:
-                angle = numbers * (2 * np.pi / PERIODS[part])
-                next(columns)[:] = np.sin(angle)
-                next(columns)[:] = np.cos(angle)
-            elif part == "days":
-                next(columns)[:] = _smooth_clip(numbers, self.days_center, self.days_scale)
-            else:
-                next(columns)[:] = _smooth_clip(numbers, self.year_center, self.year_scale)
-        X[missing] = 0
-        if self.indicator:
-            X[:, -1] = missing
+    def spread(self) -> tuple[float, float]:
+        return self.days_center, self.days_scale
 
     def check(self) -> None:
         in_order = tuple(part for part in PARTS if part in self.parts)
@@ -380,6 +368,7 @@ class CategoryColumn(Column):
     unknown: float = 0.0
     missing: float = 0.0
     kind: ClassVar[str] = "category"
+    source: ClassVar[str] = "categories"
 
     @cached_property
     def index(self) -> Categories:
@@ -387,24 +376,8 @@ class CategoryColumn(Column):
         return Categories(self.categories)
 
     @property
-    def n_features(self) -> int:
-        return 1 if len(self.categories) == 2 else len(self.categories)
-
-    @property
-    def feature_names(self) -> list[str]:
-        encoded = self.categories[1:] if len(self.categories) == 2 else self.categories
-        return [f"{self.name}={category}" for category in encoded]
-
-    def encode(self, values: Array, X: Array, first_row: int = 0) -> None:
-        if values.dtype.kind in "Mm":
-            raise TableError(f"column {self.name!r}: expected categories, got dates or times")
-        cells, codes = factorize(self.name, values)
-        place = np.array([self.index.index(cell) for cell in cells], np.intp)[codes]
-        if len(self.categories) == 2:
-            X[:, 0] = np.array([-1, 1, 0], np.float32)[place]
-            return
-        rows = np.flatnonzero(place >= 0)
-        X[rows, place[rows]] = 1
+    def features(self) -> tuple[Feature, ...]:
+        return (Levels(self.categories),)
 
     def check(self) -> None:
         strings = all(isinstance(category, str) and category for category in self.categories)
@@ -414,145 +387,7 @@ class CategoryColumn(Column):
             require(isinstance(fraction, float) and 0 <= fraction <= 1, name, "be in [0, 1]", fraction)
 
 
-# The whole matrix.
-
-BLOCK_CELLS = 2**17
-"""Numbers encoded together: a megabyte, which stays in the cache."""
-MAX_NAME_CHARS = 100_000_000
-"""Limit on the total length of the names of all encoded columns."""
-
-
-@final
-class Layout:
-    """The position of each column's encoding in the matrix, and the fast paths from a table's rows to it."""
-
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self.names = [column.name for column in columns]
-        n_chars = sum(len(column.name) * column.n_features for column in columns)
-        rule = f"have names of at most {MAX_NAME_CHARS:,} characters in total"
-        require(n_chars <= MAX_NAME_CHARS, "columns", rule, n_chars)
-        *starts, self.n_features = np.cumsum([0, *(column.n_features for column in columns)]).tolist()
-        self.places = [(c, start, start + c.n_features) for c, start in zip(columns, starts)]
-        self.numeric = [(c, start) for c, start, _ in self.places if isinstance(c, NumberColumn) and c.format == PLAIN]
-        self.plain = [place for place in self.numeric if not place[0].edges]
-        in_matrix = {name: matrix_place(name) for name in self.names}
-        not_a_matrix = -1 in in_matrix.values()
-        self.width = inf if not_a_matrix else max(in_matrix.values(), default=0) + 1  # of a matrix with all columns
-        self.together = _Numbers(self.numeric, in_matrix)
-        self.plain_together = _Numbers(self.plain, in_matrix) if len(self.plain) < len(self.numeric) else self.together
-        raw = all(isinstance(column, RawColumn) for column in columns)
-        in_order = list(in_matrix.values()) == list(range(len(columns)))
-        self.identity_width = self.n_features if raw and in_order else -1  # of a matrix that is its own encoding
-
-    def require(self, table: Mapping[str, Array]) -> None:
-        """Raise a TableError unless the table has every column."""
-        if not (isinstance(table, Matrix) and len(table) >= self.width):
-            require_names(table, self.names)
-
-    def as_given(self, table: Mapping[str, Array]) -> Array | None:
-        """Return a matrix's own numbers in float32 if they are their own encoding, else None.
-
-        A matrix that already is float32 is not checked for NaN and infinities: that is left to the caller.
-        """
-        if not (isinstance(table, Matrix) and table.numbers.shape[1] == self.identity_width):
-            return None
-        if table.numbers.dtype == np.float32:
-            return table.numbers
-        with np.errstate(over="ignore"):
-            X = table.numbers.astype(np.float32)
-        return X if all_finite(X) else None
-
-    def encode(self, table: Mapping[str, Array], X: Array, first_row: int) -> None:
-        """Write the encoding of some rows into X, which is zero on entry; `first_row` is their first row's index."""
-        few = len(X) <= FEW_ROWS
-        if isinstance(table, Matrix):
-            group = self.together if few else self.plain_together
-            group.encode(table.numbers[:, group.in_matrix], X, first_row)
-            separate = [place for place in self.places if place[0].name not in group.names]
-        else:
-            separate = self._encode_few(table, X, first_row) if few else self.places
-        for column, start, end in separate:
-            column.encode(table[column.name], X[:, start:end], first_row)
-
-    def _encode_few(self, table: Mapping[str, Array], X: Array, first_row: int) -> list[tuple[Column, int, int]]:
-        """Encode the numeric columns that need no parsing, all at once; return the places of the others."""
-        plain: list[tuple[NumberColumn, int]] = []
-        numbers: list[Array] = []
-        for column, start in self.numeric:
-            values = plain_numbers(table[column.name])
-            if values is not None:
-                plain.append((column, start))
-                numbers.append(values)
-        if plain:
-            together = self.together if len(plain) == len(self.numeric) else _Numbers(plain, {})
-            x = np.empty((len(X), len(plain)))
-            for j, values in enumerate(numbers):
-                x[:, j] = values
-            together.encode(x, X, first_row)
-        encoded = {column.name for column, _ in plain}
-        return [place for place in self.places if place[0].name not in encoded]
-
-
-@final
-class _Numbers:
-    """Numeric columns, each with the start of its encoding, that are encoded together: a few calls instead of many."""
-
-    def __init__(self, columns: Sequence[tuple[NumberColumn, int]], in_matrix: Mapping[str, int]) -> None:
-        self.names = {column.name: j for j, (column, _) in enumerate(columns)}
-        self.in_matrix = _as_slice([in_matrix.get(name, -1) for name in self.names])
-        self.firsts = _as_slice([start for _, start in columns])
-        self.centers = np.array([column.center for column, _ in columns])
-        self.scales = np.array([column.scale for column, _ in columns])
-        self.indicated = np.flatnonzero([column.indicator for column, _ in columns])
-        self.indicators = [start + 1 for column, start in columns if column.indicator]
-        self.bins: list[tuple[list[int] | slice, Array, Array, Array]] = []  # of the columns with as many edges
-        width = len(columns)
-        for n_edges in sorted({len(column.edges) for column, _ in columns} - {0}):
-            alike = [j for j, (column, _) in enumerate(columns) if len(column.edges) == n_edges]
-            halves = np.array([columns[j][0].edges for j in alike]) / 2
-            starts = np.array([columns[j][1] + 1 + columns[j][0].indicator for j in alike])
-            places = starts[:, np.newaxis] + np.arange(n_edges - 1)
-            self.bins.append((_as_slice(alike), places, halves[:, :-1], np.diff(halves)))
-            width = max(width, places.size)
-        self.step = max(1, BLOCK_CELLS // max(1, width))
-
-    def encode(self, numbers: Array, X: Array, first_row: int) -> None:
-        """Write the encoding of numbers (n, n_columns) into X, with the result of `NumberColumn.encode`."""
-        if not self.names:
-            return
-        for start in range(0, len(X), self.step):
-            rows = slice(start, start + self.step)
-            self._encode(numbers[rows], X[rows], first_row + start)
-
-    def _encode(self, x: Array, X: Array, first_row: int) -> None:
-        z = _smooth_clip(x, self.centers, self.scales)
-        missing = None
-        if not all_finite(x):
-            if np.isinf(x).any():
-                for name, j in self.names.items():
-                    as_numbers(name, x[:, j], first_row)
-            missing = np.isnan(x)
-            z[missing] = 0
-            X[:, self.indicators] = missing[:, self.indicated]
-        X[:, self.firsts] = z
-        for alike, places, lows, widths in self.bins:
-            # The difference of two halves cannot overflow.
-            positions = (x[:, alike].astype(np.float64) / 2)[:, :, np.newaxis] - lows
-            with np.errstate(over="ignore"):
-                positions /= widths
-            np.clip(positions, 0, 1, out=positions)
-            if missing is not None:
-                positions[missing[:, alike]] = 0
-            X[:, places] = positions
-
-
-def _as_slice(places: list[int]) -> slice | list[int]:
-    """Return consecutive places as a slice, which NumPy indexes without a copy; others unchanged."""
-    first = places[0] if places else 0
-    return slice(first, first + len(places)) if places == list(range(first, first + len(places))) else places
-
-
-COLUMNS: dict[str, type[NumberColumn] | type[RawColumn] | type[DateColumn] | type[CategoryColumn]] = {
+COLUMNS: dict[str, type[Column]] = {
     column.kind: column for column in (NumberColumn, RawColumn, DateColumn, CategoryColumn)
 }
 
@@ -560,34 +395,28 @@ COLUMNS: dict[str, type[NumberColumn] | type[RawColumn] | type[DateColumn] | typ
 # Saving and loading.
 
 
-FORMATS: dict[str, type[NumberFormat] | type[DateFormat]] = {"decimal": NumberFormat, "order": DateFormat}
-"""From the first field of a format to its class."""
-
-
 def as_plain(instance: object) -> dict[str, Any]:
-    """Return a dataclass's fields, tuples as lists and formats as dicts."""
-    fields = asdict(instance)  # type: ignore[call-overload]
-    return {name: _plain(value) for name, value in fields.items()}
+    """Return the fields of a dataclass that differ from their defaults, formats as dicts."""
+    plain = {}
+    for field in fields(instance):  # type: ignore[arg-type]
+        value = getattr(instance, field.name)
+        if value != field.default:
+            plain[field.name] = value._asdict() if isinstance(value, NumberFormat | DateFormat) else value
+    return plain
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, NumberFormat | DateFormat):
-        return {name: _plain(part) for name, part in value._asdict().items()}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _built(value: Any) -> Any:
-    """Return lists as tuples, and dicts as formats; the inverse of `_plain`."""
-    if isinstance(value, Mapping):
-        fields = {name: _built(part) for name, part in value.items()}
-        return look_up(FORMATS, next(iter(fields), None), "format")(**fields)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def build(table: Mapping[str, Callable[..., Any]], key: str, state: Mapping[str, Any]) -> Any:
+def build(table: Mapping[str, Any], key: str, state: Mapping[str, Any]) -> Any:
     """Build and check an object: `state[key]` names its class in `table`, the other items are its fields."""
-    fields = {name: _built(value) for name, value in state.items() if name != key}
-    require(isinstance(fields["name"], str), "name", "be a string", fields["name"])
-    instance = look_up(table, state[key], key)(**fields)
+    kind = look_up(table, state[key], key)
+    values = {name: _as_tuple(value) for name, value in state.items() if name != key}
+    require(isinstance(values["name"], str), "name", "be a string", values["name"])
+    if "format" in values:
+        parts = {name: _as_tuple(part) for name, part in values["format"].items()}
+        values["format"] = type(kind.format)(**parts)
+    instance = kind(**values)
     instance.check()
     return instance
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

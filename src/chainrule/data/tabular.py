@@ -15,13 +15,12 @@ from typing import Any, Self
 import numpy as np
 
 from chainrule.arrays import Array, all_finite, require
-from chainrule.data.cells import BLOCK, as_dates, as_numbers, factorize
+from chainrule.data.cells import as_dates, as_numbers, factorize
 from chainrule.data.columns import (
     COLUMNS,
     CategoryColumn,
     Column,
     DateColumn,
-    Layout,
     NumberColumn,
     RawColumn,
     as_plain,
@@ -38,7 +37,8 @@ from chainrule.data.formats import (
     to_date,
     to_text,
 )
-from chainrule.data.reading import Columns, are_nested, n_rows, open_columns, read_columns, require_names, rows_from
+from chainrule.data.layout import Layout
+from chainrule.data.reading import Columns, are_nested, n_rows, open_columns, read_columns, require_names
 from chainrule.data.recognition import (
     EARLIEST_COMPACT,
     LATEST_COMPACT,
@@ -292,10 +292,7 @@ class TabularEncoder:
         if matrix is not None and all_finite(matrix):
             return matrix
         X = np.zeros((n_rows(columns), self.layout.n_features), np.float32)
-        # Block by block, so that inputs and outputs stay in the cache and no large temporary is needed.
-        for start in range(0, len(X), BLOCK):
-            stop = start + BLOCK
-            self.layout.encode(rows_from(columns, start, stop), X[start:stop], first_row + start)
+        self.layout.encode(columns, X, first_row)
         for message in self._unknown_cells(columns, X):
             warnings.warn(message, UserWarning, stacklevel=2)
         return X

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any
@@ -22,8 +22,7 @@ import numpy as np
 import chainrule
 from chainrule.archive import Path
 from chainrule.arrays import Array
-from chainrule.data.columns import RawColumn
-from chainrule.export.c_columns import HINTS, REQUIRED_HELPERS, encoder, lookup_functions, raw_rows
+from chainrule.export.c_columns import HINTS, encoder, lookup_functions, raw_rows, required_helpers
 from chainrule.export.golden import TOLERANCE, Golden, golden_of
 from chainrule.export.steps import (
     Affine,
@@ -36,12 +35,15 @@ from chainrule.export.steps import (
     ResidualBlock,
     Softmax,
     Step,
+    flattened,
     fold,
+    functions_of,
     infer,
     program_of,
     quantize,
 )
 from chainrule.export.writing import Export, stem_of, write
+from chainrule.languages import C
 
 
 def to_c(model: Model, path: Path, int8: bool = False) -> Export:
@@ -79,10 +81,11 @@ def _header(program: Program, golden: Golden, path: Path, loss: float | None) ->
     members = [_Member(program, steps, k) for k, steps in enumerate(program.members)]
     columns = program.columns or ()
     helpers = {helper for member in members for helper in member.helpers}
-    helpers |= {helper for column in columns for helper in REQUIRED_HELPERS[type(column)]}
+    helpers = helpers.union(*map(required_helpers, columns))
+    activations = {name: C.define(f"@_{name}", term).rstrip() for name, term in functions_of(LARGEST_EXPONENT).items()}
     parts = [
         _opening(program, os.path.basename(os.fspath(path)), loss),
-        *(text for helper, text in _read_helpers().items() if helper in helpers),
+        *(text for helper, text in (_read_helpers() | activations).items() if helper in helpers),
         *lookup_functions(program),
         *([encoder(columns, _cell_type(program))] if columns else []),
         *(part for member in members for part in (*member.arrays, member.function())),
@@ -94,6 +97,8 @@ def _header(program: Program, golden: Golden, path: Path, loss: float | None) ->
     return text.replace("@@", name.upper()).replace("@", name)
 
 
+LARGEST_EXPONENT = 87.7
+"""Close to the largest number whose exponential is a finite float."""
 _TOP = "#ifndef @@_H\n#define @@_H\n\n"
 _BOTTOM = "\n\n#endif\n"
 
@@ -112,9 +117,9 @@ def _opening(program: Program, file: str, loss: float | None) -> str:
         "",
         f"   x    {x}",
         *(
-            f"        x[{k}] = {HINTS[type(column)].format(k=k)}"
+            f"        x[{k}] = {HINTS[column.source].format(k=k)}"
             for k, column in enumerate(program.columns or ())
-            if type(column) in HINTS
+            if column.source in HINTS
         ),
         f"   out  {out}",
         "",
@@ -131,7 +136,7 @@ def _opening(program: Program, file: str, loss: float | None) -> str:
 
 def _cell_type(program: Program) -> str:
     """Return the C type of a raw cell: double if it has to be scaled first, which may need more digits than a float."""
-    return "float" if all(isinstance(column, RawColumn) for column in program.columns or ()) else "double"
+    return "float" if all(column.source == "X" for column in program.columns or ()) else "double"
 
 
 def _float_array(name: str, values: Array) -> str:
@@ -165,7 +170,7 @@ class _Member:
         self.lines: list[str] = []
         self.saved_widths: list[int] = []
         self.source, self.target, self.needs_target = "a", "b", False
-        self.max_width = max(self.n_in, *(_widths(steps)))
+        self.max_width = max(self.n_in, *(step.width for step in flattened(steps)))
         self.width = self.n_in
         self.add(steps)
 
@@ -213,14 +218,6 @@ class _Member:
         ]
         body = "\n    ".join(lines)
         return f"static inline void @_member_{self.k}(const float *x, float *out)\n{{\n    {body}\n}}"
-
-
-def _widths(steps: Sequence[Step]) -> Iterator[int]:
-    """Yield the width of every step, including nested ones."""
-    for step in steps:
-        yield step.width
-        if isinstance(step, ResidualBlock):
-            yield from _widths(step.steps)
 
 
 def _write_affine(member: _Member, step: Affine) -> None:

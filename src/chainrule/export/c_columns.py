@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from math import nan
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.columns import PERIODS, CategoryColumn, Column, DateColumn, NumberColumn, RawColumn
+from chainrule.data.columns import Column
+from chainrule.data.features import Feature, Levels, Missing, Ramps, SmoothClip, Value, Wave
 from chainrule.export.golden import days_of
 from chainrule.export.steps import Program
 
@@ -26,8 +27,7 @@ def lookup_functions(program: Program) -> list[str]:
     if program.columns is not None:
         functions.append(_text_function("@_column", [column.name for column in program.columns]))
         for k, column in enumerate(program.columns):
-            if isinstance(column, CategoryColumn):
-                functions.append(_category_function(k, column))
+            functions += [_category_function(k, of.categories) for of in column.features if isinstance(of, Levels)]
     if program.labels is not None:
         functions += [_text_function("@_label", list(map(str, program.labels))), _CLASS]
     return functions
@@ -39,9 +39,9 @@ def _text_function(name: str, texts: Sequence[str]) -> str:
     return f"static inline const char *{name}(int k)\n{{\n    {table}\n    return texts[k];\n}}"
 
 
-def _category_function(k: int, column: CategoryColumn) -> str:
+def _category_function(k: int, categories: Sequence[str]) -> str:
     """Return the function that returns a category's index in column k."""
-    table = f"static const char *const categories[] = {{{', '.join([*map(_quoted, column.categories), '0'])}}};"
+    table = f"static const char *const categories[] = {{{', '.join([*map(_quoted, categories), '0'])}}};"
     body = f"    {table}\n    return @_find(categories, text);\n"
     return f"static inline float @_category_{k}(const char *text)\n{{\n{body}}}"
 
@@ -68,86 +68,62 @@ def _quoted(text: str) -> str:
 # Cells.
 
 
-HINTS: dict[type[Column], str] = {
-    CategoryColumn: '@_category_{k}("text"), -1 if missing or unseen',
-    DateColumn: "days since 1970-01-01 in UTC",
+HINTS = {
+    "categories": '@_category_{k}("text"), -1 if missing or unseen',
+    "dates": "days since 1970-01-01 in UTC",
 }
-"""What the opening comment says of columns that are not numeric."""
+"""What the opening comment says of cells that are not numbers."""
 
 
 def encoder(columns: Sequence[Column], c_type: str) -> str:
     """Return the function that encodes a row of cells of type `c_type`."""
-    lines: list[str] = []
-    for j, column in enumerate(columns):
-        for expression in _ENCODED[type(column)](column, f"x[{j}]"):
-            lines.append(f"X[{len(lines)}] = {expression};")
-    body = "\n    ".join(lines)
+    expressions = [expression for j, column in enumerate(columns) for expression in _expressions(column, f"x[{j}]")]
+    body = "\n    ".join(f"X[{k}] = {expression};" for k, expression in enumerate(expressions))
     return f"static inline void @_encode(const {c_type} *x, float *X)\n{{\n    {body}\n}}"
 
 
-def _number_expressions(column: NumberColumn, x: str) -> Iterator[str]:
-    for sentinel in column.format.sentinels:
+def _expressions(column: Column, x: str) -> Iterator[str]:
+    """Yield the expressions of a cell's encoded columns."""
+    for sentinel in column.sentinels:
         x = f"({x} == {sentinel!r} ? NAN : {x})"
-    yield f"@_smooth_clip({x}, {column.center!r}, {column.scale!r})"
-    if column.indicator:
-        yield f"isnan({x}) ? 1.0f : 0.0f"
-    for low, high in pairwise(column.edges):
-        yield f"@_bin_position({x}, {low!r}, {high!r})"
+    for feature in column.features:
+        part = x if feature.part in ("", "days") else f"@_{feature.part}({x})"
+        yield from PRINTERS[type(feature)](feature, part)
 
 
-def _category_expressions(column: CategoryColumn, x: str) -> Iterator[str]:
-    if len(column.categories) == 2:
+def _levels(feature: Levels, x: str) -> Iterator[str]:
+    if len(feature.categories) == 2:
         yield f"{x} == 0 ? -1.0f : {x} == 1 ? 1.0f : 0.0f"
-        return
-    for k in range(len(column.categories)):
-        yield f"{x} == {k} ? 1.0f : 0.0f"
+    else:
+        yield from (f"{x} == {k} ? 1.0f : 0.0f" for k in range(feature.width))
 
 
-def _date_expressions(column: DateColumn, x: str) -> Iterator[str]:
-    for part in column.parts:
-        if part in PERIODS:
-            yield f"@_sine(@_{part}({x}), {PERIODS[part]})"
-            yield f"@_cosine(@_{part}({x}), {PERIODS[part]})"
-        elif part == "days":
-            yield f"@_smooth_clip({x}, {column.days_center!r}, {column.days_scale!r})"
-        else:
-            yield f"@_smooth_clip(@_year({x}), {column.year_center!r}, {column.year_scale!r})"
-    if column.indicator:
-        yield f"isnan({x}) ? 1.0f : 0.0f"
-
-
-_ENCODED: dict[type[Column], Callable[[Any, str], Iterator[str]]] = {
-    NumberColumn: _number_expressions,
-    RawColumn: lambda column, x: iter([f"(float){x}"]),
-    DateColumn: _date_expressions,
-    CategoryColumn: _category_expressions,
+PRINTERS: dict[type[Feature], Callable[[Any, str], Iterable[str]]] = {
+    Value: lambda feature, x: [f"(float){x}"],
+    SmoothClip: lambda feature, x: [f"@_smooth_clip({x}, {feature.center!r}, {feature.scale!r})"],
+    Ramps: lambda feature, x: [f"@_bin_position({x}, {low!r}, {high!r})" for low, high in pairwise(feature.edges)],
+    Missing: lambda feature, x: [f"isnan({x}) ? 1.0f : 0.0f"],
+    Levels: _levels,
+    Wave: lambda feature, x: [f"@_{wave}({x}, {feature.period})" for wave in ("sine", "cosine")],
 }
-"""From a column type to the C expressions of its encoded columns, given the expression of the cell."""
+"""From a kind of feature to the C expressions of its encoded columns, given that of the part of the cell."""
 
 
-REQUIRED_HELPERS: dict[type[Column], tuple[str, ...]] = {
-    NumberColumn: ("smooth_clip", "bin_position"),
-    RawColumn: (),
-    DateColumn: ("smooth_clip", "dates"),
-    CategoryColumn: ("find",),
-}
-"""The functions of `helpers.h` that encoding a column calls."""
+def required_helpers(column: Column) -> set[str]:
+    """Return the functions of `helpers.h` that encoding a column calls."""
+    functions = {SmoothClip: "smooth_clip", Ramps: "bin_position", Levels: "find"}
+    helpers = {functions[type(feature)] for feature in column.features if type(feature) in functions}
+    return helpers | ({"dates"} if column.source == "dates" else set())
 
 
 def raw_rows(columns: Sequence[Column], rows: Any) -> Array:
     """Return golden rows as the header takes them."""
-    table = np.empty((len(rows), len(columns)))
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            cell = _RAW_CELLS[type(column)](column, row[column.name])
-            table[i, j] = nan if cell is None else cell
-    return table
+    return np.array([[_raw_cell(column, row[column.name]) for column in columns] for row in rows], np.float64)
 
 
-_RAW_CELLS: dict[type[Column], Callable[[Any, Any], float | None]] = {
-    NumberColumn: lambda column, cell: cell,
-    RawColumn: lambda column, cell: cell,
-    DateColumn: lambda column, cell: days_of(cell),
-    CategoryColumn: lambda column, cell: column.categories.index(cell) if cell in column.categories else -1,
-}
-"""From a column type to a golden cell as the header takes it, None where missing."""
+def _raw_cell(column: Column, cell: Any) -> float:
+    if column.source == "categories":
+        (part,) = column.read(np.array([cell], object)).values()
+        return -1.0 if np.isnan(part[0]) else part[0]
+    number = days_of(cell) if column.source == "dates" else cell
+    return nan if number is None else number

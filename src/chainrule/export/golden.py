@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.columns import CategoryColumn, Column, DateColumn, NumberColumn, RawColumn
+from chainrule.data.columns import Column
+from chainrule.data.features import Levels
 from chainrule.data.targets import NumberTarget
 from chainrule.export.steps import Model, as_ensemble
 from chainrule.model.predictor import Predictor
@@ -92,29 +93,31 @@ def days_of(text: str | None) -> float | None:
 
 def _golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[str, Any]]:
     """Return rows that cover every kind of cell in every column; the last row has every cell missing, where allowed."""
-    n_categories = (len(column.categories) + 2 for column in columns if isinstance(column, CategoryColumn))
+    n_categories = (len(of.categories) + 2 for column in columns for of in column.features if isinstance(of, Levels))
     n = max(_MIN_ROWS - 1, *n_categories, 0)
-    cells = {column.name: _CELLS[type(column)](column, n, rng) for column in columns}
-    last = {column.name: 0.0 if isinstance(column, RawColumn) else None for column in columns}
+    cells = {column.name: CELLS[column.source](column, n, rng) for column in columns}
+    last = {column.name: 0.0 if column.source == "X" else None for column in columns}
     return [*({name: values[i] for name, values in cells.items()} for i in range(n)), last]
 
 
-def _numbers(column: NumberColumn, n: int, rng: np.random.Generator) -> list[float | None]:
+def _numbers(column: Column, n: int, rng: np.random.Generator) -> list[float | None]:
     """Draw numbers around the column's center at its scale; about one in eight is missing, and one is a sentinel."""
+    center, scale = column.spread
     with np.errstate(over="ignore"):
-        drawn = column.center + rng.normal(size=n) / column.scale
+        drawn = center + rng.normal(size=n) / scale
         limit = float(np.finfo(np.float64).max)
         values = np.clip(drawn, -limit, limit).tolist()
-    values[: len(column.format.sentinels)] = column.format.sentinels
+    values[: len(column.sentinels)] = column.sentinels
     return [None if missing else value for value, missing in zip(values, rng.random(n) < 1 / 8)]
 
 
-def _categories(column: CategoryColumn, n: int, rng: np.random.Generator) -> list[str | None]:
+def _categories(column: Column, n: int, rng: np.random.Generator) -> list[str | None]:
     """Return every category, an unseen one and a missing one, repeated to n cells in random order."""
+    categories = [category for of in column.features if isinstance(of, Levels) for category in of.categories]
     unseen = "unseen"
-    while unseen in column.categories:
+    while unseen in categories:
         unseen += "?"
-    cells = [*column.categories, unseen, None]
+    cells = [*categories, unseen, None]
     return [cells[i % len(cells)] for i in rng.permutation(n)]
 
 
@@ -122,18 +125,19 @@ _EARLIEST, _LATEST = -70 * 365.25, 130 * 365.25
 """Range of the golden dates in days since 1970: 1900 to 2100."""
 
 
-def _dates(column: DateColumn, n: int, rng: np.random.Generator) -> list[str | None]:
+def _dates(column: Column, n: int, rng: np.random.Generator) -> list[str | None]:
     """Draw dates as ISO text, with a time of day if the column uses it; about one in eight is missing."""
-    days = np.clip(column.days_center + rng.normal(size=n) / column.days_scale, _EARLIEST, _LATEST)
+    center, scale = column.spread
+    days = np.clip(center + rng.normal(size=n) / scale, _EARLIEST, _LATEST)
     days = np.rint(days * 86400) / 86400
-    length = 19 if "hour" in column.parts else 10
+    length = 19 if any(feature.part == "hour" for feature in column.features) else 10
     texts = [(datetime(1970, 1, 1) + timedelta(days=day)).isoformat()[:length] for day in days.tolist()]
     return [None if missing else text for text, missing in zip(texts, rng.random(n) < 1 / 8)]
 
 
-_CELLS: dict[type[Column], Callable[[Any, int, np.random.Generator], list[Any]]] = {
-    NumberColumn: _numbers,
-    RawColumn: lambda column, n, rng: rng.normal(size=n).astype(np.float32).tolist(),
-    CategoryColumn: _categories,
-    DateColumn: _dates,
+CELLS: dict[str, Callable[[Column, int, np.random.Generator], list[Any]]] = {
+    "numbers": _numbers,
+    "X": lambda column, n, rng: rng.normal(size=n).astype(np.float32).tolist(),
+    "categories": _categories,
+    "dates": _dates,
 }

@@ -1,141 +1,147 @@
-"""The preprocessing of an ONNX graph: encodes raw cells as `chainrule.data.columns` does, kind by kind.
+"""The preprocessing of an ONNX graph: encodes raw cells as `chainrule.data.features` does, kind by kind.
 
 Functions that add nodes to a graph return the name of the output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import pairwise, zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.columns import PERIODS, CategoryColumn, Column, DateColumn, NumberColumn, RawColumn
+from chainrule.data.columns import Column
+from chainrule.data.features import Feature, Levels, Missing, Ramps, SmoothClip, Value, Wave
 from chainrule.export.onnx_graph import Graph, TensorProto, helper
+
+INPUTS = {
+    "X": TensorProto.FLOAT,
+    "numbers": TensorProto.DOUBLE,
+    "dates": TensorProto.DOUBLE,
+    "categories": TensorProto.STRING,
+}
+"""From the source of columns, the name of the graph's input for their cells, to the type of its elements."""
 
 
 def inputs_of(columns: Sequence[Column]) -> list[Any]:
     """Return the graph inputs for a table with these columns."""
+    n_columns = Counter(column.source for column in columns)
     return [
-        helper.make_tensor_value_info(name, element, ["n", len(names)])
-        for name, (kind, element) in INPUTS.items()
-        if (names := [column.name for column in columns if isinstance(column, kind)])
+        helper.make_tensor_value_info(name, element, ["n", n_columns[name]])
+        for name, element in INPUTS.items()
+        if name in n_columns
     ]
-
-
-INPUTS: dict[str, tuple[type[Column], int]] = {
-    "X": (RawColumn, TensorProto.FLOAT),
-    "numbers": (NumberColumn, TensorProto.DOUBLE),
-    "dates": (DateColumn, TensorProto.DOUBLE),
-    "categories": (CategoryColumn, TensorProto.STRING),
-}
-"""From the name of an input to the kind of its columns and their element type."""
 
 
 def encode(graph: Graph, columns: Sequence[Column]) -> tuple[str, Array]:
     """Add the encoding of raw cells; return its name and the matrix that maps its columns to the encoder's.
 
-    The graph groups columns by kind, while the encoder keeps the order of the table. A category with two values has two
-    columns in the graph, which the matrix combines into one of -1 and +1.
+    The graph groups features by kind, while the encoder keeps the order of the table. A category with two values has
+    two columns in the graph, which the matrix combines into one of -1 and +1.
     """
-    parts, targets = [], []
-    ends = np.cumsum([column.n_features for column in columns]).tolist()
-    starts = {column.name: end - column.n_features for column, end in zip(columns, ends)}
-    for kind, encode_kind in _ENCODED.items():
-        of_kind = [column for column in columns if isinstance(column, kind)]
-        if of_kind:
-            for name, its_targets in encode_kind(graph, of_kind, starts):
-                parts.append(name)
-                targets += its_targets
-    encoded = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
-    matrix = np.zeros((len(targets), ends[-1]))
+    encoded, targets = [], []
+    parts = {source: _parts(graph, source, columns) for source in dict.fromkeys(column.source for column in columns)}
+    for (source, part, kind), group in _groups(columns).items():
+        x = graph.add("Gather", parts[source][part], graph.constant([of.column for of in group], np.int64), axis=1)
+        encoded.append(PRINTERS[kind](graph, x, [of.feature for of in group]))
+        targets += [target for of in group for target in _targets(of)]
+    matrix = np.zeros((len(targets), sum(column.n_features for column in columns)))
     for i, (j, factor) in enumerate(targets):
         matrix[i, j] = factor
-    return encoded, matrix
+    return encoded[0] if len(encoded) == 1 else graph.add("Concat", *encoded, axis=1), matrix
 
 
-Encoded = list[tuple[str, list[tuple[int, float]]]]
-"""Names of arrays, and for each of their columns the encoder's column it belongs to and its factor."""
+class _Placed(NamedTuple):
+    """A feature, the column of its input that it reads, and where it starts in the encoder's matrix."""
+
+    feature: Any
+    column: int
+    start: int
 
 
-def _encode_numbers(graph: Graph, columns: Sequence[NumberColumn], starts: Mapping[str, int]) -> Encoded:
-    """Add the encoding of numbers: clipped value, missing indicator, bin positions."""
-    first = [starts[column.name] for column in columns]
-    numbers = _without_sentinels(graph, columns)
-    missing = graph.add("IsNaN", numbers)
-    z = _smooth_clip(graph, numbers, [column.center for column in columns], [column.scale for column in columns])
-    encoded = [(_zero_where(graph, missing, z), [(j, 1.0) for j in first])]
-    encoded += _indicators(graph, missing, {j: first[j] + 1 for j, column in enumerate(columns) if column.indicator})
-    bins = [(j, k, *edges) for j, column in enumerate(columns) for k, edges in enumerate(pairwise(column.edges))]
-    if bins:
-        source, _, low, high = (np.array(values) for values in zip(*bins))
-        sources = graph.constant(source, np.int64)
-        half = _double(graph, "Mul", graph.add("Gather", numbers, sources, axis=1), 0.5)
-        position = _clip(graph, _double(graph, "Div", _double(graph, "Sub", half, low / 2), high / 2 - low / 2), 0, 1)
-        positions = _zero_where(graph, graph.add("Gather", missing, sources, axis=1), position)
-        encoded.append((positions, [(first[j] + 1 + columns[j].indicator + k, 1.0) for j, k, *_ in bins]))
-    return encoded
+def _groups(columns: Sequence[Column]) -> dict[tuple[str, str, type[Feature]], list[_Placed]]:
+    """Return the features of all columns by source, part of the cell and kind."""
+    groups: dict[tuple[str, str, type[Feature]], list[_Placed]] = {}
+    seen: Counter[str] = Counter()
+    start = 0
+    for column in columns:
+        for feature in column.features:
+            key = column.source, feature.part, type(feature)
+            groups.setdefault(key, []).append(_Placed(feature, seen[column.source], start))
+            start += feature.width
+        seen[column.source] += 1
+    return groups
 
 
-def _without_sentinels(graph: Graph, columns: Sequence[NumberColumn]) -> str:
-    """Add NaN in place of the numbers that stand for missing values; nothing if there are none."""
-    numbers = "numbers"
-    for of_rank in zip_longest(*(column.format.sentinels for column in columns), fillvalue=np.nan):
-        equal = graph.add("Equal", numbers, graph.constant(of_rank, np.float64))
-        numbers = graph.add("Where", equal, graph.constant(np.nan, np.float64), numbers)
-    return numbers
+def _targets(of: _Placed) -> list[tuple[int, float]]:
+    """Return the encoder's column that each column of a feature in the graph belongs to, and its factor."""
+    if isinstance(of.feature, Levels) and len(of.feature.categories) == 2:
+        return [(of.start, -1.0), (of.start, 1.0)]
+    return [(of.start + k, 1.0) for k in range(of.feature.width)]
 
 
-def _pass_through(graph: Graph, columns: Sequence[RawColumn], starts: Mapping[str, int]) -> Encoded:
-    return [("X", [(starts[column.name], 1.0) for column in columns])]
+def _parts(graph: Graph, source: str, columns: Sequence[Column]) -> dict[str, str]:
+    """Return the names of the parts (n, columns) of all cells of a source; a sentinel becomes NaN."""
+    if source == "dates":
+        return _date_fields(graph, source)
+    cells = source
+    for of_rank in zip_longest(*(column.sentinels for column in columns if column.source == source), fillvalue=np.nan):
+        equal = graph.add("Equal", cells, graph.constant(of_rank, np.float64))
+        cells = graph.add("Where", equal, graph.constant(np.nan, np.float64), cells)
+    return {"": cells}
 
 
-def _smooth_clip(graph: Graph, x: str, centers: Sequence[float], scales: Sequence[float]) -> str:
+def _smooth_clip(graph: Graph, x: str, features: Sequence[SmoothClip]) -> str:
     """Add z / sqrt(1 + (z / 3)^2) with z = (x - center) * scale."""
-    z = _double(graph, "Mul", _double(graph, "Sub", x, centers), scales)
-    z = _clip(graph, z, -1e6, 1e6)
+    centered = _double(graph, "Sub", x, [feature.center for feature in features])
+    z = _clip(graph, _double(graph, "Mul", centered, [feature.scale for feature in features]), -1e6, 1e6)
     third = _double(graph, "Div", z, 3)
-    return graph.add("Div", z, graph.add("Sqrt", _double(graph, "Add", graph.add("Mul", third, third), 1)))
+    root = graph.add("Sqrt", _double(graph, "Add", graph.add("Mul", third, third), 1))
+    return _zero_where_missing(graph, x, graph.add("Div", z, root))
 
 
-def _indicators(graph: Graph, missing: str, targets: Mapping[int, int]) -> Encoded:
-    """Add 1 where a cell is missing; `targets` maps columns of `missing` to columns of the encoder."""
-    if not targets:
-        return []
-    selected = graph.add("Gather", missing, graph.constant(list(targets), np.int64), axis=1)
-    return [(graph.add("Cast", selected, to=TensorProto.FLOAT), [(j, 1.0) for j in targets.values()])]
+def _ramps(graph: Graph, x: str, features: Sequence[Ramps]) -> str:
+    edges = [bin_edges for feature in features for bin_edges in pairwise(feature.edges)]
+    low, high = np.array(edges).T
+    x = _repeat(graph, x, features)
+    position = _double(graph, "Sub", _double(graph, "Mul", x, 0.5), low / 2)
+    return _zero_where_missing(graph, x, _clip(graph, _double(graph, "Div", position, high / 2 - low / 2), 0, 1))
 
 
-def _encode_dates(graph: Graph, columns: Sequence[DateColumn], starts: Mapping[str, int]) -> Encoded:
-    """Add the encoding of dates, days since 1970: clipped days and year, periodic fields as sine and cosine."""
-    missing = graph.add("IsNaN", "dates")
-    encoded: Encoded = []
-    for part, values in _date_fields(graph, "dates").items():
-        having = [j for j, column in enumerate(columns) if part in column.parts]
-        if not having:
-            continue
-        selected = graph.constant(having, np.int64)
-        field, its_missing = (graph.add("Gather", source, selected, axis=1) for source in (values, missing))
-        first = [starts[columns[j].name] + _offset_of(columns[j], part) for j in having]
-        if part in PERIODS:
-            angle = _double(graph, "Mul", field, 2 * np.pi / PERIODS[part])
-            features = [graph.add("Sin", angle), graph.add("Sin", _double(graph, "Add", angle, np.pi / 2))]
-        else:
-            scaling = [(getattr(columns[j], f"{part}_center"), getattr(columns[j], f"{part}_scale")) for j in having]
-            features = [_smooth_clip(graph, field, *map(list, zip(*scaling)))]
-        encoded += [
-            (_zero_where(graph, its_missing, feature), [(j + k, 1.0) for j in first])
-            for k, feature in enumerate(features)
-        ]
-    last = {j: starts[column.name] + column.n_features - 1 for j, column in enumerate(columns)}
-    return encoded + _indicators(graph, missing, {j: last[j] for j in last if columns[j].indicator})
+def _levels(graph: Graph, x: str, features: Sequence[Levels]) -> str:
+    """Add a column for each category, also for two of them."""
+    categories = [category for feature in features for category in feature.categories]
+    places = [k for k, feature in enumerate(features) for _ in feature.categories]
+    cells = graph.add("Gather", x, graph.constant(places, np.int64), axis=1)
+    return _as_float(graph, graph.add("Equal", cells, graph.constant(categories, object)))
 
 
-def _offset_of(column: DateColumn, part: str) -> int:
-    """Return the offset of a field among the encoded columns of a date."""
-    return sum(1 + (earlier in PERIODS) for earlier in column.parts[: column.parts.index(part)])
+def _waves(graph: Graph, x: str, features: Sequence[Wave]) -> str:
+    """Add the sine and cosine of each; the cosine is the sine of an angle that is larger by pi / 2."""
+    angle = _double(graph, "Mul", _repeat(graph, x, features), [2 * np.pi / of.period for of in features for _ in "sc"])
+    return _zero_where_missing(
+        graph, angle, graph.add("Sin", _double(graph, "Add", angle, [0, np.pi / 2] * len(features)))
+    )
+
+
+def _repeat(graph: Graph, x: str, features: Sequence[Feature]) -> str:
+    """Add each column as often as its feature has encoded columns."""
+    places = [k for k, feature in enumerate(features) for _ in range(feature.width)]
+    return graph.add("Gather", x, graph.constant(places, np.int64), axis=1)
+
+
+PRINTERS: dict[type[Feature], Callable[[Graph, str, Any], str]] = {
+    Value: lambda graph, x, features: x,
+    SmoothClip: _smooth_clip,
+    Ramps: _ramps,
+    Missing: lambda graph, x, features: _as_float(graph, graph.add("IsNaN", x)),
+    Levels: _levels,
+    Wave: _waves,
+}
+"""From a kind of feature to the function that adds features of this kind of x (n, features), side by side."""
 
 
 def _date_fields(graph: Graph, days: str) -> dict[str, str]:
@@ -174,31 +180,6 @@ def _date_fields(graph: Graph, days: str) -> dict[str, str]:
     }
 
 
-def _encode_categories(graph: Graph, columns: Sequence[CategoryColumn], starts: Mapping[str, int]) -> Encoded:
-    """Add the one-hot encoding of categories."""
-    sources = [j for j, column in enumerate(columns) for _ in column.categories]
-    categories = [category for column in columns for category in column.categories]
-    cells = graph.add("Gather", "categories", graph.constant(sources, np.int64), axis=1)
-    equal = graph.add("Cast", graph.add("Equal", cells, graph.constant(categories, object)), to=TensorProto.FLOAT)
-    targets: list[tuple[int, float]] = []
-    for column in columns:
-        first = starts[column.name]
-        binary = len(column.categories) == 2
-        targets += (
-            [(first, -1.0), (first, 1.0)] if binary else [(first + k, 1.0) for k in range(len(column.categories))]
-        )
-    return [(equal, targets)]
-
-
-_ENCODED: dict[type[Column], Callable[[Graph, Any, Mapping[str, int]], Encoded]] = {
-    RawColumn: _pass_through,
-    NumberColumn: _encode_numbers,
-    DateColumn: _encode_dates,
-    CategoryColumn: _encode_categories,
-}
-"""From a kind of column to the function that adds its encoding, given the first encoded column of each column."""
-
-
 def _double(graph: Graph, operator: str, x: str, constant: Any) -> str:
     """Add an operation on doubles and a constant."""
     return graph.add(operator, x, graph.constant(constant, np.float64))
@@ -208,6 +189,10 @@ def _clip(graph: Graph, x: str, low: float, high: float) -> str:
     return graph.add("Clip", x, graph.constant(low, np.float64), graph.constant(high, np.float64))
 
 
-def _zero_where(graph: Graph, missing: str, x: str) -> str:
-    """Add x, converted from double to float, with 0 where a cell is missing."""
-    return graph.add("Where", missing, graph.constant(0), graph.add("Cast", x, to=TensorProto.FLOAT))
+def _as_float(graph: Graph, x: str) -> str:
+    return graph.add("Cast", x, to=TensorProto.FLOAT)
+
+
+def _zero_where_missing(graph: Graph, x: str, values: str) -> str:
+    """Add the values, converted from double to float, with 0 where x is missing."""
+    return graph.add("Where", graph.add("IsNaN", x), graph.constant(0), _as_float(graph, values))

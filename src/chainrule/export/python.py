@@ -20,7 +20,7 @@ import numpy as np
 import chainrule
 from chainrule.archive import Path
 from chainrule.arrays import Array
-from chainrule.data.columns import as_plain
+from chainrule.data.columns import Column
 from chainrule.data.targets import NumberTarget
 from chainrule.export.golden import Golden, golden_of
 from chainrule.export.steps import (
@@ -34,12 +34,17 @@ from chainrule.export.steps import (
     Softmax,
     Step,
     as_ensemble,
+    flattened,
+    functions_of,
     program_of,
 )
 from chainrule.export.writing import Export, write
+from chainrule.languages import NUMPY, PYTHON, Language
 from chainrule.model.file import shortened
 
 _LINE_WIDTH = 120
+LARGEST_EXPONENT = 708
+"""Close to the largest number whose exponential is a finite double."""
 
 
 def to_python(model: Model, path: Path, pure: bool = False) -> Export:
@@ -61,7 +66,8 @@ def to_python(model: Model, path: Path, pure: bool = False) -> Export:
     """
     program, golden = program_of(model), golden_of(model)
     description = _describe(program, golden, as_ensemble(model).residuals)
-    text = _source(description, _docstring(program, path), "pure" if pure else "with_numpy")
+    arithmetic, language = ("pure", PYTHON) if pure else ("with_numpy", NUMPY)
+    text = _source(description, _docstring(program, path), arithmetic, _functions(program, language))
     namespace: dict[str, Any] = {"__name__": "exported"}
     exec(compile(text, "exported", "exec"), namespace)  # our own generated code, tested before it is written
     difference = golden.require_close(namespace["MODEL"].difference())
@@ -76,7 +82,7 @@ def _describe(program: Program, golden: Golden, residuals: Array | None) -> dict
     columns, target = None, program.target
     rows: Any = golden.rows
     if program.columns is not None:
-        columns = [{"kind": column.kind} | as_plain(column) for column in program.columns]
+        columns = list(map(_describe_column, program.columns))
         rows = [[row[column["name"]] for column in columns] for row in rows]
     if residuals is not None and isinstance(target, NumberTarget):
         residuals = residuals * np.array(target.stds)
@@ -93,6 +99,15 @@ def _describe(program: Program, golden: Golden, residuals: Array | None) -> dict
         "golden_predictions": golden.predictions,
         "golden_units": golden.units,
     }
+
+
+def _describe_column(column: Column) -> dict[str, Any]:
+    """Return a column's name, the source and format of its cells, and its features: kind, part, width, arguments."""
+    features = []
+    for feature in column.features:
+        arguments = [value for name, value in vars(feature).items() if name != "part"]
+        features.append([type(feature).__name__, feature.part, feature.width, *arguments])
+    return {"name": column.name, "source": column.source, "format": column.format._asdict(), "features": features}
 
 
 def _describe_step(step: Step) -> list[Any]:
@@ -118,7 +133,9 @@ def _extract_arrays(description: Any, extracted: list[bytes]) -> Any:
         return (stored.dtype.char, *stored.shape)
     if isinstance(description, Mapping):
         return {name: _extract_arrays(part, extracted) for name, part in description.items()}
-    return [_extract_arrays(part, extracted) for part in description] if isinstance(description, list) else description
+    if isinstance(description, list | tuple):
+        return [_extract_arrays(part, extracted) for part in description]
+    return description
 
 
 # The file.
@@ -140,8 +157,8 @@ or call `predict(rows)`, `predict_proba(rows)` and `predict_interval(rows, cover
     return title.replace("\\", "/").replace('"', "'")
 
 
-def _source(description: Mapping[str, Any], docstring: str, arithmetic: str) -> str:
-    """Return the text of the file: docstring, modules of `standalone`, description and parameters."""
+def _source(description: Mapping[str, Any], docstring: str, arithmetic: str, functions: str) -> str:
+    """Return the text of the file: docstring, modules of `standalone`, functions, description and parameters."""
     extracted: list[bytes] = []
     described = pformat(_extract_arrays(description, extracted), width=_LINE_WIDTH, sort_dicts=False, compact=True)
     encoded = b64encode(b"".join(extracted)).decode()
@@ -156,6 +173,8 @@ from __future__ import annotations
 
 {bodies}
 
+{functions}
+
 DESCRIPTION = {described}
 
 ARRAYS = """
@@ -168,6 +187,16 @@ predict, predict_proba, predict_interval = MODEL.predict, MODEL.predict_proba, M
 if __name__ == "__main__":
     sys.exit(MODEL.main(sys.argv[1:]))
 '''
+
+
+def _functions(program: Program, language: Language) -> str:
+    """Return the definitions of the program's elementwise functions, and their entries in STEPS."""
+    steps = [step for member in program.members for step in flattened(member)]
+    names = sorted({step.function for step in steps if isinstance(step, Elementwise)})
+    terms = functions_of(LARGEST_EXPONENT)
+    definitions = [language.define(f"elementwise_{name}", terms[name]) for name in names]
+    entries = [f'STEPS["{name}"] = elementwise(elementwise_{name})' for name in names]
+    return "\n\n".join([*definitions, "\n".join(entries)])
 
 
 def _read_modules(names: Sequence[str]) -> tuple[str, str]:

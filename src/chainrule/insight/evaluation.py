@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from chainrule.arrays import Array, as_generator, as_matrix, require, require_integer
 from chainrule.data.cells import are_numbers, as_dates_only, factorize, missing_rows
 from chainrule.data.formats import to_number
+from chainrule.data.layout import Layout
 from chainrule.data.reading import Columns, n_rows, read_columns, require_names, take_rows
 from chainrule.data.targets import ClassTarget
 from chainrule.errors import TableError
@@ -170,7 +171,7 @@ def _column_replacer(model: Predictor | PredictionFunction, table: Columns) -> C
         if name in places:
             column, place = places[name]
             changed[:, place] = 0
-            column.encode(cells, changed[:, place])
+            Layout([column]).encode({name: cells}, changed[:, place])
         return _in_target_unit(model, model.ensemble.infer(changed.astype(dtype, copy=False)))
 
     return predict

@@ -5,86 +5,109 @@ from __future__ import annotations
 import math
 from array import array
 from datetime import datetime, timedelta
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 from chainrule.data.formats import Categories, DateFormat, NumberFormat, to_date, to_number
 
 Column = Dict[str, Any]
+Parts = Dict[str, float]
 
-EPOCH = datetime(1970, 1, 1)
 DAY = 86400000000  # microseconds
-PERIODS = {"month": 12, "weekday": 7, "hour": 24}
 
 
-def smooth_clip(x: float, center: float, scale: float) -> float:
-    """Return z / sqrt(1 + (z / 3)^2) with z = (x - center) * scale."""
-    z = max(-1e6, min(1e6, (x - center) * scale))
-    return z / math.sqrt(1 + (z / 3) ** 2)
+# The parts of a cell, NaN where missing.
 
 
-def encode_number(column: Column, value: Any) -> list[float]:
-    """Return the encoded columns of a number: clipped value, missing indicator, bin positions."""
+def number_parts(column: Column, value: Any) -> Parts:
+    """Return the number."""
     x = to_number(value, column["format"])
     if math.isinf(x):
         raise OverflowError("not finite")
-    edges, missing = column["edges"], math.isnan(x)
-    positions = [
-        0.0 if missing else max(0.0, min(1.0, (x / 2 - low / 2) / (high / 2 - low / 2)))
-        for low, high in zip(edges, edges[1:])
-    ]
-    clipped = 0.0 if missing else smooth_clip(x, column["center"], column["scale"])
-    return [clipped, *([float(missing)] if column["indicator"] else []), *positions]
+    return {"": x}
 
 
-def encode_raw(column: Column, value: Any) -> list[float]:
-    """Return a number unchanged."""
+def value_parts(column: Column, value: Any) -> Parts:
+    """Return a number that must not be missing."""
     x = to_number(value)
     if not math.isfinite(x):
         raise ValueError("missing or not finite")
-    return [x]
+    return {"": x}
 
 
-def encode_date(column: Column, value: Any) -> list[float]:
-    """Return the encoded columns of a date: days, year, and the sine and cosine of month, weekday and hour."""
-    known = to_date(value, column["format"])
-    moment = EPOCH if known is None else known
-    elapsed = (moment - EPOCH) // timedelta(microseconds=1)
-    fields = {"month": moment.month - 1, "weekday": (elapsed // DAY + 3) % 7, "hour": elapsed % DAY / (DAY / 24)}
-    encoded = []
-    for part in column["parts"]:
-        if part in PERIODS:
-            angle = fields[part] * (2 * math.pi / PERIODS[part])
-            encoded += [math.sin(angle), math.cos(angle)]
-        else:
-            x = elapsed / DAY if part == "days" else moment.year
-            encoded.append(smooth_clip(x, column[part + "_center"], column[part + "_scale"]))
-    if known is None:
-        encoded = [0.0] * len(encoded)
-    return encoded + ([float(known is None)] if column["indicator"] else [])
+def date_parts(column: Column, value: Any) -> Parts:
+    """Return the days since 1970, and the calendar and clock fields, of a date."""
+    moment = to_date(value, column["format"])
+    if moment is None:
+        return dict.fromkeys(("days", "year", "month", "weekday", "hour"), math.nan)
+    elapsed = (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+    weekday, hour = (elapsed // DAY + 3) % 7, elapsed % DAY / (DAY / 24)
+    month = moment.month - 1
+    return {"days": elapsed / DAY, "year": moment.year, "month": month, "weekday": weekday, "hour": hour}
 
 
-def encode_category(column: Column, value: Any) -> list[float]:
-    """Return the one-hot encoding of a category; two categories share one column of -1 and +1."""
+def category_parts(column: Column, value: Any) -> Parts:
+    """Return the index of a category, NaN if it is missing or unknown."""
     index = column["index"].index(value)
-    if len(column["categories"]) == 2:
-        return [{0: -1.0, 1: 1.0}.get(index, 0.0)]
-    return [float(index == k) for k in range(len(column["categories"]))]
+    return {"": index if index >= 0 else math.nan}
 
 
-ENCODERS = {
-    "number": (encode_number, "a finite number"),
-    "raw": (encode_raw, "a finite number"),
-    "date": (encode_date, "a date such as 2024-03-01"),
-    "category": (encode_category, "a category"),
+READERS = {
+    "numbers": (number_parts, "a finite number"),
+    "X": (value_parts, "a finite number"),
+    "dates": (date_parts, "a date such as 2024-03-01"),
+    "categories": (category_parts, "a category"),
+}
+
+
+# The features of a part that is not missing.
+
+
+def smooth_clip(x: float, center: float, scale: float) -> list[float]:
+    """Return z / sqrt(1 + (z / 3)^2) with z = (x - center) * scale."""
+    z = max(-1e6, min(1e6, (x - center) * scale))
+    return [z / math.sqrt(1 + (z / 3) ** 2)]
+
+
+def ramps(x: float, edges: list[float]) -> list[float]:
+    """Return clip((x - low) / (high - low), 0, 1) for each pair of neighboring edges."""
+    return [max(0.0, min(1.0, (x / 2 - low / 2) / (high / 2 - low / 2))) for low, high in zip(edges, edges[1:])]
+
+
+def levels(x: float, categories: list[str]) -> list[float]:
+    """Return the one-hot encoding of a category; two categories share one column of -1 and +1."""
+    return [2.0 * x - 1] if len(categories) == 2 else [float(x == k) for k in range(len(categories))]
+
+
+def wave(x: float, period: float) -> list[float]:
+    """Return the sine and cosine of 2 pi x / period."""
+    angle = x * (2 * math.pi / period)
+    return [math.sin(angle), math.cos(angle)]
+
+
+FEATURES: Dict[str, Callable[..., list[float]]] = {
+    "Value": lambda x: [x],
+    "SmoothClip": smooth_clip,
+    "Ramps": ramps,
+    "Missing": lambda x: [0.0],
+    "Levels": levels,
+    "Wave": wave,
 }
 
 
 def prepare(column: Column) -> Column:
-    """Return a column's description with its format, or the index of its categories, as an object."""
-    if column["kind"] == "category":
-        return {**column, "index": Categories(column["categories"])}
-    kinds = {"number": NumberFormat, "date": DateFormat}
-    return {**column, "format": kinds[column["kind"]](**column["format"])} if column["kind"] in kinds else column
+    """Return a column's description with its format and the index of its categories as objects."""
+    names = [category for kind, _, _, *rest in column["features"] if kind == "Levels" for category in rest[0]]
+    written = DateFormat if column["source"] == "dates" else NumberFormat
+    return {**column, "format": written(**column["format"]), "index": Categories(names)}
+
+
+def encode_cell(column: Column, parts: Parts) -> list[float]:
+    """Return the features of a cell: 0 for each encoded column of a part that is missing, but 1 for Missing."""
+    encoded: list[float] = []
+    for kind, part, width, *arguments in column["features"]:
+        x = parts[part]
+        encoded += [float(kind == "Missing")] * width if math.isnan(x) else FEATURES[kind](x, *arguments)
+    return encoded
 
 
 def encode(columns: list[Column], rows: list[dict[str, Any]]) -> list[array[float]]:
@@ -104,10 +127,10 @@ def encode(columns: list[Column], rows: list[dict[str, Any]]) -> list[array[floa
     for i, row in enumerate(rows):
         features = array("f")
         for column in columns:
-            encode_cell, expected = ENCODERS[column["kind"]]
+            read, expected = READERS[column["source"]]
             value = row.get(column["name"])
             try:
-                features.extend(encode_cell(column, value))
+                features.extend(encode_cell(column, read(column, value)))
             except (TypeError, ValueError, OverflowError):
                 message = f"column {column['name']!r}, row {i + 1}: expected {expected}, got {value!r}"
                 raise ValueError(message) from None
