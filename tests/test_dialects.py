@@ -224,6 +224,11 @@ TABLES = st.integers(2, 12).flatmap(
 )
 
 
+def test_a_line_of_a_quoted_cell_that_begins_with_a_number_sign_is_no_comment(tmp_path):
+    text = 'size;name\n1;\n2;"a\n#,"\n3;\n4;b\n'
+    assert TableFile(write(tmp_path, text.encode())).read()["name"].to_list() == [None, "a\n#,", None, "b"]
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     table=TABLES,

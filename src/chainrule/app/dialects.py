@@ -33,6 +33,8 @@ _BYTE_ORDER_MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
 }
 _NUMBER = re.compile(r"\s*[$€£]?\s*[+-]?(\d[\d.,]*|[.,]\d+)([eE][+-]?\d+)?\s*[%$€£]?\s*")
 _INTEGER = re.compile(r"\s*\d+\s*")
+_QUOTED = re.compile(r'(?m)(?:^|(?<=[,;\t|]))"[^"]*(?:""[^"]*)*"(?=[,;\t|]|$)')
+"""A quoted field, whose lines are no comments."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def detect(text: str, dialect: Dialect, reading: Reading, name: str) -> Dialect:
     """Return the dialect of a file of this name that begins with `text`, decoded, with plain line ends."""
     marked = re.match(r"sep=(.)\n", text, re.IGNORECASE)  # written by Excel
     first = 1 if marked else 0
-    comments = _has_comments(text.split("\n")[first:])
+    comments = _has_comments(_QUOTED.sub("", text).split("\n")[first:])
     lines = _Lines(text, first, comments)
     if not lines.kept:
         raise TableError(f"{name} is empty. A table needs a header line with column names, followed by rows.")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import typer
 
 from chainrule.app.options import ExportOptions, Language
+from chainrule.app.reporter import Reporter
 from chainrule.export import to_c, to_python
 from chainrule.export.steps import Model
 from chainrule.export.writing import Export, stem_of
@@ -19,7 +20,8 @@ def run(options: ExportOptions) -> None:
     writer = _WRITERS[options.to]
     given = {name: True for name in ("int8", "pure") if getattr(options, name)}
     loaded = load(options.model)
-    exported = writer.write(loaded, options.output, **given)
+    with Reporter().step(f"exporting {options.model}"):
+        exported = writer.write(loaded, options.output, **given)
     for line in [*_export_lines(exported), "", *writer.usage(loaded, options.output)]:
         typer.echo(line)
 

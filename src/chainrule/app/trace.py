@@ -36,10 +36,15 @@ def run(options: TraceOptions) -> None:
     X, y = _encoded(predictor, table, options.row or [1])
     columns, target = predictor.encoder.get_feature_names_out().tolist(), predictor.target
     outputs = [str(label) for label in target.labels] if isinstance(target, ClassTarget) else [target.name]
-    step = trace(_member(predictor, options.member), X, y, rate=options.rate, columns=columns, outputs=outputs)
-    _write(step, options)
-    if options.verify:
-        proof = step.verify()
+    network = _member(predictor, options.member)
+    with Reporter().step("tracing") as show:
+        step = trace(network, X, y, rate=options.rate, columns=columns, outputs=outputs)
+        show("verifying" if options.verify else "")
+        proof = step.verify() if options.verify else None
+        show("writing")
+        content = _FORMS[options.to](step, options.notation)
+    _write(content, options)
+    if proof is not None:
         typer.echo(str(proof).splitlines()[0], err=True)
         if not proof.ok:
             raise typer.Exit(1)
@@ -65,8 +70,7 @@ def _encoded(predictor: Predictor, table: Table, numbers: Sequence[int]) -> tupl
     return predictor.encoder.transform(part.inputs), target.encode(part.values)
 
 
-def _write(step: Trace, options: TraceOptions) -> None:
-    content = _FORMS[options.to](step, options.notation)
+def _write(content: str, options: TraceOptions) -> None:
     if options.out is None:
         typer.echo(content, nl=False)
     else:
