@@ -11,6 +11,7 @@ import pytest
 from chainrule.app import tables
 from chainrule.app.tables import STDIN, TableFile, require_writable, write_table
 from chainrule.errors import TableError
+from fuzz_model_file import GOLDEN
 
 FRAME = pl.DataFrame({"name": ["Zoë", "Ægir", None], "size": [1.5, None, -20.25], "rooms": [3, 4, 5]})
 PLAIN = FRAME.write_csv()
@@ -140,6 +141,7 @@ def test_a_table_that_fails_midway_is_not_saved(tmp_path):
         (b'x,y\n1,"2\n3,4\n', "t.csv cannot be read as CSV"),
         (b"x,y,x\n1,2,3\n", "t.csv must have unique column names, got 'x' more than once"),
         (b"PK\x03\x04...", "t.csv is an Excel workbook or another zip archive. Save the table as CSV."),
+        ((GOLDEN / "network-1.chainrule").read_bytes(), "t.csv is a model or a checkpoint, not a table"),
         (gzip.compress(b"x,y\n1,2\n" * 500, mtime=0)[:30], "t.csv cannot be read as CSV"),
     ],
 )

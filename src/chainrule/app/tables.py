@@ -136,12 +136,14 @@ class TableFile:
         if self.kind != "csv":
             return
         with self._readable():
-            begin = self.source[:6] if isinstance(self.source, bytes) else _first_bytes(self.source, 6)
+            begin = self.source[:24] if isinstance(self.source, bytes) else _first_bytes(self.source, 24)
             if begin.startswith(_GZIP):
                 if isinstance(self.source, bytes):
                     self.source = gzip.decompress(self.source)
                 self.open = gzip.open
         detected = next((kind for magic, kind in _MAGIC.items() if begin.startswith(magic)), None)
+        if begin[8:].startswith(b'{"__metadata__":'):
+            raise TableError(f"{self.name} is a model or a checkpoint, not a table.")
         if detected == "zip":
             raise TableError(f"{self.name} is an Excel workbook or another zip archive. Save the table as CSV.")
         if detected is not None:

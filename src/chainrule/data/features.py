@@ -73,7 +73,7 @@ class Ramps(Feature):
 @final
 @dataclass(frozen=True)
 class Missing(Feature):
-    """1 where the cell is missing, 0 elsewhere."""
+    """1 where a number or a date is missing, 0 elsewhere."""
 
     part: str = ""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.arrays import Array, all_finite, require
 from chainrule.data.cells import BLOCK, plain_numbers
-from chainrule.data.columns import Column, RawColumn
+from chainrule.data.columns import Column
 from chainrule.data.features import ENCODERS, Encoder, Feature, as_slice
 from chainrule.data.reading import Matrix, matrix_place, require_names, rows_from
 
@@ -41,7 +41,7 @@ class Layout:
         self.width = inf if -1 in in_matrix else max(in_matrix, default=0) + 1  # of a matrix that has every column
         all_plain = self.width < inf and all(is_plain for _, is_plain, _ in self.reads)
         self.in_matrix = as_slice(in_matrix) if all_plain else None
-        raw = all(isinstance(column, RawColumn) for column in columns)
+        raw = all(column.source == "X" for column in columns)
         in_order = in_matrix == list(range(len(columns)))
         self.identity_width = self.n_features if raw and in_order else -1  # of a matrix that is its own encoding
 

@@ -92,7 +92,7 @@ def _expressions(column: Column, x: str) -> Iterator[str]:
 
 
 def _levels(feature: Levels, x: str) -> Iterator[str]:
-    if feature.width == 1 < len(feature.categories):
+    if len(feature.categories) == 2:
         yield f"{x} == 0 ? -1.0f : {x} == 1 ? 1.0f : 0.0f"
     else:
         yield from (f"{x} == {k} ? 1.0f : 0.0f" for k in range(feature.width))

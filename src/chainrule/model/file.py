@@ -28,8 +28,8 @@ from chainrule.data.targets import TARGETS
 from chainrule.errors import look_up
 from chainrule.model.ensemble import N_QUANTILES, Ensemble
 from chainrule.model.predictor import Predictor
-from chainrule.nn.layers import LAYERS, Layer, Residual
-from chainrule.nn.losses import LOSSES, Loss
+from chainrule.nn.layers import LAYERS
+from chainrule.nn.losses import LOSSES
 from chainrule.nn.network import Network
 from chainrule.nn.vector import lay_out, size_of
 
@@ -88,14 +88,12 @@ def pack(model: Predictor | Network) -> bytes:
         document |= {"theta": model.theta, "buffers": model.buffers}
     else:
         ensemble = model.ensemble
+        options = {"members": len(networks), "temperature": ensemble.temperature, "smoothing": ensemble.smoothing}
+        optional = {"bounds": ensemble.bounds, "residuals": ensemble.residuals}
+        document |= {name: array for name, array in optional.items() if array is not None}
         document |= {
             "kind": "predictor",
-            "ensemble": {
-                "members": len(networks),
-                "temperature": ensemble.temperature,
-                "smoothing": ensemble.smoothing,
-            },
-            **{name: value for name in ("bounds", "residuals") if (value := getattr(ensemble, name)) is not None},
+            "ensemble": options,
             "encoder": model.encoder.state(),
             "target": {"task": model.target.task} | as_plain(model.target),
             "metadata": _checked_metadata(model.metadata),
@@ -120,7 +118,7 @@ def _checked_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
 def _describe_network(network: Network) -> dict[str, Any]:
     """Return a network's architecture, without its parameters."""
     return {
-        "layers": [_describe_layer(layer) for layer in network.layers],
+        "layers": [_describe(layer, LAYERS, "layer") for layer in network.layers],
         "loss": _describe(network.loss, LOSSES, "loss"),
         "l1": network.l1,
         "l2": network.l2,
@@ -128,25 +126,16 @@ def _describe_network(network: Network) -> dict[str, Any]:
     }
 
 
-def _describe_layer(layer: Layer) -> dict[str, Any]:
-    """Return a layer's name and fields; the layers of a Residual are nested."""
-    if isinstance(layer, Residual):
-        return {"layer": "Residual", "layers": [_describe_layer(inner) for inner in layer.layers]}
-    return _describe(layer, LAYERS, "layer")
-
-
-def _describe(part: Layer | Loss, table: Mapping[str, type], key: str) -> dict[str, Any]:
-    """Return the name of a layer's or loss's class in `table`, under `key`, and its fields."""
+def _describe(part: Any, table: Mapping[str, type], key: str) -> dict[str, Any]:
+    """Return the name of a layer's or loss's class in `table`, under `key`, and its fields; nested layers likewise."""
     name = next((name for name, known in table.items() if known is type(part)), None)
-    values = _fields(part) if name is not None else {}
+    values = {} if name is None else {field.name: getattr(part, field.name) for field in fields(part)}
     if name is None or any(map(callable, values.values())):
         reason = "model files contain data, never code"
         raise ValueError(f"a model with a custom function, loss or layer cannot be saved ({reason}), got {part}")
+    if "layers" in values:
+        values["layers"] = [_describe(layer, LAYERS, "layer") for layer in values["layers"]]
     return {key: name} | values
-
-
-def _fields(part: Layer | Loss) -> dict[str, Any]:
-    return {field.name: getattr(part, field.name) for field in fields(part)}  # type: ignore[arg-type]
 
 
 def shortened(array: Array) -> Array:
@@ -171,17 +160,12 @@ def _unpack(document: Mapping[str, Any]) -> Predictor | Network:
 
 
 def _build_ensemble(document: Mapping[str, Any]) -> Ensemble:
-    members = document["ensemble"]["members"]
-    require_integer(members, "members")
-    networks = _build_networks(document, (members,))
-    n_out = networks[0].n_out
-    return Ensemble(
-        tuple(networks),
-        temperature=document["ensemble"]["temperature"],
-        smoothing=document["ensemble"]["smoothing"],
-        bounds=_array(document, "bounds", (2, n_out)) if "bounds" in document else None,
-        residuals=_array(document, "residuals", (N_QUANTILES, n_out)) if "residuals" in document else None,
-    )
+    options = document["ensemble"]
+    require_integer(options["members"], "members")
+    networks = _build_networks(document, (options["members"],))
+    shapes = {"bounds": (2, networks[0].n_out), "residuals": (N_QUANTILES, networks[0].n_out)}
+    arrays: Any = {name: _array(document, name, shape) for name, shape in shapes.items() if name in document}
+    return Ensemble(tuple(networks), options["temperature"], options["smoothing"], **arrays)
 
 
 def _array(document: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Array:
@@ -197,8 +181,8 @@ def _build_networks(document: Mapping[str, Any], members: tuple[int, ...]) -> li
     description = document["network"]
     count = _count_layers(description["layers"]) * prod(members)
     archive.require_that(count <= MAX_LAYERS, f"a model must have at most {MAX_LAYERS:,} layers, got {count:,}")
-    layers = [_build_layer(layer) for layer in description["layers"]]
-    loss = _build_part(LOSSES, "loss", description["loss"])
+    layers = [_build(LAYERS, "layer", layer) for layer in description["layers"]]
+    loss = _build(LOSSES, "loss", description["loss"])
     n_parameters = size_of(lay_out([layer.shapes for layer in layers]))
     n_buffers = size_of(lay_out([layer.buffer_shapes for layer in layers]))
     thetas = np.atleast_2d(_array(document, "theta", (*members, n_parameters)))
@@ -217,15 +201,9 @@ def _count_layers(descriptions: Sequence[Mapping[str, Any]]) -> int:
     return sum(1 + _count_layers(description.get("layers", ())) for description in descriptions)
 
 
-def _build_layer(description: Mapping[str, Any]) -> Layer:
-    if description["layer"] == "Residual":
-        archive.require_that(set(description) == {"layer", "layers"}, "a Residual must have layers and no other fields")
-        return Residual([_build_layer(inner) for inner in description["layers"]])
-    layer: Layer = _build_part(LAYERS, "layer", description)
-    return layer
-
-
-def _build_part(table: Mapping[str, type], key: str, description: Mapping[str, Any]) -> Any:
+def _build(table: Mapping[str, type], key: str, description: Mapping[str, Any]) -> Any:
     """Return the layer or loss that `_describe` described."""
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in description.items()}
+    if "layers" in values:
+        values["layers"] = [_build(LAYERS, "layer", layer) for layer in values["layers"]]
     return look_up(table, values.pop(key), key)(**values)
