@@ -68,10 +68,7 @@ def pack(form: Format, tree: Mapping[str, Tree]) -> bytes:
 
     Raises ValueError or TypeError if the tree contains anything else, or exceeds a limit that readers enforce.
     """
-    arrays: dict[str, Array] = {}
-    document = {"format": form.name, "version": form.version} | _flatten(tree, arrays)
-    # The widest first: PyTorch requires that an array begins at a multiple of its item size.
-    arrays = dict(sorted(arrays.items(), key=lambda item: -item[1].itemsize))
+    document, arrays = flatten({"format": form.name, "version": form.version} | dict(tree))
     text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     header: dict[str, Any] = {"__metadata__": {"sha256": "0" * _CHECKSUM_BYTES, "document": text}}
     place = 0
@@ -177,7 +174,7 @@ def read(path: Path, form: Format) -> dict[str, Tree]:
         require_that(supported, f"format version {version!r} is not supported; {rule}")
         _check_places(header, n_bytes)
         arrays = {name: _read_array(file, spec) for name, spec in header.items()}
-    tree = _unflatten(document, arrays)
+    tree = unflatten(document, arrays)
     require_that(not arrays, f"its document must contain every array, got others: {shorten(list(arrays))}")
     return tree
 
@@ -243,11 +240,19 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # Trees as JSON.
 
 
-def _flatten(tree: Tree, arrays: dict[str, Array], path: str = "") -> Any:
-    """Return a tree as JSON: arrays become {"$array": name}, and floats that JSON lacks {"$float": text}.
+def flatten(tree: Tree) -> tuple[Any, dict[str, Array]]:
+    """Return a tree as JSON, and its arrays, the widest dtype first, named by their place in the tree.
 
-    The arrays go into `arrays`, named by their place in the tree. A key that begins with $ gets another one.
+    An array becomes {"$array": name}, and a float that JSON lacks {"$float": text}. A key that begins with $ gets
+    another one.
     """
+    arrays: dict[str, Array] = {}
+    document = _flatten(tree, arrays, "")
+    # PyTorch requires that an array begins at a multiple of its item size.
+    return document, dict(sorted(arrays.items(), key=lambda item: -item[1].itemsize))
+
+
+def _flatten(tree: Tree, arrays: dict[str, Array], path: str) -> Any:
     if isinstance(tree, Mapping):
         return {f"${key}" if key[:1] == "$" else key: _flatten(x, arrays, f"{path}.{key}") for key, x in tree.items()}
     if isinstance(tree, list | tuple):
@@ -262,10 +267,10 @@ def _flatten(tree: Tree, arrays: dict[str, Array], path: str = "") -> Any:
     return {"$float": repr(value)} if isinstance(value, float) and not isfinite(value) else value
 
 
-def _unflatten(tree: Any, arrays: dict[str, Array]) -> Tree:
-    """Return the tree that `_flatten` made JSON of."""
+def unflatten(tree: Any, arrays: dict[str, Array]) -> Tree:
+    """Return the tree that `flatten` made JSON of; every array that it contains is removed from `arrays`."""
     if isinstance(tree, list):
-        return [_unflatten(value, arrays) for value in tree]
+        return [unflatten(value, arrays) for value in tree]
     if not isinstance(tree, dict):
         return tree
     if tree.keys() == {"$array"}:
@@ -273,4 +278,4 @@ def _unflatten(tree: Any, arrays: dict[str, Array]) -> Tree:
         return arrays.pop(tree["$array"])
     if tree.keys() == {"$float"}:
         return float(tree["$float"])
-    return {key.removeprefix("$"): _unflatten(value, arrays) for key, value in tree.items()}
+    return {key.removeprefix("$"): unflatten(value, arrays) for key, value in tree.items()}
