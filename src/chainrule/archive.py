@@ -34,8 +34,12 @@ Path = str | os.PathLike[str]
 Tree = Any
 """Dicts with string keys, lists, strings, numbers, booleans, None, and arrays of DTYPES."""
 
-_KINDS = (("F", 64), ("F", 32), ("U", 64), ("U", 32))
-DTYPES: dict[str, np.dtype[Any]] = {f"{kind}{bits}": np.dtype(f"<{kind.lower()}{bits // 8}") for kind, bits in _KINDS}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+}
 """From safetensors' name to NumPy's dtype."""
 _STORED = {dtype.name: dtype for dtype in DTYPES.values()}
 MAX_HEADER_BYTES = 7 * 2**20
@@ -166,14 +170,12 @@ def read(path: Path, form: Format) -> dict[str, Tree]:
         file.seek(8)
         header = _parse(file.read(n_header))
         document = _parse(header.pop("__metadata__")["document"].encode())
-        found = document.get("format")
-        require_that(found == form.name, f"its format must be {form.name!r}, got {found!r}")
-        version = document.get("version")
-        supported = type(version) is int and version == form.version
+        name, version = document.get("format"), document.get("version")
+        require_that(name == form.name, f"its format must be {form.name!r}, got {name!r}")
         rule = f"this version of chainrule reads {form.version}"
-        require_that(supported, f"format version {version!r} is not supported; {rule}")
-        _check_places(header, n_bytes)
-        arrays = {name: _read_array(file, spec) for name, spec in header.items()}
+        is_read = type(version) is int and version == form.version
+        require_that(is_read, f"format version {version!r} is not supported; {rule}")
+        arrays = _read_arrays(file, header, n_bytes)
     tree = unflatten(document, arrays)
     require_that(not arrays, f"its document must contain every array, got others: {shorten(list(arrays))}")
     return tree
@@ -190,24 +192,19 @@ def _verify_checksum(file: BinaryIO) -> int:
     return int.from_bytes(start[:8], "little")
 
 
-def _check_places(header: Mapping[str, Any], n_bytes: int) -> None:
-    """Raise ValueError unless the arrays are valid, and fill that many bytes without gaps and overlaps."""
-    place = 0
+def _read_arrays(file: BinaryIO, header: Mapping[str, Any], n_bytes: int) -> dict[str, Array]:
+    """Return the arrays, having checked that they fill the next `n_bytes` bytes without gaps and overlaps."""
+    arrays, place = {}, 0
     for name, spec in header.items():
         dtype, shape = look_up(DTYPES, spec["dtype"], f"dtype of {name}"), spec["shape"]
         fits = len(shape) <= MAX_DIMENSIONS and all(type(n) is int and 0 <= n <= n_bytes for n in shape)
         require_that(fits, f"shape of {name} must fit in the file, got [{shorten(shape)}]")
         begin, place = place, place + prod(shape) * dtype.itemsize
-        require_that(
-            spec["data_offsets"] == [begin, place], f"{name} must be at {[begin, place]}, got {spec['data_offsets']}"
-        )
+        is_next = spec["data_offsets"] == [begin, place] and place <= n_bytes
+        require_that(is_next, f"{name} must be at {[begin, place]} of {n_bytes}, got {spec['data_offsets']}")
+        arrays[name] = np.frombuffer(file.read(place - begin), dtype).reshape(shape)
     require_that(place == n_bytes, f"its arrays must take {n_bytes:,} bytes, got {place:,}")
-
-
-def _read_array(file: BinaryIO, spec: Mapping[str, Any]) -> Array:
-    """Return the next array."""
-    begin, end = spec["data_offsets"]
-    return np.frombuffer(file.read(end - begin), DTYPES[spec["dtype"]]).reshape(spec["shape"])
+    return arrays
 
 
 def _parse(text: bytes) -> dict[str, Any]:
