@@ -106,8 +106,8 @@ def date_parts(dates: Array) -> dict[str, Array]:
     parts: dict[str, Array] = {
         "days": elapsed / DAY,
         "year": months // 12 + 1970.0,
-        "month": months % 12.0,
-        "weekday": (elapsed // DAY + 3) % 7.0,  # 1 January 1970 was a Thursday
+        "month": months % 12 + 0.0,
+        "weekday": (elapsed // DAY + 3) % 7 + 0.0,  # 1 January 1970 was a Thursday
         "hour": elapsed % DAY / (DAY / 24),
     }
     missing = np.isnat(dates)
