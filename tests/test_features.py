@@ -143,10 +143,6 @@ class Dose(Column):
     def features(self):
         return Ramps(self.thresholds), Missing(), SmoothClip(10.0, 0.1)
 
-    @property
-    def spread(self):
-        return 10.0, 0.1
-
     def check(self):
         assert list(self.thresholds) == sorted(self.thresholds)
 

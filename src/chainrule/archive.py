@@ -34,8 +34,12 @@ Path = str | os.PathLike[str]
 Tree = Any
 """Dicts with string keys, lists, strings, numbers, booleans, None, and arrays of DTYPES."""
 
-_KINDS = (("F", 64), ("F", 32), ("U", 64), ("U", 32))
-DTYPES: dict[str, np.dtype[Any]] = {f"{kind}{bits}": np.dtype(f"<{kind.lower()}{bits // 8}") for kind, bits in _KINDS}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+}
 """From safetensors' name to NumPy's dtype."""
 _STORED = {dtype.name: dtype for dtype in DTYPES.values()}
 MAX_HEADER_BYTES = 7 * 2**20
@@ -68,10 +72,7 @@ def pack(form: Format, tree: Mapping[str, Tree]) -> bytes:
 
     Raises ValueError or TypeError if the tree contains anything else, or exceeds a limit that readers enforce.
     """
-    arrays: dict[str, Array] = {}
-    document = {"format": form.name, "version": form.version} | _flatten(tree, arrays)
-    # The widest first: PyTorch requires that an array begins at a multiple of its item size.
-    arrays = dict(sorted(arrays.items(), key=lambda item: -item[1].itemsize))
+    document, arrays = flatten({"format": form.name, "version": form.version} | dict(tree))
     text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     header: dict[str, Any] = {"__metadata__": {"sha256": "0" * _CHECKSUM_BYTES, "document": text}}
     place = 0
@@ -169,15 +170,13 @@ def read(path: Path, form: Format) -> dict[str, Tree]:
         file.seek(8)
         header = _parse(file.read(n_header))
         document = _parse(header.pop("__metadata__")["document"].encode())
-        found = document.get("format")
-        require_that(found == form.name, f"its format must be {form.name!r}, got {found!r}")
-        version = document.get("version")
-        supported = type(version) is int and version == form.version
+        name, version = document.get("format"), document.get("version")
+        require_that(name == form.name, f"its format must be {form.name!r}, got {name!r}")
         rule = f"this version of chainrule reads {form.version}"
-        require_that(supported, f"format version {version!r} is not supported; {rule}")
-        _check_places(header, n_bytes)
-        arrays = {name: _read_array(file, spec) for name, spec in header.items()}
-    tree = _unflatten(document, arrays)
+        is_read = type(version) is int and version == form.version
+        require_that(is_read, f"format version {version!r} is not supported; {rule}")
+        arrays = _read_arrays(file, header, n_bytes)
+    tree = unflatten(document, arrays)
     require_that(not arrays, f"its document must contain every array, got others: {shorten(list(arrays))}")
     return tree
 
@@ -193,24 +192,19 @@ def _verify_checksum(file: BinaryIO) -> int:
     return int.from_bytes(start[:8], "little")
 
 
-def _check_places(header: Mapping[str, Any], n_bytes: int) -> None:
-    """Raise ValueError unless the arrays are valid, and fill that many bytes without gaps and overlaps."""
-    place = 0
+def _read_arrays(file: BinaryIO, header: Mapping[str, Any], n_bytes: int) -> dict[str, Array]:
+    """Return the arrays, having checked that they fill the next `n_bytes` bytes without gaps and overlaps."""
+    arrays, place = {}, 0
     for name, spec in header.items():
         dtype, shape = look_up(DTYPES, spec["dtype"], f"dtype of {name}"), spec["shape"]
         fits = len(shape) <= MAX_DIMENSIONS and all(type(n) is int and 0 <= n <= n_bytes for n in shape)
         require_that(fits, f"shape of {name} must fit in the file, got [{shorten(shape)}]")
         begin, place = place, place + prod(shape) * dtype.itemsize
-        require_that(
-            spec["data_offsets"] == [begin, place], f"{name} must be at {[begin, place]}, got {spec['data_offsets']}"
-        )
+        is_next = spec["data_offsets"] == [begin, place] and place <= n_bytes
+        require_that(is_next, f"{name} must be at {[begin, place]} of {n_bytes}, got {spec['data_offsets']}")
+        arrays[name] = np.frombuffer(file.read(place - begin), dtype).reshape(shape)
     require_that(place == n_bytes, f"its arrays must take {n_bytes:,} bytes, got {place:,}")
-
-
-def _read_array(file: BinaryIO, spec: Mapping[str, Any]) -> Array:
-    """Return the next array."""
-    begin, end = spec["data_offsets"]
-    return np.frombuffer(file.read(end - begin), DTYPES[spec["dtype"]]).reshape(spec["shape"])
+    return arrays
 
 
 def _parse(text: bytes) -> dict[str, Any]:
@@ -243,11 +237,19 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # Trees as JSON.
 
 
-def _flatten(tree: Tree, arrays: dict[str, Array], path: str = "") -> Any:
-    """Return a tree as JSON: arrays become {"$array": name}, and floats that JSON lacks {"$float": text}.
+def flatten(tree: Tree) -> tuple[Any, dict[str, Array]]:
+    """Return a tree as JSON, and its arrays, the widest dtype first, named by their place in the tree.
 
-    The arrays go into `arrays`, named by their place in the tree. A key that begins with $ gets another one.
+    An array becomes {"$array": name}, and a float that JSON lacks {"$float": text}. A key that begins with $ gets
+    another one.
     """
+    arrays: dict[str, Array] = {}
+    document = _flatten(tree, arrays, "")
+    # PyTorch requires that an array begins at a multiple of its item size.
+    return document, dict(sorted(arrays.items(), key=lambda item: -item[1].itemsize))
+
+
+def _flatten(tree: Tree, arrays: dict[str, Array], path: str) -> Any:
     if isinstance(tree, Mapping):
         return {f"${key}" if key[:1] == "$" else key: _flatten(x, arrays, f"{path}.{key}") for key, x in tree.items()}
     if isinstance(tree, list | tuple):
@@ -262,10 +264,10 @@ def _flatten(tree: Tree, arrays: dict[str, Array], path: str = "") -> Any:
     return {"$float": repr(value)} if isinstance(value, float) and not isfinite(value) else value
 
 
-def _unflatten(tree: Any, arrays: dict[str, Array]) -> Tree:
-    """Return the tree that `_flatten` made JSON of."""
+def unflatten(tree: Any, arrays: dict[str, Array]) -> Tree:
+    """Return the tree that `flatten` made JSON of; every array that it contains is removed from `arrays`."""
     if isinstance(tree, list):
-        return [_unflatten(value, arrays) for value in tree]
+        return [unflatten(value, arrays) for value in tree]
     if not isinstance(tree, dict):
         return tree
     if tree.keys() == {"$array"}:
@@ -273,4 +275,4 @@ def _unflatten(tree: Any, arrays: dict[str, Array]) -> Tree:
         return arrays.pop(tree["$array"])
     if tree.keys() == {"$float"}:
         return float(tree["$float"])
-    return {key.removeprefix("$"): _unflatten(value, arrays) for key, value in tree.items()}
+    return {key.removeprefix("$"): unflatten(value, arrays) for key, value in tree.items()}

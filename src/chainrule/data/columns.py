@@ -39,11 +39,6 @@ class Column(ABC):
     def check(self) -> None:
         """Raise ValueError if the fields, which may come from a file, are not such as `fit` computes."""
 
-    @property
-    def spread(self) -> tuple[float, float]:
-        """The center of the numbers in training, or of the days of dates, and the reciprocal of their spread."""
-        return 0.0, 1.0
-
     def read(self, values: Array, first_row: int = 0) -> dict[str, Array]:
         """Return the parts of cells (n,) as float64 (n,), NaN where missing.
 
@@ -111,8 +106,8 @@ def date_parts(dates: Array) -> dict[str, Array]:
     parts: dict[str, Array] = {
         "days": elapsed / DAY,
         "year": months // 12 + 1970.0,
-        "month": months % 12.0,
-        "weekday": (elapsed // DAY + 3) % 7.0,  # 1 January 1970 was a Thursday
+        "month": months % 12 + 0.0,
+        "weekday": (elapsed // DAY + 3) % 7 + 0.0,  # 1 January 1970 was a Thursday
         "hour": elapsed % DAY / (DAY / 24),
     }
     missing = np.isnat(dates)
@@ -179,10 +174,6 @@ class NumberColumn(Column):
     def features(self) -> tuple[Feature, ...]:
         missing = (Missing(),) if self.indicator else ()
         return (SmoothClip(self.center, self.scale), *missing, *([Ramps(self.edges)] if self.edges else []))
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        return self.center, self.scale
 
     def check(self) -> None:
         _require_scale("center", self.center, "scale", self.scale)
@@ -333,10 +324,6 @@ class DateColumn(Column):
             Wave(PERIODS[part], part) if part in PERIODS else SmoothClip(*scaled[part], part) for part in self.parts
         ]
         return (*features, *([Missing("days")] if self.indicator else []))
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        return self.days_center, self.days_scale
 
     def check(self) -> None:
         in_order = tuple(part for part in PARTS if part in self.parts)

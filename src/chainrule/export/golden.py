@@ -16,7 +16,7 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.data.columns import Column
-from chainrule.data.features import Levels
+from chainrule.data.features import Levels, SmoothClip
 from chainrule.data.targets import NumberTarget
 from chainrule.export.steps import Model, as_ensemble
 from chainrule.model.predictor import Predictor
@@ -100,9 +100,15 @@ def _golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[s
     return [*({name: values[i] for name, values in cells.items()} for i in range(n)), last]
 
 
+def _spread(column: Column) -> tuple[float, float]:
+    """Return the center of a column's numbers or days in training, and the reciprocal of their spread."""
+    scaled = (of for of in column.features if isinstance(of, SmoothClip) and of.part in ("", "days"))
+    return next(((of.center, of.scale) for of in scaled), (0.0, 1.0))
+
+
 def _numbers(column: Column, n: int, rng: np.random.Generator) -> list[float | None]:
     """Draw numbers around the column's center at its scale; about one in eight is missing, and one is a sentinel."""
-    center, scale = column.spread
+    center, scale = _spread(column)
     with np.errstate(over="ignore"):
         drawn = center + rng.normal(size=n) / scale
         limit = float(np.finfo(np.float64).max)
@@ -127,7 +133,7 @@ _EARLIEST, _LATEST = -70 * 365.25, 130 * 365.25
 
 def _dates(column: Column, n: int, rng: np.random.Generator) -> list[str | None]:
     """Draw dates as ISO text, with a time of day if the column uses it; about one in eight is missing."""
-    center, scale = column.spread
+    center, scale = _spread(column)
     days = np.clip(center + rng.normal(size=n) / scale, _EARLIEST, _LATEST)
     days = np.rint(days * 86400) / 86400
     length = 19 if any(feature.part == "hour" for feature in column.features) else 10

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise, zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -45,42 +45,35 @@ def encode(graph: Graph, columns: Sequence[Column]) -> tuple[str, Array]:
     encoded, targets = [], []
     parts = {source: _parts(graph, source, columns) for source in dict.fromkeys(column.source for column in columns)}
     for (source, part, kind), group in _groups(columns).items():
-        x = graph.add("Gather", parts[source][part], graph.constant([of.column for of in group], np.int64), axis=1)
-        encoded.append(PRINTERS[kind](graph, x, [of.feature for of in group]))
-        targets += [target for of in group for target in _targets(of)]
+        places = [place for _, place, its_targets in group for _ in its_targets]
+        x = graph.add("Gather", parts[source][part], graph.constant(places, np.int64), axis=1)
+        encoded.append(PRINTERS[kind](graph, x, [feature for feature, _, _ in group]))
+        targets += [target for _, _, its_targets in group for target in its_targets]
     matrix = np.zeros((len(targets), sum(column.n_features for column in columns)))
     for i, (j, factor) in enumerate(targets):
         matrix[i, j] = factor
     return encoded[0] if len(encoded) == 1 else graph.add("Concat", *encoded, axis=1), matrix
 
 
-class _Placed(NamedTuple):
-    """A feature, the column of its input that it reads, and where it starts in the encoder's matrix."""
-
-    feature: Any
-    column: int
-    start: int
+Placed = tuple[Any, int, list[tuple[int, float]]]
+"""A feature, the column of its input that it reads, and for each of its columns in the graph the encoder's column that
+it belongs to and its factor."""
 
 
-def _groups(columns: Sequence[Column]) -> dict[tuple[str, str, type[Feature]], list[_Placed]]:
+def _groups(columns: Sequence[Column]) -> dict[tuple[str, str, type[Feature]], list[Placed]]:
     """Return the features of all columns by source, part of the cell and kind."""
-    groups: dict[tuple[str, str, type[Feature]], list[_Placed]] = {}
+    groups: dict[tuple[str, str, type[Feature]], list[Placed]] = {}
     seen: Counter[str] = Counter()
     start = 0
     for column in columns:
         for feature in column.features:
-            key = column.source, feature.part, type(feature)
-            groups.setdefault(key, []).append(_Placed(feature, seen[column.source], start))
+            is_pair = isinstance(feature, Levels) and len(feature.categories) == 2
+            targets = [(start, -1.0), (start, 1.0)] if is_pair else [(start + k, 1.0) for k in range(feature.width)]
+            group = groups.setdefault((column.source, feature.part, type(feature)), [])
+            group.append((feature, seen[column.source], targets))
             start += feature.width
         seen[column.source] += 1
     return groups
-
-
-def _targets(of: _Placed) -> list[tuple[int, float]]:
-    """Return the encoder's column that each column of a feature in the graph belongs to, and its factor."""
-    if isinstance(of.feature, Levels) and len(of.feature.categories) == 2:
-        return [(of.start, -1.0), (of.start, 1.0)]
-    return [(of.start + k, 1.0) for k in range(of.feature.width)]
 
 
 def _parts(graph: Graph, source: str, columns: Sequence[Column]) -> dict[str, str]:
@@ -106,7 +99,6 @@ def _smooth_clip(graph: Graph, x: str, features: Sequence[SmoothClip]) -> str:
 def _ramps(graph: Graph, x: str, features: Sequence[Ramps]) -> str:
     edges = [bin_edges for feature in features for bin_edges in pairwise(feature.edges)]
     low, high = np.array(edges).T
-    x = _repeat(graph, x, features)
     position = _double(graph, "Sub", _double(graph, "Mul", x, 0.5), low / 2)
     return _zero_where_missing(graph, x, _clip(graph, _double(graph, "Div", position, high / 2 - low / 2), 0, 1))
 
@@ -114,23 +106,14 @@ def _ramps(graph: Graph, x: str, features: Sequence[Ramps]) -> str:
 def _levels(graph: Graph, x: str, features: Sequence[Levels]) -> str:
     """Add a column for each category, also for two of them."""
     categories = [category for feature in features for category in feature.categories]
-    places = [k for k, feature in enumerate(features) for _ in feature.categories]
-    cells = graph.add("Gather", x, graph.constant(places, np.int64), axis=1)
-    return _as_float(graph, graph.add("Equal", cells, graph.constant(categories, object)))
+    return _as_float(graph, graph.add("Equal", x, graph.constant(categories, object)))
 
 
 def _waves(graph: Graph, x: str, features: Sequence[Wave]) -> str:
     """Add the sine and cosine of each; the cosine is the sine of an angle that is larger by pi / 2."""
-    angle = _double(graph, "Mul", _repeat(graph, x, features), [2 * np.pi / of.period for of in features for _ in "sc"])
-    return _zero_where_missing(
-        graph, angle, graph.add("Sin", _double(graph, "Add", angle, [0, np.pi / 2] * len(features)))
-    )
-
-
-def _repeat(graph: Graph, x: str, features: Sequence[Feature]) -> str:
-    """Add each column as often as its feature has encoded columns."""
-    places = [k for k, feature in enumerate(features) for _ in range(feature.width)]
-    return graph.add("Gather", x, graph.constant(places, np.int64), axis=1)
+    angle = _double(graph, "Mul", x, [2 * np.pi / feature.period for feature in features for _ in range(2)])
+    shifted = _double(graph, "Add", angle, [0, np.pi / 2] * len(features))
+    return _zero_where_missing(graph, x, graph.add("Sin", shifted))
 
 
 PRINTERS: dict[type[Feature], Callable[[Graph, str, Any], str]] = {
@@ -141,7 +124,7 @@ PRINTERS: dict[type[Feature], Callable[[Graph, str, Any], str]] = {
     Levels: _levels,
     Wave: _waves,
 }
-"""From a kind of feature to the function that adds features of this kind of x (n, features), side by side."""
+"""From a kind of feature to the function that adds several of them side by side; x has a column for each of theirs."""
 
 
 def _date_fields(graph: Graph, days: str) -> dict[str, str]:

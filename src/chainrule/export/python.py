@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import chainrule
-from chainrule.archive import Path
+from chainrule.archive import Path, flatten
 from chainrule.arrays import Array
 from chainrule.data.columns import Column
 from chainrule.data.targets import NumberTarget
@@ -125,19 +125,6 @@ _DESCRIBED: dict[type[Step], Callable[[Any], list[Any]]] = {
 }
 
 
-def _extract_arrays(description: Any, extracted: list[bytes]) -> Any:
-    """Return the description with arrays replaced by tuples (type code, *shape); append their bytes to `extracted`."""
-    if isinstance(description, np.ndarray):
-        stored = shortened(description)
-        extracted.append(stored.tobytes())
-        return (stored.dtype.char, *stored.shape)
-    if isinstance(description, Mapping):
-        return {name: _extract_arrays(part, extracted) for name, part in description.items()}
-    if isinstance(description, list | tuple):
-        return [_extract_arrays(part, extracted) for part in description]
-    return description
-
-
 # The file.
 
 
@@ -159,9 +146,11 @@ or call `predict(rows)`, `predict_proba(rows)` and `predict_interval(rows, cover
 
 def _source(description: Mapping[str, Any], docstring: str, arithmetic: str, functions: str) -> str:
     """Return the text of the file: docstring, modules of `standalone`, functions, description and parameters."""
-    extracted: list[bytes] = []
-    described = pformat(_extract_arrays(description, extracted), width=_LINE_WIDTH, sort_dicts=False, compact=True)
-    encoded = b64encode(b"".join(extracted)).decode()
+    document, arrays = flatten(description)
+    stored = {name: shortened(array) for name, array in arrays.items()}
+    shapes = {name: [array.dtype.char, *array.shape] for name, array in stored.items()}
+    described, shaped = (pformat(x, width=_LINE_WIDTH, sort_dicts=False, compact=True) for x in (document, shapes))
+    encoded = b64encode(b"".join(array.tobytes() for array in stored.values())).decode()
     parameters = "\n".join(encoded[i : i + _LINE_WIDTH] for i in range(0, len(encoded), _LINE_WIDTH))
     standalone = [f"export/standalone/{name}.py" for name in ("cells", arithmetic, "predicting")]
     imports, bodies = _read_modules(["data/formats.py", *standalone])
@@ -177,11 +166,13 @@ from __future__ import annotations
 
 DESCRIPTION = {described}
 
+SHAPES = {shaped}
+
 ARRAYS = """
 {parameters}
 """
 
-MODEL = Model(DESCRIPTION, ARRAYS)
+MODEL = Model(DESCRIPTION, SHAPES, ARRAYS)
 predict, predict_proba, predict_interval = MODEL.predict, MODEL.predict_proba, MODEL.predict_interval
 
 if __name__ == "__main__":

@@ -19,17 +19,9 @@ DAY = 86400000000  # microseconds
 
 
 def number_parts(column: Column, value: Any) -> Parts:
-    """Return the number."""
+    """Return the number; a raw one must not be missing."""
     x = to_number(value, column["format"])
-    if math.isinf(x):
-        raise OverflowError("not finite")
-    return {"": x}
-
-
-def value_parts(column: Column, value: Any) -> Parts:
-    """Return a number that must not be missing."""
-    x = to_number(value)
-    if not math.isfinite(x):
+    if math.isinf(x) or (column["source"] == "X" and math.isnan(x)):
         raise ValueError("missing or not finite")
     return {"": x}
 
@@ -53,7 +45,7 @@ def category_parts(column: Column, value: Any) -> Parts:
 
 READERS = {
     "numbers": (number_parts, "a finite number"),
-    "X": (value_parts, "a finite number"),
+    "X": (number_parts, "a finite number"),
     "dates": (date_parts, "a date such as 2024-03-01"),
     "categories": (category_parts, "a category"),
 }

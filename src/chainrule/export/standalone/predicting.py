@@ -13,20 +13,26 @@ from chainrule.export.standalone.cells import encode, prepare
 from chainrule.export.standalone.pure import infer, read_array
 
 
-def fill(description: Any, data: BytesIO) -> Any:
-    """Return the description with each tuple (type code, *shape) replaced by the next array in `data`."""
-    if isinstance(description, tuple):
-        return read_array(description[0], list(description[1:]), data)
-    if isinstance(description, dict):
-        return {name: fill(part, data) for name, part in description.items()}
-    return [fill(part, data) for part in description] if isinstance(description, list) else description
+def fill(description: Any, arrays: dict[str, Any]) -> Any:
+    """Return the description with {"$array": name} replaced by that array, and {"$float": text} by that number."""
+    if isinstance(description, list):
+        return [fill(part, arrays) for part in description]
+    if not isinstance(description, dict):
+        return description
+    if "$array" in description:
+        return arrays[description["$array"]]
+    if "$float" in description:
+        return float(description["$float"])
+    return {name: fill(part, arrays) for name, part in description.items()}
 
 
 class Model:
     """An ensemble of networks with its preprocessing."""
 
-    def __init__(self, description: dict[str, Any], arrays: str) -> None:
-        self.__dict__.update(fill(description, BytesIO(b64decode(arrays))))
+    def __init__(self, description: dict[str, Any], shapes: dict[str, Any], arrays: str) -> None:
+        data = BytesIO(b64decode(arrays))
+        named = {name: read_array(kind, shape, data) for name, (kind, *shape) in shapes.items()}
+        self.__dict__.update(fill(description, named))
         if self.columns is not None:
             self.columns = [prepare(column) for column in self.columns]
 
