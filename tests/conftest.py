@@ -5,8 +5,11 @@ from itertools import count
 import matplotlib
 import numpy as np
 import pytest
+from hypothesis import settings
 
 matplotlib.use("Agg")
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job ignores the signals that tests send
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
