@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from chainrule import Adam, mlp, train
-from chainrule.data.datasets import disc
+from chainrule.datasets import disc
 from chainrule.viz import decision_boundary, draw_network, loss_curves
 
 _PICTURE = Path(__file__).parent / "_static" / "readme.png"

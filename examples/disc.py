@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from chainrule import SGD, mlp, train
-from chainrule.data.datasets import disc
+from chainrule.datasets import disc
 from chainrule.viz import decision_boundary, scatter_labels
 
 

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from chainrule import Adam, mlp, train
-from chainrule.data.datasets import disc
+from chainrule.datasets import disc
 from chainrule.insight.recording import LayerSamples
 from chainrule.viz import activation_histograms, gradient_histograms
 

@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from chainrule import SGD, mlp, train
-from chainrule.data.datasets import load_mnist
+from chainrule.datasets import load_mnist
 from chainrule.viz import loss_curves, weight_images
 
 

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from chainrule import SGD, Activation, Dense, Network, train
-from chainrule.data.datasets import half_plane
+from chainrule.datasets import half_plane
 from chainrule.nn.losses import SquaredError
 from chainrule.viz import learned_line, scatter_labels, scatter_predictions
 

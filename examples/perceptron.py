@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from chainrule import Activation, Dense, Network
-from chainrule.data.datasets import half_plane, truth_table
+from chainrule.datasets import half_plane, truth_table
 from chainrule.viz import learned_line, scatter_labels
 
 WEIGHTS = {"and": ([1, 1], -1.5), "or": ([1, 1], -0.5), "nand": ([-1, -1], 1.5)}

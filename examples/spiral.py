@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from chainrule import SGD, mlp, train
-from chainrule.data.datasets import spiral
+from chainrule.datasets import spiral
 from chainrule.insight.recording import WeightPath
 from chainrule.insight.surface import surface_of_paths
 from chainrule.viz import animate_boundary, decision_boundary, descent_paths, loss_curves

@@ -6,8 +6,6 @@ import matplotlib
 import numpy as np
 import pytest
 
-from chainrule import training
-
 matplotlib.use("Agg")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job ignores the signals that tests send
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,7 +38,6 @@ def rng():
 @pytest.fixture
 def without_numba(monkeypatch):
     """As where numba is not installed, and nothing has been compiled."""
-    monkeypatch.delitem(sys.modules, "chainrule.training.fast", raising=False)
-    monkeypatch.delitem(sys.modules, "chainrule.model.compiled", raising=False)
-    monkeypatch.delattr(training, "fast", raising=False)
+    for name in ("compiled", "compiled.epochs", "compiled.fused", "compiled.small", "model.compiled"):
+        monkeypatch.delitem(sys.modules, f"chainrule.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from chainrule import SGD, Activation, Dense, Layer, Loss, Network, train
-from chainrule.data.datasets import disc
+from chainrule.datasets import disc
 from chainrule.errors import DivergenceError
 from chainrule.nn.losses import softmax
 

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import warnings
+from importlib import import_module
 from types import ModuleType
 
 import matplotlib.pyplot as plt
@@ -23,6 +25,7 @@ from chainrule import (
     TimeLimit,
     check_gradients,
     mlp,
+    schedules,
     train,
 )
 
@@ -38,6 +41,17 @@ def test_a_namespace_is_an_attribute(name):
     for part in name.split("."):
         module = getattr(module, part)
     assert isinstance(module, ModuleType)
+
+
+@pytest.mark.parametrize("name", ["datasets", "errors", "export", "losses", "metrics", "nn", "schedules", "viz"])
+def test_a_namespace_can_be_imported_in_every_form(name):
+    assert import_module(f"chainrule.{name}") is getattr(chainrule, name)
+
+
+def test_the_namespaces_of_losses_and_schedules_are_complete():
+    for namespace, registry in ((chainrule.losses, chainrule.losses.LOSSES), (schedules, schedules.SCHEDULES)):
+        for kind in registry.values():
+            assert getattr(namespace, kind.__name__) is kind
 
 
 @pytest.mark.parametrize(
@@ -167,6 +181,35 @@ def test_a_predictor_is_fitted_to_a_table_in_one_call(network):
         PEOPLE, target="who", network=network, optimizer=Adam(0.05), epochs=200, batch_size=None, seed=0
     )
     assert model.predict([{"height": 1.0}, {"height": 1.95}]).tolist() == ["child", "adult"]
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "notices"),
+    [
+        (["$12.50", "$1,250.00", "7", "8.5"] * 10 + ["unknown"], "regression", ["y: read as", "y: treated as missing"]),
+        ([1.0, 0.0, None, 2.0] * 10, "classification", ["y: 10 rows with a missing target are not used"]),
+        (["Yes", "yes", "no", "NA"] * 10, "classification", ["y: 'Yes', 'yes' are different", "y: 'NA' is a class"]),
+    ],
+)
+def test_a_predictor_reads_its_target_as_the_command_line_does(values, task, notices):
+    table = {"x": list(range(len(values))), "y": values}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = chainrule.Predictor.fit(table, target="y", epochs=1, seed=0)
+    assert model.target.task == task
+    for notice in notices:
+        assert any(str(warning.message).startswith(notice) for warning in caught), notice
+        assert any(text.startswith(notice) for text in model.metadata["notices"])
+    if task == "regression":
+        assert model.target.means[0] == pytest.approx((12.5 + 1250 + 7 + 8.5) / 4)
+    else:
+        assert model.target.labels in ((0, 1, 2), ("NA", "Yes", "no", "yes"))
+        assert model.target.dtype in ("int64", "str")
+
+
+def test_a_predictor_of_dates_is_refused():
+    with pytest.raises(chainrule.TableError, match="must contain classes or numbers, got dates"):
+        chainrule.Predictor.fit({"x": [1, 2, 3], "y": ["2024-01-01", "2024-01-02", "2024-01-04"]}, target="y")
 
 
 def test_a_predictor_of_a_missing_target_names_the_closest_column():

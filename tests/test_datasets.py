@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from chainrule.data import datasets
-from chainrule.data.datasets import GATES, disc, half_plane, load_mnist, spiral, truth_table
+from chainrule import datasets
+from chainrule.datasets import GATES, disc, half_plane, load_mnist, spiral, truth_table
 from chainrule.errors import TableError
 
 DRAWN = {"half_plane": half_plane, "disc": disc, "spiral": spiral}

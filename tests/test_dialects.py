@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chainrule.app import tables
+from chainrule.app import csv_file
 from chainrule.app.dialects import Reading
 from chainrule.app.tables import TableFile
 from chainrule.errors import TableError
@@ -119,7 +119,7 @@ def test_batches_do_not_depend_on_where_blocks_end(name, block, tmp_path, monkey
     content, expected = DIALECTS[name]
     whole = pl.concat(TableFile(write(tmp_path, content)).batches())
     source = TableFile(tmp_path / "t.csv")
-    monkeypatch.setattr(tables, "_BLOCK_CHARS", block)
+    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", block)
     assert pl.concat(source.batches()).equals(whole)
     assert whole.columns == list(expected)
 
@@ -201,7 +201,7 @@ def test_decimal_marks_of_the_training_table_hold_for_doubtful_cells(tmp_path):
 
 
 def test_bytes_of_windows_1252_may_come_late(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK_CHARS", 1000)
+    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 1000)
     content = b"a,b\n" + b"1,x\n" * 300_000 + "2,Zoë\n".encode("cp1252")
     source = TableFile(write(tmp_path, content))
     assert source.read()["b"][-1] == "Zoë"

@@ -83,6 +83,35 @@ def test_every_quantile_is_the_order_statistic_of_the_paper(rng):
         np.testing.assert_array_equal(quantiles[thousandths - 1], ends.get(k, np.sort(R, axis=0)[min(k, 37) - 1]))
 
 
+def test_equal_weights_change_no_quantile(rng):
+    R = rng.normal(size=(37, 2))
+    for weight in (1.0, 2.5):
+        np.testing.assert_array_equal(conformal_quantiles(R, np.full(37, weight)), conformal_quantiles(R))
+
+
+def test_a_weighted_quantile_leaves_out_the_least_weight_that_exceeds_its_level(rng):
+    R, weight = rng.normal(size=23), rng.integers(1, 9, 23)
+    total = Fraction(int(weight.sum())) * Fraction(24, 23)  # the new row has the mean weight
+    quantiles = conformal_quantiles(R[:, np.newaxis], weight.astype(float))[:, 0]
+    for thousandths in range(1, 1000):
+        level = Fraction(thousandths, 1000)
+        if level < Fraction(1, 2):
+            reached = [r for r in R if int(weight[r <= R].sum()) >= (1 - level) * total]
+            assert quantiles[thousandths - 1] == max(reached, default=-np.inf)
+        else:
+            reached = [r for r in R if int(weight[r >= R].sum()) >= level * total]
+            assert quantiles[thousandths - 1] == min(reached, default=np.inf)
+
+
+def test_weighted_quantiles_cover_the_rows_that_the_weights_stand_for(rng):
+    rare = rng.random(6000) < 0.1  # rows with ten times the error, weighted as if they were half of all rows
+    R = rng.normal(size=6000) * np.where(rare, 10, 1)
+    low, high = conformal_quantiles(R[:, np.newaxis], np.where(rare, 9.0, 1.0))[[49, 949], 0]
+    new_rare = rng.random(20_000) < 0.5
+    new = rng.normal(size=20_000) * np.where(new_rare, 10, 1)
+    assert np.mean((low <= new) & (new <= high)) == pytest.approx(0.9, abs=0.015)
+
+
 def test_an_interval_is_rounded_outwards(rng):
     net = mlp(2, 1, seed=0)
     bounds = np.array([[-1.0], [1.0]])

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from chainrule.data import datasets
+from chainrule import datasets
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -192,7 +192,7 @@ def test_the_self_test_passes_and_fails_for_a_modified_header(tmp_path):
     assert done.returncode == 0
     assert re.fullmatch(r"\d+ golden rows: largest difference \d\.\de-\d\d, 0 wrong predictions\n", done.stdout)
     text = header.read_text()
-    header.write_text(text.replace("1.75809934f", "1.85809934f"))
+    header.write_text(text.replace("1.7580993f", "1.8580993f"))
     assert self_test(header).returncode == 1
 
 

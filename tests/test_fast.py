@@ -24,9 +24,8 @@ from chainrule import (
 from chainrule.errors import OutOfRangeError
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.losses import CrossEntropy
-from chainrule.training import backends
-from chainrule.training.backends import START_SECONDS, choose
-from chainrule.training.kernels import NUMPY
+from chainrule.training import kernels
+from chainrule.training.kernels import NUMPY, START_SECONDS, choose
 
 OPTIMIZERS = [SGD(0.01), SGD(0.01, 0.9), SGD(0.01, 0.9, nesterov=True), RMSProp(0.01), Adam(0.01)]
 CLOSE = {"float32": 5e-6, "float64": 1e-13}
@@ -35,14 +34,14 @@ CLOSE = {"float32": 5e-6, "float64": 1e-13}
 @pytest.fixture
 def numba_kernels():
     pytest.importorskip("numba")
-    return backends.compiled()
+    return kernels.compiled()
 
 
 @pytest.fixture
 def fresh_choice(monkeypatch):
-    backends.compiled.cache_clear()
+    kernels.compiled.cache_clear()
     yield monkeypatch
-    backends.compiled.cache_clear()
+    kernels.compiled.cache_clear()
 
 
 @pytest.mark.parametrize("rates", ["one for all", "one for each"])
@@ -53,9 +52,9 @@ def test_a_compiled_update_rule_computes_what_numpy_does(optimizer, dtype, rates
     rate = 0.01 if rates == "one for all" else rng.random(size).astype(dtype)
     theta, grad = (rng.normal(size=size).astype(dtype) for _ in "ab")
     results = []
-    for kernels in (NUMPY, numba_kernels):
+    for either in (NUMPY, numba_kernels):
         twin, moved = replace(optimizer), theta.copy()
-        twin.update = kernels.update
+        twin.update = either.update
         for _ in range(3):
             twin.step(moved, grad, rate)
         results.append([moved, *twin.moments.values()])
@@ -138,17 +137,17 @@ def test_a_perceptron_predicts_as_well(rng, numba_kernels):
 @pytest.mark.parametrize("n", [12, 2000])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_only_small_batches_through_plain_layers_are_taken_in_loops(name, n, rng, numba_kernels, monkeypatch):
-    from chainrule.training import fast
+    from chainrule.compiled import small
 
     net, taken = NETWORKS[name]("float32"), []
-    for name_of_loops in ("_forward", "_cross_entropy_and_gradient"):
-        loops = getattr(fast, name_of_loops)
-        monkeypatch.setattr(fast, name_of_loops, lambda *given, loops=loops: taken.append(1) or loops(*given))
+    for loops in (small._outputs, small._cross_entropy):
+        name_of_loops = loops.py_func.__name__
+        monkeypatch.setattr(small, name_of_loops, lambda *given, loops=loops: taken.append(1) or loops(*given))
     y = rng.integers(0, 2, n if "CrossEntropy(" in str(net.loss) and net.n_out > 1 else (n, net.n_out))
     numba_kernels.fuse(net).objective(*net.check(rng.normal(size=(n, 6)), y))
     odd = {"small, an activation first", "small, two activations", "small, dropout"}
-    small = name.startswith("small") or name == "penalties"
-    assert bool(taken) is (small and name not in odd and n == 12)
+    is_small = name.startswith("small") or name == "penalties"
+    assert bool(taken) is (is_small and name not in odd and n == 12)
 
 
 def test_an_objective_that_is_not_a_network_stays_unchanged(numba_kernels):
@@ -248,7 +247,7 @@ def test_unknown_kernels_are_refused():
 
 
 def test_without_numba_training_falls_back_to_numpy_and_logs_it(fresh_choice, without_numba, caplog):
-    fresh_choice.setattr(backends, "find_spec", lambda name: None)
+    fresh_choice.setattr(kernels, "find_spec", lambda name: None)
     with caplog.at_level(logging.INFO):
         assert choose("numba", 1, 1) is choose("numba", 1, 1) is NUMPY
     (record,) = caplog.records
@@ -257,13 +256,11 @@ def test_without_numba_training_falls_back_to_numpy_and_logs_it(fresh_choice, wi
 
 
 def test_with_a_broken_numba_training_falls_back_to_numpy_with_a_warning(fresh_choice, caplog, numba_kernels):
-    from chainrule.training import fast
-
     def broken(*arguments):
         raise SystemError("compiled for another NumPy\nand much more")
 
-    backends.compiled.cache_clear()
-    fresh_choice.setattr(fast, "NUMBA", numba_kernels._replace(square_sum=broken))
+    kernels.compiled.cache_clear()
+    fresh_choice.setattr("chainrule.compiled.NUMBA", numba_kernels._replace(square_sum=broken))
     with caplog.at_level(logging.INFO):
         assert choose("numba", 1, 1) is NUMPY
     (record,) = caplog.records
@@ -272,15 +269,15 @@ def test_with_a_broken_numba_training_falls_back_to_numpy_with_a_warning(fresh_c
 
 
 def test_where_no_cache_can_be_written_a_function_is_compiled_without(monkeypatch, numba_kernels):
-    from chainrule.training import fast
+    from chainrule.compiled import fused
 
     def njit(function, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return ("compiled", function)
 
-    monkeypatch.setattr(fast, "njit", njit)
-    assert fast.jit(len) == ("compiled", len)
+    monkeypatch.setattr(fused, "njit", njit)
+    assert fused.jit(len) == ("compiled", len)
 
 
 def run(code, **environment):
@@ -316,8 +313,8 @@ class Sine:
 
 def test_a_custom_activation_trains_with_either(numba_kernels, rng):
     X, thetas = rng.normal(size=(60, 3)), []
-    for kernels in ("numpy", "numba"):
+    for either in ("numpy", "numba"):
         net = mlp(3, 8, 1, activation=Sine(), seed=0, dtype="float64")
-        train(net, X, X[:, 0], epochs=2, batch_size=10, kernels=kernels, seed=0)
+        train(net, X, X[:, 0], epochs=2, batch_size=10, kernels=either, seed=0)
         thetas.append(net.theta)
     np.testing.assert_allclose(*thetas, rtol=1e-10)

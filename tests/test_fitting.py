@@ -8,7 +8,9 @@ from chainrule import Callback
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
-from chainrule.model.fitting import Serial, Threads, fit_predictor, one_blas_thread
+from chainrule.model.executors import Serial, Threads
+from chainrule.model.fitting import fit_predictor
+from chainrule.model.threads import one_blas_thread
 
 EXECUTORS = [Serial(), Threads(2), Threads(5)]
 
@@ -72,7 +74,7 @@ def test_ctrl_c_in_the_first_epoch_is_raised(table):
 
 
 def test_ctrl_c_stops_members_in_threads_after_their_batch_and_keeps_them(table, monkeypatch):
-    from chainrule.model import fitting
+    from chainrule.model import executors
 
     def wait_then_interrupt(futures, timeout):
         while not all(second_epoch):
@@ -87,7 +89,7 @@ def test_ctrl_c_stops_members_in_threads_after_their_batch_and_keeps_them(table,
             second_epoch[self.member] = run.epoch >= 1
 
     second_epoch = [False, False]
-    monkeypatch.setattr(fitting, "wait", wait_then_interrupt)
+    monkeypatch.setattr(executors, "wait", wait_then_interrupt)
     result = fitted(
         table, epochs=100_000, executor=Threads(2), callbacks_for=lambda k: [RecordEpoch(k)] if k < 2 else []
     )

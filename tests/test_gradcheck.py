@@ -5,9 +5,9 @@ import pytest
 
 import chainrule
 from chainrule import Activation, Dense, Network, check_gradients, mlp, train
+from chainrule.differences import STEPS, compare_along, embed, unit
 from chainrule.errors import GradientError
 from chainrule.nn import activations, layers
-from chainrule.nn.differences import STEPS, compare_along, embed, unit
 from chainrule.nn.gradcheck import require_gradients
 
 

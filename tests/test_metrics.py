@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics as theirs
 
 from chainrule import mlp, train
-from chainrule.training.metrics import METRICS, as_metric
+from chainrule.metrics import METRICS, as_metric
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 
 import oracles
 from chainrule import SGD, Adam, AdamW, RMSProp, mlp, train
-from chainrule.training.kernels import BLOCK, update
 from chainrule.training.optimizers import (
+    BLOCK,
     FLUSH_EVERY,
     OPTIMIZERS,
     Optimizer,
@@ -17,6 +17,7 @@ from chainrule.training.optimizers import (
     nesterov,
     rmsprop,
     sgd,
+    update,
 )
 
 RATE = 0.01
@@ -216,8 +217,7 @@ def test_a_custom_optimizer_applies_its_rule(rng):
         return theta
 
     class SignDescent(Optimizer):
-        def step(self, theta, grad, rate=None):
-            self.apply(sign_descent, theta, grad, (), self.learning_rate if rate is None else rate)
+        rule = sign_descent, ()
 
     theta, gradients = path(rng, steps=3)
     moved, optimizer = theta.copy(), SignDescent(0.1)

@@ -3,7 +3,9 @@
 import io
 import re
 import threading
+from pathlib import Path
 from time import sleep
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -12,15 +14,18 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from chainrule import Checkpoint, ModelFileError, Predictor, TabularEncoder, mlp, train
-from chainrule.app import commands, progress, tables
-from chainrule.app import models as app_models
-from chainrule.app import predict as app_predict
+from chainrule.app import commands, csv_file, progress, tables
+from chainrule.app import evaluate as app_evaluate
+from chainrule.app import report as app_report
 from chainrule.app import train as app_train
 from chainrule.app.tables import TableFile
 from chainrule.data.reading import read_columns, require_names
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
+from chainrule.model.file import load
+from chainrule.training.callbacks import Callback
 from chainrule.training.checkpoint import CheckpointFile
+from chainrule.training.history import History
 
 QUICK = ["--epochs", "2", "--members", "2", "--jobs", "1"]
 
@@ -220,19 +225,19 @@ def test_a_short_training_has_only_its_lines_for_members(birds):
 
 def test_reading_scoring_predicting_and_reporting_write_lines(birds, impatient, monkeypatch):
     monkeypatch.setattr(TableFile, "read", slow(TableFile.read))
-    for module in (app_train, app_predict, app_models):
+    for module in (app_train, app_evaluate, app_report):
         monkeypatch.setattr(module, "score_on", slow(module.score_on))
     done = run("train", "birds.csv", "--target", "species", "--out", "m", "--report", "r.html", *QUICK)
     for text in ("reading birds.csv", "scoring the model", "writing the report r.html"):
-        assert re.search(rf"^{text}, 0 s elapsed$", done.stderr, re.M), text
+        assert re.search(rf"^{text}(: .*)?, 0 s elapsed", done.stderr, re.M), text
     monkeypatch.setattr(Predictor, "predictions", slow(Predictor.predictions))
     monkeypatch.setattr(tables, "BATCH_ROWS", 20)
     done = run("predict", "m", "birds.csv")
-    assert re.search(r"^predicting birds.csv: \d+ rows, 0 s elapsed$", done.stderr, re.M)
+    assert re.search(r"^predicting birds.csv: \d+ rows, 0 s elapsed", done.stderr, re.M)
     assert len(done.stdout.splitlines()) == 81
-    assert "reading birds.csv, 0 s elapsed" in run("evaluate", "m", "birds.csv").stderr
+    assert re.search(r"^reading birds.csv(: \d+ rows)?, 0 s elapsed", run("evaluate", "m", "birds.csv").stderr, re.M)
     assert run("evaluate", "m", "birds.csv", "--json").stderr == ""
-    assert "scoring the model, 0 s elapsed" in run("report", "m", "birds.csv", "--out", "r.html").stderr
+    assert "scoring the model: predictions, 0 s elapsed" in run("report", "m", "birds.csv", "--out", "r.html").stderr
 
 
 def test_what_is_quick_writes_nothing(birds):
@@ -242,31 +247,76 @@ def test_what_is_quick_writes_nothing(birds):
 
 
 def test_an_error_ends_the_lines(impatient, capsys):
-    with pytest.raises(TableError), progress.status("reading t.csv"):
-        raise TableError("no")
     n_threads = threading.active_count()
+    with pytest.raises(TableError), progress.step("reading t.csv"):
+        raise TableError("no")
     capsys.readouterr()
     sleep(0.02)
     assert capsys.readouterr().err == ""
     assert threading.active_count() == n_threads
 
 
-def test_on_a_terminal_the_status_shows_the_rows_so_far(monkeypatch):
+def test_on_a_terminal_a_step_shows_the_rows_so_far_and_the_time_remaining(monkeypatch):
     console = Console(file=io.StringIO(), force_terminal=True, width=100, legacy_windows=False)
-    monkeypatch.setattr(progress, "Console", lambda **_: console)
-    with progress.status("predicting t.csv") as show:
-        show("50,000 rows")
-        sleep(0.2)
-    assert "predicting t.csv: 50,000 rows ..." in console.file.getvalue()
+    with progress.Step("predicting [red]t.csv", console=console) as step:
+        monkeypatch.setattr(progress, "perf_counter", lambda: step.start + 25)
+        step("50,000 rows", 0.25)
+        step.refresh()
+        step.bars.refresh()
+    assert re.search(
+        r"predicting \[red\]t.csv .*50,000 rows, 25 s elapsed, about 75 s remaining", console.file.getvalue()
+    )
+
+
+def test_the_fraction_of_a_file_that_is_read_is_shown(birds, monkeypatch):
+    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 500)
+    seen = []
+    TableFile(Path("birds.csv")).read(show=lambda rows, fraction: seen.append((rows, fraction)))
+    assert len(seen) > 2
+    assert seen[-1] == ("80 rows", 1.0)
+    assert [fraction for _, fraction in seen] == sorted(fraction for _, fraction in seen)
+
+
+def test_the_importances_of_a_report_show_how_far_they_are(birds):
+    assert run("train", "birds.csv", "--target", "species", "--out", "m", "-q", *QUICK).exit_code == 0
+    predictor = load("m")
+    table = app_report.table_to_score(predictor, TableFile(Path("birds.csv")))[0]
+    shown = []
+    result = app_report.score_on(predictor, table)
+    app_report.write_report(Path("r.html"), result, lambda part, fraction: shown.append((part, fraction)))
+    fractions = [fraction for part, fraction in shown if part == "importance of the columns" and fraction is not None]
+    assert fractions == [k / 16 for k in range(16)]  # once as it is, and 5 shuffles of 3 columns
 
 
 def test_the_time_remaining_of_a_resumed_training_counts_only_what_it_trained(tmp_path, monkeypatch):
     X, y = np.zeros((4, 1)), np.zeros((4, 1))
     options = {"batch_size": 2, "seed": 0, "schedule": "constant"}
     train(mlp(1, 1, seed=0), X, y, epochs=98, callbacks=Checkpoint(tmp_path / "c"), **options)
-    seen = []
-    display = progress.LineDisplay(1, seen.append)
-    monkeypatch.setattr(progress, "perf_counter", lambda: display.start + 11)  # for each batch
-    callbacks = [Checkpoint(tmp_path / "c", resume=True), *display.callbacks_for(0)]
+    display, seen, now = progress.TrainingDisplay(1, silent=True), [], [100.0]
+
+    class Later(Callback):
+        def on_batch_end(self, run):
+            now[0] += 11  # for each batch
+            seen.append(display.line()) if display.latest else None
+
+    monkeypatch.setattr(progress, "perf_counter", lambda: now[0])
+    callbacks = [Checkpoint(tmp_path / "c", resume=True), Later(), *display.callbacks_for(0)]
     train(mlp(1, 1, seed=0), X, y, epochs=100, callbacks=callbacks, **options)
-    assert "epoch 99 of 100, about 33 s remaining" in seen[0]
+    assert "epoch 99 of 100, about 22 s remaining" in seen[0]
+
+
+def test_members_are_expected_to_stop_as_early_as_those_that_have_stopped(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress, "perf_counter", lambda: now[0])
+    display = progress.TrainingDisplay(3, silent=True)
+
+    def run_at(done):
+        return SimpleNamespace(progress=done, epoch=0, epochs=100, history=History())
+
+    display.follow(0, run_at(0.25), begin=0.0)
+    display.finish(0, run_at(0.25))
+    now[0] = 50.0
+    display.follow(1, run_at(0.0), begin=40.0)
+    display.follow(1, run_at(0.125), begin=40.0)
+    # Member 1 trains 0.125 in 10 s and needs as much again; member 2 then needs 20 s.
+    assert display.seconds_remaining == pytest.approx(10 + 20)

@@ -2,7 +2,9 @@
 
 import json
 import re
+from datetime import date, timedelta
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import polars as pl
@@ -17,8 +19,8 @@ from chainrule.data.splits import Structure, copies, folds, group_codes, hold_ou
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
 from chainrule.model.file import load
-from chainrule.model.fitting import LEAST_EPOCHS, fit_predictor
-from chainrule.model.recipe import affordable_rounds
+from chainrule.model.fitting import fit_predictor
+from chainrule.model.recipe import LEAST_EPOCHS, affordable_rounds
 
 QUICK = {"n_members": 3, "epochs": 4, "random_state": 0}
 
@@ -383,18 +385,81 @@ def test_a_time_limit_that_is_not_reached_is_no_finding(rng):
     assert model.notices_ == []
 
 
-def test_part_of_the_limit_is_reserved_for_scoring_and_the_report(visits):
-    from chainrule.app.pipeline import Table, make_plan
-    from chainrule.app.train import seconds_after_training
+def test_what_follows_the_training_is_timed_before_it(visits, monkeypatch):
+    from chainrule.app import duration
+    from chainrule.app.plan import make_plan
 
-    values = visits["y"].to_numpy()
-    table = Table({"x": visits["x"].to_numpy()}, values, np.arange(200), np.arange(1, 201), [])
-    plan = make_plan(table, "y", None, (), 0.2, 0)
-    scoring, report = (seconds_after_training(plan, 10_000, 5, report) for report in (False, True))
-    assert 0.2 < scoring < report
-    assert load_seconds(train("t.csv", "--epochs", 10**5, "--time-limit", 2)) < 30
+    columns = {"x": visits["x"].to_numpy(), "y": visits["y"].to_numpy()}
+    plan = make_plan(columns, "y")
+    held = plan.table.part(plan.test)
+    scoring, report = (duration.seconds_after_training(plan, held, 2, report) for report in (False, True))
+    assert 0 < scoring < report
+    diagnose = duration.diagnose_fit
+    monkeypatch.setattr(duration, "diagnose_fit", lambda *given: sleep(0.5) or diagnose(*given))
+    assert duration.seconds_after_training(plan, held, 2, False) > 0.5
 
 
-def load_seconds(document):
+def test_the_time_for_more_rows_is_in_proportion_to_those_beyond_the_timed_ones(monkeypatch):
+    from chainrule.app import duration
+
+    now = [0.0]
+    monkeypatch.setattr(duration, "perf_counter", lambda: now[0])
+
+    def work(n):
+        now[0] += 2 + n / 1_000
+
+    assert duration.seconds_for(work, 5) == pytest.approx(2.005)
+    assert duration.seconds_for(work, 500) == pytest.approx(2.5)
+    assert duration.seconds_for(work, 100_000) == pytest.approx(102)
+
+
+@pytest.mark.parametrize(("afterwards", "most"), [(30.0, 70.0), (10_000.0, 30.0)])
+def test_a_time_limit_leaves_time_for_what_follows(afterwards, most, visits, monkeypatch):
+    from chainrule.app import train as app_train
+
+    given, fit = [], app_train.fit_predictor
+    monkeypatch.setattr(app_train, "seconds_after_training", lambda *_: afterwards)
+    monkeypatch.setattr(
+        app_train,
+        "fit_predictor",
+        lambda *args, **options: given.append(options["time_limit"]) or fit(*args, **options),
+    )
+    train("t.csv", "--epochs", 2, "--time-limit", 100)
+    assert 0 < given[0] < most  # less what was spent before
+    train("t.csv", "--epochs", 2)
+    assert given[1] is None
+
+
+def test_training_ends_with_the_time_limit(visits):
+    document = train("t.csv", "--epochs", 10**5, "--time-limit", 2)
     assert load(document["model"]).metadata["seconds"] == document["seconds"]
-    return document["seconds"]
+    assert max(document["epochs"]) < 10**5
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda day: f"{day:%d.%m.%Y}",
+        lambda day: f"{day:%m/%d/%Y}",
+        lambda day: f"{day:%Y%m%d}",
+        lambda day: f"{day:%d-%b-%y}",
+        lambda day: f" {day:%Y-%m-%d} ",
+        lambda day: f"{day.toordinal():,}",
+    ],
+    ids=["German", "American", "compact", "named month", "padded", "thousands"],
+)
+def test_times_are_read_in_the_formats_in_which_inputs_are(written):
+    days = [date(2023, 11, 5) + timedelta(days=3 * k) for k in range(60)]
+    values = np.array([written(day) for day in days], object)
+    steps = np.diff(time_numbers("when", values).astype(np.float64))
+    assert (steps == steps[0]).all()
+    assert steps[0] > 0
+    found = time_like({"x": np.arange(60.0) % 7, "when": values})
+    assert found == (["when"] if "," not in values[0] else [])  # of numbers, the name must say that they are times
+
+
+def test_a_word_for_a_missing_time_is_a_missing_time():
+    values = np.array([f"{day:02d}.01.2024" for day in range(1, 29)], object)
+    values[4] = "unknown"
+    with pytest.raises(TableError, match=r"time, row 5: expected a value, got a missing cell"):
+        time_numbers("when", values)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chainrule import SGD, Activation, Dense, EarlyStopping, Network, mlp, train
-from chainrule.data.datasets import disc
+from chainrule.datasets import disc
 from chainrule.insight.recording import LayerSamples, WeightPath
 from chainrule.insight.surface import surface_around, surface_of_paths
 

@@ -34,9 +34,10 @@ from chainrule.arrays import digest
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
+from chainrule.model.executors import Serial, Threads
 from chainrule.model.file import FORMAT as MODEL_FORMAT
-from chainrule.model.fitting import Serial, Threads, fit_predictor
-from chainrule.training import backends
+from chainrule.model.fitting import fit_predictor
+from chainrule.training import kernels
 from chainrule.training.checkpoint import FORMAT, CheckpointFile
 from chainrule.training.optimizers import OPTIMIZERS
 from chainrule.training.schedules import SCHEDULES, Cosine, ReduceOnPlateau
@@ -422,7 +423,7 @@ def test_resume_needs_to_know_from_what(csv):
 
 def test_a_resumed_run_keeps_the_kernels_it_started_with(path, monkeypatch):
     pytest.importorskip("numba")
-    monkeypatch.setattr(backends, "START_SECONDS", 10 * 3 * backends.SAVED_PER_STEP)
+    monkeypatch.setattr(kernels, "START_SECONDS", 10 * 3 * kernels.SAVED_PER_STEP)
     for epochs in (8, 12):  # 12 alone would be long enough for numba
         history = train(network(), X, Y, epochs=epochs, batch_size=16, callbacks=Checkpoint(path, resume=True))
         assert len(history) == epochs

@@ -47,8 +47,7 @@ from chainrule import (
     train,
 )
 from chainrule.app import commands
-from chainrule.app import train as app_train
-from chainrule.app.progress import Progress
+from chainrule.app.progress import TrainingDisplay
 from chainrule.errors import DivergenceError, TableError
 from chainrule.estimators import tabular
 from chainrule.model.fitting import fit_predictor
@@ -173,7 +172,7 @@ class CommandLine(Tabular):
             *(["--weight", "weight"] if weights else []),
         ]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(app_train, "progress_for", lambda *_: SilentProgress(callbacks))
+            patch.setattr(TrainingDisplay, "callbacks_for", lambda display, member: callbacks)
             self.message = run("train", "t.csv", "--target", "y", *options)
         return out
 
@@ -185,17 +184,6 @@ class CommandLine(Tabular):
 
     def save(self, path, place):
         self.fit(self.given, out=place)
-
-
-class SilentProgress(Progress):
-    """Shows nothing and gives every member these callbacks."""
-
-    def __init__(self, callbacks):
-        super().__init__(2)
-        self.callbacks = callbacks
-
-    def callbacks_for(self, member):
-        return self.callbacks
 
 
 INTERFACES = {"engine": Engine, "estimators": Estimator, "tables": Tabular, "command": CommandLine}

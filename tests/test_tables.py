@@ -1,7 +1,9 @@
+import gc
 import gzip
 import io
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from chainrule.app import tables
-from chainrule.app.tables import STDIN, TableFile, require_writable, write_table
+from chainrule.app.paths import STDIN, require_writable
+from chainrule.app.tables import TableFile, write_table
 from chainrule.errors import TableError
 from fuzz_model_file import GOLDEN
 
@@ -105,6 +108,18 @@ def test_standard_input_is_read(kind, name, tmp_path, monkeypatch):
     source = TableFile(STDIN, kind)
     assert source.read().equals(FRAME)
     assert pl.concat(source.batches())["name"].to_list() == FRAME["name"].to_list()
+
+
+def test_standard_input_is_not_in_memory_and_its_copy_is_deleted(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PLAIN.encode())))
+    source = TableFile(STDIN)
+    (copy,) = tmp_path.iterdir()
+    assert copy.read_bytes() == PLAIN.encode()
+    assert source.read().equals(FRAME)
+    del source
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_first_word_of_a_column_may_be_in_its_last_row(tmp_path):

@@ -11,7 +11,7 @@ from chainrule import Predictor, TabularEncoder, Trace, mlp, save, trace, train
 from chainrule.app.commands import app
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
-from chainrule.insight.tracing.proof import Line, Proof
+from chainrule.insight.trace.proof import Line, Proof
 from chainrule.model.ensemble import Ensemble
 
 

@@ -5,7 +5,26 @@ import re
 import numpy as np
 import pytest
 
-from chainrule import SGD, Adam, BatchNorm, Dense, Dropout, Network, Residual, mlp, trace
+import oracles
+from chainrule import (
+    SGD,
+    Activation,
+    Adam,
+    AdamW,
+    BatchNorm,
+    Bounded,
+    Dense,
+    Dropout,
+    LayerNorm,
+    Network,
+    Residual,
+    RMSProp,
+    Scale,
+    mlp,
+    trace,
+)
+from chainrule.insight.trace.mistakes import mistakes
+from chainrule.nn.losses import LOSSES, CrossEntropy, as_loss
 
 
 @pytest.fixture
@@ -151,9 +170,43 @@ def test_mistakes_in_other_layers_are_recognized(rng):
         remark(step, "delta1", values["dh1"] / values["tau1"])
         == "the mean and standard deviation are treated as constants"
     )
-    assert remark(step, "dn1", values["dd1"]) == "the mask is missing in the backward pass"
+    assert remark(step, "dn1", values["dd1"]) == "the mask is missing"
     assert remark(step, "dd1", values["du1"]) == "the skip connection is missing"
     assert remark(step, "dd1", values["dr2"]) == "the gradient through the block is missing"
+
+
+CATALOGUE = """
+W is not transposed; W is transposed; the gradient is transposed; the bias is missing; the factor is missing;
+sigmoid is not applied; sigmoid is used in place of sigmoid'; sigmoid' is missing; there is an extra factor sigmoid';
+1/n is missing; 1/n is applied twice; the sign is wrong (target minus prediction);
+the factor 2 from the square is missing; the factor in front of the square is missing; the derivative is not clipped;
+q and 1 - q are swapped; the exp of the loss is missing; the sigmoid of the loss is missing;
+the softmax of the loss is missing; softmax is applied twice; the exponentials are not divided by their sum;
+label smoothing is missing; the penalty is missing; the factor 1/2 is missing; the factor high - low is missing;
+the mask is missing; the division by 1 - rate is missing; gamma is missing; beta is missing;
+the mean is not subtracted; the division by the standard deviation is missing;
+the mean and standard deviation are treated as constants; the skip connection is missing;
+the gradient through the block is missing; the learning rate is missing; the momentum is missing;
+the Nesterov look-ahead is missing; the bias correction is missing; the weight decay is missing;
+the sign is wrong (gradient ascent)
+"""
+
+
+def test_the_catalogue_of_mistakes_is_complete(rng):
+    layers = [Dense(3, 3), Bounded(-1, 2), LayerNorm(3), BatchNorm(3), Scale(3), Dropout(0.5), Residual([Dense(3, 3)])]
+    X, found = rng.normal(size=(4, 3)), set()
+    for loss in (*map(as_loss, LOSSES), CrossEntropy(0.1)):
+        for optimizer in (SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, nesterov=True), RMSProp(), AdamW()):
+            net = Network([*layers, Activation("sigmoid")], loss, l1=0.1, l2=0.1, seed=0)
+            y = oracles.targets_for(type_name(loss), 4, 3, rng)
+            for training in (None, rng):
+                step = trace(net, X, y, optimizer, rng=training)
+                found |= {remark for quantity in step for remark in mistakes(quantity)}
+    assert found == {remark.strip() for remark in CATALOGUE.replace("\n", " ").split(";")}
+
+
+def type_name(loss):
+    return next(name for name, kind in LOSSES.items() if isinstance(loss, kind))
 
 
 def test_a_consequence_of_an_earlier_wrong_answer_is_recognized(sigmoid_step):

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Circle, FancyArrowPatch
 
 from chainrule import SGD, Activation, BatchNorm, Dense, Dropout, History, Network, mlp, train
-from chainrule.data.datasets import disc, half_plane, spiral
+from chainrule.datasets import disc, half_plane, spiral
 from chainrule.errors import MissingExtraError
 from chainrule.nn.losses import SquaredError
 from chainrule.viz import (

@@ -8,7 +8,7 @@ from matplotlib.patches import StepPatch
 from PIL import Image
 
 from chainrule import SGD, mlp, train, viz
-from chainrule.data.datasets import disc
+from chainrule.datasets import disc
 from chainrule.insight.recording import LayerSamples, WeightPath
 from chainrule.insight.surface import Surface, surface_around, surface_of_paths
 from chainrule.viz.style import ON_LIGHT

@@ -8,11 +8,14 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chainrule import datasets as datasets
     from chainrule import errors as errors
     from chainrule import export as export
+    from chainrule import losses as losses
+    from chainrule import metrics as metrics
     from chainrule import nn as nn
+    from chainrule import schedules as schedules
     from chainrule import viz as viz
-    from chainrule.data import datasets as datasets
     from chainrule.data.tabular import TabularEncoder as TabularEncoder
     from chainrule.errors import ChainruleError as ChainruleError
     from chainrule.errors import DivergenceError as DivergenceError
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from chainrule.model.file import load as load
     from chainrule.model.file import save as save
     from chainrule.model.predictor import Predictor as Predictor
-    from chainrule.nn import losses as losses
     from chainrule.nn.gradcheck import check_gradients as check_gradients
     from chainrule.nn.layers import Activation as Activation
     from chainrule.nn.layers import BatchNorm as BatchNorm
@@ -52,8 +54,6 @@ if TYPE_CHECKING:
     from chainrule.nn.losses import SquaredError as SquaredError
     from chainrule.nn.network import Network as Network
     from chainrule.nn.network import mlp as mlp
-    from chainrule.training import metrics as metrics
-    from chainrule.training import schedules as schedules
     from chainrule.training.batches import batches as batches
     from chainrule.training.callbacks import Callback as Callback
     from chainrule.training.callbacks import EarlyStopping as EarlyStopping
@@ -111,23 +111,14 @@ _EXPORTS = {
         "Step",
     ],
 }  # fmt: skip
-_NAMESPACES = {
-    "datasets": "data.datasets",
-    "errors": "errors",
-    "export": "export",
-    "losses": "nn.losses",
-    "metrics": "training.metrics",
-    "nn": "nn",
-    "schedules": "training.schedules",
-    "viz": "viz",
-}
+_NAMESPACES = ["datasets", "errors", "export", "losses", "metrics", "nn", "schedules", "viz"]
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = sorted([*_MODULE_OF, *_NAMESPACES])
 
 
 def __getattr__(name: str) -> Any:
     if name in _NAMESPACES:
-        value: Any = _import_module(f"chainrule.{_NAMESPACES[name]}")
+        value: Any = _import_module(f"chainrule.{name}")
     elif name in _MODULE_OF:
         value = getattr(_import_module(f"chainrule.{_MODULE_OF[name]}"), name)
     else:

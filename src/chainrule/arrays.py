@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from math import isfinite
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from math import inf, isfinite
+from typing import Annotated, Any, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -152,6 +154,37 @@ def digest(*arrays: Array | None) -> str:
         if array is not None:
             total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()
+
+
+class Checked:
+    """Base class of dataclasses whose annotations carry rules, as in `gamma: Annotated[float, "in (0, 1]"] = 0.1`."""
+
+    def __post_init__(self) -> None:
+        kind: Any = type(self)
+        for name, rule in _rules_of(kind).items():
+            require(RULES[rule](getattr(self, name)), name, f"be {rule}", getattr(self, name))
+
+
+RULES: dict[str, Callable[[Any], bool]] = {
+    "an integer >= 1": lambda value: is_integer(value, 1),
+    "> 0": lambda value: value > 0,
+    ">= 0": lambda value: bool(np.all(np.asarray(value) >= 0)),
+    ">= 1": lambda value: value >= 1,
+    "finite and > 0": lambda value: 0 < value < inf,
+    "in [0, 1]": lambda value: 0 <= value <= 1,
+    "in [0, 1)": lambda value: all(0 <= v < 1 for v in np.atleast_1d(value)),
+    "in (0, 1]": lambda value: 0 < value <= 1,
+    "strictly between 0 and 1": lambda value: all(0 < v < 1 for v in np.atleast_1d(value)),
+}
+
+
+@cache
+def _rules_of(kind: type) -> dict[str, str]:
+    try:
+        hints = get_type_hints(kind, include_extras=True)
+    except NameError:  # a custom class with names that only a type checker knows
+        return {}
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if get_origin(hint) is Annotated}
 
 
 def require_integer(value: object, argument: str, least: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Display: numbers as people read them. Files and JSON keep every digit."""
+"""Display: numbers, tables and text as people read them. Files and JSON keep every digit."""
 
 from collections.abc import Sequence
 from math import floor, isfinite, isnan, log10
@@ -77,3 +77,33 @@ def _exponent(size: float) -> int:
 
 def _not_finite(value: float) -> str:
     return "nan" if isnan(value) else "infinity" if value > 0 else "-infinity"
+
+
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun: 1 row, 2,000 rows."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def printable(text: str) -> str:
+    """Return text with control characters escaped: a table may contain some, and a terminal would obey them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table with a head, a foot and a last column of numbers as text."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join([*map(str.ljust, row[:-1], widths), row[-1].rjust(widths[-1])]) for row in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def html_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return the same table as HTML."""
+    from html import escape
+
+    head, *body = ([escape(cell) for cell in row] for row in rows)
+    cells = "".join(
+        "<tr>" + "".join(f"<td>{cell}</td>" for cell in row[:-1]) + f"<td style='text-align:right'>{row[-1]}</td></tr>"
+        for row in body
+    )
+    return f"<table><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>{cells}</table>"

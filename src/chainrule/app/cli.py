@@ -1,21 +1,16 @@
 """Entry point of the command `chainrule`."""
 
 import sys
+from importlib.util import find_spec
 
 
 def main() -> None:
     """Run the command line; if the extra `cli` is not installed, print how to install it and exit with status 2."""
-    try:
-        import narwhals  # noqa: F401
-        import polars  # noqa: F401
-        import rich  # noqa: F401
-        import typer  # noqa: F401
-    except ImportError as error:
-        print(
-            f"chainrule: the command line requires {error.name}. Install it: pip install 'chainrule[cli]'",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+    for package in ("typer", "rich", "polars", "narwhals", "jinja2"):
+        if find_spec(package) is None:
+            remedy = "Install it: pip install 'chainrule[cli]'"
+            print(f"chainrule: the command line requires {package}. {remedy}", file=sys.stderr)
+            sys.exit(2)
     try:
         from chainrule.app.commands import app
 

@@ -1,24 +1,123 @@
-"""The command-line application: its commands, and one format for all usage errors."""
+"""The command-line application: its commands, and one format for all errors.
 
+A command is a dataclass of `chainrule.app.options`, whose docstring is its help, and a module of the same name with a
+function `run`, which is imported when the command runs: help and usage errors need neither NumPy nor polars.
+"""
+
+import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any
+from importlib import import_module
+from inspect import Parameter, Signature
+from typing import Annotated, Any, get_type_hints
+from warnings import catch_warnings, filterwarnings
 
 import typer
 from typer.core import TyperGroup
 
 import chainrule
-from chainrule.app.export import export_command
-from chainrule.app.messages import print_error
-from chainrule.app.models import inspect_command, report_command
-from chainrule.app.predict import evaluate_command, predict_command
-from chainrule.app.trace import trace_command
-from chainrule.app.train import train_command
+from chainrule.app import options
+from chainrule.display import printable
+from chainrule.errors import ChainruleError, first_line
+
+_COMMANDS: dict[str, type[options.Options]] = {
+    "train": options.TrainOptions,
+    "predict": options.PredictOptions,
+    "evaluate": options.EvaluateOptions,
+    "inspect": options.InspectOptions,
+    "report": options.ReportOptions,
+    "export": options.ExportOptions,
+    "trace": options.TraceOptions,
+}
+"""Name of a command, and of its module -> its options."""
 
 _UsageError: Any = typer.BadParameter.__base__
 """The base class of usage errors. It is private: typer has its own copy of click, or imports click, by version."""
+
+
+def _print_error(message: str) -> None:
+    """Print an error as one line on standard error."""
+    typer.echo(f"chainrule: {printable(message)}", err=True)
+
+
+# From dataclasses to commands.
+
+
+def _command(name: str, kind: type[Any]) -> Callable[..., None]:
+    """Return the function of a command, whose parameters are the fields of its options."""
+
+    def command(**values: Any) -> None:
+        with _one_line_errors():
+            chosen = _built(kind, values)
+            chosen.check()
+            import_module(f"chainrule.app.{name}").run(chosen)
+
+    command.__signature__ = Signature(list(_parameters(kind)))  # type: ignore[attr-defined]
+    command.__doc__ = kind.__doc__
+    return command
+
+
+def _parameters(kind: type[Any]) -> Iterator[Parameter]:
+    """Yield a parameter for each annotated field of a dataclass, and of those within it."""
+    hints = get_type_hints(kind, include_extras=True)
+    for field in fields(kind):
+        hint = hints[field.name]
+        if is_dataclass(hint):
+            yield from _parameters(hint)  # type: ignore[arg-type]
+        elif hasattr(hint, "__metadata__"):
+            default = Parameter.empty if field.default is MISSING else field.default
+            yield Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
+def _built(kind: type[Any], values: dict[str, Any]) -> Any:
+    """Return the options with these values, including those within them."""
+    hints = get_type_hints(kind)
+    within = {
+        name: _built(hint, values) for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)
+    }
+    return kind(**{name: values[name] for name in hints if name in values}, **within)
+
+
+# Errors and signals.
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Report errors that the user can fix in one line on standard error, with exit status 2. SIGTERM acts as Ctrl-C."""
+    with suppress(ValueError):  # handlers can be set from the main thread only
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with catch_warnings():  # every command reports them as notices, once
+            filterwarnings("ignore", r"column .* are unknown", UserWarning)
+            yield
+    except BrokenPipeError:
+        # The reader, for example `head`, has closed the pipe. Python must not write to it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ChainruleError, OSError, ValueError) as error:
+        _print_error(_message_of(error))
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt as interrupt:
+        _print_error(f"interrupted; {str(interrupt) or 'nothing was written'}")
+        raise typer.Exit(130) from None
+
+
+def _message_of(error: Exception) -> str:
+    """Return an error's message in one line, without the number of an OSError."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return first_line(error)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+# Usage errors.
 
 
 class _Commands(TyperGroup):
@@ -31,7 +130,7 @@ class _Commands(TyperGroup):
             status = super().main(*args, **(options | {"standalone_mode": False}))
         except _UsageError as error:
             if type(error).__name__ != "NoArgsIsHelpError":  # which has already printed the help text
-                print_error(_usage_message(error))
+                _print_error(_usage_message(error))
             sys.exit(2)
         except typer.Abort:
             sys.exit(130)
@@ -73,6 +172,8 @@ def _name_of(parameter: Any) -> str:
     return str(max(names, key=len) if names else parameter.metavar or parameter.name.upper())
 
 
+# The application.
+
 app = typer.Typer(
     cls=_Commands,
     help="Train feed-forward neural networks on tables, and use them.",
@@ -81,18 +182,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "train": train_command,
-    "predict": predict_command,
-    "evaluate": evaluate_command,
-    "inspect": inspect_command,
-    "report": report_command,
-    "export": export_command,
-    "trace": trace_command,
-}
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
+for _name, _options in _COMMANDS.items():
+    app.command(_name)(_command(_name, _options))
 
 
 def _print_version(requested: bool) -> None:
@@ -102,7 +193,7 @@ def _print_version(requested: bool) -> None:
 
 
 @app.callback()
-def _options(
+def _shared_options(
     show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,

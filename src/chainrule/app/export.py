@@ -1,14 +1,12 @@
 """The command `export`: write a model as ONNX, C or Python, and show how to use the file."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NamedTuple
 
 import typer
 
-from chainrule.app.options import ModelArgument, check_places, choice, one_line_errors
+from chainrule.app.options import ExportOptions, Language
 from chainrule.export import to_c, to_python
 from chainrule.export.steps import Model
 from chainrule.export.writing import Export, stem_of
@@ -16,47 +14,14 @@ from chainrule.model.file import load
 from chainrule.model.predictor import Predictor
 
 
-class Language(StrEnum):
-    """The language of an exported model."""
-
-    onnx = "onnx"
-    c = "c"
-    python = "python"
-
-
-def export_command(
-    model: ModelArgument,
-    to: Annotated[Language, typer.Option("--to", help="Export to this language.", **choice(Language))],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the export to this file.",
-            show_default="MODEL's name with .onnx, .h or .py",
-        ),
-    ] = None,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="For C: quantize the weights to 8 bits, and print the error this causes.")
-    ] = False,
-    pure: Annotated[bool, typer.Option("--pure", help="For Python: write a file that does not need NumPy.")] = False,
-) -> None:
-    """Export a model as a single file for other programs, with golden rows to test it.
-
-    Example: `chainrule export penguins.chainrule --to c`
-    """
-    with one_line_errors():
-        writer = _WRITERS[to]
-        options = {name: True for name, requested in (("int8", int8), ("pure", pure)) if requested}
-        for name in options:
-            if name != writer.option:
-                language = next(language for language in _WRITERS if _WRITERS[language].option == name)
-                raise ValueError(f"--{name} requires --to {language}, got --to {to}")
-        out = out or Path(f"{model.name.split('.')[0]}{writer.suffix}")
-        check_places({"--out": out}, {"MODEL": model})
-        loaded = load(model)
-        exported = writer.write(loaded, out, **options)
-        for line in [*_export_lines(exported), "", *writer.usage(loaded, out)]:
-            typer.echo(line)
+def run(options: ExportOptions) -> None:
+    """Write the export, and print how to use it."""
+    writer = _WRITERS[options.to]
+    given = {name: True for name in ("int8", "pure") if getattr(options, name)}
+    loaded = load(options.model)
+    exported = writer.write(loaded, options.output, **given)
+    for line in [*_export_lines(exported), "", *writer.usage(loaded, options.output)]:
+        typer.echo(line)
 
 
 def _export_lines(exported: Export) -> list[str]:
@@ -108,18 +73,15 @@ def _python_usage(model: Model, out: Path) -> list[str]:
     ]
 
 
-@dataclass(frozen=True)
-class _Writer:
-    """The suffix of a language's files, the functions that write one and describe its use, and the option it takes."""
+class _Writer(NamedTuple):
+    """The functions that write a model in a language, and describe the use of the file."""
 
-    suffix: str
     write: Callable[..., Export]
     usage: Callable[[Any, Path], list[str]]
-    option: str = ""
 
 
 _WRITERS = {
-    Language.onnx: _Writer(".onnx", _write_onnx, _onnx_usage),
-    Language.c: _Writer(".h", to_c, _c_usage, "int8"),
-    Language.python: _Writer(".py", to_python, _python_usage, "pure"),
+    Language.onnx: _Writer(_write_onnx, _onnx_usage),
+    Language.c: _Writer(to_c, _c_usage),
+    Language.python: _Writer(to_python, _python_usage),
 }

@@ -1,49 +1,22 @@
-"""The output of the commands: lines of text for people, JSON for programs, one-line errors."""
+"""Texts: lines for people about tables, models, trainings and scores."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import typer
-from rich.console import Console
-
-from chainrule.app.pipeline import Plan, Result, coverage_of
+from chainrule.app.options import TrainOptions
+from chainrule.app.plan import Plan
+from chainrule.app.results import Result
 from chainrule.app.scores import Target, format_scores
 from chainrule.data.targets import ClassTarget
-from chainrule.display import format_number, format_numbers
+from chainrule.display import count, format_number, format_numbers
 from chainrule.errors import shorten
+from chainrule.metrics import METRICS
 from chainrule.model.predictor import Predictor
 from chainrule.model.seen import TRAINING_ROWS
-from chainrule.training.metrics import METRICS
 
 _MAX_COLUMNS_SHOWN = 60
-
-
-def console_for(silent: bool) -> Console:
-    """Return a console that prints every line unchanged to standard output, or nothing if `silent`."""
-    return Console(quiet=silent, soft_wrap=True, highlight=False, markup=False, emoji=False)
-
-
-def echo(console: Console, lines: Iterable[str]) -> None:
-    """Print lines."""
-    for line in lines:
-        console.print(printable(line))
-
-
-def print_error(message: str) -> None:
-    """Print an error as one line on standard error."""
-    typer.echo(f"chainrule: {printable(message)}", err=True)
-
-
-def print_json(document: Mapping[str, Any]) -> None:
-    """Print a JSON document."""
-    typer.echo(json.dumps(document, indent=2))
-
-
-def printable(text: str) -> str:
-    """Return text with control characters escaped: a table may contain some, and a terminal would obey them."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def readable_date(text: str) -> str:
@@ -82,11 +55,6 @@ def format_cell(value: float) -> str:
     return format_number(value, group_from=10_000)
 
 
-def count_networks(networks: Sequence[object]) -> str:
-    """Return the number of networks, with the noun."""
-    return "1 network" if len(networks) == 1 else f"{len(networks)} networks"
-
-
 def _describe_target(target: Target) -> str:
     if isinstance(target, ClassTarget):
         return f"{target.n_outputs} classes: {shorten(target.labels)}"
@@ -117,9 +85,8 @@ def score_lines(result: Result, heading: str) -> list[str]:
     rows = [[heading, "network", "90% interval", baseline_of(result.predictor.target)]]
     for name, texts in format_scores(result.scores, result.intervals, result.baseline).items():
         rows.append([f"{name.replace('_', ' ')} ({better_is(name)} is better)", *texts])
-    coverage = coverage_of(result)
-    if coverage is not None:
-        rows.append(["coverage of 90% prediction intervals", f"{coverage:.1%}", "", ""])
+    if result.coverage is not None:
+        rows.append(["coverage of 90% prediction intervals", f"{result.coverage:.1%}", "", ""])
     return aligned(rows, (38, 8, 20, 18))
 
 
@@ -157,10 +124,10 @@ def _as_text(value: object) -> str:
 def model_lines(predictor: Predictor, size: int) -> list[str]:
     """Return a description of a model: its target, columns, networks, scores and training."""
     metadata, ensemble = predictor.metadata, predictor.ensemble
-    network = ensemble.networks[0]
+    network, n_networks = ensemble.networks[0], count(len(ensemble.networks), "network")
     lines = [
         f"{predictor.target.task} of {predictor.target.name}: {_describe_target(predictor.target)}",
-        f"{count_networks(ensemble.networks)}, {network.theta.size:,} parameters each, {size / 1024:,.0f} KB in total",
+        f"{n_networks}, {network.theta.size:,} parameters each, {size / 1024:,.0f} KB in total",
         "",
         *(column_lines(metadata["columns"], predictor.target)[:-1] if "columns" in metadata else []),
         "",
@@ -178,3 +145,12 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
     shown |= {f"test {name.replace('_', ' ')}": text for name, (text, *_) in scores.items()}
     width = max(map(len, shown), default=0)
     return lines + [f"  {name:<{width}}  {value}" for name, value in shown.items()]
+
+
+def next_commands(options: TrainOptions) -> list[str]:
+    """Return the commands to type after a training: the model's file is the real one, names in capitals are not."""
+    model = str(options.output)
+    commands = [["predict", model, "NEW_TABLE", "--out", "predictions.csv"], ["evaluate", model, "LABELED_TABLE"]]
+    if options.report is None:
+        commands.append(["report", model, "LABELED_TABLE"])
+    return [shlex.join(["chainrule", *command]) for command in [*commands, ["export", model, "--to", "python"]]]

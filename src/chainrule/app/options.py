@@ -1,30 +1,29 @@
-"""What all commands share: arguments and options, their parsers, checks of paths, and the handling of errors."""
+"""The options of every command: one dataclass each, which knows its parsers, its help and its rules.
+
+Nothing here is slow to import: help and usage errors come at once.
+"""
 
 import codecs
-import os
 import re
-import signal
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Any
-from warnings import catch_warnings, filterwarnings
 
 import typer
 
 from chainrule.app.dialects import Reading
-from chainrule.app.messages import print_error
-from chainrule.app.tables import STDIN, has_table_suffix, require_writable
-from chainrule.errors import ChainruleError, ModelFileError, TableError, first_line, look_up
-from chainrule.model.file import load
-from chainrule.model.predictor import Predictor
+from chainrule.app.paths import OUTPUT_KINDS, STDIN, check_places, kind_of, require_table
+from chainrule.errors import ModelFileError, TableError, look_up
 
 # Parsers. A BadParameter holds the rule and the value; `chainrule.app.commands` puts the option's name before it.
 
 
-def number(rule: str, fits: Callable[[float], bool], kind: type[float] = float) -> dict[str, Any]:
+def _number(rule: str, fits: Callable[[float], bool], kind: type[float] = float) -> dict[str, Any]:
     """Return the arguments of `typer.Option` for a number; `rule` describes what `fits` checks."""
 
     def parse(text: str) -> float:
@@ -37,12 +36,11 @@ def number(rule: str, fits: Callable[[float], bool], kind: type[float] = float) 
     return {"parser": parse, "metavar": "N" if kind is int else "NUMBER"}
 
 
-def integer(least: int) -> dict[str, Any]:
-    """Return the arguments of `typer.Option` for an integer >= `least`."""
-    return number(f"an integer >= {least}", lambda value: value >= least, int)
+def _integer(least: int) -> dict[str, Any]:
+    return _number(f"an integer >= {least}", lambda value: value >= least, int)
 
 
-def choice(kind: type[StrEnum]) -> dict[str, Any]:
+def _choice(kind: type[StrEnum]) -> dict[str, Any]:
     """Return the arguments of `typer.Option` for one of the names in `kind`."""
 
     def parse(text: str) -> StrEnum:
@@ -58,7 +56,6 @@ def choice(kind: type[StrEnum]) -> dict[str, Any]:
 
 
 def _separator(text: str) -> str:
-    """Return the separator that an option names."""
     names = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
     separator = names.get(text.lower(), text)
     if not re.fullmatch(r"[^\w.\"\r\n\0]", separator, re.ASCII) or not separator.isascii():
@@ -67,14 +64,12 @@ def _separator(text: str) -> str:
 
 
 def _decimal(text: str) -> str:
-    """Return the decimal mark that an option names."""
     if text not in (",", "."):
         raise typer.BadParameter(f"must be ',' or '.', got {text!r}")
     return text
 
 
 def _encoding(text: str) -> str:
-    """Return the text encoding that an option names."""
     try:
         name = codecs.lookup(text).name
         "".encode(name)  # refuses codecs of bytes, such as zip
@@ -92,155 +87,355 @@ def _shown(text: str) -> str:
     return str(text)
 
 
-# Arguments and options.
+# Choices, and what several commands share.
 
 
-class Task(StrEnum):
-    """The task a target defines."""
-
-    classification = "classification"
-    regression = "regression"
-
-
-class Kind(StrEnum):
-    """The file format of a table."""
-
-    csv = "csv"
-    parquet = "parquet"
-    arrow = "arrow"
-    jsonl = "jsonl"
+Task = StrEnum("Task", ["classification", "regression"])
+Kind = StrEnum("Kind", ["csv", "parquet", "arrow", "jsonl"])
+Language = StrEnum("Language", ["onnx", "c", "python"])
+Form = StrEnum("Form", ["text", "latex", "html", "json"])
+Notation = StrEnum("Notation", ["row", "column"])
 
 
-FileArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILE", help="Table: .csv, .tsv, .csv.gz, .parquet, .arrow or .jsonl; - reads standard input."
-    ),
-]
+def _option(help_text: str, *names: str, default: str | bool = True, **settings: Any) -> Any:
+    """Return an option; `default` describes its default value, where that is not shown as it is."""
+    return typer.Option(*names, help=help_text, show_default=default, **settings)
+
+
+_TABLE = "Table: .csv, .tsv, .csv.gz, .parquet, .arrow or .jsonl; - reads standard input."
+_FILE: Any = {"metavar": "FILE"}
+_COLUMN: Any = {"metavar": "COLUMN"}
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help=_TABLE)]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by `chainrule train`.")]
-KindOption = Annotated[
-    Kind | None,
-    typer.Option(
-        "--format", help="Read FILE in this format.", show_default="inferred from the file name", **choice(Kind)
-    ),
-]
-SeparatorOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CHARACTER",
-        parser=_separator,
-        help="Separator of a CSV file's fields: a character, tab or space.",
-        show_default="detected",
-    ),
-]
-DecimalOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar=",|.", parser=_decimal, help="Decimal mark of a CSV file.", show_default="detected for each column"
-    ),
-]
-EncodingOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", parser=_encoding, help="Encoding of a CSV file, such as cp1252.", show_default="detected"
-    ),
-]
-HeaderOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--header/--no-header",
-        help="The first line holds column names, or does not: they are column_1, column_2, ...",
-        show_default="detected",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print a single JSON object.")]
+JsonOption = Annotated[bool, _option("Print a single JSON object.", "--json")]
+Names = list[str] | None
 
 
-# Errors and signals.
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions:
+    """How to read a table, where that should not be detected."""
+
+    kind: Annotated[
+        Kind | None,
+        _option("Read FILE in this format.", "--format", default="inferred from the file name", **_choice(Kind)),
+    ] = None
+    separator: Annotated[
+        str | None,
+        _option(
+            "Separator of a CSV file's fields: a character, tab or space.",
+            default="detected",
+            metavar="CHARACTER",
+            parser=_separator,
+        ),
+    ] = None
+    decimal: Annotated[
+        str | None,
+        _option("Decimal mark of a CSV file.", default="detected for each column", metavar=",|.", parser=_decimal),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        _option("Encoding of a CSV file, such as cp1252.", default="detected", metavar="NAME", parser=_encoding),
+    ] = None
+    header: Annotated[
+        bool | None,
+        _option(
+            "The first line holds column names, or does not: they are column_1, column_2, ...",
+            "--header/--no-header",
+            default="detected",
+        ),
+    ] = None
+
+    def reading(self, trained: Any = None, expected: Sequence[str] = ()) -> Reading:
+        """Return how to read a table, given how the training table was written, and names of columns."""
+        trained = trained if isinstance(trained, dict) else {}
+        return Reading(self.separator, self.decimal, self.encoding, self.header, trained, expected)
 
 
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Report errors that the user can fix in one line on standard error, with exit status 2. SIGTERM acts as Ctrl-C."""
-    with suppress(ValueError):  # handlers can be set from the main thread only
-        signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with catch_warnings():  # every command reports them as notices, once
-            filterwarnings("ignore", r"column .* are unknown", UserWarning)
-            yield
-    except BrokenPipeError:
-        # The reader, for example `head`, has closed the pipe. Python must not write to it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ChainruleError, OSError, ValueError) as error:
-        print_error(_message_of(error))
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        print_error("interrupted; nothing was written")
-        raise typer.Exit(130) from None
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of a command. `started` is when the command began."""
+
+    started: float = field(default_factory=perf_counter)
+
+    def check(self) -> None:
+        """Raise an error for everything that is wrong whatever the files contain."""
 
 
-def _message_of(error: Exception) -> str:
-    """Return an error's message in one line, without the number of an OSError."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return first_line(error)
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(Options):
+    """The options of a command that applies a model to a table."""
+
+    model: ModelArgument
+    file: FileArgument
+
+    @property
+    def output(self) -> Path | None:
+        """The file to write, if any."""
+        return getattr(self, "out", None)
+
+    def check(self) -> None:
+        if self.model == STDIN:
+            raise ModelFileError("MODEL must be a file, got standard input. The model comes first, then the table.")
+        check_places({"--out": self.output}, {"MODEL": self.model, "FILE": self.file})
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+# Commands.
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ignore SIGINT and SIGTERM while results are saved, so that a second Ctrl-C does not lose them."""
-    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
-    with suppress(ValueError):  # handlers can be set from the main thread only
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):
-            for number, handler in before.items():
-                signal.signal(number, handler)
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Options):
+    """Train an ensemble of networks on a table and write a model file.
+
+    Some rows are held out for testing. Their scores are printed next to a baseline that ignores the inputs. Ctrl-C ends
+    training and keeps the best networks so far.
+
+    Example: `chainrule train penguins.csv --target species --report penguins.html`
+    """
+
+    file: FileArgument
+    target: Annotated[str, _option("Predict this column.", **_COLUMN)]
+    task: Annotated[
+        Task | None,
+        _option("Treat the target as classes or as numbers.", default="inferred from the target", **_choice(Task)),
+    ] = None
+    drop: Annotated[Names, _option("Ignore this column; repeat for several.", **_COLUMN)] = None
+    identifier: Annotated[
+        Names,
+        _option(
+            "Treat this column as a row identifier: do not train on it, copy it to the predictions.", "--id", **_COLUMN
+        ),
+    ] = None
+    category: Annotated[
+        Names, _option("Treat the numbers in this column as categories; repeat for several.", **_COLUMN)
+    ] = None
+    weight: Annotated[str | None, _option("Use this column as sample weights.", **_COLUMN)] = None
+    group: Annotated[
+        str | None,
+        _option("Validate and test on other groups than those trained on, such as patients; not an input.", **_COLUMN),
+    ] = None
+    time: Annotated[
+        str | None,
+        _option(
+            "Validate and test on the latest rows by this column of dates or numbers; an input unless dropped.",
+            **_COLUMN,
+        ),
+    ] = None
+    test: Annotated[Path | None, _option("Test on this table instead of on rows of FILE.", **_FILE)] = None
+    test_share: Annotated[
+        float | None,
+        _option(
+            "Hold out this fraction of FILE's rows for testing.",
+            default="0.2",
+            **_number("a number in [0.01, 0.5]", lambda value: 0.01 <= value <= 0.5),
+        ),
+    ] = None
+    out: Annotated[
+        Path | None, _option("Write the model to this file.", default="FILE's name with .chainrule", **_FILE)
+    ] = None
+    report: Annotated[Path | None, _option("Write an HTML report to this file.", **_FILE)] = None
+    members: Annotated[
+        int, _option("Train this many networks; each validates on its own fold of the rows.", **_integer(2))
+    ] = 5
+    epochs: Annotated[
+        int | None,
+        _option(
+            "Train each network for at most this many epochs.", default="64, or fewer for large tables", **_integer(1)
+        ),
+    ] = None
+    time_limit: Annotated[
+        float | None,
+        _option(
+            "Finish after about this many seconds, reading, scoring and report included.",
+            **_number("a number >= 1", lambda value: value >= 1),
+        ),
+    ] = None
+    jobs: Annotated[
+        int | None, _option("Train this many networks in parallel.", default="one per processor", **_integer(1))
+    ] = None
+    seed: Annotated[int, _option("Seed the split, the initialization and the shuffling.", **_integer(0))] = 0
+    checkpoint: Annotated[Path | None, _option("Save checkpoints to this file during training.", **_FILE)] = None
+    resume: Annotated[bool, _option("Resume from --checkpoint if it exists.", "--resume")] = False
+    table: ReadingOptions
+    as_json: JsonOption = False
+    quiet: Annotated[bool, _option("Print errors only.", "--quiet", "-q")] = False
+
+    @property
+    def output(self) -> Path:
+        """The model file to write."""
+        return self.out or Path(f"{'table' if self.file == STDIN else self.file.name.split('.')[0]}.chainrule")
+
+    @property
+    def not_inputs(self) -> list[str]:
+        """The columns that options exclude from the inputs."""
+        others = [name for name in (self.weight, self.group) if name is not None]
+        return [*dict.fromkeys([*(self.drop or ()), *(self.identifier or ()), *others])]
+
+    @property
+    def named(self) -> list[str]:
+        """The columns that must not contain lists."""
+        others = [name for name in (self.weight, self.group, self.time) if name is not None]
+        return [self.target, *(self.identifier or ()), *(self.category or ()), *others]
+
+    def check(self) -> None:
+        if self.resume and self.checkpoint is None:
+            raise ValueError("--resume requires --checkpoint FILE")
+        if self.test is not None and self.test_share is not None:
+            raise ValueError("--test-share cannot be combined with --test")
+        if self.test is not None and self.test.exists() and self.file.exists() and self.test.samefile(self.file):
+            raise TableError(f"--test must not be the same table as FILE, got {self.test} for both")
+        singles = {"--group": self.group, "--time": self.time, "--weight": self.weight}
+        lists = {"--drop": self.drop, "--id": self.identifier, "--category": self.category}
+        for option, names in ({option: [name] for option, name in singles.items()} | lists).items():
+            if self.target in (names or ()):
+                remedy = ". Use --task classification." if option == "--category" else ""
+                raise TableError(f"{option} must not name the target, got {self.target!r}{remedy}")
+        if self.group is not None and self.group == self.time:
+            raise TableError(f"--group and --time must name different columns, got {self.group!r} for both")
+        outputs = {"--out": self.output, "--report": self.report, "--checkpoint": self.checkpoint}
+        check_places(outputs, {"FILE": self.file, "--test": self.test})
+        require_table(self.file, self.table.kind)
+        if self.test is not None:
+            require_table(self.test)
 
 
-# Files.
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(ModelOptions):
+    """Predict every row of a table; the output has one column named after the target.
+
+    The table must have the columns the model was trained on, in any order. It is read in batches and may be larger than
+    memory.
+
+    Example: `chainrule predict penguins.chainrule new.csv --out predictions.csv`
+    """
+
+    out: Annotated[
+        Path | None,
+        _option(
+            "Write the predictions to this .csv, .tsv, .parquet, .arrow or .jsonl file.",
+            default="standard output, as CSV",
+            **_FILE,
+        ),
+    ] = None
+    proba: Annotated[bool, _option("Add the probability of each class.", "--proba")] = False
+    interval: Annotated[
+        float | None,
+        _option(
+            "Add prediction intervals with this coverage, such as 0.9.",
+            **_number("a number in [0.001, 0.999]", lambda value: 0.001 <= value <= 0.999),
+        ),
+    ] = None
+    identifier: Annotated[
+        Names,
+        _option(
+            "Copy this column of FILE to the predictions; repeat for several.",
+            "--id",
+            default="the columns given to train as --id",
+            **_COLUMN,
+        ),
+    ] = None
+    table: ReadingOptions
+
+    def check(self) -> None:
+        if self.out is not None:
+            kind_of(self.out, OUTPUT_KINDS)
+        super().check()
 
 
-def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
-    """Raise TableError if an output cannot be written, or would overwrite an input or another output."""
-    taken = {path.resolve(): name for name, path in inputs.items() if path not in (None, STDIN)}
-    for name, path in outputs.items():
-        if path is None:
-            continue
-        place = path.resolve()
-        if place in taken:
-            raise TableError(f"{name} must not be the same file as {taken[place]}, got {path} for both")
-        taken[place] = name
-        require_writable(path)
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(ModelOptions):
+    """Score a model on a table that includes the target, next to a baseline that ignores the inputs.
+
+    Example: `chainrule evaluate penguins.chainrule more.csv`
+    """
+
+    table: ReadingOptions
+    as_json: JsonOption = False
 
 
-def reading_for(
-    predictor: Predictor, separator: str | None, decimal: str | None, encoding: str | None, header: bool | None
-) -> Reading:
-    """Return how to read a table for a model: the user's choices, and what held for the training table."""
-    trained = predictor.metadata.get("reading", {})
-    names = [column.name for column in predictor.encoder.columns]
-    trained = trained if isinstance(trained, dict) else {}
-    return Reading(separator, decimal, encoding, header, trained, names)
+@dataclass(frozen=True, kw_only=True)
+class InspectOptions(Options):
+    """Describe a model: its target, columns, networks, scores and training.
+
+    Example: `chainrule inspect penguins.chainrule`
+    """
+
+    model: ModelArgument
+    as_json: JsonOption = False
 
 
-def load_predictor(path: Path) -> Predictor:
-    """Return the predictor in a model file."""
-    if path == STDIN:
-        raise ModelFileError("MODEL must be a file, got standard input. The model comes first, then the table.")
-    try:
-        model = load(path)
-    except ModelFileError:
-        if path.is_file() and has_table_suffix(path):
-            raise ModelFileError(f"{path} is a table, not a model. The model comes first, then the table.") from None
-        raise
-    if not isinstance(model, Predictor):
-        raise ModelFileError(f"{path} contains a bare network, not a model of a table. Load it in Python.")
-    return model
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(ModelOptions):
+    """Evaluate a model on a table that includes the target, and write the results as a single HTML file.
+
+    Example: `chainrule report penguins.chainrule more.csv --out penguins.html`
+    """
+
+    out: Annotated[
+        Path | None, _option("Write the report to this file.", default="MODEL's name with .html", **_FILE)
+    ] = None
+    table: ReadingOptions
+
+    @property
+    def output(self) -> Path:
+        return self.out or Path(f"{self.model.name.split('.')[0]}.html")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(Options):
+    """Export a model as a single file for other programs, with golden rows to test it.
+
+    Example: `chainrule export penguins.chainrule --to c`
+    """
+
+    model: ModelArgument
+    to: Annotated[Language, _option("Export to this language.", "--to", **_choice(Language))]
+    out: Annotated[
+        Path | None,
+        _option("Write the export to this file.", default="MODEL's name with .onnx, .h or .py", **_FILE),
+    ] = None
+    int8: Annotated[
+        bool, _option("For C: quantize the weights to 8 bits, and print the error this causes.", "--int8")
+    ] = False
+    pure: Annotated[bool, _option("For Python: write a file that does not need NumPy.", "--pure")] = False
+
+    @property
+    def output(self) -> Path:
+        """The file to write."""
+        suffixes = {Language.onnx: ".onnx", Language.c: ".h", Language.python: ".py"}
+        return self.out or Path(f"{self.model.name.split('.')[0]}{suffixes[self.to]}")
+
+    def check(self) -> None:
+        for name, given, language in (("int8", self.int8, Language.c), ("pure", self.pure, Language.python)):
+            if given and self.to != language:
+                raise ValueError(f"--{name} requires --to {language}, got --to {self.to}")
+        check_places({"--out": self.output}, {"MODEL": self.model})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceOptions(ModelOptions):
+    """Show every quantity in one training step on rows of a table, forward and backward. The model is not changed.
+
+    Example: `chainrule trace penguins.chainrule penguins.csv --row 3 --to html --out step.html`
+    """
+
+    row: Annotated[
+        list[int] | None,
+        _option("Trace this row, numbered from 1; repeat for a batch of several rows.", default="1", **_integer(1)),
+    ] = None
+    member: Annotated[int, _option("Trace this network of the model, numbered from 1.", **_integer(1))] = 1
+    rate: Annotated[
+        float,
+        _option(
+            "Use this learning rate for the step of gradient descent.",
+            **_number("a finite number > 0", lambda value: 0 < value < inf),
+        ),
+    ] = 0.01
+    to: Annotated[Form, _option("Write the trace in this format.", "--to", **_choice(Form))] = Form.text
+    notation: Annotated[
+        Notation, _option("Write samples as rows (Z = X W + b), or weights by index (w_jk).", **_choice(Notation))
+    ] = Notation.row
+    out: Annotated[Path | None, _option("Write the trace to this file.", default="standard output", **_FILE)] = None
+    verify: Annotated[
+        bool, _option("Verify every line and derivative; exit with status 1 if one is wrong.", "--verify")
+    ] = False
+    table: ReadingOptions

@@ -1,207 +1,224 @@
-"""Progress of what takes long: a live line on a terminal, a line of plain text every ten seconds elsewhere."""
+"""Progress of what takes long: bars on a terminal, a line of plain text every ten seconds elsewhere, or nothing."""
 
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import isfinite
 from time import perf_counter
 from types import TracebackType
 from typing import Self
 
-import rich.progress
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
 from chainrule.training.run import Run
 
 INTERVAL_SECONDS = 10.0
-"""Time between two lines where there is no terminal."""
+"""Time between two lines where there is no terminal, and to the first one: what is quick writes none."""
+_REFRESH_SECONDS = 0.2
 
 
-class Progress:
-    """Follows the training of the members, in one thread or in several, and shows nothing. A context manager."""
+class Display:
+    """A context in which a terminal shows bars, and any other output a line every ten seconds, from a thread."""
 
-    def __init__(self, members: int) -> None:
-        self.members = members
-        self.n_finished = 0
-        self.fractions: dict[int, float] = {}
-        self.resumed: dict[int, float] = {}
-        self.start = perf_counter()
+    def __init__(self, silent: bool = False, console: Console | None = None) -> None:
+        console = console or Console(stderr=True)
+        live = console.is_terminal and not silent
+        # A narrow terminal cuts off the end of the line, so the values of losses and metrics come last.
+        texts = [TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[state]}")]
+        self.bars = Progress(
+            texts[0], BarColumn(bar_width=16), texts[1], console=console, transient=True, disable=not live
+        )
+        self.write: Callable[[str], object] = (lambda line: None) if live or silent else sys.stderr.write
+        self.start, self.ended = perf_counter(), threading.Event()
+        self.thread = threading.Thread(target=self._follow, daemon=True)
+        self.interval = _REFRESH_SECONDS if live else INTERVAL_SECONDS
+        self.silent = silent
 
-    def __enter__(self) -> Self:
-        return self
+    def line(self) -> str:
+        """Return the state in one line, the most important first."""
+        raise NotImplementedError
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Do nothing: there is nothing to close."""
-
-    def callbacks_for(self, member: int) -> list[Callback]:
-        """Return the callbacks for the training of a member."""
-        return [ProgressCallback(self, member)]
-
-    def show(self, member: int, run: Run) -> None:
-        """Show the state of a member's training after a batch."""
-
-    def finish(self, member: int, run: Run) -> None:
-        """Show that a member is trained."""
+    def refresh(self) -> None:
+        """Show the state on a terminal."""
 
     @property
-    def fraction(self) -> float:
-        """The fraction of all planned batches that are done. Members may stop before their last epoch."""
-        return sum(self.fractions.values()) / self.members
+    def elapsed(self) -> float:
+        """The time since the beginning, in seconds."""
+        return perf_counter() - self.start
 
-    @property
-    def seconds_remaining(self) -> float:
-        """The estimated time until all planned batches are done; resumed ones took no time."""
-        done = self.fraction - sum(self.resumed.values()) / self.members
-        return (perf_counter() - self.start) * (1 - self.fraction) / done if done > 0 else float("inf")
-
-    def line(self, run: Run) -> str:
-        """Return the state of the training in one line, the most important first."""
-        remaining = f"about {_duration(self.seconds_remaining)} remaining"
-        return f"{self.place}, epoch {run.epoch + 1} of {run.epochs}, {remaining}"
-
-    @property
-    def place(self) -> str:
-        """How many members are trained."""
-        return f"{self.n_finished} of {self.members} members trained"
-
-
-class ProgressCallback(Callback):
-    """Reports the training of one member to a Progress."""
-
-    def __init__(self, progress: Progress, member: int) -> None:
-        self.progress, self.member = progress, member
-
-    def on_batch_end(self, run: Run) -> None:
-        if self.member not in self.progress.fractions:
-            self.progress.resumed[self.member] = run.epoch / run.epochs
-        self.progress.fractions[self.member] = run.progress
-        self.progress.show(self.member, run)
-
-    def on_train_end(self, run: Run) -> None:
-        self.progress.fractions[self.member] = 1.0
-        self.progress.n_finished += 1
-        self.progress.finish(self.member, run)
-
-
-class LineDisplay(Progress):
-    """Writes a line every ten seconds and one per trained member, for a file or a pipe."""
-
-    def __init__(self, members: int, write: Callable[[str], object] | None = None) -> None:
-        super().__init__(members)
-        self.write, self.lock, self.next = write or sys.stderr.write, threading.Lock(), self.start + INTERVAL_SECONDS
-
-    def show(self, member: int, run: Run) -> None:
-        with self.lock:
-            is_due = perf_counter() >= self.next
-            if is_due:
-                self.next = perf_counter() + INTERVAL_SECONDS
-        if is_due:
-            values = _last_values(run.history)
-            self.write(f"{self.line(run)}{', ' * bool(values)}{values}\n")
-
-    def finish(self, member: int, run: Run) -> None:
-        history = run.history
-        best = "" if history.best_epoch is None else f" (best: {history.best_epoch + 1})"
-        seconds = sum(history.seconds)
-        self.write(
-            f"member {member + 1} of {self.members}: {len(history)} epochs{best}, "
-            f"{_last_values(history)}, {seconds:.1f} s\n"
-        )
-
-
-class LiveDisplay(Progress):
-    """Rewrites one line: a bar, the members trained, the epoch, the time remaining, losses and the metric."""
-
-    def __init__(self, members: int, console: Console) -> None:
-        super().__init__(members)
-        self.bar = rich.progress.Progress(
-            rich.progress.BarColumn(bar_width=16),
-            # A narrow terminal cuts off the end of the line, so the values of losses and metrics come last.
-            rich.progress.TextColumn("{task.fields[line]}  {task.fields[values]}"),
-            console=console,
-            transient=True,
-        )
-        self.task = self.bar.add_task("", total=1.0, line=f"{self.place}, starting", values="")
-
-    def __enter__(self) -> Self:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.stop()
-
-    def show(self, member: int, run: Run) -> None:
-        self.bar.update(
-            self.task,
-            completed=self.fraction,
-            line=self.line(run),
-            values=_last_values(run.history),
-        )
-
-
-def _last_values(history: History) -> str:
-    """Return the last epoch's training loss, validation loss and last metric, each with its name."""
-    shown = {"training loss": history.loss, "validation loss": history.validation_loss}
-    for name, column in list(history.metrics.items())[-1:]:
-        shown[name.replace("_", " ")] = column
-    return ", ".join(f"{name} {column[-1]:.3g}" for name, column in shown.items() if column)
-
-
-def _duration(seconds: float) -> str:
-    """Return a duration in its largest sensible unit: 45 s, 22 min, 1.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-@contextmanager
-def status(text: str, quiet: bool = False, announce: bool = False) -> Iterator[Callable[[str], None]]:
-    """Show on standard error what is being done: a spinner on a terminal, a line every ten seconds elsewhere.
-
-    Yields a function that takes how far it has come, such as the number of rows so far. With `announce`, the first line
-    is written at once.
-    """
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-    if quiet:
-        yield lambda detail: None
-    elif console.is_terminal:
-        with console.status(f"{text} ...") as spinner:
-            yield lambda detail: spinner.update(f"{text}: {detail} ...")
-    else:
-        if announce:
-            console.print(f"{text} ...")
-        with _Heartbeat(text) as heartbeat:
-            yield heartbeat.update
-
-
-class _Heartbeat:
-    """A context that writes a line to standard error every ten seconds, from a thread of its own."""
-
-    def __init__(self, text: str) -> None:
-        self.text, self.detail, self.ended = text, "", threading.Event()
-        self.thread = threading.Thread(target=self._beat, args=(perf_counter(), sys.stderr.write), daemon=True)
-
-    def update(self, detail: str) -> None:
-        """Set what the next line shows after the text."""
-        self.detail = f": {detail}"
-
-    def _beat(self, start: float, write: Callable[[str], object]) -> None:
-        while not self.ended.wait(INTERVAL_SECONDS):
+    def _follow(self) -> None:
+        while not self.ended.wait(self.interval):
             with suppress(OSError, ValueError):  # standard error is closed
-                write(f"{self.text}{self.detail}, {_duration(perf_counter() - start)} elapsed\n")
+                self.refresh()
+                self.write(f"{self.line()}\n")
 
     def __enter__(self) -> Self:
-        self.thread.start()
+        self.bars.start()
+        if not self.silent:
+            self.thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.ended.set()
-        self.thread.join()
+        if not self.silent:
+            self.thread.join()
+        self.bars.stop()
+
+
+class Step(Display):
+    """One thing that takes long, such as reading a file. Call it to show how far it has come."""
+
+    def __init__(self, text: str, silent: bool = False, console: Console | None = None) -> None:
+        super().__init__(silent, console)
+        self.text, self.detail, self.fraction, self.begin = text, "", 0.0, self.start
+        self.task = self.bars.add_task(text, total=None, state="")
+
+    def __call__(self, detail: str, fraction: float | None = None) -> None:
+        """Show a detail, such as the number of rows so far, and the fraction that is done, if it is known.
+
+        A fraction that falls begins another part of the work; the time remaining is that of the part.
+        """
+        if not fraction or fraction < self.fraction:
+            self.begin = perf_counter()
+        self.detail, self.fraction = detail, fraction or 0.0
+
+    def _state(self) -> str:
+        parts = [self.detail] * bool(self.detail) + [f"{duration(self.elapsed)} elapsed"]
+        if 0 < self.fraction < 1:
+            remaining = (perf_counter() - self.begin) * (1 / self.fraction - 1)
+            parts.append(f"about {duration(remaining)} remaining")
+        return ", ".join(parts)
+
+    def line(self) -> str:
+        return f"{self.text}{': ' if self.detail else ', '}{self._state()}"
+
+    def refresh(self) -> None:
+        total = 1.0 if self.fraction else None
+        self.bars.update(self.task, total=total, completed=self.fraction, state=self._state())
+
+
+@contextmanager
+def step(text: str, silent: bool = False, announce: bool = False) -> Iterator[Step]:
+    """Show what is being done; with `announce`, a line is written at once where there is no terminal."""
+    with Step(text, silent) as display:
+        if announce:
+            display.write(f"{text} ...\n")
+        yield display
+
+
+class TrainingDisplay(Display):
+    """Follows the training of the members, in one thread or in several: a bar for each, and the time remaining."""
+
+    def __init__(self, members: int, silent: bool = False, console: Console | None = None) -> None:
+        super().__init__(silent, console)
+        self.members = members
+        self.runs: dict[int, Run] = {}
+        self.begun: dict[int, tuple[float, float]] = {}
+        """When each started member began, and the fraction that was done then, in an earlier process."""
+        self.finished: set[int] = set()
+        self.latest: Run | None = None
+        self.tasks: dict[int, TaskID] = {-1: self.bars.add_task("training", total=1.0, state="")}
+
+    def callbacks_for(self, member: int) -> list[Callback]:
+        """Return the callbacks for the training of a member."""
+        return [_Follow(self, member)]
+
+    def follow(self, member: int, run: Run, begin: float) -> None:
+        """Note the state, after a batch, of a member's training that began at a time."""
+        self.begun.setdefault(member, (begin, run.epoch / run.epochs))
+        self.runs[member] = self.latest = run
+
+    def finish(self, member: int, run: Run) -> None:
+        """Note, and write, that a member is trained."""
+        history = run.history
+        self.runs[member] = run
+        self.finished.add(member)
+        best = "" if history.best_epoch is None else f" (best: {history.best_epoch + 1})"
+        epochs = f"{len(history)} epochs{best}{_values(history)}"
+        self.write(f"member {member + 1} of {self.members}: {epochs}, {sum(history.seconds):.1f} s\n")
+
+    @property
+    def fraction(self) -> float:
+        """The fraction of all planned batches that are trained, or will not be because their member has stopped."""
+        return sum(1.0 if k in self.finished else run.progress for k, run in list(self.runs.items())) / self.members
+
+    @property
+    def seconds_remaining(self) -> float:
+        """The estimated time until the last member stops; infinite before the first batch.
+
+        Members are expected to train as many of their planned batches as those that have stopped, and at the mean speed
+        of those in training; what an earlier process has trained took no time.
+        """
+        now, begun = perf_counter(), dict(self.begun)
+        done = {k: min(run.progress, 1.0) for k, run in list(self.runs.items())}
+        active = [k for k in begun if k not in self.finished]
+        speeds = [(done[k] - begun[k][1]) / max(now - begun[k][0], 1e-9) for k in active if k in done]
+        if not speeds or max(speeds) <= 0:
+            return float("inf")
+        stops = [done[k] for k in tuple(self.finished)]
+        usual = sum(stops) / len(stops) if stops else 1.0
+        left = [(usual if done[k] < usual else (1 + done[k]) / 2 if stops else 1.0) - done[k] for k in active]
+        waiting = (self.members - len(self.finished) - len(active)) * usual
+        return max(max(left), (sum(left) + waiting) / len(active)) * len(speeds) / sum(speeds)
+
+    def _state(self) -> tuple[str, str]:
+        place = f"{len(self.finished)} of {self.members} members trained"
+        seconds = self.seconds_remaining if self.latest else float("inf")
+        remaining = f"about {duration(seconds)} remaining"
+        return place, remaining if isfinite(seconds) else f"preparing, {duration(self.elapsed)} elapsed"
+
+    def line(self) -> str:
+        place, remaining = self._state()
+        run = self.latest
+        return f"{place}, {remaining}" if run is None else f"{place}, {_epoch(run)}, {remaining}{_values(run.history)}"
+
+    def refresh(self) -> None:
+        self.bars.update(self.tasks[-1], completed=self.fraction, state=", ".join(self._state()))
+        for k, run in sorted(self.runs.items()):
+            if k not in self.tasks:
+                self.tasks[k] = self.bars.add_task(f"member {k + 1}", total=1.0, state="")
+            ended = k in self.finished
+            state = f"{len(run.history)} epochs" if ended else _epoch(run)
+            done = 1.0 if ended else run.progress
+            self.bars.update(self.tasks[k], completed=done, state=f"{state}{_values(run.history)}")
+
+
+class _Follow(Callback):
+    """Reports the training of one member to a display."""
+
+    def __init__(self, display: TrainingDisplay, member: int) -> None:
+        self.display, self.member = display, member
+
+    def on_train_begin(self, run: Run) -> None:
+        self.begin = perf_counter()
+
+    def on_batch_end(self, run: Run) -> None:
+        self.display.follow(self.member, run, self.begin)
+
+    def on_train_end(self, run: Run) -> None:
+        self.display.finish(self.member, run)
+
+
+def _epoch(run: Run) -> str:
+    return f"epoch {min(run.epoch + 1, run.epochs)} of {run.epochs}"
+
+
+def _values(history: History) -> str:
+    """Return the last epoch's training loss, validation loss and last metric, each after a comma."""
+    shown = {"training loss": history.loss, "validation loss": history.validation_loss}
+    for name, column in list(history.metrics.items())[-1:]:
+        shown[name.replace("_", " ")] = column
+    return "".join(f", {name} {column[-1]:.3g}" for name, column in shown.items() if column)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its largest sensible unit: 45 s, 22 min, 1.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,22 +1,32 @@
-"""The report of a model on evaluation rows: a single HTML file without external resources, for screen and print."""
+"""The command `report`, and the report itself: a model on evaluation rows, as one HTML file without other resources."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from html import escape
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule import viz  # raises MissingExtraError without matplotlib
-from chainrule.app.messages import baseline_of, better_is, column_summary, count_networks, format_cell, readable_date
-from chainrule.app.pipeline import Result, coverage_of
+from chainrule.app import messages
+from chainrule.app.csv_file import Show
+from chainrule.app.options import ReportOptions
+from chainrule.app.paths import shown
+from chainrule.app.plan import table_to_score
+from chainrule.app.reporter import Reporter
+from chainrule.app.results import Result, load_predictor, open_table, score_on
 from chainrule.app.scores import format_scores
 from chainrule.archive import write_whole
 from chainrule.arrays import Array
 from chainrule.data.formats import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.display import count
 from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance, saliency_ranking
+from chainrule.metrics import METRICS
+from chainrule.pages import render
+from chainrule.training.history import History
 from chainrule.viz.style import palette_for
 from chainrule.viz.svg import Draw, svg
 
@@ -30,72 +40,53 @@ MAX_PERMUTED = 40
 """Number of columns whose permutation importance is measured, preselected by gradient saliency."""
 _REPEATS = 5
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1a1a1a; --pale: #63666a; --ground: #fff; --line: #d8dbe0; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #f0f0f0; --pale: #a3a8ae; --ground: #16181b; --line: #3a3f45; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 56rem; padding: 1.5rem 1rem 4rem; color: var(--ink); background: var(--ground);
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 .25rem; }
-h2 { font-size: 1.1rem; margin: 2.5rem 0 .5rem; padding-top: .75rem; border-top: 1px solid var(--line); }
-p, ul { max-width: 42rem; }
-.pale { color: var(--pale); }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-th, td { padding: .25rem .75rem .25rem 0; text-align: left; vertical-align: baseline; white-space: nowrap; }
-th { font-weight: 500; }
-thead th { border-bottom: 1px solid var(--line); color: var(--pale); font-weight: 400; vertical-align: bottom; }
-td.reason { white-space: normal; }
-.number { text-align: right; }
-.big { font-size: 1.25rem; font-weight: 600; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
-.pictures > * { flex: 0 1 auto; min-width: 0; }
-code { font-size: .9em; overflow-wrap: anywhere; white-space: pre-wrap; }
-svg { display: block; max-width: 100%; height: auto; color: var(--ink); }
-@media print { body { max-width: none; } h2 { break-after: avoid; } }
-"""
+_Figure = tuple[Draw, float, float, str]
+"""A function that draws on Axes, the figure's width and height in inches, and its label."""
 
 
-def write_report(path: Path, result: Result) -> None:
+def run(options: ReportOptions) -> None:
+    """Evaluate a model on a table that includes the target, and write the report."""
+    reporter = Reporter()
+    predictor = load_predictor(options.model)
+    source = open_table(predictor, options.file, options.table)
+    with reporter.step(f"reading {shown(options.file)}") as show:
+        table, _ = table_to_score(predictor, source, show)
+    with reporter.step("scoring the model") as show:
+        result = score_on(predictor, table, show=show)
+    with reporter.step(f"writing the report {options.output}", announce=True) as show:
+        write_report(options.output, result, show)
+    reporter.say(f"report  {options.output}")
+
+
+def write_report(path: Path, result: Result, show: Show = lambda part, fraction: None) -> None:
     """Write the report. The file is complete or absent."""
-    page = _render(result)
+    page = render("report.html", **_contents(result, show))
     write_whole(path, lambda file: file.write(page.encode()))
 
 
-def _render(result: Result) -> str:
-    """Return the report's HTML."""
-    metadata, target = result.predictor.metadata, result.predictor.target
-    title = f"{target.name} from {metadata.get('table', 'a table')}"
-    importance = _measure_importance(result)
-    sections = [
-        ("Scores", _scores_table(result)),
-        ("Target distribution", _target_distribution(result)),
-        ("Columns", _columns_table(metadata["columns"]) if "columns" in metadata else ""),
-        ("Notices", _bullets(metadata.get("notices", []) + _training_notes(result))),
-        ("Learning curves", _learning_curves(result)),
-        ("Prediction quality", _prediction_quality(result)),
-        ("Permutation importance", _importance_figure(result, importance)),
-        ("Partial dependence", _dependence_figures(result, importance)),
-        ("Largest errors", _largest_errors(result, importance)),
-        ("What to try next", _bullets(metadata.get("findings", []))),
-        ("Reproduce this model", _reproduction_table(metadata)),
-    ]
-    body = "".join(f"<section><h2>{escape(name)}</h2>{html}</section>\n" for name, html in sections if html)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>{escape(title)}</h1>
-<p class="pale">{escape(_summary(result))}</p>
-{body}</body>
-</html>
-"""
+def _contents(result: Result, show: Show) -> dict[str, Any]:
+    """Return what the template shows, by name; figures are lists of SVG."""
+    predictor, metadata = result.predictor, result.predictor.metadata
+    importance = _measure_importance(result, show)
+    names = importance.ranking[:8]
+    return _draw(_figures(result, importance, show), show) | {
+        "title": f"{predictor.target.name} from {metadata.get('table', 'a table')}",
+        "summary": _summary(result),
+        "is_classifier": isinstance(predictor.target, ClassTarget),
+        "result_scores": _scores(result),
+        "baseline": f"baseline ({messages.baseline_of(predictor.target)})",
+        "columns": [_describe_column(column) for column in metadata.get("columns", [])],
+        "notices": metadata.get("notices", []) + _training_notes(result),
+        "n_measured": len(importance.worse),
+        "n_columns": len(predictor.encoder.columns),
+        "error_columns": ["row", "actual", "predicted", *names],
+        "errors": _largest_errors(result, names),
+        "findings": metadata.get("findings", []),
+        "reproduction": [(label, _entry(metadata[key])) for key, label in _REPRODUCTION.items() if key in metadata],
+    }
+
+
+# Text.
 
 
 def _summary(result: Result) -> str:
@@ -105,67 +96,46 @@ def _summary(result: Result) -> str:
     if "seconds" in metadata:
         trained = f", trained on {metadata['rows']['training']:,} rows in {metadata['seconds']:.1f} s"
     task = result.predictor.target.task
-    rows = f"{len(result.values):,} rows"
+    rows = count(len(result.values), "row")
     if result.histories:  # of the training, not of a later evaluation
         rows = metadata.get("tested on", rows)
-    return f"{count_networks(networks)} for {task}{trained}; evaluated on {rows}."
+    return f"{count(len(networks), 'network')} for {task}{trained}; evaluated on {rows}."
 
 
-# Tables.
-
-
-def _table(head: Iterable[str], rows: Iterable[str]) -> str:
-    """Return a table of cells that are HTML already."""
-    return (
-        f"<div class='wide'><table><thead><tr>{''.join(head)}</tr></thead>"
-        f"<tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table></div>"
-    )
-
-
-def _scores_table(result: Result) -> str:
-    """Return the scores, their intervals, and the scores of the baseline."""
-    baseline = f"baseline: {baseline_of(result.predictor.target)}"
-    head = [
-        "<th></th>",
-        *(f"<th class='number'>{name}</th>" for name in ("network", "90% interval", baseline)),
-        "<th></th>",
+def _scores(result: Result) -> list[dict[str, str]]:
+    """Return the scores, their intervals, and the scores of the baseline, as text."""
+    shown = [
+        {
+            "name": name.replace("_", " "),
+            "value": value,
+            "interval": interval,
+            "baseline": of_baseline,
+            "better": messages.better_is(name),
+        }
+        for name, (value, interval, of_baseline) in format_scores(
+            result.scores, result.intervals, result.baseline
+        ).items()
     ]
-    shown = format_scores(result.scores, result.intervals, result.baseline)
-    rows = [
-        f"<th>{name.replace('_', ' ')}</th><td class='number big'>{score}</td>"
-        f"<td class='number pale'>{interval}</td><td class='number'>{of_baseline}</td>"
-        f"<td class='pale'>{better_is(name)} is better</td>"
-        for name, (score, interval, of_baseline) in shown.items()
-    ]
-    coverage = coverage_of(result)
-    if coverage is not None:
-        rows.append(
-            "<th>coverage of 90% prediction intervals</th>"
-            f"<td class='number big'>{coverage:.1%}</td><td></td><td></td><td></td>"
-        )
-    return _table(head, rows)
+    if result.coverage is not None:
+        coverage = {"name": "coverage of 90% prediction intervals", "value": f"{result.coverage:.1%}"}
+        shown.append(dict.fromkeys(("interval", "baseline", "better"), "") | coverage)
+    return shown
 
 
-def _columns_table(columns: Sequence[Mapping[str, Any]]) -> str:
-    """Return the columns of the table, each with its kind, missing cells and values."""
-    head = ["<th>column</th>", "<th>kind</th>", "<th class='number'>missing</th>", "<th>values</th>"]
-    rows = (
-        f"<th>{escape(column['name'])}</th><td>{column['kind']}</td>"
-        f"<td class='number'>{_count(column.get('missing'))}</td>"
-        f"<td class='reason'>{escape(column_summary({**column, 'missing': 0}))}</td>"
-        for column in columns
-    )
-    return _table(head, rows)
+def _describe_column(column: Mapping[str, Any]) -> dict[str, str]:
+    missing = column.get("missing")
+    summary = messages.column_summary({**column, "missing": 0})
+    return {
+        "name": column["name"],
+        "kind": column["kind"],
+        "missing": f"{missing:,}" if missing else "",
+        "summary": summary,
+    }
 
 
-def _count(n: int | None) -> str:
-    return f"{n:,}" if n else ""
-
-
-def _largest_errors(result: Result, importance: Importance) -> str:
-    """Return the rows with the largest loss: actual and predicted target, and the most important columns."""
+def _largest_errors(result: Result, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows with the largest loss: actual and predicted target, and their cells of some columns."""
     target, predictions = result.predictor.target, result.predictions
-    names = importance.ranking[:8]
     if isinstance(target, ClassTarget):
         y = target.encode(result.values)
         worst = np.argsort(predictions[np.arange(len(predictions)), y], kind="stable")[:_MAX_ERRORS_SHOWN]
@@ -175,17 +145,16 @@ def _largest_errors(result: Result, importance: Importance) -> str:
     else:
         actual, values = target.numbers(result.values)[:, 0], target.decode(predictions)
         worst = np.argsort(-np.abs(actual - values), kind="stable")[:_MAX_ERRORS_SHOWN]
-        predicted = [format_cell(value) for value in values[worst].tolist()]
-    if not len(worst):
-        return "<p>Every row is classified correctly.</p>"
-    head = [f"<th>{escape(name)}</th>" for name in ("row", "actual", "predicted", *names)]
-    rows = (
-        f"<td class='pale'>{result.rows[i]:,}</td><th>{escape(_cell(result.values[i]))}</th><td>{escape(text)}</td>"
-        + "".join(f"<td>{escape(_cell(result.inputs[name][i]))}</td>" for name in names)
+        predicted = [messages.format_cell(value) for value in values[worst].tolist()]
+    return [
+        {
+            "row": f"{result.rows[i]:,}",
+            "actual": _cell(result.values[i]),
+            "predicted": text,
+            "cells": [_cell(result.inputs[name][i]) for name in names],
+        }
         for i, text in zip(worst.tolist(), predicted)
-    )
-    caption = "<p class='pale'>The rows with the largest loss, and their values of the most important columns.</p>"
-    return caption + _table(head, rows)
+    ]
 
 
 def _cell(value: object) -> str:
@@ -193,11 +162,11 @@ def _cell(value: object) -> str:
     if is_missing(value):
         return ""
     if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-        return format_cell(float(value))
+        return messages.format_cell(float(value))
     return str(value)
 
 
-_REPRODUCTION_LABELS = {
+_REPRODUCTION = {
     "command": "command",
     "chainrule": "chainrule version",
     "numpy": "NumPy version",
@@ -206,37 +175,53 @@ _REPRODUCTION_LABELS = {
     "members": "networks",
     "best_epochs": "best epoch of each network",
 }
-
-
-def _reproduction_table(metadata: Mapping[str, Any]) -> str:
-    """Return the command and the versions that reproduce the training."""
-    rows = (
-        f"<th>{label}</th><td class='reason'><code>{escape(_entry(metadata[name]))}</code></td>"
-        for name, label in _REPRODUCTION_LABELS.items()
-        if name in metadata
-    )
-    return f"<div class='wide'><table><tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table></div>"
+"""Entry of the metadata that helps to reproduce a model -> label."""
 
 
 def _entry(value: object) -> str:
-    """Return an entry of the metadata as text."""
-    return ", ".join(map(str, value)) if isinstance(value, list) else readable_date(str(value))
+    return ", ".join(map(str, value)) if isinstance(value, list) else messages.readable_date(str(value))
 
 
 def _training_notes(result: Result) -> list[str]:
-    """Return the notes of the members' training histories."""
     return [f"member {k + 1}: {note}" for k, history in enumerate(result.histories) for note in history.notes]
-
-
-def _bullets(lines: Sequence[str]) -> str:
-    """Return lines as a list, or an empty string."""
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>" if lines else ""
 
 
 # Figures.
 
 
-def _target_distribution(result: Result) -> str:
+def _figures(result: Result, importance: Importance, show: Show) -> dict[str, list[_Figure]]:
+    """Return the figures of each section."""
+    height = 1.3 + 0.28 * min(len(importance.worse), 20)
+    return {
+        "distribution": [_target_distribution(result)],
+        "learning_curves": [_learning_curves(result.histories)] if result.histories else [],
+        "quality": _prediction_quality(result),
+        "importance": [(partial(viz.importance, importance, title=""), 5.6, height, "Permutation importance")],
+        "dependences": _dependences(result, importance.ranking[:_N_DEPENDENCES], show),
+    }
+
+
+def _draw(figures: dict[str, list[_Figure]], show: Show) -> dict[str, list[str]]:
+    """Return the figures as SVG."""
+    drawn: dict[str, list[str]] = {name: [] for name in figures}
+    pairs = [(name, figure) for name, some in figures.items() for figure in some]
+    for k, (name, figure) in enumerate(pairs):
+        show("figures", k / len(pairs))
+        drawn[name].append(svg(*figure))
+    return drawn
+
+
+def _dependences(result: Result, columns: Sequence[str], show: Show) -> list[_Figure]:
+    """Return the partial dependence of the prediction on some columns."""
+    figures: list[_Figure] = []
+    for k, name in enumerate(columns):
+        show("partial dependence", k / len(columns))
+        dependence = partial_dependence(result.predictor, result.inputs, name)
+        figures.append((partial(viz.partial_dependence, dependence), 4.2, 3.0, f"Partial dependence on {name}"))
+    return figures
+
+
+def _target_distribution(result: Result) -> _Figure:
     """Return the distribution of the target over the evaluation rows."""
     target = result.predictor.target
     if isinstance(target, ClassTarget):
@@ -249,7 +234,7 @@ def _target_distribution(result: Result) -> str:
             ax.invert_yaxis()
             ax.set(xlabel="number of evaluation rows")
 
-        return svg(draw_bars, 5.6, 0.9 + 0.28 * target.n_outputs, "Number of evaluation rows per class")
+        return draw_bars, 5.6, 0.9 + 0.28 * target.n_outputs, "Number of evaluation rows per class"
     numbers = target.numbers(result.values)[:, 0]
 
     def draw_histogram(ax: "Axes") -> None:
@@ -257,17 +242,15 @@ def _target_distribution(result: Result) -> str:
         ax.hist(numbers, bins=bins, color=palette_for(ax).blue, alpha=0.6)
         ax.set(xlabel=target.name, ylabel="number of evaluation rows")
 
-    return svg(draw_histogram, 5.6, 2.6, "Histogram of the target over the evaluation rows")
+    return draw_histogram, 5.6, 2.6, "Histogram of the target over the evaluation rows"
 
 
-def _learning_curves(result: Result) -> str:
-    """Return the training and validation loss of each member by epoch, or an empty string without histories."""
-    if not result.histories:
-        return ""
+def _learning_curves(histories: Sequence[History]) -> _Figure:
+    """Return the training and validation loss of each member by epoch."""
 
     def draw(ax: "Axes") -> None:
         colors = palette_for(ax)
-        for k, history in enumerate(result.histories):
+        for k, history in enumerate(histories):
             epochs = np.arange(1, len(history) + 1)
             label = ("training", "validation") if k == 0 else (None, None)
             ax.plot(epochs, history.loss, color=colors.orange, linewidth=1, alpha=0.7, label=label[0])
@@ -278,66 +261,56 @@ def _learning_curves(result: Result) -> str:
         ax.set(xlabel="epoch", ylabel="loss", yscale="log")
         ax.legend(frameon=False)
 
-    caption = "One pair of curves per network. The dot marks the epoch whose weights are kept."
-    if isinstance(result.predictor.target, ClassTarget):
-        caption += " The loss includes label smoothing, so it is not comparable to the log loss in the scores."
-    return svg(draw, 5.6, 3.2, "Training and validation loss by epoch") + f"<p class='pale'>{caption}</p>"
+    return draw, 5.6, 3.2, "Training and validation loss by epoch"
 
 
-def _prediction_quality(result: Result) -> str:
+def _prediction_quality(result: Result) -> list[_Figure]:
     """Return figures that compare predictions with the actual target."""
     target = result.predictor.target
     if isinstance(target, NumberTarget):
         actual, predictions = target.numbers(result.values)[:, 0], target.decode(result.predictions)
-        of_predictions = partial(viz.predicted_against_actual, actual, predictions, target.name)
-        return _figures(
-            (partial(of_predictions, title="Predicted against actual"), 4.4, 4.0, "Predicted against actual"),
-            (partial(viz.residuals, actual, predictions, target.name, title="Residuals"), 4.4, 4.0, "Residuals"),
-        )
+        drawn = {"Predicted against actual": viz.predicted_against_actual, "Residuals": viz.residuals}
+        return [
+            (partial(draw, actual, predictions, target.name, title=title), 4.4, 4.0, title)
+            for title, draw in drawn.items()
+        ]
     y, P, labels = target.encode(result.values), result.predictions, target.labels
     width = float(np.clip(0.35 * target.n_outputs, 4.0, 9))
-    return _figures(
-        _of_classes(viz.confusion, y, P, labels, "Confusion matrix", width + 0.4, width),
-        _of_classes(viz.calibration, y, P, labels, "Calibration"),
-        _of_classes(viz.roc, y, P, labels, "ROC curve"),
-        _of_classes(viz.precision_recall, y, P, labels, "Precision-recall curve"),
-    )
+    curves = {"Calibration": viz.calibration, "ROC curve": viz.roc, "Precision-recall curve": viz.precision_recall}
+    title = "Confusion matrix"
+    return [
+        (partial(viz.confusion, y, P, labels, title=title), width + 0.4, width, title),
+        *((partial(draw, y, P, labels, title=title), 4.4, 4.0, title) for title, draw in curves.items()),
+    ]
 
 
-def _of_classes(
-    draw: Draw, y: Array, P: Array, labels: Sequence[object], title: str, width: float = 4.4, height: float = 4.0
-) -> tuple[Draw, float, float, str]:
-    return partial(draw, y, P, labels, title=title), width, height, title
-
-
-def _measure_importance(result: Result) -> Importance:
+def _measure_importance(result: Result, show: Show) -> Importance:
     """Return the permutation importance of the columns, or of the most salient ones if there are many."""
     predictor = result.predictor
+    show("importance of the columns", None)
     columns = saliency_ranking(predictor, result.inputs, MAX_PERMUTED)
-    return permutation_importance(predictor, result.inputs, result.values, columns=columns, repeats=_REPEATS)
+    metric = METRICS["log_loss" if isinstance(predictor.target, ClassTarget) else "rmse"]
+    n_measured, n_all = 0, 1 + _REPEATS * len(columns)
+
+    def measure(y: Array, prediction: Array) -> float:
+        nonlocal n_measured
+        show("importance of the columns", n_measured / n_all)
+        n_measured += 1
+        return metric.function(y, prediction)
+
+    counted = replace(metric, function=measure)
+    return permutation_importance(predictor, result.inputs, result.values, counted, columns=columns, repeats=_REPEATS)
 
 
-def _importance_figure(result: Result, importance: Importance) -> str:
-    n_measured, n_columns = len(importance.worse), len(result.predictor.encoder.columns)
-    caption = ""
-    if n_measured < n_columns:
-        caption = f"<p class='pale'>Measured for {n_measured} of {n_columns:,} columns, those of highest saliency.</p>"
-    height = 1.3 + 0.28 * min(n_measured, 20)
-    return caption + _figures((partial(viz.importance, importance, title=""), 5.6, height, "Permutation importance"))
-
-
-def _dependence_figures(result: Result, importance: Importance) -> str:
-    """Return the partial dependence of the prediction on the most important columns."""
-    columns = importance.ranking[:_N_DEPENDENCES]
-    dependences = [partial_dependence(result.predictor, result.inputs, name) for name in columns]
-    return _figures(
-        *(
-            (partial(viz.partial_dependence, one), 4.2, 3.0, f"Partial dependence on {one.column}")
-            for one in dependences
-        )
-    )
-
-
-def _figures(*figures: tuple[Draw, float, float, str]) -> str:
-    """Return figures next to each other: each a function of Axes, with its width, height and label."""
-    return f"<div class='pictures'>{''.join(f'<div>{svg(*figure)}</div>' for figure in figures)}</div>"
+def seconds_for_report(result: Result, seconds_per_row: float, n_rows: int) -> float:
+    """Return about how long a report on more rows takes, of which a figure is timed, like the prediction of a row."""
+    figure, n_columns = _prediction_quality(result)[-1], len(result.predictor.encoder.columns)
+    svg(*figure)  # loads what the others need
+    begin = perf_counter()
+    svg(*figure)
+    is_classifier = isinstance(result.predictor.target, ClassTarget)
+    # The logarithmic axis of the learning curves takes as long as three figures.
+    n_figures = 5 + (4 if is_classifier else 2) + min(n_columns, _N_DEPENDENCES)
+    permuted = min(n_rows, 2_000) * (1 + _REPEATS * min(n_columns, MAX_PERMUTED))
+    dependent = min(n_rows, 500) * 20 * min(n_columns, _N_DEPENDENCES)
+    return n_figures * (perf_counter() - begin) + seconds_per_row * (permuted + dependent)

@@ -1,13 +1,16 @@
 """Hints: columns that look like groups or times of the rows, which a split should respect."""
 
 import re
+import shlex
 from collections.abc import Mapping
 
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.cells import are_numbers, as_dates, as_dates_only, factorize, missing_rows
+from chainrule.data.cells import are_numbers, as_dates_only, factorize, missing_rows
 from chainrule.data.formats import is_missing
+from chainrule.data.recognition import as_ordered
+from chainrule.errors import TableError
 
 _ENTITIES = (
     "patient|subject|person|participant|respondent|customer|client|user|member|household|family|session|student|pupil|"
@@ -66,16 +69,12 @@ def _time_order(name: str, values: Array) -> bool | None:
     """Return whether the rows are in the order of a column; None if it does not look like a time."""
     if re.search(_BIRTH, name.lower()):
         return None
-    if values.dtype.kind == "M":
-        times = as_dates(name, values)
-    elif values.dtype.kind in "iuf":
-        times = values if re.search(_TIME_NAME, name) or re.search(_TIME_NAME, name.lower()) else values[:0]
-    else:
-        distinct, codes = factorize(name, values)
-        dates = as_dates_only(distinct)
-        if dates is None:
-            return None
-        times = dates[codes]
+    try:
+        times = as_ordered(name, values)
+    except TableError:
+        return None
+    if times is None or (times.dtype.kind != "M" and not _says_time(name)):
+        return None
     known = times[~missing_rows(name, times)]
     if len(np.unique(known)) < MIN_TIMES:
         return None
@@ -83,14 +82,29 @@ def _time_order(name: str, values: Array) -> bool | None:
     return in_order if in_order or times.dtype.kind == "M" else None
 
 
-def suggestion(name: str, option: str, remedy: str) -> str:
-    """Return a finding about a column that looks like groups or times, with the option to give."""
-    if "group" in option:
-        return (
-            f"{name} looks like an identifier of groups of rows: scores and intervals hold for known groups only. If "
-            f"predictions will be for new ones, train with {remedy}."
-        )
-    return (
-        f"{name} looks like the time of each row: scores and intervals hold for the same period only. If predictions "
-        f"will be for later rows, train with {remedy}."
-    )
+def _says_time(name: str) -> bool:
+    return any(re.search(_TIME_NAME, text) for text in (name, name.lower()))
+
+
+def suggestions(columns: Mapping[str, Array], group_remedy: str | None, time_remedy: str | None) -> list[str]:
+    """Return findings about a column that looks like groups, and one that looks like times, with what to pass.
+
+    A remedy is a text such as "--group {name}"; None: groups or times are given already.
+    """
+    kinds = ((group_remedy, group_like, _GROUPS), (time_remedy, time_like, _TIMES))
+    return [
+        f"{text.format(name=name)}, train with {remedy.format(name=shlex.quote(name))}."
+        for remedy, candidates, text in kinds
+        if remedy is not None
+        for name in candidates(columns)[:1]
+    ]
+
+
+_GROUPS = (
+    "{name} looks like an identifier of groups of rows: scores and intervals hold for known groups only. "
+    "If predictions will be for new ones"
+)
+_TIMES = (
+    "{name} looks like the time of each row: scores and intervals hold for the same period only. "
+    "If predictions will be for later rows"
+)

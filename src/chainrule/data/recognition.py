@@ -15,7 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.cells import Category, factorize
+from chainrule.data.cells import Category, as_dates, as_numbers, factorize
 from chainrule.data.formats import (
     DATE_ORDERS,
     ISO,
@@ -89,6 +89,19 @@ def recognize(name: str, values: Array) -> Reading:
         return Reading("number")
     distinct, codes = factorize(name, values)
     return recognize_cells(distinct, np.bincount(codes, minlength=len(distinct)).tolist())
+
+
+def as_ordered(name: str, values: Array) -> Array | None:
+    """Return cells (n,) as numbers or times, in whatever format they are written; None if they are neither.
+
+    Raises TableError naming a cell that is not of the kind of all others.
+    """
+    if values.dtype.kind == "M":
+        return as_dates(name, values)
+    reading = recognize(name, values)
+    if reading.kind == "number":
+        return as_numbers(name, values, 0, reading.number_format)
+    return as_dates(name, values, 0, reading.date_format) if reading.kind == "date" else None
 
 
 def recognize_cells(distinct: Sequence[Any], counts: Sequence[int]) -> Reading:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from chainrule.arrays import Array, as_generator
-from chainrule.data.cells import are_numbers, as_dates, as_dates_only, as_numbers, factorize, missing_rows
+from chainrule.data.cells import are_numbers, as_dates, as_numbers, factorize, missing_rows
 from chainrule.data.formats import is_missing
+from chainrule.data.recognition import as_ordered
 from chainrule.errors import TableError
 
 MIN_DISTINCT_ROWS = 10
@@ -225,7 +226,7 @@ def group_codes(name: str, values: Array, option: str = "groups", rows: Array | 
 
     `rows` are the indices of the values in their table, for the message.
     """
-    _require_complete(name, values, option, rows)
+    _require_complete(name, missing_rows(name, values), option, rows)
     codes = _numbered(factorize(name, values)[1])
     if len(codes) and not codes.any():
         raise TableError(f"{_subject(name, option)} must have at least 2 groups, got 1: {values.tolist()[0]!r}")
@@ -237,16 +238,12 @@ def time_numbers(name: str, values: Array, option: str = "time", rows: Array | N
 
     `rows` are the indices of the values in their table, for the message.
     """
-    _require_complete(name, values, option, rows)
-    dates = as_dates(name, values) if values.dtype.kind == "M" else None
-    if dates is None and values.dtype.kind not in "iuf":
-        distinct, codes = factorize(name, values)
-        if not are_numbers(distinct):
-            known = as_dates_only(distinct)
-            if known is None:
-                raise TableError(f"{_subject(name, option)} must contain dates or numbers, got {distinct[0]!r}")
-            dates = known[codes]
-    times = as_numbers(name, values) if dates is None else dates.astype(np.int64)
+    _require_complete(name, missing_rows(name, values), option, rows)
+    ordered = as_ordered(name, values)
+    if ordered is None:
+        raise TableError(f"{_subject(name, option)} must contain dates or numbers, got {values.tolist()[0]!r}")
+    _require_complete(name, missing_rows(name, ordered), option, rows)
+    times = ordered.astype(np.int64) if ordered.dtype.kind == "M" else ordered
     if len(times) and times.min() == times.max():
         raise TableError(f"{_subject(name, option)} must vary, got {values.tolist()[0]!s} in every row")
     return times
@@ -265,8 +262,7 @@ def _subject(name: str, option: str) -> str:
     return f"{option} column {name!r}" if option.startswith("--") else option
 
 
-def _require_complete(name: str, values: Array, option: str, rows: Array | None) -> None:
-    missing = missing_rows(name, values)
+def _require_complete(name: str, missing: Array, option: str, rows: Array | None) -> None:
     if missing.any():
         first = int(missing.argmax())
         row = (first if rows is None else int(rows[first])) + 1

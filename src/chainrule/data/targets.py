@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.arrays import Array, require
 from chainrule.data.cells import are_numbers, as_numbers, factorize, missing_rows
-from chainrule.data.formats import PLAIN, Categories, to_number, to_text
+from chainrule.data.formats import PLAIN, Categories, is_missing, is_missing_word, to_number, to_text
 from chainrule.data.recognition import differences_in_spelling, recognize, stray_rows
 from chainrule.display import format_number
 from chainrule.errors import TableError, look_up, shorten
@@ -257,9 +257,36 @@ def fit_target(name: str, values: Array, task: str | None = None) -> ClassTarget
     """
     known = values[~missing_rows(name, values)]
     if not len(known):
-        raise TableError(f"target {name!r} must have values, got only missing cells")
+        raise TableError(f"target {name!r} must contain values, got only missing cells")
     kind = look_up(TARGETS, task or task_of(name, known), "task")
     return kind.fit(name, values if kind is NumberTarget else known)
+
+
+def learn_target(
+    name: str, values: Array, task: str | None = None
+) -> tuple[ClassTarget | NumberTarget, Array, list[str]]:
+    """Return the target fitted to the column of a table, its values, None or NaN where not known, and notices.
+
+    Numbers are read as `clean_target` does. Integers that are floats because some are missing are integers again. With
+    `task` None, dates raise TableError.
+    """
+    values, notices = clean_target(name, values, task)
+    known = values[~missing_rows(name, values)]
+    if task is None and len(known) and (known.dtype.kind == "M" or recognize(name, known).kind == "date"):
+        raise TableError(f"target {name!r} must contain classes or numbers, got dates. Convert them to days.")
+    target = fit_target(name, values, task)
+    if isinstance(target, ClassTarget) and target.dtype == "float64" and all(map(float.is_integer, target.labels)):
+        values = np.array([None if is_missing(value) else int(value) for value in values.tolist()], object)
+        target = fit_target(name, values, "classification")
+    return target, values, notices + target_notices(target, values)
+
+
+def clean_target(name: str, values: Array, task: str | None = None) -> tuple[Array, list[str]]:
+    """Return a target (n,) as `read_target` does, unless the task is classification, and notices, also of gaps."""
+    values, notices = (values, []) if task == "classification" else read_target(name, values)
+    n_missing = int(missing_rows(name, values).sum())
+    subject = "row with a missing target is" if n_missing == 1 else "rows with a missing target are"
+    return values, [*notices, *([f"{name}: {n_missing:,} {subject} not used"] if n_missing else [])]
 
 
 def require_numbers(name: str, values: Any) -> Any:
@@ -315,10 +342,13 @@ log-normal distribution with sigma 2, the two largest differ by a factor of 2 to
 
 
 def target_notices(target: ClassTarget | NumberTarget, values: Array) -> list[str]:
-    """Return notices about labels that differ only in spelling, or about numbers far from all others, by row."""
+    """Return notices about labels that differ only in spelling or look missing, or numbers far from all others."""
     if isinstance(target, ClassTarget):
         texts = [label for label in target.labels if isinstance(label, str)]
-        return [f"{target.name}: {notice}" for notice in differences_in_spelling(texts, "classes")]
+        words = [text for text in texts if is_missing_word(text)]
+        notices = differences_in_spelling(texts, "classes")
+        notices += [f"{word!r} is a class; leave cells empty if the target is missing" for word in words]
+        return [f"{target.name}: {notice}" for notice in notices]
     if values.ndim > 1:
         return []
     numbers = as_numbers(target.name, values)

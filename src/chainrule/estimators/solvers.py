@@ -9,8 +9,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import inf, nan, sqrt
-from typing import final
+from math import inf, nan
+from typing import Any, final
 
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
@@ -170,7 +170,7 @@ def _make_optimizer(network: Network, options: SolverOptions, last: Optimizer | 
         decay = network.per_parameter({"W": options.weight_decay}, default=0.0)
         optimizer = AdamW(rate, betas, options.epsilon, weight_decay=decay)
     else:
-        optimizer = UncorrectedAdam(rate, betas, base_epsilon=options.epsilon)
+        optimizer = UncorrectedAdam(rate, betas, options.epsilon)
     if type(last) is type(optimizer):
         optimizer.steps, optimizer.moments = last.steps, last.moments
     return optimizer
@@ -184,11 +184,8 @@ class UncorrectedAdam(Adam):
     (Kingma & Ba 2015, the last lines of section 2.)
     """
 
-    base_epsilon: float = 1e-8
-
-    def step(self, theta: Array, grad: Array, rate: float | Array | None = None) -> None:
-        self.epsilon = self.base_epsilon / sqrt(1 - self.betas[1] ** (self.steps + 1))
-        super().step(theta, grad, rate)
+    def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
+        return (*super().arguments(rate, t)[:-1], self.epsilon)
 
 
 class Epochs(Callback):

@@ -23,18 +23,19 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, as_real, require, require_no_mask
-from chainrule.data.hints import group_like, suggestion, time_like
+from chainrule.data.hints import suggestions
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
 from chainrule.data.splits import group_codes, time_numbers
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, require_numbers, target_notices
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
 from chainrule.estimators.labels import check_labels
+from chainrule.metrics import METRICS, Metric, as_metric
 from chainrule.model.ensemble import Ensemble
-from chainrule.model.fitting import Fitted, MemberTask, fit_predictor
+from chainrule.model.executors import MemberTask
+from chainrule.model.fitting import Fitted, fit_predictor
 from chainrule.model.recipe import Member
 from chainrule.training.callbacks import ProgressBar
-from chainrule.training.metrics import METRICS, Metric, as_metric
 
 
 @dataclass(frozen=True)
@@ -127,19 +128,8 @@ class BaseTabular(BaseEstimator):
             callbacks_for=(lambda member: [ProgressBar()]) if self.verbose else None,
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
-        suggestions = [
-            *(
-                []
-                if rows.groups is not None
-                else [suggestion(name, "groups", "groups=") for name in group_like(rows.columns)[:1]]
-            ),
-            *(
-                []
-                if rows.times is not None
-                else [suggestion(name, "time", "time=") for name in time_like(rows.columns)[:1]]
-            ),
-        ]
-        self.notices_ = fitted.notices + fitted.findings + suggestions
+        remedies = (None if rows.groups is not None else "groups=", None if rows.times is not None else "time=")
+        self.notices_ = fitted.notices + fitted.findings + suggestions(rows.columns, *remedies)
         return fitted
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any) -> _Rows:

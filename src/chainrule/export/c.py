@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any
@@ -35,12 +35,15 @@ from chainrule.export.steps import (
     ResidualBlock,
     Softmax,
     Step,
+    flattened,
     fold,
+    functions_of,
     infer,
     program_of,
     quantize,
 )
 from chainrule.export.writing import Export, stem_of, write
+from chainrule.languages import C
 
 
 def to_c(model: Model, path: Path, int8: bool = False) -> Export:
@@ -79,9 +82,10 @@ def _header(program: Program, golden: Golden, path: Path, loss: float | None) ->
     columns = program.columns or ()
     helpers = {helper for member in members for helper in member.helpers}
     helpers = helpers.union(*map(required_helpers, columns))
+    activations = {name: C.define(f"@_{name}", term).rstrip() for name, term in functions_of(LARGEST_EXPONENT).items()}
     parts = [
         _opening(program, os.path.basename(os.fspath(path)), loss),
-        *(text for helper, text in _read_helpers().items() if helper in helpers),
+        *(text for helper, text in (_read_helpers() | activations).items() if helper in helpers),
         *lookup_functions(program),
         *([encoder(columns, _cell_type(program))] if columns else []),
         *(part for member in members for part in (*member.arrays, member.function())),
@@ -93,6 +97,8 @@ def _header(program: Program, golden: Golden, path: Path, loss: float | None) ->
     return text.replace("@@", name.upper()).replace("@", name)
 
 
+LARGEST_EXPONENT = 87.7
+"""Close to the largest number whose exponential is a finite float."""
 _TOP = "#ifndef @@_H\n#define @@_H\n\n"
 _BOTTOM = "\n\n#endif\n"
 
@@ -164,7 +170,7 @@ class _Member:
         self.lines: list[str] = []
         self.saved_widths: list[int] = []
         self.source, self.target, self.needs_target = "a", "b", False
-        self.max_width = max(self.n_in, *(_widths(steps)))
+        self.max_width = max(self.n_in, *(step.width for step in flattened(steps)))
         self.width = self.n_in
         self.add(steps)
 
@@ -212,14 +218,6 @@ class _Member:
         ]
         body = "\n    ".join(lines)
         return f"static inline void @_member_{self.k}(const float *x, float *out)\n{{\n    {body}\n}}"
-
-
-def _widths(steps: Sequence[Step]) -> Iterator[int]:
-    """Yield the width of every step, including nested ones."""
-    for step in steps:
-        yield step.width
-        if isinstance(step, ResidualBlock):
-            yield from _widths(step.steps)
 
 
 def _write_affine(member: _Member, step: Affine) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 import chainrule
 from chainrule.archive import Path
 from chainrule.arrays import Array
+from chainrule.curves import CURVES, Z, capped_exp
 from chainrule.errors import ModelFileError, first_line
 from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, largest_difference
 from chainrule.export.onnx_columns import INPUTS, encode, inputs_of
@@ -42,7 +43,8 @@ from chainrule.export.steps import (
     program_of,
 )
 from chainrule.export.writing import Export, write
-from chainrule.nn.activations import SELU_ALPHA, SELU_SCALE
+from chainrule.languages import expand
+from chainrule.terms import Number, Symbol, Term
 
 _OPSET, _IR_VERSION = 19, 9
 """The first operator set that compares strings, and the file version released with it."""
@@ -197,40 +199,39 @@ def _add_residual_block(graph: Graph, step: ResidualBlock, X: str) -> str:
 _STEPS: dict[type[Step], Callable[[Graph, Any, str], str]] = {
     Affine: lambda graph, step, X: graph.add("Gemm", X, graph.constant(step.W), graph.constant(step.b)),
     AffineElementwise: _add_affine_elementwise,
-    Elementwise: lambda graph, step, X: _FUNCTIONS[step.function](graph, X),
+    Elementwise: lambda graph, step, X: _add_function(graph, step.function, X),
     Normalized: _add_normalized,
     Softmax: lambda graph, step, X: graph.add("Softmax", X, axis=1),
     ResidualBlock: _add_residual_block,
 }
 
 
-def _add_gelu(graph: Graph, Z: str) -> str:
-    """Add Z (1 + tanh(c (Z + 0.044715 Z^3))) / 2: the operator Gelu requires opset 20."""
-    cube = graph.add("Mul", graph.add("Mul", Z, Z), Z)
-    inner = graph.add("Add", Z, graph.add("Mul", cube, graph.constant(0.044715)))
-    T = graph.add("Tanh", graph.add("Mul", inner, graph.constant(np.sqrt(2 / np.pi))))
-    return graph.add("Mul", graph.add("Mul", Z, graph.constant(0.5)), graph.add("Add", T, graph.constant(1)))
+def _add_function(graph: Graph, function: str, X: str) -> str:
+    """Add a function of one number; those that ONNX has under the same name as one operator."""
+    whole = CURVES[function](Z) if function in CURVES else capped_exp(_LARGEST_EXPONENT)
+    names: dict[Term, str] = {}
+
+    def add(term: Term) -> str:
+        if isinstance(term, Number):
+            return graph.constant(term.number)
+        if isinstance(term, Symbol):
+            return X
+        if term not in names:
+            operator = term.note.name.title().replace("_", "") if term.op == "call" else _OPERATORS[term.op]
+            names[term] = graph.add(operator, *map(add, term.args))
+        return names[term]
+
+    return add(expand(whole, ("expm1", "log1p"), _OWN_OPERATORS))
 
 
-def _add_exp(graph: Graph, Z: str) -> str:
-    """Add exp(Z), limited to the range of float."""
-    return graph.add("Exp", graph.add("Min", Z, graph.constant(np.log(np.finfo(np.float32).max) - 1)))
-
-
-_FUNCTIONS: dict[str, Callable[[Graph, str], str]] = {
-    "sigmoid": lambda graph, Z: graph.add("Sigmoid", Z),
-    "step": lambda graph, Z: graph.add("Cast", graph.add("Greater", Z, graph.constant(0)), to=TensorProto.FLOAT),
-    "tanh": lambda graph, Z: graph.add("Tanh", Z),
-    "relu": lambda graph, Z: graph.add("Relu", Z),
-    "leaky_relu": lambda graph, Z: graph.add("LeakyRelu", Z, alpha=0.01),
-    "elu": lambda graph, Z: graph.add("Elu", Z, alpha=1.0),
-    "selu": lambda graph, Z: graph.add("Selu", Z, alpha=SELU_ALPHA, gamma=SELU_SCALE),
-    "softplus": lambda graph, Z: graph.add("Softplus", Z),
-    "silu": lambda graph, Z: graph.add("Mul", Z, graph.add("Sigmoid", Z)),
-    "gelu": _add_gelu,
-    "mish": lambda graph, Z: graph.add("Mish", Z),
-    "exp": _add_exp,
-}
+_LARGEST_EXPONENT = np.log(np.finfo(np.float32).max) - 1
+_OWN_OPERATORS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softplus", "mish")
+"""Activations that are operators of ONNX, with the same constants by default."""
+_OPERATORS = {
+    "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "negative": "Neg", "exp": "Exp", "log": "Log",
+    "tanh": "Tanh", "sqrt": "Sqrt", "absolute": "Abs", "maximum": "Max", "minimum": "Min", "greater": "Greater",
+    "where": "Where",
+}  # fmt: skip
 
 
 # Metadata and golden rows.

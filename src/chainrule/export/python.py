@@ -34,12 +34,17 @@ from chainrule.export.steps import (
     Softmax,
     Step,
     as_ensemble,
+    flattened,
+    functions_of,
     program_of,
 )
 from chainrule.export.writing import Export, write
+from chainrule.languages import NUMPY, PYTHON, Language
 from chainrule.model.file import shortened
 
 _LINE_WIDTH = 120
+LARGEST_EXPONENT = 708
+"""Close to the largest number whose exponential is a finite double."""
 
 
 def to_python(model: Model, path: Path, pure: bool = False) -> Export:
@@ -61,7 +66,8 @@ def to_python(model: Model, path: Path, pure: bool = False) -> Export:
     """
     program, golden = program_of(model), golden_of(model)
     description = _describe(program, golden, as_ensemble(model).residuals)
-    text = _source(description, _docstring(program, path), "pure" if pure else "with_numpy")
+    arithmetic, language = ("pure", PYTHON) if pure else ("with_numpy", NUMPY)
+    text = _source(description, _docstring(program, path), arithmetic, _functions(program, language))
     namespace: dict[str, Any] = {"__name__": "exported"}
     exec(compile(text, "exported", "exec"), namespace)  # our own generated code, tested before it is written
     difference = golden.require_close(namespace["MODEL"].difference())
@@ -138,8 +144,8 @@ or call `predict(rows)`, `predict_proba(rows)` and `predict_interval(rows, cover
     return title.replace("\\", "/").replace('"', "'")
 
 
-def _source(description: Mapping[str, Any], docstring: str, arithmetic: str) -> str:
-    """Return the text of the file: docstring, modules of `standalone`, description and parameters."""
+def _source(description: Mapping[str, Any], docstring: str, arithmetic: str, functions: str) -> str:
+    """Return the text of the file: docstring, modules of `standalone`, functions, description and parameters."""
     document, arrays = flatten(description)
     stored = {name: shortened(array) for name, array in arrays.items()}
     shapes = {name: [array.dtype.char, *array.shape] for name, array in stored.items()}
@@ -156,6 +162,8 @@ from __future__ import annotations
 
 {bodies}
 
+{functions}
+
 DESCRIPTION = {described}
 
 SHAPES = {shaped}
@@ -170,6 +178,16 @@ predict, predict_proba, predict_interval = MODEL.predict, MODEL.predict_proba, M
 if __name__ == "__main__":
     sys.exit(MODEL.main(sys.argv[1:]))
 '''
+
+
+def _functions(program: Program, language: Language) -> str:
+    """Return the definitions of the program's elementwise functions, and their entries in STEPS."""
+    steps = [step for member in program.members for step in flattened(member)]
+    names = sorted({step.function for step in steps if isinstance(step, Elementwise)})
+    terms = functions_of(LARGEST_EXPONENT)
+    definitions = [language.define(f"elementwise_{name}", terms[name]) for name in names]
+    entries = [f'STEPS["{name}"] = elementwise(elementwise_{name})' for name in names]
+    return "\n\n".join([*definitions, "\n".join(entries)])
 
 
 def _read_modules(names: Sequence[str]) -> tuple[str, str]:

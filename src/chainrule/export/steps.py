@@ -8,13 +8,14 @@ every other affine step, into adjacent weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from chainrule.arrays import Array, all_finite
+from chainrule.curves import CURVES, capped_exp, value_of
 from chainrule.data.columns import Column
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
@@ -24,6 +25,7 @@ from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.custom import is_custom
 from chainrule.nn.layers import Layer, Params
 from chainrule.nn.network import Network
+from chainrule.terms import Term
 
 Model = Predictor | Ensemble | Network
 
@@ -87,6 +89,19 @@ class ResidualBlock(Step):
     """X + steps(X)."""
 
     steps: tuple[Step, ...]
+
+
+def functions_of(largest_exponent: float) -> dict[str, Term]:
+    """Return the functions of elementwise steps, by name; exp takes at most `largest_exponent`."""
+    return {name: value_of(name) for name in CURVES} | {"exp": capped_exp(largest_exponent)}
+
+
+def flattened(steps: Sequence[Step]) -> Iterator[Step]:
+    """Yield every step, including nested ones."""
+    for step in steps:
+        yield step
+        if isinstance(step, ResidualBlock):
+            yield from flattened(step.steps)
 
 
 # From a model to its steps.

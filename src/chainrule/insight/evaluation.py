@@ -21,9 +21,9 @@ from chainrule.data.layout import Layout
 from chainrule.data.reading import Columns, n_rows, read_columns, require_names, take_rows
 from chainrule.data.targets import ClassTarget
 from chainrule.errors import TableError
+from chainrule.metrics import Metric, as_metric
 from chainrule.model.predictor import Predictor
 from chainrule.nn.losses import class_numbers
-from chainrule.training.metrics import Metric, as_metric
 
 # Classification curves.
 

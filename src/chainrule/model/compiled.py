@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
 from chainrule.arrays import Array, all_finite
-from chainrule.nn.activations import SELU_ALPHA, SELU_SCALE
+from chainrule.compiled.fused import FusedNetwork, jit
+from chainrule.curves import CURVES, scalar_switch, value_of
 from chainrule.nn.layers import Activation, Dense, Dropout, Layer, Scale
 from chainrule.nn.network import Network
-from chainrule.training.fast import FusedNetwork, jit
 
 MAX_PARAMETERS = 2**20
 """Parameters up to which a loop predicts a row faster than BLAS and the calls around it."""
 DENSE, SCALE = -1, -2
-RELU = 1
-ACTIVATIONS = (
-    "identity", "relu", "sigmoid", "tanh", "step", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu", "mish",
-)  # fmt: skip
-CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
+CODES = {name: code for code, name in enumerate(CURVES)}
+RELU = CODES["relu"]
 
 
 @final
@@ -48,40 +44,14 @@ def _row_steps(layers: Sequence[Layer]) -> list[tuple[int, int]]:
             steps.append((DENSE, layer.n_out))
         elif isinstance(layer, Scale):
             steps.append((SCALE, 0))
-        elif isinstance(layer, Activation) and isinstance(layer.function, str):
-            steps.append((CODES[layer.function], 0))
+        elif isinstance(layer, Activation) and layer.function in CODES:
+            steps.append((CODES[str(layer.function)], 0))
         elif not isinstance(layer, Dropout):
             return []
     return steps
 
 
-@jit
-def _activate(code: int, z: Any) -> Any:
-    """Return f(z), as in `chainrule.nn.activations`."""
-    if code == 0:
-        return z
-    if code == 1:
-        return z if z > 0 else z * 0
-    if code == 2:
-        return 1 / (1 + np.exp(-z))
-    if code == 3:
-        return np.tanh(z)
-    if code == 4:
-        return 1 if z > 0 else z * 0
-    if code == 5:
-        return z if z > 0 else z * 0.01
-    if code == 6:
-        return z if z > 0 else np.expm1(z)
-    if code == 7:
-        return SELU_SCALE * (z if z > 0 else SELU_ALPHA * np.expm1(z))
-    if code == 8:
-        return np.log1p(np.exp(-np.abs(z))) + (z if z > 0 else z * 0)
-    if code == 9:
-        return z / (1 + np.exp(-z))
-    if code == 10:
-        return z * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z)))
-    u = np.exp(min(z, 20))
-    return z * u * (u + 2) / (u * (u + 2) + 2)
+_activate = jit(scalar_switch([value_of(name) for name in CURVES]))
 
 
 @jit

@@ -74,9 +74,11 @@ class Ensemble:
         return cls(tuple(networks), best_temperature(Z, y, weight), smoothing=1 / len(y))
 
     @classmethod
-    def of_numbers(cls, networks: Sequence[Network], Z: Array, Y: Array, bounds: Array) -> Self:
+    def of_numbers(
+        cls, networks: Sequence[Network], Z: Array, Y: Array, bounds: Array, weight: Array | None = None
+    ) -> Self:
         """Calibrate regressors on the predictions Z for held-out rows of targets Y, both (n, n_out)."""
-        residuals = conformal_quantiles(Y - np.clip(Z, *bounds))
+        residuals = conformal_quantiles(Y - np.clip(Z, *bounds), weight)
         return cls(tuple(networks), bounds=bounds, residuals=residuals)
 
     @property
@@ -173,16 +175,31 @@ def minimize(function: Callable[[float], float], low: float, high: float, steps:
     return (low + high) / 2
 
 
-def conformal_quantiles(residuals: Array) -> Array:
+def conformal_quantiles(residuals: Array, weight: Array | None = None) -> Array:
     """Return the conformal quantiles (999, n_out), at 0.001 to 0.999, of residuals (n, n_out) on held-out rows.
 
     For a quantile c < 1/2 this is the floor((n + 1) c)-th smallest residual, from 1/2 on the ceil((n + 1) c)-th: split
     conformal prediction (Lei et al. 2018, algorithm 2), applied to each tail separately because errors need not be
-    symmetric. Infinite if n is too small for it.
+    symmetric. Infinite if n is too small for it. With weights (n,), a row counts as many times as its weight, and the
+    new row as the mean weight (Tibshirani et al. 2019, eq. 5).
     """
+    if weight is not None:
+        return np.column_stack([_weighted_quantiles(column, weight) for column in residuals.T])
     n, n_out = residuals.shape
     ends = np.full((1, n_out), np.inf)
     padded = np.vstack([-ends, np.sort(residuals, axis=0), ends])
     thousandths = np.arange(1, N_QUANTILES + 1)
     below, above = (n + 1) * thousandths // (N_QUANTILES + 1), -(-(n + 1) * thousandths // (N_QUANTILES + 1))
     return padded[np.where(2 * thousandths < N_QUANTILES + 1, below, above)]
+
+
+def _weighted_quantiles(residuals: Array, weight: Array) -> Array:
+    order = np.argsort(residuals)
+    ordered, mass = residuals[order], weight[order] / (weight.sum() + weight.mean())
+    levels = np.arange(1, N_QUANTILES + 1) / (N_QUANTILES + 1)
+    # From each side, the first residual at which the mass up to it reaches the level; 1e-9 for rounding.
+    below = np.searchsorted(mass[::-1].cumsum(), 1 - levels - 1e-9)
+    above = np.searchsorted(mass.cumsum(), levels - 1e-9)
+    low = np.append(ordered[::-1], -np.inf)[below]
+    high = np.append(ordered, np.inf)[above]
+    return np.where(levels < 0.5, low, high)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,9 @@ from chainrule.data.splits import Split, Structure, copies, describe_copies, fol
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import TableError
+from chainrule.metrics import Metric
 from chainrule.model.ensemble import Ensemble
+from chainrule.model.executors import Executor, Serial
 from chainrule.model.predictor import Predictor
 from chainrule.model.recipe import (
     CLASSIFICATION,
@@ -34,83 +35,15 @@ from chainrule.model.recipe import (
 from chainrule.model.scale import choose_scale
 from chainrule.model.seen import TRAINING_ROWS, sample_rows
 from chainrule.model.threads import one_blas_thread
-from chainrule.training.backends import choose
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
-from chainrule.training.metrics import Metric
-from chainrule.training.run import Run
+from chainrule.training.kernels import choose
 
 _MIN_SECONDS = 0.3
 """Time that the first member gets, even if the time limit is shorter."""
-_POLL_SECONDS = 0.1
-"""Interval at which the main thread checks for Ctrl-C."""
-
-MemberTask = Callable[[Sequence[Callback]], Member | None]
-"""Trains a member, with these callbacks in addition to its own; None if there is no time left for it."""
 CallbacksFor = Callable[[int], Sequence[Callback]]
 """Returns the callbacks of the member of that number, counted from 0."""
-
-
-class Executor(Protocol):
-    """Trains the members, `jobs` of them at a time."""
-
-    jobs: int
-
-    def __call__(self, tasks: Sequence[MemberTask], /) -> list[Member]:
-        """Run the tasks and return their members; after Ctrl-C, those that have finished at least one epoch."""
-
-
-class Serial:
-    """Trains one member after the other. Ctrl-C stops the current one, and the others are not started."""
-
-    jobs = 1
-
-    def __call__(self, tasks: Sequence[MemberTask]) -> list[Member]:
-        members = []
-        for task in tasks:
-            member = task([])
-            if member is not None and len(member.history):
-                members.append(member)
-            if member is not None and member.history.interrupted:
-                break
-        return members
-
-
-class Threads(Callback):
-    """Trains members in `jobs` threads, which release the GIL in matrix products. Ctrl-C stops each after its batch."""
-
-    def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
-
-    def __call__(self, tasks: Sequence[MemberTask]) -> list[Member]:
-        self.stopped = False
-        futures: list[Future[Member | None]] = []
-        with ThreadPoolExecutor(self.jobs) as pool:
-            try:
-                futures.extend(pool.submit(self._run_unless_stopped, task) for task in tasks)
-                while wait(futures, _POLL_SECONDS).not_done:
-                    pass  # a signal delivered to another thread is only handled between two waits
-            except KeyboardInterrupt:
-                pass
-            finally:
-                self.stopped = True
-        members = [future.result() for future in futures]
-        return [member for member in members if member is not None and len(member.history)]
-
-    def _run_unless_stopped(self, task: MemberTask) -> Member | None:
-        """Run a task unless stopped; if it fails, stop all the others."""
-        if self.stopped:
-            return None
-        try:
-            return task([self])
-        except BaseException:
-            self.stopped = True
-            raise
-
-    def on_batch_end(self, run: Run) -> None:
-        if self.stopped:
-            run.interrupt()
 
 
 @dataclass(frozen=True)
@@ -183,7 +116,7 @@ def fit_predictor(
         are returned.
     """
     end = None if time_limit is None else perf_counter() + time_limit
-    executor = executor or Serial()
+    encoder = encoder or encoder_for(target).fit(columns)
     recipe = recipe_for(target)
     recipe = replace(
         recipe,
@@ -191,58 +124,81 @@ def fit_predictor(
         epochs=recipe.epochs_for(len(values)) if epochs is None else epochs,
         selected_by=recipe.selected_by if metric is None else metric,
     )
-    encoder = encoder or encoder_for(target).fit(columns)
     rows = encoder.transform(columns), target.encode(values), weight
     if validation is None:
         inputs = {column.name: columns[column.name] for column in encoder.columns}
         data = _folded(inputs, rows, recipe.members, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
-    kernels = _kernels_for(recipe, encoder.n_features, target.n_outputs, len(data.split(0).training))
-    target_notices: list[str] = []
-    if isinstance(target, NumberTarget):
-        numbers = target.numbers(values)
-        if validation is not None:
-            numbers = np.concatenate([numbers, target.numbers(validation[1])])
-        numbers = numbers[data.first_rows]
-        left = None if end is None else end - perf_counter()
-        with one_blas_thread:
-            X, _, weight = data.rows
-            target, target_notices = choose_scale(
-                recipe, (X, numbers, weight), target, data.splits, seed, left, kernels
-            )
-        data = replace(data, rows=(X, target.encode(numbers), weight))
-    clock = _Clock(end, recipe, executor.jobs)
-
-    def train(k: int, extra: Sequence[Callback]) -> Member | None:
-        callbacks = [*extra, *(callbacks_for(k) if callbacks_for else [])]
-        if end is not None:
-            budget = clock.budget(k)
-            if budget is None:
-                return None
-            callbacks.append(budget)
-        member = train_member(recipe, data.rows, data.split(k), target.n_outputs, seed + k, callbacks, kernels)
-        clock.note(member.history)
-        return member
-
+    training = _Training(recipe, data, target, seed, end)
     with one_blas_thread:
-        members = executor([partial(train, k) for k in range(recipe.members)])
-    if not members:
-        raise KeyboardInterrupt
-    findings = []
-    if end is not None:
-        members = [member for member in members if member.is_trained] or members[:1]
-        findings = time_findings(members, recipe.members)
-    target, ensemble, out_of_fold = _calibrate(target, members, data.rows)
+        if isinstance(target, NumberTarget):
+            given = values if validation is None else np.concatenate([values, validation[1]])
+            training.choose_scale(target, target.numbers(given)[data.first_rows])
+        members = training.run(executor or Serial(), callbacks_for)
+    target, ensemble, out_of_fold = _calibrate(training.target, members, training.data.rows)
+    metadata = _training_metadata(encoder, target, training, members) | {"rows": {"training": len(values)}}
     histories = [member.history for member in members]
-    notices = data.notices + target_notices
-    metadata = _training_metadata(encoder, target, histories, seed)
-    metadata |= {"rows": {"training": len(values)}, "data": digest(*data.rows), "notices": notices}
-    # As the final target encodes them, and with it the rows of an evaluation.
-    encoded = target.encode(numbers) if isinstance(target, NumberTarget) else data.rows[1]
-    metadata |= {TRAINING_ROWS: sample_rows(data.rows[0], encoded)}
-    predictor = Predictor(encoder, ensemble, target, metadata)
-    return Fitted(predictor, histories, out_of_fold[data.places], notices, findings, target_notices)
+    return Fitted(
+        Predictor(encoder, ensemble, target, metadata),
+        histories,
+        out_of_fold[data.places],
+        training.notices,
+        training.findings,
+        training.target_notices,
+    )
+
+
+class _Training:
+    """Trains the members of an ensemble; collects what the user should know about it."""
+
+    def __init__(
+        self, recipe: Recipe, data: _Data, target: ClassTarget | NumberTarget, seed: int, end: float | None
+    ) -> None:
+        self.recipe, self.data, self.target, self.seed, self.end = recipe, data, target, seed, end
+        self.numbers: Array | None = None
+        self.target_notices: list[str] = []
+        self.findings: list[str] = []
+        self.kernels = _kernels_for(recipe, data.rows[0].shape[1], target.n_outputs, len(data.split(0).training))
+
+    @property
+    def notices(self) -> list[str]:
+        """Messages about the rows, the folds and the target."""
+        return self.data.notices + self.target_notices
+
+    def choose_scale(self, target: NumberTarget, numbers: Array) -> None:
+        """Learn these numbers (n, n_outputs), or their logarithms if that is better out of fold."""
+        X, _, weight = self.data.rows
+        left = None if self.end is None else self.end - perf_counter()
+        self.numbers = numbers
+        self.target, self.target_notices = choose_scale(
+            self.recipe, (X, numbers, weight), target, self.data.splits, self.seed, left, self.kernels
+        )
+        self.data = replace(self.data, rows=(X, self.target.encode(numbers), weight))
+
+    def run(self, executor: Executor, callbacks_for: CallbacksFor | None) -> list[Member]:
+        """Return the members for which there was time; raise KeyboardInterrupt if Ctrl-C left none."""
+        clock = _Clock(self.end, self.recipe, executor.jobs)
+
+        def train(k: int, extra: Sequence[Callback]) -> Member | None:
+            callbacks = [*extra, *(callbacks_for(k) if callbacks_for else [])]
+            if self.end is not None:
+                budget = clock.budget(k)
+                if budget is None:
+                    return None
+                callbacks.append(budget)
+            rows, split, n_out = self.data.rows, self.data.split(k), self.target.n_outputs
+            member = train_member(self.recipe, rows, split, n_out, self.seed + k, callbacks, self.kernels)
+            clock.note(member.history)
+            return member
+
+        members = executor([partial(train, k) for k in range(self.recipe.members)])
+        if not members:
+            raise KeyboardInterrupt
+        if self.end is not None:
+            members = [member for member in members if member.is_trained] or members[:1]
+            self.findings = time_findings(members, self.recipe.members)
+        return members
 
 
 def _kernels_for(recipe: Recipe, n_in: int, n_out: int, n_rows: int) -> str:
@@ -359,28 +315,34 @@ def _calibrate(
     # In float64 a row's prediction does not depend on the other rows of the batch.
     networks = [member.network.copy(dtype="float64") for member in members]
     held_out, outputs = _held_out_outputs(members)
+    weight = None if weight is None else weight[held_out]
     if isinstance(target, ClassTarget):
-        weight = None if weight is None else weight[held_out]
         ensemble = Ensemble.of_classes(networks, outputs, y[held_out], weight)
     else:
         bounds = np.stack([y.min(axis=0), y.max(axis=0)])
         centered = target.centered(np.clip(outputs, *bounds), y[held_out])
         shift = (np.array(target.means) - centered.means) / target.stds
         target, y, bounds = centered, y + shift, bounds + shift
-        ensemble = Ensemble.of_numbers(networks, outputs, y[held_out], bounds)
+        ensemble = Ensemble.of_numbers(networks, outputs, y[held_out], bounds, weight)
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
     out_of_fold[held_out] = ensemble.predictions([outputs])
     return target, ensemble, out_of_fold
 
 
 def _training_metadata(
-    encoder: TabularEncoder, target: ClassTarget | NumberTarget, histories: Sequence[History], seed: int
+    encoder: TabularEncoder, target: ClassTarget | NumberTarget, training: _Training, members: Sequence[Member]
 ) -> dict[str, Any]:
+    X, y, weight = training.data.rows
+    # As the calibrated target encodes them, and with it the rows of an evaluation.
+    encoded = y if training.numbers is None else target.encode(training.numbers)
     return origin(encoder, target) | {
-        "seed": seed,
-        "members": len(histories),
-        "epochs": [len(history) for history in histories],
-        "best_epochs": [(history.best_epoch or 0) + 1 for history in histories],
+        "seed": training.seed,
+        "members": len(members),
+        "epochs": [len(member.history) for member in members],
+        "best_epochs": [(member.history.best_epoch or 0) + 1 for member in members],
+        "data": digest(X, y, weight),
+        "notices": training.notices,
+        TRAINING_ROWS: sample_rows(X, encoded),
     }
 
 

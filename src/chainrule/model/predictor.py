@@ -1,5 +1,6 @@
 """A predictor: encoder, networks and target in one object, from a table's rows to labels or numbers."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -8,9 +9,10 @@ from typing import Any, Self
 import numpy as np
 
 from chainrule.arrays import Array, require
-from chainrule.data.reading import open_columns, read_columns
+from chainrule.data.cells import missing_rows
+from chainrule.data.reading import open_columns, read_columns, take_rows
 from chainrule.data.tabular import TabularEncoder
-from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
+from chainrule.data.targets import ClassTarget, NumberTarget, learn_target
 from chainrule.errors import MissingExtraError, TableError, did_you_mean
 from chainrule.model.ensemble import Ensemble
 from chainrule.nn.network import Network, mlp
@@ -78,6 +80,9 @@ class Predictor:
     ) -> Self:
         """Train one network on a table that includes its target, and return the predictor.
 
+        The target is read as by the command line: rows in which it is missing are not used, numbers such as $12.50 are
+        numbers, and a warning reports what is unusual. The notices are stored in the metadata.
+
         For an ensemble with calibrated probabilities or intervals use `chainrule.TabularClassifier` or
         `TabularRegressor`, whose attribute `predictor_` is a Predictor.
 
@@ -109,15 +114,20 @@ class Predictor:
         columns = dict(read_columns(table))
         if target not in columns:
             raise TableError(f"column {target!r} is missing from the table{did_you_mean(target, columns)}")
-        values = columns.pop(target)
-        encoder, learned = TabularEncoder().fit(columns), fit_target(target, values)
+        learned, values, notices = learn_target(target, columns.pop(target))
+        known = ~missing_rows(target, values)
+        columns, values = take_rows(columns, known), values[known]
+        for notice in notices:
+            warnings.warn(notice, UserWarning, stacklevel=2)
+        encoder = TabularEncoder().fit(columns)
         n_in, n_out = encoder.n_features, learned.n_outputs
         if not isinstance(network, Network):
             seed = options.get("seed")
             network = (
                 network(n_in, n_out) if callable(network) else mlp(n_in, *network, n_out, loss=learned.loss, seed=seed)
             )
-        predictor = cls(encoder, network, learned)  # the sizes are checked before training
+        metadata = {"notices": notices + encoder.notices}
+        predictor = cls(encoder, network, learned, metadata)  # the sizes are checked before training
         train(network, encoder.transform(columns), learned.encode(values), **options)
         return predictor
 

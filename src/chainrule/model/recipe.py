@@ -33,6 +33,7 @@ from time import perf_counter
 
 from chainrule.arrays import Array
 from chainrule.data.splits import Split
+from chainrule.metrics import Metric, as_metric
 from chainrule.nn.layers import Activation, Dense, Layer, Scale
 from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
 from chainrule.nn.network import Network
@@ -40,7 +41,6 @@ from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback, KeepBest, TimeLimit
 from chainrule.training.history import History
 from chainrule.training.loop import train
-from chainrule.training.metrics import Metric, as_metric
 from chainrule.training.optimizers import Adam
 from chainrule.training.run import Run
 

@@ -7,24 +7,16 @@ that is, wrong derivatives, are found by `chainrule.nn.gradcheck`.
 from __future__ import annotations
 
 import inspect
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.nn.layers import LAYERS, Activation, Backward, Layer, Params, Residual
+from chainrule.nn.layers import LAYERS, Activation, Backward, Layer, Residual
 from chainrule.nn.losses import LOSSES, Loss
 
-
-class Model(Protocol):
-    """What the checks need to know of a network."""
-
-    layers: tuple[Layer, ...]
-    params: list[Params]
-    grads: list[Params]
-    loss: Loss
-    n_in: int
-    first_trainable: int
+if TYPE_CHECKING:
+    from chainrule.nn.network import Network
 
 
 def is_custom(part: Layer | Loss) -> bool:
@@ -36,7 +28,7 @@ def is_custom(part: Layer | Loss) -> bool:
     return type(part) not in (*LAYERS.values(), *LOSSES.values())
 
 
-def require_forward(net: Model, X: Array, rng: np.random.Generator | None = None) -> tuple[Array, list[Backward]]:
+def require_forward(net: Network, X: Array, rng: np.random.Generator | None = None) -> tuple[Array, list[Backward]]:
     """Return what `net.forward` returns; raise ValueError naming the first layer whose forward has the wrong form.
 
     `X` (n, n_in) stays unchanged, whatever a layer does to it.
@@ -58,7 +50,7 @@ def require_forward(net: Model, X: Array, rng: np.random.Generator | None = None
     return X, backwards
 
 
-def require_forms(net: Model, X: Array, y: Array) -> None:
+def require_forms(net: Network, X: Array, y: Array) -> None:
     """Raise ValueError naming the custom layer, activation or loss that does not return the required form.
 
     Makes one training pass, forward and backward, over rows and targets returned by `net.check`.

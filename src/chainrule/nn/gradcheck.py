@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_generator, require
+from chainrule.differences import Comparison, compare_along, embed, unit
 from chainrule.errors import GradientError
 from chainrule.nn.custom import require_forms
-from chainrule.nn.differences import Comparison, compare_along, embed, unit
 from chainrule.nn.inference import CHECKED_ROWS
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +13,10 @@ from chainrule.arrays import Array, all_finite, require_finite_rows
 from chainrule.errors import OutOfRangeError
 from chainrule.nn.activations import zero_row
 from chainrule.nn.custom import require_forward
-from chainrule.nn.layers import Activation, Backward, Dense, Layer, Params
-from chainrule.nn.losses import Loss
-from chainrule.nn.vector import Block
+from chainrule.nn.layers import Activation, Dense, Layer, Params
+
+if TYPE_CHECKING:
+    from chainrule.nn.network import Network
 
 SLICE_ELEMENTS, SLICE_ROWS = 2**21, 2048
 """Maximum elements of a layer's output, and rows, that go through at once: measured to suit the caches."""
@@ -50,28 +51,7 @@ class Plan:
         return X
 
 
-class Model(Protocol):
-    """What inference needs to know of a network."""
-
-    layers: tuple[Layer, ...]
-    params: list[Params]
-    grads: list[Params]
-    blocks: list[Block]
-    loss: Loss
-    n_in: int
-    first_trainable: int
-    dtype: np.dtype[Any]
-    gradients_checked: bool
-    plan: Plan
-
-    def forward(self, X: Array, rng: np.random.Generator | None = None) -> tuple[Array, list[Backward]]:
-        """Return the raw outputs and the backward closures."""
-
-    def objective(self, X: Array, y: Array, weight: Array | None = None) -> tuple[float, Array]:
-        """Return the loss and its gradient with respect to theta."""
-
-
-def infer(net: Model, X: Array) -> Array:
+def infer(net: Network, X: Array) -> Array:
     """Return the raw outputs Z (n, n_out) for rows X (n, n_in) of the network's dtype.
 
     Raises ValueError naming row and column of a value that is not finite, and OutOfRangeError naming row and layer
@@ -90,7 +70,7 @@ def infer(net: Model, X: Array) -> Array:
     return Z
 
 
-def mean_loss(net: Model, X: Array, y: Array, weight: Array | None = None) -> float:
+def mean_loss(net: Network, X: Array, y: Array, weight: Array | None = None) -> float:
     """Return the (weighted) mean loss over rows, without penalties."""
     total = 0.0
     for rows in net.plan.slices(len(X)):
@@ -100,7 +80,7 @@ def mean_loss(net: Model, X: Array, y: Array, weight: Array | None = None) -> fl
     return total / (len(X) if weight is None else float(weight.sum()) or 1)
 
 
-def activations(net: Model, X: Array) -> list[Array]:
+def activations(net: Network, X: Array) -> list[Array]:
     """Return the output of every layer."""
     outputs = [X]
     for layer, params in zip(net.layers, net.params):
@@ -108,7 +88,7 @@ def activations(net: Model, X: Array) -> list[Array]:
     return outputs[1:]
 
 
-def first_non_finite(net: Model, X: Array, y: Array, weight: Array | None = None) -> str:
+def first_non_finite(net: Network, X: Array, y: Array, weight: Array | None = None) -> str:
     """Name the first place, forward and then backward, where a value is not finite; "" if all are."""
     for i, A in enumerate(activations(net, X)):
         if not np.isfinite(A).all():
@@ -122,14 +102,14 @@ def first_non_finite(net: Model, X: Array, y: Array, weight: Array | None = None
     return ""
 
 
-def largest_output(net: Model, X: Array) -> str:
+def largest_output(net: Network, X: Array) -> str:
     """Name the layer with the largest output for rows X, and that value."""
     sizes = [float(np.abs(A).max()) for A in activations(net, X)]
     i = int(np.argmax(sizes))
     return f"the output of layer {i}, {net.layers[i]}, reached {sizes[i]:.3g}"
 
 
-def _outputs(net: Model, X: Array, first_row: int = 0) -> Array:
+def _outputs(net: Network, X: Array, first_row: int = 0) -> Array:
     """Return the raw outputs for one slice of rows."""
     layer, params, _ = net.plan.steps[0]
     A = layer.forward(X, params)[0]
@@ -139,7 +119,7 @@ def _outputs(net: Model, X: Array, first_row: int = 0) -> Array:
     return net.plan.run(A, 1)
 
 
-def _raise_overflow(net: Model, Z: Array, X: Array) -> None:
+def _raise_overflow(net: Network, Z: Array, X: Array) -> None:
     row = int(np.argmin(np.isfinite(Z).all(axis=1)))
     with np.errstate(all="ignore"):
         finite = [bool(np.isfinite(A).all()) for A in activations(net, X[row : row + 1])]

@@ -13,11 +13,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, fields, is_dataclass
 from functools import cached_property
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 
-from chainrule.arrays import Array, require, require_integer
+from chainrule.arrays import Array, Checked, require
 from chainrule.errors import look_up, suggest_keywords
 from chainrule.nn.activations import ACTIVATIONS, ActivationFunction, find_activation, logistic
 from chainrule.nn.initializers import INITIALIZERS
@@ -29,7 +29,7 @@ Backward = Callable[..., Array]
 called with `need_dX=False`: nobody reads its dX, so it may skip that work and return anything."""
 
 
-class Layer(ABC):
+class Layer(Checked, ABC):
     """Base class. A custom layer defines `forward`, and `shapes` and `init` if it has parameters."""
 
     @property
@@ -72,17 +72,18 @@ class Layer(ABC):
 class Dense(Layer):
     """Y = X W + b: each output is a weighted sum of all inputs. W (n_in, n_out), b (n_out,).
 
+    dW = X^T dY, db = the sum of the rows of dY, dX = dY W^T.
+
     `weights` and `biases` name their initializers.
     """
 
-    n_in: int
-    n_out: int
+    n_in: Annotated[int, "an integer >= 1"]
+    n_out: Annotated[int, "an integer >= 1"]
     weights: str = "glorot_uniform"
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
-        require_integer(self.n_in, "n_in")
-        require_integer(self.n_out, "n_out")
+        super().__post_init__()
         look_up(INITIALIZERS, self.weights, "weights")
         look_up(INITIALIZERS, self.biases, "biases")
 
@@ -105,7 +106,7 @@ class Dense(Layer):
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
             multiply(X.T, dY, grads["W"])
-            np.add.reduce(dY, out=grads["b"])
+            np.add.reduce(dY, out=grads["b"])  # dY.sum(axis=0), with less overhead
             return dY.dot(W.T) if need_dX else dY
 
         return Y, backward
@@ -146,10 +147,7 @@ class Activation(Layer):
 class PerColumn(Layer):
     """A layer with parameters of its own for each of `n` columns."""
 
-    n: int
-
-    def __post_init__(self) -> None:
-        require_integer(self.n, "n")
+    n: Annotated[int, "an integer >= 1"]
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -213,10 +211,7 @@ class Dropout(Layer):
     The expected output is the input (Srivastava et al. 2014, section 10, the inverted form).
     """
 
-    rate: float = 0.5
-
-    def __post_init__(self) -> None:
-        require(0 <= self.rate < 1, "rate", "be in [0, 1)", self.rate)
+    rate: Annotated[float, "in [0, 1)"] = 0.5
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         if rng is None or self.rate == 0:
@@ -238,11 +233,7 @@ class LayerNorm(PerColumn):
     The standard deviation is sqrt(variance + epsilon) (Ba et al. 2016, eq. 4).
     """
 
-    epsilon: float = 1e-5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
+    epsilon: Annotated[float, "> 0"] = 1e-5
 
     @property
     def shapes(self) -> Shapes:
@@ -278,13 +269,8 @@ class BatchNorm(PerColumn):
     no variance, is normalized by the running statistics and does not change them.
     """
 
-    decay: float = 0.9
-    epsilon: float = 1e-5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 <= self.decay < 1, "decay", "be in [0, 1)", self.decay)
-        require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
+    decay: Annotated[float, "in [0, 1)"] = 0.9
+    epsilon: Annotated[float, "> 0"] = 1e-5
 
     @property
     def shapes(self) -> Shapes:

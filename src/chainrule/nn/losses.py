@@ -12,19 +12,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from chainrule.arrays import Array, all_finite, as_real, require, require_no_mask
+from chainrule.arrays import Array, Checked, all_finite, as_real, require, require_no_mask
 from chainrule.errors import look_up
 from chainrule.nn.activations import logistic
 
 RowLosses = Callable[[Array, Array], tuple[Array, Array]]
 
 
-class Loss(ABC):
+class Loss(Checked, ABC):
     """Base class. A custom loss defines `per_row`, and `predict`, `decide`, `targets` where the defaults do not fit."""
 
     is_classification: ClassVar[bool] = False
@@ -76,10 +76,7 @@ class Loss(ABC):
 class SquaredError(Loss):
     """factor (Z - Y)^2; derivative 2 factor (Z - Y). The default 1/2, the quadratic cost's, makes that Z - Y."""
 
-    factor: float = 0.5
-
-    def __post_init__(self) -> None:
-        require(self.factor > 0, "factor", "be > 0", self.factor)
+    factor: Annotated[float, "> 0"] = 0.5
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         R = Z - Y
@@ -107,10 +104,7 @@ class Huber(Loss):
     (Huber 1964, section 4.)
     """
 
-    delta: float = 1.0
-
-    def __post_init__(self) -> None:
-        require(self.delta > 0, "delta", "be > 0", self.delta)
+    delta: Annotated[float, "> 0"] = 1.0
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         R = Z - Y
@@ -127,11 +121,7 @@ class Quantile(Loss):
     (Koenker & Bassett 1978, eq. 3.1).
     """
 
-    levels: float | tuple[float, ...] = 0.5
-
-    def __post_init__(self) -> None:
-        inside = all(0 < q < 1 for q in np.atleast_1d(self.levels))
-        require(inside, "levels", "be strictly between 0 and 1", self.levels)
+    levels: Annotated[float | tuple[float, ...], "strictly between 0 and 1"] = 0.5
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         dZ = (Z > Y) - np.asarray(self.levels, Z.dtype)
@@ -181,11 +171,8 @@ class BinaryCrossEntropy(Loss):
     probability. `label_smoothing` moves each target by that fraction of the way to 1/2. Link function: sigmoid.
     """
 
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, "in [0, 1)"] = 0.0
     is_classification: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require(0 <= self.label_smoothing < 1, "label_smoothing", "be in [0, 1)", self.label_smoothing)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         if self.label_smoothing:
@@ -214,15 +201,12 @@ class CrossEntropy(Loss):
     fraction of each target evenly over all k classes (Szegedy et al. 2016, section 7). Link function: softmax.
     """
 
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, "in [0, 1)"] = 0.0
     is_classification: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require(0 <= self.label_smoothing < 1, "label_smoothing", "be in [0, 1)", self.label_smoothing)
 
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         log_P = log_softmax(Z)
-        dZ = np.exp(log_P)
+        dZ = np.exp(log_P)  # P; Y is subtracted below
         if Y.ndim == 1 and not self.label_smoothing:
             own = np.arange(len(Z)), Y  # of each row, the entry of its own class
             dZ[own] -= 1

@@ -7,7 +7,6 @@ it. An optimizer step, a copy, an average or an all-reduce is therefore one oper
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import pairwise
 from os import PathLike
 from typing import Any, Self
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_array, as_generator, as_matrix, as_weights, require, require_integer
+from chainrule.display import html_table, text_table
 from chainrule.errors import did_you_mean, look_up, suggest_keywords
 from chainrule.nn import inference
 from chainrule.nn.activations import ActivationFunction, find_activation
@@ -168,8 +168,10 @@ class Network:
         The gradient is `self.grad` itself, which the next call overwrites; `loss_and_grad` returns a copy.
         """
         Z, backwards = self.forward(X, rng)
-        value, dY = self.loss(Z, y, weight)
+        value, dY = self.loss(Z, y, weight)  # dY: with respect to the output of a layer, first of the last one
         for i in reversed(range(self.first_trainable, len(backwards))):
+            # The chain rule: layer i writes its dW and db into grads[i], views of grad, and returns its dX, which is
+            # the dY of the layer before; nobody needs that of the first one.
             dY = backwards[i](dY, self.grads[i], i > self.first_trainable)
         if self.l1 or self.l2 or self.alpha:
             value += self.penalize(X, weight)
@@ -374,16 +376,10 @@ class Network:
         print(self)
 
     def __repr__(self) -> str:
-        rows = self._table()
-        left, middle, right = (max(len(row[k]) for row in rows) for k in range(3))
-        lines = [f"{a:<{left}}  {b:<{middle}}  {c:>{right}}" for a, b, c in rows]
-        rule = "-" * len(lines[0])
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        return text_table(self._table())
 
     def _repr_html_(self) -> str:
-        head, *rows = (tuple(map(escape, row)) for row in self._table())
-        cells = "".join(f"<tr><td>{a}</td><td>{b}</td><td style='text-align:right'>{c}</td></tr>" for a, b, c in rows)
-        return f"<table><tr><th>{head[0]}</th><th>{head[1]}</th><th>{head[2]}</th></tr>{cells}</table>"
+        return html_table(self._table())
 
     def _table(self) -> list[tuple[str, str, str]]:
         rows = [("layer", "output", "parameters")]

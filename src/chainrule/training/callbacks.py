@@ -22,6 +22,9 @@ class Callback:
 
     order: ClassVar[int] = 0
     """Callbacks are called in ascending order."""
+    every_batch: ClassVar[bool] = True
+    """Whether `on_gradient` and `on_batch_end` must see every batch. If not, compiled code may train a small network on
+    thousands of batches between two calls. The last batch of an epoch is always seen."""
 
     def on_train_begin(self, run: Run) -> None:
         """Everything has been checked and set up; nothing has been computed."""
@@ -76,9 +79,12 @@ def _with_self(form: Signature) -> str:
     return str(form).replace("(", "(self, ", 1).replace("(self, )", "(self)")
 
 
-def hooks(callbacks: Sequence[Callback], name: str) -> list[Any]:
-    """Return the hooks with this name of all callbacks that override it."""
-    return [getattr(c, name) for c in callbacks if getattr(type(c), name) is not getattr(Callback, name)]
+def hooks_of(callbacks: Sequence[Callback]) -> dict[str, list[Any]]:
+    """Return for each hook the methods of the callbacks that override it."""
+    return {
+        name: [getattr(c, name) for c in callbacks if getattr(type(c), name) is not getattr(Callback, name)]
+        for name in HOOKS
+    }
 
 
 @suggest_keywords
@@ -157,6 +163,8 @@ class EarlyStopping(KeepBest):
 class TimeLimit(Callback):
     """Stop after the batch in which `seconds` have elapsed."""
 
+    every_batch: ClassVar[bool] = False
+
     def __init__(self, seconds: float) -> None:
         require(seconds > 0, "seconds", "be > 0", seconds)
         self.seconds = seconds
@@ -182,6 +190,7 @@ class TimeLimit(Callback):
 class ProgressBar(Callback):
     """Show epoch, losses and time remaining: one updated line on a terminal, about ten lines elsewhere."""
 
+    every_batch: ClassVar[bool] = False
     WIDTH = 20
     SECONDS_BETWEEN = 0.1
 

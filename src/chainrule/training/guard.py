@@ -40,6 +40,8 @@ class DivergedError(ArithmeticError):
 class Guard(Callback):
     """Watches a run, and takes it back; with `max_rollbacks=0` the first divergence ends it."""
 
+    every_batch = False
+
     def __init__(self, max_rollbacks: int) -> None:
         self.max_rollbacks = max_rollbacks
 
@@ -124,6 +126,7 @@ class KeepBestIfInterrupted(KeepBest):
 class StepRatio(Callback):
     """Record the length of each epoch's last step divided by that of the weights."""
 
+    every_batch = False
     MAX_SAMPLE = 2**17
     """Parameters, evenly spaced, by which the lengths are estimated."""
 

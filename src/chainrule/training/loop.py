@@ -1,4 +1,4 @@
-"""The training loop: batches in, steps out."""
+"""Training: `train` checks its arguments and makes a run, `fit` takes it through its epochs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, all_finite, as_generator, is_integer, require, require_integer
 from chainrule.errors import suggest_keywords
+from chainrule.metrics import AnyMetric, as_metrics
 from chainrule.nn.gradcheck import require_gradients
 from chainrule.nn.network import Network
-from chainrule.training.batches import batches
-from chainrule.training.callbacks import Callback, ProgressBar, as_callbacks, hooks
+from chainrule.training.callbacks import Callback, ProgressBar, as_callbacks, hooks_of
+from chainrule.training.epoch import train_epoch
 from chainrule.training.guard import DivergedError, Guard, KeepBestIfInterrupted, StepRatio
 from chainrule.training.history import History
 from chainrule.training.kernels import NUMPY
-from chainrule.training.metrics import AnyMetric, as_metrics
 from chainrule.training.optimizers import Optimizer, as_optimizer
 from chainrule.training.run import Run, Trainable
 from chainrule.training.schedules import Schedule, as_schedule
@@ -154,8 +154,8 @@ def fit(run: Run, callbacks: Sequence[Callback], max_rollbacks: int = 10) -> His
     run.schedule.begin(run.history)
     guard = Guard(max_rollbacks)
     run.callbacks = [guard, KeepBestIfInterrupted(), StepRatio(), *sorted(callbacks, key=lambda c: c.order)]
-    for callback in run.callbacks:
-        callback.on_train_begin(run)
+    run.hooks = hooks_of(run.callbacks)
+    run.call("on_train_begin")
     try:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the guard looks for what is not finite
             _train_epochs(run, guard)
@@ -165,8 +165,7 @@ def fit(run: Run, callbacks: Sequence[Callback], max_rollbacks: int = 10) -> His
             guard.go_back(run)
     finally:
         run.optimizer.update = NUMPY.update  # numba's is only lent: it cannot be pickled
-    for callback in run.callbacks:
-        callback.on_train_end(run)
+    run.call("on_train_end")
     run.history.stopped = run.stop
     return run.history
 
@@ -175,7 +174,8 @@ def _train_epochs(run: Run, guard: Guard) -> None:
     start = perf_counter()
     while run.epoch < run.epochs and not run.stop:
         try:
-            train_epoch(run)
+            if not run.backend.train_epoch(run):
+                train_epoch(run)
             guard.check_epoch(run)
         except DivergedError as failure:
             guard.roll_back(run, failure)
@@ -183,34 +183,5 @@ def _train_epochs(run: Run, guard: Guard) -> None:
         run.history.record(run.results | run.measure() | {"seconds": perf_counter() - start})
         start = perf_counter()
         run.schedule.observe(run.history)
-        for callback in run.callbacks:
-            callback.on_epoch_end(run)
+        run.call("on_epoch_end")
         run.epoch, run.epoch_fraction = run.epoch + 1, 0.0
-
-
-def train_epoch(run: Run) -> None:
-    """Take a step against the gradient of each batch."""
-    theta = run.net.theta
-    before_step, after_step = hooks(run.callbacks, "on_gradient"), hooks(run.callbacks, "on_batch_end")
-    losses = weights = norms = 0.0
-    for hook in hooks(run.callbacks, "on_epoch_begin"):
-        hook(run)
-    for k, (X, y, weight) in enumerate(batches(*run.rows, run.batch_size, run.rng if run.shuffle else None)):
-        run.batch, run.batch_rows = k, (X, y, weight)
-        run.loss, grad = run.objective(X, y, weight, run.rng)
-        run.gradient_norm = norm = run.norm(grad)
-        for hook in before_step:
-            hook(run)
-        if norm > run.clip_norm:
-            grad *= run.clip_norm / norm
-        rate = run.rate
-        run.optimizer.step(theta, grad, rate * run.multipliers)
-        run.epoch_fraction = (k + 1) / run.n_batches
-        batch_weight = len(X) if weight is None else float(weight.sum())
-        losses, weights, norms = losses + batch_weight * run.loss, weights + batch_weight, norms + norm
-        for hook in after_step:
-            hook(run)
-        if run.stop:
-            break
-    run.cut_short = bool(run.stop)
-    run.results |= {"loss": losses / (weights or 1), "gradient_norm": norms / (k + 1), "learning_rate": rate}

@@ -5,24 +5,29 @@
 The update rules come first, from simple to complex, then the optimizers that apply them: SGD, RMSProp, Adam, AdamW.
 
 A rule is elementwise. It is written once, with in-place operators, and works on arrays, which it changes, and on single
-entries, whose new values it returns: `training.kernels` applies it to blocks of vectors, and `training.fast` compiles
-the same function.
+entries, whose new values it returns: `update` applies it to blocks of vectors, and `compiled.fused` compiles the same
+function.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import sqrt
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 
-from chainrule.arrays import Array, require
+from chainrule.arrays import Array, Checked, require
 from chainrule.errors import look_up, suggest_keywords
-from chainrule.training.kernels import Rate, blocks, update
 
+Rate = float | Array
+Rule = tuple[Callable[..., Any], tuple[str, ...]]
+"""An update rule and the names of its moments."""
+Update = Callable[[Callable[..., Any], tuple[Array, ...], Rate, tuple[float, ...]], None]
+"""`update(rule, (theta, grad, *moments), rate, constants)` applies a rule in place."""
+
+BLOCK = 65536
+"""Entries of theta that a rule is applied to at once: their blocks of moments stay in the cache between operations."""
 FLUSH_EVERY = 256
 """Steps between two flushes of moments that have decayed into denormal numbers, which slow every operation down."""
 
@@ -66,7 +71,7 @@ def adam(
 ) -> Any:
     """m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  theta <- theta - rate m / (sqrt(v) + eps).
 
-    `rest1` is 1 - beta1, `rest2` is 1 - beta2.
+    `rest1` is 1 - beta1, `rest2` is 1 - beta2. The bias corrections are already in rate and eps: see `Adam`.
     """
     m *= beta1
     m += rest1 * g
@@ -74,53 +79,57 @@ def adam(
     square *= rest2
     v *= beta2
     v += square
-    step = np.sqrt(v)  # in place from here on, for the speed of arrays
-    step += eps
-    step = m / step
+    root = np.sqrt(v)  # in place from here on, for the speed of arrays
+    root += eps
+    step = m / root
     step *= rate
     theta -= step
     return theta, m, v
+
+
+def update(rule: Callable[..., Any], vectors: tuple[Array, ...], rate: Rate, constants: tuple[float, ...]) -> None:
+    """Apply a rule to vectors of the same length, block by block."""
+    size = vectors[0].size
+    for start in range(0, size, BLOCK):
+        block = slice(start, start + BLOCK) if size > BLOCK else slice(None)
+        part = rate[block] if isinstance(rate, np.ndarray) else rate
+        rule(*(vector[block] for vector in vectors), part, *constants)
 
 
 # Optimizers.
 
 
 @dataclass
-class Optimizer(ABC):
-    """Base class. A custom optimizer defines `step`.
+class Optimizer(Checked):
+    """Base class. A custom optimizer defines `rule` and `arguments`, or `step` alone.
 
     Everything an optimizer remembers is in `moments`, named vectors with the shape of theta that start at zero, and in
     `steps`, the number of steps taken: with copies of these two it continues as if never interrupted.
     """
 
-    learning_rate: float
+    learning_rate: Annotated[float, "finite and > 0"]
     steps: int = field(default=0, init=False)
     moments: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
-    update: Callable[..., None] = field(default_factory=lambda: update, init=False, repr=False, compare=False)
+    update: Update = field(default_factory=lambda: update, init=False, repr=False, compare=False)
     """What applies the update rule; a training run lends its own."""
 
-    def __post_init__(self) -> None:
-        require(0 < self.learning_rate < np.inf, "learning_rate", "be finite and > 0", self.learning_rate)
+    @property
+    def rule(self) -> Rule:
+        """The update rule, and the names of the moments that it takes after theta and the gradient."""
+        raise NotImplementedError(f"{type(self).__name__} must define rule and arguments, or step")
 
-    @abstractmethod
+    def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
+        """Return what the rule takes after the moments, for step number t, from 1: `rate` first. Both may be arrays."""
+        return (rate,)
+
     def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
         """Move `theta` in place; `grad` does not change.
 
         `rate`, one number or one for each entry, replaces `learning_rate`.
         """
-
-    def apply(
-        self,
-        rule: Callable[..., Any],
-        theta: Array,
-        grad: Array,
-        moments: tuple[str, ...],
-        rate: Rate,
-        *constants: float,
-    ) -> None:
-        """Apply an update rule to theta and the named moments, and count the step."""
-        vectors = (theta, grad, *(self.moment(name, theta) for name in moments))
-        self.update(rule, vectors, rate, constants)
+        rule, moments = self.rule
+        rate, *constants = self.arguments(self.learning_rate if rate is None else rate, self.steps + 1)
+        self.update(rule, (theta, grad, *(self.moment(name, theta) for name in moments)), rate, tuple(constants))
         self.steps += 1
 
     def moment(self, name: str, theta: Array) -> Array:
@@ -150,21 +159,22 @@ class SGD(Optimizer):
     changes.
     """
 
-    learning_rate: float = 0.01
-    momentum: float = 0.0
+    learning_rate: Annotated[float, "finite and > 0"] = 0.01
+    momentum: Annotated[float, "in [0, 1]"] = 0.0
     nesterov: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.momentum <= 1, "momentum", "be in [0, 1]", self.momentum)
         require(self.momentum > 0 or not self.nesterov, "momentum", "be > 0 with nesterov=True", self.momentum)
 
-    def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
-        rate = self.learning_rate if rate is None else rate
-        if self.momentum:
-            self.apply(nesterov if self.nesterov else momentum, theta, grad, ("velocity",), rate, self.momentum)
-        else:
-            self.apply(sgd, theta, grad, (), rate)
+    @property
+    def rule(self) -> Rule:
+        if not self.momentum:
+            return sgd, ()
+        return nesterov if self.nesterov else momentum, ("velocity",)
+
+    def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
+        return (rate, self.momentum) if self.momentum else (rate,)
 
 
 @suggest_keywords
@@ -173,18 +183,16 @@ class SGD(Optimizer):
 class RMSProp(Optimizer):
     """v <- rho v + (1 - rho) g^2, theta <- theta - rate g / (sqrt(v) + epsilon) (Hinton's lecture 6e, 2012)."""
 
-    learning_rate: float = 0.001
-    rho: float = 0.9
-    epsilon: float = 1e-8
+    learning_rate: Annotated[float, "finite and > 0"] = 0.001
+    rho: Annotated[float, "in [0, 1)"] = 0.9
+    epsilon: Annotated[float, "> 0"] = 1e-8
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 <= self.rho < 1, "rho", "be in [0, 1)", self.rho)
-        require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
+    @property
+    def rule(self) -> Rule:
+        return rmsprop, ("square",)
 
-    def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
-        rate = self.learning_rate if rate is None else rate
-        self.apply(rmsprop, theta, grad, ("square",), rate, self.rho, 1 - self.rho, self.epsilon)
+    def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
+        return rate, self.rho, 1 - self.rho, self.epsilon
 
 
 @suggest_keywords
@@ -198,22 +206,19 @@ class Adam(Optimizer):
     The bias corrections are folded into rate and epsilon, as in the paper's section 2, last paragraph.
     """
 
-    learning_rate: float = 0.001
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
+    learning_rate: Annotated[float, "finite and > 0"] = 0.001
+    betas: Annotated[tuple[float, float], "in [0, 1)"] = (0.9, 0.999)
+    epsilon: Annotated[float, "> 0"] = 1e-8
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(all(0 <= beta < 1 for beta in self.betas), "betas", "be in [0, 1)", self.betas)
-        require(self.epsilon > 0, "epsilon", "be > 0", self.epsilon)
+    @property
+    def rule(self) -> Rule:
+        return adam, ("mean", "square")
 
-    def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
-        rate = self.learning_rate if rate is None else rate
+    def arguments(self, rate: Any, t: Any) -> tuple[Any, ...]:
         beta1, beta2 = self.betas
-        t = self.steps + 1
-        root = sqrt(1 - beta2**t)
-        constants = beta1, 1 - beta1, beta2, 1 - beta2, self.epsilon * root
-        self.apply(adam, theta, grad, ("mean", "square"), rate * (root / (1 - beta1**t)), *constants)
+        root = (1 - beta2**t) ** 0.5
+        # rate m' / (sqrt(v') + epsilon) = (rate root / (1 - beta1^t)) m / (sqrt(v) + epsilon root)
+        return rate * (root / (1 - beta1**t)), beta1, 1 - beta1, beta2, 1 - beta2, self.epsilon * root
 
 
 @suggest_keywords
@@ -227,11 +232,7 @@ class AdamW(Adam):
     but the weight matrices.
     """
 
-    weight_decay: float | Array = 0.01
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(bool(np.all(np.asarray(self.weight_decay) >= 0)), "weight_decay", "be >= 0", self.weight_decay)
+    weight_decay: Annotated[float | Array, ">= 0"] = 0.01
 
     def step(self, theta: Array, grad: Array, rate: Rate | None = None) -> None:
         theta *= 1 - (self.learning_rate if rate is None else rate) * self.weight_decay
@@ -240,8 +241,8 @@ class AdamW(Adam):
 
 def _flush_denormals(vector: Array) -> None:
     """Set entries below the smallest normal number to zero."""
-    for block in blocks(vector.size):
-        some = vector[block]
+    for start in range(0, vector.size, BLOCK):
+        some = vector[start : start + BLOCK]
         some[np.abs(some) < np.finfo(vector.dtype).tiny] = 0
 
 

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require
 from chainrule.errors import OutOfRangeError
-from chainrule.training.backends import choose
+from chainrule.metrics import Metric
 from chainrule.training.batches import Batch
 from chainrule.training.history import History
-from chainrule.training.metrics import Metric
+from chainrule.training.kernels import choose
 from chainrule.training.optimizers import Optimizer
 from chainrule.training.schedules import Schedule
 
@@ -77,6 +77,8 @@ class Run:
     history: History = field(default_factory=History)
     callbacks: list[Any] = field(default_factory=list)
     """Every callback, in the order in which they are called."""
+    hooks: dict[str, list[Any]] = field(default_factory=dict)
+    """By name, the hooks that callbacks override."""
     epoch: int = 0
     epoch_fraction: float = 0.0
     """The fraction of the current epoch that is done."""
@@ -106,9 +108,10 @@ class Run:
 
     def use(self, kernels: str) -> None:
         """Choose the kernels for every step from here on."""
-        backend = choose(kernels, self.net.theta.size, self.epochs * self.n_batches)
-        self.kernels, self.optimizer.update = backend.name, backend.update
-        self.square_sum, self.objective = backend.square_sum, backend.fuse(self.net).objective
+        self.backend = choose(kernels, self.net.theta.size, self.epochs * self.n_batches)
+        self.kernels, self.optimizer.update = self.backend.name, self.backend.update
+        self.fused = self.backend.fuse(self.net)  # with NumPy, the network itself
+        self.objective, self.square_sum = self.fused.objective, self.backend.square_sum
 
     @property
     def progress(self) -> float:
@@ -120,6 +123,29 @@ class Run:
         """The learning rate of the next step, before the multipliers of single blocks."""
         factor = self.schedule(self.epoch + self.epoch_fraction, self.progress)
         return self.optimizer.learning_rate * factor * self.rate_scale
+
+    def call(self, hook: str) -> None:
+        """Call a hook of all callbacks."""
+        for function in self.hooks[hook]:
+            function(self)
+
+    def begin_epoch(self) -> None:
+        """Start the sums over the epoch's batches."""
+        self.n_steps, self.weight_sum, self.loss_sum, self.norm_sum = 0, 0.0, 0.0, 0.0
+        self.call("on_epoch_begin")
+
+    def note(self, n_steps: int, rate: float, weight: float, loss: float, norm: float) -> None:
+        """Record that so many steps of the epoch are done, and add to the sums of row weights, losses and norms."""
+        self.n_steps, self.epoch_fraction, self.last_rate = n_steps, n_steps / self.n_batches, rate
+        self.weight_sum, self.loss_sum, self.norm_sum = (
+            self.weight_sum + weight, self.loss_sum + loss, self.norm_sum + norm,
+        )  # fmt: skip
+
+    def end_epoch(self) -> None:
+        """Record the epoch's results."""
+        self.cut_short = bool(self.stop)
+        loss, norm = self.loss_sum / (self.weight_sum or 1), self.norm_sum / self.n_steps
+        self.results |= {"loss": loss, "gradient_norm": norm, "learning_rate": self.last_rate}
 
     def interrupt(self) -> None:
         """End training as Ctrl-C does."""

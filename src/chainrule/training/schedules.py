@@ -13,14 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import signature
 from math import cos, floor, inf, log2, pi
-from typing import Any, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
-from chainrule.arrays import require
+from chainrule.arrays import Checked, require
 from chainrule.errors import look_up
 from chainrule.training.history import History
 
 
-class Schedule(ABC):
+class Schedule(Checked, ABC):
     """Base class of schedules."""
 
     depends_on_n_epochs: ClassVar[bool] = True
@@ -60,13 +60,9 @@ class Constant(Schedule):
 class Step(Schedule):
     """gamma^k after k times `every` epochs."""
 
-    every: int = 10
-    gamma: float = 0.1
+    every: Annotated[int, ">= 1"] = 10
+    gamma: Annotated[float, "in (0, 1]"] = 0.1
     depends_on_n_epochs: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        require(self.every >= 1, "every", "be >= 1", self.every)
-        require(0 < self.gamma <= 1, "gamma", "be in (0, 1]", self.gamma)
 
     def __call__(self, epoch: float, progress: float) -> float:
         return self.gamma ** floor(epoch / self.every)
@@ -77,11 +73,8 @@ class Step(Schedule):
 class Exponential(Schedule):
     """gamma^epoch."""
 
-    gamma: float = 0.95
+    gamma: Annotated[float, "in (0, 1]"] = 0.95
     depends_on_n_epochs: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        require(0 < self.gamma <= 1, "gamma", "be in (0, 1]", self.gamma)
 
     def __call__(self, epoch: float, progress: float) -> float:
         return float(self.gamma**epoch)
@@ -92,11 +85,8 @@ class Exponential(Schedule):
 class InverseScaling(Schedule):
     """1 / (1 + epoch)^power; for powers above 1/2, up to 1, stochastic descent converges (Robbins & Monro 1951)."""
 
-    power: float = 0.5
+    power: Annotated[float, ">= 0"] = 0.5
     depends_on_n_epochs: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        require(self.power >= 0, "power", "be >= 0", self.power)
 
     def __call__(self, epoch: float, progress: float) -> float:
         return float((1 + epoch) ** -self.power)
@@ -110,12 +100,8 @@ class Cosine(Schedule):
     (Loshchilov & Hutter 2017, eq. 5, one cycle.)
     """
 
-    warmup: float = 0.05
-    final: float = 0.0
-
-    def __post_init__(self) -> None:
-        require(0 <= self.warmup < 1, "warmup", "be in [0, 1)", self.warmup)
-        require(0 <= self.final <= 1, "final", "be in [0, 1]", self.final)
+    warmup: Annotated[float, "in [0, 1)"] = 0.05
+    final: Annotated[float, "in [0, 1]"] = 0.0
 
     def __call__(self, epoch: float, progress: float) -> float:
         if progress < self.warmup:
@@ -131,14 +117,9 @@ class OneCycle(Schedule):
     (Smith & Topin 2018, with PyTorch's defaults, and its cosine instead of straight lines.)
     """
 
-    peak: float = 0.3
-    start: float = 1 / 25
-    final: float = 1 / 250_000
-
-    def __post_init__(self) -> None:
-        require(0 < self.peak < 1, "peak", "be strictly between 0 and 1", self.peak)
-        require(0 <= self.start <= 1, "start", "be in [0, 1]", self.start)
-        require(0 <= self.final <= 1, "final", "be in [0, 1]", self.final)
+    peak: Annotated[float, "strictly between 0 and 1"] = 0.3
+    start: Annotated[float, "in [0, 1]"] = 1 / 25
+    final: Annotated[float, "in [0, 1]"] = 1 / 250_000
 
     def __call__(self, epoch: float, progress: float) -> float:
         if progress < self.peak:
@@ -168,20 +149,14 @@ class ReduceOnPlateau(Schedule):
     """
 
     metric: str | None = None
-    factor: float = 0.1
-    patience: int = 10
-    min_delta: float = 1e-4
-    minimum: float = 1e-6
+    factor: Annotated[float, "strictly between 0 and 1"] = 0.1
+    patience: Annotated[int, ">= 1"] = 10
+    min_delta: Annotated[float, ">= 0"] = 1e-4
+    minimum: Annotated[float, "in [0, 1]"] = 1e-6
     scale: float = field(default=1.0, init=False, repr=False)
     best: float | None = field(default=None, init=False, repr=False)
     waited: int = field(default=0, init=False, repr=False)
     depends_on_n_epochs: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        require(0 < self.factor < 1, "factor", "be strictly between 0 and 1", self.factor)
-        require(self.patience >= 1, "patience", "be >= 1", self.patience)
-        require(self.min_delta >= 0, "min_delta", "be >= 0", self.min_delta)
-        require(0 <= self.minimum <= 1, "minimum", "be in [0, 1]", self.minimum)
 
     def __call__(self, epoch: float, progress: float) -> float:
         return self.scale

@@ -56,13 +56,16 @@ def animate_boundary(
     ax = new_axes(ax)
     replayed = net.copy()
     recorded = np.unique(np.geomspace(1, len(weight_path.thetas), frames).round().astype(np.intp)) - 1
-    writer = PillowWriter(fps=fps)
-    with writer.saving(figure_of(ax), str(path), dpi=80):
-        for k in [*recorded, *[recorded[-1]] * _N_LAST_FRAMES]:
+    figure, writer = figure_of(ax), PillowWriter(fps=fps)
+    with writer.saving(figure, str(path), dpi=80):
+        for k in recorded:
             replayed.theta = weight_path.thetas[k]
             ax.clear()
             decision_boundary(replayed, X, y, ax, f"Epoch {weight_path.epochs[k]}")
             writer.grab_frame()
+            figure.set_layout_engine("none")  # the first frame has shown where everything fits
+        for _ in range(_N_LAST_FRAMES):
+            writer.grab_frame()
     if close:
-        plt.close(figure_of(ax))
+        plt.close(figure)
     return path

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require
+from chainrule.metrics import classes
 from chainrule.nn.layers import Activation, Dense
 from chainrule.nn.losses import class_numbers
 from chainrule.nn.network import Network
-from chainrule.training.metrics import classes
 from chainrule.viz.style import MARKERS, ON_LIGHT, new_axes, palette_for, require_points, subsample
 
 _GRID = 300

@@ -65,23 +65,6 @@ def residual_block(x: Row, steps: list[Any]) -> Row:
     return [value + correction for value, correction in zip(x, run(steps, x))]
 
 
-def sigmoid(z: float) -> float:
-    """Return 1 / (1 + exp(-z))."""
-    return 1 / (1 + math.exp(min(-z, 87)))
-
-
-def gelu(z: float) -> float:
-    """Return z (1 + tanh(c (z + 0.044715 z^3))) / 2."""
-    c = max(-30.0, min(30.0, z))
-    return 0.5 * z * (1 + math.tanh(math.sqrt(2 / math.pi) * (c + 0.044715 * c * c * c)))
-
-
-def mish(z: float) -> float:
-    """Return z tanh(log(1 + exp(z)))."""
-    u = math.exp(min(z, 20))
-    return z * (u * (u + 2) / (u * (u + 2) + 2))
-
-
 def elementwise(function: Callable[[float], float]) -> Callable[[Row], Row]:
     """Return the function that applies `function` to each value of a row."""
     return lambda x: [function(value) for value in x]
@@ -95,16 +78,4 @@ STEPS: dict[str, Callable[..., Row]] = {
     "normalized": normalized,
     "softmax": softmax,
     "residual_block": residual_block,
-    "sigmoid": elementwise(sigmoid),
-    "step": elementwise(lambda z: 1.0 if z > 0 else 0.0),
-    "tanh": elementwise(math.tanh),
-    "relu": elementwise(lambda z: z if z > 0 else 0.0),
-    "leaky_relu": elementwise(lambda z: z if z > 0 else 0.01 * z),
-    "elu": elementwise(lambda z: z if z > 0 else math.expm1(z)),
-    "selu": elementwise(lambda z: 1.0507009873554805 * (z if z > 0 else 1.6732632423543772 * math.expm1(z))),
-    "softplus": elementwise(lambda z: math.log1p(math.exp(-abs(z))) + max(z, 0.0)),
-    "silu": elementwise(lambda z: z * sigmoid(z)),
-    "gelu": elementwise(gelu),
-    "mish": elementwise(mish),
-    "exp": elementwise(lambda z: math.exp(min(z, 708))),
 }

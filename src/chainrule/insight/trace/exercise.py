@@ -1,7 +1,7 @@
 r"""A trace with hidden quantities to fill in by hand, and the grading of the answers.
 
-A wrong answer is compared with the results of common mistakes. Each mistake is defined next to the formula that it
-alters (`Quantity.wrong`), and its effect is propagated through the quantities that depend on it.
+A wrong answer is compared with the results of common mistakes: changes of the term of a quantity, whose effect is
+propagated through the quantities that depend on it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require, require_integer
-from chainrule.insight.tracing.page import as_html
-from chainrule.insight.tracing.quantities import Function, Quantity
-from chainrule.insight.tracing.text import as_latex, as_page, require_notation
+from chainrule.insight.trace.mistakes import mistakes
+from chainrule.insight.trace.model import Quantity
+from chainrule.insight.trace.page import as_html
+from chainrule.insight.trace.text import as_latex, as_page, require_notation
+from chainrule.terms import Term
 
 if TYPE_CHECKING:
-    from chainrule.insight.trace import Trace
+    from chainrule.insight.trace.model import Trace
 
 TOLERANCE = 1e-3
 """Largest error of an answer relative to the largest value of the quantity: three digits are enough."""
-KINDS = ("forward", "loss", "slope", "derivative", "gradient", "step")
-"""Kinds of quantities that an exercise may ask for: all that are computed."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Exercise:
     @classmethod
     def of(cls, trace: Trace, blanks: int | str | Sequence[str], seed: int) -> Exercise:
         """Return an exercise with the given number of blanks, drawn with `seed`, or with the given names."""
-        possible = [quantity.name for quantity in trace if quantity.kind in KINDS]
+        possible = [quantity.name for quantity in trace if quantity.term is not None]
         if not isinstance(blanks, Sequence):
             require_integer(blanks, "blanks")
             require(blanks <= len(possible), "blanks", f"be at most {len(possible)}", blanks)
@@ -167,50 +167,43 @@ class Exercise:
         """Yield likely mistakes, the closest to the quantity first, with the result of each."""
         values = {each.name: each.values for each in self.trace}
         earlier = [name for name in answers if name in quantity.sources and answers[name].shape == values[name].shape]
-        if earlier and quantity.function is not None:
+        if earlier and quantity.term is not None:
             yield (
                 f"it follows from your answer for {' and '.join(earlier)}",
                 quantity.recompute({**values, **{name: answers[name] for name in earlier}}),
             )
         yield "the sign is wrong", -quantity.values
         chain = self._upstream(quantity)
+        possible = [mistakes(each) for each in chain]
         for at, each in enumerate(chain):
-            for mistake, function in each.wrong.items():
-                wrong = _propagate(function, chain[at::-1], values)
+            for mistake, term in possible[at].items():
+                wrong = _propagate({each.name: term}, chain[at::-1], values)
                 if wrong is not None:
                     where = "" if each is quantity else f", in {each.name}"
                     yield f"{mistake}{where}", wrong
-        yield from self._repeated_mistakes(chain, values)
-
-    def _repeated_mistakes(self, chain: list[Quantity], values: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
-        """Yield mistakes made everywhere they can be made, with the result of each."""
-        for mistake in dict.fromkeys(mistake for each in chain for mistake in each.wrong):
-            now = dict(values)
-            try:
-                for each in reversed(chain):
-                    now[each.name] = each.recompute(now, each.wrong.get(mistake))
-            except ValueError:
-                continue
-            yield f"{mistake}, everywhere", now[chain[0].name]
+        for mistake in dict.fromkeys(mistake for each in possible for mistake in each):
+            terms = {each.name: made[mistake] for each, made in zip(chain, possible) if mistake in made}
+            wrong = _propagate(terms, chain[::-1], values)
+            if wrong is not None:
+                yield f"{mistake}, everywhere", wrong
 
     def _upstream(self, quantity: Quantity) -> list[Quantity]:
         """Return the quantity and all computed ones that it depends on, in reverse order."""
         needed, chain = {quantity.name}, []
         for each in reversed(self.trace.quantities):
-            if each.name in needed and each.function is not None:
+            if each.name in needed and each.term is not None:
                 needed |= set(each.sources)
                 chain.append(each)
         return chain
 
 
-def _propagate(mistake: Function, chain: list[Quantity], values: Mapping[str, Array]) -> Array | None:
-    """Return the last quantity of a chain if a mistake is made in the first, or None if the shapes do not permit it."""
-    first, *others = chain
+def _propagate(wrong: Mapping[str, Term], chain: list[Quantity], values: Mapping[str, Array]) -> Array | None:
+    """Return the last quantity of a chain with mistakes in some of them, or None if the shapes do not permit it."""
     now = dict(values)
     try:
-        now[first.name] = first.recompute(now, mistake)
-        for each in others:
-            now[each.name] = each.recompute(now)
+        with np.errstate(all="ignore"):  # a wrong value may be infinite
+            for each in chain:
+                now[each.name] = each.recompute(now, wrong.get(each.name))
     except ValueError:  # for example the transpose of a matrix that is not square
         return None
     return now[chain[-1].name]

@@ -1,135 +1,26 @@
-r"""One training step as data: every quantity of the forward pass, the backward pass and the optimizer's update.
-
-    trace(net, X, y) -> Trace
-
-A trace is a list of quantities. Each has its formula in two notations, its values, and a function that computes it from
-earlier ones. A trace can therefore be printed, explored, verified (`Trace.verify`) and turned into an exercise.
-"""
+"""The function `trace`: one training step of a network, recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import Field, dataclass, fields
-from functools import partial
-from html import escape
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import Field, fields
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from chainrule.arrays import Array, require
-from chainrule.errors import look_up, shorten
-from chainrule.insight.tracing.layers import record
-from chainrule.insight.tracing.losses import record_loss, record_penalty
-from chainrule.insight.tracing.passes import Pass
-from chainrule.insight.tracing.quantities import Quantity, Symbol, Tape
-from chainrule.insight.tracing.steps import record_steps
+from chainrule.insight.trace.layers import Pass, record
+from chainrule.insight.trace.losses import record_loss
+from chainrule.insight.trace.model import Trace
+from chainrule.insight.trace.steps import record_steps
+from chainrule.insight.trace.tape import Tape
 from chainrule.nn.layers import Dropout, Layer, Residual
 from chainrule.nn.network import Network
+from chainrule.terms import Symbol
 from chainrule.training.optimizers import SGD, Optimizer, as_optimizer
-
-if TYPE_CHECKING:
-    from chainrule.insight.tracing.exercise import Exercise
-    from chainrule.insight.tracing.proof import Proof
-
-
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """One training step: its quantities in the order of computation.
-
-    `trace["z1"]` returns a quantity by name. A trace prints as text and renders as an interactive page in a notebook.
-
-    Attributes
-    ----------
-    quantities : tuple of Quantity
-    network : str
-        The layers.
-    loss : str
-    optimizer : str
-    n_rows : int
-        Number of rows of data.
-    columns, outputs : tuple of str
-        Names of the columns of X and of the network's outputs, or empty.
-    """
-
-    quantities: tuple[Quantity, ...]
-    network: str
-    loss: str
-    optimizer: str
-    n_rows: int
-    columns: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
-
-    def __getitem__(self, name: str) -> Quantity:
-        return look_up({quantity.name: quantity for quantity in self.quantities}, name, "name")
-
-    def __iter__(self) -> Iterator[Quantity]:
-        return iter(self.quantities)
-
-    def __len__(self) -> int:
-        return len(self.quantities)
-
-    @property
-    def title(self) -> str:
-        """A one-line summary."""
-        rows = "one row" if self.n_rows == 1 else f"{self.n_rows:,} rows"
-        return f"One training step on {rows}: {self.network}, {self.loss}, {self.optimizer}"
-
-    @property
-    def legend(self) -> list[str]:
-        """The names of the first 40 columns and outputs, one line each, if they are known."""
-        legend = {"columns of X": self.columns, "outputs": self.outputs}
-        return [f"{title}: {shorten(names, 40)}" for title, names in legend.items() if names]
-
-    def to_text(self, notation: str = "row") -> str:
-        """Return the trace as text for a terminal; `notation` is "row" or "column"."""
-        from chainrule.insight.tracing.text import as_page
-
-        return as_page(self, notation)
-
-    def to_latex(self, notation: str = "row") -> str:
-        """Return the body of a LaTeX document that loads amsmath; `notation` is "row" or "column"."""
-        from chainrule.insight.tracing.text import as_latex
-
-        return as_latex(self, notation)
-
-    def to_html(self, notation: str = "row") -> str:
-        """Return a self-contained page that highlights the path of a weight through the chain rule.
-
-        `notation`, "row" or "column", is the one shown first.
-        """
-        from chainrule.insight.tracing.page import as_html
-
-        return as_html(self, notation)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the trace as JSON-serializable dicts and lists."""
-        from chainrule.insight.tracing.text import as_dict
-
-        return as_dict(self)
-
-    def verify(self) -> Proof:
-        """Recompute every quantity from its sources and check every derivative by finite differences, in float64."""
-        from chainrule.insight.tracing.proof import prove
-
-        return prove(self)
-
-    def exercise(self, blanks: int | str | Sequence[str] = 5, seed: int = 0) -> Exercise:
-        """Return the trace with hidden quantities to fill in.
-
-        `blanks` is their number, drawn at random with `seed`, or their names.
-        """
-        from chainrule.insight.tracing.exercise import Exercise
-
-        return Exercise.of(self, blanks, seed)
-
-    def __repr__(self) -> str:
-        return self.to_text()
-
-    def _repr_html_(self) -> str:
-        page = escape(self.to_html(), quote=True)
-        return f'<iframe srcdoc="{page}" style="width: 100%; height: 40rem; border: 0" title="trace"></iframe>'
+from chainrule.typeset import Look
 
 
 def trace(
@@ -204,18 +95,14 @@ def trace(
     value, _ = whole.objective(X, y, weight, deepcopy(rng))
 
     tape = Tape(len(X))
-    out = tape.give(Symbol("X", "X", "a", "x,0" if len(X) > 1 else "0"), X)
-    rng, backwards = deepcopy(rng), []
+    above = "x,0" if len(X) > 1 else "0"
+    out = tape.give(Symbol("X", "rc", Look("a", "X", above, index="j")), X)
+    rng = deepcopy(rng)
     for i, layer in enumerate(net.layers):
-        passing = Pass(tape, f"{i}.", layer, net.params[i], whole.grads[i], (net.l1, net.l2), rng)
-        out, back = record(passing, out)
-        backwards.append(back)
-    matrices = [tape.parameters[block.full_name] for block in net.blocks if block.kind == "W"]
-    penalty = partial(record_penalty, tape, matrices, net.l1, net.l2) if net.l1 or net.l2 else None
-    derivative = record_loss(tape, net.loss, out, y, weight, value, penalty)()
-    for i in reversed(range(net.first_trainable, len(net.layers))):
-        derivative = backwards[i](derivative, i > net.first_trainable)
-    record_steps(tape, whole, optimizer, tape.parameters)
+        out = record(Pass(tape, f"{i}.", layer, net.params[i], whole.grads[i], rng), out)
+    record_loss(tape, net.loss, out, y, weight, value, net.l1, net.l2)
+    tape.derive()
+    record_steps(tape, whole, optimizer)
     layers = ", ".join(map(str, net.layers))
     name = _describe_optimizer(optimizer)
     return Trace(tuple(tape), layers, str(net.loss), name, len(X), tuple(columns), tuple(outputs))

@@ -2,7 +2,7 @@ r"""A trace as text for a terminal, as LaTeX and as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from itertools import groupby
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,15 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.errors import look_up
-from chainrule.insight.tracing.notation import as_text
-from chainrule.insight.tracing.quantities import NOTATIONS, Quantity
+from chainrule.insight.trace.model import Quantity
+from chainrule.typeset import LATEX, NOTATIONS, TEXT, formula, title
 
 if TYPE_CHECKING:
-    from chainrule.insight.trace import Trace
+    from chainrule.insight.trace.model import Trace
 
 MAX_SHOWN, N_FIRST, N_LAST = 8, 5, 2
 """Most rows or columns of a matrix shown in full; of a larger one, the numbers of first and last ones shown."""
-SECTIONS = {
+_SECTIONS = {
     "forward": "Forward pass",
     "loss": "Loss",
     "slope": "Backward pass",
@@ -34,9 +34,9 @@ BLANK = "?"
 
 def sections(trace: Trace) -> list[tuple[str, list[Quantity]]]:
     """Return the sections with their quantities; a given one belongs to the section that first uses it."""
-    titled, title = [], SECTIONS["step"]
+    titled, title = [], _SECTIONS["step"]
     for quantity in reversed(trace.quantities):
-        title = SECTIONS.get(quantity.kind, title)
+        title = _SECTIONS.get(quantity.kind, title)
         titled.append((title, quantity))
     return [
         (title, [quantity for _, quantity in group]) for title, group in groupby(titled[::-1], lambda pair: pair[0])
@@ -51,13 +51,25 @@ def require_notation(notation: str) -> str:
 # Values.
 
 
-def _format_matrix(values: Array) -> list[list[str]]:
-    """Return the entries of a matrix as text with the same number of decimals, unless they would lose all digits."""
-    decimals = decimals_for(values)
-    return [[show(value, decimals) for value in row] for row in values.tolist()]
+Cell = tuple[int | None, int | None, str]
+"""A row, a column and a text; for an ellipsis in place of several entries, None and ""."""
 
 
-def decimals_for(values: Array) -> int | None:
+def cells_of(quantity: Quantity, notation: str, blank: bool = False) -> list[list[Cell]]:
+    """Return the values as rows of cells with the same number of decimals, abridged if there are many."""
+    grid = quantity.grid(notation)
+    decimals = _decimals_for(grid)
+
+    def text(i: int | None, j: int | None) -> str:
+        if i is None or j is None:
+            return ""
+        return BLANK if blank else show(float(grid[i, j]), decimals)
+
+    rows, columns = map(_places, grid.shape)
+    return [[(i, j, text(i, j)) for j in columns] for i in rows]
+
+
+def _decimals_for(values: Array) -> int | None:
     """Return the number of decimals with which the largest value has five digits; None for scientific notation."""
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     if not sizes.size or (sizes.max() < 1e6 and bool((sizes == np.round(sizes)).all())):
@@ -83,7 +95,7 @@ def show(value: float, decimals: int | None) -> str:
     return f"{value:.{decimals}f}" if readable else f"{value:.2e}"
 
 
-def places(size: int) -> list[int | None]:
+def _places(size: int) -> list[int | None]:
     """Return the indices of the rows or columns to show; None stands for those left out."""
     if size <= MAX_SHOWN:
         return list(range(size))
@@ -98,10 +110,10 @@ def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
     require_notation(notation)
     lines = [part for line in (trace.title, *trace.legend) for part in wrap(line, 100, break_on_hyphens=False)]
     width = max(len(quantity.name) for quantity in trace)
-    for title, quantities in sections(trace):
-        equations = [as_text(quantity.equation(notation)) for quantity in quantities]
+    for heading, quantities in sections(trace):
+        equations = [quantity.equation(notation, TEXT) for quantity in quantities]
         middle = min(48, max(map(len, equations)))
-        lines += ["", title]
+        lines += ["", heading]
         for quantity, equation in zip(quantities, equations):
             origin = f"from {', '.join(quantity.sources)}" if quantity.sources else "given"
             shape = str(quantity.grid(notation).shape)
@@ -111,18 +123,15 @@ def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
 
 
 def _matrix_lines(quantity: Quantity, notation: str, blank: bool) -> list[str]:
-    """Return the values as aligned lines, abridged if there are many."""
-    grid = quantity.grid(notation)
-    texts = _format_matrix(grid) if not blank else [[BLANK] * grid.shape[1]] * grid.shape[0]
-    rows, columns = places(grid.shape[0]), places(grid.shape[1])
-    cells = [["..." if i is None or j is None else texts[i][j] for j in columns] for i in rows]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    return ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for row in cells]
+    """Return the values as aligned lines."""
+    texts = [[text or "..." for *_, text in row] for row in cells_of(quantity, notation, blank)]
+    widths = [max(map(len, column)) for column in zip(*texts)]
+    return ["  ".join(f"{text:>{width}}" for text, width in zip(row, widths)) for row in texts]
 
 
 # LaTeX.
 
-ESCAPES = {
+_ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
 }  # fmt: skip
@@ -131,46 +140,37 @@ ESCAPES = {
 def as_latex(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
     """Return the trace as the body of a LaTeX document."""
     require_notation(notation)
-    header = ("".join(ESCAPES.get(letter, letter) for letter in line) for line in (trace.title, *trace.legend))
+    header = ("".join(_ESCAPES.get(letter, letter) for letter in line) for line in (trace.title, *trace.legend))
     parts = [r"\allowdisplaybreaks", *header]
-    for title, quantities in sections(trace):
+    for heading, quantities in sections(trace):
         lines = [_latex_line(quantity, notation, quantity.name in blanks) for quantity in quantities]
         body = " \\\\[1ex]\n".join(lines)
-        parts.append(f"\\section*{{{title}}}\n\\begin{{align*}}\n{body}\n\\end{{align*}}")
+        parts.append(f"\\section*{{{heading}}}\n\\begin{{align*}}\n{body}\n\\end{{align*}}")
     return "\n\n".join(parts) + "\n"
 
 
 def _latex_line(quantity: Quantity, notation: str, blank: bool) -> str:
     """Return the formula of a quantity and, below it, its values."""
-    matrix = r"\;?" if blank else _latex_matrix(quantity.grid(notation))
-    if quantity.formula is None:
-        return f"{_title_of_all(quantity, notation)} &= {matrix}"
-    side = getattr(quantity.formula, notation).replace(r", \;", ", \\\\\n&\\quad ")
+    matrix = r"\;?" if blank else _latex_matrix(cells_of(quantity, notation))
+    of_all = title(quantity.symbol, LATEX, notation, "")
+    if quantity.term is None:
+        return f"{of_all} &= {matrix}"
+    side = formula(quantity.term, LATEX, notation).replace(r", \;", ", \\\\\n&\\quad ")
     if quantity.values.size == 1:
         return f"{quantity.title(notation)} &= {side} = {matrix}"
-    return f"{quantity.title(notation)} &= {side} \\\\\n{_title_of_all(quantity, notation)} &= {matrix}"
+    return f"{quantity.title(notation)} &= {side} \\\\\n{of_all} &= {matrix}"
 
 
-def _title_of_all(quantity: Quantity, notation: str) -> str:
-    """Return the title of the whole array: in column form, without the indices of an entry."""
-    return quantity.symbol.row if notation == "row" else quantity.symbol.column("")
+def _latex_matrix(rows: list[list[Cell]]) -> str:
+    """Return a matrix, or a single number."""
+    if len(rows) == len(rows[0]) == 1:
+        return _latex_number(rows[0][0][2])
+    body = r" \\ ".join(" & ".join(_latex_number(text) or _ellipsis(i, j) for i, j, text in row) for row in rows)
+    return rf"\begin{{bmatrix}} {body} \end{{bmatrix}}"
 
 
-def _latex_matrix(grid: Array) -> str:
-    """Return a matrix, abridged if it is large, or a single number."""
-    texts = [[_latex_number(text) for text in row] for row in _format_matrix(grid)]
-    if grid.size == 1:
-        return texts[0][0]
-    rows, columns = places(grid.shape[0]), places(grid.shape[1])
-    cells = [[_latex_cell(texts, i, j) for j in columns] for i in rows]
-    return r"\begin{bmatrix} " + r" \\ ".join(" & ".join(row) for row in cells) + r" \end{bmatrix}"
-
-
-def _latex_cell(texts: Sequence[Sequence[str]], i: int | None, j: int | None) -> str:
-    """Return an entry, or an ellipsis for those left out."""
-    if i is None:
-        return r"\vdots" if j is not None else r"\ddots"
-    return r"\cdots" if j is None else texts[i][j]
+def _ellipsis(i: int | None, j: int | None) -> str:
+    return r"\cdots" if i is not None else r"\vdots" if j is not None else r"\ddots"
 
 
 def _latex_number(text: str) -> str:
@@ -198,7 +198,7 @@ def as_dict(trace: Trace) -> dict[str, Any]:
                 "sources": list(quantity.sources),
                 "shape": list(quantity.shape),
                 "values": _as_lists(quantity.values),
-                "text": {notation: as_text(quantity.equation(notation)) for notation in NOTATIONS},
+                "text": {notation: quantity.equation(notation, TEXT) for notation in NOTATIONS},
                 "latex": {notation: quantity.equation(notation) for notation in NOTATIONS},
             }
             for quantity in trace

@@ -11,18 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chainrule.insight.tracing.quantities import Quantity
+from chainrule.insight.trace.model import Quantity
+from chainrule.typeset import MATHML, partial, title
 
 if TYPE_CHECKING:
-    from chainrule.insight.trace import Trace
+    from chainrule.insight.trace.model import Trace
 
-ADDED = ("b", r"\beta")
+_ADDED = ("b", r"\beta")
 """Letters of additive parameters, on which no derivative depends except their own."""
 
 
 @dataclass(frozen=True)
 class Factor:
-    """A factor of a gradient: its fraction as a formula, the quantity and place of its value, and that of its color.
+    """A factor of a gradient: its fraction in MathML, the quantity and place of its value, and that of its color.
 
     J and K are placeholders for the indices of the units that the parameter leads to and comes from.
     """
@@ -41,7 +42,7 @@ class Path:
     ----------
     parameter, gradient : Quantity
     title : str
-        An entry of the gradient as a formula.
+        An entry of the gradient in MathML.
     lit : dict
         For each quantity on the path, the letter of its highlighted entries.
     factors : tuple of Factor
@@ -62,32 +63,31 @@ def paths(trace: Trace) -> Iterator[Path]:
     """Yield the path of every parameter."""
     for gradient in trace:
         if gradient.kind == "gradient":
-            yield path_of(trace, gradient)
+            yield _path_of(trace, gradient)
 
 
-def path_of(trace: Trace, gradient: Quantity) -> Path:
-    """Return the path of the parameter of a gradient."""
+def _path_of(trace: Trace, gradient: Quantity) -> Path:
     parameter = trace[gradient.derivative_of]
     first = next(quantity for quantity in trace if parameter.name in quantity.sources)
-    lit = highlighted(trace, parameter, first)
-    factors, branches = factors_of(trace, parameter, first, gradient)
-    index = {"jk": "JK", "j": "J"}.get(parameter.symbol.index, "")
-    return Path(parameter, gradient, gradient.symbol.column(index), lit, factors, branches)
+    lit = _highlighted(trace, parameter, first)
+    factors, branches = _factors_of(trace, parameter, first, gradient)
+    index = {"jk": "JK", "j": "J"}.get(parameter.symbol.look.index, "")
+    return Path(parameter, gradient, _entry(gradient, index), lit, factors, branches)
 
 
-def highlighted(trace: Trace, parameter: Quantity, first: Quantity) -> dict[str, str]:
+def _highlighted(trace: Trace, parameter: Quantity, first: Quantity) -> dict[str, str]:
     """Return the letter of the entries that depend on one entry of the parameter, for each affected quantity."""
-    reached = {first.name: "j" if parameter.symbol.index else "a"}
+    reached = {first.name: "j" if parameter.symbol.look.index else "a"}
     lit = {parameter.name: "e"}
-    if parameter.symbol.index == "jk":
+    if parameter.symbol.look.index == "jk":
         lit[first.sources[0]] = "k"
     for quantity in trace:
         before = [reached[source] for source in quantity.sources if source in reached]
         if quantity.kind in ("forward", "loss") and before and quantity.name not in reached:
             reached[quantity.name] = "a" if quantity.mixing or "a" in before else "j"
             for source in map(trace.__getitem__, quantity.sources):
-                if source.kind == "given" and source.symbol.letter not in ADDED:
-                    lit.setdefault(source.name, "a" if "a" in before else place_beside(source))
+                if source.kind == "given" and source.symbol.look.letter not in _ADDED:
+                    lit.setdefault(source.name, "a" if "a" in before else _place_beside(source))
         elif quantity.kind == "loss" and parameter.name in quantity.sources:
             reached[quantity.name] = "a"  # the penalty
     lit |= reached
@@ -101,43 +101,43 @@ def highlighted(trace: Trace, parameter: Quantity, first: Quantity) -> dict[str,
     return lit
 
 
-def place_beside(source: Quantity) -> str:
+def _place_beside(source: Quantity) -> str:
     """Return the letter for the other factor of a unit: a row of W of the next layer, or the column of the unit."""
-    return "r" if source.symbol.index == "jk" else "j"
+    return "r" if source.symbol.look.index == "jk" else "j"
 
 
-def factors_of(
+def _factors_of(
     trace: Trace, parameter: Quantity, first: Quantity, gradient: Quantity
 ) -> tuple[tuple[Factor, ...], tuple[str, str] | None]:
     """Return the factors of a gradient, none if it is not a product, and the branches of the first factor."""
-    z = first.symbol
     into = next((quantity for quantity in trace if quantity.derivative_of == first.name), None)
-    if into is None or parameter.symbol.index not in ("j", "jk"):
+    if into is None or parameter.symbol.look.index not in ("j", "jk"):
         return (), None
-    index = {"jk": "JK", "j": "J"}[parameter.symbol.index]
-    last_fraction = fraction(z.column("J"), parameter.symbol.column(index))
+    index = {"jk": "JK", "j": "J"}[parameter.symbol.look.index]
+    loss, z, of_parameter = MATHML.name("C"), _entry(first), _entry(parameter, index)
     other = [source for source in gradient.sources if source not in (into.name, parameter.name)]
-    place = "k" if parameter.symbol.index == "jk" else "j"
-    last = (Factor(last_fraction, other[0] if other else "", place, parameter.name),)
+    place = "k" if parameter.symbol.look.index == "jk" else "j"
+    last = (Factor(partial(z, of_parameter, MATHML), other[0] if other else "", place, parameter.name),)
     slope = next((trace[source] for source in into.sources if trace[source].kind == "slope"), None)
     if slope is None:
-        return (Factor(fraction("C", z.column("J")), into.name, "j", into.name), *last), branches_of(trace, into)
+        return (Factor(partial(loss, z, MATHML), into.name, "j", into.name), *last), _branches_of(trace, into)
     outer = trace[into.sources[0]]
-    a = trace[outer.derivative_of].symbol
+    activation = trace[outer.derivative_of]
+    a = _entry(activation)
     return (
-        Factor(fraction("C", a.column("J")), outer.name, "j", outer.name),
-        Factor(fraction(a.column("J"), z.column("J")), slope.name, "j", a.name),
+        Factor(partial(loss, a, MATHML), outer.name, "j", outer.name),
+        Factor(partial(a, z, MATHML), slope.name, "j", activation.name),
         *last,
-    ), branches_of(trace, outer)
+    ), _branches_of(trace, outer)
 
 
-def branches_of(trace: Trace, derivative: Quantity) -> tuple[str, str] | None:
+def _branches_of(trace: Trace, derivative: Quantity) -> tuple[str, str] | None:
     """Return the names of delta and W of the next layer if the derivative is delta W^T, else None."""
-    if len(derivative.sources) == 2 and trace[derivative.sources[1]].symbol.index == "jk":
+    if len(derivative.sources) == 2 and trace[derivative.sources[1]].symbol.look.index == "jk":
         return derivative.sources[0], derivative.sources[1]
     return None
 
 
-def fraction(above: str, below: str) -> str:
-    """Return the formula of a partial derivative."""
-    return rf"\frac{{\partial {above}}}{{\partial {below}}}"
+def _entry(quantity: Quantity, index: str = "J") -> str:
+    """Return the title of an entry in MathML."""
+    return title(quantity.symbol, MATHML, "column", index)

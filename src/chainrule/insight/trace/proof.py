@@ -1,6 +1,6 @@
 r"""Verification of a trace: every quantity is recomputed from its sources, every derivative by finite differences.
 
-A trace is a graph in which each quantity has a function of its sources. A derivative can therefore be checked without
+A trace is a graph in which each quantity is a term of its sources. A derivative can therefore be checked without
 the network: perturb a quantity, recompute what depends on it, and observe the loss.
 """
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.insight.tracing.quantities import Quantity
-from chainrule.nn.differences import Comparison, compare_along, embed, unit
+from chainrule.differences import Comparison, compare_along, embed, unit
+from chainrule.insight.trace.model import Quantity
 from chainrule.nn.gradcheck import JITTER
 
 if TYPE_CHECKING:
-    from chainrule.insight.trace import Trace
+    from chainrule.insight.trace.model import Trace
 
 LINE_TOLERANCE, DERIVATIVE_TOLERANCE = 1e-9, 1e-5
 """Largest difference of a quantity, relative to its largest value; largest relative error of a derivative."""
@@ -93,7 +93,7 @@ class Proof:
 def prove(trace: Trace) -> Proof:
     """Recompute every quantity of a trace and check every derivative of the loss."""
     values = {quantity.name: quantity.values for quantity in trace}
-    lines = tuple(_recompute(quantity, values) for quantity in trace if quantity.function is not None)
+    lines = tuple(_recompute(quantity, values) for quantity in trace if quantity.term is not None)
     quantities = [quantity for quantity in trace if quantity.derivative_of]
     derivatives = [_check_derivative(trace, quantity, values) for quantity in quantities]
     if not all(map(_agrees, derivatives)):
@@ -116,7 +116,7 @@ def _perturb(trace: Trace, values: Mapping[str, Array]) -> dict[str, Array]:
     rng, perturbed = np.random.default_rng(0), dict(values)
     names = {quantity.derivative_of for quantity in trace}
     for quantity in trace:
-        if quantity.function is not None:
+        if quantity.term is not None:
             perturbed[quantity.name] = quantity.recompute(perturbed)
         elif quantity.name in names:
             perturbed[quantity.name] = quantity.values + JITTER * rng.standard_normal(quantity.shape)
@@ -124,7 +124,7 @@ def _perturb(trace: Trace, values: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _recompute(quantity: Quantity, values: Mapping[str, Array]) -> Line:
-    """Compare a quantity with the function of its sources."""
+    """Compare a quantity with its term."""
     recomputed = quantity.recompute(values)
     if recomputed.shape != quantity.shape:
         return Line(quantity.name, np.inf, 0.0)

@@ -12,15 +12,15 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from chainrule.insight.tracing.notation import as_mathml
-from chainrule.insight.tracing.paths import Path, paths
-from chainrule.insight.tracing.quantities import NOTATIONS, Quantity
-from chainrule.insight.tracing.text import BLANK, decimals_for, places, require_notation, sections, show
+from chainrule.insight.trace.model import Quantity
+from chainrule.insight.trace.paths import Path, paths
+from chainrule.insight.trace.text import BLANK, cells_of, require_notation, sections
+from chainrule.typeset import MATHML, NOTATIONS
 
 if TYPE_CHECKING:
-    from chainrule.insight.trace import Trace
+    from chainrule.insight.trace.model import Trace
 
-NOTATION_TITLES = {"row": "row vectors, Z = X W + b", "column": "column vectors, z = Σ w a + b"}
+_NOTATION_TITLES = {"row": "row vectors, Z = X W + b", "column": "column vectors, z = Σ w a + b"}
 
 
 def as_html(trace: Trace, notation: str, asked: Sequence[str] = (), hidden: Collection[str] = ()) -> str:
@@ -33,7 +33,7 @@ def as_html(trace: Trace, notation: str, asked: Sequence[str] = (), hidden: Coll
     focusable = {path.parameter.name for path in all_paths}
     body = "".join(_section(title, quantities, focusable, hidden) for title, quantities in sections(trace))
     document = _as_json({path.parameter.name: _describe(trace, path) for path in all_paths})
-    folder = files("chainrule.insight.tracing")
+    folder = files("chainrule.insight.trace")
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -63,6 +63,11 @@ chain rule. Click or press Enter to keep it highlighted, Escape to clear it.</p>
 """
 
 
+def _as_math(formula: str) -> str:
+    """Return a formula in MathML as an element of a page."""
+    return f"<math><mrow>{formula}</mrow></math>"
+
+
 def _summary(trace: Trace) -> str:
     rows = "one row" if trace.n_rows == 1 else f"{trace.n_rows:,} rows"
     return f"{rows}; {trace.network}; {trace.loss}; {trace.optimizer}"
@@ -79,7 +84,7 @@ def _task(trace: Trace, asked: Sequence[str]) -> str:
 def _choice(name: str, chosen: str) -> str:
     """Return the radio button for a notation."""
     checked = " checked" if name == chosen else ""
-    return f'<label><input type="radio" name="notation" value="{name}"{checked}> {NOTATION_TITLES[name]}</label> '
+    return f'<label><input type="radio" name="notation" value="{name}"{checked}> {_NOTATION_TITLES[name]}</label> '
 
 
 def _section(title: str, quantities: list[Quantity], focusable: set[str], hidden: Collection[str]) -> str:
@@ -91,7 +96,7 @@ def _card(quantity: Quantity, focusable: bool, blank: bool) -> str:
     """Return the formula and the values of a quantity in both notations."""
     name = escape(quantity.name)
     forms = "".join(
-        f'<div class="{notation}">{as_mathml(quantity.equation(notation))}'
+        f'<div class="{notation}">{_as_math(quantity.equation(notation, MATHML))}'
         f"{_values_table(quantity, notation, focusable, blank)}</div>"
         for notation in NOTATIONS
     )
@@ -104,12 +109,12 @@ def _card(quantity: Quantity, focusable: bool, blank: bool) -> str:
 
 def _color_class(quantity: Quantity) -> str:
     """Return the CSS class for the kind of edge of a quantity."""
-    layer = quantity.symbol.above.rpartition(",")[2].rstrip("'")
+    layer = quantity.symbol.look.above.rpartition(",")[2].rstrip("'")
     if quantity.name == "X":
         return "data"
     if quantity.kind == "loss" or not layer.isdigit() or {"y", "T"} & set(quantity.sources):
         return "cost"
-    own = quantity.symbol.letter in ("w", "b", "z", r"\delta") and quantity.kind != "slope"
+    own = quantity.symbol.look.letter in ("w", "b", "z", r"\delta") and quantity.kind != "slope"
     return f"{'weight' if own else 'unit'}{int(layer) % 2}"
 
 
@@ -118,25 +123,22 @@ def _values_table(quantity: Quantity, notation: str, focusable: bool, blank: boo
 
     The cells of a blank show question marks and store no value.
     """
-    grid = quantity.grid(notation)
-    decimals, name = decimals_for(grid), escape(quantity.name)
-    lines = []
-    first = focusable
-    for i in places(grid.shape[0]):
-        cells = []
-        for j in places(grid.shape[1]):
+    grid, name = quantity.grid(notation), escape(quantity.name)
+    lines, first = [], focusable
+    for cells in cells_of(quantity, notation, blank):
+        shown = []
+        for i, j, text in cells:
             if i is None or j is None:
-                cells.append("<td>…</td>")
+                shown.append("<td>…</td>")
                 continue
             row, column = (i, j) if notation == "row" else (j, i)
-            value = float(grid[i, j])
-            text, known = (BLANK, "") if blank else (show(value, decimals), f' data-v="{value:.6g}"')
+            known = "" if blank else f' data-v="{float(grid[i, j]):.6g}"'
             stop = f' tabindex="{0 if first else -1}"' if focusable else ""
             label = f' aria-label="{name}, {row + 1}, {column + 1}: {text}"' if focusable else ""
             at = f'data-q="{name}" data-i="{row}" data-j="{column}"{known}'
-            cells.append(f"<td {at}{stop}{label}>{text}</td>")
+            shown.append(f"<td {at}{stop}{label}>{text}</td>")
             first = False
-        lines.append(f"<tr>{''.join(cells)}</tr>")
+        lines.append(f"<tr>{''.join(shown)}</tr>")
     shape = " × ".join(map(str, grid.shape))
     return f'<div class="wide"><table title="{shape}">{"".join(lines)}</table></div>'
 
@@ -145,13 +147,13 @@ def _describe(trace: Trace, path: Path) -> dict[str, object]:
     """Return a path as plain data for the script of the page."""
     return {
         "gradient": path.gradient.name,
-        "title": as_mathml(path.title),
+        "title": _as_math(path.title),
         "lit": path.lit,
         "rows": trace.n_rows,
         "branches": path.branches,
         "penalized": path.parameter.name in path.gradient.sources,
         "factors": [
-            [as_mathml(factor.fraction), factor.name, factor.place, _color_class(trace[factor.color])]
+            [_as_math(factor.fraction), factor.name, factor.place, _color_class(trace[factor.color])]
             for factor in path.factors
         ],
     }

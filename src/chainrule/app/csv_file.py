@@ -1,0 +1,254 @@
+"""CSV files: tables of any dialect, read in blocks of text, so that they may be larger than memory."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from chainrule.app.decimals import decimal_marks, with_points
+from chainrule.app.dialects import SPACES, Dialect, Reading, description, detect, detect_encoding, parse
+from chainrule.errors import TableError
+
+_BLOCK_CHARS = 1 << 20
+"""Characters of a CSV file read at a time: 133 MB took 109 MB and 7.1 s; in larger blocks 170 MB and 6.1 s."""
+_ZSTANDARD_ROWS = 50_000
+_MAX_QUOTED = 1 << 26
+"""Characters after which a quoted field is taken for one that is not closed."""
+_LEADING_ZERO = r"^\s*[+-]?0\d"
+"""Cells such as 00501 are codes, unless all cells of the column together say that they are numbers."""
+
+Show = Callable[[str, float | None], None]
+"""Shows how far work has come: a text, and the fraction that is done, or None where it is not known."""
+
+
+class CsvFile:
+    """A table of text cells in a file, which `opener` decompresses. Its dialect is detected as far as not in `reading`.
+
+    `failure` is how messages about what cannot be read begin.
+    """
+
+    def __init__(self, source: Path, opener: Callable[..., Any], reading: Reading, name: str, failure: str) -> None:
+        self.source, self.opener, self.reading, self.name, self.failure = source, opener, reading, name, failure
+        self.dialect = Dialect()
+        self.file: Any = None
+        self.size = source.stat().st_size
+        self.notes: list[str] = []
+        self.nested: dict[str, str] = {}
+        """A CSV file has no columns of lists or structs."""
+        self._detect_dialect()
+
+    @property
+    def notices(self) -> list[str]:
+        """Notices about how the table is read, complete once it has been read."""
+        return description(self.dialect, self.name, self.reading) + self.notes
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What `Reading.trained` takes to read files of the same kind alike."""
+        return self.dialect.state()
+
+    @property
+    def fraction(self) -> float | None:
+        """The fraction of the file that has been read, if it is known."""
+        file = getattr(self.file, "fileobj", self.file)  # of a gzip file the compressed one
+        return None if file is None or file.closed else file.tell() / self.size
+
+    def read(self, text: frozenset[str], show: Show) -> pl.DataFrame:
+        """Return the whole table, with columns of numbers and booleans where all cells are such."""
+        frames, n_rows = [], 0
+        for frame in self._frames():
+            frames.append(frame)
+            n_rows += len(frame)
+            show(f"{n_rows:,} rows", self.fraction)
+        frame = self._with_points(pl.concat(frames), text)
+        return frame.with_columns([self._typed(frame[name]) for name in frame.columns if name not in text])
+
+    def batches(self, text: frozenset[str], n_rows: int) -> Iterator[pl.DataFrame]:
+        """Yield the table in order, in at least one part of at most `n_rows` rows; all cells are text."""
+        for frame in self._frames():
+            yield from self._with_points(frame, text).iter_slices(n_rows) if len(frame) else [frame]
+
+    # Text.
+
+    def _detect_dialect(self) -> None:
+        """Detect the dialect of a CSV file from its first block."""
+        if not self._is_zstandard():
+            with self._binary() as file:
+                self.dialect = detect_encoding(file.read(1 << 20), self.reading)
+        texts = self._texts()
+        text = next(texts, "")
+        complete = next(texts, None) is None
+        text = text if complete or "\n" not in text else text[: text.rindex("\n") + 1]
+        self.dialect = detect(text, self.dialect, self.reading, self.name)
+
+    def _is_zstandard(self) -> bool:
+        return self.source.suffix == ".zst"
+
+    def _binary(self) -> Any:
+        """Return the decompressed file, opened for reading."""
+        self.file = self.opener(self.source, "rb")
+        return self.file
+
+    def _texts(self) -> Iterator[str]:
+        """Yield the decoded text, whose lines end with a newline; bytes that do not fit the encoding are replaced."""
+        if self._is_zstandard():
+            lines = pl.scan_csv(self.source, separator="\x01", has_header=False, quote_char=None, infer_schema=False)
+            for i, frame in enumerate(lines.collect_batches(chunk_size=_ZSTANDARD_ROWS)):
+                text = "\n".join([*frame.to_series().fill_null("").to_list(), ""])
+                yield text.removeprefix("\ufeff") if not i else text
+            return
+        errors = "surrogateescape" if self.dialect.encoding in ("utf-8", "utf-8-sig") else "replace"
+        errors = "strict" if self.reading.encoding else errors
+        with self._binary() as binary:
+            file = TextIOWrapper(binary, self.dialect.encoding, errors)
+            while text := file.read(_BLOCK_CHARS):
+                yield text if text.isascii() or errors != "surrogateescape" else self._repaired(text)
+
+    def _repaired(self, text: str) -> str:
+        """Return a text with the bytes that are not UTF-8 decoded by the fallback encoding."""
+
+        def decoded(match: re.Match[str]) -> str:
+            return match[0].encode("utf-8", "surrogateescape").decode(self.dialect.fallback, "replace")
+
+        repaired, n_repairs = re.subn("[\udc80-\udcff]+", decoded, text)
+        if n_repairs:
+            self.notes.append(f"{self.name} has bytes that are not UTF-8; reading them as {self.dialect.fallback}")
+        return repaired
+
+    def _blocks(self) -> Iterator[tuple[int, str, str]]:
+        """Yield whole records as text, with the number of lines before them, and masked: see `_mask`."""
+        line, rest, start = self.dialect.line, "", self.dialect.start
+        for text in self._texts():
+            rest += text[start:]
+            start = max(0, start - len(text))
+            masked, end = self._mask(rest)
+            if end:
+                yield line, rest[:end], masked[:end]
+                line += rest.count("\n", 0, end)
+                rest = rest[end:]
+            if len(rest) > _MAX_QUOTED:
+                break
+        if rest:
+            masked, _ = self._mask(rest + "\n")
+            opened = self._opening().search(masked)
+            if opened or len(rest) > _MAX_QUOTED:
+                number = line + rest.count("\n", 0, opened.end() - 1 if opened else 0) + 1
+                raise TableError(f"{self.failure}: the quoted field in line {number:,} does not end")
+            yield line, rest, masked
+
+    def _opening(self) -> re.Pattern[str]:
+        """Return the pattern of a quote at the begin of a field."""
+        separator = r"[ \t]" if self.dialect.separator == SPACES else re.escape(self.dialect.separator)
+        return re.compile(rf'(?:\A|(?<=\n)|(?<={separator})){" *" if self.dialect.padded else ""}"')
+
+    def _mask(self, text: str) -> tuple[str, int]:
+        """Return a text with its quoted fields overwritten, and the end of its last complete record."""
+        if '"' not in text:
+            return text, text.rfind("\n") + 1
+        opening = self._opening()
+        masked = re.sub(opening.pattern + r'[^"]*(?:""[^"]*)*"', lambda match: "x" * len(match[0]), text)
+        unclosed = opening.search(masked)
+        return masked, masked.rfind("\n", 0, unclosed.start() + 1 if unclosed else len(masked)) + 1
+
+    # Cells.
+
+    def _frames(self) -> Iterator[pl.DataFrame]:
+        """Yield a CSV file as tables of text, at least one."""
+        schema = dict.fromkeys(self.dialect.names, pl.String)
+        kept = self.dialect.names[: len(schema) - self.dialect.n_trailing]
+        n_short, first_short, any_frame = 0, 0, False
+        for line, text, masked in self._blocks():
+            frame = self._parsed(line, text, masked, schema)
+            if frame.to_series(-1).null_count() and self.dialect.separator != SPACES:
+                n, first = self._short_lines(text, masked)
+                n_short, first_short = n_short + n, first_short or (line + first if n else 0)
+            if len(frame):
+                any_frame = True
+                yield frame.select(kept)
+        if not any_frame:
+            yield pl.DataFrame(schema=schema).select(kept)
+        if n_short:
+            subject = "1 line has" if n_short == 1 else f"{n_short:,} lines have"
+            what = f"{subject} too few fields, the first is line {first_short}; missing fields are treated as empty"
+            self.notes.append(f"{self.name}: {what}")
+
+    def _parsed(self, line: int, text: str, masked: str, schema: Mapping[str, Any]) -> pl.DataFrame:
+        """Return records as a table: by polars, or by Python's slower parser where spaces or quotes are unusual."""
+        dialect, quoted = self.dialect, '"' in text
+        usual = dialect.separator != SPACES
+        if quoted:
+            usual &= not (dialect.padded or dialect.comments or '"' in masked or re.search(r"(?m)^\n", masked))
+        elif dialect.comments or len(schema) > 1:
+            text = re.sub(r"(?m)^(?:#.*)?\n" if dialect.comments else r"(?m)^\n", "", text)
+        frame = self._parsed_by_polars(text, quoted, schema) if usual and text else None
+        if frame is None:
+            rows = list(self._records(line, text, len(schema)))
+            frame = pl.DataFrame(dict(zip(schema, zip(*rows))) if rows else None, schema=schema)
+        frame = frame.with_columns(pl.all().str.strip_chars()) if dialect.padded else frame
+        return frame.with_columns(pl.all().replace({"": None}))
+
+    def _parsed_by_polars(self, text: str, quoted: bool, schema: Mapping[str, Any]) -> pl.DataFrame | None:
+        """Return records as a table, or None if polars does not read them."""
+        options: dict[str, Any] = {"separator": self.dialect.separator, "quote_char": '"' if quoted else None}
+        with suppress(pl.exceptions.PolarsError):
+            return pl.read_csv(BytesIO(text.encode()), has_header=False, schema=schema, **options)
+        return None
+
+    def _records(self, line: int, text: str, n_fields: int) -> Iterator[list[str]]:
+        """Yield the records of a text, all of `n_fields` fields; TableError names a line that has more."""
+        reader = parse(text, self.dialect.separator, self.dialect.padded)
+        for row in reader:
+            if not row or (len(row) == 1 < n_fields and not row[0].strip()):
+                continue
+            if self.dialect.comments and row[0].startswith("#"):
+                continue
+            if len(row) > n_fields:
+                subject = f"{self.failure}: line {line + reader.line_num} has {len(row)} fields"
+                other = "the header" if self.dialect.header else "the first line"
+                raise TableError(f"{subject}, but {other} has {n_fields} columns")
+            yield row + [""] * (n_fields - len(row))
+
+    def _short_lines(self, text: str, masked: str) -> tuple[int, int]:
+        """Return how many records have fewer fields than there are columns, and the number of the first one's line."""
+        n_separators = len(self.dialect.names) - 1
+        n_short = first = place = 0
+        for record in masked.removesuffix("\n").split("\n"):
+            comment = self.dialect.comments and record.startswith("#")
+            if record and not comment and record.count(self.dialect.separator) < n_separators:
+                n_short += 1
+                first = first or text.count("\n", 0, place) + 1
+            place += len(record) + 1
+        return n_short, first
+
+    def _with_points(self, frame: pl.DataFrame, text: frozenset[str]) -> pl.DataFrame:
+        """Return a table of text with decimal points; the marks found in earlier batches, or in training, hold."""
+        trained = self.reading.trained.get("decimal")
+        trained = trained if isinstance(trained, dict) else {}
+        marks = dict(self.dialect.decimal)
+        if self.reading.decimal:
+            marks = dict.fromkeys([name for name in frame.columns if name not in text], self.reading.decimal)
+        else:
+            marks |= {name: trained[name] for name in text & trained.keys() if name in frame.columns}
+            open_names = [name for name in frame.columns if name not in marks and name not in text]
+            marks |= decimal_marks(frame, self.dialect.separator, open_names, trained)
+        self.dialect = replace(self.dialect, decimal=marks)
+        return with_points(frame, marks)
+
+    def _typed(self, cells: pl.Series) -> pl.Series:
+        """Return a column of text as integers, floats or booleans, if all its cells are such, and none is like 007."""
+        if cells.null_count() == len(cells) or cells.str.contains(_LEADING_ZERO).any():
+            return cells
+        for dtype in (pl.Int64, pl.Float64):
+            with suppress(pl.exceptions.PolarsError):
+                numbers = cells.cast(dtype)
+                if dtype == pl.Float64 and cells.str.contains(r"^[+-]?\d+$").all():
+                    self.notes.append(f"{cells.name}: integers of 20 digits and more are read as text")
+                    return cells
+                return numbers
+        lower = cells.str.to_lowercase()
+        return lower == "true" if lower.is_in(["true", "false"]).all() else cells

@@ -1,0 +1,98 @@
+"""Paths: the kind of file that a name indicates, and checks that come before any work."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from chainrule.errors import TableError
+
+STDIN = Path("-")
+
+KINDS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".csv.gz": "csv",
+    ".tsv.gz": "csv",
+    ".csv.zst": "csv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+"""Suffix of a table to read -> kind."""
+OUTPUT_KINDS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+"""Suffix of a table to write -> kind."""
+EMPTY = "is empty. A table needs a header line with column names, followed by rows."
+
+
+def shown(path: Path) -> str:
+    """Return a path as messages name it."""
+    return "standard input" if path == STDIN else str(path)
+
+
+def kind_of(path: Path, kinds: Mapping[str, str]) -> str:
+    """Return the kind that a path's longest suffix indicates; TableError lists the suffixes if none does."""
+    suffixes = [suffix for suffix in kinds if path.name.lower().endswith(suffix)]
+    if not suffixes:
+        if path.is_dir():
+            raise TableError(f"{path} is a directory, not a file")
+        raise TableError(f"{path} must end in one of {' '.join(kinds)}")
+    return kinds[max(suffixes, key=len)]
+
+
+def has_table_suffix(path: Path) -> bool:
+    """Return whether the path ends like a table."""
+    return path.name.lower().endswith(tuple(KINDS))
+
+
+def require_table(path: Path, kind: str | None = None) -> str:
+    """Return the kind of a table to read; TableError unless it is known, and the file exists and is not empty."""
+    if path == STDIN:
+        return kind or "csv"
+    kind = kind or kind_of(path, KINDS)
+    if not path.exists():
+        raise TableError(f"{path}: no such file. The current directory is {Path.cwd()}.")
+    if not path.is_file():
+        raise TableError(f"{path} is a directory, not a file" if path.is_dir() else f"{path} is not a regular file")
+    if not os.stat(path).st_size:
+        raise TableError(f"{path} {EMPTY}")
+    return kind
+
+
+def require_writable(path: Path) -> None:
+    """Raise TableError unless a file can be created at `path`: better before the work than after it."""
+    if path.is_dir():
+        raise TableError(f"{path} is a directory, not a file")
+    if path.exists() and not path.is_file():
+        raise TableError(f"{path} cannot be written: it is not a regular file")
+    directory = path.parent
+    if not directory.is_dir():
+        raise TableError(f"{path} cannot be written: the directory {directory} does not exist. Create it first.")
+    try:
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise TableError(f"{path} cannot be written: {error.strerror or error}. Choose another directory.") from None
+
+
+def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
+    """Raise TableError if an output cannot be written, or would overwrite an input or another output."""
+    taken = {path.resolve(): name for name, path in inputs.items() if path not in (None, STDIN)}
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        place = path.resolve()
+        if place in taken:
+            raise TableError(f"{name} must not be the same file as {taken[place]}, got {path} for both")
+        taken[place] = name
+        require_writable(path)

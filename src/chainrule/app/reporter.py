@@ -1,0 +1,54 @@
+"""The reporter: what a command says while it works and when it is done, as text, as one JSON object, or not at all."""
+
+import json
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from chainrule.app import progress
+from chainrule.display import printable
+
+
+class Reporter:
+    """Prints text to standard output and progress to standard error; with `as_json`, one object instead of both."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json, self.silent = as_json, as_json or quiet
+        self.console = Console(quiet=self.silent, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+    def say(self, *lines: str) -> None:
+        """Print lines of text unchanged, except for control characters."""
+        for line in lines:
+            self.console.print(printable(line))
+
+    def tell(self, document: Mapping[str, Any]) -> None:
+        """Print the document that replaces the text."""
+        if self.as_json:
+            typer.echo(json.dumps(document, indent=2))
+
+    def step(self, text: str, announce: bool = False) -> AbstractContextManager[progress.Step]:
+        """Return a context that shows that something is being done; see `chainrule.app.progress.Step`."""
+        return progress.step(text, self.silent, announce)
+
+    def training(self, members: int) -> progress.TrainingDisplay:
+        """Return a context that shows the training of the members."""
+        return progress.TrainingDisplay(members, self.silent)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ignore SIGINT and SIGTERM while results are saved, so that a second Ctrl-C does not lose them."""
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
+    with suppress(ValueError):  # handlers can be set from the main thread only
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,149 @@
+"""Results: a model's predictions on rows whose target is known, their scores, and what they say about the model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from chainrule.app import plan as planning
+from chainrule.app.options import ReadingOptions
+from chainrule.app.paths import has_table_suffix
+from chainrule.app.plan import Plan, Table
+from chainrule.app.scores import score, score_baseline, score_interval
+from chainrule.app.tables import TableFile
+from chainrule.arrays import Array
+from chainrule.data.reading import Columns
+from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.errors import ModelFileError
+from chainrule.insight.diagnosis import Diagnosis, diagnose
+from chainrule.model.file import load
+from chainrule.model.fitting import Fitted
+from chainrule.model.predictor import Predictor
+from chainrule.model.seen import TRAINING_ROWS, fraction_seen
+from chainrule.training.history import History
+
+_MIN_OVERLAP = 0.05
+"""Fraction of evaluated rows among the training rows from which on the evaluation is called into question."""
+_RECIPE_FINDINGS = frozenset(
+    {"learning rate too high", "learning rate too low", "unscaled inputs", "unscaled targets", "dead units"}
+    | {"saturated units", "vanishing or exploding gradients"}
+)
+"""Findings about settings that the recipe makes, and that no option of the command line changes."""
+_REMEDIES = {
+    "class collapse": "Increase --epochs or --time-limit, or add rows of the other classes",
+    "too few epochs": "Increase --epochs or --time-limit",
+}
+"""Kind of finding -> remedy, where the command line has another one than the Python interface."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A predictor with its predictions for rows whose target is known, their scores, and the scores' intervals.
+
+    `rows` are the rows' numbers in their file, from 1.
+    """
+
+    predictor: Predictor
+    inputs: Columns
+    values: Array
+    rows: Array
+    predictions: Array
+    scores: dict[str, float]
+    baseline: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    histories: list[History] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def coverage(self) -> float | None:
+        """The fraction of rows within their 90 % prediction interval; None if the model has no intervals."""
+        target, ensemble = self.predictor.target, self.predictor.ensemble
+        if not isinstance(target, NumberTarget) or ensemble.residuals is None:
+            return None
+        low, high = ensemble.residual_quantiles(0.9)
+        residuals = target.encode(self.values) - self.predictions
+        return float(np.mean((low <= residuals) & (residuals <= high)))
+
+
+def load_predictor(path: Path) -> Predictor:
+    """Return the predictor in a model file."""
+    try:
+        model = load(path)
+    except ModelFileError:
+        if path.is_file() and has_table_suffix(path):
+            raise ModelFileError(f"{path} is a table, not a model. The model comes first, then the table.") from None
+        raise
+    if not isinstance(model, Predictor):
+        raise ModelFileError(f"{path} contains a bare network, not a model of a table. Load it in Python.")
+    return model
+
+
+def open_table(predictor: Predictor, path: Path, options: ReadingOptions) -> TableFile:
+    """Return a table for a model, to be read like the training table unless options say otherwise."""
+    names = [column.name for column in predictor.encoder.columns]
+    return TableFile(path, options.kind, options.reading(predictor.metadata.get("reading"), names))
+
+
+def score_on(
+    predictor: Predictor,
+    table: Table,
+    histories: Sequence[History] = (),
+    show: Callable[[str], None] = lambda part: None,
+) -> Result:
+    """Return the predictor with its scores, and the baseline's, on the rows of a table whose target is known."""
+    held, target = table.part(table.known), predictor.target
+    notices: list[str] = []
+    show("predictions")
+    with planning.warnings_as(notices):  # predict all rows, so that errors give the row's number in the file
+        predictions = predictor.predictions(table.inputs)
+    predictions = predictions[table.known]
+    show("confidence intervals")
+    return Result(
+        predictor,
+        held.inputs,
+        held.values,
+        held.rows,
+        predictions,
+        score(target, held.values, predictions),
+        score_baseline(target, held.values),
+        score_interval(target, held.values, predictions, groups=held.groups),
+        list(histories),
+        notices,
+    )
+
+
+def training_overlap(predictor: Predictor, table: Table) -> list[str]:
+    """Return a notice if some of the rows with a known target are among those the predictor was trained on."""
+    sample = predictor.metadata.get(TRAINING_ROWS)
+    if sample is None:
+        return []
+    held = table.part(table.known)
+    with planning.warnings_as([]):  # those that `score_on` has noted already
+        X = predictor.encoder.transform(held.inputs)
+    fraction = fraction_seen(sample, X, predictor.target.encode(held.values))
+    if fraction < _MIN_OVERLAP:
+        return []
+    return [f"about {fraction:.0%} of the rows were in the training data: the scores are too good. Use held-out rows."]
+
+
+def diagnose_fit(plan: Plan, fitted: Fitted, result: Result) -> Diagnosis:
+    """Return the problems of the first member, and of the ensemble's predictions for rows it was not trained on.
+
+    Findings about the settings of the recipe are left out, because no option of the command line changes them.
+    """
+    predictor = fitted.predictor
+    seen, target, encoder = plan.table.part(plan.training), predictor.target, predictor.encoder
+    findings = diagnose(
+        predictor.ensemble.networks[0],
+        encoder.transform(seen.inputs),
+        target.encode(seen.values),
+        next(iter(fitted.histories), None),
+        validation=(encoder.transform(result.inputs), target.encode(result.values)),
+        predictions=fitted.out_of_fold,
+        names=encoder.get_feature_names_out().tolist(),
+        labels=[str(label) for label in target.labels] if isinstance(target, ClassTarget) else None,
+        rows=plan.training + 1,
+    )
+    relevant = (finding for finding in findings if finding.kind not in _RECIPE_FINDINGS)
+    return Diagnosis(replace(finding, remedy=_REMEDIES.get(finding.kind, finding.remedy)) for finding in relevant)

@@ -1,0 +1,260 @@
+"""Small networks, where calling matrix products takes longer than computing them: a whole epoch in one compiled call.
+
+Only chains of Dense and the library's own activations are small networks. The activations are compiled from their terms
+in `chainrule.curves`, the update rules from `training.optimizers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.arrays import Array
+from chainrule.compiled.fused import (
+    FusedCrossEntropy,
+    FusedNetwork,
+    adam_loop,
+    jit,
+    momentum_loop,
+    nesterov_loop,
+    rmsprop_loop,
+    sgd_loop,
+    softmax_row,
+)
+from chainrule.curves import CURVES, scalar_functions
+from chainrule.nn.layers import Activation, Dense, Layer
+from chainrule.nn.network import Network
+from chainrule.training import optimizers
+from chainrule.training.optimizers import Optimizer
+
+MAX_WORK = 4096
+"""Parameters times rows of a batch up to which a loop is faster than BLAS and the calls around it."""
+RULES: tuple[Any, ...] = (
+    optimizers.sgd,
+    optimizers.momentum,
+    optimizers.nesterov,
+    optimizers.rmsprop,
+    optimizers.adam,
+)
+"""The update rules, in the order of `_update`."""
+
+CODES = {name: code for code, name in enumerate(name for name in CURVES if name != "step")}
+"""Activations by number; step has no derivative to train with."""
+
+
+def _by_code(name: str, functions: Iterable[Callable[[float], float]]) -> Any:
+    """Return the compiled function `name(code, z)`, which calls the function with that number."""
+    namespace: dict[str, Any] = {f"f{code}": jit(function) for code, function in enumerate(functions)}
+    cases = "".join(f"    if code == {code}:\n        return f{code}(z)\n" for code in range(len(namespace)))
+    exec(compile(f"def {name}(code, z):\n{cases}    return z\n", __file__, "exec"), namespace)
+    return jit(namespace[name])  # numba's cache tells functions of a file apart by their names
+
+
+_values, _slopes = zip(*map(scalar_functions, CODES))
+_activate, _slope = _by_code("activate", _values), _by_code("slope", _slopes)
+
+
+@jit
+def _forward(theta, sizes, codes, z, a):
+    """Fill z (sum of sizes,) with the sums of every layer, and `a`, which begins with the inputs, with f(z)."""
+    start = first = 0  # of the layer's weights in theta, and of its inputs in a
+    for k, code in enumerate(codes):
+        n_in, n_out = sizes[k], sizes[k + 1]
+        after = first + n_in
+        for j in range(n_out):
+            total = theta[start + n_in * n_out + j]
+            for i in range(n_in):
+                total += a[first + i] * theta[start + i * n_out + j]
+            z[after + j], a[after + j] = total, _activate(code, total)
+        start, first = start + (n_in + 1) * n_out, after
+
+
+@jit
+def _backward(theta, sizes, codes, z, a, d, grad):
+    """Add one row's gradient; d ends with the derivative of the loss with respect to the outputs."""
+    start, after = theta.size, z.size - sizes[-1]
+    for k in range(len(codes) - 1, -1, -1):
+        n_in, n_out = sizes[k], sizes[k + 1]
+        start, first = start - (n_in + 1) * n_out, after - n_in
+        for j in range(n_out):
+            d[after + j] *= _slope(codes[k], z[after + j])
+            grad[start + n_in * n_out + j] += d[after + j]
+        for i in range(n_in):
+            for j in range(n_out):
+                grad[start + i * n_out + j] += a[first + i] * d[after + j]
+        for i in range(n_in if k else 0):
+            total = theta.dtype.type(0)
+            for j in range(n_out):
+                total += theta[start + i * n_out + j] * d[after + j]
+            d[first + i] = total
+        after = first
+
+
+@jit
+def _outputs(theta, sizes, codes, X, z, A):
+    """Fill z and A, each (n, sum of sizes), for the rows of X."""
+    for row in range(len(X)):
+        A[row, : sizes[0]] = X[row]
+        _forward(theta, sizes, codes, z[row], A[row])
+
+
+@jit
+def _gradient(theta, sizes, codes, z, A, d, grad):
+    """Write the gradient, given what `_outputs` filled and d (n, sum of sizes), whose rows end as in `_backward`."""
+    grad[:] = 0
+    for row in range(len(A)):
+        _backward(theta, sizes, codes, z[row], A[row], d[row], grad)
+
+
+@jit
+def _cross_entropy(theta, sizes, codes, X, y, rows, grad):
+    """Return the mean cross-entropy of some rows of X, of classes y, and write its gradient."""
+    n = sizes.sum()
+    z, a, d = np.empty(n, theta.dtype), np.empty(n, theta.dtype), np.empty(n, theta.dtype)
+    first, total = n - sizes[-1], 0.0
+    share = theta.dtype.type(1 / len(rows))
+    grad[:] = 0
+    for row in rows:
+        for i in range(sizes[0]):
+            a[i] = X[row, i]
+        _forward(theta, sizes, codes, z, a)
+        total += softmax_row(a, first, y[row], share, d)
+        _backward(theta, sizes, codes, z, a, d, grad)
+    return total / len(rows)
+
+
+@jit
+def _penalize(theta, sizes, l1, l2, grad):
+    """Return l1 * sum |W| + l2 / 2 * sum W^2 over the weight matrices, and add its gradient."""
+    value, start = 0.0, 0
+    real = theta.dtype.type
+    for k in range(len(sizes) - 1):
+        end = start + sizes[k] * sizes[k + 1]
+        for i in range(start, end):
+            value += l1 * abs(theta[i]) + 0.5 * l2 * theta[i] * theta[i]
+            grad[i] += real(l1) * np.sign(theta[i]) + real(l2) * theta[i]
+        start = end + sizes[k + 1]
+    return value
+
+
+@jit
+def _update(rule, theta, g, m, v, c):
+    """Apply RULES[rule] with the moments m and v and the constants c."""
+    if rule == 0:
+        sgd_loop(theta, g, c[0])
+    elif rule == 1:
+        momentum_loop(theta, g, m, c[0], c[1])
+    elif rule == 2:
+        nesterov_loop(theta, g, m, c[0], c[1])
+    elif rule == 3:
+        rmsprop_loop(theta, g, m, c[0], c[1], c[2], c[3])
+    else:
+        adam_loop(theta, g, m, v, c[0], c[1], c[2], c[3], c[4], c[5])
+
+
+@jit
+def _descend(theta, grad, sizes, codes, X, y, order, batch_size, penalty, clip, rule, m, v, constants):
+    """Take a step for each row of `constants`, on the next batch of `order`.
+
+    Return the number of steps, and the sums of loss times rows and of gradient norms. A batch whose loss or gradient is
+    not finite ends the descent before its step.
+    """
+    losses = norms = 0.0
+    l1, l2, alpha = penalty
+    for k in range(len(constants)):
+        rows = order[k * batch_size : (k + 1) * batch_size]
+        loss = _cross_entropy(theta, sizes, codes, X, y, rows, grad)
+        loss += _penalize(theta, sizes, l1, l2 + alpha / len(rows), grad)
+        square = 0.0
+        for i in range(grad.size):
+            square += float(grad[i]) * float(grad[i])
+        norm = np.sqrt(square)
+        if not (np.isfinite(loss) and np.isfinite(norm)):
+            return k, losses, norms
+        if norm > clip:
+            for i in range(grad.size):
+                grad[i] *= theta.dtype.type(clip / norm)
+        _update(rule, theta, grad, m, v, constants[k])
+        losses += len(rows) * loss
+        norms += norm
+    return len(constants), losses, norms
+
+
+class SmallNetwork(FusedNetwork):
+    """A network whose batches of few rows go through one compiled loop."""
+
+    def __init__(self, original: Network) -> None:
+        self.codes = np.array(activation_codes(original.layers), np.intp)
+        self.sizes = np.array([original.n_in, *(layer.n_out for layer in original.layers if isinstance(layer, Dense))])
+        super().__init__(original)
+
+    def descend(
+        self, X: Array, y: Array, order: Array, batch_size: int, clip: float, optimizer: Optimizer, rates: Array
+    ) -> tuple[int, float, float]:
+        """Take a step for each of the rates, on the next batch of `order`; see `_descend`."""
+        rule, names = optimizer.rule
+        moments = [optimizer.moment(name, self.theta) for name in names]
+        m, v = [*moments, self.theta[:0], self.theta[:0]][:2]
+        arguments = optimizer.arguments(rates, optimizer.steps + 1 + np.arange(len(rates)))
+        constants = np.stack(np.broadcast_arrays(*arguments, rates)[:-1], axis=1)
+        penalty = self.l1, self.l2, self.alpha
+        result = _descend(
+            self._theta, self.grad, self.sizes, self.codes, X, y, order, batch_size, penalty, clip,
+            RULES.index(rule), m, v, constants,
+        )  # fmt: skip
+        optimizer.steps += result[0]
+        return result
+
+    def can_descend(self, y: Array, weight: Array | None, batch_size: int, optimizer: Optimizer) -> bool:
+        """Return whether `descend` is possible and faster: it takes class numbers, no weights, and known rules."""
+        return (
+            self.loss == FusedCrossEntropy()
+            and y.ndim == 1
+            and weight is None
+            and batch_size * self._theta.size <= MAX_WORK
+            and type(optimizer).step is Optimizer.step
+            and optimizer.rule[0] in RULES
+        )
+
+    def objective(
+        self, X: Array, y: Array, weight: Array | None = None, rng: np.random.Generator | None = None
+    ) -> tuple[float, Array]:
+        if len(X) * self._theta.size > MAX_WORK:
+            return super().objective(X, y, weight, rng)
+        if self.loss == FusedCrossEntropy() and y.ndim == 1 and weight is None:
+            value = _cross_entropy(self._theta, self.sizes, self.codes, X, y, np.arange(len(X)), self.grad)
+        else:
+            value = self._row_by_row(X, y, weight)
+        if self.l1 or self.l2 or self.alpha:
+            value += self.penalize(X, weight)
+        return value, self.grad
+
+    def _row_by_row(self, X: Array, y: Array, weight: Array | None) -> float:
+        z, A, d = np.empty((3, len(X), int(self.sizes.sum())), self.dtype)
+        _outputs(self._theta, self.sizes, self.codes, X, z, A)
+        value, d[:, -self.n_out :] = self.loss(A[:, -self.n_out :], y, weight)
+        _gradient(self._theta, self.sizes, self.codes, z, A, d, self.grad)
+        return value
+
+
+def activation_codes(layers: Sequence[Layer]) -> list[int]:
+    """Return the code of the activation after each Dense; an empty list if a layer is of another kind."""
+    codes: list[int] = []
+    for layer in layers:
+        if type(layer) is Dense:
+            codes.append(CODES["identity"])
+            continue
+        code = CODES.get(layer.function) if isinstance(layer, Activation) and isinstance(layer.function, str) else None
+        if code is None or not codes or codes[-1] != CODES["identity"]:
+            return []
+        codes[-1] = code
+    return codes
+
+
+def fuse(objective: Any) -> Any:
+    """Return an equivalent SmallNetwork or FusedNetwork for a Network, and any other objective unchanged."""
+    if type(objective) is not Network:
+        return objective
+    return (SmallNetwork if activation_codes(objective.layers) else FusedNetwork)(objective)
