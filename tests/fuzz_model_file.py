@@ -17,9 +17,9 @@ from time import process_time
 
 import numpy as np
 
-from chainrule.archive import with_checksum
 from chainrule.errors import ModelFileError
-from chainrule.model.file import load
+from chainrule.files.archive import with_checksum
+from chainrule.files.model import load
 from chainrule.model.predictor import Predictor
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -7,7 +7,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from chainrule.archive import (
+from chainrule.arrays import digest
+from chainrule.errors import ModelFileError
+from chainrule.files.archive import (
     MAX_CONTAINERS,
     MAX_HEADER_BYTES,
     Format,
@@ -16,8 +18,6 @@ from chainrule.archive import (
     refusing,
     write_whole,
 )
-from chainrule.arrays import digest
-from chainrule.errors import ModelFileError
 from fuzz_model_file import put_together, take_apart
 
 FORM = Format("a test", 3)

@@ -23,7 +23,7 @@ from chainrule.app.progress import TrainingDisplay
 from chainrule.app.tables import TableFile
 from chainrule.data.splits import Structure, hold_out
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.model.file import load, save
+from chainrule.files.model import load, save
 from chainrule.training.callbacks import Callback
 
 PENGUINS = Path(__file__).parent.parent / "examples/data/penguins.csv"

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 import chainrule
 from chainrule import Activation, BatchNorm, Bounded, Dense, Dropout, LayerNorm, Network, Residual, Scale, mlp, train
-from chainrule.archive import with_checksum
 from chainrule.data.reading import read_columns
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
-from chainrule.model.file import FORMAT, load, pack, save
+from chainrule.files.archive import with_checksum
+from chainrule.files.model import FORMAT, load, pack, save
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS

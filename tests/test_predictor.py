@@ -168,7 +168,7 @@ def test_a_saved_model_predicts_with_numpy_alone(predictors, tmp_path):
     predictors["text"].save(path)
     code = f"""
 import sys
-from chainrule.model.file import load
+from chainrule.files.model import load
 print(load({str(path)!r}).predict([{{"height": 2.0, "color": "red", "spare": None}}])[0])
 heavy = {{"narwhals", "pandas", "polars", "pyarrow", "scipy", "sklearn", "matplotlib", "typer", "rich", "numba"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)

@@ -17,7 +17,7 @@ from chainrule.data.targets import NumberTarget, fit_target, read_target
 from chainrule.errors import TableError
 from chainrule.export import to_c, to_python
 from chainrule.export.steps import infer, program_of
-from chainrule.model.file import load
+from chainrule.files.model import load
 from chainrule.model.scale import is_heavy_tailed
 
 QUICK = {"n_members": 2, "epochs": 3, "random_state": 0}

@@ -22,9 +22,9 @@ from chainrule.app.tables import TableFile
 from chainrule.data.reading import read_columns, require_names
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
-from chainrule.model.file import load
+from chainrule.files.checkpoint import CheckpointFile
+from chainrule.files.model import load
 from chainrule.training.callbacks import Callback
-from chainrule.training.checkpoint import CheckpointFile
 from chainrule.training.history import History
 
 QUICK = ["--epochs", "2", "--members", "2", "--jobs", "1"]

@@ -16,7 +16,7 @@ from chainrule.app import commands
 from chainrule.data.reading import read_columns
 from chainrule.data.tabular import TabularEncoder
 from chainrule.errors import TableError
-from chainrule.model.file import load
+from chainrule.files.model import load
 
 QUICK = ["--epochs", "3", "--members", "2", "--jobs", "1", "--out", "m.chainrule"]
 N = 60

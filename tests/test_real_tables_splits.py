@@ -18,7 +18,7 @@ from chainrule.data.hints import group_like, time_like
 from chainrule.data.splits import Structure, copies, folds, group_codes, hold_out, latest, time_numbers
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
-from chainrule.model.file import load
+from chainrule.files.model import load
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.recipe import LEAST_EPOCHS, affordable_rounds
 

@@ -29,16 +29,16 @@ from chainrule import (
     load,
     train,
 )
-from chainrule.archive import read
 from chainrule.arrays import digest
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
+from chainrule.files.archive import read
+from chainrule.files.checkpoint import FORMAT, CheckpointFile
+from chainrule.files.model import FORMAT as MODEL_FORMAT
 from chainrule.model.executors import Serial, Threads
-from chainrule.model.file import FORMAT as MODEL_FORMAT
 from chainrule.model.fitting import fit_predictor
 from chainrule.training import kernels
-from chainrule.training.checkpoint import FORMAT, CheckpointFile
 from chainrule.training.optimizers import OPTIMIZERS
 from chainrule.training.schedules import SCHEDULES, Cosine, ReduceOnPlateau
 from fuzz_model_file import ACCIDENTS, edit_document

@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from chainrule.estimators.mlp import MLPRegressor as MLPRegressor
     from chainrule.estimators.tabular import TabularClassifier as TabularClassifier
     from chainrule.estimators.tabular import TabularRegressor as TabularRegressor
+    from chainrule.files.checkpoint import Checkpoint as Checkpoint
+    from chainrule.files.model import load as load
+    from chainrule.files.model import save as save
     from chainrule.insight.diagnosis import diagnose as diagnose
     from chainrule.insight.trace import Trace as Trace
     from chainrule.insight.trace import trace as trace
-    from chainrule.model.file import load as load
-    from chainrule.model.file import save as save
     from chainrule.model.predictor import Predictor as Predictor
     from chainrule.nn.gradcheck import check_gradients as check_gradients
     from chainrule.nn.layers import Activation as Activation
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from chainrule.training.callbacks import KeepBest as KeepBest
     from chainrule.training.callbacks import ProgressBar as ProgressBar
     from chainrule.training.callbacks import TimeLimit as TimeLimit
-    from chainrule.training.checkpoint import Checkpoint as Checkpoint
     from chainrule.training.history import History as History
     from chainrule.training.loop import train as train
     from chainrule.training.optimizers import SGD as SGD
@@ -90,7 +90,7 @@ _EXPORTS = {
     "estimators.tabular": ["TabularClassifier", "TabularRegressor"],
     "insight.diagnosis": ["diagnose"],
     "insight.trace": ["Trace", "trace"],
-    "model.file": ["load", "save"],
+    "files.model": ["load", "save"],
     "model.predictor": ["Predictor"],
     "nn.gradcheck": ["check_gradients"],
     "nn.layers": [
@@ -102,7 +102,7 @@ _EXPORTS = {
     "nn.network": ["Network", "mlp"],
     "training.batches": ["batches"],
     "training.callbacks": ["Callback", "EarlyStopping", "KeepBest", "ProgressBar", "TimeLimit"],
-    "training.checkpoint": ["Checkpoint"],
+    "files.checkpoint": ["Checkpoint"],
     "training.history": ["History"],
     "training.loop": ["train"],
     "training.optimizers": ["SGD", "Adam", "AdamW", "Optimizer", "RMSProp"],

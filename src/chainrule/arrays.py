@@ -10,6 +10,8 @@ from typing import Annotated, Any, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from chainrule.errors import look_up
+
 Array = NDArray[Any]
 
 MIN_LARGEST_WEIGHT, MAX_LARGEST_WEIGHT = 1e-30, 1e30
@@ -103,6 +105,42 @@ def as_array(values: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike, name: 
         place = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
         raise ValueError(f"{name} must be finite, got {array[place]} at index {place}")
     return array
+
+
+def as_targets(y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
+    """Return `y` as a finite (n, n_out) array; (n,) is accepted for one output. Raises ValueError otherwise."""
+    Y = as_real(y, dtype, "y")
+    if Y.ndim == 1 and n_out == 1:
+        Y = Y[:, np.newaxis]
+    if Y.ndim != 2 or Y.shape[1] != n_out:
+        remedy = f". For class numbers pass np.eye({n_out})[y]." if Y.ndim == 1 else ""
+        columns = f"{n_out} column{'s' * (n_out != 1)}, one for each output"
+        raise ValueError(f"y must be 2-D with {columns}, got shape {Y.shape}{remedy}")
+    if not all_finite(Y):
+        row = int(np.argwhere(~np.isfinite(Y))[0][0])
+        raise ValueError(f"y must be finite in {Y.dtype}, got {np.asarray(y)[row]} at y[{row}]")
+    return Y
+
+
+def as_class_numbers(y: Array, n_classes: int) -> Array:
+    """Return `y` (n,) as integers from 0 to n_classes - 1, or raise ValueError."""
+    if y.ndim != 1:
+        raise ValueError(f"y must be class numbers (n,) or rows (n, {n_classes}), got shape {y.shape}")
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, got dtype {y.dtype}")
+    if not all_finite(y) or (y.dtype.kind == "f" and np.any(y != np.floor(y))):
+        raise ValueError(
+            f"y must be integer class numbers from 0 to {n_classes - 1}. For several labels pass rows (n, k)."
+        )
+    if len(y) and (y.min() < 0 or y.max() >= n_classes):
+        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, got {y.min()} to {y.max()}")
+    return y.astype(np.intp, copy=False)
+
+
+def as_dtype(dtype: str) -> np.dtype[Any]:
+    """Return float32 or float64; raise ValueError for any other dtype."""
+    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    return np.dtype(look_up({"float32": np.float32, "float64": np.float64}, name, "dtype"))
 
 
 def as_generator(seed: int | np.random.Generator | None) -> np.random.Generator:

@@ -14,8 +14,8 @@ from chainrule import Activation, BatchNorm, Bounded, Dense, Dropout, LayerNorm,
 from chainrule.data.reading import read_columns
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import fit_target
+from chainrule.files.model import FORMAT, save
 from chainrule.model.ensemble import Ensemble
-from chainrule.model.file import FORMAT, save
 from chainrule.model.predictor import Predictor
 from chainrule.nn.losses import CrossEntropy
 

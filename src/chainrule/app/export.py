@@ -11,7 +11,7 @@ from chainrule.app.reporter import Reporter
 from chainrule.export import to_c, to_python
 from chainrule.export.steps import Model
 from chainrule.export.writing import Export, stem_of
-from chainrule.model.file import load
+from chainrule.files.model import load
 from chainrule.model.predictor import Predictor
 
 

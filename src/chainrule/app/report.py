@@ -18,11 +18,11 @@ from chainrule.app.plan import table_to_score
 from chainrule.app.reporter import Reporter
 from chainrule.app.results import Result, load_predictor, open_table, score_on
 from chainrule.app.scores import format_scores
-from chainrule.archive import write_whole
 from chainrule.arrays import Array
 from chainrule.data.formats import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.display import count
+from chainrule.files.archive import write_whole
 from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance, saliency_ranking
 from chainrule.metrics import METRICS
 from chainrule.pages import render

@@ -16,8 +16,8 @@ from chainrule.arrays import Array
 from chainrule.data.reading import Columns
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import ModelFileError
+from chainrule.files.model import load
 from chainrule.insight.diagnosis import Diagnosis, diagnose
-from chainrule.model.file import load
 from chainrule.model.fitting import Fitted
 from chainrule.model.predictor import Predictor
 from chainrule.model.seen import TRAINING_ROWS, fraction_seen

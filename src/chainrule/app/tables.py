@@ -18,8 +18,8 @@ import polars as pl
 from chainrule.app.csv_file import CsvFile, Show
 from chainrule.app.dialects import Reading
 from chainrule.app.paths import EMPTY, OUTPUT_KINDS, STDIN, kind_of, require_table, shown
-from chainrule.archive import write_whole
 from chainrule.errors import TableError, first_line, shorten
+from chainrule.files.archive import write_whole
 
 BATCH_ROWS = 50_000
 

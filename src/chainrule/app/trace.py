@@ -11,10 +11,10 @@ from chainrule.app.paths import shown
 from chainrule.app.plan import Table, table_to_score
 from chainrule.app.reporter import Reporter
 from chainrule.app.results import load_predictor, open_table
-from chainrule.archive import write_whole
 from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget
 from chainrule.errors import TableError
+from chainrule.files.archive import write_whole
 from chainrule.insight.trace import Trace, trace
 from chainrule.model.predictor import Predictor
 from chainrule.nn.network import Network

@@ -27,9 +27,9 @@ from chainrule.data.cells import as_numbers
 from chainrule.data.hints import suggestions
 from chainrule.data.reading import Columns, named, read_columns
 from chainrule.errors import TableError
+from chainrule.files.checkpoint import CheckpointFile
 from chainrule.model.executors import Executor, Serial, Threads
 from chainrule.model.fitting import Fitted, fit_predictor
-from chainrule.training.checkpoint import CheckpointFile
 
 _CHECKPOINT_SECONDS = 2.0
 """The least time between two writes of a member's checkpoint; its last epoch is always written."""

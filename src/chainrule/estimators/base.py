@@ -43,6 +43,7 @@ from chainrule.estimators.shipping import predictor_of
 from chainrule.estimators.solvers import SOLVERS, FitState, SolverOptions, Task
 from chainrule.estimators.sparse import dense_by_batch
 from chainrule.estimators.validation import Rows, Validation, split_rows
+from chainrule.files.checkpoint import Checkpoint
 from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.gradcheck import require_gradients
@@ -52,7 +53,6 @@ from chainrule.nn.layers import Dense, Layer, Residual
 from chainrule.nn.losses import Loss
 from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
-from chainrule.training.checkpoint import Checkpoint
 from chainrule.training.optimizers import Optimizer
 from chainrule.training.schedules import SCHEDULES, Schedule
 

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 import chainrule
-from chainrule.archive import Path
 from chainrule.arrays import Array
 from chainrule.export.c_columns import HINTS, encoder, lookup_functions, raw_rows, required_helpers
 from chainrule.export.golden import TOLERANCE, Golden, golden_of
@@ -43,6 +42,7 @@ from chainrule.export.steps import (
     quantize,
 )
 from chainrule.export.writing import Export, stem_of, write
+from chainrule.files.archive import Path
 from chainrule.languages import C
 
 

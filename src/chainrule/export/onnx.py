@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 import chainrule
-from chainrule.archive import Path
 from chainrule.arrays import Array
 from chainrule.curves import CURVES, Z, capped_exp
 from chainrule.errors import ModelFileError, first_line
@@ -43,6 +42,7 @@ from chainrule.export.steps import (
     program_of,
 )
 from chainrule.export.writing import Export, write
+from chainrule.files.archive import Path
 from chainrule.languages import expand
 from chainrule.terms import Number, Symbol, Term
 

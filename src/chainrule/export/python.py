@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 import chainrule
-from chainrule.archive import Path, flatten
 from chainrule.arrays import Array
 from chainrule.data.columns import Column
 from chainrule.data.targets import NumberTarget
@@ -39,8 +38,9 @@ from chainrule.export.steps import (
     program_of,
 )
 from chainrule.export.writing import Export, write
+from chainrule.files.archive import Path, flatten
+from chainrule.files.model import shortened
 from chainrule.languages import NUMPY, PYTHON, Language
-from chainrule.model.file import shortened
 
 _LINE_WIDTH = 120
 LARGEST_EXPONENT = 708

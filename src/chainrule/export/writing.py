@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from chainrule.archive import Path, write_whole
+from chainrule.files.archive import Path, write_whole
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, as_generator, as_matrix, require, require_integer
+from chainrule.arrays import Array, as_class_numbers, as_generator, as_matrix, require, require_integer
 from chainrule.data.cells import are_numbers, as_dates_only, factorize, missing_rows
 from chainrule.data.formats import to_number
 from chainrule.data.layout import Layout
@@ -23,7 +23,6 @@ from chainrule.data.targets import ClassTarget
 from chainrule.errors import TableError
 from chainrule.metrics import Metric, as_metric
 from chainrule.model.predictor import Predictor
-from chainrule.nn.losses import class_numbers
 
 # Classification curves.
 
@@ -36,7 +35,7 @@ def check_probabilities(y: ArrayLike, P: ArrayLike) -> tuple[Array, Array]:
     P = as_matrix(P, P.shape[-1], np.float64, "P")
     if P.shape[1] == 1:
         P = np.hstack([1 - P, P])
-    y = class_numbers(np.asarray(y), P.shape[1])
+    y = as_class_numbers(np.asarray(y), P.shape[1])
     require(len(P) > 0, "P", "have at least one row", P.shape)
     require(len(y) == len(P), "y", f"have shape ({len(P)},), one class number per row", y.shape)
     return y, P
@@ -86,7 +85,7 @@ def precision_recall_curve(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Arra
 def binary_counts(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
     """Return the numbers of true and of false positives at each threshold, and the distinct scores, decreasing."""
     scores = as_matrix(np.asarray(scores).reshape(-1, 1), 1, np.float64, "scores")[:, 0]
-    y = class_numbers(np.asarray(y), 2)
+    y = as_class_numbers(np.asarray(y), 2)
     require(len(scores) > 0, "scores", "have at least one value", scores.shape)
     require(len(y) == len(scores), "y", f"have shape ({len(scores)},), a 0 or 1 per score", y.shape)
     order = np.argsort(-scores, kind="stable")

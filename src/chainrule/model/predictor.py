@@ -203,7 +203,7 @@ class Predictor:
         return self
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the model to one file, which `chainrule.load` reads; see `chainrule.model.file`."""
+        """Write the model to one file, which `chainrule.load` reads; see `chainrule.files.model`."""
         from chainrule import save
 
         save(self, path)

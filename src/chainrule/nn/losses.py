@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar, final
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from chainrule.arrays import Array, Checked, all_finite, as_real, require, require_no_mask
+from chainrule.arrays import Array, Checked, as_class_numbers, as_targets, require, require_no_mask
 from chainrule.errors import look_up
 from chainrule.nn.activations import logistic
 
@@ -58,17 +58,7 @@ class Loss(Checked, ABC):
 
         Raises ValueError for another shape, and for values that are not finite numbers.
         """
-        Y = as_real(y, dtype, "y")
-        if Y.ndim == 1 and n_out == 1:
-            Y = Y[:, np.newaxis]
-        if Y.ndim != 2 or Y.shape[1] != n_out:
-            remedy = f". For class numbers pass np.eye({n_out})[y]." if Y.ndim == 1 else ""
-            columns = f"{n_out} column{'s' * (n_out != 1)}, one for each output"
-            raise ValueError(f"y must be 2-D with {columns}, got shape {Y.shape}{remedy}")
-        if not all_finite(Y):
-            row = int(np.argwhere(~np.isfinite(Y))[0][0])
-            raise ValueError(f"y must be finite in {Y.dtype}, got {np.asarray(y)[row]} at y[{row}]")
-        return Y
+        return as_targets(y, n_out, dtype)
 
 
 @final
@@ -238,7 +228,7 @@ class CrossEntropy(Loss):
                 )
             return Y / Y.sum(axis=1, keepdims=True)
         require_no_mask(y, "y")
-        return class_numbers(np.asarray(y), n_out)
+        return as_class_numbers(np.asarray(y), n_out)
 
 
 @final
@@ -260,21 +250,6 @@ class CustomLoss(Loss):
                 f"got {losses.shape} and {np.shape(dZ)}"
             )
         return losses.reshape(len(Z), -1).sum(axis=1), np.array(dZ, Z.dtype)
-
-
-def class_numbers(y: Array, n_classes: int) -> Array:
-    """Return `y` (n,) as integers from 0 to n_classes - 1, or raise ValueError."""
-    if y.ndim != 1:
-        raise ValueError(f"y must be class numbers (n,) or rows (n, {n_classes}), got shape {y.shape}")
-    if y.dtype.kind not in "biuf":
-        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, got dtype {y.dtype}")
-    if not all_finite(y) or (y.dtype.kind == "f" and np.any(y != np.floor(y))):
-        raise ValueError(
-            f"y must be integer class numbers from 0 to {n_classes - 1}. For several labels pass rows (n, k)."
-        )
-    if len(y) and (y.min() < 0 or y.max() >= n_classes):
-        raise ValueError(f"y must be class numbers from 0 to {n_classes - 1}, got {y.min()} to {y.max()}")
-    return y.astype(np.intp, copy=False)
 
 
 def softmax(Z: Array) -> Array:

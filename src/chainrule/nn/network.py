@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, as_array, as_generator, as_matrix, as_weights, require, require_integer
+from chainrule.arrays import Array, as_array, as_dtype, as_generator, as_matrix, as_weights, require, require_integer
 from chainrule.display import html_table, text_table
 from chainrule.errors import did_you_mean, look_up, suggest_keywords
 from chainrule.nn import inference
@@ -450,9 +450,3 @@ def mlp(
     if output_activation != "identity":
         layers.append(Activation(output_activation))
     return Network(layers, loss, l1=l1, l2=l2, seed=seed, dtype=dtype)
-
-
-def as_dtype(dtype: str) -> np.dtype[Any]:
-    """Return float32 or float64; raise ValueError for any other dtype."""
-    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
-    return np.dtype(look_up({"float32": np.float32, "float64": np.float64}, name, "dtype"))

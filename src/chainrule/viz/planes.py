@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from chainrule.arrays import Array, require
+from chainrule.arrays import Array, as_class_numbers, require
 from chainrule.metrics import classes
 from chainrule.nn.layers import Activation, Dense
-from chainrule.nn.losses import class_numbers
 from chainrule.nn.network import Network
 from chainrule.viz.style import MARKERS, ON_LIGHT, new_axes, palette_for, require_points, subsample
 
@@ -26,7 +25,7 @@ def scatter_labels(X: ArrayLike, y: ArrayLike, ax: Axes | None = None, title: st
     ax = _plane(X, ax, title)
     colors = palette_for(ax).classes
     require(len(y) == len(X), "y", f"have shape ({len(X)},), one class number per point", y.shape)
-    y = class_numbers(y, len(colors))
+    y = as_class_numbers(y, len(colors))
     rows = subsample(len(X))
     X, y = X[rows], y[rows]
     for k in np.unique(y):

@@ -1,6 +1,6 @@
 """An archive: one tree of plain values and arrays in a single file, read only if it is complete and unchanged.
 
-The layout is that of safetensors, whose packages for Python, PyTorch, Rust and JavaScript read the arrays:
+The layout is that of safetensors, whose packages for Python, PyTorch, Rust and JavaScript read the arrays::
 
     8 bytes    length of the header, little-endian
     header     {"__metadata__": {"sha256": ..., "document": ...}, "theta": {"dtype": "F32", "shape": [2, 17],

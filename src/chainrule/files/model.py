@@ -1,7 +1,7 @@
 """The model file: data, never code.
 
-An archive (see `chainrule.archive`) of a few arrays and one document. `theta` contains the parameters and `buffers` the
-running statistics, for a predictor with one row per member; `bounds` and `residuals` are those of
+An archive (see `chainrule.files.archive`) of a few arrays and one document. `theta` contains the parameters and
+`buffers` the running statistics, for a predictor with one row per member; `bounds` and `residuals` are those of
 `chainrule.model.ensemble`. The document describes what they belong to: layers, loss and activations by name, encoder
 and target by their fields. Names are looked up in the tables of the library and nowhere else.
 
@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 import chainrule
-from chainrule import archive
-from chainrule.archive import Format, Path
 from chainrule.arrays import Array, all_finite, require, require_integer
 from chainrule.data.columns import as_plain, build
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import TARGETS
 from chainrule.errors import look_up
+from chainrule.files import archive
+from chainrule.files.archive import Format, Path
 from chainrule.model.ensemble import N_QUANTILES, Ensemble
 from chainrule.model.predictor import Predictor
 from chainrule.nn.layers import LAYERS

@@ -1,8 +1,8 @@
 """Checkpoints: everything a training run needs to continue after an interruption, bit for bit as without it.
 
-A checkpoint is an archive (see `chainrule.archive`). For each run it contains a description of the run, so that it is
-never continued with other data or settings, and the state at the end of an epoch: parameters, running statistics, the
-optimizer's moments, the random generator, schedule, callbacks and history.
+A checkpoint is an archive (see `chainrule.files.archive`). For each run it contains a description of the run, so that
+it is never continued with other data or settings, and the state at the end of an epoch: parameters, running statistics,
+the optimizer's moments, the random generator, schedule, callbacks and history.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from chainrule.archive import Format, Path, Tree, pack, read, refusing, require_that, write_whole
 from chainrule.arrays import as_array, require, require_integer, same_shape
+from chainrule.files.archive import Format, Path, Tree, pack, read, refusing, require_that, write_whole
+from chainrule.files.settings import require_same, settings_of, with_state
 from chainrule.training.callbacks import Callback
 from chainrule.training.run import Run
-from chainrule.training.settings import require_same, settings_of, with_state
 
 FORMAT = Format("chainrule checkpoint", 1)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.archive import Path
 from chainrule.arrays import digest
 from chainrule.errors import ModelFileError, shorten
+from chainrule.files.archive import Path
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback
 from chainrule.training.run import Run
