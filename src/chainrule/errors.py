@@ -103,6 +103,21 @@ _REMEDIES = {
 }
 
 
+_NETWORK_REMEDIES = {
+    "fit": "Use train(net, X, y)",
+    "backward": "Use net.loss_and_grad(X, y)",
+    "weights": "Use net.params, net.get_weights() or net.theta",
+    "parameters": "Use net.theta, or net.params for named arrays",
+    "score": "Use net.evaluate(X, y) for the loss",
+}
+
+
+def remedy_for(attribute: str, attributes: Iterable[str]) -> str:
+    """Return what to use instead of an attribute that networks do not have, as a sentence to append to a message."""
+    remedy = _NETWORK_REMEDIES.get(attribute)
+    return f". {remedy}." if remedy else did_you_mean(attribute, attributes)
+
+
 def suggest_keywords(function: F) -> F:
     """Decorate a function or class: a wrong keyword raises TypeError naming the right one."""
     from functools import wraps

@@ -158,18 +158,8 @@ def logistic(Z: Array) -> Array:
 
 
 ACTIVATIONS: dict[str, ActivationFunction] = {
-    "identity": identity,
-    "step": step,
-    "sigmoid": sigmoid,
-    "tanh": tanh,
-    "relu": relu,
-    "leaky_relu": leaky_relu,
-    "elu": elu,
-    "selu": selu,
-    "softplus": softplus,
-    "silu": silu,
-    "gelu": gelu,
-    "mish": mish,
+    function.__name__: function
+    for function in (identity, step, sigmoid, tanh, relu, leaky_relu, elu, selu, softplus, silu, gelu, mish)
 }
 
 

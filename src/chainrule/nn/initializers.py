@@ -73,26 +73,12 @@ def _symmetric_uniform(rng: np.random.Generator, shape: tuple[int, ...], bound: 
 
 
 INITIALIZERS: dict[str, Initializer] = {
-    "zeros": zeros,
-    "ones": ones,
-    "normal": normal,
-    "uniform": uniform,
-    "glorot_uniform": glorot_uniform,
-    "glorot_normal": glorot_normal,
-    "he_uniform": he_uniform,
-    "he_normal": he_normal,
-    "lecun_uniform": lecun_uniform,
-    "lecun_normal": lecun_normal,
-}
+    function.__name__: function
+    for function in (
+        zeros, ones, normal, uniform, glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal,
+    )
+}  # fmt: skip
 
-DEFAULT_INITIALIZERS: dict[str, str] = {
-    "relu": "he_normal",
-    "leaky_relu": "he_normal",
-    "elu": "he_normal",
-    "gelu": "he_normal",
-    "silu": "he_normal",
-    "mish": "he_normal",
-    "softplus": "he_normal",
-    "selu": "lecun_normal",
-}
+DEFAULT_INITIALIZERS = dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus"), "he_normal")
+DEFAULT_INITIALIZERS["selu"] = "lecun_normal"
 """The initializer that preserves the variance through each activation; `glorot_uniform` for all others."""

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_array, as_dtype, as_generator, as_matrix, as_weights, require, require_integer
 from chainrule.display import html_table, text_table
-from chainrule.errors import did_you_mean, look_up, suggest_keywords
+from chainrule.errors import look_up, remedy_for, suggest_keywords
 from chainrule.nn import inference
 from chainrule.nn.activations import ActivationFunction, find_activation
 from chainrule.nn.custom import is_custom
@@ -24,14 +24,6 @@ from chainrule.nn.initializers import DEFAULT_INITIALIZERS
 from chainrule.nn.layers import Activation, Backward, Dense, Dropout, Layer, Params, as_layers, chain
 from chainrule.nn.losses import Loss, RowLosses, as_loss
 from chainrule.nn.vector import lay_out, size_of, views
-
-_REMEDIES = {
-    "fit": "Use train(net, X, y)",
-    "backward": "Use net.loss_and_grad(X, y)",
-    "weights": "Use net.params, net.get_weights() or net.theta",
-    "parameters": "Use net.theta, or net.params for named arrays",
-    "score": "Use net.evaluate(X, y) for the loss",
-}
 
 
 @suggest_keywords
@@ -351,8 +343,7 @@ class Network:
 
     def __getattr__(self, name: str) -> Any:
         # Called only for a name that does not exist.
-        remedy = f". {_REMEDIES[name]}." if name in _REMEDIES else did_you_mean(name, dir(type(self)))
-        raise AttributeError(f"a Network has no attribute {name!r}{remedy}")
+        raise AttributeError(f"a Network has no attribute {name!r}{remedy_for(name, dir(type(self)))}")
 
     def save(self, path: str | PathLike[str]) -> None:
         """Save the network to a file; see `chainrule.save`."""
