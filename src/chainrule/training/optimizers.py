@@ -90,8 +90,11 @@ def adam(
 def update(rule: Callable[..., Any], vectors: tuple[Array, ...], rate: Rate, constants: tuple[float, ...]) -> None:
     """Apply a rule to vectors of the same length, block by block."""
     size = vectors[0].size
+    if size <= BLOCK:
+        rule(*vectors, rate, *constants)
+        return
     for start in range(0, size, BLOCK):
-        block = slice(start, start + BLOCK) if size > BLOCK else slice(None)
+        block = slice(start, start + BLOCK)
         part = rate[block] if isinstance(rate, np.ndarray) else rate
         rule(*(vector[block] for vector in vectors), part, *constants)
 
@@ -129,7 +132,7 @@ class Optimizer(Checked):
         """
         rule, moments = self.rule
         rate, *constants = self.arguments(self.learning_rate if rate is None else rate, self.steps + 1)
-        self.update(rule, (theta, grad, *(self.moment(name, theta) for name in moments)), rate, tuple(constants))
+        self.update(rule, (theta, grad, *[self.moment(name, theta) for name in moments]), rate, tuple(constants))
         self.steps += 1
 
     def moment(self, name: str, theta: Array) -> Array:

@@ -137,9 +137,9 @@ class Run:
     def note(self, n_steps: int, rate: float, weight: float, loss: float, norm: float) -> None:
         """Record that so many steps of the epoch are done, and add to the sums of row weights, losses and norms."""
         self.n_steps, self.epoch_fraction, self.last_rate = n_steps, n_steps / self.n_batches, rate
-        self.weight_sum, self.loss_sum, self.norm_sum = (
-            self.weight_sum + weight, self.loss_sum + loss, self.norm_sum + norm,
-        )  # fmt: skip
+        self.weight_sum += weight
+        self.loss_sum += loss
+        self.norm_sum += norm
 
     def end_epoch(self) -> None:
         """Record the epoch's results."""
