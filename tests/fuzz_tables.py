@@ -1,8 +1,8 @@
 """Tables that are written differently are learned as well: run as a script, `python tests/fuzz_tables.py 40 [seed]`.
 
 Each kind of spelling is drawn so many times. A table is trained on from the command line as it is and in another
-spelling. The score on the same test rows must not be worse by a factor of two than the better one of the plain table's
-and a linear model's, and nothing may end in a traceback.
+spelling. The score on the same test rows must not be worse by a factor of two, and nothing may end in a traceback. The
+ratio to the score of a linear model, which the target suits, is shown as well; missing cells are in it.
 """
 
 import json
@@ -157,8 +157,7 @@ def main(n, seed=0):
                     columns = {
                         name: ["" if cell == word else cell for cell in cells] for name, cells in changed.items()
                     }
-                    linear = np.inf
-                best = min(linear, score_of(Path(folder), *(written(part)[0] for part in parts(columns))))
+                plain = score_of(Path(folder), *(written(part)[0] for part in parts(columns)))
                 dialect = rng if kind == "dialects" else None
                 style = rng.bit_generator.state
                 files = []
@@ -172,9 +171,12 @@ def main(n, seed=0):
                 if isinstance(found, str):
                     print(f"refused  {case}: {found.splitlines()[0]}")
                     continue
-                ratio = found / best
+                ratio = found / plain
                 worst = max(worst, ratio)
-                print(f"{'WORSE' if ratio > 2 else 'ok   '}  {ratio:.2f}  {case}", flush=True)
+                print(
+                    f"{'WORSE' if ratio > 2 else 'ok   '}  {ratio:.2f}  {case}, {found / linear:.2f} of a linear model",
+                    flush=True,
+                )
     print(f"worst ratio {worst:.2f}")
 
 
