@@ -16,10 +16,12 @@ from chainrule import (
     train,
 )
 from chainrule.nn.activations import ACTIVATIONS
+from chainrule.training.optimizers import FLUSH_EVERY
 from chainrule.training.run import Run
 
 pytest.importorskip("numba")
 epochs = pytest.importorskip("chainrule.compiled.epochs")
+compiled_small = pytest.importorskip("chainrule.compiled.small")
 
 OPTIMIZERS = [SGD(0.1), SGD(0.02, 0.5), SGD(0.02, 0.5, nesterov=True), RMSProp(0.005), Adam(0.01, (0.8, 0.99))]
 ROWS = np.random.default_rng(0).normal(size=(203, 3))
@@ -142,6 +144,19 @@ def test_a_time_limit_ends_the_epoch(calls):
     _, history = trained("numba", epochs=10**7, callbacks=TimeLimit(0.05))
     assert history.stopped == "reached the time limit of 0.05 s"
     assert calls["compiled"] == calls["all"] == len(history)
+
+
+def test_moments_do_not_stay_denormal_between_compiled_calls():
+    net = compiled_small.fuse(mlp(3, 5, 3, loss="cross_entropy", seed=0))
+    X = ROWS.astype(np.float32)
+    X[:, 0] = 0  # the gradient of this input's weights is 0
+    optimizer = Adam(0.01)
+    optimizer.moment("mean", net.theta)[:5] = 1e-40
+    optimizer.steps = FLUSH_EVERY - 3
+    net.descend(X, LABELS, np.arange(50), 10, np.inf, optimizer, np.full(5, 0.01))
+    assert optimizer.steps == FLUSH_EVERY + 2
+    assert not optimizer.moments["mean"][:5].any()
+    assert optimizer.moments["mean"][5:15].all()
 
 
 def test_divergence_names_the_batch_and_the_place():

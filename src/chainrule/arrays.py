@@ -200,7 +200,12 @@ class Checked:
     def __post_init__(self) -> None:
         kind: Any = type(self)
         for name, rule in _rules_of(kind).items():
-            require(RULES[rule](getattr(self, name)), name, f"be {rule}", getattr(self, name))
+            value = getattr(self, name)
+            try:
+                holds = RULES[rule](value)
+            except (TypeError, ValueError):  # no number
+                holds = False
+            require(holds, name, f"be {rule}", value)
 
 
 RULES: dict[str, Callable[[Any], bool]] = {
@@ -210,7 +215,8 @@ RULES: dict[str, Callable[[Any], bool]] = {
     ">= 1": lambda value: value >= 1,
     "finite and > 0": lambda value: 0 < value < inf,
     "in [0, 1]": lambda value: 0 <= value <= 1,
-    "in [0, 1)": lambda value: all(0 <= v < 1 for v in np.atleast_1d(value)),
+    "in [0, 1)": lambda value: 0 <= value < 1,
+    "two numbers in [0, 1)": lambda value: len(value) == 2 and all(0 <= v < 1 for v in value),
     "in (0, 1]": lambda value: 0 < value <= 1,
     "strictly between 0 and 1": lambda value: all(0 < v < 1 for v in np.atleast_1d(value)),
 }

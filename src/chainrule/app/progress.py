@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import isfinite
@@ -21,7 +22,7 @@ INTERVAL_SECONDS = 10.0
 _REFRESH_SECONDS = 0.2
 
 
-class Display:
+class Display(ABC):
     """A context in which a terminal shows bars, and any other output a line every ten seconds, from a thread."""
 
     def __init__(self, silent: bool = False, console: Console | None = None) -> None:
@@ -38,9 +39,9 @@ class Display:
         self.interval = _REFRESH_SECONDS if live else INTERVAL_SECONDS
         self.silent = silent
 
+    @abstractmethod
     def line(self) -> str:
         """Return the state in one line, the most important first."""
-        raise NotImplementedError
 
     def refresh(self) -> None:
         """Show the state on a terminal."""
@@ -191,6 +192,8 @@ class TrainingDisplay(Display):
 
 class _Follow(Callback):
     """Reports the training of one member to a display."""
+
+    every_batch = False
 
     def __init__(self, display: TrainingDisplay, member: int) -> None:
         self.display, self.member = display, member

@@ -1,4 +1,4 @@
-"""Results: a model's predictions on rows whose target is known, their scores, and what they say about the model."""
+"""Results: a model's predictions on rows whose target is known, their scores, and the diagnosis of the model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

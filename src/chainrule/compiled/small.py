@@ -1,4 +1,4 @@
-"""Small networks, where calling matrix products takes longer than computing them: a whole epoch in one compiled call.
+"""Small networks, where calling matrix products takes longer than computing them: many steps in one compiled call.
 
 Only chains of Dense and the library's own activations are small networks. The activations are compiled from their terms
 in `chainrule.curves`, the update rules from `training.optimizers`.
@@ -27,7 +27,7 @@ from chainrule.curves import CURVES, scalar_switch, slope_of, value_of
 from chainrule.nn.layers import Activation, Dense, Layer
 from chainrule.nn.network import Network
 from chainrule.training import optimizers
-from chainrule.training.optimizers import Optimizer
+from chainrule.training.optimizers import FLUSH_EVERY, Optimizer, flush_denormals
 
 MAX_WORK = 4096
 """Parameters times rows of a batch up to which a loop is faster than BLAS and the calls around it."""
@@ -192,11 +192,15 @@ class SmallNetwork(FusedNetwork):
         arguments = optimizer.arguments(rates, optimizer.steps + 1 + np.arange(len(rates)))
         constants = np.stack(np.broadcast_arrays(*arguments, rates)[:-1], axis=1)
         penalty = self.l1, self.l2, self.alpha
+        begin = optimizer.steps
         result = _descend(
             self._theta, self.grad, self.sizes, self.codes, X, y, order, batch_size, penalty, clip,
             RULES.index(rule), m, v, constants,
         )  # fmt: skip
         optimizer.steps += result[0]
+        if optimizer.steps // FLUSH_EVERY > begin // FLUSH_EVERY:
+            for moment in moments:
+                flush_denormals(moment)
         return result
 
     def can_descend(self, y: Array, weight: Array | None, batch_size: int, optimizer: Optimizer) -> bool:

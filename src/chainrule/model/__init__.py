@@ -1,1 +1,1 @@
-"""Trained models: ensembles, predictors for tables, and the model file."""
+"""Models of tables: the recipe, the members and their ensemble, calibration, and the predictor."""

@@ -45,6 +45,8 @@ class Serial:
 class Threads(Callback):
     """Trains members in `jobs` threads, which release the GIL in matrix products. Ctrl-C stops each after its batch."""
 
+    every_batch = False
+
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
 

@@ -1,1 +1,1 @@
-"""Training: the run, its loop and guard, optimizers, schedules, callbacks and checkpoints."""
+"""Training: the run, its loop and guard, optimizers, schedules and callbacks."""

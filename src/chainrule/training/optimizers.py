@@ -146,7 +146,7 @@ class Optimizer(Checked):
                 "belongs to its network: make a new one."
             )
         elif self.steps % FLUSH_EVERY == 0:
-            _flush_denormals(moment)
+            flush_denormals(moment)
         return moment
 
 
@@ -210,7 +210,7 @@ class Adam(Optimizer):
     """
 
     learning_rate: Annotated[float, "finite and > 0"] = 0.001
-    betas: Annotated[tuple[float, float], "in [0, 1)"] = (0.9, 0.999)
+    betas: Annotated[tuple[float, float], "two numbers in [0, 1)"] = (0.9, 0.999)
     epsilon: Annotated[float, "> 0"] = 1e-8
 
     @property
@@ -242,7 +242,7 @@ class AdamW(Adam):
         super().step(theta, grad, rate)
 
 
-def _flush_denormals(vector: Array) -> None:
+def flush_denormals(vector: Array) -> None:
     """Set entries below the smallest normal number to zero."""
     for start in range(0, vector.size, BLOCK):
         some = vector[start : start + BLOCK]
