@@ -73,6 +73,7 @@ def test_every_activation_and_rule_ends_at_the_weights_of_numpy(activation, opti
     [
         {"schedule": "cosine"},
         {"clip_norm": 0.1},
+        {"clip_norm": 0.6},
         {"shuffle": False},
         {"batch_size": 1},
         {"batch_size": 7},
