@@ -24,7 +24,8 @@ from chainrule.files.model import FORMAT, load, pack, save
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.nn.layers import LAYERS, Layer
+from chainrule.nn.catalog import LAYERS
+from chainrule.nn.layers import Layer
 from chainrule.nn.losses import LOSSES, CrossEntropy, Huber, Quantile
 from fuzz_model_file import GOLDEN, edit_header, edit_text, fuzz, predict, put_together, take_apart
 

@@ -30,6 +30,7 @@ from chainrule.errors import TableError
 from chainrule.files.checkpoint import CheckpointFile
 from chainrule.model.executors import Executor, Serial, Threads
 from chainrule.model.fitting import Fitted, fit_predictor
+from chainrule.model.recipe import n_families
 
 _CHECKPOINT_SECONDS = 2.0
 """The least time between two writes of a member's checkpoint; its last epoch is always written."""
@@ -50,9 +51,14 @@ class _Job:
     findings: list[str]
 
     @property
-    def members(self) -> int:
-        """The number of networks: not more than rows to train them on."""
+    def folds(self) -> int:
+        """The number of folds: not more than rows."""
         return min(self.options.members, len(self.plan.training))
+
+    @property
+    def members(self) -> int:
+        """The number of networks."""
+        return self.folds * n_families(len(self.plan.encoder.numbers))
 
 
 def run(options: TrainOptions) -> None:
@@ -150,7 +156,7 @@ def _fit(job: _Job, reporter: Reporter) -> Fitted:
             weight=job.weights,
             groups=planned.groups,
             times=planned.times,
-            n_members=job.members,
+            n_members=job.folds,
             epochs=options.epochs,
             time_limit=seconds,
             seed=options.seed,

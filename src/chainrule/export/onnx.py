@@ -23,7 +23,7 @@ import numpy as np
 
 import chainrule
 from chainrule.arrays import Array
-from chainrule.curves import CURVES, Z, capped_exp
+from chainrule.curves import CURVES, Z
 from chainrule.errors import ModelFileError, first_line
 from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, largest_difference
 from chainrule.export.onnx_columns import INPUTS, encode, inputs_of
@@ -31,6 +31,9 @@ from chainrule.export.onnx_graph import Graph, TensorProto, helper, numpy_helper
 from chainrule.export.steps import (
     Affine,
     AffineElementwise,
+    Appended,
+    BlockAffine,
+    Columns,
     Elementwise,
     Model,
     Normalized,
@@ -39,6 +42,7 @@ from chainrule.export.steps import (
     Softmax,
     Step,
     fold,
+    functions_of,
     program_of,
 )
 from chainrule.export.writing import Export, write
@@ -115,12 +119,9 @@ def _model_of(program: Program, golden: Golden) -> Any:
     else:
         inputs = inputs_of(program.columns)
         X, to_encoded = encode(graph, program.columns)
-    terms = []
-    for steps in program.members:
-        Y = X
-        for step in steps if to_encoded is None else _prepend(to_encoded, steps):
-            Y = _STEPS[type(step)](graph, step, Y)
-        terms.append(Y)
+    if to_encoded is not None and not np.array_equal(to_encoded, np.eye(len(to_encoded))):
+        X = graph.add("MatMul", X, graph.constant(to_encoded))
+    terms = [_add_steps(graph, steps, X) for steps in program.members]
     outputs = _add_outputs(graph, program, terms)
     made = helper.make_graph(graph.nodes, "chainrule", inputs, outputs, graph.constants)
     model = helper.make_model(
@@ -162,16 +163,6 @@ def _label_array(program: Program) -> Array:
     return classes.astype({"U": object, "i": np.int64}.get(classes.dtype.kind, classes.dtype))
 
 
-def _prepend(matrix: Array, steps: Sequence[Step]) -> list[Step]:
-    """Return the steps applied to X @ matrix, with the matrix multiplied into the first weights where possible."""
-    first, *rest = steps
-    if isinstance(first, Affine):
-        return [Affine(first.width, matrix @ first.W, first.b), *rest]
-    if np.array_equal(matrix, np.eye(len(matrix))):
-        return list(steps)
-    return [Affine(matrix.shape[1], matrix, np.zeros(matrix.shape[1])), *steps]
-
-
 # Steps.
 
 
@@ -189,11 +180,17 @@ def _add_normalized(graph: Graph, step: Normalized, X: str) -> str:
     return graph.add("Div", H, graph.add("Sqrt", graph.add("Add", variance, graph.constant(step.epsilon))))
 
 
-def _add_residual_block(graph: Graph, step: ResidualBlock, X: str) -> str:
-    Y = X
-    for inner in step.steps:
-        Y = _STEPS[type(inner)](graph, inner, Y)
-    return graph.add("Add", X, Y)
+def _add_steps(graph: Graph, steps: Sequence[Step], X: str) -> str:
+    for step in steps:
+        X = _STEPS[type(step)](graph, step, X)
+    return X
+
+
+def _add_block_affine(graph: Graph, step: BlockAffine, X: str) -> str:
+    m, k, _ = step.W.shape
+    blocks = graph.add("Reshape", X, graph.constant([-1, m, 1, k], np.int64))
+    Y = graph.add("Add", graph.add("MatMul", blocks, graph.constant(step.W)), graph.constant(step.b[:, np.newaxis]))
+    return graph.add("Reshape", Y, graph.constant([-1, step.width], np.int64))
 
 
 _STEPS: dict[type[Step], Callable[[Graph, Any, str], str]] = {
@@ -202,13 +199,16 @@ _STEPS: dict[type[Step], Callable[[Graph, Any, str], str]] = {
     Elementwise: lambda graph, step, X: _add_function(graph, step.function, X),
     Normalized: _add_normalized,
     Softmax: lambda graph, step, X: graph.add("Softmax", X, axis=1),
-    ResidualBlock: _add_residual_block,
+    ResidualBlock: lambda graph, step, X: graph.add("Add", X, _add_steps(graph, step.steps, X)),
+    Appended: lambda graph, step, X: graph.add("Concat", X, _add_steps(graph, step.steps, X), axis=1),
+    Columns: lambda graph, step, X: graph.add("Gather", X, graph.constant(step.columns, np.int64), axis=1),
+    BlockAffine: _add_block_affine,
 }
 
 
 def _add_function(graph: Graph, function: str, X: str) -> str:
     """Add a function of one number; those that ONNX has under the same name as one operator."""
-    whole = CURVES[function](Z) if function in CURVES else capped_exp(_LARGEST_EXPONENT)
+    whole = CURVES[function](Z) if function in CURVES else functions_of(_LARGEST_EXPONENT)[function]
     names: dict[Term, str] = {}
 
     def add(term: Term) -> str:
@@ -230,7 +230,7 @@ _OWN_OPERATORS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softp
 _OPERATORS = {
     "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "negative": "Neg", "exp": "Exp", "log": "Log",
     "tanh": "Tanh", "sqrt": "Sqrt", "absolute": "Abs", "maximum": "Max", "minimum": "Min", "greater": "Greater",
-    "where": "Where",
+    "where": "Where", "cos": "Cos",
 }  # fmt: skip
 
 

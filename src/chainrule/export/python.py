@@ -25,6 +25,9 @@ from chainrule.export.golden import Golden, golden_of
 from chainrule.export.steps import (
     Affine,
     AffineElementwise,
+    Appended,
+    BlockAffine,
+    Columns,
     Elementwise,
     Model,
     Normalized,
@@ -122,6 +125,9 @@ _DESCRIBED: dict[type[Step], Callable[[Any], list[Any]]] = {
     Normalized: lambda step: ["normalized", step.epsilon],
     Softmax: lambda step: ["softmax"],
     ResidualBlock: lambda step: ["residual_block", [_describe_step(inner) for inner in step.steps]],
+    Appended: lambda step: ["appended", [_describe_step(inner) for inner in step.steps]],
+    Columns: lambda step: ["columns", step.columns.tolist()],
+    BlockAffine: lambda step: ["block_affine", step.W.transpose(0, 2, 1).reshape(step.width, -1), step.b.ravel()],
 }
 
 

@@ -22,6 +22,7 @@ from chainrule.errors import TableError
 from chainrule.metrics import Metric
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.executors import Executor, Serial
+from chainrule.model.mixture import families_of, mix_classes, mix_numbers
 from chainrule.model.predictor import Predictor
 from chainrule.model.recipe import (
     CLASSIFICATION,
@@ -30,6 +31,7 @@ from chainrule.model.recipe import (
     Member,
     Recipe,
     TimeBudget,
+    families,
     train_member,
 )
 from chainrule.model.scale import choose_scale
@@ -130,7 +132,8 @@ def fit_predictor(
         data = _folded(inputs, rows, recipe.members, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
-    training = _Training(recipe, data, target, seed, end)
+    recipes = families(recipe, data.rows[0], encoder.numbers)
+    training = _Training(recipes, data, target, seed, end)
     with one_blas_thread:
         if isinstance(target, NumberTarget):
             given = values if validation is None else np.concatenate([values, validation[1]])
@@ -153,13 +156,14 @@ class _Training:
     """Trains the members of an ensemble; collects what the user should know about it."""
 
     def __init__(
-        self, recipe: Recipe, data: _Data, target: ClassTarget | NumberTarget, seed: int, end: float | None
+        self, recipes: list[Recipe], data: _Data, target: ClassTarget | NumberTarget, seed: int, end: float | None
     ) -> None:
-        self.recipe, self.data, self.target, self.seed, self.end = recipe, data, target, seed, end
+        self.recipes, self.data, self.target, self.seed, self.end = recipes, data, target, seed, end
+        self.n_folds = recipes[0].members
         self.numbers: Array | None = None
         self.target_notices: list[str] = []
         self.findings: list[str] = []
-        self.kernels = _kernels_for(recipe, data.rows[0].shape[1], target.n_outputs, len(data.split(0).training))
+        self.kernels = _kernels_for(recipes[0], data.rows[0].shape[1], target.n_outputs, len(data.split(0).training))
 
     @property
     def notices(self) -> list[str]:
@@ -172,13 +176,14 @@ class _Training:
         left = None if self.end is None else self.end - perf_counter()
         self.numbers = numbers
         self.target, self.target_notices = choose_scale(
-            self.recipe, (X, numbers, weight), target, self.data.splits, self.seed, left, self.kernels
+            self.recipes[0], (X, numbers, weight), target, self.data.splits, self.seed, left, self.kernels
         )
         self.data = replace(self.data, rows=(X, self.target.encode(numbers), weight))
 
     def run(self, executor: Executor, callbacks_for: CallbacksFor | None) -> list[Member]:
         """Return the members for which there was time; raise KeyboardInterrupt if Ctrl-C left none."""
-        clock = _Clock(self.end, self.recipe, executor.jobs)
+        n_members = len(self.recipes) * self.n_folds
+        clock = _Clock(self.end, n_members, self.recipes[0].epochs, executor.jobs)
 
         def train(k: int, extra: Sequence[Callback]) -> Member | None:
             callbacks = [*extra, *(callbacks_for(k) if callbacks_for else [])]
@@ -187,17 +192,18 @@ class _Training:
                 if budget is None:
                     return None
                 callbacks.append(budget)
-            rows, split, n_out = self.data.rows, self.data.split(k), self.target.n_outputs
-            member = train_member(self.recipe, rows, split, n_out, self.seed + k, callbacks, self.kernels)
+            recipe, fold = self.recipes[k // self.n_folds], k % self.n_folds
+            rows, split, n_out = self.data.rows, self.data.split(fold), self.target.n_outputs
+            member = train_member(recipe, rows, split, n_out, self.seed + k, callbacks, self.kernels)
             clock.note(member.history)
             return member
 
-        members = executor([partial(train, k) for k in range(self.recipe.members)])
+        members = executor([partial(train, k) for k in range(n_members)])
         if not members:
             raise KeyboardInterrupt
         if self.end is not None:
             members = [member for member in members if member.is_trained] or members[:1]
-            self.findings = time_findings(members, self.recipe.members)
+            self.findings = time_findings(members, n_members)
         return members
 
 
@@ -268,8 +274,8 @@ def _validated(rows: Batch, validation: tuple[Array, Array]) -> _Data:
 class _Clock:
     """Shares the time until `end` among the members that can be trained well in it."""
 
-    def __init__(self, end: float | None, recipe: Recipe, jobs: int) -> None:
-        self.end, self.recipe, self.jobs = end, recipe, jobs
+    def __init__(self, end: float | None, n_members: int, epochs: int, jobs: int) -> None:
+        self.end, self.n_members, self.epochs, self.jobs = end, n_members, epochs, jobs
         self.epoch_seconds: list[float] = []
 
     def budget(self, k: int) -> TimeBudget | None:
@@ -278,9 +284,9 @@ class _Clock:
         left = self.end - perf_counter()
         if k == 0:
             left = max(left, _MIN_SECONDS)
-        elif left < min(LEAST_EPOCHS, self.recipe.epochs) * min(self.epoch_seconds, default=0.0) or left <= 0:
+        elif left < min(LEAST_EPOCHS, self.epochs) * min(self.epoch_seconds, default=0.0) or left <= 0:
             return None
-        return TimeBudget(left, ceil((self.recipe.members - k) / self.jobs))
+        return TimeBudget(left, ceil((self.n_members - k) / self.jobs))
 
     def note(self, history: History) -> None:
         """Record how long an epoch takes."""
@@ -312,21 +318,21 @@ def _calibrate(
     The predictions (n, n_outputs) are NaN for rows that are not held out by any member.
     """
     X, y, weight = rows
-    # In float64 a row's prediction does not depend on the other rows of the batch.
-    networks = [member.network.copy(dtype="float64") for member in members]
-    held_out, outputs = _held_out_outputs(members)
+    families = families_of(members)
+    held_out = families[0].rows
     weight = None if weight is None else weight[held_out]
-    if isinstance(target, ClassTarget):
-        ensemble = Ensemble.of_classes(networks, outputs, y[held_out], weight)
-    else:
-        bounds = np.stack([y.min(axis=0), y.max(axis=0)])
-        centered = target.centered(np.clip(outputs, *bounds), y[held_out])
-        shift = (np.array(target.means) - centered.means) / target.stds
-        target, y, bounds = centered, y + shift, bounds + shift
-        ensemble = Ensemble.of_numbers(networks, outputs, y[held_out], bounds, weight)
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
-    out_of_fold[held_out] = ensemble.predictions([outputs])
-    return target, ensemble, out_of_fold
+    if isinstance(target, ClassTarget):
+        ensemble, out_of_fold[held_out] = mix_classes(families, y[held_out], weight)
+        return target, ensemble, out_of_fold
+    bounds = np.stack([y.min(axis=0), y.max(axis=0)])
+    networks, weights, predictions = mix_numbers(families, y[held_out], bounds, weight)
+    centered = target.centered(predictions, y[held_out])
+    shift = (np.array(target.means) - centered.means) / target.stds
+    bounds = bounds + shift
+    ensemble = Ensemble.of_numbers(networks, predictions, y[held_out] + shift, bounds, weight, weights)
+    out_of_fold[held_out] = np.clip(predictions, *bounds)
+    return centered, ensemble, out_of_fold
 
 
 def _training_metadata(
@@ -359,16 +365,6 @@ def origin(encoder: TabularEncoder, target: ClassTarget | NumberTarget) -> dict[
     }
 
 
-def _held_out_outputs(members: Sequence[Member]) -> tuple[Array, Array]:
-    """Return the indices (m,) of rows held out by at least one member, and the mean raw outputs of such members."""
-    pooled = np.concatenate([member.rows for member in members])
-    outputs = np.concatenate([member.outputs for member in members]).astype(np.float64)
-    rows, places, counts = np.unique(pooled, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(rows), outputs.shape[1]))
-    np.add.at(sums, places, outputs)
-    return rows, sums / counts[:, np.newaxis]
-
-
 def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:
     """Return the recipe for a target's task."""
     return CLASSIFICATION if isinstance(target, ClassTarget) else REGRESSION
@@ -376,4 +372,4 @@ def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:
 
 def encoder_for(target: ClassTarget | NumberTarget, categories: Sequence[str] = ()) -> TabularEncoder:
     """Return an unfitted encoder with the recipe's settings for a target's task."""
-    return TabularEncoder(categories=categories, n_bins=recipe_for(target).n_bins)
+    return TabularEncoder(categories=categories)

@@ -27,13 +27,16 @@ and 2 % less RMSE.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from time import perf_counter
+
+import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.data.splits import Split
 from chainrule.metrics import Metric, as_metric
+from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.layers import Activation, Dense, Layer, Scale
 from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
 from chainrule.nn.network import Network
@@ -47,13 +50,14 @@ from chainrule.training.run import Run
 
 @dataclass(frozen=True)
 class Recipe:
-    """One column of the table above."""
+    """One column of the table above, for one way to see the numbers."""
 
+    name: str
     activation: str
     learning_rate: float
     loss: Loss
     selected_by: str | Metric
-    hidden: tuple[int, ...] = (256, 256, 256)
+    hidden: tuple[int, ...] = (128, 128, 128)
     bias_rate: float = 0.1
     scale_rate: float = 6.0
     betas: tuple[float, float] = (0.9, 0.95)
@@ -64,12 +68,14 @@ class Recipe:
     epochs: int = 64
     many_rows: int = 50_000
     members: int = 5
-    n_bins: int = 0
+    front: tuple[Layer, ...] = ()
 
     def network(self, n_in: int, n_out: int, seed: int) -> Network:
         """Return an untrained network."""
-        layers: list[Layer] = [Scale(n_in)]
         width = n_in
+        for layer in self.front:
+            width = layer.width_after(width)
+        layers: list[Layer] = [*self.front, Scale(width)]
         for size in self.hidden:
             layers += [Dense(width, size, "lecun_normal", "normal"), Activation(self.activation)]
             width = size
@@ -77,8 +83,13 @@ class Recipe:
 
     def learning_rate_multipliers(self, network: Network) -> dict[str, float]:
         """Return the learning-rate multiplier of each block."""
-        dense = {f"{i}.W": layer.n_in for i, layer in enumerate(network.layers) if isinstance(layer, Dense)}
-        return {"scale": self.scale_rate, "b": self.bias_rate} | {name: 1 / sqrt(n_in) for name, n_in in dense.items()}
+        rates = {"scale": self.scale_rate, "b": self.bias_rate}
+        for i, layer in enumerate(network.layers):
+            if isinstance(layer, Dense):
+                rates[f"{i}.W"] = 1 / sqrt(layer.n_in)
+            elif isinstance(layer, Periodic):
+                rates[f"{i}.b"] = 1.0
+        return rates
 
     def batch_size_for(self, n_rows: int) -> int:
         """Return the batch size for a member trained on this number of rows."""
@@ -89,14 +100,51 @@ class Recipe:
         return ceil(self.epochs * min(1, sqrt(self.many_rows / n_rows)))
 
 
-CLASSIFICATION = Recipe("selu", 0.04, CrossEntropy(label_smoothing=0.1), "brier")
-REGRESSION = Recipe("mish", 0.07, SquaredError(), "mse", n_bins=8)
+CLASSIFICATION = Recipe("plain", "selu", 0.04, CrossEntropy(label_smoothing=0.1), "brier")
+REGRESSION = Recipe("plain", "mish", 0.07, SquaredError(), "mse")
+
+N_PIECES, MAX_PIECES = 24, 1024
+"""Pieces for each number, and for all of a table."""
+MAX_WAVE_COLUMNS = 256
+"""Numbers up to which periodic embeddings pay."""
+
+
+def n_families(n_numbers: int) -> int:
+    """Return the number of `families` for a table with that many numbers."""
+    return 4 if 0 < n_numbers <= MAX_WAVE_COLUMNS else 2
+
+
+def families(recipe: Recipe, X: Array, numbers: Sequence[int]) -> list[Recipe]:
+    """Return the recipe's variants for a table: plain, with waves, with pieces, and linear.
+
+    `numbers` are the columns of the encoded rows X (n, n_in) that are numbers, scaled. Without numbers, or with very
+    many, there are the plain and the linear one alone.
+    """
+    linear = replace(recipe, name="linear", hidden=(), front=(Unclip(),))
+    if n_families(len(numbers)) == 2:
+        return [recipe, linear]
+    n_in = X.shape[1]
+    edges = {j: _edges(X[:, j], min(N_PIECES, MAX_PIECES // len(numbers))) for j in numbers}
+    several = {j: places for j, places in edges.items() if len(places) > 1}
+    pieces = (PiecewiseLinear(n_in, tuple(several), tuple(several.values())),) if several else ()
+    waves = Periodic(n_in, tuple(numbers))
+    return [recipe, replace(recipe, name="waves", front=(waves,)), replace(recipe, name="pieces", front=pieces), linear]
+
+
+def _edges(x: Array, n: int) -> tuple[float, ...]:
+    """Return the different ones of the n + 1 quantiles of numbers (n_rows,), at least a thousandth apart."""
+    edges: list[float] = []
+    for quantile in np.quantile(x, np.linspace(0, 1, n + 1)).tolist():
+        if not edges or quantile - edges[-1] > 1e-3:
+            edges.append(quantile)
+    return tuple(edges)
 
 
 @dataclass(frozen=True)
 class Member:
-    """A trained network, the rows it was not trained on, and its raw outputs for them."""
+    """A trained network, the name of its recipe, the rows it was not trained on, and its raw outputs for them."""
 
+    family: str
     network: Network
     rows: Array
     outputs: Array
@@ -193,4 +241,4 @@ def train_member(
         kernels=kernels,
         seed=seed,
     )
-    return Member(network, held_out, network.outputs(X[held_out]), history)
+    return Member(recipe.name, network, held_out, network.outputs(X[held_out]), history)
