@@ -59,7 +59,8 @@ class _Job:
     @property
     def members(self) -> int:
         """The number of networks."""
-        return self.folds * len(portfolio.names(self.options.quality, len(self.plan.encoder.numbers)))
+        n_numbers = len(self.plan.encoder.numbers)
+        return self.folds * len(portfolio.names(self.options.quality, self.plan.target.task, n_numbers))
 
 
 def run(options: TrainOptions) -> None:

@@ -23,7 +23,7 @@ from chainrule.metrics import Metric
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.executors import Executor, Serial
 from chainrule.model.mixture import families_of, mix_classes, mix_numbers
-from chainrule.model.portfolio import QUALITIES, n_first, portfolio
+from chainrule.model.portfolio import QUALITIES, n_first, names, portfolio
 from chainrule.model.predictor import Predictor
 from chainrule.model.recipe import (
     CLASSIFICATION,
@@ -132,8 +132,9 @@ def fit_predictor(
         data = _folded(inputs, rows, recipe.members, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
-    recipes = portfolio(recipe, quality, data.rows[0], encoder.numbers)
-    training = _Training(recipes, n_first(quality, len(encoder.numbers)), data, target, seed, end)
+    variants = names(quality, target.task, len(encoder.numbers))
+    recipes = portfolio(recipe, variants, data.rows[0], encoder.numbers)
+    training = _Training(recipes, n_first(variants), data, target, seed, end)
     with one_blas_thread:
         if isinstance(target, NumberTarget):
             given = values if validation is None else np.concatenate([values, validation[1]])

@@ -10,6 +10,7 @@
     schedule         coslog4
     batches          256 rows; fewer where an epoch would have fewer than 8 batches, down to 32
     epochs           64; above 50,000 rows 64 sqrt(50,000 / rows)
+    frequencies      N(0, 0.5^2)                       N(0, 2^2), of the variants with waves
     folds            5: a member trains on four fifths of the rows; the best epoch on the remaining fifth is kept;
                      folds keep groups and copies of a row together (see `chainrule.data.splits`)
     best epoch by    Brier score                       squared error
@@ -69,6 +70,7 @@ class Recipe:
     dropout: float = 0.0
     weight_decay: float = 0.0
     members: int = 5
+    sigma: float = 2.0
     front: tuple[Layer, ...] = ()
 
     def network(self, n_in: int, n_out: int, seed: int) -> Network:
@@ -109,7 +111,7 @@ class Recipe:
         return ceil(self.epochs * min(1, sqrt(self.many_rows / n_rows)))
 
 
-CLASSIFICATION = Recipe("plain", "selu", 0.04, CrossEntropy(label_smoothing=0.1), "brier")
+CLASSIFICATION = Recipe("plain", "selu", 0.04, CrossEntropy(label_smoothing=0.1), "brier", sigma=0.5)
 REGRESSION = Recipe("plain", "mish", 0.07, SquaredError(), "mse")
 
 
