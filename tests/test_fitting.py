@@ -132,6 +132,6 @@ def test_the_time_limit_is_shared_by_the_members(table):
     for executor in (Serial(), Threads(2)):
         result = fitted(table, epochs=100_000, time_limit=2, executor=executor, metric=always_better)
         seconds = [sum(history.seconds) for history in result.histories]
-        assert len(seconds) == 4
+        assert 4 <= len(seconds) <= 12  # of three variants on four folds
         assert sum(seconds) / executor.jobs < 4
         assert all(history.stopped.startswith("reached the time limit") for history in result.histories)
