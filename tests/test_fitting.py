@@ -24,7 +24,7 @@ def table(rng):
 
 def fitted(table, **options):
     columns, values = table
-    return fit_predictor(columns, values, fit_target("y", values), **{"n_members": 4, "epochs": 6} | options)
+    return fit_predictor(columns, values, fit_target("y", values), **{"n_folds": 4, "epochs": 6} | options)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS, ids=["serial", "two threads", "five threads"])

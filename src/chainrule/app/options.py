@@ -256,11 +256,10 @@ class TrainOptions(Options):
         Quality,
         _option("Train for a short time, the default one, or a long one.", **_choice(Quality)),
     ] = Quality.default
-    members: Annotated[
+    folds: Annotated[
         int | None,
         _option(
             "Split the rows into this many folds; on each, networks are trained that hold it out.",
-            "--members",
             default="5, or 3 with --quality fast",
             **_integer(2),
         ),

@@ -53,8 +53,8 @@ class _Job:
     @property
     def folds(self) -> int:
         """The number of folds: not more than rows."""
-        given = {"members": self.options.members}
-        return recipe_of(self.plan.target, self.options.quality, len(self.plan.training), given).members
+        given = {"folds": self.options.folds}
+        return recipe_of(self.plan.target, self.options.quality, len(self.plan.training), given).folds
 
     @property
     def members(self) -> int:
@@ -159,7 +159,7 @@ def _fit(job: _Job, reporter: Reporter) -> Fitted:
             groups=planned.groups,
             times=planned.times,
             quality=options.quality,
-            n_members=job.folds,
+            n_folds=job.folds,
             options=options.recipe,
             epochs=options.epochs,
             time_limit=seconds,

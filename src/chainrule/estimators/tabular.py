@@ -60,7 +60,7 @@ class BaseTabular(BaseEstimator):
 
     _: KW_ONLY
     quality: str = "default"
-    n_members: int | None = None
+    n_folds: int | None = None
     hidden_layer_sizes: Sequence[int] | None = None
     activation: str | None = None
     learning_rate: float | None = None
@@ -80,7 +80,7 @@ class BaseTabular(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "quality": [StrOptions(set(QUALITIES))],
-        "n_members": [Interval(Integral, 2, None, closed="left"), None],
+        "n_folds": [Interval(Integral, 2, None, closed="left"), None],
         "hidden_layer_sizes": ["array-like", None],
         "activation": [StrOptions(set(ACTIVATIONS)), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
@@ -139,7 +139,7 @@ class BaseTabular(BaseEstimator):
             times=rows.times,
             validation=self._validation(),
             quality=self.quality,
-            n_members=self.n_members,
+            n_folds=self.n_folds,
             options=self._options(),
             epochs=self.epochs,
             metric=None if self.metric is None else as_metric(self.metric),
@@ -240,7 +240,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         How much to train. "fast" takes about a tenth of the default's time; "best" trains a portfolio of 16 variants
         of the network, as many as there is time for within `time_limit` or an hour, and weights them by their errors
         out of fold.
-    n_members : int, default=None
+    n_folds : int, default=None
         Number of folds. On each, networks that see the numbers of the table differently are trained on all the other
         folds: as they are, with periodic functions of them, with piecewise-linear ones, and a linear model. If None,
         5, or 3 with `quality="fast"`.
@@ -391,7 +391,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     Parameters
     ----------
-    quality, n_members, hidden_layer_sizes, activation, learning_rate, dropout, weight_decay, batch_size, epochs, \
+    quality, n_folds, hidden_layer_sizes, activation, learning_rate, dropout, weight_decay, batch_size, epochs, \
 validation_data, time_limit, random_state, n_jobs, verbose
         As for `TabularClassifier`.
     metric : str or callable, default=None

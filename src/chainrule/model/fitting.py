@@ -77,7 +77,7 @@ def fit_predictor(
     times: Array | None = None,
     validation: tuple[Columns, Array] | None = None,
     quality: str = "default",
-    n_members: int | None = None,
+    n_folds: int | None = None,
     epochs: int | None = None,
     metric: str | Metric | None = None,
     options: Mapping[str, Any] | None = None,
@@ -104,7 +104,7 @@ def fit_predictor(
     validation : (columns, values), optional
         Separate rows on which every member's best epoch is chosen and the ensemble is calibrated; each member is then
         trained on all rows of the table. None: each member uses a fold of the table's own rows for this.
-    quality, n_members, epochs, metric, time_limit, seed
+    quality, n_folds, epochs, metric, time_limit, seed
         As for `chainrule.TabularClassifier`, where the seed is called `random_state`.
     options : dict, optional
         Fields of `chainrule.model.recipe.Recipe` that differ from the recipe.
@@ -124,12 +124,12 @@ def fit_predictor(
     time_limit = time_limit or look_up(QUALITIES, quality, "quality").time_limit
     end = None if time_limit is None else perf_counter() + time_limit
     encoder = encoder or encoder_for(target).fit(columns)
-    chosen = {"members": n_members, "epochs": epochs, "selected_by": metric} | dict(options or {})
+    chosen = {"folds": n_folds, "epochs": epochs, "selected_by": metric} | dict(options or {})
     recipe = recipe_of(target, quality, len(values), chosen)
     rows = encoder.transform(columns), target.encode(values), weight
     if validation is None:
         inputs = {column.name: columns[column.name] for column in encoder.columns}
-        data = _folded(inputs, rows, recipe.members, seed, groups, times)
+        data = _folded(inputs, rows, recipe.folds, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
     variants = names(quality, target.task, len(encoder.numbers))
@@ -166,7 +166,7 @@ class _Training:
         end: float | None,
     ) -> None:
         self.recipes, self.data, self.target, self.seed, self.end = recipes, data, target, seed, end
-        self.n_folds = recipes[0].members
+        self.n_folds = recipes[0].folds
         self.n_first = n_first * self.n_folds
         self.numbers: Array | None = None
         self.target_notices: list[str] = []
@@ -190,7 +190,7 @@ class _Training:
 
     def run(self, executor: Executor, callbacks_for: CallbacksFor | None) -> list[Member]:
         """Return the members for which there was time; raise KeyboardInterrupt if Ctrl-C left none."""
-        n_members = len(self.recipes) * self.n_folds
+        n_networks = len(self.recipes) * self.n_folds
         clock = _Clock(self.end, self.n_first, self.n_folds, self.recipes[0].epochs, executor.jobs)
 
         def train(k: int, extra: Sequence[Callback]) -> Member | None:
@@ -206,7 +206,7 @@ class _Training:
             clock.note(member.history)
             return member
 
-        members = executor([partial(train, k) for k in range(n_members)])
+        members = executor([partial(train, k) for k in range(n_networks)])
         if not members:
             raise KeyboardInterrupt
         if self.end is not None:
@@ -217,7 +217,7 @@ class _Training:
 
 def _kernels_for(recipe: Recipe, n_in: int, n_out: int, n_rows: int) -> str:
     """Return the kernels for all members together: what numba saves in one alone may not repay its start."""
-    n_steps = recipe.epochs * ceil(n_rows / recipe.batch_size_for(n_rows)) * recipe.members
+    n_steps = recipe.epochs * ceil(n_rows / recipe.batch_size_for(n_rows)) * recipe.folds
     return choose("auto", recipe.network(n_in, n_out, seed=0).theta.size, n_steps).name
 
 
@@ -392,7 +392,7 @@ def recipe_of(
     recipe = replace(recipe, **{name: value for name, value in (given or {}).items() if value is not None})
     if given and given.get("batch_size"):
         recipe = replace(recipe, least_batches=1, least_batch_size=1)
-    return replace(recipe, members=min(recipe.members, n_rows))
+    return replace(recipe, folds=min(recipe.folds, n_rows))
 
 
 def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:

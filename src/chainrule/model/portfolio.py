@@ -53,7 +53,7 @@ _EXTRA = (
 )  # fmt: skip
 QUALITIES = {
     "fast": Quality(
-        dict.fromkeys(("classification", "regression"), _FAST), {"hidden": (64, 64), "epochs": 24, "members": 3}
+        dict.fromkeys(("classification", "regression"), _FAST), {"hidden": (64, 64), "epochs": 24, "folds": 3}
     ),
     "default": Quality(
         {"classification": ("plain", "waves", "linear"), "regression": ("waves", "pieces", "linear")}, {}

@@ -69,7 +69,7 @@ class Recipe:
     many_rows: int = 50_000
     dropout: float = 0.0
     weight_decay: float = 0.0
-    members: int = 5
+    folds: int = 5
     sigma: float = 2.0
     front: tuple[Layer, ...] = ()
 
