@@ -15,7 +15,7 @@ from chainrule.data.reading import read_columns
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import fit_target
 from chainrule.files.model import FORMAT, save
-from chainrule.model.ensemble import Ensemble
+from chainrule.model.ensemble import Ensemble, best_temperature
 from chainrule.model.predictor import Predictor
 from chainrule.nn.losses import CrossEntropy
 
@@ -74,7 +74,11 @@ def predictor(values, loss, n_bins, calibrate):
 
 def classifier():
     labels = np.where(table()[1] > 3, "long é", "short")
-    return predictor(labels, "cross_entropy", 0, Ensemble.of_classes)
+    return predictor(labels, "cross_entropy", 0, of_classes)
+
+
+def of_classes(networks, outputs, y):
+    return Ensemble(tuple(networks), temperature=best_temperature(outputs, y), smoothing=1 / len(y))
 
 
 def of_numbers(networks, outputs, y):
