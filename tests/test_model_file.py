@@ -21,6 +21,7 @@ from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
 from chainrule.files.archive import with_checksum
 from chainrule.files.model import FORMAT, load, pack, save
+from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS
@@ -164,12 +165,37 @@ def test_the_file_of_a_network_is_hardly_larger_than_its_parameters(path):
 @pytest.mark.parametrize(("labels", "overhead", "per_column"), [(["a", "b", "c"], 4000, 160), (None, 11_000, 360)])
 def test_the_file_of_a_table_is_hardly_larger_than_its_parameters(n_columns, labels, overhead, per_column, path, rng):
     table = read_columns({f"x{j}": rng.normal(size=60) for j in range(n_columns)})
-    values = rng.normal(size=60) if labels is None else np.array(labels)[rng.integers(3, size=60)]
-    model = fit_predictor(table, values, fit_target("y", values), epochs=1).predictor
+    values = table["x0"] if labels is None else np.array(labels)[rng.integers(3, size=60)]
+    model = fit_predictor(table, values, fit_target("y", values), epochs=4).predictor
     model.save(path)
-    parameters = sum(network.theta.size for network in model.ensemble.networks)
-    assert path.stat().st_size <= 4 * parameters + overhead + per_column * n_columns
+    networks = model.ensemble.networks
+    parameters = sum(network.theta.size for network in networks)
+    pieces = {layer for network in networks for layer in network.layers if isinstance(layer, PiecewiseLinear)}
+    n_edges = sum(len(edges) for layer in pieces for edges in layer.edges)
+    assert path.stat().st_size <= 4 * parameters + overhead + per_column * n_columns + 10 * n_edges
     assert path.stat().st_size <= 1.05 * 4 * parameters
+
+
+def test_networks_of_different_layers_are_restored_in_their_order(path, rng):
+    encoder, target = a_predictor().encoder, a_predictor().target
+    n = encoder.n_features
+    embedded = [PiecewiseLinear(n, (0,), ((-1, 0.5, 1),)), Dense(n + 2, 2)]
+    networks = [
+        mlp(n, 5, 2, loss=target.loss, seed=0),
+        mlp(n, 5, 2, loss=target.loss, seed=1),
+        Network(embedded, target.loss, seed=2),
+        mlp(n, 5, 2, loss=target.loss, seed=3),
+    ]
+    ensemble = Ensemble(tuple(networks), (0.1, 0.2, 0.3, 0.4), temperature=2.0, smoothing=0.25)
+    save(Predictor(encoder, ensemble, target), path)
+    assert len(take_apart(path.read_bytes())[1]["families"]) == 3
+    back = load(path).ensemble
+    assert (back.weights, back.temperature, back.smoothing) == (ensemble.weights, 2.0, 0.25)
+    for restored, network in zip(back.networks, networks, strict=True):
+        assert restored.layers == network.layers
+        np.testing.assert_array_equal(restored.theta, network.theta)
+    X = rng.normal(size=(6, n))
+    np.testing.assert_array_equal(back.predict(X), ensemble.predict(X))
 
 
 def test_the_metadata_describe_the_training(rng):

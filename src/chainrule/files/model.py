@@ -80,7 +80,9 @@ def pack(model: Predictor | Network) -> bytes:
     document: dict[str, Any] = {
         "kind": "network",
         "written_by": {"chainrule": chainrule.__version__, "numpy": np.__version__},
-        "families": [_family(description, list(members)) for description, members in groupby(networks, _describe_network)],
+        "families": [
+            _family(description, list(members)) for description, members in groupby(networks, _describe_network)
+        ],
     }
     if isinstance(model, Predictor):
         ensemble = model.ensemble
