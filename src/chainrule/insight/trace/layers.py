@@ -124,7 +124,7 @@ def _columns(columns: Array) -> Function:
 
     def spread(d: Array, X: Array) -> Array:
         dX = np.zeros_like(X)
-        np.add.at(dX, (slice(None), columns), d)
+        np.add.at(dX.T, columns, d.T)
         return dX
 
     back = _operator("spread", spread)
