@@ -10,6 +10,7 @@ from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
 from chainrule.model.executors import Serial, Threads
 from chainrule.model.fitting import fit_predictor
+from chainrule.model.recipe import n_families
 from chainrule.model.threads import one_blas_thread
 
 EXECUTORS = [Serial(), Threads(2), Threads(5)]
@@ -132,6 +133,6 @@ def test_the_time_limit_is_shared_by_the_members(table):
     for executor in (Serial(), Threads(2)):
         result = fitted(table, epochs=100_000, time_limit=2, executor=executor, metric=always_better)
         seconds = [sum(history.seconds) for history in result.histories]
-        assert len(seconds) == 4
+        assert len(seconds) == 4 * n_families(1)
         assert sum(seconds) / executor.jobs < 4
         assert all(history.stopped.startswith("reached the time limit") for history in result.histories)
