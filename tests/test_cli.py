@@ -1000,7 +1000,14 @@ def test_help_has_an_example(command):
 
 def test_help_shows_defaults():
     text = " ".join(run("train", "--help").stdout.replace("│", " ").split())
-    for default in ("default", "(5, or 3 with --quality fast)", "0", "(0.2)", "(inferred from the target)", "(FILE's name with .chainrule)"):
+    for default in (
+        "default",
+        "(5, or 3 with --quality fast)",
+        "0",
+        "(0.2)",
+        "(inferred from the target)",
+        "(FILE's name with .chainrule)",
+    ):
         assert f"[default: {default}]" in text
 
 

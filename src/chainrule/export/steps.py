@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import terms as t
 from chainrule.arrays import Array, all_finite
-from chainrule.curves import CURVES, Z, capped_exp, value_of
+from chainrule.curves import CURVES, Z, capped_exp
 from chainrule.data.columns import Column
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
@@ -25,7 +24,7 @@ from chainrule.model.predictor import Predictor
 from chainrule.nn import embeddings, layers, losses
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.custom import is_custom
-from chainrule.nn.embeddings import LARGEST_CLIPPED
+from chainrule.nn.embedding_curves import EMBEDDING_CURVES
 from chainrule.nn.layers import Layer, Params
 from chainrule.nn.network import Network
 from chainrule.terms import Term
@@ -121,16 +120,8 @@ Nested = ResidualBlock | Appended
 
 def functions_of(largest_exponent: float) -> dict[str, Term]:
     """Return the functions of elementwise steps, by name; exp takes at most `largest_exponent`."""
-    return {name: value_of(name) for name in CURVES} | {"exp": capped_exp(largest_exponent)} | EMBEDDING_FUNCTIONS
-
-
-_CLIPPED = t.minimum(t.maximum(Z, -LARGEST_CLIPPED), LARGEST_CLIPPED)
-EMBEDDING_FUNCTIONS: dict[str, Term] = {
-    "cos": t.cos(Z),
-    "ramp": t.minimum(t.maximum(Z, 0), 1),
-    "unclip": _CLIPPED / t.sqrt(1 - _CLIPPED * _CLIPPED / 9),
-}
-"""The functions of one number in `chainrule.nn.embeddings`."""
+    functions = {name: curve.expanded(Z) for name, curve in (CURVES | EMBEDDING_CURVES).items()}
+    return functions | {"exp": capped_exp(largest_exponent)}
 
 
 def flattened(steps: Sequence[Step]) -> Iterator[Step]:
@@ -427,8 +418,8 @@ def _run_normalized(step: Normalized, X: Array) -> Array:
 
 
 def _run_elementwise(function: str, X: Array) -> Array:
-    if function in EMBEDDING_FUNCTIONS:
-        return _single(EMBEDDING_FUNCTIONS[function].value(z=X))
+    if function in EMBEDDING_CURVES:
+        return _single(EMBEDDING_CURVES[function].expanded(Z).value(z=X))
     return _exp(X) if function == "exp" else ACTIVATIONS[function](X)[0]
 
 

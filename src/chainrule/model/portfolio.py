@@ -99,11 +99,14 @@ class _Table:
 
 
 def _edges(x: Array, n: int) -> tuple[float, ...]:
-    """Return the different ones of the n + 1 quantiles of numbers (n_rows,), at least a thousandth apart."""
+    """Return the different ones of the n + 1 quantiles of numbers (n_rows,), at least a thousandth apart.
+
+    They are rounded to four decimals, which are enough for that and keep model files short.
+    """
     edges: list[float] = []
     for quantile in np.quantile(x, np.linspace(0, 1, n + 1)).tolist():
         if not edges or quantile - edges[-1] > 1e-3:
-            edges.append(quantile)
+            edges.append(round(quantile, 4))
     return tuple(edges)
 
 
