@@ -283,38 +283,22 @@ def learn_target(
 
 def clean_target(name: str, values: Array, task: str | None = None) -> tuple[Array, list[str]]:
     """Return a target (n,) as `read_target` does, unless the task is classification, and notices, also of gaps."""
-    values, notices = (values, []) if task == "classification" else read_target(name, values)
-    n_missing = int(missing_rows(name, values).sum())
+    values, notices = (values, []) if task == "classification" else read_target(name, values, task)
+    return values, notices + missing_notices(name, missing_rows(name, values))
+
+
+def missing_notices(name: str, missing: Array) -> list[str]:
+    """Return a notice if the target is missing (n,) in some rows, which are not used."""
+    n_missing = int(missing.sum())
     subject = "row with a missing target is" if n_missing == 1 else "rows with a missing target are"
-    return values, [*notices, *([f"{name}: {n_missing:,} {subject} not used"] if n_missing else [])]
+    return [f"{name}: {n_missing:,} {subject} not used"] if n_missing else []
 
 
-def require_numbers(name: str, values: Any) -> Any:
-    """Return text that consists of numbers, also such as $12.50, as float64, and everything else unchanged.
-
-    Raises TableError with the row and value of the first cell that is not a number, if most of them are.
-    """
-    if isinstance(values, np.ma.MaskedArray) or getattr(values, "ndim", 1) != 1 or hasattr(values, "toarray"):
-        return values
-    cells = np.asarray(values)
-    if cells.ndim != 1 or cells.dtype.kind not in "OU":
-        return values
-    cells = cells.astype(object)
-    reading = recognize(name, cells)
-    if reading.kind != "number":
-        return values
-    wrong = stray_rows(name, cells, reading) | np.isin(cells.astype(str), list(reading.words))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise TableError(f"{name}, row {row + 1}: expected a number, got {cells[row]!r}. Correct or drop the row.")
-    return as_numbers(name, cells, 0, reading.number_format)
-
-
-def read_target(name: str, values: Array) -> tuple[Array, list[str]]:
+def read_target(name: str, values: Array, task: str | None = None) -> tuple[Array, list[str]]:
     """Return a target (n,) with None or NaN where it is not known, and notices about the cells concerned.
 
     These are words for missing values and mistakes among numbers. Numbers that are written unusually, such as $12.50,
-    are returned as float64, unless they are so few that they are classes.
+    are returned as float64, unless `task` is None and they are so few that they are classes.
     """
     reading = recognize(name, values)
     if values.dtype.kind != "O" or reading.kind != "number":
@@ -323,7 +307,7 @@ def read_target(name: str, values: Array) -> tuple[Array, list[str]]:
     blank = np.where(strays, np.array(None, object), values)
     numbers = as_numbers(name, blank, 0, reading.number_format)
     known = numbers[~np.isnan(numbers)]
-    is_class = task_of(name, known) == "classification"
+    is_class = task is None and task_of(name, known) == "classification"
     if is_class and (strays.any() or reading.number_format != PLAIN):
         return values, []
     notices = reading.notices(name)
