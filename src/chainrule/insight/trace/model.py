@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from chainrule.errors import look_up, shorten
+from chainrule.errors import MissingExtraError, look_up, shorten
 from chainrule.insight.trace.quantity import Quantity
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Trace:
     def to_html(self, notation: str = "row") -> str:
         """Return a self-contained page that highlights the path of a weight through the chain rule.
 
-        `notation`, "row" or "column", is the one shown first.
+        `notation`, "row" or "column", is the one shown first. Raises MissingExtraError if Jinja2 is not installed.
         """
         from chainrule.insight.trace.page import as_html
 
@@ -108,6 +108,10 @@ class Trace:
     def __repr__(self) -> str:
         return self.to_text()
 
-    def _repr_html_(self) -> str:
-        page = escape(self.to_html(), quote=True)
+    def _repr_html_(self) -> str | None:
+        """Return the page in a frame; None if Jinja2 is not installed, so that a notebook shows the text."""
+        try:
+            page = escape(self.to_html())
+        except MissingExtraError:
+            return None
         return f'<iframe srcdoc="{page}" style="width: 100%; height: 40rem; border: 0" title="trace"></iframe>'
