@@ -7,7 +7,7 @@ from sphinx.application import Sphinx
 
 import chainrule
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `site_parts`
+sys.path.insert(0, str(Path(__file__).parent))  # for `site_parts` and the figures
 
 project = "chainrule"
 author = copyright = "The chainrule developers"
@@ -57,8 +57,8 @@ pygments_dark_style = "monokai"
 
 
 def setup(app: Sphinx) -> None:
-    """Draw the graph of `learn/graph.md`, and escape docstrings before any other extension reads them."""
-    from site_parts import draw_graph_of_2_2_2, escape_markup
+    """Draw the figures of `learn/graph.md`, and escape docstrings before any other extension reads them."""
+    from site_parts import draw_figures_of_2_2_2, escape_markup
 
-    app.connect("builder-inited", draw_graph_of_2_2_2)
+    app.connect("builder-inited", draw_figures_of_2_2_2)
     app.connect("autodoc-process-docstring", escape_markup, priority=100)

@@ -8,6 +8,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import matplotlib.pyplot as plt
+from derivatives import draw_derivatives
 from sphinx.application import Sphinx
 from sphinx_gallery.scrapers import figure_rst
 
@@ -35,14 +36,15 @@ def move_pictures(block: object, variables: Mapping[str, Any], config: Mapping[s
     return "\n".join(parts)
 
 
-def draw_graph_of_2_2_2(app: Sphinx) -> None:
-    """Draw the graph that `learn/graph.md` shows."""
+def draw_figures_of_2_2_2(app: Sphinx) -> None:
+    """Draw the graph and the derivatives that `learn/graph.md` shows."""
     folder = Path(app.srcdir) / "_drawn"
     folder.mkdir(exist_ok=True)
     net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", loss="squared_error", seed=0)
-    figure = draw_graph(net).figure
-    figure.savefig(folder / "graph.png", dpi=120)
-    plt.close(figure)
+    for name, draw in {"graph": draw_graph, "derivatives": draw_derivatives}.items():
+        figure = draw(net).figure
+        figure.savefig(folder / f"{name}.png", dpi=120)
+        plt.close(figure)
 
 
 def sort_key(filename: str) -> tuple[int, str]:
