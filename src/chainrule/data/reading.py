@@ -22,7 +22,7 @@ Columns = dict[str, Array]
 
 FEW_ROWS = 512
 """Rows up to which the calls cost more than the arithmetic, so that numeric columns are treated together."""
-MAX_SPARSE_CELLS = 2**27
+_MAX_SPARSE_CELLS = 2**27
 """A sparse matrix is converted to a dense one, which takes a gigabyte of float64 at this size."""
 
 
@@ -180,10 +180,10 @@ def _row_columns(rows: Sequence[object]) -> list[tuple[str, object]]:
 
 def _dense(sparse: Any) -> Array:
     """Return a sparse matrix as a dense array, or raise TableError if that would be too large."""
-    if np.prod(sparse.shape, dtype=np.float64) > MAX_SPARSE_CELLS:
+    if np.prod(sparse.shape, dtype=np.float64) > _MAX_SPARSE_CELLS:
         size = " x ".join(f"{length:,}" for length in sparse.shape)
         raise TableError(
-            f"a sparse table must have at most {MAX_SPARSE_CELLS:,} cells, because it is converted to a dense array, "
+            f"a sparse table must have at most {_MAX_SPARSE_CELLS:,} cells, because it is converted to a dense array, "
             f"got {size}"
         )
     return np.asarray(sparse.toarray())

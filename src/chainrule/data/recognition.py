@@ -80,7 +80,7 @@ class Reading:
         return notices
 
 
-CATEGORY = Reading("category")
+_CATEGORY = Reading("category")
 
 
 def recognize(name: str, values: Array) -> Reading:
@@ -107,11 +107,11 @@ def as_ordered(name: str, values: Array) -> Array | None:
 def recognize_cells(distinct: Sequence[Any], counts: Sequence[int]) -> Reading:
     """Return how to read a column with these distinct cells, each of which occurs so often."""
     if any(isinstance(value, bool | np.bool_ | Category) for value in distinct):
-        return CATEGORY
+        return _CATEGORY
     plain_words = _words_among_plain(distinct, counts)
     if plain_words is not None:
         if _are_codes(distinct):
-            return CATEGORY
+            return _CATEGORY
         compact = Reading("date", date_format=DateFormat("yyyymmdd"), words=plain_words)
         known = [value for value in distinct if not _is_blank(value)]
         return _with_example(compact, known) if are_compact_dates(known) else Reading("number", words=plain_words)
@@ -122,7 +122,7 @@ def _recognize_text(distinct: Sequence[Any], counts: Sequence[int]) -> Reading:
     """Return how to read a column in which not every cell is a plain number."""
     known = [i for i, value in enumerate(distinct) if not _is_blank(value)]
     cells, rows = [distinct[i] for i in known], [counts[i] for i in known]
-    best, read, n_best = CATEGORY, [False] * len(cells), 0
+    best, read, n_best = _CATEGORY, [False] * len(cells), 0
     rivals: list[Reading] = []
     for one in _candidates(cells):
         flags = [_reads(one, cell) for cell in cells]
@@ -132,14 +132,14 @@ def _recognize_text(distinct: Sequence[Any], counts: Sequence[int]) -> Reading:
             best, read, n_best = one, flags, n_rows
         if all(flags) and one.date_format.order != _DAY_FIRST:  # the later ones are less common
             break
-    if best is CATEGORY:
-        return CATEGORY
+    if best is _CATEGORY:
+        return _CATEGORY
     words: dict[str, int] = {}
     for value, count in zip(distinct, counts):
         if isinstance(value, str) and not is_missing(value) and is_missing_word(value):
             words[value.strip()] = words.get(value.strip(), 0) + count
     if _is_ambiguous(best, rivals, [cell for cell, ok in zip(cells, read) if ok]):
-        return replace(CATEGORY, hint=_AMBIGUOUS)
+        return replace(_CATEGORY, hint=_AMBIGUOUS)
     strays = {i: count for i, count, ok in zip(known, rows, read) if not ok}
     return _with_example(_settle(replace(best, words=words), strays, distinct, read, n_best), cells)
 
@@ -226,9 +226,9 @@ def _settle(
     if n_read >= _MOSTLY * n_known:
         return replace(best, strays=tuple(strays))
     if sum(read) < _MIN_DISTINCT:
-        return CATEGORY
+        return _CATEGORY
     hint = f"{n_read:,} of {n_known:,} values are {best.kind}s, the others are not, such as {distinct[min(strays)]!r}"
-    return replace(CATEGORY, hint=hint)
+    return replace(_CATEGORY, hint=hint)
 
 
 def _is_ambiguous(best: Reading, rivals: Sequence[Reading], cells: Sequence[Any]) -> bool:

@@ -46,11 +46,11 @@ class Target(ABC):
         """Raise ValueError if the fields, which may come from a file, are not such as `fit` computes."""
 
 
-LABEL_TYPES = frozenset(
+_LABEL_TYPES = frozenset(
     {"bool", "str", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
 
-MAX_LABEL_CHARS = 10_000_000
+_MAX_LABEL_CHARS = 10_000_000
 """Limit on the size of the labels as an array: the longest label times their number."""
 
 
@@ -118,10 +118,10 @@ class ClassTarget(Target):
         return self.classes[predictions.argmax(axis=1)]
 
     def check(self) -> None:
-        require(self.dtype in LABEL_TYPES, "dtype", f"be one of {', '.join(sorted(LABEL_TYPES))}", self.dtype)
+        require(self.dtype in _LABEL_TYPES, "dtype", f"be one of {', '.join(sorted(_LABEL_TYPES))}", self.dtype)
         longest = max((len(label) for label in self.labels if isinstance(label, str)), default=0)
         n_chars = longest * len(self.labels)
-        require(n_chars <= MAX_LABEL_CHARS, "labels", f"fit in {MAX_LABEL_CHARS:,} characters as an array", n_chars)
+        require(n_chars <= _MAX_LABEL_CHARS, "labels", f"fit in {_MAX_LABEL_CHARS:,} characters as an array", n_chars)
         of_type = str if self.dtype == "str" else bool if self.dtype == "bool" else int | float
         simple = all(isinstance(label, of_type) for label in self.labels)
         distinct = simple and 2 <= len(set(self.labels)) == len(self.classes)
@@ -131,7 +131,7 @@ class ClassTarget(Target):
         require(fits, "frequencies", "be in [0, 1], one per label", self.frequencies)
 
 
-class Transform(NamedTuple):
+class _Transform(NamedTuple):
     """A function of the numbers to predict, and its inverse."""
 
     forward: Callable[[Array], Array]
@@ -148,7 +148,7 @@ def _exp(Z: Array) -> Array:
         return np.exp(Z)
 
 
-TRANSFORMS = {"identity": Transform(lambda Y: Y, lambda Z: Z), "log": Transform(_log, _exp)}
+_TRANSFORMS = {"identity": _Transform(lambda Y: Y, lambda Z: Z), "log": _Transform(_log, _exp)}
 
 
 @final
@@ -182,7 +182,7 @@ class NumberTarget(Target):
 
         Raises TableError if a standard deviation overflows or underflows.
         """
-        Y = TRANSFORMS[transform].forward(Y)
+        Y = _TRANSFORMS[transform].forward(Y)
         with np.errstate(over="ignore", invalid="ignore"):
             means, stds = Y.mean(axis=0), Y.std(axis=0)
         varying = np.ptp(Y / 2, axis=0) > 0
@@ -213,10 +213,10 @@ class NumberTarget(Target):
         return numbers
 
     def encode(self, values: Array) -> Array:
-        return (TRANSFORMS[self.transform].forward(self.numbers(values)) - self.means) / self.stds
+        return (_TRANSFORMS[self.transform].forward(self.numbers(values)) - self.means) / self.stds
 
     def decode(self, predictions: Array) -> Array:
-        numbers = TRANSFORMS[self.transform].inverse(predictions.astype(np.float64) * self.stds + self.means)
+        numbers = _TRANSFORMS[self.transform].inverse(predictions.astype(np.float64) * self.stds + self.means)
         return numbers[:, 0] if self.n_outputs == 1 else numbers
 
     def centered(self, predictions: Array, y: Array) -> Self:
@@ -234,7 +234,7 @@ class NumberTarget(Target):
         return replace(self, means=tuple(mean + correction for mean in self.means))
 
     def check(self) -> None:
-        look_up(TRANSFORMS, self.transform, "transform")
+        look_up(_TRANSFORMS, self.transform, "transform")
         numbers = all(isinstance(number, float) for number in self.means + self.stds)
         require(numbers and all(map(isfinite, self.means)), "means", "be finite numbers", self.means)
         positive = all(0 < std < inf for std in self.stds)
@@ -246,7 +246,7 @@ TARGETS: dict[str, type[ClassTarget] | type[NumberTarget]] = {
     target.task: target for target in (ClassTarget, NumberTarget)
 }
 
-MAX_INTEGER_CLASSES, MIN_ROWS_PER_CLASS = 10, 5
+_MAX_INTEGER_CLASSES, _MIN_ROWS_PER_CLASS = 10, 5
 
 
 def fit_target(name: str, values: Array, task: str | None = None) -> ClassTarget | NumberTarget:
@@ -339,7 +339,7 @@ def target_notices(target: ClassTarget | NumberTarget, values: Array) -> list[st
     known = np.flatnonzero(~np.isnan(numbers))
     distances = np.abs(numbers[known] / 2 - np.median(numbers[known]) / 2)
     order = np.argsort(-distances, kind="stable")
-    for n_far in range(1, min(_MAX_OUTLIERS, len(known) - MIN_ROWS_PER_CLASS) + 1):
+    for n_far in range(1, min(_MAX_OUTLIERS, len(known) - _MIN_ROWS_PER_CLASS) + 1):
         if distances[order[n_far - 1]] > _FAR * distances[order[n_far]] > 0:
             row = known[order[0]]
             others = f" and {n_far - 1} more" if n_far > 1 else ""
@@ -360,13 +360,13 @@ def task_of(name: str, known: Array) -> str:
     if not are_numbers(distinct):
         return "classification"
     integers = all(to_number(value).is_integer() for value in distinct)
-    few = len(distinct) <= MAX_INTEGER_CLASSES and len(known) >= MIN_ROWS_PER_CLASS * len(distinct)
+    few = len(distinct) <= _MAX_INTEGER_CLASSES and len(known) >= _MIN_ROWS_PER_CLASS * len(distinct)
     return "classification" if len(distinct) <= 2 or (integers and few) else "regression"
 
 
 def _label_type(values: Array, distinct: list[Any]) -> str:
     """Return the NumPy type of predicted labels; labels of mixed types become text."""
-    if values.dtype.name in LABEL_TYPES:
+    if values.dtype.name in _LABEL_TYPES:
         return values.dtype.name
     types = {type(label) for label in distinct}
     return next((name for name, of in (("bool", bool), ("int64", int), ("float64", float)) if types == {of}), "str")

@@ -35,7 +35,7 @@ from chainrule.nn.layers import (
 from chainrule.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss, Poisson, as_loss
 from chainrule.nn.network import Network
 
-REGRESSION_LOSSES = tuple(name for name in LOSSES if "cross_entropy" not in name)
+_REGRESSION_LOSSES = tuple(name for name in LOSSES if "cross_entropy" not in name)
 
 
 @dataclass(eq=False, repr=False)
@@ -477,7 +477,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions(set(REGRESSION_LOSSES)), Loss, callable],
+        "loss": [StrOptions(set(_REGRESSION_LOSSES)), Loss, callable],
         "output_activation": [StrOptions({"logistic", *ACTIVATIONS} - {"step"}), callable],
         "output_range": [tuple, list, None],
     }

@@ -101,7 +101,7 @@ class Task:
 # sgd and adam.
 
 
-def fit_stochastic(task: Task, options: SolverOptions, state: FitState) -> None:
+def _fit_stochastic(task: Task, options: SolverOptions, state: FitState) -> None:
     """Train with sgd or adam."""
     epochs = Epochs(task, options, state)
     run = _make_run(task, options, state)
@@ -170,7 +170,7 @@ def _make_optimizer(network: Network, options: SolverOptions, last: Optimizer | 
         decay = network.per_parameter({"W": options.weight_decay}, default=0.0)
         optimizer = AdamW(rate, betas, options.epsilon, weight_decay=decay)
     else:
-        optimizer = UncorrectedAdam(rate, betas, options.epsilon)
+        optimizer = _UncorrectedAdam(rate, betas, options.epsilon)
     if type(last) is type(optimizer):
         optimizer.steps, optimizer.moments = last.steps, last.moments
     return optimizer
@@ -178,7 +178,7 @@ def _make_optimizer(network: Network, options: SolverOptions, last: Optimizer | 
 
 @final
 @dataclass
-class UncorrectedAdam(Adam):
+class _UncorrectedAdam(Adam):
     """Adam with epsilon added to the root of the second moment before its bias correction, as in scikit-learn.
 
     (Kingma & Ba 2015, the last lines of section 2.)
@@ -265,9 +265,9 @@ class Epochs(Callback):
 # lbfgs.
 
 
-def fit_lbfgs(task: Task, options: SolverOptions, state: FitState) -> None:
+def _fit_lbfgs(task: Task, options: SolverOptions, state: FitState) -> None:
     """Train with SciPy's L-BFGS-B on the full batch."""
-    search = LBFGS(task, options)
+    search = _LBFGS(task, options)
     result = search.run()
     state.n_iter = min(result.nit, options.max_iter)
     state.loss = state.best_loss = float(result.fun)
@@ -283,7 +283,7 @@ def fit_lbfgs(task: Task, options: SolverOptions, state: FitState) -> None:
         raise ValueError(f"{_NON_FINITE} The first non-finite values: {place}.")
 
 
-class LBFGS:
+class _LBFGS:
     """Minimizes a network's objective on all rows; keeps the last iterate if a callback or Ctrl-C stops it."""
 
     def __init__(self, task: Task, options: SolverOptions) -> None:
@@ -334,4 +334,4 @@ class LBFGS:
         self.hooks.begin()
 
 
-SOLVERS = {"sgd": fit_stochastic, "adam": fit_stochastic, "lbfgs": fit_lbfgs}
+SOLVERS = {"sgd": _fit_stochastic, "adam": _fit_stochastic, "lbfgs": _fit_lbfgs}

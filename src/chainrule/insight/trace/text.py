@@ -17,7 +17,7 @@ from chainrule.typeset import LATEX, NOTATIONS, TEXT, formula, title
 if TYPE_CHECKING:
     from chainrule.insight.trace.model import Trace
 
-MAX_SHOWN, N_FIRST, N_LAST = 8, 5, 2
+_MAX_SHOWN, _N_FIRST, _N_LAST = 8, 5, 2
 """Most rows or columns of a matrix shown in full; of a larger one, the numbers of first and last ones shown."""
 _SECTIONS = {
     "forward": "Forward pass",
@@ -51,11 +51,11 @@ def require_notation(notation: str) -> str:
 # Values.
 
 
-Cell = tuple[int | None, int | None, str]
+_Cell = tuple[int | None, int | None, str]
 """A row, a column and a text; for an ellipsis in place of several entries, None and ""."""
 
 
-def cells_of(quantity: Quantity, notation: str, blank: bool = False) -> list[list[Cell]]:
+def cells_of(quantity: Quantity, notation: str, blank: bool = False) -> list[list[_Cell]]:
     """Return the values as rows of cells with the same number of decimals, abridged if there are many."""
     grid = quantity.grid(notation)
     decimals = _decimals_for(grid)
@@ -97,9 +97,9 @@ def show(value: float, decimals: int | None) -> str:
 
 def _places(size: int) -> list[int | None]:
     """Return the indices of the rows or columns to show; None stands for those left out."""
-    if size <= MAX_SHOWN:
+    if size <= _MAX_SHOWN:
         return list(range(size))
-    return [*range(N_FIRST), None, *range(size - N_LAST, size)]
+    return [*range(_N_FIRST), None, *range(size - _N_LAST, size)]
 
 
 # Text.
@@ -161,7 +161,7 @@ def _latex_line(quantity: Quantity, notation: str, blank: bool) -> str:
     return f"{quantity.title(notation)} &= {side} \\\\\n{of_all} &= {matrix}"
 
 
-def _latex_matrix(rows: list[list[Cell]]) -> str:
+def _latex_matrix(rows: list[list[_Cell]]) -> str:
     """Return a matrix, or a single number."""
     if len(rows) == len(rows[0]) == 1:
         return _latex_number(rows[0][0][2])
