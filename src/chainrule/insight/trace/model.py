@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chainrule.errors import MissingExtraError, look_up, shorten
+from chainrule.insight.trace.exercise import Exercise
+from chainrule.insight.trace.page import as_html
+from chainrule.insight.trace.proof import Proof, prove
 from chainrule.insight.trace.quantity import Quantity
-
-if TYPE_CHECKING:
-    from chainrule.insight.trace.exercise import Exercise
-    from chainrule.insight.trace.proof import Proof
+from chainrule.insight.trace.text import as_dict, as_latex, as_page
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +65,10 @@ class Trace:
 
     def to_text(self, notation: str = "row") -> str:
         """Return the trace as text for a terminal; `notation` is "row" or "column"."""
-        from chainrule.insight.trace.text import as_page
-
         return as_page(self, notation)
 
     def to_latex(self, notation: str = "row") -> str:
         """Return the body of a LaTeX document that loads amsmath; `notation` is "row" or "column"."""
-        from chainrule.insight.trace.text import as_latex
-
         return as_latex(self, notation)
 
     def to_html(self, notation: str = "row") -> str:
@@ -80,20 +76,14 @@ class Trace:
 
         `notation`, "row" or "column", is the one shown first. Raises MissingExtraError if Jinja2 is not installed.
         """
-        from chainrule.insight.trace.page import as_html
-
         return as_html(self, notation)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as JSON-serializable dicts and lists."""
-        from chainrule.insight.trace.text import as_dict
-
         return as_dict(self)
 
     def verify(self) -> Proof:
         """Recompute every quantity from its sources and check every derivative by finite differences, in float64."""
-        from chainrule.insight.trace.proof import prove
-
         return prove(self)
 
     def exercise(self, blanks: int | str | Sequence[str] = 5, seed: int = 0) -> Exercise:
@@ -101,8 +91,6 @@ class Trace:
 
         `blanks` is their number, drawn at random with `seed`, or their names.
         """
-        from chainrule.insight.trace.exercise import Exercise
-
         return Exercise.of(self, blanks, seed)
 
     def __repr__(self) -> str:
