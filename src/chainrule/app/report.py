@@ -13,10 +13,8 @@ from chainrule import viz  # raises MissingExtraError without matplotlib
 from chainrule.app import messages
 from chainrule.app.csv_file import Show
 from chainrule.app.options import ReportOptions
-from chainrule.app.paths import shown
-from chainrule.app.plan import table_to_score
 from chainrule.app.reporter import Reporter
-from chainrule.app.results import Result, load_predictor, open_table, score_on
+from chainrule.app.results import Result, read_to_score, score_on
 from chainrule.app.scores import format_scores
 from chainrule.arrays import Array
 from chainrule.data.formats import is_missing
@@ -47,10 +45,7 @@ _Figure = tuple[Draw, float, float, str]
 def run(options: ReportOptions) -> None:
     """Evaluate a model on a table that includes the target, and write the report."""
     reporter = Reporter()
-    predictor = load_predictor(options.model)
-    source = open_table(predictor, options.file, options.table)
-    with reporter.step(f"reading {shown(options.file)}") as show:
-        table, _ = table_to_score(predictor, source, show)
+    predictor, table, _ = read_to_score(options, reporter)
     with reporter.step("scoring the model") as show:
         result = score_on(predictor, table, show=show)
     with reporter.step(f"writing the report {options.output}", announce=True) as show:
