@@ -313,7 +313,6 @@ def is_number(term: Term, number: float | None = None) -> bool:
 
 
 def _factors_of(term: Term) -> list[Term]:
-    """Return the factors of a product."""
     return [factor for arg in term.args for factor in _factors_of(arg)] if term.op == "multiply" else [term]
 
 

@@ -438,7 +438,6 @@ _SHOWN: dict[str, Callable[[_Layout, Term, str], Shown]] = {
 
 
 def _is_constant(term: Term) -> bool:
-    """Return whether a term contains no symbols."""
     return not any(isinstance(each, Symbol) for each in walk(term))
 
 

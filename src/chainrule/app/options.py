@@ -163,8 +163,6 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class _ModelOptions(Options):
-    """The options of a command that applies a model to a table."""
-
     model: _ModelArgument
     file: _FileArgument
 

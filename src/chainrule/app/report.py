@@ -185,7 +185,6 @@ def _training_notes(result: Result) -> list[str]:
 
 
 def _figures(result: Result, importance: Importance, show: Show) -> dict[str, list[_Figure]]:
-    """Return the figures of each section."""
     height = 1.3 + 0.28 * min(len(importance.worse), 20)
     return {
         "distribution": [_target_distribution(result)],
@@ -197,7 +196,6 @@ def _figures(result: Result, importance: Importance, show: Show) -> dict[str, li
 
 
 def _draw(figures: dict[str, list[_Figure]], show: Show) -> dict[str, list[str]]:
-    """Return the figures as SVG."""
     drawn: dict[str, list[str]] = {name: [] for name in figures}
     pairs = [(name, figure) for name, some in figures.items() for figure in some]
     for k, (name, figure) in enumerate(pairs):

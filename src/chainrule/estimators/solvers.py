@@ -102,7 +102,6 @@ class Task:
 
 
 def _fit_stochastic(task: Task, options: SolverOptions, state: FitState) -> None:
-    """Train with sgd or adam."""
     epochs = Epochs(task, options, state)
     run = _make_run(task, options, state)
     state.n_iter = 0

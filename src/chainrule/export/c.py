@@ -160,25 +160,21 @@ class _Member:
         self.add(steps)
 
     def add(self, steps: Sequence[ir.Step]) -> None:
-        """Append the code of these steps."""
         for step in steps:
             _STEPS[type(step)](self, step)
             self.width = step.width
 
     def float_array(self, values: Array) -> str:
-        """Add an array of floats and return its name."""
         name = f"@_{self.k}_{len(self.arrays)}"
         self.arrays.append(_float_array(name, values))
         return name
 
     def int8_array(self, values: Array) -> str:
-        """Add an array of 8-bit integers and return its name."""
         name = f"@_{self.k}_{len(self.arrays)}"
         self.arrays.append(_array("signed char", name, list(map(str, values.ravel().tolist())), 25))
         return name
 
     def call(self, helper: str, *arguments: object) -> None:
-        """Append a call of a helper function."""
         self.helpers.add(helper)
         self.lines.append(f"@_{helper}({', '.join(map(str, arguments))});")
 
@@ -191,7 +187,6 @@ class _Member:
         self.source, self.target, self.needs_target = self.target, self.source, True
 
     def function(self) -> str:
-        """Return the source of the function."""
         saved = "".join(f", saved_{i}[{width}]" for i, width in enumerate(self.saved_widths))
         second = f", b[{self.max_width}]" if self.needs_target else ""
         lines = [

@@ -95,7 +95,6 @@ def run_golden(content: bytes) -> float:
 
 
 def _model_of(program: ir.Program, golden: Golden) -> Any:
-    """Return the ONNX model."""
     graph = Graph()
     if program.columns is None:
         inputs = [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", program.n_in])]

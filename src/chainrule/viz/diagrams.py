@@ -282,7 +282,6 @@ class _Graph:
         return before
 
     def sum(self, l: int, size: int, color: str) -> None:
-        """Draw z^l with an edge for each weight."""
         before = self.place("z", l, size, _sum_step(len(self.positions) * size))
         _draw_edges(self.canvas, before, self.positions, l, lambda i, j: (color, 1.0, "-"), _MAX_GRAPH_LABELS)
 
@@ -328,7 +327,6 @@ def function_name(activation: Activation | None) -> str:
 
 
 def _cost_formula(loss: Loss, a: str, y: str) -> str:
-    """Return the formula of the cost of one output."""
     if isinstance(loss, SquaredError):
         factor = {1.0: "", 0.5: r"\frac{1}{2}"}.get(loss.factor, f"{loss.factor:g}")
         return f"{factor}({a} - {y})^2"

@@ -123,7 +123,6 @@ def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
 
 
 def _matrix_lines(quantity: Quantity, notation: str, blank: bool) -> list[str]:
-    """Return the values as aligned lines."""
     texts = [[text or "..." for *_, text in row] for row in cells_of(quantity, notation, blank)]
     widths = [max(map(len, column)) for column in zip(*texts)]
     return ["  ".join(f"{text:>{width}}" for text, width in zip(row, widths)) for row in texts]
