@@ -202,13 +202,13 @@ class Checked:
         for name, rule in _rules_of(kind).items():
             value = getattr(self, name)
             try:
-                holds = RULES[rule](value)
+                holds = _RULES[rule](value)
             except (TypeError, ValueError):  # no number
                 holds = False
             require(holds, name, f"be {rule}", value)
 
 
-RULES: dict[str, Callable[[Any], bool]] = {
+_RULES: dict[str, Callable[[Any], bool]] = {
     "an integer >= 1": lambda value: is_integer(value, 1),
     "> 0": lambda value: value > 0,
     ">= 0": lambda value: bool(np.all(np.asarray(value) >= 0)),

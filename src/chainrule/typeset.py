@@ -260,7 +260,7 @@ def _readable(term: Term) -> Term:
 
 _SUM, _PRODUCT, _POWER, _ATOM = 1, 2, 3, 4
 """How tightly the outermost operation of a formula binds."""
-Shown = tuple[str, int]
+_Shown = tuple[str, int]
 """A formula, and how tightly it binds."""
 
 
@@ -287,7 +287,7 @@ class _Layout:
         return self.style.spaced(left, self.style.sign(sign), right)
 
 
-def _show_leaf(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_leaf(layout: _Layout, term: Term, index: str) -> _Shown:
     s = layout.style
     if isinstance(term, Symbol):
         return title(term, s, layout.notation, index), _ATOM
@@ -301,17 +301,17 @@ def _show_leaf(layout: _Layout, term: Term, index: str) -> Shown:
     return (s.sign("-") + shown, _SUM) if term.number < 0 else (shown, _ATOM)
 
 
-def _show_sum(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_sum(layout: _Layout, term: Term, index: str) -> _Shown:
     (a, b), is_sum = term.args, term.op == "add"
     right = layout.show(b, index, _SUM if is_sum else _PRODUCT)
     return layout.signed(layout.show(a, index), "+" if is_sum else "-", right), _SUM
 
 
-def _show_negative(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_negative(layout: _Layout, term: Term, index: str) -> _Shown:
     return layout.style.sign("-") + layout.show(term.args[0], index, _PRODUCT), _SUM
 
 
-def _show_product(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_product(layout: _Layout, term: Term, index: str) -> _Shown:
     """Return factors side by side, numbers first, with a circled dot between matrices and a dot before a digit."""
     shown: list[str] = []
     factors = [factor for arg in term.args for factor in _factors(arg)]
@@ -337,11 +337,11 @@ def _is_mean(term: Term) -> bool:
     return term.op == "multiply" and term.args[1].op == "sum" and _is_constant(term.args[0])
 
 
-def _show_fraction(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_fraction(layout: _Layout, term: Term, index: str) -> _Shown:
     return layout.style.fraction(*(layout.show(arg, index) for arg in term.args)), _PRODUCT
 
 
-def _show_power(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_power(layout: _Layout, term: Term, index: str) -> _Shown:
     base, exponent = term.args
     shown = layout.show(base, index, _ATOM)
     look = _look_of(base) if isinstance(base, Symbol) else None
@@ -350,7 +350,7 @@ def _show_power(layout: _Layout, term: Term, index: str) -> Shown:
     return layout.style.power(shown, layout.show(exponent)), _POWER
 
 
-def _show_transpose(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_transpose(layout: _Layout, term: Term, index: str) -> _Shown:
     (base,) = term.args
     shown = layout.show(base, index, _ATOM)
     if isinstance(base, Symbol) and _look_of(base).below.endswith("'"):
@@ -358,15 +358,15 @@ def _show_transpose(layout: _Layout, term: Term, index: str) -> Shown:
     return layout.style.power(shown, layout.style.name("T")), _POWER
 
 
-def _show_exp(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_exp(layout: _Layout, term: Term, index: str) -> _Shown:
     return layout.style.power(layout.style.name("e"), layout.show(term.args[0], index)), _POWER
 
 
-def _show_expm1(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_expm1(layout: _Layout, term: Term, index: str) -> _Shown:
     return layout.signed(_show_exp(layout, term, index)[0], "-", layout.style.number("1")), _SUM
 
 
-def _show_choice(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_choice(layout: _Layout, term: Term, index: str) -> _Shown:
     """Return a where b > c, else d, with Iverson's brackets: a [b > c] + d [b <= c]."""
     condition, *values = term.args
     left, right = (layout.show(side, index) for side in condition.args)
@@ -379,7 +379,7 @@ def _show_choice(layout: _Layout, term: Term, index: str) -> Shown:
     return layout.style.spaced(*_between(parts, layout.style.sign("+"))), _SUM if len(parts) > 1 else _PRODUCT
 
 
-def _show_total(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_total(layout: _Layout, term: Term, index: str) -> _Shown:
     """Return a sum; that over one sample in column form is the term itself."""
     (inner,), over = term.args, term.note
     running = {"r": "x", "c": "k" if "c" in axes_of(layout.term) else "j", "rc": ""}[over]
@@ -391,7 +391,7 @@ def _show_total(layout: _Layout, term: Term, index: str) -> Shown:
     return layout.style.spaced(layout.style.total(running), shown), _PRODUCT
 
 
-def _show_matmul(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_matmul(layout: _Layout, term: Term, index: str) -> _Shown:
     """Return A B, or in column form the sum over the index that they share."""
     a, b = term.args
     s = layout.style
@@ -405,7 +405,7 @@ def _show_matmul(layout: _Layout, term: Term, index: str) -> Shown:
     return s.spaced(s.total("k"), layout.show(b, "jk"), layout.show(a, "k")), _PRODUCT
 
 
-def _show_call(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_call(layout: _Layout, term: Term, index: str) -> _Shown:
     """Return f(a, b); a maximum or minimum with a number begins with it."""
     args = sorted(term.args, key=lambda arg: not _is_constant(arg)) if "imum" in term.op else term.args
     name = term.note.title if term.op == "call" else _NAMES.get(term.op, rf"\{term.op}")
@@ -414,7 +414,7 @@ def _show_call(layout: _Layout, term: Term, index: str) -> Shown:
 
 
 _NAMES = {"maximum": r"\max", "minimum": r"\min", "sign": r"\operatorname{sign}"}
-_SHOWN: dict[str, Callable[[_Layout, Term, str], Shown]] = {
+_SHOWN: dict[str, Callable[[_Layout, Term, str], _Shown]] = {
     "": _show_leaf,
     "add": _show_sum,
     "subtract": _show_sum,

@@ -108,7 +108,7 @@ _COLUMN: Any = {"metavar": "COLUMN"}
 _FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help=_TABLE)]
 _ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by `chainrule train`.")]
 _JsonOption = Annotated[bool, _option("Print a single JSON object.", "--json")]
-Names = list[str] | None
+_Names = list[str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,15 +196,15 @@ class TrainOptions(Options):
         Task | None,
         _option("Treat the target as classes or as numbers.", default="inferred from the target", **_choice(Task)),
     ] = None
-    drop: Annotated[Names, _option("Ignore this column; repeat for several.", **_COLUMN)] = None
+    drop: Annotated[_Names, _option("Ignore this column; repeat for several.", **_COLUMN)] = None
     identifier: Annotated[
-        Names,
+        _Names,
         _option(
             "Treat this column as a row identifier: do not train on it, copy it to the predictions.", "--id", **_COLUMN
         ),
     ] = None
     category: Annotated[
-        Names, _option("Treat the numbers in this column as categories; repeat for several.", **_COLUMN)
+        _Names, _option("Treat the numbers in this column as categories; repeat for several.", **_COLUMN)
     ] = None
     weight: Annotated[str | None, _option("Use this column as sample weights.", **_COLUMN)] = None
     group: Annotated[
@@ -323,7 +323,7 @@ class PredictOptions(_ModelOptions):
         ),
     ] = None
     identifier: Annotated[
-        Names,
+        _Names,
         _option(
             "Copy this column of FILE to the predictions; repeat for several.",
             "--id",

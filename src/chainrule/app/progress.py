@@ -90,10 +90,10 @@ class Step(Display):
         self.detail, self.fraction = detail, fraction or 0.0
 
     def _state(self) -> str:
-        parts = [self.detail] * bool(self.detail) + [f"{duration(self.elapsed)} elapsed"]
+        parts = [self.detail] * bool(self.detail) + [f"{_duration(self.elapsed)} elapsed"]
         if 0 < self.fraction < 1:
             remaining = (perf_counter() - self.begin) * (1 / self.fraction - 1)
-            parts.append(f"about {duration(remaining)} remaining")
+            parts.append(f"about {_duration(remaining)} remaining")
         return ", ".join(parts)
 
     def line(self) -> str:
@@ -171,8 +171,8 @@ class TrainingDisplay(Display):
     def _state(self) -> tuple[str, str]:
         place = f"{len(self.finished)} of {self.members} members trained"
         seconds = self.seconds_remaining if self.latest else float("inf")
-        remaining = f"about {duration(seconds)} remaining"
-        return place, remaining if isfinite(seconds) else f"preparing, {duration(self.elapsed)} elapsed"
+        remaining = f"about {_duration(seconds)} remaining"
+        return place, remaining if isfinite(seconds) else f"preparing, {_duration(self.elapsed)} elapsed"
 
     def line(self) -> str:
         place, remaining = self._state()
@@ -220,7 +220,7 @@ def _values(history: History) -> str:
     return "".join(f", {name} {column[-1]:.3g}" for name, column in shown.items() if column)
 
 
-def duration(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """Return a duration in its largest sensible unit: 45 s, 22 min, 1.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"

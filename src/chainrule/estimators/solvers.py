@@ -102,7 +102,7 @@ class Task:
 
 
 def _fit_stochastic(task: Task, options: SolverOptions, state: FitState) -> None:
-    epochs = Epochs(task, options, state)
+    epochs = _Epochs(task, options, state)
     run = _make_run(task, options, state)
     state.n_iter = 0
     try:
@@ -187,7 +187,7 @@ class _UncorrectedAdam(Adam):
         return (*super().arguments(rate, t)[:-1], self.epsilon)
 
 
-class Epochs(Callback):
+class _Epochs(Callback):
     """After each epoch, record, score, print, adapt the learning rate and stop, as scikit-learn does."""
 
     def __init__(self, task: Task, options: SolverOptions, state: FitState) -> None:

@@ -66,7 +66,7 @@ def _header(program: ir.Program, golden: Golden, path: Path, loss: float | None)
     helpers = {helper for member in members for helper in member.helpers}
     helpers = helpers.union(*map(required_helpers, columns))
     activations = {
-        name: C.define(f"@_{name}", term).rstrip() for name, term in ir.functions_of(LARGEST_EXPONENT).items()
+        name: C.define(f"@_{name}", term).rstrip() for name, term in ir.functions_of(_LARGEST_EXPONENT).items()
     }
     parts = [
         _opening(program, os.path.basename(os.fspath(path)), loss),
@@ -82,7 +82,7 @@ def _header(program: ir.Program, golden: Golden, path: Path, loss: float | None)
     return text.replace("@@", name.upper()).replace("@", name)
 
 
-LARGEST_EXPONENT = 87.7
+_LARGEST_EXPONENT = 87.7
 """Close to the largest number whose exponential is a finite float."""
 _TOP = "#ifndef @@_H\n#define @@_H\n\n"
 _BOTTOM = "\n\n#endif\n"

@@ -29,7 +29,7 @@ from chainrule.files.model import shortened
 from chainrule.languages import NUMPY, PYTHON, Language
 
 _LINE_WIDTH = 120
-LARGEST_EXPONENT = 708
+_LARGEST_EXPONENT = 708
 """Close to the largest number whose exponential is a finite double."""
 
 
@@ -170,7 +170,7 @@ def _functions(program: ir.Program, language: Language) -> str:
     """Return the definitions of the program's elementwise functions, and their entries in STEPS."""
     steps = [step for member in program.members for step in ir.flattened(member)]
     names = sorted({step.function for step in steps if isinstance(step, ir.Elementwise)})
-    terms = ir.functions_of(LARGEST_EXPONENT)
+    terms = ir.functions_of(_LARGEST_EXPONENT)
     definitions = [language.define(f"elementwise_{name}", terms[name]) for name in names]
     entries = [f'STEPS["{name}"] = elementwise(elementwise_{name})' for name in names]
     return "\n\n".join([*definitions, "\n".join(entries)])

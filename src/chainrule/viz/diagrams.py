@@ -129,7 +129,7 @@ def _column(units: Sequence[int | None], x: float, middle: float, row: float = _
     return {unit: (x, top - row * k) for k, unit in enumerate(units) if unit is not None}
 
 
-Look = tuple[str, float, str]
+_Look = tuple[str, float, str]
 """The color of an edge, its thickness in line widths, and its dash."""
 
 
@@ -138,7 +138,7 @@ def _draw_edges(
     before: dict[int, Point],
     after: dict[int, Point],
     l: int,
-    look: Callable[[int, int], Look],
+    look: Callable[[int, int], _Look],
     max_labels: int = _MAX_LABELS,
 ) -> None:
     """Draw the weights of layer l between two columns, labeled if there are few of them."""
@@ -153,11 +153,11 @@ def _draw_edges(
                 canvas.label(x, y, _weight_name(i, j, l), _SMALL, color)
 
 
-def _weight_looks(W: Array, colors: Palette) -> Callable[[int, int], Look]:
+def _weight_looks(W: Array, colors: Palette) -> Callable[[int, int], _Look]:
     """Return a function of i and j that returns the look of the weight of unit i for unit j, by sign and size."""
     largest = float(np.abs(W).max()) or 1.0
 
-    def look(i: int, j: int) -> Look:
+    def look(i: int, j: int) -> _Look:
         w = float(W[j - 1, i - 1])
         thickness = MIN_THICKNESS + (MAX_THICKNESS - MIN_THICKNESS) * abs(w) / largest
         return (colors.blue, thickness, "--") if w < 0 else (colors.orange, thickness, "-")

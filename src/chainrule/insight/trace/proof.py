@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _LINE_TOLERANCE, _DERIVATIVE_TOLERANCE = 1e-9, 1e-5
 """Largest difference of a quantity, relative to its largest value; largest relative error of a derivative."""
-MAX_ENTRIES, _N_DIRECTIONS = 64, 16
-"""A derivative is checked entry by entry up to MAX_ENTRIES of them, otherwise along _N_DIRECTIONS random directions."""
+_MAX_ENTRIES, _N_DIRECTIONS = 64, 16
+"""A derivative is checked entry by entry if it has at most that many, otherwise along random directions."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _downstream(trace: Trace, name: str) -> list[Quantity]:
 
 def _directions(size: int) -> Iterator[Array]:
     """Yield the axes, or random directions if there are many axes."""
-    if size <= MAX_ENTRIES:
+    if size <= _MAX_ENTRIES:
         yield from (embed(size, k, 1.0) for k in range(size))
     else:
         rng = np.random.default_rng(0)

@@ -63,7 +63,7 @@ def cells_of(quantity: Quantity, notation: str, blank: bool = False) -> list[lis
     def text(i: int | None, j: int | None) -> str:
         if i is None or j is None:
             return ""
-        return BLANK if blank else show(float(grid[i, j]), decimals)
+        return BLANK if blank else _show(float(grid[i, j]), decimals)
 
     rows, columns = map(_places, grid.shape)
     return [[(i, j, text(i, j)) for j in columns] for i in rows]
@@ -78,12 +78,12 @@ def _decimals_for(values: Array) -> int | None:
     return decimals if decimals <= 8 and sizes.max() < 1e7 else None
 
 
-def show(value: float, decimals: int | None) -> str:
+def _show(value: float, decimals: int | None) -> str:
     """Return a number with the given decimals, or in scientific notation if it would lose its digits.
 
     Examples
     --------
-    >>> show(0.25, 4), show(0.00000314, 4), show(-0.0, 4), show(3.0, 0)
+    >>> _show(0.25, 4), _show(0.00000314, 4), _show(-0.0, 4), _show(3.0, 0)
     ('0.2500', '3.14e-06', '0.0000', '3')
     """
     if not np.isfinite(value):
