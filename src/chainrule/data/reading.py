@@ -236,8 +236,23 @@ def _as_days(column: Array) -> Array:
 # Columns converted on access.
 
 
+class _Columns(Mapping[str, Array]):
+    """Base class: `names` maps the names of the columns to where they are."""
+
+    names: Mapping[str, Any]
+
+    def __contains__(self, name: object) -> bool:  # without reading the column
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 @final
-class Matrix(Mapping[str, Array]):
+class Matrix(_Columns):
     """The columns of a numeric 2-D array (n, d), under the names of `matrix_names`."""
 
     def __init__(self, numbers: Array) -> None:
@@ -255,18 +270,9 @@ class Matrix(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         return self.numbers[:, self.names[name]]
 
-    def __contains__(self, name: object) -> bool:
-        return name in self.names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
 
 @final
-class Frame(Mapping[str, Array]):
+class Frame(_Columns):
     """The columns of a DataFrame, converted to arrays on access so that they are never all in memory at once."""
 
     def __init__(self, frame: Any) -> None:
@@ -327,15 +333,6 @@ class Frame(Mapping[str, Array]):
                 return np.fromiter(series.to_list(), object, len(series))
             column = _share_text(series) if shared else _as_column(name, series.to_numpy())
         return as_categories(name, column) if declared else column
-
-    def __contains__(self, name: object) -> bool:  # without reading the column
-        return name in self.names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 @contextmanager
