@@ -307,10 +307,6 @@ def _show_sum(layout: _Layout, term: Term, index: str) -> _Shown:
     return layout.signed(layout.show(a, index), "+" if is_sum else "-", right), _SUM
 
 
-def _show_negative(layout: _Layout, term: Term, index: str) -> _Shown:
-    return layout.style.sign("-") + layout.show(term.args[0], index, _PRODUCT), _SUM
-
-
 def _show_product(layout: _Layout, term: Term, index: str) -> _Shown:
     """Return factors side by side, numbers first, with a circled dot between matrices and a dot before a digit."""
     shown: list[str] = []
@@ -335,10 +331,6 @@ def _factors(term: Term) -> list[Term]:
 def _is_mean(term: Term) -> bool:
     """Return whether a term is a number times a sum."""
     return term.op == "multiply" and term.args[1].op == "sum" and _is_constant(term.args[0])
-
-
-def _show_fraction(layout: _Layout, term: Term, index: str) -> _Shown:
-    return layout.style.fraction(*(layout.show(arg, index) for arg in term.args)), _PRODUCT
 
 
 def _show_power(layout: _Layout, term: Term, index: str) -> _Shown:
@@ -418,9 +410,12 @@ _SHOWN: dict[str, Callable[[_Layout, Term, str], _Shown]] = {
     "": _show_leaf,
     "add": _show_sum,
     "subtract": _show_sum,
-    "negative": _show_negative,
+    "negative": lambda layout, term, index: (layout.style.sign("-") + layout.show(term.args[0], index, _PRODUCT), _SUM),
     "multiply": _show_product,
-    "divide": _show_fraction,
+    "divide": lambda layout, term, index: (
+        layout.style.fraction(*(layout.show(arg, index) for arg in term.args)),
+        _PRODUCT,
+    ),
     "power": _show_power,
     "exp": _show_exp,
     "expm1": _show_expm1,

@@ -64,6 +64,7 @@ def _contents(result: Result, show: Show) -> dict[str, Any]:
     predictor, metadata = result.predictor, result.predictor.metadata
     importance = _measure_importance(result, show)
     names = importance.ranking[:8]
+    training_notes = [f"member {k}: {note}" for k, history in enumerate(result.histories, 1) for note in history.notes]
     return _draw(_figures(result, importance, show), show) | {
         "title": f"{predictor.target.name} from {metadata.get('table', 'a table')}",
         "summary": _summary(result),
@@ -71,7 +72,7 @@ def _contents(result: Result, show: Show) -> dict[str, Any]:
         "result_scores": _scores(result),
         "baseline": f"baseline ({messages.baseline_of(predictor.target)})",
         "columns": [_describe_column(column) for column in metadata.get("columns", [])],
-        "notices": metadata.get("notices", []) + _training_notes(result),
+        "notices": [*metadata.get("notices", []), *training_notes],
         "n_measured": len(importance.worse),
         "n_columns": len(predictor.encoder.columns),
         "error_columns": ["row", "actual", "predicted", *names],
@@ -175,10 +176,6 @@ _REPRODUCTION = {
 
 def _entry(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else messages.readable_date(str(value))
-
-
-def _training_notes(result: Result) -> list[str]:
-    return [f"member {k + 1}: {note}" for k, history in enumerate(result.histories) for note in history.notes]
 
 
 # Figures.

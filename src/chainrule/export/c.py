@@ -224,14 +224,6 @@ def _write_elementwise(member: _Member, step: ir.Elementwise) -> None:
     member.loop(step.width, f"{x} = @_{step.function}({x})")
 
 
-def _write_normalized(member: _Member, step: ir.Normalized) -> None:
-    member.call("normalize", member.source, step.width, f"{step.epsilon!r}f")
-
-
-def _write_softmax(member: _Member, step: ir.Softmax) -> None:
-    member.call("softmax", member.source, step.width)
-
-
 def _write_residual_block(member: _Member, step: ir.ResidualBlock) -> None:
     """Write x + steps(x), with a copy of x in an array of its own."""
     saved = f"saved_{len(member.saved_widths)}"
@@ -246,8 +238,8 @@ _STEPS: dict[type[ir.Step], Callable[[_Member, Any], None]] = {
     ir.Quantized: _write_quantized,
     ir.AffineElementwise: _write_affine_elementwise,
     ir.Elementwise: _write_elementwise,
-    ir.Normalized: _write_normalized,
-    ir.Softmax: _write_softmax,
+    ir.Normalized: lambda member, step: member.call("normalize", member.source, step.width, f"{step.epsilon!r}f"),
+    ir.Softmax: lambda member, step: member.call("softmax", member.source, step.width),
     ir.ResidualBlock: _write_residual_block,
 }
 

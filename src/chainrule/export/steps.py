@@ -218,10 +218,6 @@ def _affine_elementwise(scale: Array, shift: Array, center: Array | None = None)
     return [AffineElementwise(len(scale), center, scale, shift)]
 
 
-def _lower_activation(layer: layers.Activation, params: Params, width: int) -> list[Step]:
-    return [] if layer.function == "identity" else [Elementwise(width, str(layer.function))]
-
-
 def _lower_bounded(layer: layers.Bounded, params: Params, width: int) -> list[Step]:
     """Return low + (high - low) sigmoid(X)."""
     scale, shift = np.full(width, layer.high - layer.low), np.full(width, layer.low)
@@ -241,7 +237,9 @@ def _lower_residual(layer: layers.Residual, params: Params, width: int) -> list[
 
 LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {
     layers.Dense: lambda layer, params, width: [Affine(layer.n_out, params["W"], params["b"])],
-    layers.Activation: _lower_activation,
+    layers.Activation: lambda layer, params, width: (
+        [] if layer.function == "identity" else [Elementwise(width, str(layer.function))]
+    ),
     layers.Scale: lambda layer, params, width: _affine_elementwise(params["scale"], np.zeros(width)),
     layers.Bounded: _lower_bounded,
     layers.Dropout: lambda layer, params, width: [],

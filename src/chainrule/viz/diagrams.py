@@ -150,7 +150,7 @@ def _draw_edges(
             if labeled:
                 t = _label_position(len(before), len(after))
                 x, y = (1 - t) * np.array(start) + t * np.array(end)
-                canvas.label(x, y, _weight_name(i, j, l), _SMALL, color)
+                canvas.label(x, y, f"w_{{{i}{j}}}^{{{l}}}", _SMALL, color)  # so few that i and j are single digits
 
 
 def _weight_looks(W: Array, colors: Palette) -> Callable[[int, int], _Look]:
@@ -172,11 +172,6 @@ def _label_position(n_before: int, n_after: int) -> float:
     spaced if 1 - t = n_after t or, from the other end, t = n_before (1 - t). The smaller fan leaves more room.
     """
     return 1 / (1 + n_after) if n_after <= n_before else n_before / (1 + n_before)
-
-
-def _weight_name(i: int, j: int, l: int) -> str:
-    """Return w_ij^l; weights are only labeled in layers so small that i and j are single digits."""
-    return f"w_{{{i}{j}}}^{{{l}}}"
 
 
 def _draw_activation(canvas: Canvas, activation: Activation | None, at: Point) -> None:
