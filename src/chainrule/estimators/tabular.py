@@ -124,7 +124,7 @@ class BaseTabular(BaseEstimator):
         values = rows.y if isinstance(target, ClassTarget) else rows.among_all(rows.y)
         validation, about_validation = self._validation()
         for notice in rows.notices + target_notices(target, values) + about_validation:
-            warnings.warn(notice, UserWarning, stacklevel=3)
+            warnings.warn(notice, UserWarning, stacklevel=4)  # the line that calls fit, which is decorated
         fitted = fit_predictor(
             rows.columns,
             rows.y,
