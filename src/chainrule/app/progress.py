@@ -47,7 +47,7 @@ class Display(ABC):
         """Show the state on a terminal."""
 
     @property
-    def elapsed(self) -> float:
+    def _elapsed(self) -> float:
         """The time since the beginning, in seconds."""
         return perf_counter() - self.start
 
@@ -90,7 +90,7 @@ class Step(Display):
         self.detail, self.fraction = detail, fraction or 0.0
 
     def _state(self) -> str:
-        parts = [self.detail] * bool(self.detail) + [f"{_duration(self.elapsed)} elapsed"]
+        parts = [self.detail] * bool(self.detail) + [f"{_duration(self._elapsed)} elapsed"]
         if 0 < self.fraction < 1:
             remaining = (perf_counter() - self.begin) * (1 / self.fraction - 1)
             parts.append(f"about {_duration(remaining)} remaining")
@@ -172,7 +172,7 @@ class TrainingDisplay(Display):
         place = f"{len(self.finished)} of {self.members} members trained"
         seconds = self.seconds_remaining if self.latest else float("inf")
         remaining = f"about {_duration(seconds)} remaining"
-        return place, remaining if isfinite(seconds) else f"preparing, {_duration(self.elapsed)} elapsed"
+        return place, remaining if isfinite(seconds) else f"preparing, {_duration(self._elapsed)} elapsed"
 
     def line(self) -> str:
         place, remaining = self._state()

@@ -304,7 +304,7 @@ class Frame(_Columns):
         return Frame(self.frame[start:stop])
 
     @cached_property
-    def together(self) -> Columns:
+    def _together(self) -> Columns:
         """The float64 and int64 columns of a small frame: converting each on its own costs more than all else."""
         if not 0 < self.n_rows <= FEW_ROWS:
             return {}
@@ -324,8 +324,8 @@ class Frame(_Columns):
         import narwhals.stable.v1 as nw
 
         with _reading_errors():
-            if name in self.together:
-                return self.together[name]
+            if name in self._together:
+                return self._together[name]
             series = self.frame.get_column(self.names[name])
             declared = isinstance(series.dtype, nw.Categorical | nw.Enum)
             shared = declared or series.dtype == nw.String
