@@ -160,7 +160,7 @@ class BaseTabular(BaseEstimator):
         used = known if weight is None else known & (weight > 0)
         groups, time = _cells("groups", groups, n), _cells("time", time, n)
         return _Rows(
-            take_rows(columns, used),
+            _take(columns, used),
             y[used[known]],
             None if weight is None else weight[used],
             None if groups is None else group_codes("groups", groups[used], rows=np.flatnonzero(used)),
@@ -180,7 +180,7 @@ class BaseTabular(BaseEstimator):
         X, y = self.validation_data
         columns = self._columns(X, reset=False)
         values, known, notices = self._targets(columns, y, min_rows=1)
-        return (take_rows(columns, known), values), [f"validation_data: {notice}" for notice in notices]
+        return (_take(columns, known), values), [f"validation_data: {notice}" for notice in notices]
 
     def _targets(self, columns: Columns, y: Any, min_rows: int) -> tuple[Array, Array, list[str]]:
         """Return the known targets, true (n,) for the rows they belong to, and notices about the cells.
@@ -514,6 +514,11 @@ def _require_target(estimator: BaseTabular, y: Any) -> None:
     """Raise ValueError if there is no target."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+
+
+def _take(columns: Columns, used: Array) -> Columns:
+    """Return the rows that are used, without a copy if all are."""
+    return columns if used.all() else take_rows(columns, used)
 
 
 def _weights(sample_weight: Any, n: int) -> Array | None:
