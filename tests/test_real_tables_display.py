@@ -250,7 +250,7 @@ def test_what_is_quick_writes_nothing(birds):
 
 def test_an_error_ends_the_lines(impatient, capsys):
     n_threads = threading.active_count()
-    with pytest.raises(TableError), progress.step("reading t.csv"):
+    with pytest.raises(TableError), progress.Step("reading t.csv"):
         raise TableError("no")
     capsys.readouterr()
     sleep(0.02)

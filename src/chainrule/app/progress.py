@@ -3,8 +3,8 @@
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from math import isfinite
 from time import perf_counter
 from types import TracebackType
@@ -73,12 +73,17 @@ class Display(ABC):
 
 
 class Step(Display):
-    """One thing that takes long, such as reading a file. Call it to show how far it has come."""
+    """One thing that takes long, such as reading a file. Call it to show how far it has come.
 
-    def __init__(self, text: str, silent: bool = False, console: Console | None = None) -> None:
+    With `announce`, a line is written at once where there is no terminal.
+    """
+
+    def __init__(self, text: str, silent: bool = False, announce: bool = False, console: Console | None = None) -> None:
         super().__init__(silent, console)
         self.text, self.detail, self.fraction, self.begin = text, "", 0.0, self.start
         self.task = self.bars.add_task(text, total=None, state="")
+        if announce:
+            self.write(f"{text} ...\n")
 
     def __call__(self, detail: str, fraction: float | None = None) -> None:
         """Show a detail, such as the number of rows so far, and the fraction that is done, if it is known.
@@ -102,15 +107,6 @@ class Step(Display):
     def refresh(self) -> None:
         total = 1.0 if self.fraction else None
         self.bars.update(self.task, total=total, completed=self.fraction, state=self._state())
-
-
-@contextmanager
-def step(text: str, silent: bool = False, announce: bool = False) -> Iterator[Step]:
-    """Show what is being done; with `announce`, a line is written at once where there is no terminal."""
-    with Step(text, silent) as display:
-        if announce:
-            display.write(f"{text} ...\n")
-        yield display
 
 
 class TrainingDisplay(Display):
