@@ -20,7 +20,8 @@ from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.model.ensemble import N_QUANTILES, Ensemble
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.nn.layers import LAYERS
+from chainrule.nn.catalog import LAYERS
+from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.losses import LOSSES
 
 WIDTH = 6
@@ -35,6 +36,9 @@ LAYER_EXAMPLES = {
     "Residual": Residual(
         [Dense(WIDTH, 5), LayerNorm(5), Residual([Activation("relu")]), Dropout(0.2), Dense(5, WIDTH)]
     ),
+    "PiecewiseLinear": PiecewiseLinear(WIDTH, (4, 0), ((-0.7, 0.1), (-1.0, 0.0, 0.8))),
+    "Periodic": Periodic(WIDTH, (1, 2, 5), n_waves=4, n_out=2, sigma=0.3),
+    "Unclip": Unclip(),
 }
 assert LAYER_EXAMPLES.keys() == LAYERS.keys()
 
@@ -50,7 +54,9 @@ def perturbed(network, seed=1):
 def with_layer(name):
     """Return a network with that layer first, in the middle, twice in a row and last."""
     layer = LAYER_EXAMPLES[name]
-    layers = [layer, Dense(WIDTH, WIDTH), layer, layer, Activation("mish"), Dense(WIDTH, WIDTH), layer]
+    width = layer.width_after(WIDTH)
+    twice = [layer, layer] if width == WIDTH else [layer]  # an embedding takes its own input width only
+    layers = [layer, Dense(width, WIDTH), *twice, Activation("mish"), Dense(width, WIDTH), layer]
     return perturbed(Network(layers, "squared_error", seed=0))
 
 

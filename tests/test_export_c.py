@@ -12,7 +12,7 @@ from chainrule.data.targets import ClassTarget
 from chainrule.export import to_c
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
-from chainrule.nn.layers import LAYERS
+from chainrule.nn.catalog import LAYERS
 from exported import (
     NETWORKS,
     TABLES,

@@ -17,7 +17,7 @@ from chainrule.export.steps import (
     run,
 )
 from chainrule.model.ensemble import Ensemble
-from chainrule.nn.layers import LAYERS
+from chainrule.nn.catalog import LAYERS
 from chainrule.nn.losses import LOSSES
 from exported import DATES, NETWORKS, TABLES, TARGETS, perturbed, predictions_of, predictor_of, rows_for
 

@@ -20,7 +20,8 @@ from chainrule import (
 )
 from chainrule.errors import GradientError
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.nn.layers import LAYERS
+from chainrule.nn.catalog import LAYERS
+from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.losses import LOSSES
 from oracles import targets_for
 
@@ -34,6 +35,9 @@ EXAMPLES = {
     "LayerNorm": LayerNorm(WIDTH),
     "BatchNorm": BatchNorm(WIDTH),
     "Residual": Residual([Dense(WIDTH, 5), LayerNorm(5), Activation("relu"), Dropout(0.2), Dense(5, WIDTH)]),
+    "PiecewiseLinear": PiecewiseLinear(WIDTH, (2, 0), ((-0.7, 0.1), (-1.0, 0.0, 0.8))),
+    "Periodic": Periodic(WIDTH, (1, 2), n_waves=5, n_out=2, sigma=0.3),
+    "Unclip": Unclip(),
 }
 
 
@@ -51,7 +55,7 @@ def test_every_layer_has_an_example():
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_backward_is_the_derivative_in_inputs_and_parameters(name, rng):
     layer = EXAMPLES[name]
-    X, params, dY = rng.normal(size=(6, WIDTH)), params_of(layer, rng), rng.normal(size=(6, WIDTH))
+    X, params, dY = rng.normal(size=(6, WIDTH)), params_of(layer, rng), rng.normal(size=(6, layer.width_after(WIDTH)))
     grads = {name: np.full(shape, np.nan) for name, shape in layer.shapes.items()}
 
     def projected():
@@ -74,7 +78,7 @@ def test_backward_is_the_derivative_in_inputs_and_parameters(name, rng):
 @pytest.mark.parametrize("training", [False, True])
 def test_input_and_incoming_gradient_are_not_modified(name, training, rng):
     layer = EXAMPLES[name]
-    X, params, dY = rng.normal(size=(6, WIDTH)), params_of(layer, rng), rng.normal(size=(6, WIDTH))
+    X, params, dY = rng.normal(size=(6, WIDTH)), params_of(layer, rng), rng.normal(size=(6, layer.width_after(WIDTH)))
     X_before, dY_before = X.copy(), dY.copy()
     _, backward = layer.forward(X, params, rng if training else None)
     backward(dY, {name: np.empty(shape) for name, shape in layer.shapes.items()})
@@ -84,7 +88,8 @@ def test_input_and_incoming_gradient_are_not_modified(name, training, rng):
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_float32_stays_float32(name, rng):
-    net = Network([Dense(3, WIDTH), EXAMPLES[name], Dense(WIDTH, 2)], seed=0)
+    layer = EXAMPLES[name]
+    net = Network([Dense(3, WIDTH), layer, Dense(layer.width_after(WIDTH), 2)], seed=0)
     for A in net.activations(rng.normal(size=(5, 3))):
         assert A.dtype == np.float32
     _, grad = net.loss_and_grad(rng.normal(size=(5, 3)), rng.normal(size=(5, 2)), rng=rng)
@@ -100,7 +105,9 @@ def test_float32_stays_float32(name, rng):
     ],
 )
 def test_gradients_of_every_layer_with_every_loss(name, loss, k, weighted, rng):
-    net = Network([Dense(3, WIDTH), EXAMPLES[name], Activation("tanh"), Dense(WIDTH, k)], loss, l1=0.01, l2=0.1, seed=1)
+    layer = EXAMPLES[name]
+    layers = [Dense(3, WIDTH), layer, Activation("tanh"), Dense(layer.width_after(WIDTH), k)]
+    net = Network(layers, loss, l1=0.01, l2=0.1, seed=1)
     X, y = rng.normal(size=(7, 3)), targets_for(loss, 7, k, rng)
     assert check_gradients(net, X, y, rng.random(7) if weighted else None, directions=2).ok
 

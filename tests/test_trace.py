@@ -35,7 +35,7 @@ from chainrule.insight.trace.layers import FORMULAS
 from chainrule.insight.trace.losses import COSTS
 from chainrule.insight.trace.steps import RULES
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.nn.layers import LAYERS
+from chainrule.nn.catalog import LAYERS
 from chainrule.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss, Quantile, SquaredError
 from chainrule.training.optimizers import OPTIMIZERS
 from chainrule.typeset import LATEX, MATHML, TEXT, title

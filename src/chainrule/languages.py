@@ -136,8 +136,8 @@ def _repeated(term: Term) -> list[Term]:
 
 
 def _calls(template: str, names: str, maximum: str = "", minimum: str = "") -> dict[str, str]:
-    """Return the templates of calls, given the names of seven functions and of two with two arguments."""
-    ops = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "absolute")
+    """Return the templates of calls, given the names of nine functions and of two with two arguments."""
+    ops = ("exp", "expm1", "log", "log1p", "tanh", "sin", "cos", "sqrt", "absolute")
     calls = {op: template.format(name) + "({})" for op, name in zip(ops, names.split())}
     return {**calls, "maximum": maximum + "({}, {})", "minimum": minimum + "({}, {})"}
 
@@ -146,7 +146,7 @@ _DEF = "def {name}(z):\n{locals}    return {value}\n"
 _ASSIGN, _IF_ELSE = "{name} = {value}", "{1} if {0} else {2}"
 
 C = Language(  # with comparisons, since compilers do not inline fmaxf
-    _calls("{}f", "exp expm1 log log1p tanh sqrt fabs"),
+    _calls("{}f", "exp expm1 log log1p tanh sin cos sqrt fabs"),
     "{} ? {} : {}",
     lambda number: f"{np.float32(number)!s}f",
     "const float {name} = {value};",
@@ -154,20 +154,20 @@ C = Language(  # with comparisons, since compilers do not inline fmaxf
     ("maximum", "minimum"),
 )
 PYTHON = Language(
-    _calls("math.{}", "exp expm1 log log1p tanh sqrt fabs", "max", "min"),
+    _calls("math.{}", "exp expm1 log log1p tanh sin cos sqrt fabs", "max", "min"),
     _IF_ELSE, repr, _ASSIGN, _DEF,
 )  # fmt: skip
 NUMPY = Language(
-    _calls("np.{}", "exp expm1 log log1p tanh sqrt abs", "np.maximum", "np.minimum")
+    _calls("np.{}", "exp expm1 log log1p tanh sin cos sqrt abs", "np.maximum", "np.minimum")
     | {"where": "np.where({}, {}, {})"},
     "", repr, _ASSIGN, _DEF,
 )  # fmt: skip
 NUMBA = Language(  # numbers take the type of z, so that float32 stays float32
-    _calls("np.{}", "exp expm1 log log1p tanh sqrt abs", "max", "min"),
+    _calls("np.{}", "exp expm1 log log1p tanh sin cos sqrt abs", "max", "min"),
     _IF_ELSE, "real({!r})".format, _ASSIGN, _DEF.replace("{locals}", "    real = type(z)\n{locals}"),
 )  # fmt: skip
 JAVASCRIPT = Language(
-    _calls("Math.{}", "exp expm1 log log1p tanh sqrt abs", "Math.max", "Math.min"),
+    _calls("Math.{}", "exp expm1 log log1p tanh sin cos sqrt abs", "Math.max", "Math.min"),
     "{} ? {} : {}",
     repr,
     "const {name} = {value};",

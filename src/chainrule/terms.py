@@ -167,6 +167,7 @@ def _elementwise(op: str) -> Callable[[Term | float], Term]:
 
 exp, expm1, log, log1p = map(_elementwise, ("exp", "expm1", "log", "log1p"))
 tanh, sqrt, absolute, sign = map(_elementwise, ("tanh", "sqrt", "absolute", "sign"))
+sin, cos = map(_elementwise, ("sin", "cos"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,6 +264,8 @@ RULES: dict[str, Callable[..., tuple[Term, ...]]] = {
     "log1p": lambda y, d, a: (d / (1 + a),),
     "tanh": lambda y, d, a: (d * (1 - y**2),),
     "sqrt": lambda y, d, a: (d / (2 * y),),
+    "sin": lambda y, d, a: (d * cos(a),),
+    "cos": lambda y, d, a: (-(d * sin(a)),),
     "absolute": lambda y, d, a: (d * sign(a),),
     "sign": lambda y, d, a: (ZERO,),
     "call": _call_rule,

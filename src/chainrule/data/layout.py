@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.arrays import Array, all_finite, require
 from chainrule.data.cells import BLOCK, plain_numbers
 from chainrule.data.columns import Column
-from chainrule.data.features import ENCODERS, Encoder, Feature, as_slice
+from chainrule.data.features import ENCODERS, Encoder, Feature, SmoothClip, as_slice
 from chainrule.data.reading import Matrix, matrix_place, require_names, rows_from
 
 BLOCK_CELLS = 2**17
@@ -50,11 +50,13 @@ class Layout:
         self.reads: list[tuple[Column, bool, dict[str, int]]] = []
         self.n_parts = 0
         groups: dict[type[Feature], list[tuple[Feature, int, int]]] = {}
+        self.numbers: list[int] = []
         for column, start, _ in self.places:
             parts: dict[str, int] = {}
             for feature in column.features:
                 part = parts.setdefault(feature.part, self.n_parts + len(parts))
                 groups.setdefault(type(feature), []).append((feature, part, start))
+                self.numbers += [start] if isinstance(feature, SmoothClip) else []
                 start += feature.width
             self.reads.append((column, column.is_plain, parts))
             self.n_parts += len(parts)

@@ -276,6 +276,11 @@ class TabularEncoder:
         self.notices += [f"{name}: {notice}" for notice in differences_in_spelling(frequent, "categories")]
         return CategoryColumn(name, tuple(sorted(frequent)), rest / n_known, 1 - n_known / sum(cell_counts))
 
+    @property
+    def numbers(self) -> list[int]:
+        """The encoded columns that are numbers, scaled and smoothly clipped."""
+        return self.layout.numbers
+
     def transform(self, table: object, first_row: int = 0) -> Array:
         """Return the float32 matrix (n, d) for a table. Extra columns are ignored, and the table is not modified.
 

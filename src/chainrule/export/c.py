@@ -169,6 +169,11 @@ class _Member:
         self.arrays.append(_float_array(name, values))
         return name
 
+    def int_array(self, values: Array) -> str:
+        name = f"@_{self.k}_{len(self.arrays)}"
+        self.arrays.append(_array("int", name, list(map(str, values.tolist())), 25))
+        return name
+
     def int8_array(self, values: Array) -> str:
         name = f"@_{self.k}_{len(self.arrays)}"
         self.arrays.append(_array("signed char", name, list(map(str, values.ravel().tolist())), 25))
@@ -181,6 +186,13 @@ class _Member:
     def loop(self, width: int, statement: str) -> None:
         """Append a loop that runs a statement for each value of a row."""
         self.lines.append(f"for (i = 0; i < {width}; i++) {statement};")
+
+    def save(self) -> str:
+        """Copy the row into an array of its own and return its name."""
+        name = f"saved_{len(self.saved_widths)}"
+        self.saved_widths.append(self.width)
+        self.loop(self.width, f"{name}[i] = {self.source}[i]")
+        return name
 
     def swap(self) -> None:
         """Swap the buffers, so that the next step reads what this one has written."""
@@ -226,11 +238,34 @@ def _write_elementwise(member: _Member, step: ir.Elementwise) -> None:
 
 def _write_residual_block(member: _Member, step: ir.ResidualBlock) -> None:
     """Write x + steps(x), with a copy of x in an array of its own."""
-    saved = f"saved_{len(member.saved_widths)}"
-    member.saved_widths.append(step.width)
-    member.loop(step.width, f"{saved}[i] = {member.source}[i]")
+    saved = member.save()
     member.add(step.steps)
     member.loop(step.width, f"{member.source}[i] += {saved}[i]")
+
+
+def _write_appended(member: _Member, step: ir.Appended) -> None:
+    """Write [x, steps(x)]."""
+    n = member.width
+    saved = member.save()
+    member.add(step.steps)
+    member.loop(n, f"{member.target}[i] = {saved}[i]")
+    member.loop(step.width - n, f"{member.target}[{n} + i] = {member.source}[i]")
+    member.swap()
+
+
+def _write_columns(member: _Member, step: ir.Columns) -> None:
+    columns = member.int_array(step.columns)
+    member.loop(step.width, f"{member.target}[i] = {member.source}[{columns}[i]]")
+    member.swap()
+
+
+def _write_block_affine(member: _Member, step: ir.BlockAffine) -> None:
+    m, k, n_out = step.W.shape
+    W, b = member.float_array(step.W), member.float_array(step.b)
+    x, y = f"{member.source} + i * {k}", f"{member.target} + i * {n_out}"
+    member.helpers.add("affine")
+    member.loop(m, f"@_affine({x}, {W} + i * {k * n_out}, {b} + i * {n_out}, {k}, {n_out}, {y})")
+    member.swap()
 
 
 _STEPS: dict[type[ir.Step], Callable[[_Member, Any], None]] = {
@@ -241,6 +276,9 @@ _STEPS: dict[type[ir.Step], Callable[[_Member, Any], None]] = {
     ir.Normalized: lambda member, step: member.call("normalize", member.source, step.width, f"{step.epsilon!r}f"),
     ir.Softmax: lambda member, step: member.call("softmax", member.source, step.width),
     ir.ResidualBlock: _write_residual_block,
+    ir.Appended: _write_appended,
+    ir.Columns: _write_columns,
+    ir.BlockAffine: _write_block_affine,
 }
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 import chainrule
 from chainrule.arrays import Array
-from chainrule.curves import CURVES, Z, capped_exp
+from chainrule.curves import CURVES, Z
 from chainrule.errors import ModelFileError, first_line
 from chainrule.export import steps as ir
 from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, largest_difference
@@ -95,6 +95,7 @@ def run_golden(content: bytes) -> float:
 
 
 def _model_of(program: ir.Program, golden: Golden) -> Any:
+    """Return the ONNX model."""
     graph = Graph()
     if program.columns is None:
         inputs = [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", program.n_in])]
@@ -102,12 +103,9 @@ def _model_of(program: ir.Program, golden: Golden) -> Any:
     else:
         inputs = inputs_of(program.columns)
         X, to_encoded = encode(graph, program.columns)
-    terms = []
-    for steps in program.members:
-        Y = X
-        for step in steps if to_encoded is None else _prepend(to_encoded, steps):
-            Y = _STEPS[type(step)](graph, step, Y)
-        terms.append(Y)
+    if to_encoded is not None and not np.array_equal(to_encoded, np.eye(len(to_encoded))):
+        X = graph.add("MatMul", X, graph.constant(to_encoded))
+    terms = [_add_steps(graph, steps, X) for steps in program.members]
     outputs = _add_outputs(graph, program, terms)
     made = helper.make_graph(graph.nodes, "chainrule", inputs, outputs, graph.constants)
     model = helper.make_model(
@@ -149,16 +147,6 @@ def _label_array(program: ir.Program) -> Array:
     return classes.astype({"U": object, "i": np.int64}.get(classes.dtype.kind, classes.dtype))
 
 
-def _prepend(matrix: Array, steps: Sequence[ir.Step]) -> list[ir.Step]:
-    """Return the steps applied to X @ matrix, with the matrix multiplied into the first weights where possible."""
-    first, *rest = steps
-    if isinstance(first, ir.Affine):
-        return [ir.Affine(first.width, matrix @ first.W, first.b), *rest]
-    if np.array_equal(matrix, np.eye(len(matrix))):
-        return list(steps)
-    return [ir.Affine(matrix.shape[1], matrix, np.zeros(matrix.shape[1])), *steps]
-
-
 # Steps.
 
 
@@ -176,11 +164,17 @@ def _add_normalized(graph: Graph, step: ir.Normalized, X: str) -> str:
     return graph.add("Div", H, graph.add("Sqrt", graph.add("Add", variance, graph.constant(step.epsilon))))
 
 
-def _add_residual_block(graph: Graph, step: ir.ResidualBlock, X: str) -> str:
-    Y = X
-    for inner in step.steps:
-        Y = _STEPS[type(inner)](graph, inner, Y)
-    return graph.add("Add", X, Y)
+def _add_steps(graph: Graph, steps: Sequence[ir.Step], X: str) -> str:
+    for step in steps:
+        X = _STEPS[type(step)](graph, step, X)
+    return X
+
+
+def _add_block_affine(graph: Graph, step: ir.BlockAffine, X: str) -> str:
+    m, k, _ = step.W.shape
+    blocks = graph.add("Reshape", X, graph.constant([-1, m, 1, k], np.int64))
+    Y = graph.add("Add", graph.add("MatMul", blocks, graph.constant(step.W)), graph.constant(step.b[:, np.newaxis]))
+    return graph.add("Reshape", Y, graph.constant([-1, step.width], np.int64))
 
 
 _STEPS: dict[type[ir.Step], Callable[[Graph, Any, str], str]] = {
@@ -189,13 +183,16 @@ _STEPS: dict[type[ir.Step], Callable[[Graph, Any, str], str]] = {
     ir.Elementwise: lambda graph, step, X: _add_function(graph, step.function, X),
     ir.Normalized: _add_normalized,
     ir.Softmax: lambda graph, step, X: graph.add("Softmax", X, axis=1),
-    ir.ResidualBlock: _add_residual_block,
+    ir.ResidualBlock: lambda graph, step, X: graph.add("Add", X, _add_steps(graph, step.steps, X)),
+    ir.Appended: lambda graph, step, X: graph.add("Concat", X, _add_steps(graph, step.steps, X), axis=1),
+    ir.Columns: lambda graph, step, X: graph.add("Gather", X, graph.constant(step.columns, np.int64), axis=1),
+    ir.BlockAffine: _add_block_affine,
 }
 
 
 def _add_function(graph: Graph, function: str, X: str) -> str:
     """Add a function of one number; those that ONNX has under the same name as one operator."""
-    whole = CURVES[function](Z) if function in CURVES else capped_exp(_LARGEST_EXPONENT)
+    whole = CURVES[function](Z) if function in CURVES else ir.functions_of(_LARGEST_EXPONENT)[function]
     names: dict[Term, str] = {}
 
     def add(term: Term) -> str:
@@ -217,7 +214,7 @@ _OWN_OPERATORS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softp
 _OPERATORS = {
     "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "negative": "Neg", "exp": "Exp", "log": "Log",
     "tanh": "Tanh", "sqrt": "Sqrt", "absolute": "Abs", "maximum": "Max", "minimum": "Min", "greater": "Greater",
-    "where": "Where",
+    "where": "Where", "cos": "Cos",
 }  # fmt: skip
 
 

@@ -108,6 +108,9 @@ _DESCRIBED: dict[type[ir.Step], Callable[[Any], list[Any]]] = {
     ir.Normalized: lambda step: ["normalized", step.epsilon],
     ir.Softmax: lambda step: ["softmax"],
     ir.ResidualBlock: lambda step: ["residual_block", [_describe_step(inner) for inner in step.steps]],
+    ir.Appended: lambda step: ["appended", [_describe_step(inner) for inner in step.steps]],
+    ir.Columns: lambda step: ["columns", step.columns.tolist()],
+    ir.BlockAffine: lambda step: ["block_affine", step.W.transpose(0, 2, 1).reshape(step.width, -1), step.b.ravel()],
 }
 
 

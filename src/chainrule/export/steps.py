@@ -9,21 +9,24 @@ every other affine step, into adjacent weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import pi
 from typing import Any
 
 import numpy as np
 
+from chainrule import terms as t
 from chainrule.arrays import Array, all_finite
-from chainrule.curves import CURVES, capped_exp, value_of
+from chainrule.curves import CURVES, Z, capped_exp, value_of
 from chainrule.data.columns import Column
 from chainrule.data.features import Missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
-from chainrule.nn import layers, losses
+from chainrule.nn import embeddings, layers, losses
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.custom import is_custom
+from chainrule.nn.embeddings import LARGEST_CLIPPED
 from chainrule.nn.layers import Layer, Params
 from chainrule.nn.network import Network
 from chainrule.terms import Term
@@ -68,7 +71,7 @@ class AffineElementwise(Step):
 
 @dataclass(frozen=True, eq=False)
 class Elementwise(Step):
-    """A function applied to each value: the name of an activation, or "exp"."""
+    """A function applied to each value: the name of an activation, or another one of `functions_of`."""
 
     function: str
 
@@ -92,16 +95,50 @@ class ResidualBlock(Step):
     steps: tuple[Step, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Columns(Step):
+    """X[:, columns]. columns (width,)."""
+
+    columns: Array
+
+
+@dataclass(frozen=True, eq=False)
+class BlockAffine(Step):
+    """X W + b for each of m blocks of k values: W (m, k, n_out), b (m, n_out), width = m n_out."""
+
+    W: Array
+    b: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Appended(Step):
+    """[X, steps(X)]."""
+
+    steps: tuple[Step, ...]
+
+
+Nested = ResidualBlock | Appended
+
+
 def functions_of(largest_exponent: float) -> dict[str, Term]:
     """Return the functions of elementwise steps, by name; exp takes at most `largest_exponent`."""
-    return {name: value_of(name) for name in CURVES} | {"exp": capped_exp(largest_exponent)}
+    return {name: value_of(name) for name in CURVES} | {"exp": capped_exp(largest_exponent)} | EMBEDDING_FUNCTIONS
+
+
+_CLIPPED = t.minimum(t.maximum(Z, -LARGEST_CLIPPED), LARGEST_CLIPPED)
+EMBEDDING_FUNCTIONS: dict[str, Term] = {
+    "cos": t.cos(Z),
+    "ramp": t.minimum(t.maximum(Z, 0), 1),
+    "unclip": _CLIPPED / t.sqrt(1 - _CLIPPED * _CLIPPED / 9),
+}
+"""The functions of one number in `chainrule.nn.embeddings`."""
 
 
 def flattened(steps: Sequence[Step]) -> Iterator[Step]:
     """Yield every step, including nested ones."""
     for step in steps:
         yield step
-        if isinstance(step, ResidualBlock):
+        if isinstance(step, Nested):
             yield from flattened(step.steps)
 
 
@@ -159,12 +196,13 @@ def program_of(model: Model) -> Program:
     bounds, smoothing = ensemble.bounds, 0.0
     if isinstance(ensemble.networks[0].loss, losses.CrossEntropy):
         bounds, smoothing = None, ensemble.smoothing
-    n = len(ensemble.networks)
-    term = _affine_elementwise(
-        scale / (n * (1 + smoothing)), (scale * smoothing / ensemble.n_out / (1 + smoothing) + shift) / n
-    )
+    members = []
+    for network, weight in zip(ensemble.networks, ensemble.weights):
+        constant = scale * smoothing / ensemble.n_out / (1 + smoothing) + shift
+        term = _affine_elementwise(weight * scale / (1 + smoothing), weight * constant)
+        members.append((*_network_steps(network, ensemble.temperature), *term))
     return Program(
-        tuple((*_network_steps(network, ensemble.temperature), *term) for network in ensemble.networks),
+        tuple(members),
         None if bounds is None else bounds * scale + shift,
         ensemble.n_in,
         ensemble.n_out,
@@ -184,12 +222,13 @@ def _require_exportable(ensemble: Ensemble, columns: Sequence[Column]) -> None:
     for column in columns:
         if column.source == "categories" and any(isinstance(feature, Missing) for feature in column.features):
             raise ValueError(f"model must not mark missing categories, as column {column.name!r} does")
-    first = ensemble.networks[0]
-    for i, layer in enumerate(first.layers):
-        if is_custom(layer):
-            raise ValueError(f"model must not contain custom layers, got {layer} as layer {i}")
-    if type(first.loss) not in LINKS:
-        raise ValueError(f"model must not have a custom loss, got {first.loss}")
+    for network in ensemble.networks:
+        for i, layer in enumerate(network.layers):
+            if is_custom(layer):
+                raise ValueError(f"model must not contain custom layers, got {layer} as layer {i}")
+    loss = ensemble.networks[0].loss
+    if type(loss) not in LINKS:
+        raise ValueError(f"model must not have a custom loss, got {loss}")
     if not all(all_finite(network.theta) and all_finite(network.buffers) for network in ensemble.networks):
         raise ValueError("model must have finite parameters, got NaN or infinity")
 
@@ -235,6 +274,21 @@ def _lower_residual(layer: layers.Residual, params: Params, width: int) -> list[
     return [ResidualBlock(width, tuple(_lower(layer.layers, inner, width)))]
 
 
+def _lower_piecewise_linear(layer: embeddings.PiecewiseLinear, params: Params, width: int) -> list[Step]:
+    columns, lows, slopes = layer.pieces
+    scaled = AffineElementwise(len(lows), lows, slopes, np.zeros(len(lows)))
+    steps = (Columns(len(lows), columns), scaled, Elementwise(len(lows), "ramp"))
+    return [Appended(width + layer.width, steps)]
+
+
+def _lower_periodic(layer: embeddings.Periodic, params: Params, width: int) -> list[Step]:
+    n = params["f"].size
+    columns = np.repeat(layer.columns, layer.n_waves)
+    angle = _affine_elementwise(2 * pi * params["f"].ravel(), params["phase"].ravel())
+    blocks = BlockAffine(layer.width, params["W"], params["b"])
+    return [Appended(width + layer.width, (Columns(n, columns), *angle, Elementwise(n, "cos"), blocks))]
+
+
 LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {
     layers.Dense: lambda layer, params, width: [Affine(layer.n_out, params["W"], params["b"])],
     layers.Activation: lambda layer, params, width: (
@@ -249,6 +303,9 @@ LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {
     ],
     layers.BatchNorm: _lower_batch_norm,
     layers.Residual: _lower_residual,
+    embeddings.PiecewiseLinear: _lower_piecewise_linear,
+    embeddings.Periodic: _lower_periodic,
+    embeddings.Unclip: lambda layer, params, width: [Elementwise(width, "unclip")],
 }
 """From a layer type to the function that returns its steps, given the layer, its parameters and its input width."""
 
@@ -283,7 +340,7 @@ def fold(steps: Sequence[Step]) -> tuple[Step, ...]:
     """Return an equivalent, shorter program: affine steps are multiplied, in float64, into adjacent affine steps."""
     folded: list[Step] = []
     for step in steps:
-        step = ResidualBlock(step.width, fold(step.steps)) if isinstance(step, ResidualBlock) else step
+        step = replace(step, steps=fold(step.steps)) if isinstance(step, Nested) else step
         merge = _MERGES.get((type(folded[-1]), type(step))) if folded else None
         merged = merge(folded[-1], step) if merge else None
         if merged is None:
@@ -337,7 +394,8 @@ def _quantize_affine(step: Affine) -> Quantized:
 
 _QUANTIZED: dict[type[Step], Callable[[Any], Step]] = {
     Affine: _quantize_affine,
-    ResidualBlock: lambda step: ResidualBlock(step.width, quantize(step.steps)),
+    ResidualBlock: lambda step: replace(step, steps=quantize(step.steps)),
+    Appended: lambda step: replace(step, steps=quantize(step.steps)),
 }
 
 
@@ -375,11 +433,26 @@ def _run_normalized(step: Normalized, X: Array) -> Array:
     return H / np.sqrt((H * H).mean(axis=1, keepdims=True) + np.float32(step.epsilon))
 
 
+def _run_elementwise(function: str, X: Array) -> Array:
+    if function in EMBEDDING_FUNCTIONS:
+        return _single(EMBEDDING_FUNCTIONS[function].value(z=X))
+    return _exp(X) if function == "exp" else ACTIVATIONS[function](X)[0]
+
+
+def _run_block_affine(step: BlockAffine, X: Array) -> Array:
+    m, k, _ = step.W.shape
+    blocks = X.reshape(len(X), m, 1, k) @ _single(step.W)
+    return (blocks[:, :, 0] + _single(step.b)).reshape(len(X), -1)
+
+
 _RUN: dict[type[Step], Callable[[Any, Array], Array]] = {
     Affine: lambda step, X: X @ _single(step.W) + _single(step.b),
     Quantized: lambda step, X: (X @ _single(step.W)) * _single(step.scale) + _single(step.b),
     AffineElementwise: lambda step, X: (X - _single(step.center)) * _single(step.scale) + _single(step.shift),
-    Elementwise: lambda step, X: _exp(X) if step.function == "exp" else ACTIVATIONS[step.function](X)[0],
+    Elementwise: lambda step, X: _run_elementwise(step.function, X),
+    Columns: lambda step, X: X[:, step.columns],
+    BlockAffine: lambda step, X: _run_block_affine(step, X),
+    Appended: lambda step, X: np.concatenate([X, run(step.steps, X)], axis=1),
     Normalized: _run_normalized,
     Softmax: lambda step, X: losses.softmax(X),
     ResidualBlock: lambda step, X: X + run(step.steps, X),

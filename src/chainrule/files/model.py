@@ -13,13 +13,12 @@ and target by their fields. Names are looked up in the tables of the library and
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from math import prod
 from typing import Any
 
 import numpy as np
 
 import chainrule
-from chainrule.arrays import Array, all_finite, require, require_integer
+from chainrule.arrays import Array, all_finite, require
 from chainrule.data.columns import as_plain, build
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import TARGETS
@@ -28,7 +27,7 @@ from chainrule.files import archive
 from chainrule.files.archive import Format, Path
 from chainrule.model.ensemble import N_QUANTILES, Ensemble
 from chainrule.model.predictor import Predictor
-from chainrule.nn.layers import LAYERS
+from chainrule.nn.catalog import LAYERS
 from chainrule.nn.losses import LOSSES
 from chainrule.nn.network import Network
 from chainrule.nn.vector import lay_out, size_of
@@ -80,17 +79,13 @@ def pack(model: Predictor | Network) -> bytes:
     document: dict[str, Any] = {
         "kind": "network",
         "written_by": {"chainrule": chainrule.__version__, "numpy": np.__version__},
-        "network": _describe_network(networks[0]),
-        "theta": np.stack([network.theta for network in networks]),
-        "buffers": np.stack([network.buffers for network in networks]),
+        "networks": list(map(_describe_network, networks)),
     }
-    if isinstance(model, Network):
-        document |= {"theta": model.theta, "buffers": model.buffers}
-    else:
+    if isinstance(model, Predictor):
         ensemble = model.ensemble
-        options = {"members": len(networks), "temperature": ensemble.temperature, "smoothing": ensemble.smoothing}
+        options = {name: getattr(ensemble, name) for name in ("weights", "temperature", "smoothing")}
         optional = {"bounds": ensemble.bounds, "residuals": ensemble.residuals}
-        document |= {name: array for name, array in optional.items() if array is not None}
+        document |= {name: shortened(array) for name, array in optional.items() if array is not None}
         document |= {
             "kind": "predictor",
             "ensemble": options,
@@ -98,8 +93,7 @@ def pack(model: Predictor | Network) -> bytes:
             "target": {"task": model.target.task} | as_plain(model.target),
             "metadata": _checked_metadata(model.metadata),
         }
-    single = {name: shortened(part) for name, part in document.items() if isinstance(part, np.ndarray)}
-    return archive.pack(FORMAT, document | single)
+    return archive.pack(FORMAT, document)
 
 
 def _networks(model: Predictor | Network) -> tuple[Network, ...]:
@@ -116,13 +110,15 @@ def _checked_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe_network(network: Network) -> dict[str, Any]:
-    """Return a network's architecture, without its parameters."""
+    """Return a network's architecture and parameters."""
     return {
         "layers": [_describe(layer, LAYERS, "layer") for layer in network.layers],
         "loss": _describe(network.loss, LOSSES, "loss"),
         "l1": network.l1,
         "l2": network.l2,
         "dtype": network.dtype.name,
+        "theta": shortened(network.theta),
+        "buffers": shortened(network.buffers),
     }
 
 
@@ -152,7 +148,8 @@ def _unpack(document: Mapping[str, Any]) -> Predictor | Network:
     kind = document["kind"]
     archive.require_that(kind in ("predictor", "network"), f"kind must be 'predictor' or 'network', got {kind!r}")
     if kind == "network":
-        return _build_networks(document, ())[0]
+        (network,) = _build_networks(document)
+        return network
     archive.require_that(isinstance(document["metadata"], dict), "metadata must be an object")
     ensemble = _build_ensemble(document)
     encoder = TabularEncoder.from_state(document["encoder"])
@@ -160,12 +157,11 @@ def _unpack(document: Mapping[str, Any]) -> Predictor | Network:
 
 
 def _build_ensemble(document: Mapping[str, Any]) -> Ensemble:
-    options = document["ensemble"]
-    require_integer(options["members"], "members")
-    networks = _build_networks(document, (options["members"],))
+    networks = tuple(_build_networks(document))
+    options = {name: document["ensemble"][name] for name in ("weights", "temperature", "smoothing")}
     shapes = {"bounds": (2, networks[0].n_out), "residuals": (N_QUANTILES, networks[0].n_out)}
     arrays: Any = {name: _array(document, name, shape) for name, shape in shapes.items() if name in document}
-    return Ensemble(tuple(networks), options["temperature"], options["smoothing"], **arrays)
+    return Ensemble(networks, **options, **arrays)
 
 
 def _array(document: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Array:
@@ -176,24 +172,27 @@ def _array(document: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Ar
     return array
 
 
-def _build_networks(document: Mapping[str, Any], members: tuple[int, ...]) -> list[Network]:
-    """Return the networks with their parameters, allocated only after checking that the file contains so many."""
-    description = document["network"]
-    count = _count_layers(description["layers"]) * prod(members)
+def _build_networks(document: Mapping[str, Any]) -> list[Network]:
+    """Return the networks with their parameters."""
+    descriptions = document["networks"]
+    archive.require_that(
+        isinstance(descriptions, list) and len(descriptions) > 0, "networks must be a list of networks"
+    )
+    count = sum(_count_layers(description["layers"]) for description in descriptions)
     archive.require_that(count <= _MAX_LAYERS, f"a model must have at most {_MAX_LAYERS:,} layers, got {count:,}")
+    return list(map(_build_network, descriptions))
+
+
+def _build_network(description: Mapping[str, Any]) -> Network:
+    """Return a network with its parameters, allocated only after checking that the file contains so many."""
     layers = [_build(LAYERS, "layer", layer) for layer in description["layers"]]
     loss = _build(LOSSES, "loss", description["loss"])
-    n_parameters = size_of(lay_out([layer.shapes for layer in layers]))
-    n_buffers = size_of(lay_out([layer.buffer_shapes for layer in layers]))
-    thetas = np.atleast_2d(_array(document, "theta", (*members, n_parameters)))
-    buffers = np.atleast_2d(_array(document, "buffers", (*members, n_buffers)))
-    archive.require_that(all_finite(thetas) and all_finite(buffers), "theta and buffers must be finite")
-    networks = []
-    for theta, statistics in zip(thetas, buffers):
-        network = Network.empty(layers, loss, **{name: description[name] for name in ("l1", "l2", "dtype")})
-        network.theta[...], network.buffers[...] = theta, statistics
-        networks.append(network)
-    return networks
+    theta = _array(description, "theta", (size_of(lay_out([layer.shapes for layer in layers])),))
+    buffers = _array(description, "buffers", (size_of(lay_out([layer.buffer_shapes for layer in layers])),))
+    archive.require_that(all_finite(theta) and all_finite(buffers), "theta and buffers must be finite")
+    network = Network.empty(layers, loss, **{name: description[name] for name in ("l1", "l2", "dtype")})
+    network.theta[...], network.buffers[...] = theta, buffers
+    return network
 
 
 def _count_layers(descriptions: Sequence[Mapping[str, Any]]) -> int:

@@ -25,7 +25,7 @@ N_QUANTILES = 999
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Networks with the same layers and loss whose predictions are averaged.
+    """Networks of the same task whose predictions are averaged.
 
     Classifiers average softmax(Z / temperature) and mix the mean P with the uniform distribution:
     (P + smoothing / K) / (1 + smoothing) for K classes. Other ensembles average the predictions and clip them to
@@ -34,6 +34,9 @@ class Ensemble:
     Parameters
     ----------
     networks : tuple of Network
+        With the same number of inputs and outputs, loss and dtype; their layers may differ.
+    weights : tuple of float, optional
+        Weight of each network in the mean, summing to 1. Default: equal weights.
     temperature : float
         Divisor of the raw outputs (Guo et al. 2017, eq. 9).
     smoothing : float
@@ -46,6 +49,7 @@ class Ensemble:
     """
 
     networks: tuple[Network, ...]
+    weights: tuple[float, ...] = ()
     temperature: float = 1.0
     smoothing: float = 0.0
     bounds: Array | None = None
@@ -53,11 +57,15 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         require(len(self.networks) >= 1, "networks", "contain at least one network", self.networks)
-        first = self.networks[0]
-        alike = all(
-            (net.layers, net.loss, net.dtype) == (first.layers, first.loss, first.dtype) for net in self.networks
+        kinds = {(net.n_in, net.n_out, str(net.loss), net.dtype.name) for net in self.networks}
+        require(
+            len(kinds) == 1, "networks", "have the same number of inputs and outputs, loss and dtype", sorted(kinds)
         )
-        require(alike, "networks", "have the same layers, loss and dtype", [str(net.layers) for net in self.networks])
+        n = len(self.networks)
+        weights = tuple(self.weights) or (1 / n,) * n
+        valid = len(weights) == n and all(weight >= 0 for weight in weights) and abs(sum(weights) - 1) < 1e-9
+        require(valid, "weights", "be one number >= 0 for each network, summing to 1", weights)
+        object.__setattr__(self, "weights", weights)
         temperature, smoothing = self.temperature, self.smoothing
         require(temperature > 0 and isfinite(temperature), "temperature", "be finite and > 0", temperature)
         require(smoothing >= 0 and isfinite(smoothing), "smoothing", "be finite and >= 0", smoothing)
@@ -69,17 +77,18 @@ class Ensemble:
                     raise ValueError(f"{name} must not decrease from row to row")
 
     @classmethod
-    def of_classes(cls, networks: Sequence[Network], Z: Array, y: Array, weight: Array | None = None) -> Self:
-        """Calibrate classifiers on the raw outputs Z (n, K) for held-out rows of classes y (n,)."""
-        return cls(tuple(networks), best_temperature(Z, y, weight), smoothing=1 / len(y))
-
-    @classmethod
     def of_numbers(
-        cls, networks: Sequence[Network], Z: Array, Y: Array, bounds: Array, weight: Array | None = None
+        cls,
+        networks: Sequence[Network],
+        Z: Array,
+        Y: Array,
+        bounds: Array,
+        weight: Array | None = None,
+        weights: Sequence[float] = (),
     ) -> Self:
         """Calibrate regressors on the predictions Z for held-out rows of targets Y, both (n, n_out)."""
         residuals = conformal_quantiles(Y - np.clip(Z, *bounds), weight)
-        return cls(tuple(networks), bounds=bounds, residuals=residuals)
+        return cls(tuple(networks), tuple(weights), bounds=bounds, residuals=residuals)
 
     @property
     def n_in(self) -> int:
@@ -106,7 +115,7 @@ class Ensemble:
 
     def _outputs(self, X: Array) -> list[Array]:
         """Return the raw outputs (n, n_out) of each network."""
-        work = len(X) * self.networks[0].theta.size * len(self.networks)
+        work = len(X) * sum(network.theta.size for network in self.networks)
         if len(self.networks) == 1 or work < _MIN_BLAS_WORK:
             return [network.infer(X) for network in self.networks]
         with one_blas_thread as n_threads:
@@ -118,10 +127,16 @@ class Ensemble:
         loss = self.networks[0].loss
         if isinstance(loss, CrossEntropy):
             tempered = outputs if self.temperature == 1 else [Z / self.temperature for Z in outputs]
-            P = _mean([loss.predict(Z) for Z in tempered])
-            return (P + self.smoothing / self.n_out) / (1 + self.smoothing) if self.smoothing else P
-        mean = _mean([loss.predict(Z) for Z in outputs])
+            return self.smoothed(self._mean([loss.predict(Z) for Z in tempered]))
+        mean = self._mean([loss.predict(Z) for Z in outputs])
         return mean if self.bounds is None else np.clip(mean, *self.bounds)
+
+    def smoothed(self, P: Array) -> Array:
+        """Mix probabilities (n, K) with the uniform distribution."""
+        return (P + self.smoothing / self.n_out) / (1 + self.smoothing) if self.smoothing else P
+
+    def _mean(self, predictions: Sequence[Array]) -> Array:
+        return predictions[0] if len(predictions) == 1 else weighted_mean(self.weights, predictions)
 
     def residual_quantile(self, quantile: float) -> Array:
         """Return a quantile (n_out,) of target - prediction: a prediction plus it is that quantile of the target.
@@ -145,8 +160,13 @@ class Ensemble:
         return self.residual_quantile((1 - coverage) / 2), self.residual_quantile((1 + coverage) / 2)
 
 
-def _mean(predictions: Sequence[Array]) -> Array:
-    return predictions[0] if len(predictions) == 1 else sum(predictions[1:], predictions[0]) / len(predictions)
+def weighted_mean(weights: Sequence[float], predictions: Sequence[Array]) -> Array:
+    """Return the mean of predictions, all of one shape, with weights that sum to 1."""
+    mean = np.zeros_like(predictions[0])
+    for weight, P in zip(weights, predictions):
+        if weight:
+            mean += weight * P
+    return mean
 
 
 def best_temperature(Z: Array, y: Array, weight: Array | None = None) -> float:

@@ -44,6 +44,14 @@ def affine(x: Row, W: list[Row], b: Row) -> Row:
     return [sum(map(mul, x, weights)) + bias for weights, bias in zip(W, b)]
 
 
+def block_affine(x: Row, W: list[Row], b: Row) -> Row:
+    """Return a W + bias for each output; each takes one block a of k values, and consecutive outputs share blocks."""
+    k = len(W[0])
+    outputs_per_block = len(W) * k // len(x)
+    blocks = [x[i // outputs_per_block * k : (i // outputs_per_block + 1) * k] for i in range(len(W))]
+    return [sum(map(mul, block, weights)) + bias for block, weights, bias in zip(blocks, W, b)]
+
+
 def normalized(x: Row, epsilon: float) -> Row:
     """Return (x - mean) / sqrt(variance + epsilon)."""
     mean = sum(x) / len(x)
@@ -78,4 +86,7 @@ STEPS: dict[str, Callable[..., Row]] = {
     "normalized": normalized,
     "softmax": softmax,
     "residual_block": residual_block,
+    "appended": lambda x, steps: x + run(steps, x),
+    "columns": lambda x, columns: [x[j] for j in columns],
+    "block_affine": block_affine,
 }

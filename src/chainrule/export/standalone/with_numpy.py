@@ -29,6 +29,13 @@ def run(steps: list[Any], X: Any) -> Any:
     return X
 
 
+def block_affine(X: Any, W: Any, b: Any) -> Any:
+    """Return x W + b for each output; each takes one block of k values of X, and consecutive outputs share blocks."""
+    n, k = len(X), W.shape[1]
+    blocks = X.reshape(n, -1, 1, k)
+    return (blocks * W.reshape(blocks.shape[1], -1, k)).sum(axis=3).reshape(n, -1) + b
+
+
 def normalized(X: Any, epsilon: float) -> Any:
     """Return (X - mean) / sqrt(variance + epsilon), with the mean and variance of each row."""
     H = X - X.mean(axis=1, keepdims=True)
@@ -52,4 +59,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "normalized": normalized,
     "softmax": softmax,
     "residual_block": lambda X, steps: X + run(steps, X),
+    "appended": lambda X, steps: np.concatenate([X, run(steps, X)], axis=1),
+    "columns": lambda X, columns: X[:, columns],
+    "block_affine": block_affine,
 }

@@ -1,0 +1,202 @@
+"""Embeddings: first layers that give a network better columns of a table than its numbers themselves.
+
+A small network learns smooth functions of its inputs easily and jagged ones slowly. Each layer here appends to X, which
+it passes on, several functions of single columns, out of which the next layer composes jagged ones: pieces of straight
+lines, or waves.
+
+Shapes: X (n, n_in) -> Y (n, n_out). C denotes the columns that are embedded, m their number.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+from math import isfinite, pi, sqrt
+from typing import Annotated, final
+
+import numpy as np
+
+from chainrule.arrays import Array, require, require_integer
+from chainrule.errors import suggest_keywords
+from chainrule.nn.layers import Backward, Layer, Params, Shapes
+
+
+@dataclass(frozen=True, repr=False)
+class Embedding(Layer):
+    """Base class: Y = [X, E], where E (n, width) are functions of the `columns` of X."""
+
+    n_in: Annotated[int, "an integer >= 1"]
+    columns: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "columns", _as_columns(self.columns, self.n_in))
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Number of columns of E."""
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return self.n_in, self.n_in + self.width
+
+    @cached_property
+    def place(self) -> list[int] | slice:
+        """The embedded columns, as an index: neighbors as a slice, which is faster."""
+        first, last = self.columns[0], self.columns[-1]
+        together = self.columns == tuple(range(first, last + 1))
+        return slice(first, last + 1) if together else list(self.columns)
+
+    @abstractmethod
+    def embed(self, X: Array, params: Params) -> tuple[Array, Backward]:
+        """Return E (n, width), and the function that fills `grads` and returns dX, for the embedded columns alone."""
+
+    def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
+        E, embedding_backward = self.embed(X, params)
+
+        def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
+            dC = embedding_backward(dY[:, self.n_in :], grads, need_dX)
+            if not need_dX:
+                return dY
+            dX = dY[:, : self.n_in].copy()
+            dX[:, self.place] += dC
+            return dX
+
+        return np.concatenate([X, E], axis=1), backward
+
+
+def _as_columns(columns: Sequence[int], n_in: int) -> tuple[int, ...]:
+    """Return the numbers of columns as a tuple; ValueError unless they are different and below n_in."""
+    for column in columns:
+        require_integer(column, "columns", 0)
+    rule = f"be different numbers below n_in={n_in}, at least one"
+    require(0 < len(columns) == len(set(columns)) and max(columns) < n_in, "columns", rule, columns)
+    return tuple(columns)
+
+
+@suggest_keywords
+@final
+@dataclass(frozen=True, repr=False)
+class PiecewiseLinear(Embedding):
+    """E = clip((x - low) / (high - low), 0, 1) for each pair of neighboring edges low < high of each column x.
+
+    The piecewise-linear encoding of Gorishniy et al. 2022 (On embeddings for numerical features, equation 1), except
+    that the first and the last piece are clipped too: a linear function of E is a piecewise-linear function of x with
+    its kinks at the edges. Nothing is learned.
+
+    `edges` are one tuple for each of the `columns`, as a rule its quantiles.
+    """
+
+    edges: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "edges", tuple(tuple(map(float, edges)) for edges in self.edges))
+        require(len(self.edges) == len(self.columns), "edges", "be one tuple for each column", self.edges)
+        for edges in self.edges:
+            increasing = all(low < high for low, high in pairwise(edges)) and all(map(isfinite, edges))
+            require(increasing and len(edges) > 1, "edges", "be finite and increasing, at least two of each", edges)
+
+    @property
+    def width(self) -> int:
+        return sum(len(edges) - 1 for edges in self.edges)
+
+    @cached_property
+    def pieces(self) -> tuple[Array, Array, Array]:
+        """The column of each piece, its lower edge and its slope 1 / (high - low), each (width,)."""
+        columns = np.repeat(self.columns, [len(edges) - 1 for edges in self.edges])
+        lows = np.array([low for edges in self.edges for low in edges[:-1]])
+        highs = np.array([high for edges in self.edges for high in edges[1:]])
+        return columns, lows, 1 / (highs - lows)
+
+    def embed(self, X: Array, params: Params) -> tuple[Array, Backward]:
+        columns, lows, slopes = (array.astype(X.dtype, copy=False) for array in self.pieces)
+        E = X.take(columns.astype(np.intp), axis=1)
+        E -= lows
+        E *= slopes
+        inside = (E > 0) & (E < 1)
+        np.clip(E, 0, 1, out=E)
+
+        def backward(dE: Array, grads: Params, need_dX: bool = True) -> Array:
+            starts = [0, *accumulate(len(edges) - 1 for edges in self.edges)][:-1]
+            return np.add.reduceat(dE * inside * slopes, starts, axis=1) if need_dX else dE
+
+        return E, backward
+
+
+@suggest_keywords
+@final
+@dataclass(frozen=True, repr=False)
+class Periodic(Embedding):
+    """E = H W + b of each column x, H = cos(2 pi x f + phase): a learned mixture of learned waves.
+
+    The embedding PBLD of Holzmueller et al. 2024 (RealMLP, section 3), after Gorishniy et al. 2022 (On embeddings for
+    numerical features, equation 2). f, phase (m, n_waves), W (m, n_waves, n_out), b (m, n_out). Frequencies start as
+    N(0, sigma^2), phases as U(-pi, pi).
+    """
+
+    n_waves: Annotated[int, "an integer >= 1"] = 16
+    n_out: Annotated[int, "an integer >= 1"] = 3
+    sigma: Annotated[float, "> 0"] = 2.0
+
+    @property
+    def width(self) -> int:
+        return len(self.columns) * self.n_out
+
+    @property
+    def shapes(self) -> Shapes:
+        m, k, n_out = len(self.columns), self.n_waves, self.n_out
+        return {"f": (m, k), "phase": (m, k), "W": (m, k, n_out), "b": (m, n_out)}
+
+    def init(self, params: Params, rng: np.random.Generator) -> None:
+        params["f"][...] = self.sigma * rng.standard_normal(params["f"].shape)
+        params["phase"][...] = rng.uniform(-pi, pi, params["phase"].shape)
+        for name in ("W", "b"):
+            params[name][...] = rng.uniform(-1, 1, params[name].shape) / sqrt(self.n_waves)
+
+    def embed(self, X: Array, params: Params) -> tuple[Array, Backward]:
+        f, phase, W, b = (params[name][:, np.newaxis] for name in ("f", "phase", "W", "b"))
+        W, n = params["W"], len(X)
+        x = X.T[self.place][:, :, np.newaxis]  # (m, n, 1)
+        angle = x * (2 * pi * f) + phase  # (m, n, n_waves)
+        H = np.cos(angle)
+        E = np.matmul(H, W) + b  # (m, n, n_out)
+
+        def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
+            dE = dY.reshape(n, len(self.columns), self.n_out).transpose(1, 0, 2)
+            np.matmul(H.transpose(0, 2, 1), dE, out=grads["W"])
+            dE.sum(axis=1, out=grads["b"])
+            dangle = np.matmul(dE, W.transpose(0, 2, 1))
+            dangle *= -np.sin(angle)
+            dangle.sum(axis=1, out=grads["phase"])
+            grads["f"][...] = 2 * pi * np.matmul(x.transpose(0, 2, 1), dangle)[:, 0]
+            return 2 * pi * np.matmul(dangle, f.transpose(0, 2, 1))[:, :, 0].T if need_dX else dY
+
+        return E.transpose(1, 0, 2).reshape(n, self.width), backward
+
+
+@suggest_keywords
+@final
+@dataclass(frozen=True, repr=False)
+class Unclip(Layer):
+    """Y = X / sqrt(1 - (X / 3)^2), |X| < 2.87: undoes the smooth clip of an encoder within +-10, for a linear model.
+
+    Numbers of a table come scaled and smoothly clipped to +-3 (`chainrule.data.columns.NumberColumn`).
+    """
+
+    def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
+        C = np.clip(X, -LARGEST_CLIPPED, LARGEST_CLIPPED)
+        slope = 1 / np.sqrt(1 - C * C * X.dtype.type(1 / 9))
+
+        def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
+            return dY * slope**3 * (C == X)
+
+        return C * slope, backward
+
+
+LARGEST_CLIPPED = 2.87
+"""Number whose `Unclip` is about 10."""
