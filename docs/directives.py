@@ -24,6 +24,7 @@ class Drawn(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Draw the figure and return the nodes that show it."""
         name, folder = self.arguments[0], Path(self.env.srcdir) / "_drawn"
+        self.env.note_dependency(f"figures/{name.split('.')[0]}.py")
         folder.mkdir(exist_ok=True)
         figure = nodes.container(classes=["drawn", *(["wide"] if "wide" in self.options else [])])
         for theme in figures.THEMES:

@@ -36,9 +36,12 @@ def field_guide() -> list[Axes]:
         "overfitting": "5. The turn",
         "gap": "6. A gap",
         "dead units": "7. A spike, then flat",
-        "dropout": "8. Validation below training",
+        "dropout": "8. Validation lower",
     }
-    return [_draw(new(1.85, 1.9), run, title) for run, title in titles.items()]
+    panels = [_draw(new(1.85, 1.9), run, title) for run, title in titles.items()]
+    for ax in panels:
+        ax.set_ylim(bottom=0)
+    return panels
 
 
 def seeds() -> list[Axes]:
@@ -59,7 +62,7 @@ def _draw(ax: Axes, run: str, title: str) -> Axes:
     ax.plot(epochs, history.loss, color=colors.blue, linewidth=1.2, label="training")
     ax.plot(epochs, history.validation_loss, color=colors.orange, linestyle="--", linewidth=1.2, label="validation")
     ax.set_title(title, fontsize=9)
-    ax.set(xlabel="epoch", ylim=(0, None))
+    ax.set_xlabel("epoch")
     return ax
 
 

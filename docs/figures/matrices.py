@@ -26,15 +26,15 @@ def shapes() -> list[Axes]:
     ]
     panels = []
     for left, left_size, right, right_size, title, size in rows:
-        ax = new(2.4, 1.7, xlim=(-0.7, 14.5), ylim=(-0.8, 5.8), aspect="equal", title=f"${title}$")
+        ax = new(3.6, 1.7, xlim=(-1.2, 17), ylim=(-0.8, 6.2), aspect="equal", title=f"${title}$")
         ax.set_axis_off()
         x = 0.0
         for name, (height, width), after in ((left, left_size, ""), (right, right_size, "="), ("", size, "")):
             _block(ax, x, height, width, name)
-            x += width + 0.6
+            x += width + 1.6
             if after:
-                ax.text(x + 0.1, 2.5, f"${after}$", ha="center", va="center")
-                x += 1.0
+                ax.text(x - 0.6, 2.5, f"${after}$", ha="center", va="center")
+                x += 0.8
         panels.append(ax)
     return panels
 
@@ -70,7 +70,7 @@ def _block(ax: Axes, x: float, height: float, width: float, name: str) -> None:
     ax.add_patch(Rectangle((x, low), width, height, facecolor=colors.pale, alpha=0.35, linewidth=0))
     ax.plot([x, x], [low, low + height], color=paint[height], linewidth=2.5)
     ax.plot([x, x + width], [low + height] * 2, color=paint[width], linewidth=2.5)
-    ax.text(x - 0.35, 2.5, letters[height], ha="center", va="center", color=paint[height], fontsize=8)
+    ax.text(x - 0.55, 2.5, letters[height], ha="center", va="center", color=paint[height], fontsize=8)
     ax.text(x + width / 2, low + height + 0.4, letters[width], ha="center", color=paint[width], fontsize=8)
     if name:
         ax.text(x + width / 2, 2.5, f"${name}$", ha="center", va="center")

@@ -36,9 +36,10 @@ def contours() -> list[Axes]:
         stacked = np.stack(w)
         C = np.einsum("iab,ij,jab->ab", stacked, H, stacked) / 2
         ax.contour(*w, C, levels=np.array([0.02, 0.1, 0.25, 0.5, 0.8]) * C.max(), colors=[colors.pale], linewidths=0.7)
-        steps = [np.array([1.1, 0.9 / factor])]
+        rate = 2 / np.linalg.eigvalsh(H).sum()
+        steps = [np.array([1.1, 0.5])]
         for _ in range(15):
-            steps.append(steps[-1] - 1.6 / np.linalg.eigvalsh(H)[-1] * H @ steps[-1])
+            steps.append(steps[-1] - rate * H @ steps[-1])
         ax.plot(*np.transpose(steps), color=colors.blue, marker="o", markersize=2.5, linewidth=0.9)
         panels.append(ax)
     return panels
