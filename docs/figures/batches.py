@@ -1,10 +1,14 @@
 """Figures of `learn/batches.md`."""
 
+from functools import cache
+
 import numpy as np
 from matplotlib.axes import Axes
 
+from chainrule import SGD, mlp, train
 from chainrule.arrays import Array
-from chainrule.viz.style import palette_for
+from chainrule.datasets import spiral
+from chainrule.viz.style import DASHES, palette_for
 from figures import new
 
 
@@ -26,6 +30,24 @@ def zigzag() -> list[Axes]:
         ax.plot(*best, "x", color=colors.orange, markersize=8, markeredgewidth=2)
         panels.append(ax)
     return panels
+
+
+def curves() -> list[Axes]:
+    """The loss by epoch of the three batch sizes of the page."""
+    ax = new(4.6, 2.8, xlabel="epoch", ylabel="loss", title="Three spirals", yscale="log")
+    colors = palette_for(ax)
+    runs = ((None, 3.0, colors.orange, "all rows"), (32, 1.0, colors.green, "32 rows"), (1, 0.3, colors.blue, "1 row"))
+    for k, (batch_size, rate, color, label) in enumerate(runs):
+        ax.plot(range(1, 41), _losses(batch_size, rate), color=color, linestyle=DASHES[k], label=f"{label} per step")
+    ax.legend(frameon=False, fontsize=8)
+    return [ax]
+
+
+@cache
+def _losses(batch_size: int | None, rate: float) -> list[float]:
+    X, y = spiral(100, arms=3, seed=0)
+    net = mlp(2, 50, 3, activation="relu", loss="cross_entropy", seed=0)
+    return train(net, X, y, optimizer=SGD(rate), epochs=40, batch_size=batch_size, seed=0).loss
 
 
 def _descend(rows: Array, y: Array, size: int, rate: float) -> Array:

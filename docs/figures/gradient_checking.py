@@ -13,7 +13,9 @@ def steps() -> list[Axes]:
     h = np.logspace(-12, -0.5, 200)
     panels = []
     for dtype in (np.float64, np.float32):
-        ax = new(3.4, 3.0, xlabel="$h$", ylabel="relative error", title=dtype.__name__, xlim=(1e-12, 1), ylim=(1e-13, 10))
+        ax = new(
+            3.4, 3.0, xlabel="$h$", ylabel="relative error", title=dtype.__name__, xlim=(1e-12, 1), ylim=(1e-13, 10)
+        )
         colors = palette_for(ax)
         w, right = dtype(1), _derivative(dtype(1))
         central = (_cost(w + h.astype(dtype)) - _cost(w - h.astype(dtype))) / (2 * h)
