@@ -50,6 +50,7 @@ html_theme = "furo"
 html_title = "chainrule"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("play.js", {"defer": "defer"})]
 html_show_sphinx = False
 html_copy_source = False
 pygments_style = "friendly"

@@ -1,6 +1,8 @@
 """Directives of the learning pages: `drawn` shows a figure of `figures.py`, `fold` hides a part until it is opened."""
 
+import json
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,17 +16,19 @@ import figures
 class Drawn(SphinxDirective):
     """A figure, drawn once for light and once for dark pages. The argument is its name, the content its caption.
 
-    On narrow screens, a `wide` one scrolls sideways instead of becoming illegible.
+    On narrow screens, a `wide` one scrolls sideways instead of becoming illegible. With `play`, the script play.js
+    takes the place of the pictures and begins with the `START` of the figure's module.
     """
 
     required_arguments = 1
-    option_spec: ClassVar = {"alt": directives.unchanged_required, "wide": directives.flag}
+    option_spec: ClassVar = {"alt": directives.unchanged_required, "wide": directives.flag, "play": directives.flag}
     has_content = True
 
     def run(self) -> list[nodes.Node]:
         """Draw the figure and return the nodes that show it."""
         name, folder = self.arguments[0], Path(self.env.srcdir) / "_drawn"
-        self.env.note_dependency(f"figures/{name.split('.')[0]}.py")
+        module = name.partition(".")[0]
+        self.env.note_dependency(f"figures/{module}.py")
         folder.mkdir(exist_ok=True)
         figure = nodes.container(classes=["drawn", *(["wide"] if "wide" in self.options else [])])
         for theme in figures.THEMES:
@@ -35,7 +39,11 @@ class Drawn(SphinxDirective):
         caption = nodes.container(classes=["caption"])
         self.state.nested_parse(self.content, self.content_offset, caption)
         figure += caption
-        return [figure]
+        if "play" not in self.options:
+            return [figure]
+        start = escape(json.dumps(import_module(f"figures.{module}").START))
+        opening = f'<div class="play" data-play="{module}" data-start="{start}">'
+        return [nodes.raw("", opening, format="html"), figure, nodes.raw("", "</div>", format="html")]
 
 
 class Fold(SphinxDirective):

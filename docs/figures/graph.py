@@ -34,7 +34,7 @@ def derivatives() -> list[Axes]:
 def paths() -> list[Axes]:
     """The graph with numbers, and the two paths from a weight of the first layer to the loss."""
     z1, a1, z2, a2 = _forward(_W1)
-    canvas = Canvas(None, 18.6, 5.2, inches=0.55)
+    canvas = Canvas(None, 18.6, 6.0, inches=0.55)
     colors = canvas.colors
     columns = {"x": (1.0, X), "z^1": (4.6, z1), "a^1": (7.3, a1), "z^2": (10.6, z2), "a^2": (13.3, a2)}
     at: dict[str, Point] = {}
@@ -43,7 +43,7 @@ def paths() -> list[Axes]:
         for i, value in enumerate(values):
             at[f"{name}{i}"] = (x, 4.2 - 2.8 * i)
             _node(canvas, at[f"{name}{i}"], f"{symbol}_{i + 1}" + (f"^{layer}" if layer else ""), value)
-    at["L"], at["w"] = (17.0, 2.8), (3.0, 2.8)
+    at["L"], at["w"] = (17.0, 2.8), (2.6, 5.5)
     _node(canvas, at["L"], "L", float(((a2 - Y) ** 2).sum() / 2))
     canvas.text(*at["w"], "$w^1_{12}$", 0.42, colors.orange)
     lit = [("w", "z^10", X[1]), ("z^10", "a^10", a1[0] * (1 - a1[0]))]
@@ -84,7 +84,7 @@ def nudges() -> list[Axes]:
 
 def network_of_page() -> Network:
     """Return the network of the page."""
-    net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", loss="squared_error", seed=0)
+    net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", loss="squared_error", dtype="float64")
     net.set_weights([{"W": _W1.T, "b": _B1}, {}, {"W": _W2.T, "b": _B2}, {}])
     return net
 

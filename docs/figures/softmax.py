@@ -5,9 +5,26 @@ from itertools import product
 import numpy as np
 from matplotlib.axes import Axes
 
+from chainrule.losses import CrossEntropy
 from chainrule.nn.losses import softmax
 from chainrule.viz.style import palette_for
 from figures import new
+
+START = {"z": [2, 1, -1], "c": 1, "T": 1}
+"""What the figure to play with begins with."""
+
+
+def bars() -> list[Axes]:
+    """Three probabilities, and the derivatives of the loss with respect to their logits."""
+    z = np.array([START["z"]], dtype=float)
+    value, dz = CrossEntropy()(z, np.array([START["c"]]))
+    panels = []
+    for values, title, color in ((softmax(z), "$p$", "blue"), (dz, f"$dz$, with $L = {value:.4f}$", "orange")):
+        ax = new(2.4, 2.1, title=title, ylim=(-1, 1), xlabel="class")
+        ax.bar(["1", "2", "3"], values[0], color=getattr(palette_for(ax), color))
+        ax.axhline(0, color=palette_for(ax).ink, linewidth=0.8)
+        panels.append(ax)
+    return panels
 
 
 def surprise() -> list[Axes]:

@@ -1,0 +1,232 @@
+// Figures to play with. Each takes the place of the still pictures in an element with the attribute data-play, whose
+// data-start holds the numbers it begins with. The formulas come first; tests/test_play.py compares them with the library.
+"use strict";
+
+// Formulas.
+
+const sigmoid = (z) => 1 / (1 + Math.exp(-z));
+const sum = (values) => values.reduce((a, b) => a + b, 0);
+
+/** The losses, their derivatives delta with respect to z, and the mean gradient of a neuron. */
+function neuron({ X, y, w, b, loss }) {
+  const z = X.map((x) => x[0] * w[0] + x[1] * w[1] + b);
+  const a = z.map(sigmoid);
+  const squared = loss === "squared_error";
+  const delta = a.map((p, r) => (p - y[r]) * (squared ? p * (1 - p) : 1));
+  const losses = z.map((t, r) =>
+    squared ? (a[r] - y[r]) ** 2 / 2 : Math.max(t, 0) - y[r] * t + Math.log1p(Math.exp(-Math.abs(t))));
+  const mean = (values) => sum(values) / X.length;
+  const dw = [0, 1].map((k) => mean(delta.map((d, r) => d * X[r][k])));
+  return { a, delta, cost: mean(losses), dw, db: mean(delta) };
+}
+
+/** The path of gradient descent with momentum on C = (curvatures . t^2) / 2. */
+function descent({ t, curvatures, rate, momentum, steps }) {
+  const path = [t.slice()];
+  let velocity = t.map(() => 0);
+  for (let k = 0; k < steps; k++) {
+    const last = path[k];
+    velocity = velocity.map((v, i) => momentum * v - rate * curvatures[i] * last[i]);
+    path.push(last.map((value, i) => value + velocity[i]));
+  }
+  return path;
+}
+
+/** Softmax of z / T, the loss for the true class c, and its derivative with respect to z / T. */
+function softmax({ z, c, T, loss }) {
+  const largest = Math.max(...z) / T;
+  const e = z.map((value) => Math.exp(value / T - largest));
+  const p = e.map((value) => value / sum(e));
+  const error = p.map((value, k) => value - (k === c ? 1 : 0));
+  if (loss === "squared_error") {
+    const mean = sum(p.map((value, k) => value * error[k]));
+    return { p, cost: sum(error.map((d) => d * d)) / 2, dz: p.map((value, k) => value * (error[k] - mean)) };
+  }
+  return { p, cost: Math.log(sum(e)) + largest - z[c] / T, dz: error };
+}
+
+// Parts of a figure.
+
+function element(parent, name, attributes = {}, text = "") {
+  const inSvg = parent.namespaceURI.endsWith("svg") || name === "svg";
+  const made = inSvg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.textContent = text;
+  parent.append(made);
+  return made;
+}
+
+/** A labeled slider that calls `changed`; returns its input element. */
+function slider(parent, name, min, max, value, changed) {
+  const label = element(parent, "label", {}, name + " ");
+  const input = element(label, "input", { type: "range", min, max, step: "any", value });
+  const output = element(label, "output");
+  const show = () => { output.textContent = Number(input.value).toFixed(2); };
+  input.addEventListener("input", () => { show(); changed(); });
+  input.show = (number) => { input.value = number; show(); };
+  show();
+  return input;
+}
+
+/** A labeled choice between the keys of `names`; returns its select element. */
+function choice(parent, name, names, changed) {
+  const select = element(element(parent, "label", {}, name + " "), "select");
+  for (const [value, text] of Object.entries(names)) element(select, "option", { value }, text);
+  select.addEventListener("change", changed);
+  return select;
+}
+
+/** A row of buttons: their names, and what they do. */
+function buttons(parent, actions) {
+  const row = element(parent, "div");
+  for (const [name, clicked] of Object.entries(actions)) {
+    element(row, "button", { type: "button" }, name).addEventListener("click", clicked);
+  }
+}
+
+/** An SVG whose y axis points up, for x and y from -reach to reach, and the functions that draw on it. */
+function plane(parent, reach, label, aspect = 1) {
+  const svg = element(parent, "svg", { viewBox: `-100 ${-100 * aspect} 200 ${200 * aspect}`, role: "img", "aria-label": label });
+  const at = ([x, y]) => [(100 * x) / reach[0], (-100 * aspect * y) / reach[1]];
+  const line = (from, to, look) => {
+    const [[x1, y1], [x2, y2]] = [at(from), at(to)];
+    element(svg, "line", { x1, y1, x2, y2, class: look });
+  };
+  const dot = (point, look, r = 3) => {
+    const [cx, cy] = at(point);
+    element(svg, "circle", { cx, cy, r, class: look });
+  };
+  const curve = (points, look) => element(svg, "polyline", { points: points.map(at).join(" "), class: look });
+  return { svg, line, dot, curve, clear: () => svg.replaceChildren() };
+}
+
+const LOSSES = { squared_error: "squared error", cross_entropy: "cross-entropy" };
+
+// The figures.
+
+function playNeuron(figure, start) {
+  const drawing = plane(figure, [2.2, 2.2], "Points of two classes and the line of a neuron");
+  const controls = element(figure, "div", { class: "controls" });
+  const angle = slider(controls, "angle of w", -Math.PI, Math.PI, Math.atan2(start.w[1], start.w[0]), draw);
+  const length = slider(controls, "length of w", 0.05, 8, Math.hypot(...start.w), draw);
+  const bias = slider(controls, "b", -5, 5, start.b, draw);
+  const loss = choice(controls, "loss", LOSSES, draw);
+  buttons(controls, {
+    "1 step": () => descend(1),
+    "100 steps": () => descend(100),
+    "start again": () => set(start.w, start.b),
+  });
+  const text = element(controls, "p", { "aria-live": "polite" });
+
+  function state() {
+    const w = [length.value * Math.cos(angle.value), length.value * Math.sin(angle.value)];
+    return { X: start.X, y: start.y, w, b: Number(bias.value), loss: loss.value };
+  }
+  function set(w, b) {
+    angle.show(Math.atan2(w[1], w[0]));
+    length.show(Math.hypot(...w));
+    bias.show(b);
+    draw();
+  }
+  function descend(steps) {
+    const now = state();
+    for (let k = 0; k < steps; k++) {
+      const { dw, db } = neuron(now);
+      now.w = now.w.map((value, i) => value - dw[i]);
+      now.b -= db;
+    }
+    set(now.w, now.b);
+  }
+  function draw() {
+    const now = state();
+    const { a, delta, cost } = neuron(now);
+    const norm = now.w[0] ** 2 + now.w[1] ** 2;
+    const foot = now.w.map((value) => (-now.b * value) / norm);
+    const along = [-now.w[1], now.w[0]].map((value) => (6 * value) / Math.sqrt(norm));
+    drawing.clear();
+    drawing.line(foot.map((v, i) => v - along[i]), foot.map((v, i) => v + along[i]), "ink");
+    drawing.line(foot, foot.map((v, i) => v + (0.5 * now.w[i]) / Math.sqrt(norm)), "weight");
+    start.X.forEach((x, r) => {
+      drawing.line(x, x.map((v) => v - 0.5 * delta[r] * v), "pull");
+      drawing.dot(x, start.y[r] ? "one" : "zero");
+    });
+    const wrong = a.filter((p, r) => (p > 0.5) !== (start.y[r] === 1)).length;
+    text.textContent = `C = ${cost.toFixed(4)}; ${wrong} of ${a.length} points on the wrong side`;
+  }
+  draw();
+}
+
+function playValley(figure, start) {
+  const drawing = plane(figure, [11, 1.8], "Steps of gradient descent over the contours of a valley", 0.6);
+  const controls = element(figure, "div", { class: "controls" });
+  const rate = slider(controls, "learning rate", 0, 0.25, start.rate, draw);
+  const momentum = slider(controls, "momentum", 0, 0.95, start.momentum, draw);
+  const text = element(controls, "p", { "aria-live": "polite" });
+  const cost = (t) => sum(t.map((value, i) => start.curvatures[i] * value * value)) / 2;
+
+  function draw() {
+    const path = descent({ ...start, rate: Number(rate.value), momentum: Number(momentum.value) });
+    drawing.clear();
+    for (const C of [1, 4, 10, 20, 35, 55]) {
+      const turn = Array.from({ length: 73 }, (_, k) => (k * Math.PI) / 36);
+      const radii = start.curvatures.map((curvature) => Math.sqrt((2 * C) / curvature));
+      drawing.curve(turn.map((phi) => [radii[0] * Math.cos(phi), radii[1] * Math.sin(phi)]), "pale");
+    }
+    drawing.curve(path, "zero");
+    path.forEach((point) => drawing.dot(point, "zero", 1.5));
+    const end = cost(path[start.steps]);
+    text.textContent = `C: ${cost(path[0]).toFixed(0)} at the start, ${end < 1e5 ? end.toPrecision(3) : "far away"} after ${start.steps} steps`;
+  }
+  draw();
+}
+
+function playSoftmax(figure, start) {
+  const drawing = plane(figure, [1.6, 1.1], "Bars of three probabilities, and of three derivatives", 0.7);
+  const controls = element(figure, "div", { class: "controls" });
+  const logits = start.z.map((value, k) => slider(controls, `z${k + 1}`, -6, 12, value, draw));
+  const temperature = slider(controls, "temperature", 0.2, 5, start.T, draw);
+  const truth = choice(controls, "true class", { 0: "1", 1: "2", 2: "3" }, draw);
+  const loss = choice(controls, "loss", LOSSES, draw);
+  buttons(controls, {
+    "add 1 to all": () => {
+      logits.forEach((input) => input.show(Number(input.value) + 1));
+      draw();
+    },
+  });
+  const text = element(controls, "p", { "aria-live": "polite" });
+  truth.value = start.c;
+  loss.value = "cross_entropy";
+
+  function bars(left, values, look) {
+    values.forEach((value, k) => {
+      const x = left + 0.4 * k;
+      drawing.line([x, 0], [x, value], `bar ${look}`);
+    });
+  }
+  function draw() {
+    const z = logits.map((input) => Number(input.value));
+    const { p, cost, dz } = softmax({ z, c: Number(truth.value), T: Number(temperature.value), loss: loss.value });
+    drawing.clear();
+    drawing.line([-1.5, 0], [1.5, 0], "ink");
+    bars(-1.3, p, "zero");
+    bars(0.5, dz, "one");
+    const show = (values) => values.map((value) => value.toFixed(4)).join(", ");
+    text.textContent = `p = (${show(p)}), on the left; dz = (${show(dz)}), on the right; L = ${cost.toFixed(4)}`;
+  }
+  draw();
+}
+
+const FIGURES = { neuron: playNeuron, descent: playValley, softmax: playSoftmax };
+
+if (typeof module !== "undefined") {
+  module.exports = { neuron, descent, softmax };
+} else {
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const figure of document.querySelectorAll("[data-play]")) {
+      const board = document.createElement("div");
+      figure.prepend(board);
+      FIGURES[figure.dataset.play](board, JSON.parse(figure.dataset.start));
+      figure.querySelectorAll(".only-light, .only-dark").forEach((still) => still.remove());
+    }
+  });
+}
