@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule import SGD, Activation, Dense, Network
+from chainrule import SGD, Activation, Dense, Network, mlp
 from chainrule.losses import CrossEntropy
 
 SCRIPT = Path(__file__).parent.parent / "docs" / "_static" / "play.js"
@@ -44,6 +44,17 @@ def test_descent_with_momentum():
         steps.append(theta.copy())
     found = call("descent", t=[10, 1], curvatures=[1, 10], rate=0.04, momentum=0.8, steps=40)
     np.testing.assert_allclose(found, steps, rtol=1e-12, atol=1e-14)
+
+
+def test_the_network(rng):
+    X, Y = rng.normal(size=(7, 2)), np.eye(2)[rng.integers(0, 2, 7)]
+    options = {"activation": "sigmoid", "output_activation": "sigmoid", "biases": "normal", "dtype": "float64"}
+    net = mlp(2, 3, 2, **options, loss="squared_error", seed=0)
+    parameters = [net.params[i][name].tolist() for i in (0, 2) for name in ("W", "b")]
+    cost, grad = net.loss_and_grad(X, Y)
+    found = call("network", X=X.tolist(), Y=Y.tolist(), parameters=parameters)
+    assert found["cost"] == pytest.approx(cost, rel=1e-12)
+    np.testing.assert_allclose(np.concatenate([np.ravel(part) for part in found["gradients"]]), grad, rtol=1e-11)
 
 
 @pytest.mark.parametrize("T", [1, 2.5])

@@ -45,6 +45,20 @@ function softmax({ z, c, T, loss }) {
   return { p, cost: Math.log(sum(e)) + largest - z[c] / T, dz: error };
 }
 
+/** Forward and backward pass of two sigmoid layers with the squared error, for the rows of X and one-hot Y. */
+function network({ X, Y, parameters: [W1, b1, W2, b2] }) {
+  const layer = (rows, W, b) => rows.map((row) => b.map((bias, j) => sigmoid(bias + sum(row.map((v, k) => v * W[k][j])))));
+  const A1 = layer(X, W1, b1);
+  const A2 = layer(A1, W2, b2);
+  const n = X.length;
+  const dZ2 = A2.map((row, r) => row.map((a, j) => ((a - Y[r][j]) * a * (1 - a)) / n));
+  const dZ1 = A1.map((row, r) => row.map((a, k) => sum(dZ2[r].map((d, j) => d * W2[k][j])) * a * (1 - a)));
+  const outer = (rows, dZ, W) => W.map((line, k) => line.map((_, j) => sum(rows.map((row, r) => row[k] * dZ[r][j]))));
+  const total = (dZ) => dZ[0].map((_, j) => sum(dZ.map((row) => row[j])));
+  const cost = sum(A2.map((row, r) => sum(row.map((a, j) => (a - Y[r][j]) ** 2)))) / 2 / n;
+  return { A2, cost, gradients: [outer(X, dZ1, W1), total(dZ1), outer(A1, dZ2, W2), total(dZ2)] };
+}
+
 // Parts of a figure.
 
 function element(parent, name, attributes = {}, text = "") {
@@ -96,8 +110,12 @@ function plane(parent, reach, label, aspect = 1) {
     const [cx, cy] = at(point);
     element(svg, "circle", { cx, cy, r, class: look });
   };
+  const square = (center, side, look) => {
+    const [x, y] = at([center[0] - side / 2, center[1] + side / 2]);
+    element(svg, "rect", { x, y, width: (100 * side) / reach[0], height: (100 * aspect * side) / reach[1], class: look });
+  };
   const curve = (points, look) => element(svg, "polyline", { points: points.map(at).join(" "), class: look });
-  return { svg, line, dot, curve, clear: () => svg.replaceChildren() };
+  return { line, dot, square, curve, clear: () => svg.replaceChildren() };
 }
 
 const LOSSES = { squared_error: "squared error", cross_entropy: "cross-entropy" };
@@ -216,10 +234,65 @@ function playSoftmax(figure, start) {
   draw();
 }
 
-const FIGURES = { neuron: playNeuron, descent: playValley, softmax: playSoftmax };
+function playDisc(figure, start) {
+  const drawing = plane(figure, [1.1, 1.1], "Points inside and outside a disc, and the lines of three neurons");
+  const controls = element(figure, "div", { class: "controls" });
+  buttons(controls, { "train again": begin, "pause or continue": () => { moving = !moving; move(); } });
+  const text = element(controls, "p");
+  const Y = start.y.map((label) => [1 - label, label]);
+  const grid = Array.from({ length: 30 * 30 }, (_, k) => [((k % 30) - 14.5) / 13.5, (Math.floor(k / 30) - 14.5) / 13.5]);
+  let parameters, epoch, moving;
+
+  function epochOfSteps() {
+    const order = start.y.map((_, r) => [Math.random(), r]).sort((p, q) => p[0] - q[0]).map((pair) => pair[1]);
+    for (let k = 0; k < order.length; k += start.size) {
+      const rows = order.slice(k, k + start.size);
+      const { gradients } = network({ X: rows.map((r) => start.X[r]), Y: rows.map((r) => Y[r]), parameters });
+      const step = (value, slope) =>
+        Array.isArray(value) ? value.map((part, i) => step(part, slope[i])) : value - start.rate * slope;
+      parameters = step(parameters, gradients);
+    }
+    epoch += 1;
+  }
+  function draw() {
+    drawing.clear();
+    network({ X: grid, Y: grid, parameters }).A2.forEach((a, k) => drawing.square(grid[k], 2 / 27, a[1] > a[0] ? "one" : "zero"));
+    const [W, b] = parameters;
+    b.forEach((bias, j) => {
+      const norm = W[0][j] ** 2 + W[1][j] ** 2;
+      const foot = [(-bias * W[0][j]) / norm, (-bias * W[1][j]) / norm];
+      const along = [(-4 * W[1][j]) / Math.sqrt(norm), (4 * W[0][j]) / Math.sqrt(norm)];
+      drawing.line(foot.map((v, i) => v - along[i]), foot.map((v, i) => v + along[i]), "ink");
+    });
+    start.X.forEach((x, r) => drawing.dot(x, start.y[r] ? "one" : "zero", 2));
+    const { A2, cost } = network({ X: start.X, Y, parameters });
+    const right = A2.filter((a, r) => (a[1] > a[0]) === (start.y[r] === 1)).length;
+    text.textContent = `epoch ${epoch}: cost ${cost.toFixed(3)}, ${right} of ${Y.length} points right`;
+  }
+  function move() {
+    if (!moving || epoch >= start.epochs) return;
+    epochOfSteps();
+    draw();
+    window.setTimeout(move, 40);
+  }
+  function begin() {
+    const waiting = moving && epoch < start.epochs;
+    [parameters, epoch, moving] = [start.parameters, 0, true];
+    draw();
+    if (!waiting) move();
+  }
+  begin();
+  if (window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    moving = false;
+    while (epoch < start.epochs) epochOfSteps();
+    draw();
+  }
+}
+
+const FIGURES = { index: playDisc, neuron: playNeuron, descent: playValley, softmax: playSoftmax };
 
 if (typeof module !== "undefined") {
-  module.exports = { neuron, descent, softmax };
+  module.exports = { neuron, descent, softmax, network };
 } else {
   document.addEventListener("DOMContentLoaded", () => {
     for (const figure of document.querySelectorAll("[data-play]")) {
