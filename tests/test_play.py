@@ -10,6 +10,7 @@ import pytest
 
 from chainrule import SGD, Activation, Dense, Network, mlp
 from chainrule.losses import CrossEntropy
+from chainrule.nn.activations import sigmoid
 
 SCRIPT = Path(__file__).parent.parent / "docs" / "_static" / "play.js"
 
@@ -55,6 +56,22 @@ def test_the_network(rng):
     found = call("network", X=X.tolist(), Y=Y.tolist(), parameters=parameters)
     assert found["cost"] == pytest.approx(cost, rel=1e-12)
     np.testing.assert_allclose(np.concatenate([np.ravel(part) for part in found["gradients"]]), grad, rtol=1e-11)
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("h", [1e-1, 1e-3, 1e-5])
+def test_finite_differences(h, single):
+    dtype = np.float32 if single else np.float64
+
+    def cost(w):
+        A, _ = sigmoid(np.array([w], dtype))
+        return (A * A)[0]
+
+    found = call("difference", w=1, h=h, single=single)
+    step, tolerance = dtype(h), 3e-7 / h if single else 3e-15 / h  # exp may round differently
+    assert found["central"] == pytest.approx((cost(1 + step) - cost(1 - step)) / (2 * h), abs=tolerance)
+    assert found["oneSided"] == pytest.approx((cost(1 + step) - cost(dtype(1))) / h, abs=tolerance)
+    assert found["derivative"] == pytest.approx(0.28746968091443026, rel=1e-15)
 
 
 @pytest.mark.parametrize("T", [1, 2.5])

@@ -59,6 +59,18 @@ function network({ X, Y, parameters: [W1, b1, W2, b2] }) {
   return { A2, cost, gradients: [outer(X, dZ1, W1), total(dZ1), outer(A1, dZ2, W2), total(dZ2)] };
 }
 
+/** Finite differences of C(w) = sigmoid(w)^2 in a precision, and its derivative; `round` is Math.fround in float32. */
+function difference({ w, h, single }) {
+  const round = single ? Math.fround : (value) => value;
+  const cost = (v) => {
+    const a = round(1 / round(1 + round(Math.exp(-v))));
+    return round(a * a);
+  };
+  const [above, here, below] = [round(w + h), w, round(w - h)].map(cost);
+  const a = sigmoid(w);
+  return { central: round(above - below) / (2 * h), oneSided: round(above - here) / h, derivative: 2 * a * a * (1 - a) };
+}
+
 // Parts of a figure.
 
 function element(parent, name, attributes = {}, text = "") {
@@ -234,6 +246,76 @@ function playSoftmax(figure, start) {
   draw();
 }
 
+function playNudge(figure, start) {
+  const drawing = plane(figure, [3.2, 0.5], "The loss along one parameter, with its tangent", 0.8);
+  const controls = element(figure, "div", { class: "controls" });
+  const places = {};
+  start.parameters.forEach((part, i) => part.forEach((line, k) => [line].flat().forEach((_, j) => {
+    const name = Array.isArray(line) ? `w${Math.floor(i / 2) + 1}, to ${j + 1} from ${k + 1}` : `b${(i + 1) / 2}, of ${k + 1}`;
+    places[name] = Array.isArray(line) ? [i, k, j] : [i, k];
+  })));
+  const names = Object.keys(places);
+  const parameter = choice(controls, "parameter", Object.fromEntries(names.map((name) => [name, name])), reset);
+  const value = slider(controls, "its value", -3, 3, 0, draw);
+  const text = element(controls, "p", { "aria-live": "polite" });
+  parameter.value = "w2, to 1 from 1";
+
+  const entry = (parts) => places[parameter.value].reduce((part, index) => part[index], parts);
+  function evaluate(number) {
+    const parameters = JSON.parse(JSON.stringify(start.parameters));
+    const place = places[parameter.value];
+    place.slice(0, -1).reduce((part, index) => part[index], parameters)[place.at(-1)] = number;
+    const { cost, gradients } = network({ ...start, parameters });
+    return { cost, slope: entry(gradients) };
+  }
+  function reset() {
+    value.show(entry(start.parameters));
+    draw();
+  }
+  function draw() {
+    const now = Number(value.value);
+    const { cost, slope } = evaluate(now);
+    const low = 0.25; // of the losses that the plane shows: from -0.25 to 0.75
+    const points = Array.from({ length: 121 }, (_, k) => -3 + k / 20);
+    drawing.clear();
+    drawing.line([-3.2, -low], [3.2, -low], "pale");
+    drawing.curve(points.map((w) => [w, evaluate(w).cost - low]), "zero");
+    drawing.line([now - 1, cost - slope - low], [now + 1, cost + slope - low], "pull");
+    drawing.dot([now, cost - low], "one");
+    text.textContent = `L = ${cost.toFixed(4)}, derivative ${slope.toFixed(4)}`;
+  }
+  reset();
+}
+
+function playDifference(figure, start) {
+  const drawing = plane(figure, [6.5, 8], "Errors of finite differences over the step, in logarithmic scales", 0.8);
+  const controls = element(figure, "div", { class: "controls" });
+  const exponent = slider(controls, "log10 of h", -12, -0.5, start.exponent, draw);
+  const fault = slider(controls, "log10 of the fault", -13, -1, start.fault, draw);
+  const precision = choice(controls, "precision", { double: "float64", single: "float32" }, draw);
+  const kind = choice(controls, "difference", { central: "central", oneSided: "one-sided" }, draw);
+  const text = element(controls, "p", { "aria-live": "polite" });
+
+  function errors(power) {
+    const found = difference({ w: start.w, h: 10 ** power, single: precision.value === "single" });
+    const error = (slope) => Math.max(Math.abs(found[kind.value] / slope - 1), 1e-14);
+    return { right: error(found.derivative), wrong: error(found.derivative * (1 + 10 ** fault.value)) };
+  }
+  function draw() {
+    const powers = Array.from({ length: 240 }, (_, k) => -12 + (11.5 * k) / 239);
+    const place = (power, error) => [power + 6.25, Math.log10(error) + 7];
+    drawing.clear();
+    for (const name of ["wrong", "right"]) {
+      drawing.curve(powers.map((power) => place(power, errors(power)[name])), name === "right" ? "zero" : "fault");
+    }
+    const { right, wrong } = errors(Number(exponent.value));
+    drawing.dot(place(Number(exponent.value), right), "zero");
+    drawing.dot(place(Number(exponent.value), wrong), "one");
+    text.textContent = `relative difference: right derivative ${right.toExponential(1)}, wrong one ${wrong.toExponential(1)}`;
+  }
+  draw();
+}
+
 function playDisc(figure, start) {
   const drawing = plane(figure, [1.1, 1.1], "Points inside and outside a disc, and the lines of three neurons");
   const controls = element(figure, "div", { class: "controls" });
@@ -289,10 +371,17 @@ function playDisc(figure, start) {
   }
 }
 
-const FIGURES = { index: playDisc, neuron: playNeuron, descent: playValley, softmax: playSoftmax };
+const FIGURES = {
+  index: playDisc,
+  neuron: playNeuron,
+  descent: playValley,
+  graph: playNudge,
+  softmax: playSoftmax,
+  gradient_checking: playDifference,
+};
 
 if (typeof module !== "undefined") {
-  module.exports = { neuron, descent, softmax, network };
+  module.exports = { neuron, descent, softmax, network, difference };
 } else {
   document.addEventListener("DOMContentLoaded", () => {
     for (const figure of document.querySelectorAll("[data-play]")) {

@@ -7,6 +7,9 @@ from chainrule.arrays import Array
 from chainrule.viz.style import palette_for
 from figures import new
 
+START = {"w": 1, "exponent": -3, "fault": -3}
+"""What the figure to play with begins with: the weight, and the exponents of the step and of the planted fault."""
+
 
 def steps() -> list[Axes]:
     """The error of finite differences over their step, in both precisions, and that of a wrong derivative."""
