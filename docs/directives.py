@@ -17,7 +17,7 @@ class Drawn(SphinxDirective):
     """A figure, drawn once for light and once for dark pages. The argument is its name, the content its caption.
 
     On narrow screens, a `wide` one scrolls sideways instead of becoming illegible. With `play`, the script play.js
-    takes the place of the pictures and begins with the `START` of the figure's module.
+    takes the place of the pictures and begins with what `start` of the figure's module returns.
     """
 
     required_arguments = 1
@@ -41,7 +41,7 @@ class Drawn(SphinxDirective):
         figure += caption
         if "play" not in self.options:
             return [figure]
-        start = escape(json.dumps(import_module(f"figures.{module}").START))
+        start = escape(json.dumps(import_module(f"figures.{module}").start()))
         opening = f'<div class="play" data-play="{module}" data-start="{start}">'
         return [nodes.raw("", opening, format="html"), figure, nodes.raw("", "</div>", format="html")]
 

@@ -1,4 +1,4 @@
-"""The formulas of the figures to play with, in docs/_static/play.js, are those of the library."""
+"""The formulas of the figures to play with, in docs/_static/formulas.js, are those of the library."""
 
 import json
 import shutil
@@ -10,9 +10,9 @@ import pytest
 
 from chainrule import SGD, Activation, Dense, Network, mlp
 from chainrule.losses import CrossEntropy
-from chainrule.nn.activations import sigmoid
+from chainrule.nn.activations import ACTIVATIONS, sigmoid
 
-SCRIPT = Path(__file__).parent.parent / "docs" / "_static" / "play.js"
+SCRIPT = Path(__file__).parent.parent / "docs" / "_static" / "formulas.js"
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
@@ -86,3 +86,25 @@ def test_softmax(T, rng):
     found = call("softmax", z=z.tolist(), c=c, T=T, loss="squared_error")
     assert found["cost"] == pytest.approx(np.sum((p - y) ** 2) / 2, rel=1e-12)
     np.testing.assert_allclose(found["dz"], (np.diag(p) - np.outer(p, p)) @ (p - y), rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "silu"])
+def test_the_activations(name):
+    Z = np.linspace(-6, 6, 13)
+    code = f"console.log(JSON.stringify({Z.tolist()}.map(require({json.dumps(str(SCRIPT))}).ACTIVATIONS.{name})))"
+    done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
+    np.testing.assert_allclose(json.loads(done.stdout), ACTIVATIONS[name](Z)[0], rtol=1e-12, atol=1e-15)
+
+
+def test_shapes_and_spreads(rng):
+    code = f"""
+        const {{ productShape, spread }} = require({json.dumps(str(SCRIPT))});
+        console.log(JSON.stringify([productShape([5, 3], [3, 2]), productShape([5, 3], [5, 2]), spread(ROWS)]))
+    """
+    rows = rng.normal(size=(7, 3))
+    code = code.replace("ROWS", json.dumps(rows.tolist()))
+    done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
+    product, none, found = json.loads(done.stdout)
+    assert (product, none) == ([5, 2], None)
+    assert found["between"] == pytest.approx(rows.std(axis=0).mean(), rel=1e-12)
+    assert found["size"] == pytest.approx(np.sqrt(np.mean(rows**2)), rel=1e-12)

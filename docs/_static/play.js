@@ -1,75 +1,6 @@
 // Figures to play with. Each takes the place of the still pictures in an element with the attribute data-play, whose
-// data-start holds the numbers it begins with. The formulas come first; tests/test_play.py compares them with the library.
+// data-start holds the numbers it begins with. The formulas are in formulas.js.
 "use strict";
-
-// Formulas.
-
-const sigmoid = (z) => 1 / (1 + Math.exp(-z));
-const sum = (values) => values.reduce((a, b) => a + b, 0);
-
-/** The losses, their derivatives delta with respect to z, and the mean gradient of a neuron. */
-function neuron({ X, y, w, b, loss }) {
-  const z = X.map((x) => x[0] * w[0] + x[1] * w[1] + b);
-  const a = z.map(sigmoid);
-  const squared = loss === "squared_error";
-  const delta = a.map((p, r) => (p - y[r]) * (squared ? p * (1 - p) : 1));
-  const losses = z.map((t, r) =>
-    squared ? (a[r] - y[r]) ** 2 / 2 : Math.max(t, 0) - y[r] * t + Math.log1p(Math.exp(-Math.abs(t))));
-  const mean = (values) => sum(values) / X.length;
-  const dw = [0, 1].map((k) => mean(delta.map((d, r) => d * X[r][k])));
-  return { a, delta, cost: mean(losses), dw, db: mean(delta) };
-}
-
-/** The path of gradient descent with momentum on C = (curvatures . t^2) / 2. */
-function descent({ t, curvatures, rate, momentum, steps }) {
-  const path = [t.slice()];
-  let velocity = t.map(() => 0);
-  for (let k = 0; k < steps; k++) {
-    const last = path[k];
-    velocity = velocity.map((v, i) => momentum * v - rate * curvatures[i] * last[i]);
-    path.push(last.map((value, i) => value + velocity[i]));
-  }
-  return path;
-}
-
-/** Softmax of z / T, the loss for the true class c, and its derivative with respect to z / T. */
-function softmax({ z, c, T, loss }) {
-  const largest = Math.max(...z) / T;
-  const e = z.map((value) => Math.exp(value / T - largest));
-  const p = e.map((value) => value / sum(e));
-  const error = p.map((value, k) => value - (k === c ? 1 : 0));
-  if (loss === "squared_error") {
-    const mean = sum(p.map((value, k) => value * error[k]));
-    return { p, cost: sum(error.map((d) => d * d)) / 2, dz: p.map((value, k) => value * (error[k] - mean)) };
-  }
-  return { p, cost: Math.log(sum(e)) + largest - z[c] / T, dz: error };
-}
-
-/** Forward and backward pass of two sigmoid layers with the squared error, for the rows of X and one-hot Y. */
-function network({ X, Y, parameters: [W1, b1, W2, b2] }) {
-  const layer = (rows, W, b) => rows.map((row) => b.map((bias, j) => sigmoid(bias + sum(row.map((v, k) => v * W[k][j])))));
-  const A1 = layer(X, W1, b1);
-  const A2 = layer(A1, W2, b2);
-  const n = X.length;
-  const dZ2 = A2.map((row, r) => row.map((a, j) => ((a - Y[r][j]) * a * (1 - a)) / n));
-  const dZ1 = A1.map((row, r) => row.map((a, k) => sum(dZ2[r].map((d, j) => d * W2[k][j])) * a * (1 - a)));
-  const outer = (rows, dZ, W) => W.map((line, k) => line.map((_, j) => sum(rows.map((row, r) => row[k] * dZ[r][j]))));
-  const total = (dZ) => dZ[0].map((_, j) => sum(dZ.map((row) => row[j])));
-  const cost = sum(A2.map((row, r) => sum(row.map((a, j) => (a - Y[r][j]) ** 2)))) / 2 / n;
-  return { A2, cost, gradients: [outer(X, dZ1, W1), total(dZ1), outer(A1, dZ2, W2), total(dZ2)] };
-}
-
-/** Finite differences of C(w) = sigmoid(w)^2 in a precision, and its derivative; `round` is Math.fround in float32. */
-function difference({ w, h, single }) {
-  const round = single ? Math.fround : (value) => value;
-  const cost = (v) => {
-    const a = round(1 / round(1 + round(Math.exp(-v))));
-    return round(a * a);
-  };
-  const [above, here, below] = [round(w + h), w, round(w - h)].map(cost);
-  const a = sigmoid(w);
-  return { central: round(above - below) / (2 * h), oneSided: round(above - here) / h, derivative: 2 * a * a * (1 - a) };
-}
 
 // Parts of a figure.
 
@@ -83,11 +14,11 @@ function element(parent, name, attributes = {}, text = "") {
 }
 
 /** A labeled slider that calls `changed`; returns its input element. */
-function slider(parent, name, min, max, value, changed) {
+function slider(parent, name, min, max, value, changed, digits = 2) {
   const label = element(parent, "label", {}, name + " ");
   const input = element(label, "input", { type: "range", min, max, step: "any", value });
   const output = element(label, "output");
-  const show = () => { output.textContent = Number(input.value).toFixed(2); };
+  const show = () => { output.textContent = Number(input.value).toFixed(digits); };
   input.addEventListener("input", () => { show(); changed(); });
   input.show = (number) => { input.value = number; show(); };
   show();
@@ -122,13 +53,22 @@ function plane(parent, reach, label, aspect = 1) {
     const [cx, cy] = at(point);
     element(svg, "circle", { cx, cy, r, class: look });
   };
-  const square = (center, side, look) => {
-    const [x, y] = at([center[0] - side / 2, center[1] + side / 2]);
-    element(svg, "rect", { x, y, width: (100 * side) / reach[0], height: (100 * aspect * side) / reach[1], class: look });
+  const rectangle = (corner, width, height, look) => {
+    const [[x, y], [right, low]] = [at([corner[0], corner[1] + height]), at([corner[0] + width, corner[1]])];
+    element(svg, "rect", { x, y, width: right - x, height: low - y, class: look });
+  };
+  const write = (point, text) => {
+    const [x, y] = at(point);
+    element(svg, "text", { x, y, "text-anchor": "middle", "dominant-baseline": "middle" }, text);
   };
   const curve = (points, look) => element(svg, "polyline", { points: points.map(at).join(" "), class: look });
-  return { line, dot, square, curve, clear: () => svg.replaceChildren() };
+  return { line, dot, rectangle, write, curve, clear: () => svg.replaceChildren() };
 }
+
+/** The centers of 30 by 30 squares that cover the plane of the disc, from the lower left. */
+const GRID = Array.from({ length: 900 }, (_, k) => [((k % 30) - 14.5) / 13.5, (Math.floor(k / 30) - 14.5) / 13.5]);
+const paint = (drawing, k, isOne) =>
+  drawing.rectangle(GRID[k].map((v) => v - 1 / 27), 2 / 27, 2 / 27, isOne ? "one" : "zero");
 
 const LOSSES = { squared_error: "squared error", cross_entropy: "cross-entropy" };
 
@@ -322,7 +262,6 @@ function playDisc(figure, start) {
   buttons(controls, { "train again": begin, "pause or continue": () => { moving = !moving; move(); } });
   const text = element(controls, "p");
   const Y = start.y.map((label) => [1 - label, label]);
-  const grid = Array.from({ length: 30 * 30 }, (_, k) => [((k % 30) - 14.5) / 13.5, (Math.floor(k / 30) - 14.5) / 13.5]);
   let parameters, epoch, moving;
 
   function epochOfSteps() {
@@ -338,7 +277,7 @@ function playDisc(figure, start) {
   }
   function draw() {
     drawing.clear();
-    network({ X: grid, Y: grid, parameters }).A2.forEach((a, k) => drawing.square(grid[k], 2 / 27, a[1] > a[0] ? "one" : "zero"));
+    network({ X: GRID, Y: GRID, parameters }).A2.forEach((a, k) => paint(drawing, k, a[1] > a[0]));
     const [W, b] = parameters;
     b.forEach((bias, j) => {
       const norm = W[0][j] ** 2 + W[1][j] ** 2;
@@ -371,6 +310,128 @@ function playDisc(figure, start) {
   }
 }
 
+function playShapes(figure, start) {
+  const drawing = plane(figure, [11, 5], "Two matrices as rectangles, and their product", 0.5);
+  const controls = element(figure, "div", { class: "controls" });
+  const wanted = choice(controls, "wanted", { Z: "Z - b", dX: "dX", dW: "dW" }, draw);
+  const names = ["X", "Xᵀ", "W", "Wᵀ", "dZ", "dZᵀ"];
+  const options = Object.fromEntries(names.map((name) => [name, name]));
+  const [left, right] = ["left", "right"].map((name) => choice(controls, name, options, draw));
+  const sizes = ["n", "d", "m"].map((name) => slider(controls, name, 1, 6, start[name], draw, 0));
+  const text = element(controls, "p", { "aria-live": "polite" });
+  const correct = { Z: ["X", "W"], dX: ["dZ", "Wᵀ"], dW: ["Xᵀ", "dZ"] };
+  [wanted.value, left.value, right.value] = ["dW", "X", "dZ"];
+
+  function draw() {
+    const [n, d, m] = sizes.map((input) => Math.round(input.value));
+    const shapes = { X: [n, d], W: [d, m], dZ: [n, m], Z: [n, m], dX: [n, d], dW: [d, m] };
+    const shapeOf = (name) => (name.endsWith("ᵀ") ? shapes[name.slice(0, -1)].slice().reverse() : shapes[name]);
+    const [a, b] = [shapeOf(left.value), shapeOf(right.value)];
+    const product = productShape(a, b);
+    drawing.clear();
+    let x = -10.5;
+    for (const [name, shape, look] of [[left.value, a, "zero"], [right.value, b, "one"], ["", product, "result"]]) {
+      if (!shape) continue;
+      const [height, width] = shape.map((size) => 0.9 * size);
+      drawing.rectangle([x, -height / 2], width, height, look);
+      drawing.write([x + width / 2, 4.2], `${name} (${shape})`);
+      x += width + 1.2;
+    }
+    text.textContent = verdict(a, b, product, shapes[wanted.value]);
+  }
+  function verdict(a, b, product, shape) {
+    if (!product) return `${a[1]} columns meet ${b[0]} rows: there is no such product.`;
+    if (String(product) !== String(shape)) return `The product exists, but its shape is (${product}), not (${shape}).`;
+    const [first, second] = correct[wanted.value];
+    if (left.value === first && right.value === second) return `Yes: ${wanted.value} = ${first} ${second}.`;
+    return "The shape fits, but it is another matrix. Make n, d and m different, and shapes will warn you.";
+  }
+  draw();
+}
+
+function playLayers(figure, start) {
+  const drawing = plane(figure, [16, 8], "Size and spread of the weighted sums, layer by layer, in logarithmic scale", 0.7);
+  const controls = element(figure, "div", { class: "controls" });
+  const names = Object.fromEntries(Object.keys(ACTIVATIONS).map((name) => [name, name]));
+  const activation = choice(controls, "activation", names, draw);
+  const gain = slider(controls, "n times variance", 0.2, 4, start.gain, draw);
+  const text = element(controls, "p", { "aria-live": "polite" });
+
+  function draw() {
+    const f = ACTIVATIONS[activation.value];
+    const scale = Math.sqrt(gain.value / start.width);
+    let rows = start.X;
+    const layers = start.W.map((W) => {
+      rows = rows.map((row) => W.map((line) => scale * sum(line.map((w, k) => w * row[k]))));
+      const seen = spread(rows);
+      rows = rows.map((row) => row.map(f));
+      return seen;
+    });
+    drawing.clear();
+    drawing.line([-15, 5], [15, 5], "pale");
+    const place = (value, l) => [l - 14.5, Math.max(Math.log10(value), -12) + 5];
+    drawing.curve(layers.map((seen, l) => place(seen.size, l)), "fault");
+    drawing.curve(layers.map((seen, l) => place(seen.between, l)), "zero");
+    const last = layers.at(-1);
+    text.textContent = `layer ${layers.length}: size ${last.size.toExponential(1)} (dashed), ` +
+      `spread between rows ${last.between.toExponential(1)} (solid)`;
+  }
+  draw();
+}
+
+function playEpochs(figure, start) {
+  const drawing = plane(figure, [1.1, 1.1], "The decision boundary of an overfitting network");
+  const controls = element(figure, "div", { class: "controls" });
+  const moment = slider(controls, "moment", 0, start.epochs.length - 1, 0, draw, 0);
+  const text = element(controls, "p", { "aria-live": "polite" });
+
+  function draw() {
+    const k = Math.round(moment.value);
+    const { epoch, loss, newLoss, accuracy, newAccuracy, classes } = start.epochs[k];
+    drawing.clear();
+    [...classes].forEach((label, i) => paint(drawing, i, label === "1"));
+    start.X.forEach((x, r) => drawing.dot(x, start.y[r] ? "one" : "zero", 2.5));
+    const percent = (share) => `${Math.round(100 * share)} %`;
+    text.textContent = `epoch ${epoch}: loss ${loss.toFixed(2)} on its own rows, ${newLoss.toFixed(2)} on new ones; ` +
+      `right on ${percent(accuracy)} and ${percent(newAccuracy)}`;
+  }
+  draw();
+}
+
+function playBlanks(figure, start) {
+  const controls = element(figure, "div", { class: "controls" });
+  const names = Object.fromEntries(start.blanks.map((blank, k) => [k, blank.name]));
+  const which = choice(controls, "blank", names, ask);
+  const formula = element(controls, "p");
+  const given = element(controls, "pre");
+  const cells = element(controls, "div");
+  const text = element(controls, "p", { "aria-live": "polite" });
+  const close = (a, b) => a.every((v, k) => Math.abs(v - b[k]) <= 1e-3 * Math.max(...b.map(Math.abs)));
+
+  function ask() {
+    const blank = start.blanks[which.value];
+    formula.textContent = `${blank.formula}, of shape (${blank.shape})`;
+    given.textContent = blank.given.map(([name, values]) => `${name} = ${JSON.stringify(values)}`).join("\n");
+    cells.replaceChildren();
+    text.textContent = "Three digits are enough.";
+    blank.right.forEach((_, k) => {
+      const cell = element(cells, "input", { type: "number", step: "any", "aria-label": `entry ${k + 1}` });
+      cell.addEventListener("input", check);
+    });
+  }
+  function check() {
+    const blank = start.blanks[which.value];
+    const answers = [...cells.children].map((cell) => (cell.value === "" ? NaN : Number(cell.value)));
+    if (answers.some(Number.isNaN)) text.textContent = "Fill in every entry, row by row.";
+    else if (close(answers, blank.right)) text.textContent = "Correct.";
+    else {
+      const mistake = blank.mistakes.find(([, values]) => close(answers, values));
+      text.textContent = mistake ? `Not yet: ${mistake[0]}.` : "Not yet.";
+    }
+  }
+  ask();
+}
+
 const FIGURES = {
   index: playDisc,
   neuron: playNeuron,
@@ -378,17 +439,17 @@ const FIGURES = {
   graph: playNudge,
   softmax: playSoftmax,
   gradient_checking: playDifference,
+  matrices: playShapes,
+  initialization: playLayers,
+  overfitting: playEpochs,
+  trace: playBlanks,
 };
 
-if (typeof module !== "undefined") {
-  module.exports = { neuron, descent, softmax, network, difference };
-} else {
-  document.addEventListener("DOMContentLoaded", () => {
-    for (const figure of document.querySelectorAll("[data-play]")) {
-      const board = document.createElement("div");
-      figure.prepend(board);
-      FIGURES[figure.dataset.play](board, JSON.parse(figure.dataset.start));
-      figure.querySelectorAll(".only-light, .only-dark").forEach((still) => still.remove());
-    }
-  });
-}
+document.addEventListener("DOMContentLoaded", () => {
+  for (const figure of document.querySelectorAll("[data-play]")) {
+    const board = document.createElement("div");
+    figure.prepend(board);
+    FIGURES[figure.dataset.play](board, JSON.parse(figure.dataset.start));
+    figure.querySelectorAll(".only-light, .only-dark").forEach((still) => still.remove());
+  }
+});

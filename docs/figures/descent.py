@@ -1,5 +1,7 @@
 """Figures of `learn/descent.md`."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -10,8 +12,11 @@ from figures import new
 _X, _Y = np.array([[1.0, 2.0], [2.0, -1.0]]), np.array([1.0, 0.0])
 _START = np.array([0.5, -1.0, 0.25])
 _CURVATURES = np.array([1.0, 10.0])
-START = {"t": [10, 1], "curvatures": [1, 10], "rate": 0.15, "momentum": 0, "steps": 40}
-"""What the figure to play with begins with."""
+
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with."""
+    return {"t": [10, 1], "curvatures": [1, 10], "rate": 0.15, "momentum": 0, "steps": 40}
 
 
 def cost(theta: Array) -> float:

@@ -1,5 +1,7 @@
 """Figures of `learn/gradient-checking.md`."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -7,8 +9,10 @@ from chainrule.arrays import Array
 from chainrule.viz.style import palette_for
 from figures import new
 
-START = {"w": 1, "exponent": -3, "fault": -3}
-"""What the figure to play with begins with: the weight, and the exponents of the step and of the planted fault."""
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with: the weight, and the exponents of the step and of a fault."""
+    return {"w": 1, "exponent": -3, "fault": -3}
 
 
 def steps() -> list[Axes]:

@@ -1,5 +1,7 @@
 """Figures of `learn/graph.md`."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -15,12 +17,14 @@ _W2, _B2 = np.array([[1.0, -0.5], [1.0, 0.5]]), np.zeros(2)
 X, Y = np.array([0.05, 0.10]), np.array([0.01, 0.99])
 """The network of the page in column form, and its row."""
 
-START = {
-    "X": [X.tolist()],
-    "Y": [Y.tolist()],
-    "parameters": [_W1.T.tolist(), _B1.tolist(), _W2.T.tolist(), _B2.tolist()],
-}
-"""What the figure to play with begins with: the same in row form."""
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with: the network in row form, and its row."""
+    return {
+        "X": [X.tolist()],
+        "Y": [Y.tolist()],
+        "parameters": [_W1.T.tolist(), _B1.tolist(), _W2.T.tolist(), _B2.tolist()],
+    }
 
 
 def network() -> list[Axes]:

@@ -17,7 +17,7 @@ _SHOWN = (0, 20, 150)
 """Epochs that the still pictures show."""
 
 
-def _start() -> dict[str, Any]:
+def start() -> dict[str, Any]:
     """Return the points and the weights that the moving figure begins with."""
     net = _network()
     parameters = [net.params[i][name].tolist() for i in (0, 2) for name in ("W", "b")]
@@ -54,7 +54,3 @@ def _stages() -> dict[int, Network]:
             done = epoch
         stages[epoch] = net.copy()
     return stages
-
-
-START = _start()
-"""What the moving figure begins with."""

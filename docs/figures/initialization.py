@@ -1,6 +1,7 @@
 """Figures of `learn/initialization.md`."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,6 +9,14 @@ from matplotlib.axes import Axes
 from chainrule import mlp
 from chainrule.viz.style import DASHES, palette_for
 from figures import new
+
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with: rows, and the weights of 29 layers with variance 1."""
+    rng = np.random.default_rng(0)
+    width = 24
+    X, W = rng.normal(size=(20, width)), rng.normal(size=(29, width, width))
+    return {"X": X.round(2).tolist(), "W": W.round(2).tolist(), "width": width, "gain": 2}
 
 
 def spreads() -> list[Axes]:
@@ -27,6 +36,26 @@ def spreads() -> list[Axes]:
         ax.plot(range(1, 30), _spread(activation, weights), color=color, linestyle=DASHES[k % 4], label=label)
     ax.legend(frameon=False, fontsize=8)
     return [ax]
+
+
+def gains() -> list[Axes]:
+    """Size and spread of the weighted sums of ReLU layers, for three gains."""
+    begin = start()
+    panels = []
+    for gain in (1, 2, 3):
+        ax = new(2.35, 2.2, xlabel="layer", title=f"variance {gain} / n", yscale="log", ylim=(1e-5, 1e4))
+        colors = palette_for(ax)
+        rows, sizes, spread = np.array(begin["X"]), [], []
+        for W in np.array(begin["W"]):
+            Z = rows @ W.T * np.sqrt(gain / begin["width"])
+            sizes.append(np.sqrt(np.mean(Z**2)))
+            spread.append(Z.std(axis=0).mean())
+            rows = np.maximum(Z, 0)
+        ax.axhline(1, color=colors.pale, linewidth=0.8)
+        ax.plot(range(1, 30), sizes, color=colors.orange, linestyle="--")
+        ax.plot(range(1, 30), spread, color=colors.blue)
+        panels.append(ax)
+    return panels
 
 
 def sums() -> list[Axes]:

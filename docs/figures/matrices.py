@@ -1,6 +1,7 @@
 """Figures of `learn/matrices.md`."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +16,11 @@ X = np.array([[0.05, 0.10], [1, 0], [0, 1]])
 Y = np.array([[0.01, 0.99], [0.99, 0.01], [0.01, 0.99]])
 """The batch of the page."""
 _N, _D, _M = 5.0, 2.0, 3.0
+
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with."""
+    return {"n": 5, "d": 3, "m": 2}
 
 
 def shapes() -> list[Axes]:

@@ -1,6 +1,7 @@
 """Figures of `learn/neuron.md`."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,15 +13,18 @@ from chainrule.viz import draw_network, learned_line, scatter_labels, scatter_pr
 from chainrule.viz.style import palette_for
 from figures import new
 
-START = {
-    "X": [[-1.6, 1.2], [-0.9, -0.2], [-1.3, 0.4], [-0.4, 1.5], [0.2, 0.9], [0.7, 1.1],
-          [-0.7, -1.4], [0.1, -0.9], [0.9, 0.1], [1.2, -0.8], [1.7, 0.5], [0.5, -1.7]],
-    "y": [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1],
-    "w": [-0.6, 1.6],
-    "b": 0.5,
-}  # fmt: skip
-"""What the figure to play with begins with: twelve points, and a neuron that is wrong about most of them."""
 _GATES = {"and": ([1, 1], -1.5), "or": ([1, 1], -0.5), "nand": ([-1, -1], 1.5)}
+
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with: twelve points, and a neuron that is wrong about most of them."""
+    return {
+        "X": [[-1.6, 1.2], [-0.9, -0.2], [-1.3, 0.4], [-0.4, 1.5], [0.2, 0.9], [0.7, 1.1],
+              [-0.7, -1.4], [0.1, -0.9], [0.9, 0.1], [1.2, -0.8], [1.7, 0.5], [0.5, -1.7]],
+        "y": [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1],
+        "w": [-0.6, 1.6],
+        "b": 0.5,
+    }  # fmt: skip
 
 
 def diagram() -> list[Axes]:
@@ -59,10 +63,10 @@ def curves() -> list[Axes]:
 
 def steps() -> list[Axes]:
     """The line of the neuron at the start, and after 10 and 100 steps with the squared error."""
-    X, y = np.array(START["X"]), np.array(START["y"])
+    X, y = np.array(start()["X"]), np.array(start()["y"])
     panels, done = [], 0
     neuron = Network([Dense(2, 1), Activation("sigmoid")], dtype="float64")
-    neuron.set_weights([{"W": np.reshape(START["w"], (2, 1)), "b": [START["b"]]}, {}])
+    neuron.set_weights([{"W": np.reshape(start()["w"], (2, 1)), "b": [start()["b"]]}, {}])
     for n in (0, 10, 100):
         if n > done:
             train(neuron, X, y, optimizer=SGD(1.0), epochs=n - done, batch_size=None)

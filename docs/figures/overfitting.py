@@ -1,6 +1,7 @@
 """Figures of `learn/overfitting.md`."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,27 @@ from figures import new
 
 _BEST = 12
 """The epoch with the lowest validation loss."""
+_SHOWN = (1, 3, 6, _BEST, 20, 35, 60, 100, 150, 220, 300, 400)
+
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with shows: the points, and losses and predictions at twelve epochs."""
+    history, accuracies, networks = _run()
+    X, y = flipped(80, 0)
+    side = (np.arange(30) - 14.5) / 13.5
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    epochs = [
+        {
+            "epoch": epoch,
+            "loss": history.loss[epoch - 1],
+            "newLoss": history.validation_loss[epoch - 1],
+            "accuracy": accuracies[epoch - 1],
+            "newAccuracy": history["validation_accuracy"][epoch - 1],
+            "classes": "".join(map(str, net.predict(grid))),
+        }
+        for epoch, net in networks.items()
+    ]
+    return {"X": X.round(3).tolist(), "y": y.tolist(), "epochs": epochs}
 
 
 def curves() -> list[Axes]:
@@ -39,8 +61,8 @@ def boundaries() -> list[Axes]:
     *_, networks = _run()
     X, y = flipped(80, 0)
     panels = []
-    for epoch, net in networks.items():
-        ax = decision_boundary(net, X, y, new(3.3, 3.4), f"epoch {epoch}")
+    for epoch in (_BEST, 400):
+        ax = decision_boundary(networks[epoch], X, y, new(3.3, 3.4), f"epoch {epoch}")
         circle = np.linspace(0, 2 * np.pi, 100)
         ax.plot(0.7 * np.cos(circle), 0.7 * np.sin(circle), color=palette_for(ax).pale, linestyle=":")
         panels.append(ax)
@@ -56,7 +78,7 @@ def flipped(n: int, seed: int) -> tuple[Array, Array]:
 
 @cache
 def _run() -> tuple[History, list[float], dict[int, Network]]:
-    """Train for 400 epochs; return the history, the accuracy on the training rows, and two of the networks."""
+    """Train for 400 epochs; return the history, the accuracy on the training rows, and networks of some epochs."""
     X, y = flipped(80, 0)
     net, path = mlp(2, 64, 64, 2, activation="relu", loss="cross_entropy", seed=0), WeightPath(400)
     options = {"optimizer": Adam(0.01), "epochs": 400, "batch_size": 20, "validation": flipped(1000, 1)}
@@ -65,6 +87,6 @@ def _run() -> tuple[History, list[float], dict[int, Network]]:
     for epoch, theta in zip(path.epochs, path.thetas, strict=True):
         net.theta = theta
         accuracies.append(float(np.mean(net.predict(X) == y)))
-        if epoch in (_BEST, 400):
+        if epoch in _SHOWN:
             kept[epoch] = net.copy()
     return history, accuracies[1:], kept

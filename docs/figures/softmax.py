@@ -1,6 +1,7 @@
 """Figures of `learn/softmax.md`."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,14 +11,16 @@ from chainrule.nn.losses import softmax
 from chainrule.viz.style import palette_for
 from figures import new
 
-START = {"z": [2, 1, -1], "c": 1, "T": 1}
-"""What the figure to play with begins with."""
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with."""
+    return {"z": [2, 1, -1], "c": 1, "T": 1}
 
 
 def bars() -> list[Axes]:
     """Three probabilities, and the derivatives of the loss with respect to their logits."""
-    z = np.array([START["z"]], dtype=float)
-    value, dz = CrossEntropy()(z, np.array([START["c"]]))
+    z = np.array([start()["z"]], dtype=float)
+    value, dz = CrossEntropy()(z, np.array([start()["c"]]))
     panels = []
     for values, title, color in ((softmax(z), "$p$", "blue"), (dz, f"$dz$, with $L = {value:.4f}$", "orange")):
         ax = new(2.4, 2.1, title=title, ylim=(-1, 1), xlabel="class")
