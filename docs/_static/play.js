@@ -432,6 +432,35 @@ function playBlanks(figure, start) {
   ask();
 }
 
+function playMistakes(figure, start) {
+  const drawing = plane(figure, [52, 2.2], "Loss curves of the right network, dashed, and of one with a mistake", 0.7);
+  const controls = element(figure, "div", { class: "controls" });
+  const text = element(controls, "p", { "aria-live": "polite" });
+  const clues = element(controls, "pre");
+  const actions = { "next network": next, "show gradient check": check };
+  start.mistakes.forEach((mistake) => { actions[mistake.name] = () => guess(mistake); });
+  buttons(controls, actions);
+  let now = -1;
+
+  function next() {
+    now = (now + 1 + Math.floor(Math.random() * (start.mistakes.length - 1))) % start.mistakes.length;
+    const place = (loss, epoch) => [epoch - 49.5, Math.log(loss) + 1.7];
+    drawing.clear();
+    drawing.curve(start.mistakes[now].right.map(place), "fault");
+    drawing.curve(start.mistakes[now].wrong.map(place), "zero");
+    text.textContent = "One of four mistakes is in this network (blue; dashed without it). Which one?";
+    clues.textContent = "";
+  }
+  function check() {
+    clues.textContent = start.mistakes[now].blocks
+      .map(([name, cosine, ratio]) => `${name}: cosine ${cosine.toFixed(2)}, length ${ratio.toFixed(2)}`).join("\n");
+  }
+  function guess(mistake) {
+    text.textContent = mistake === start.mistakes[now] ? `Yes: ${mistake.name}.` : `No, not "${mistake.name}".`;
+  }
+  next();
+}
+
 const FIGURES = {
   index: playDisc,
   neuron: playNeuron,
@@ -443,6 +472,7 @@ const FIGURES = {
   initialization: playLayers,
   overfitting: playEpochs,
   trace: playBlanks,
+  common_mistakes: playMistakes,
 };
 
 document.addEventListener("DOMContentLoaded", () => {

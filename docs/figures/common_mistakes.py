@@ -3,6 +3,7 @@
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,13 +19,31 @@ from planted_bugs import BUGS, X, Y
 _SHOWN = ("sigma' forgotten", "W not transposed", "updated too early", "bias of one row")
 
 
+def start() -> dict[str, Any]:
+    """Return what the figure to play with shows: for four bugs, loss curves and a comparison of gradients."""
+    mistakes = []
+    for name in _SHOWN:
+        right, wrong = (_gradients(BUGS[name](bug)) for bug in (False, True))
+        blocks = [
+            [
+                block,
+                _cosine(right[block], wrong[block]),
+                float(np.linalg.norm(wrong[block]) / np.linalg.norm(right[block])),
+            ]
+            for block in right
+        ]
+        losses = {key: _losses(name, bug)[0] for key, bug in (("right", False), ("wrong", True))}
+        mistakes.append({"name": name, "blocks": blocks, **losses})
+    return {"mistakes": mistakes}
+
+
 def cosines() -> list[Axes]:
     """The cosine between right and wrong gradient, for each parameter array."""
     panels = []
     for name in _SHOWN:
         right, wrong = (_gradients(BUGS[name](bug)) for bug in (False, True))
-        cosine = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(right.values(), wrong.values())]
-        ax = new(1.85, 2.2, title=name, xlim=(-1.1, 1.1), xticks=[-1, 0, 1])
+        cosine = [_cosine(right[block], wrong[block]) for block in right]
+        ax = new(1.8, 2.2, title=name, xlim=(-1.1, 1.1), xticks=[-1, 0, 1])
         colors = palette_for(ax)
         paint = [colors.red if value < 0.9 else colors.blue for value in cosine]
         ax.barh(list(right), cosine, color=paint)
@@ -43,6 +62,10 @@ def curves() -> list[Axes]:
             ax.plot(range(1, 101), losses, color=color, linestyle=dash, linewidth=0.9, label=label if k == 0 else None)
     ax.legend(frameon=False)
     return [ax]
+
+
+def _cosine(a: Array, b: Array) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
 def _gradients(net: Network) -> dict[str, Array]:

@@ -54,9 +54,7 @@ def units() -> list[Axes]:
     X, y = disc(300, seed=0)
     panels = []
     for k, net in _networks().items():
-        ax = decision_boundary(
-            net, X, y, new(1.85, 2.1), f"{k} unit{'s' * (k > 1)}: {np.mean(net.predict(X) == y):.2f}"
-        )
+        ax = decision_boundary(net, X, y, new(1.8, 2.1), f"{k} unit{'s' * (k > 1)}: {np.mean(net.predict(X) == y):.2f}")
         ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
         panels.append(ax)
     return panels

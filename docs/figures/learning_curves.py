@@ -38,7 +38,7 @@ def field_guide() -> list[Axes]:
         "dead units": "7. A spike, then flat",
         "dropout": "8. Validation lower",
     }
-    panels = [_draw(new(1.85, 1.9), run, title) for run, title in titles.items()]
+    panels = [_draw(new(1.8, 1.9), run, title) for run, title in titles.items()]
     for ax in panels:
         ax.set_ylim(bottom=0)
     return panels
