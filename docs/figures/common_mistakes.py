@@ -24,15 +24,9 @@ def start() -> dict[str, Any]:
     mistakes = []
     for name in _SHOWN:
         right, wrong = (_gradients(BUGS[name](bug)) for bug in (False, True))
-        blocks = [
-            [
-                block,
-                _cosine(right[block], wrong[block]),
-                float(np.linalg.norm(wrong[block]) / np.linalg.norm(right[block])),
-            ]
-            for block in right
-        ]
-        losses = {key: _losses(name, bug)[0] for key, bug in (("right", False), ("wrong", True))}
+        lengths = {block: float(np.linalg.norm(wrong[block]) / np.linalg.norm(right[block])) for block in right}
+        blocks = [[block, _cosine(right[block], wrong[block]), lengths[block]] for block in right]
+        losses = {key: _losses(name, bug=bug)[0] for key, bug in (("right", False), ("wrong", True))}
         mistakes.append({"name": name, "blocks": blocks, **losses})
     return {"mistakes": mistakes}
 
@@ -58,10 +52,22 @@ def curves() -> list[Axes]:
     ax = new(4.6, 2.8, xlabel="epoch", ylabel="loss", title="W not transposed", yscale="log")
     colors = palette_for(ax)
     for bug, color, dash, label in ((False, colors.blue, "-", "right"), (True, colors.red, "--", "wrong")):
-        for k, losses in enumerate(_losses("W not transposed", bug)):
+        for k, losses in enumerate(_losses("W not transposed", bug=bug)):
             ax.plot(range(1, 101), losses, color=color, linestyle=dash, linewidth=0.9, label=label if k == 0 else None)
     ax.legend(frameon=False)
     return [ax]
+
+
+def guess() -> list[Axes]:
+    """A loss curve for each of four bugs, and of the network without it."""
+    panels = []
+    for letter, name in zip("ABCD", _SHOWN, strict=True):
+        ax = new(1.8, 1.9, xlabel="epoch", title=f"network {letter}", yscale="log", ylim=(0.03, 1))
+        colors = palette_for(ax)
+        ax.plot(_losses(name, bug=False)[0], color=colors.orange, linestyle="--", linewidth=0.9)
+        ax.plot(_losses(name, bug=True)[0], color=colors.blue, linewidth=0.9)
+        panels.append(ax)
+    return panels
 
 
 def _cosine(a: Array, b: Array) -> float:
