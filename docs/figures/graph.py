@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Circle
 
 from chainrule import Network, mlp
 from chainrule.arrays import Array
@@ -33,8 +34,30 @@ def network() -> list[Axes]:
 
 
 def operations() -> list[Axes]:
-    """The graph, with a node for each operation."""
-    return [draw_graph(network_of_page())]
+    """The graph, with a node for each operation, the biases, and the loss that adds up its two terms."""
+    ax = draw_graph(network_of_page())
+    colors, names = palette_for(ax), {text.get_text(): text for text in ax.texts}
+    size = names["$z_{1}^{1}$"].get_fontsize()
+    for l, color in ((1, colors.blue), (2, colors.purple)):
+        for j in (1, 2):
+            x, y = names[f"$z_{{{j}}}^{{{l}}}$"].get_position()
+            look = {"color": color, "ha": "center", "va": "center", "fontsize": 0.85 * size, "math_fontfamily": "stix"}
+            arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 0.9}
+            ax.annotate(f"$b_{{{j}}}^{{{l}}}$", (x, y - 0.42), (x, y - 0.95), arrowprops=arrow, **look)
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    ends = [names[f"$C_{{{j}}}$"].get_position() for j in (1, 2)]
+    x, y = right + 1.2, (ends[0][1] + ends[1][1]) / 2
+    circle = Circle((x, y), 0.45, facecolor=ax.figure.get_facecolor(), edgecolor=colors.ink, linewidth=0.9, zorder=3)
+    ax.add_patch(circle)
+    ax.text(x, y, "$L$", ha="center", va="center", fontsize=size, math_fontfamily="stix", zorder=4)
+    for end in ends:
+        step = (np.array([x, y]) - end) / np.hypot(x - end[0], y - end[1])
+        arrow = {"arrowstyle": "-|>", "color": colors.ink, "linewidth": 0.9}
+        ax.annotate("", [x, y] - 0.45 * step, end + 0.45 * step, arrowprops=arrow)
+    width, height = ax.figure.get_size_inches()
+    ax.figure.set_size_inches(width * (x + 0.7 - left) / (right - left), height * (high - low + 0.3) / (high - low))
+    ax.set(xlim=(left, x + 0.7), ylim=(low - 0.3, high))
+    return [ax]
 
 
 def derivatives() -> list[Axes]:

@@ -23,6 +23,16 @@ def start() -> dict[str, Any]:
     return {"n": 5, "d": 3, "m": 2}
 
 
+def relu() -> list[Axes]:
+    """ReLU and its derivative."""
+    ax = new(3.6, 2.4, xlabel="$r$", title=r"$\max(0, r)$ and its derivative")
+    colors = palette_for(ax)
+    ax.plot([-3, 0, 3], [0, 0, 3], color=colors.blue, linewidth=2, label=r"$\max(0, r)$")
+    ax.plot([-3, 0, 0, 3], [0, 0, 1, 1], color=colors.orange, linestyle="--", label="derivative")
+    ax.legend(frameon=False)
+    return [ax]
+
+
 def shapes() -> list[Axes]:
     """The forward product and the two backward products as rectangles of their sizes."""
     rows = [
