@@ -42,42 +42,42 @@ class Term:
         return evaluator(self)(symbols)
 
     def __add__(self, other: Term | float) -> Term:
-        return _build("add", self, other)
+        return build("add", self, other)
 
     def __radd__(self, other: float) -> Term:
-        return _build("add", other, self)
+        return build("add", other, self)
 
     def __sub__(self, other: Term | float) -> Term:
-        return _build("subtract", self, other)
+        return build("subtract", self, other)
 
     def __rsub__(self, other: float) -> Term:
-        return _build("subtract", other, self)
+        return build("subtract", other, self)
 
     def __mul__(self, other: Term | float) -> Term:
-        return _build("multiply", self, other)
+        return build("multiply", self, other)
 
     def __rmul__(self, other: float) -> Term:
-        return _build("multiply", other, self)
+        return build("multiply", other, self)
 
     def __truediv__(self, other: Term | float) -> Term:
-        return _build("divide", self, other)
+        return build("divide", self, other)
 
     def __rtruediv__(self, other: float) -> Term:
-        return _build("divide", other, self)
+        return build("divide", other, self)
 
     def __pow__(self, exponent: Term | float) -> Term:
-        return _build("power", self, exponent)
+        return build("power", self, exponent)
 
     def __neg__(self) -> Term:
-        return _build("negative", self)
+        return build("negative", self)
 
     def __matmul__(self, other: Term) -> Term:
-        return _build("matmul", self, other)
+        return build("matmul", self, other)
 
     @property
     def T(self) -> Term:
         """The transpose."""
-        return _build("transpose", self)
+        return build("transpose", self)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Operation(Term):
 ZERO, ONE = Number(0.0), Number(1.0)
 
 
-def _build(op: str, *args: Term | float, note: Any = None) -> Term:
+def build(op: str, *args: Term | float, note: Any = None) -> Term:
     """Return an operation on terms and plain numbers, simplified."""
     terms = tuple(arg if isinstance(arg, Term) else Number(float(arg)) for arg in args)
     simpler = _SIMPLER[op](*terms) if op in _SIMPLER else None
@@ -133,36 +133,36 @@ def axes_of(term: Term) -> str:
 
 def total(a: Term, axes: str = "rc") -> Term:
     """Return the sum over rows ("r"), over columns ("c") or over both."""
-    return _build("sum", a, note=axes)
+    return build("sum", a, note=axes)
 
 
 def ones_like(a: Term) -> Term:
     """Return 1 for every entry of a."""
-    return _build("ones_like", a)
+    return build("ones_like", a)
 
 
 def where(condition: Term, a: Term | float, b: Term | float) -> Term:
     """Return a where the condition is 1, b where it is 0."""
-    return _build("where", condition, a, b)
+    return build("where", condition, a, b)
 
 
 def greater(a: Term | float, b: Term | float) -> Term:
     """Return 1 where a > b, else 0."""
-    return _build("greater", a, b)
+    return build("greater", a, b)
 
 
 def maximum(a: Term | float, b: Term | float) -> Term:
     """Return the larger of a and b."""
-    return _build("maximum", a, b)
+    return build("maximum", a, b)
 
 
 def minimum(a: Term | float, b: Term | float) -> Term:
     """Return the smaller of a and b."""
-    return _build("minimum", a, b)
+    return build("minimum", a, b)
 
 
 def _elementwise(op: str) -> Callable[[Term | float], Term]:
-    return lambda a: _build(op, a)
+    return lambda a: build(op, a)
 
 
 exp, expm1, log, log1p = map(_elementwise, ("exp", "expm1", "log", "log1p"))
@@ -197,7 +197,7 @@ class Function:
     value: Callable[..., Array] | None = None
 
     def __call__(self, *args: Term | float) -> Term:
-        return _build("call", *args, note=self)
+        return build("call", *args, note=self)
 
     def expanded(self, *args: Term) -> Term:
         """Return the term that computes the function."""
@@ -211,17 +211,17 @@ class Function:
 
 def let(letter: str, a: Term) -> Term:
     """Return a term that is shown as a letter, with its definition behind the formula."""
-    return _build("let", a, note=letter)
+    return build("let", a, note=letter)
 
 
 def part(a: Term | float, name: str) -> Term:
     """Return a summand or factor that is easily forgotten."""
-    return _build("part", a, note=f"{name} is missing")
+    return build("part", a, note=f"{name} is missing")
 
 
 def instead(a: Term, remark: str, wrong: Term | float) -> Term:
     """Return a term in place of which beginners write a wrong one; the remark describes the mistake."""
-    return _build("instead", a, wrong, note=remark)
+    return build("instead", a, wrong, note=remark)
 
 
 MARKS = ("let", "part", "instead")
@@ -454,7 +454,7 @@ def symbols_in(term: Term) -> list[Symbol]:
 
 def rebuilt(term: Term, args: tuple[Term, ...]) -> Term:
     """Return an operation on other arguments."""
-    return term if args == term.args else _build(term.op, *args, note=term.note)
+    return term if args == term.args else build(term.op, *args, note=term.note)
 
 
 def substitute(term: Term, replacements: Mapping[Term, Term]) -> Term:
