@@ -49,9 +49,7 @@ def test_formulas_and_code_are_on_their_pages(site):
 def test_a_downloaded_notebook_runs_and_shows_its_pictures(name, site, tmp_path, monkeypatch):
     """Its cells are run one after another, with a kernel's command line and a stand-in for IPython's display."""
     shown = []
-    ipython = SimpleNamespace(Image=str, display=shown.append)
-    monkeypatch.setitem(sys.modules, "IPython.display", ipython)
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=ipython, get_ipython=lambda: None))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(Image=str, display=shown.append))
     monkeypatch.setattr("sys.argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
     monkeypatch.chdir(tmp_path)
     (path,) = (site / "_downloads").rglob(f"{name}.ipynb")
