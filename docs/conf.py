@@ -34,6 +34,13 @@ napoleon_use_ivar = True
 default_role = "code"
 suppress_warnings = ["ref.python"]  # ordinary words in parameter types that are also Python names
 
+SHOW_PICTURES = """from pathlib import Path
+
+from IPython.display import Image, display
+
+for picture in sorted(Path("examples/output").glob("*.png")):
+    display(Image(picture))"""
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
@@ -41,6 +48,8 @@ sphinx_gallery_conf = {
     "image_scrapers": ["site_parts.move_pictures"],
     "reset_argv": "site_parts.script_arguments",
     "within_subsection_order": "site_parts.sort_key",
+    "first_notebook_cell": "import sys\n\nsys.argv[1:] = []  # the options of the kernel are not those of the script",
+    "last_notebook_cell": SHOW_PICTURES,
     "download_all_examples": False,
     "show_memory": False,
     "write_computation_times": False,

@@ -14,7 +14,7 @@ import figures
 
 
 class Drawn(SphinxDirective):
-    """A figure, drawn once for light and once for dark pages. The argument is its name, the content its caption.
+    """A figure for light and for dark pages. The argument is its name, the content its caption.
 
     On narrow screens, a `wide` one scrolls sideways instead of becoming illegible. With `play`, the script play.js
     takes the place of the pictures and begins with what `start` of the figure's module returns.
@@ -31,9 +31,9 @@ class Drawn(SphinxDirective):
         self.env.note_dependency(f"figures/{module}.py")
         folder.mkdir(exist_ok=True)
         figure = nodes.container(classes=["drawn", *(["wide"] if "wide" in self.options else [])])
-        for theme in figures.THEMES:
+        for theme, paths in figures.save(name, folder).items():
             panels = nodes.container(classes=[f"only-{theme}"])
-            for path in figures.save(name, theme, folder):
+            for path in paths:
                 panels += nodes.image(uri=f"/_drawn/{path.name}", alt=self.options["alt"])
             figure += panels
         caption = nodes.container(classes=["caption"])

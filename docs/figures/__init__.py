@@ -1,10 +1,11 @@
 """The figures of the learning pages: a module for each page, and in it a function for each figure.
 
-A function returns the Axes of its panels. It is called once for light and once for dark pages, so what takes time is
-computed in functions of its own, with a cache.
+A function returns the Axes of its panels. What several figures of a page need is computed in functions with a cache.
 """
 
+import re
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -20,28 +21,39 @@ THEMES = {"light": (ON_LIGHT, "#ffffff"), "dark": (ON_DARK, "#131416")}
 """Name -> the palette and the background of a page."""
 
 
-def save(name: str, theme: str, folder: Path) -> list[Path]:
-    """Draw the figure `module.function` for a theme, one file for each panel, and return the files.
+def save(name: str, folder: Path) -> dict[str, list[Path]]:
+    """Draw the figure `module.function`, and return a file for each panel by theme.
 
-    Files that are newer than all sources are kept.
+    Figures are drawn for light pages; for dark ones, the colors in the file are replaced. Files that are newer than all
+    sources are kept.
     """
     module, function = name.split(".")
-    drawn = sorted(folder.glob(f"{module}_{function}_*_{theme}.svg"))
-    if drawn and min(path.stat().st_mtime for path in drawn) > _newest_source():
+    drawn = {theme: sorted(folder.glob(f"{module}_{function}_*_{theme}.svg")) for theme in THEMES}
+    if drawn["dark"] and drawn["dark"][0].stat().st_mtime > _newest_source():
         return drawn
-    for path in drawn:
+    for path in [path for paths in drawn.values() for path in paths]:
         path.unlink()
-    palette, background = THEMES[theme]
+    palette, background = THEMES["light"]
     inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
     look: dict[Any, Any] = dict.fromkeys(inks, palette.ink)
     look |= {"figure.facecolor": background, "axes.facecolor": background, "axes.titlesize": 10, "font.size": 9}
+    drawn = {theme: [] for theme in THEMES}
     with plt.rc_context({**look, "svg.hashsalt": name}):
         panels: Sequence[Axes] = getattr(import_module(f"figures.{module}"), function)()
-        paths = [folder / f"{module}_{function}_{k}_{theme}.svg" for k in range(len(panels))]
-        for ax, path in zip(panels, paths, strict=True):
-            ax.figure.savefig(path, metadata={"Date": None})
+        for k, ax in enumerate(panels):
+            for theme, paths in drawn.items():
+                paths.append(folder / f"{module}_{function}_{k}_{theme}.svg")
+            ax.figure.savefig(drawn["light"][k], metadata={"Date": None})
             plt.close(ax.figure)
-    return paths
+            drawn["dark"][k].write_text(_recolor(drawn["light"][k].read_text()))
+    return drawn
+
+
+def _recolor(drawing: str) -> str:
+    """Replace the colors of light pages with those of dark ones."""
+    (light, white), (dark, black) = THEMES.values()
+    colors = {getattr(light, field.name): getattr(dark, field.name) for field in fields(light)} | {white: black}
+    return re.sub("|".join(colors), lambda match: colors[match[0]], drawing)
 
 
 @cache

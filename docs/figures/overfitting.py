@@ -82,7 +82,7 @@ def _run() -> tuple[History, list[float], dict[int, Network]]:
     X, y = flipped(80, 0)
     net, path = mlp(2, 64, 64, 2, activation="relu", loss="cross_entropy", seed=0), WeightPath(400)
     options = {"optimizer": Adam(0.01), "epochs": 400, "batch_size": 20, "validation": flipped(1000, 1)}
-    history = train(net, X, y, **options, metrics=["accuracy"], callbacks=[path], seed=0)
+    history = train(net, X, y, **options, metrics=["accuracy"], callbacks=[path], kernels="numpy", seed=0)
     accuracies, kept = [], {}
     for epoch, theta in zip(path.epochs, path.thetas, strict=True):
         net.theta = theta
