@@ -7,17 +7,7 @@ import pytest
 from chainrule import Adam, Callback, Dense, History, train
 from chainrule.data.splits import Split, Structure, folds
 from chainrule.model import recipe
-from chainrule.model.recipe import (
-    CLASSIFICATION,
-    MAX_PIECES,
-    MAX_WAVE_COLUMNS,
-    REGRESSION,
-    KeepLatestBest,
-    families,
-    n_families,
-    train_member,
-)
-from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
+from chainrule.model.recipe import CLASSIFICATION, REGRESSION, KeepLatestBest, train_member
 from chainrule.training import callbacks
 
 
@@ -52,41 +42,6 @@ def test_the_network_starts_with_answers_of_zero(rng):
         "Dense(4, 128, 'lecun_normal', 'normal')",
         "Activation('mish')",
     ]
-
-
-def test_families_see_the_numbers_plainly_as_waves_as_pieces_and_linearly(rng):
-    X = np.column_stack([rng.normal(size=500), rng.integers(2, size=500), rng.exponential(size=500)])
-    plain, waves, pieces, linear = families(REGRESSION, X.astype(np.float32), [0, 2])
-    assert [recipe.name for recipe in (plain, waves, pieces, linear)] == ["plain", "waves", "pieces", "linear"]
-    assert (plain.front, linear.front, linear.hidden) == ((), (Unclip(),), ())
-    assert waves.front == (Periodic(3, (0, 2)),)
-    (layer,) = pieces.front
-    assert layer.columns == (0, 2)
-    for column, edges in zip(layer.columns, layer.edges):
-        np.testing.assert_allclose(edges, np.quantile(X[:, column], np.linspace(0, 1, 25)), atol=1e-4)
-    for variant in (plain, waves, pieces, linear):
-        network = variant.network(3, 2, seed=0)
-        assert (network.n_in, network.n_out) == (3, 2)
-        assert not network.outputs(X).any()
-
-
-@pytest.mark.parametrize("n_numbers", [0, 1, 100, MAX_WAVE_COLUMNS, MAX_WAVE_COLUMNS + 1])
-def test_tables_without_numbers_and_with_very_many_have_two_families(n_numbers, rng):
-    X = rng.normal(size=(50, n_numbers + 1)).astype(np.float32)
-    recipes = families(CLASSIFICATION, X, range(n_numbers))
-    assert len(recipes) == n_families(n_numbers) == (4 if 0 < n_numbers <= MAX_WAVE_COLUMNS else 2)
-    assert all(recipe.network(n_numbers + 1, 2, seed=0).n_in == n_numbers + 1 for recipe in recipes)
-    widths = [layer.width for recipe in recipes for layer in recipe.front if isinstance(layer, PiecewiseLinear)]
-    assert all(width <= MAX_PIECES for width in widths)
-
-
-def test_edges_of_pieces_are_distinct_and_constant_numbers_have_none(rng):
-    X = np.column_stack([np.where(rng.random(500) < 0.8, 0.25, rng.normal(size=500)), np.full(500, 0.5)])
-    (layer,) = families(REGRESSION, X.astype(np.float32), [0, 1])[2].front
-    assert layer.columns == (0,)
-    assert 4 <= len(layer.edges[0]) <= 10
-    assert np.diff(layer.edges[0]).min() > 9e-4
-    assert families(REGRESSION, X.astype(np.float32), [1])[2].front == ()
 
 
 @pytest.mark.parametrize("n_folds", [2, 5])

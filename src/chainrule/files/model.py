@@ -34,7 +34,7 @@ from chainrule.nn.network import Network
 from chainrule.nn.vector import lay_out, size_of
 
 FORMAT = Format("chainrule", 1)
-MAX_LAYERS = 10_000
+_MAX_LAYERS = 10_000
 """Limit on the layers of all networks together."""
 
 
@@ -76,7 +76,7 @@ def pack(model: Predictor | Network) -> bytes:
     """Return the file's bytes. The same model gives the same bytes."""
     networks = _networks(model)
     count = sum(len(network.layers) for network in networks)
-    require(count <= MAX_LAYERS, "model", f"have at most {MAX_LAYERS:,} layers", count)
+    require(count <= _MAX_LAYERS, "model", f"have at most {_MAX_LAYERS:,} layers", count)
     document: dict[str, Any] = {
         "kind": "network",
         "written_by": {"chainrule": chainrule.__version__, "numpy": np.__version__},
@@ -182,7 +182,7 @@ def _array(document: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Ar
 def _build_networks(document: Mapping[str, Any]) -> list[Network]:
     families = document["families"]
     count = sum(len(family["theta"]) * _count_layers(family["layers"]) for family in families)
-    archive.require_that(0 < count <= MAX_LAYERS, f"a model must have 1 to {MAX_LAYERS:,} layers, got {count:,}")
+    archive.require_that(0 < count <= _MAX_LAYERS, f"a model must have 1 to {_MAX_LAYERS:,} layers, got {count:,}")
     return [network for family in families for network in _build_family(family)]
 
 
