@@ -21,7 +21,7 @@ from chainrule.data.targets import fit_target
 from chainrule.model.ensemble import N_QUANTILES, Ensemble
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.catalog import LAYERS
-from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
+from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.losses import LOSSES
 
 WIDTH = 6
@@ -38,6 +38,7 @@ LAYER_EXAMPLES = {
     ),
     "PiecewiseLinear": PiecewiseLinear(WIDTH, (4, 0), ((-0.7, 0.1), (-1.0, 0.0, 0.8))),
     "Periodic": Periodic(WIDTH, (1, 2, 5), n_waves=4, n_out=2, sigma=0.3),
+    "Lookup": Lookup(WIDTH, (4, 1), (3, 2), n_out=2),
     "Unclip": Unclip(),
 }
 assert LAYER_EXAMPLES.keys() == LAYERS.keys()

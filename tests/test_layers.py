@@ -21,7 +21,7 @@ from chainrule import (
 from chainrule.errors import GradientError
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.catalog import LAYERS
-from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
+from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.losses import LOSSES
 from oracles import targets_for
 
@@ -37,6 +37,7 @@ EXAMPLES = {
     "Residual": Residual([Dense(WIDTH, 5), LayerNorm(5), Activation("relu"), Dropout(0.2), Dense(5, WIDTH)]),
     "PiecewiseLinear": PiecewiseLinear(WIDTH, (2, 0), ((-0.7, 0.1), (-1.0, 0.0, 0.8))),
     "Periodic": Periodic(WIDTH, (1, 2), n_waves=5, n_out=2, sigma=0.3),
+    "Lookup": Lookup(WIDTH, (2, 0), (3, 2), n_out=2),
     "Unclip": Unclip(),
 }
 

@@ -35,6 +35,7 @@ from chainrule.export.steps import (
     Program,
     Quantized,
     ResidualBlock,
+    Rows,
     Softmax,
     Step,
     flattened,
@@ -300,6 +301,15 @@ def _write_block_affine(member: _Member, step: BlockAffine) -> None:
     member.swap()
 
 
+def _write_rows(member: _Member, step: Rows) -> None:
+    E, starts, lasts = member.float_array(step.E), member.int_array(step.starts), member.int_array(step.lasts)
+    n_out = step.E.shape[1]
+    j, x = f"i / {n_out}", f"{member.source}[i / {n_out}]"
+    k = f"(int)fminf(fmaxf({x}, 0.0f), {lasts}[{j}])"
+    member.loop(step.width, f"{member.target}[i] = {E}[({starts}[{j}] + {k}) * {n_out} + i % {n_out}]")
+    member.swap()
+
+
 _STEPS: dict[type[Step], Callable[[_Member, Any], None]] = {
     Affine: _write_affine,
     Quantized: _write_quantized,
@@ -311,6 +321,7 @@ _STEPS: dict[type[Step], Callable[[_Member, Any], None]] = {
     Appended: _write_appended,
     Columns: _write_columns,
     BlockAffine: _write_block_affine,
+    Rows: _write_rows,
 }
 
 

@@ -33,6 +33,7 @@ from chainrule.export.steps import (
     Normalized,
     Program,
     ResidualBlock,
+    Rows,
     Softmax,
     Step,
     as_ensemble,
@@ -127,6 +128,7 @@ _DESCRIBED: dict[type[Step], Callable[[Any], list[Any]]] = {
     ResidualBlock: lambda step: ["residual_block", [_describe_step(inner) for inner in step.steps]],
     Appended: lambda step: ["appended", [_describe_step(inner) for inner in step.steps]],
     Columns: lambda step: ["columns", step.columns.tolist()],
+    Rows: lambda step: ["rows", step.E, step.starts.tolist(), step.lasts.tolist()],
     BlockAffine: lambda step: ["block_affine", step.W.transpose(0, 2, 1).reshape(step.width, -1), step.b.ravel()],
 }
 

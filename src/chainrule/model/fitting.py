@@ -132,7 +132,7 @@ def fit_predictor(
         data = _folded(inputs, rows, recipe.members, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
-    recipes = families(recipe, data.rows[0], encoder.numbers)
+    recipes = families(recipe, data.rows[0], encoder.numbers, encoder.indices)
     training = _Training(recipes, data, target, seed, end)
     with one_blas_thread:
         if isinstance(target, NumberTarget):
@@ -372,4 +372,4 @@ def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:
 
 def encoder_for(target: ClassTarget | NumberTarget, categories: Sequence[str] = ()) -> TabularEncoder:
     """Return an unfitted encoder with the recipe's settings for a target's task."""
-    return TabularEncoder(categories=categories)
+    return TabularEncoder(categories=categories, max_indexed=10_000)

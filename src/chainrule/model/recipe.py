@@ -26,7 +26,7 @@ and 2 % less RMSE.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from time import perf_counter
@@ -36,7 +36,7 @@ import numpy as np
 from chainrule.arrays import Array
 from chainrule.data.splits import Split
 from chainrule.metrics import Metric, as_metric
-from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
+from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.layers import Activation, Dense, Layer, Scale
 from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
 from chainrule.nn.network import Network
@@ -60,6 +60,7 @@ class Recipe:
     hidden: tuple[int, ...] = (128, 128, 128)
     bias_rate: float = 0.1
     scale_rate: float = 6.0
+    lookup_rate: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     schedule: str = "coslog4"
     batch_size: int = 256
@@ -89,6 +90,8 @@ class Recipe:
                 rates[f"{i}.W"] = 1 / sqrt(layer.n_in)
             elif isinstance(layer, Periodic):
                 rates[f"{i}.b"] = 1.0
+            elif isinstance(layer, Lookup):
+                rates[f"{i}.E"] = self.lookup_rate
         return rates
 
     def batch_size_for(self, n_rows: int) -> int:
@@ -114,21 +117,31 @@ def n_families(n_numbers: int) -> int:
     return 4 if 0 < n_numbers <= MAX_WAVE_COLUMNS else 2
 
 
-def families(recipe: Recipe, X: Array, numbers: Sequence[int]) -> list[Recipe]:
+def families(recipe: Recipe, X: Array, numbers: Sequence[int], indices: Mapping[int, int]) -> list[Recipe]:
     """Return the recipe's variants for a table: plain, with waves, with pieces, and linear.
 
     `numbers` are the columns of the encoded rows X (n, n_in) that are numbers, scaled. Without numbers, or with very
-    many, there are the plain and the linear one alone.
+    many, there are the plain and the linear one alone. `indices` are the columns of indices of categories, and the
+    numbers of their levels: every variant looks up their vectors first.
     """
-    linear = replace(recipe, name="linear", hidden=(), front=(Unclip(),))
+    n_in, first, places = X.shape[1], recipe.front, list(range(X.shape[1]))
+    if indices:
+        lookup = Lookup(n_in, tuple(indices), tuple(indices.values()))
+        n_in, first, places = lookup.sizes[1], (lookup,), lookup.others
+    plain = replace(recipe, front=first)
+    linear = replace(recipe, name="linear", hidden=(), front=(*first, Unclip()))
     if n_families(len(numbers)) == 2:
-        return [recipe, linear]
-    n_in = X.shape[1]
-    edges = {j: _edges(X[:, j], min(N_PIECES, MAX_PIECES // len(numbers))) for j in numbers}
-    several = {j: places for j, places in edges.items() if len(places) > 1}
+        return [plain, linear]
+    edges = {places.index(j): _edges(X[:, j], min(N_PIECES, MAX_PIECES // len(numbers))) for j in numbers}
+    several = {j: of for j, of in edges.items() if len(of) > 1}
     pieces = (PiecewiseLinear(n_in, tuple(several), tuple(several.values())),) if several else ()
-    waves = Periodic(n_in, tuple(numbers))
-    return [recipe, replace(recipe, name="waves", front=(waves,)), replace(recipe, name="pieces", front=pieces), linear]
+    waves = Periodic(n_in, tuple(edges))
+    return [
+        plain,
+        replace(recipe, name="waves", front=(*first, waves)),
+        replace(recipe, name="pieces", front=(*first, *pieces)),
+        linear,
+    ]
 
 
 def _edges(x: Array, n: int) -> tuple[float, ...]:

@@ -182,6 +182,73 @@ class Periodic(Embedding):
 @suggest_keywords
 @final
 @dataclass(frozen=True, repr=False)
+class Lookup(Layer):
+    """Y = [X without `columns`, rows of E]: each index k of a category is replaced by a learned vector.
+
+    These are the entity embeddings of Guo & Berkhahn 2016. Each of the `columns` has a table (n_levels, n_out), of
+    which its cells 0, ..., n_levels - 1 are replaced by rows; smaller and larger ones by the first and the last row. E,
+    of shape (sum of n_levels, n_out), contains the tables of all columns, one below the other. The derivative with
+    respect to an index is 0.
+
+    `n_levels` has one number for each of the `columns`.
+    """
+
+    n_in: Annotated[int, "an integer >= 1"]
+    columns: tuple[int, ...]
+    n_levels: tuple[int, ...]
+    n_out: Annotated[int, "an integer >= 1"] = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "columns", _as_columns(self.columns, self.n_in))
+        object.__setattr__(self, "n_levels", tuple(self.n_levels))
+        for n in self.n_levels:
+            require_integer(n, "n_levels", 1)
+        require(len(self.n_levels) == len(self.columns), "n_levels", "be one number for each column", self.n_levels)
+
+    @cached_property
+    def others(self) -> list[int]:
+        """The columns that are passed on."""
+        return sorted(set(range(self.n_in)) - set(self.columns))
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return self.n_in, self.n_in + len(self.columns) * (self.n_out - 1)
+
+    @property
+    def shapes(self) -> Shapes:
+        return {"E": (sum(self.n_levels), self.n_out)}
+
+    def init(self, params: Params, rng: np.random.Generator) -> None:
+        params["E"][...] = rng.standard_normal(params["E"].shape)
+
+    @cached_property
+    def tables(self) -> tuple[Array, Array]:
+        """The first row of each table in E, and the last one counted from it, each (m,)."""
+        return np.array([0, *accumulate(self.n_levels)][:-1]), np.array(self.n_levels) - 1
+
+    def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
+        starts, lasts = self.tables
+        k = np.fmin(np.fmax(X.take(self.columns, axis=1), 0), lasts)  # 0 for NaN, which others find
+        rows = k.astype(np.intp) + starts
+        E = params["E"].take(rows, axis=0)  # (n, m, n_out)
+
+        def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
+            n_others = len(self.others)
+            grads["E"][...] = 0
+            np.add.at(grads["E"], rows.ravel(), dY[:, n_others:].reshape(-1, self.n_out))
+            if not need_dX:
+                return dY
+            dX = np.zeros_like(X)
+            dX[:, self.others] = dY[:, :n_others]
+            return dX
+
+        return np.concatenate([X.take(self.others, axis=1), E.reshape(len(X), -1)], axis=1), backward
+
+
+@suggest_keywords
+@final
+@dataclass(frozen=True, repr=False)
 class Unclip(Layer):
     """Y = X / sqrt(1 - (X / 3)^2), |X| < 2.87: undoes the smooth clip of an encoder within +-10, for a linear model.
 
