@@ -103,10 +103,12 @@ DATES = {
     "born": (np.datetime64("1990-01-01", "D") + RNG.integers(0, 9000, N)).astype(str).tolist(),
     "seen": [None if i % 9 == 0 else f"2024-03-{1 + i % 28:02d} {i % 24:02d}:30:15.25" for i in range(N)],
 }
+SHOPS = [f"shop {i % 14}" for i in range(N - 4)] + ["once", "twice", "twice", None]
 TABLES = {
     "numbers": NUMBERS,
     "numbers and categories": {"color": CATEGORIES["color"], **NUMBERS, **CATEGORIES},
     "categories": CATEGORIES,
+    "many categories": {"shop": SHOPS, **NUMBERS, "street": SHOPS[::-1], "sex": CATEGORIES["sex"]},
     "all kinds": {**DATES, **CATEGORIES, **NUMBERS},
 }
 TARGETS = {
@@ -119,10 +121,13 @@ TARGETS = {
 
 def predictor_of(table, target, n_bins=0, members=3, networks=None):
     """Return an untrained predictor with calibration: exports must reproduce its predictions, whatever they are."""
-    encoder = TabularEncoder(categories=["stars"] if "stars" in table else (), n_bins=n_bins).fit(table)
+    categories = ["stars"] if "stars" in table else ()
+    encoder = TabularEncoder(categories=categories, max_categories=12, max_indexed=20, n_bins=n_bins).fit(table)
     fitted = fit_target("the target", read_columns({"y": target})["y"])
-    d, n_out = encoder.n_features, fitted.n_outputs
-    layers = [Scale(d), Dense(d, 12), Activation("selu"), Dense(12, n_out)]
+    d, n_out, indices = encoder.n_features, fitted.n_outputs, encoder.indices
+    first = [Lookup(d, tuple(indices), tuple(indices.values()), n_out=3, rate=0.1)] if indices else []
+    d += 2 * len(indices)
+    layers = [*first, Scale(d), Dense(d, 12), Activation("selu"), Dense(12, n_out)]
     networks = [perturbed(Network(layers, fitted.loss, seed=k, dtype="float64"), k) for k in range(members)]
     if fitted.task == "classification":
         ensemble = Ensemble(tuple(networks), temperature=1.7, smoothing=1 / N)

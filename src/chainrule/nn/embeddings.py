@@ -197,6 +197,7 @@ class Lookup(Layer):
     columns: tuple[int, ...]
     n_levels: tuple[int, ...]
     n_out: Annotated[int, "an integer >= 1"] = 8
+    rate: Annotated[float, "in [0, 1)"] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -230,6 +231,8 @@ class Lookup(Layer):
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         starts, lasts = self.tables
         k = np.fmin(np.fmax(X.take(self.columns, axis=1), 0), lasts)  # 0 for NaN, which others find
+        if rng is not None and self.rate:
+            k[rng.random(k.shape) < self.rate] = 0
         rows = k.astype(np.intp) + starts
         E = params["E"].take(rows, axis=0)  # (n, m, n_out)
 

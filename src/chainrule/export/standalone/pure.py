@@ -92,7 +92,7 @@ STEPS: dict[str, Callable[..., Row]] = {
     "normalized": normalized,
     "softmax": softmax,
     "residual_block": residual_block,
-    "appended": lambda x, steps: x + run(steps, x),
+    "appended": lambda x, steps: [*x, *run(steps, x)],
     "columns": lambda x, columns: [x[j] for j in columns],
     "block_affine": block_affine,
     "rows": rows_of,
