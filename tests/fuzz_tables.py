@@ -130,7 +130,7 @@ def score_of(folder, old, new):
     (folder / "a.csv").write_bytes(old)
     (folder / "b.csv").write_bytes(new)
     command = ["train", folder / "a.csv", "--target", "y", "--test", folder / "b.csv", "--out", folder / "m"]
-    command += ["--members", "2", "--epochs", "48", "--jobs", "1", "--json"]
+    command += ["--folds", "2", "--epochs", "48", "--jobs", "1", "--json"]
     done = CliRunner().invoke(commands.app, [str(word) for word in command])
     if done.exit_code:
         assert done.exit_code == 2, f"{done.exception!r}\n{done.output}"

@@ -27,7 +27,7 @@ from chainrule.files.model import load, save
 from chainrule.training.callbacks import Callback
 
 PENGUINS = Path(__file__).parent.parent / "examples/data/penguins.csv"
-QUICK = ["--epochs", "2", "--members", "2", "--jobs", "1", "--quiet"]
+QUICK = ["--epochs", "2", "--folds", "2", "--jobs", "1", "--quiet"]
 
 
 def run(*arguments):
@@ -75,8 +75,7 @@ def model(tmp_path_factory):
     """A model of the penguins, trained briefly."""
     path = tmp_path_factory.mktemp("model") / "penguins.chainrule"
     assert (
-        run("train", PENGUINS, "--target", "species", "--members", 3, "--epochs", 20, "--out", path, "-q").exit_code
-        == 0
+        run("train", PENGUINS, "--target", "species", "--folds", 3, "--epochs", 20, "--out", path, "-q").exit_code == 0
     )
     return path
 
@@ -379,7 +378,7 @@ def test_a_column_of_weights_is_not_an_input_and_rows_of_small_weight_have_littl
     x = [i / 10 for i in range(100)] * 2
     y = [value + 5 for value in x[:100]] + [-value for value in x[100:]]
     pl.DataFrame({"x": x, "y": y, "w": [1000.0] * 100 + [0.001] * 100}).write_csv("t.csv")
-    assert run("train", "t.csv", "--target", "y", "--weight", "w", "--epochs", 30, "--members", 2, "-q").exit_code == 0
+    assert run("train", "t.csv", "--target", "y", "--weight", "w", "--epochs", 30, "--folds", 2, "-q").exit_code == 0
     model = load("t.chainrule")
     assert [column.name for column in model.encoder.columns] == ["x"]
     assert abs(model.predict([{"x": 5.0}])[0] - 10) < 2
@@ -594,7 +593,7 @@ def test_an_interrupted_report_leaves_the_model(house, monkeypatch):
 
 
 def test_resuming_reports_the_epochs_that_are_done(house):
-    options = ["--checkpoint", "c", "--resume", "--epochs", 4, "--members", 2, "--jobs", 1]
+    options = ["--checkpoint", "c", "--resume", "--epochs", 4, "--folds", 2, "--jobs", 1]
     with pytest.MonkeyPatch.context() as patch:
         interrupt(patch, member=1, epoch=2)
         assert run("train", "house.csv", "--target", "price", *options).exit_code == 0
@@ -713,7 +712,7 @@ def test_the_prediction_for_a_row_does_not_depend_on_the_other_rows():
     header = "flag,code,grade,y"
     Path("all.csv").write_text("\n".join([header, *rows]))
     done = run(
-        "train", "all.csv", "--target", "y", "--category", "code", "--epochs", 20, "--members", 2, "--jobs", 1, "-q"
+        "train", "all.csv", "--target", "y", "--category", "code", "--epochs", 20, "--folds", 2, "--jobs", 1, "-q"
     )
     assert done.exit_code == 0, done.stderr
     predictor = load("all.chainrule")
@@ -735,7 +734,7 @@ def test_codes_with_leading_zeros_stay_text_from_training_to_prediction(rng):
     rows = [f"{code},{i % 7},{value[code]}" for i, code in enumerate(zips)]
     Path("all.csv").write_text("zip,x,y\n" + "\n".join(rows))
     done = run(
-        "train", "all.csv", "--target", "y", "--task", "regression", "--id", "x", "--epochs", 30, "--members", 2, "-q"
+        "train", "all.csv", "--target", "y", "--task", "regression", "--id", "x", "--epochs", 30, "--folds", 2, "-q"
     )
     assert done.exit_code == 0, done.stderr
     predictor = load("all.chainrule")
@@ -862,7 +861,7 @@ USAGE = {
     "train t.csv --target y --lr 3": "no option --lr. Run chainrule train --help for the list of options.",
     "train t.csv --target y --epochs ten": "--epochs must be an integer >= 1, got 'ten'",
     "train t.csv --target y --epochs 2.5": "--epochs must be an integer >= 1, got 2.5",
-    "train t.csv --target y --members 1": "--members must be an integer >= 2, got 1",
+    "train t.csv --target y --folds 1": "--folds must be an integer >= 2, got 1",
     "train t.csv --target y --seed -1": "--seed must be an integer >= 0, got -1",
     "train t.csv --target y --test-share 0.7": "--test-share must be a number in [0.01, 0.5], got 0.7",
     "train t.csv --target y --time-limit nan": "--time-limit must be a number >= 1, got nan",
@@ -1058,7 +1057,7 @@ def test_in_a_wide_table_the_most_salient_columns_are_permuted(house, monkeypatc
     from chainrule.app import report
 
     monkeypatch.setattr(report, "MAX_PERMUTED", 1)
-    options = ["--epochs", 20, "--members", 2, "--report", "r.html", "-q"]
+    options = ["--epochs", 20, "--folds", 2, "--report", "r.html", "-q"]
     assert run("train", "house.csv", "--target", "price", *options).exit_code == 0
     page = Path("r.html").read_text()
     assert "Measured for 1 of 2 columns, those of highest saliency." in page

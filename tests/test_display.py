@@ -128,7 +128,7 @@ def incomes(tmp_path_factory):
     weight = np.r_[12285, 1490400, rng.integers(12286, 1490399, 118)]
     frame = pl.DataFrame({"fnlwgt": weight, "income": 5.0 * weight + rng.normal(0, 1e6, 120)})
     frame.write_csv(folder / "t.csv")
-    options = ["--epochs", "2", "--members", "2", "--jobs", "1", "--out", folder / "m.chainrule"]
+    options = ["--epochs", "2", "--folds", "2", "--jobs", "1", "--out", folder / "m.chainrule"]
     done = CliRunner().invoke(commands.app, ["train", str(folder / "t.csv"), "--target", "income", *map(str, options)])
     assert done.exit_code == 0, done.output
     return folder, done.stdout

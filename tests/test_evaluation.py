@@ -199,7 +199,7 @@ def trained(rng):
     }
     y = np.nan_to_num(table["x"]) * 3 + (table["kind"] == "b") * 2 + 50
     columns = read_columns(table)
-    return fit_predictor(columns, y, fit_target("y", y), n_members=2, epochs=20).predictor, columns, y
+    return fit_predictor(columns, y, fit_target("y", y), n_folds=2, epochs=20).predictor, columns, y
 
 
 def test_encoding_only_the_changed_column_gives_the_same_result(trained):
@@ -364,7 +364,7 @@ def predictor(table, name):
     columns = read_columns({key: table[key] for key in ("x", "who", "noise")})
     values = np.asarray(table[name])
     target = fit_target(name, values)
-    return fit_predictor(columns, values, target, n_members=2, epochs=20, seed=0).predictor
+    return fit_predictor(columns, values, target, n_folds=2, epochs=20, seed=0).predictor
 
 
 def test_a_classifier_is_scored_by_its_probabilities_on_its_own_labels(table):

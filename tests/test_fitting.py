@@ -24,7 +24,7 @@ def table(rng):
 
 def fitted(table, **options):
     columns, values = table
-    return fit_predictor(columns, values, fit_target("y", values), **{"n_members": 4, "epochs": 6} | options)
+    return fit_predictor(columns, values, fit_target("y", values), **{"n_folds": 4, "epochs": 6} | options)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS, ids=["serial", "two threads", "five threads"])
@@ -132,6 +132,6 @@ def test_the_time_limit_is_shared_by_the_members(table):
     for executor in (Serial(), Threads(2)):
         result = fitted(table, epochs=100_000, time_limit=2, executor=executor, metric=always_better)
         seconds = [sum(history.seconds) for history in result.histories]
-        assert len(seconds) == 4
+        assert 4 <= len(seconds) <= 12  # of three variants on four folds
         assert sum(seconds) / executor.jobs < 4
         assert all(history.stopped.startswith("reached the time limit") for history in result.histories)

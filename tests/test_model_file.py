@@ -161,7 +161,7 @@ def test_the_file_of_a_network_is_hardly_larger_than_its_parameters(path):
 def test_the_file_of_a_table_is_hardly_larger_than_its_parameters(n_columns, labels, overhead, per_column, path, rng):
     table = read_columns({f"x{j}": rng.normal(size=60) for j in range(n_columns)})
     values = table["x0"] if labels is None else np.array(labels)[rng.integers(3, size=60)]
-    model = fit_predictor(table, values, fit_target("y", values), n_members=2, epochs=1).predictor
+    model = fit_predictor(table, values, fit_target("y", values), n_folds=2, epochs=1).predictor
     model.save(path)
     parameters = sum(network.theta.size for network in model.ensemble.networks)
     assert path.stat().st_size <= 4 * parameters + overhead + per_column * n_columns
@@ -174,7 +174,7 @@ def test_the_metadata_describe_the_training(rng):
 
     def metadata_of(values, **options):
         target = fit_target("y", values)
-        return fit_predictor(table, values, target, n_members=2, epochs=1, **options).predictor.metadata
+        return fit_predictor(table, values, target, n_folds=2, epochs=1, **options).predictor.metadata
 
     metadata = metadata_of(values)
     assert (metadata["chainrule"], metadata["numpy"]) == (chainrule.__version__, np.__version__)

@@ -120,7 +120,7 @@ def ensembles():
     columns, fitted = read_columns(TABLE), {}
     for name in ("text", "numbers"):
         target = fit_target("y", TARGETS[name])
-        fitted[name] = fit_predictor(columns, TARGETS[name], target, n_members=3, epochs=3).predictor
+        fitted[name] = fit_predictor(columns, TARGETS[name], target, n_folds=3, epochs=3).predictor
     return fitted
 
 
@@ -187,7 +187,7 @@ def test_intervals_have_the_stated_coverage(tmp_path):
     columns = read_columns({"height": TABLE["height"], "color": TABLE["color"]})
     values = 1000 * HEIGHT + np.random.default_rng(1).normal(scale=500, size=200)
     target = fit_target("y", values)
-    fitted = fit_predictor(columns, values, target, n_members=3, epochs=12)
+    fitted = fit_predictor(columns, values, target, n_folds=3, epochs=12)
     low, high = fitted.predictor.predict_interval(columns, 0.8).T
     assert np.mean((low <= values) & (values <= high)) == pytest.approx(0.85, abs=0.08)
     predicted = fitted.predictor.predict(columns)

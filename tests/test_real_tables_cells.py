@@ -20,7 +20,7 @@ from chainrule.export.steps import infer, program_of
 from chainrule.files.model import load
 from chainrule.model.scale import is_heavy_tailed
 
-QUICK = {"n_members": 2, "epochs": 3, "random_state": 0}
+QUICK = {"n_folds": 2, "epochs": 3, "random_state": 0}
 
 
 def cells(*values):
@@ -341,7 +341,7 @@ def test_python_and_the_command_line_warn_of_unknown_categories(tmp_path, monkey
     color = ["red", "blue", "green"] * 20
     pl.DataFrame({"color": color, "y": [1.5, 2.5, 9.0] * 20, "x": range(60)}).write_csv("t.csv")
     pl.DataFrame({"color": ["rot", "blau"] * 10, "x": range(20)}).write_csv("new.csv")
-    done = run("train", "t.csv", "--target", "y", "--task", "regression", "--members", 2, "--epochs", 2, "-q")
+    done = run("train", "t.csv", "--target", "y", "--task", "regression", "--folds", 2, "--epochs", 2, "-q")
     assert done.exit_code == 0, done.stderr
     with pytest.warns(UserWarning, match="column 'color': 100% of the values"):
         load(tmp_path / "t.chainrule").predict({"color": ["rot"] * 9, "x": [1] * 9})
@@ -412,7 +412,7 @@ def test_a_target_that_is_nearly_all_numbers_is_a_regression(write, word, tmp_pa
     text = [write(value) for value in y]
     text[41] = word
     pl.DataFrame({"x": y, "price": text}).write_csv("t.csv")
-    done = run("train", "t.csv", "--target", "price", "--members", 2, "--epochs", 30, "--json")
+    done = run("train", "t.csv", "--target", "price", "--folds", 2, "--epochs", 30, "--json")
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["task"] == "regression"
@@ -446,7 +446,7 @@ def test_labels_that_differ_in_spelling_are_noticed(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match=notice):
         TabularClassifier(**QUICK).fit({"x": np.arange(60)}, y)
     pl.DataFrame({"x": range(60), "y": y}).write_csv("t.csv")
-    done = run("train", "t.csv", "--target", "y", "--members", 2, "--epochs", 2, "--json")
+    done = run("train", "t.csv", "--target", "y", "--folds", 2, "--epochs", 2, "--json")
     assert notice in json.loads(done.stdout)["notices"]
 
 
@@ -462,13 +462,13 @@ def test_a_target_far_from_all_others_is_noticed(wrong, rng):
 
 def test_a_long_tail_is_not_noticed(rng):
     for sigma in (0.5, 1, 2):
-        TabularRegressor(n_members=2, epochs=1).fit({"x": rng.normal(size=200)}, rng.lognormal(0, sigma, 200))
+        TabularRegressor(n_folds=2, epochs=1).fit({"x": rng.normal(size=200)}, rng.lognormal(0, sigma, 200))
 
 
 def test_a_heavy_tailed_target_is_learned_as_its_logarithm(rng, tmp_path):
     x = rng.normal(size=(900, 2))
     y = np.exp(1.2 * x[:, 0] - x[:, 1] + rng.normal(0, 0.6, 900))
-    model = TabularRegressor(n_members=3, epochs=30, random_state=0).fit(x[:600], y[:600])
+    model = TabularRegressor(n_folds=3, epochs=30, random_state=0).fit(x[:600], y[:600])
     target = model.predictor_.target
     assert target.transform == "log"
     assert "learned as its logarithm" in model.predictor_.metadata["notices"][0]
@@ -497,7 +497,7 @@ def test_other_targets_keep_their_scale(rng):
         assert not is_heavy_tailed(y)
     assert is_heavy_tailed(rng.lognormal(0, 1, 300))
     additive = 1 + np.maximum(0, x[:, 0]) * 10 + rng.normal(0, 0.01, 300) ** 2
-    model = TabularRegressor(n_members=2, epochs=20, random_state=0).fit(x, additive)
+    model = TabularRegressor(n_folds=2, epochs=20, random_state=0).fit(x, additive)
     assert model.predictor_.target.transform == "identity"
 
 
@@ -521,6 +521,6 @@ def test_a_table_that_is_written_differently_is_learned_as_well(spelling, rng):
     x = rng.normal(0, 3, 500)
     y = 2 * x + rng.normal(0, 0.5, 500)
     table = pd.DataFrame({"x": SPELLINGS[spelling](x), "z": rng.normal(size=500)})
-    model = TabularRegressor(n_members=2, epochs=40, random_state=0).fit(table[:400], y[:400])
+    model = TabularRegressor(n_folds=2, epochs=40, random_state=0).fit(table[:400], y[:400])
     rmse = np.sqrt(np.mean((model.predict(table[400:]) - y[400:])[1:] ** 2))
     assert rmse < (3.5 if spelling in ("words", "sentinel", "categorical") else 1.2)  # of 6.0

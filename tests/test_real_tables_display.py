@@ -27,7 +27,7 @@ from chainrule.files.model import load
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
 
-QUICK = ["--epochs", "2", "--members", "2", "--jobs", "1"]
+QUICK = ["--epochs", "2", "--folds", "2", "--jobs", "1"]
 
 
 def run(*arguments):
@@ -141,7 +141,7 @@ RESUMED = {
     "columns are now without island": ["--target", "body_mass", "--drop", "island"],
     "seed was 0, now 1": ["--target", "body_mass", "--seed", "1"],
     "number of training rows was 64, now 56": ["--target", "body_mass", "--test-share", "0.3"],
-    "number of members was 2, now 3": ["--target", "body_mass", "--members", "3"],
+    "number of members was 2, now 3": ["--target", "body_mass", "--folds", "3"],
 }
 
 

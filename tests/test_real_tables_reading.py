@@ -18,7 +18,7 @@ from chainrule.data.tabular import TabularEncoder
 from chainrule.errors import TableError
 from chainrule.files.model import load
 
-QUICK = ["--epochs", "3", "--members", "2", "--jobs", "1", "--out", "m.chainrule"]
+QUICK = ["--epochs", "3", "--folds", "2", "--jobs", "1", "--out", "m.chainrule"]
 N = 60
 
 

@@ -22,7 +22,7 @@ from chainrule.files.model import load
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.recipe import LEAST_EPOCHS, affordable_rounds
 
-QUICK = {"n_members": 3, "epochs": 4, "random_state": 0}
+QUICK = {"n_folds": 3, "epochs": 4, "random_state": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def run(*arguments):
 
 def train(file, *options):
     """Train briefly and return the JSON document."""
-    done = run("train", file, "--target", "y", "--epochs", 2, "--members", 2, "--jobs", 1, "--json", *options)
+    done = run("train", file, "--target", "y", "--epochs", 2, "--folds", 2, "--jobs", 1, "--json", *options)
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -237,9 +237,9 @@ def test_groups_and_times_that_cannot_divide_the_rows_are_refused(options, messa
         TabularRegressor(**QUICK).fit(X, y, **options)
 
 
-def test_fewer_groups_than_members_share_the_folds(rng):
+def test_fewer_groups_than_folds_share_the_folds(rng):
     X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
-    model = TabularRegressor(n_members=5, epochs=2, random_state=0).fit(X, y, groups=np.repeat(["a", "b", "c"], 10))
+    model = TabularRegressor(n_folds=5, epochs=2, random_state=0).fit(X, y, groups=np.repeat(["a", "b", "c"], 10))
     assert len(model.ensemble_.networks) == 5
     assert model.notices_ == ["3 groups for 5 members: some members hold out the same group"]
     assert np.isfinite(model.residuals_).all()

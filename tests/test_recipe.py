@@ -39,7 +39,7 @@ def test_the_network_starts_with_answers_of_zero(rng):
     assert net.params[1]["b"].std() == pytest.approx(1, rel=0.15)
     assert [str(layer) for layer in net.layers][:3] == [
         "Scale(4)",
-        "Dense(4, 256, 'lecun_normal', 'normal')",
+        "Dense(4, 128, 'lecun_normal', 'normal')",
         "Activation('mish')",
     ]
 

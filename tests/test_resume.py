@@ -320,14 +320,14 @@ def table(rng):
     return columns, np.where(x + 0.3 * rng.normal(size=80) > 0, "yes", "no")
 
 
-def fitted(table, path=None, workers=None, watch=lambda k: [], n_members=3, **options):
+def fitted(table, path=None, workers=None, watch=lambda k: [], n_folds=3, **options):
     columns, values = table
-    kept = path and CheckpointFile(path, n_members, resume=True)
+    kept = path and CheckpointFile(path, n_folds, resume=True)
     result = fit_predictor(
         columns,
         values,
         fit_target("y", values),
-        **{"n_members": n_members, "epochs": 8, "executor": workers or Serial()} | options,
+        **{"n_folds": n_folds, "epochs": 8, "executor": workers or Serial()} | options,
         callbacks_for=lambda k: [*watch(k), *([kept.checkpoint(k)] if kept else [])],
     )
     histories = [np.array(history.validation_loss) for history in result.histories]
@@ -362,7 +362,7 @@ def test_an_ensembles_checkpoint_of_other_data_or_members_is_refused(table, path
     fitted(table, path)
     columns, values = table
     with pytest.raises(ModelFileError, match="another run: number of members was 3, now 4"):
-        fitted(table, path, n_members=4)
+        fitted(table, path, n_folds=4)
     with pytest.raises(ModelFileError, match="X, y and sample_weight was"):
         fitted((columns, values[::-1]), path)
 
@@ -380,7 +380,7 @@ def csv(tmp_path, table):
 
 
 def command(folder, *options):
-    arguments = ["train", "table.csv", "--target", "y", "--members", "10", "--epochs", "20", "--out", "model.chainrule"]
+    arguments = ["train", "table.csv", "--target", "y", "--folds", "10", "--epochs", "20", "--out", "model.chainrule"]
     return subprocess.Popen(
         [sys.executable, "-m", "chainrule", *arguments, *options],
         cwd=folder,

@@ -138,7 +138,7 @@ class Tabular(Estimator):
         with pytest.MonkeyPatch.context() as patch:
             watched = partial(fit_predictor, callbacks_for=lambda member: callbacks)
             patch.setattr(tabular, "fit_predictor", lambda *args, callbacks_for, **options: watched(*args, **options))
-            model = make(n_members=2, epochs=3, random_state=0).fit(given.X, given.y, sample_weight=given.weight)
+            model = make(n_folds=2, epochs=3, random_state=0).fit(given.X, given.y, sample_weight=given.weight)
         self.message = model.histories_[-1].stopped
         return model
 
@@ -163,7 +163,7 @@ class CommandLine(Tabular):
         options = [
             "--epochs",
             3,
-            "--members",
+            "--folds",
             2,
             "--jobs",
             1,

@@ -179,9 +179,7 @@ def test_the_command_line_reads_saved_estimators(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = pl.DataFrame(X, schema=["a", "b", "c"])
     model = (
-        fitted("strings", table)
-        if kind == "MLPClassifier"
-        else TabularClassifier(n_members=2, epochs=2, random_state=0)
+        fitted("strings", table) if kind == "MLPClassifier" else TabularClassifier(n_folds=2, epochs=2, random_state=0)
     )
     if kind == "TabularClassifier":
         model.fit(table, CLASSES["strings"])

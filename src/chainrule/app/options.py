@@ -78,6 +78,24 @@ def _encoding(text: str) -> str:
     return name
 
 
+def _sizes(text: str) -> tuple[int, ...]:
+    with suppress(ValueError):
+        sizes = tuple(map(int, text.split(",")))
+        if min(sizes) >= 1:
+            return sizes
+    raise typer.BadParameter(f"must be sizes such as 128,128, got {_shown(text)}")
+
+
+def _activation(text: str) -> str:
+    from chainrule.nn.activations import ACTIVATIONS
+
+    try:
+        look_up(ACTIVATIONS, text, "")
+    except ValueError as error:
+        raise typer.BadParameter(str(error).strip()) from None
+    return text
+
+
 def _shown(text: str) -> str:
     """Return a value as it is shown in a message: quoted, unless it is a number."""
     try:
@@ -92,6 +110,7 @@ def _shown(text: str) -> str:
 
 Task = StrEnum("Task", ["classification", "regression"])
 Kind = StrEnum("Kind", ["csv", "parquet", "arrow", "jsonl"])
+Quality = StrEnum("Quality", ["fast", "default", "best"])
 Language = StrEnum("Language", ["onnx", "c", "python"])
 Form = StrEnum("Form", ["text", "latex", "html", "json"])
 Notation = StrEnum("Notation", ["row", "column"])
@@ -233,9 +252,58 @@ class TrainOptions(Options):
         Path | None, _option("Write the model to this file.", default="FILE's name with .chainrule", **_FILE)
     ] = None
     report: Annotated[Path | None, _option("Write an HTML report to this file.", **_FILE)] = None
-    members: Annotated[
-        int, _option("Train this many networks; each validates on its own fold of the rows.", **_integer(2))
-    ] = 5
+    quality: Annotated[
+        Quality,
+        _option("Train for a short time, the default one, or a long one.", **_choice(Quality)),
+    ] = Quality.default
+    folds: Annotated[
+        int | None,
+        _option(
+            "Split the rows into this many folds; on each, networks are trained that hold it out.",
+            default="5, or 3 with --quality fast",
+            **_integer(2),
+        ),
+    ] = None
+    hidden: Annotated[
+        tuple[int, ...] | None,
+        _option(
+            "Use hidden layers of these sizes, such as 128,128.",
+            default="128,128,128",
+            metavar="N,N,...",
+            parser=_sizes,
+        ),
+    ] = None
+    activation: Annotated[
+        str | None,
+        _option("Use this activation.", default="selu, or mish for numbers", metavar="NAME", parser=_activation),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        _option(
+            "Start from this learning rate.",
+            default="0.04, or 0.07 for numbers",
+            **_number("a number > 0", lambda value: value > 0),
+        ),
+    ] = None
+    dropout: Annotated[
+        float | None,
+        _option(
+            "Zero this fraction of each hidden layer's outputs in training.",
+            default="0",
+            **_number("a number in [0, 0.9]", lambda value: 0 <= value <= 0.9),
+        ),
+    ] = None
+    weight_decay: Annotated[
+        float | None,
+        _option(
+            "Decay weights by this much times the learning rate in each step.",
+            default="0",
+            **_number("a number >= 0", lambda value: value >= 0),
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None, _option("Use batches of this many rows.", default="32 to 256, by the rows", **_integer(1))
+    ] = None
     epochs: Annotated[
         int | None,
         _option(
@@ -263,6 +331,12 @@ class TrainOptions(Options):
     def output(self) -> Path:
         """The model file to write."""
         return self.out or Path(f"{'table' if self.file == STDIN else self.file.name.split('.')[0]}.chainrule")
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The options of the recipe that were given."""
+        names = ("hidden", "activation", "learning_rate", "dropout", "weight_decay", "batch_size")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     @property
     def not_inputs(self) -> list[str]:

@@ -28,9 +28,9 @@ from chainrule.data.hints import suggestions
 from chainrule.data.reading import Columns, named, read_columns
 from chainrule.errors import TableError
 from chainrule.files.checkpoint import CheckpointFile
+from chainrule.model import portfolio
 from chainrule.model.executors import Executor, Serial, Threads
-from chainrule.model.fitting import Fitted, fit_predictor
-from chainrule.model.recipe import n_families
+from chainrule.model.fitting import Fitted, fit_predictor, recipe_of
 
 _CHECKPOINT_SECONDS = 2.0
 """The least time between two writes of a member's checkpoint; its last epoch is always written."""
@@ -53,12 +53,14 @@ class _Job:
     @property
     def folds(self) -> int:
         """The number of folds: not more than rows."""
-        return min(self.options.members, len(self.plan.training))
+        given = {"folds": self.options.folds}
+        return recipe_of(self.plan.target, self.options.quality, len(self.plan.training), given).folds
 
     @property
     def members(self) -> int:
         """The number of networks."""
-        return self.folds * n_families(len(self.plan.encoder.numbers))
+        n_numbers = len(self.plan.encoder.numbers)
+        return self.folds * len(portfolio.names(self.options.quality, self.plan.target.task, n_numbers))
 
 
 def run(options: TrainOptions) -> None:
@@ -156,7 +158,9 @@ def _fit(job: _Job, reporter: Reporter) -> Fitted:
             weight=job.weights,
             groups=planned.groups,
             times=planned.times,
-            n_members=job.folds,
+            quality=options.quality,
+            n_folds=job.folds,
+            options=options.recipe,
             epochs=options.epochs,
             time_limit=seconds,
             seed=options.seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,11 +18,12 @@ from chainrule.data.reading import Columns
 from chainrule.data.splits import Split, Structure, copies, describe_copies, folds, strata_of
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.errors import TableError
+from chainrule.errors import TableError, look_up
 from chainrule.metrics import Metric
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.executors import Executor, Serial
 from chainrule.model.mixture import families_of, mix_classes, mix_numbers
+from chainrule.model.portfolio import QUALITIES, n_first, names, portfolio
 from chainrule.model.predictor import Predictor
 from chainrule.model.recipe import (
     CLASSIFICATION,
@@ -31,7 +32,6 @@ from chainrule.model.recipe import (
     Member,
     Recipe,
     TimeBudget,
-    families,
     train_member,
 )
 from chainrule.model.scale import choose_scale
@@ -76,9 +76,11 @@ def fit_predictor(
     groups: Array | None = None,
     times: Array | None = None,
     validation: tuple[Columns, Array] | None = None,
-    n_members: int = 5,
+    quality: str = "default",
+    n_folds: int | None = None,
     epochs: int | None = None,
     metric: str | Metric | None = None,
+    options: Mapping[str, Any] | None = None,
     time_limit: float | None = None,
     seed: int = 0,
     executor: Executor | None = None,
@@ -102,8 +104,10 @@ def fit_predictor(
     validation : (columns, values), optional
         Separate rows on which every member's best epoch is chosen and the ensemble is calibrated; each member is then
         trained on all rows of the table. None: each member uses a fold of the table's own rows for this.
-    n_members, epochs, metric, time_limit, seed
+    quality, n_folds, epochs, metric, time_limit, seed
         As for `chainrule.TabularClassifier`, where the seed is called `random_state`.
+    options : dict, optional
+        Fields of `chainrule.model.recipe.Recipe` that differ from the recipe.
     executor : Executor, optional
         Trains the members; default: `Serial()`.
     callbacks_for : function, optional
@@ -117,23 +121,20 @@ def fit_predictor(
         For Ctrl-C before any member has finished an epoch. Later Ctrl-C stops training, and the members trained so far
         are returned.
     """
+    time_limit = time_limit or look_up(QUALITIES, quality, "quality").time_limit
     end = None if time_limit is None else perf_counter() + time_limit
     encoder = encoder or encoder_for(target).fit(columns)
-    recipe = recipe_for(target)
-    recipe = replace(
-        recipe,
-        members=min(n_members, len(values)),
-        epochs=recipe.epochs_for(len(values)) if epochs is None else epochs,
-        selected_by=recipe.selected_by if metric is None else metric,
-    )
+    chosen = {"folds": n_folds, "epochs": epochs, "selected_by": metric} | dict(options or {})
+    recipe = recipe_of(target, quality, len(values), chosen)
     rows = encoder.transform(columns), target.encode(values), weight
     if validation is None:
         inputs = {column.name: columns[column.name] for column in encoder.columns}
-        data = _folded(inputs, rows, recipe.members, seed, groups, times)
+        data = _folded(inputs, rows, recipe.folds, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
-    recipes = families(recipe, data.rows[0], encoder.numbers, encoder.indices)
-    training = _Training(recipes, data, target, seed, end)
+    variants = names(quality, target.task, len(encoder.numbers))
+    recipes = portfolio(recipe, variants, data.rows[0], encoder.numbers, encoder.indices)
+    training = _Training(recipes, n_first(variants), data, target, seed, end)
     with one_blas_thread:
         if isinstance(target, NumberTarget):
             given = values if validation is None else np.concatenate([values, validation[1]])
@@ -156,10 +157,17 @@ class _Training:
     """Trains the members of an ensemble; collects what the user should know about it."""
 
     def __init__(
-        self, recipes: list[Recipe], data: _Data, target: ClassTarget | NumberTarget, seed: int, end: float | None
+        self,
+        recipes: list[Recipe],
+        n_first: int,
+        data: _Data,
+        target: ClassTarget | NumberTarget,
+        seed: int,
+        end: float | None,
     ) -> None:
         self.recipes, self.data, self.target, self.seed, self.end = recipes, data, target, seed, end
-        self.n_folds = recipes[0].members
+        self.n_folds = recipes[0].folds
+        self.n_first = n_first * self.n_folds
         self.numbers: Array | None = None
         self.target_notices: list[str] = []
         self.findings: list[str] = []
@@ -182,8 +190,8 @@ class _Training:
 
     def run(self, executor: Executor, callbacks_for: CallbacksFor | None) -> list[Member]:
         """Return the members for which there was time; raise KeyboardInterrupt if Ctrl-C left none."""
-        n_members = len(self.recipes) * self.n_folds
-        clock = _Clock(self.end, n_members, self.recipes[0].epochs, executor.jobs)
+        n_networks = len(self.recipes) * self.n_folds
+        clock = _Clock(self.end, self.n_first, self.n_folds, self.recipes[0].epochs, executor.jobs)
 
         def train(k: int, extra: Sequence[Callback]) -> Member | None:
             callbacks = [*extra, *(callbacks_for(k) if callbacks_for else [])]
@@ -198,18 +206,18 @@ class _Training:
             clock.note(member.history)
             return member
 
-        members = executor([partial(train, k) for k in range(n_members)])
+        members = executor([partial(train, k) for k in range(n_networks)])
         if not members:
             raise KeyboardInterrupt
         if self.end is not None:
             members = [member for member in members if member.is_trained] or members[:1]
-            self.findings = time_findings(members, n_members)
+            self.findings = time_findings(members, self.n_first)
         return members
 
 
 def _kernels_for(recipe: Recipe, n_in: int, n_out: int, n_rows: int) -> str:
     """Return the kernels for all members together: what numba saves in one alone may not repay its start."""
-    n_steps = recipe.epochs * ceil(n_rows / recipe.batch_size_for(n_rows)) * recipe.members
+    n_steps = recipe.epochs * ceil(n_rows / recipe.batch_size_for(n_rows)) * recipe.folds
     return choose("auto", recipe.network(n_in, n_out, seed=0).theta.size, n_steps).name
 
 
@@ -272,26 +280,36 @@ def _validated(rows: Batch, validation: tuple[Array, Array]) -> _Data:
 
 
 class _Clock:
-    """Shares the time until `end` among the members that can be trained well in it."""
+    """Shares the time until `end` among the `n_first` members that can be trained well in it.
 
-    def __init__(self, end: float | None, n_members: int, epochs: int, jobs: int) -> None:
-        self.end, self.n_members, self.epochs, self.jobs = end, n_members, epochs, jobs
+    Those of the further variants, `n_folds` each, are trained if all of them can be.
+    """
+
+    def __init__(self, end: float | None, n_first: int, n_folds: int, epochs: int, jobs: int) -> None:
+        self.end, self.n_first, self.n_folds, self.epochs, self.jobs = end, n_first, n_folds, epochs, jobs
         self.epoch_seconds: list[float] = []
+        self.member_seconds: list[float] = []
 
     def budget(self, k: int) -> TimeBudget | None:
         """Return the time limit of member k; None if there is not enough time left, unless it is the first one."""
         assert self.end is not None
         left = self.end - perf_counter()
+        last = self.n_first
         if k == 0:
             left = max(left, _MIN_SECONDS)
+        elif k >= self.n_first:
+            last = k - k % self.n_folds + self.n_folds
+            if left < ceil((last - k) / self.jobs) * max(self.member_seconds, default=0.0) or left <= 0:
+                return None
         elif left < min(LEAST_EPOCHS, self.epochs) * min(self.epoch_seconds, default=0.0) or left <= 0:
             return None
-        return TimeBudget(left, ceil((self.n_members - k) / self.jobs))
+        return TimeBudget(left, ceil((last - k) / self.jobs))
 
     def note(self, history: History) -> None:
         """Record how long an epoch takes."""
         if len(history):
             self.epoch_seconds.append(sum(history.seconds) / len(history))
+            self.member_seconds.append(sum(history.seconds))
 
 
 def time_findings(members: Sequence[Member], planned: int) -> list[str]:
@@ -363,6 +381,18 @@ def origin(encoder: TabularEncoder, target: ClassTarget | NumberTarget) -> dict[
         "task": target.task,
         "columns": columns + [{"name": name, "kind": "left out"} for name in encoder.left_out],
     }
+
+
+def recipe_of(
+    target: ClassTarget | NumberTarget, quality: str, n_rows: int, given: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Return the recipe for a table of that many rows: what the user has given, else what the quality says."""
+    recipe = replace(recipe_for(target), **look_up(QUALITIES, quality, "quality").options)
+    recipe = replace(recipe, epochs=recipe.epochs_for(n_rows))
+    recipe = replace(recipe, **{name: value for name, value in (given or {}).items() if value is not None})
+    if given and given.get("batch_size"):
+        recipe = replace(recipe, least_batches=1, least_batch_size=1)
+    return replace(recipe, folds=min(recipe.folds, n_rows))
 
 
 def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:

@@ -1,5 +1,6 @@
 """Threads: the networks of an ensemble in parallel, each on a single thread of BLAS."""
 
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -26,7 +27,7 @@ class OneBlasThread:
     def __enter__(self) -> int:
         with self.lock:
             self.active += 1
-            controller = _blas() if self.active == 1 else None
+            controller = _blas("scipy.linalg" in sys.modules) if self.active == 1 else None
             if controller is None:
                 return 1
             n_threads = max((library.num_threads for library in controller.lib_controllers), default=1)
@@ -41,8 +42,11 @@ class OneBlasThread:
 
 
 @cache
-def _blas() -> Any:
-    """Return the controller of the loaded BLAS libraries, found once, or None without threadpoolctl."""
+def _blas(with_scipy: bool) -> Any:
+    """Return the controller of the loaded BLAS libraries, or None without threadpoolctl.
+
+    It is found once, and again when SciPy has brought a library of its own, which numba uses.
+    """
     try:
         from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
     except ImportError:
