@@ -92,7 +92,7 @@ class _Table:
     """The first layers for a table: all variants look up the vectors of its categories."""
 
     def __init__(self, X: Array, numbers: Sequence[int], indices: Mapping[int, int]) -> None:
-        lookup = Lookup(X.shape[1], tuple(indices), tuple(indices.values())) if indices else None
+        lookup = Lookup(X.shape[1], tuple(indices), tuple(indices.values()), rate=0.1) if indices else None
         self.lookup: tuple[Layer, ...] = (lookup,) if lookup else ()
         self.n_in = lookup.sizes[1] if lookup else X.shape[1]
         passed_on = lookup.others if lookup else range(X.shape[1])

@@ -188,15 +188,17 @@ class Lookup(Layer):
     These are the entity embeddings of Guo & Berkhahn 2016. Each of the `columns` has a table (n_levels, n_out), of
     which its cells 0, ..., n_levels - 1 are replaced by rows; smaller and larger ones by the first and the last row. E,
     of shape (sum of n_levels, n_out), contains the tables of all columns, one below the other. The derivative with
-    respect to an index is 0.
+    respect to an index is 0. E starts as N(0, 0.1^2): on 1,000 levels of 10 rows, vectors of N(0, 1) generalize worse.
 
-    `n_levels` has one number for each of the `columns`.
+    Index 0 stands for a missing or unknown category. In training, each index is replaced by 0 with probability `rate`,
+    so that its vector is learned too, and the network relies less on rare categories. `n_levels` has one number for
+    each of the `columns`.
     """
 
     n_in: Annotated[int, "an integer >= 1"]
     columns: tuple[int, ...]
     n_levels: tuple[int, ...]
-    n_out: Annotated[int, "an integer >= 1"] = 8
+    n_out: Annotated[int, "an integer >= 1"] = 4
     rate: Annotated[float, "in [0, 1)"] = 0.0
 
     def __post_init__(self) -> None:
@@ -213,6 +215,11 @@ class Lookup(Layer):
         return sorted(set(range(self.n_in)) - set(self.columns))
 
     @property
+    def origins(self) -> list[int]:
+        """For each column of Y, the column of X that it comes from."""
+        return [*self.others, *(column for column in self.columns for _ in range(self.n_out))]
+
+    @property
     def sizes(self) -> tuple[int, int]:
         return self.n_in, self.n_in + len(self.columns) * (self.n_out - 1)
 
@@ -221,7 +228,7 @@ class Lookup(Layer):
         return {"E": (sum(self.n_levels), self.n_out)}
 
     def init(self, params: Params, rng: np.random.Generator) -> None:
-        params["E"][...] = rng.standard_normal(params["E"].shape)
+        params["E"][...] = 0.1 * rng.standard_normal(params["E"].shape)
 
     @cached_property
     def tables(self) -> tuple[Array, Array]:
