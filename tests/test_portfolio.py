@@ -1,0 +1,84 @@
+"""The variants of the recipe: which a table gets, and what they are for."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from chainrule.data.reading import read_columns
+from chainrule.data.targets import fit_target
+from chainrule.model.fitting import fit_predictor, recipe_of
+from chainrule.model.portfolio import MAX_EMBEDDED, QUALITIES, n_first, names, portfolio
+from chainrule.model.recipe import CLASSIFICATION, REGRESSION
+
+
+def test_the_qualities_are_subsets_of_each_other():
+    for task in ("classification", "regression"):
+        fast, default, best = (names(quality, task, 3) for quality in ("fast", "default", "best"))
+        assert set(fast) < set(default) < set(best)
+        assert best[: n_first(best)] == ["plain", "waves", "pieces", "linear"]
+        assert n_first(default) == len(default)
+
+
+@pytest.mark.parametrize("n_numbers", [0, MAX_EMBEDDED + 1])
+def test_without_numbers_or_with_very_many_there_are_no_embeddings(n_numbers):
+    assert names("fast", "regression", n_numbers) == ["plain", "linear"]
+    assert all(name.startswith(("plain", "linear")) for name in names("best", "classification", n_numbers))
+
+
+@pytest.mark.parametrize("recipe", [CLASSIFICATION, REGRESSION])
+def test_every_variant_is_a_network_of_its_own(recipe, rng):
+    X = np.column_stack([rng.normal(size=100), rng.integers(0, 2, 100), rng.normal(size=100)]).astype(np.float32)
+    variants = portfolio(replace(recipe, hidden=(8,)), names("best", "classification", 2), X, [0, 2])
+    shown = {(str(variant.network(3, 2, seed=0).layers), variant.epochs, variant.name) for variant in variants}
+    assert len(shown) == len(variants) == len({variant.name for variant in variants})
+    for variant in variants:
+        assert variant.network(3, 2, seed=0).outputs(X).shape == (100, 2)
+
+
+def test_the_edges_of_the_pieces_are_quantiles_and_the_waves_belong_to_the_numbers(rng):
+    X = np.column_stack([rng.normal(size=500), np.zeros(500), rng.integers(0, 3, 500)]).astype(np.float32)
+    waves, pieces = (portfolio(REGRESSION, [name], X, [0, 2])[0].front[0] for name in ("waves", "pieces"))
+    assert waves.columns == pieces.columns == (0, 2)
+    np.testing.assert_allclose(pieces.edges[0], np.quantile(X[:, 0], np.linspace(0, 1, 25)), rtol=1e-6)
+    assert pieces.edges[1] == (0.0, 1.0, 2.0)
+
+
+def test_what_the_user_gives_comes_before_what_the_quality_says():
+    target = fit_target("y", np.arange(100.0))
+    assert recipe_of(target, "fast", 100).hidden == QUALITIES["fast"].options["hidden"]
+    recipe = recipe_of(target, "fast", 100, {"hidden": (5,), "folds": 4, "batch_size": 7, "dropout": None})
+    assert (recipe.hidden, recipe.folds, recipe.batch_size_for(10), recipe.dropout) == ((5,), 4, 7, 0.0)
+    assert recipe_of(target, "default", 3).folds == 3
+    with pytest.raises(ValueError, match="quality must be one of"):
+        recipe_of(target, "bets", 100)
+
+
+def test_dropout_and_weight_decay_reach_the_network(rng):
+    recipe = replace(REGRESSION, hidden=(8, 8), dropout=0.2, weight_decay=0.1)
+    network = recipe.network(3, 1, seed=0)
+    assert str(network.layers).count("Dropout(0.2)") == 2
+    decay = recipe.optimizer(network).weight_decay
+    np.testing.assert_allclose(np.unique(decay), [0, 0.1])
+
+
+def test_on_a_linear_table_the_linear_variant_helps(rng):
+    X = rng.normal(size=(150, 6))
+    columns = read_columns(X)
+    y = X @ rng.normal(size=6) + 0.3 * rng.normal(size=150)
+
+    target = fit_target("y", y)
+    ensemble = fit_predictor(columns, y, target, n_folds=3, options={"hidden": (32,)}).predictor.ensemble
+    linear = [len(network.layers) == 3 for network in ensemble.networks]
+    assert sum(weight for weight, is_linear in zip(ensemble.weights, linear) if is_linear) > 0.5
+
+
+def test_the_best_quality_trains_further_variants_while_there_is_time(rng):
+    columns = read_columns({"x": rng.normal(size=60), "z": rng.normal(size=60)})
+    y = columns["x"] ** 2
+    target = fit_target("y", y)
+    options = {"hidden": (4,)}
+    fitted = fit_predictor(columns, y, target, quality="best", n_folds=2, epochs=2, options=options, time_limit=30)
+    assert len(fitted.histories) == 2 * len(names("best", "regression", 2))
+    brief = fit_predictor(columns, y, target, quality="best", n_folds=2, epochs=2000, options=options, time_limit=0.5)
+    assert len(brief.histories) < 2 * len(names("best", "regression", 2))
