@@ -29,7 +29,7 @@ def test_without_numbers_or_with_very_many_there_are_no_embeddings(n_numbers):
 @pytest.mark.parametrize("recipe", [CLASSIFICATION, REGRESSION])
 def test_every_variant_is_a_network_of_its_own(recipe, rng):
     X = np.column_stack([rng.normal(size=100), rng.integers(0, 2, 100), rng.normal(size=100)]).astype(np.float32)
-    variants = portfolio(replace(recipe, hidden=(8,)), names("best", "classification", 2), X, [0, 2])
+    variants = portfolio(replace(recipe, hidden=(8,)), names("best", "classification", 2), X, [0, 2], {})
     shown = {(str(variant.network(3, 2, seed=0).layers), variant.epochs, variant.name) for variant in variants}
     assert len(shown) == len(variants) == len({variant.name for variant in variants})
     for variant in variants:
@@ -38,7 +38,7 @@ def test_every_variant_is_a_network_of_its_own(recipe, rng):
 
 def test_the_edges_of_the_pieces_are_quantiles_and_the_waves_belong_to_the_numbers(rng):
     X = np.column_stack([rng.normal(size=500), np.zeros(500), rng.integers(0, 3, 500)]).astype(np.float32)
-    waves, pieces = (portfolio(REGRESSION, [name], X, [0, 2])[0].front[0] for name in ("waves", "pieces"))
+    waves, pieces = (portfolio(REGRESSION, [name], X, [0, 2], {})[0].front[0] for name in ("waves", "pieces"))
     assert waves.columns == pieces.columns == (0, 2)
     np.testing.assert_allclose(pieces.edges[0], np.quantile(X[:, 0], np.linspace(0, 1, 25)), rtol=1e-6)
     assert pieces.edges[1] == (0.0, 1.0, 2.0)
@@ -82,3 +82,15 @@ def test_the_best_quality_trains_further_variants_while_there_is_time(rng):
     assert len(fitted.histories) == 2 * len(names("best", "regression", 2))
     brief = fit_predictor(columns, y, target, quality="best", n_folds=2, epochs=2000, options=options, time_limit=0.5)
     assert len(brief.histories) < 2 * len(names("best", "regression", 2))
+
+
+@pytest.mark.parametrize("name", ["plain", "waves", "pieces", "linear"])
+def test_every_variant_looks_up_categories_first_and_finds_the_numbers_behind(name, rng):
+    X = np.column_stack([rng.integers(0, 60, 300), rng.normal(size=300), rng.integers(0, 2, 300), rng.normal(size=300)])
+    variant = portfolio(REGRESSION, [name], X, [1, 3], {0: 60})[0]
+    lookup, *others = variant.front
+    assert (lookup.columns, lookup.n_levels) == ((0,), (60,))
+    assert all(embedding.columns == (0, 2) for embedding in others if name in ("waves", "pieces"))
+    network = variant.network(4, 1, seed=0)
+    assert variant.learning_rate_multipliers(network)["0.E"] == variant.lookup_rate
+    assert network.outputs(X).shape == (300, 1)

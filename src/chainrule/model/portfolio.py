@@ -12,7 +12,9 @@ Which encoding of the numbers is right depends on the table, and networks that s
     default    plain, waves, linear       waves, pieces, linear
     best       all four, then wider and longer ones, with other frequencies, pieces, activations and seeds
 
-A table without numbers, or with very many, has plain and linear ones only. On 12 tables of 512 to 6,483 rows, the
+A table without numbers, or with very many, has plain and linear ones only. Every variant looks up learned vectors of
+the categories of columns with more than 50 (`Lookup`): single networks on 1,000 categories of 10 rows each have an AUC
+of 0.75 with them and of 0.60 without. On 12 tables of 512 to 6,483 rows, the
 default has 9 % less error and 6 % less log loss than five plain networks of twice the width, in about the same time; on
 7 tables, 4 % less RMSE.
 """

@@ -5,7 +5,8 @@
     activation       selu                              mish
     loss             cross-entropy, label smoothing 0.1    squared error
     initialization   weights N(0, 1 / n_in), biases N(0, 1)
-    learning rate    0.04 / sqrt(n_in)                 0.07 / sqrt(n_in); biases x 0.1, Scale x 6, without the root
+    learning rate    0.04 / sqrt(n_in)                 0.07 / sqrt(n_in); biases x 0.1, Scale x 6, categories x 0.1,
+                                                       without the root
     optimizer        Adam, betas 0.9 and 0.95
     schedule         coslog4
     batches          256 rows; fewer where an epoch would have fewer than 8 batches, down to 32

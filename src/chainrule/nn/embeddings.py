@@ -1,8 +1,8 @@
 """Embeddings: first layers that give a network better columns of a table than its numbers themselves.
 
-A small network learns smooth functions of its inputs easily and jagged ones slowly. Each layer here appends to X, which
+A small network learns smooth functions of its inputs easily and jagged ones slowly. An `Embedding` appends to X, which
 it passes on, several functions of single columns, out of which the next layer composes jagged ones: pieces of straight
-lines, or waves.
+lines, or waves. A `Lookup` replaces the categories of columns that have many of them by learned vectors.
 
 Shapes: X (n, n_in) -> Y (n, n_out). C denotes the columns that are embedded, m their number.
 """
