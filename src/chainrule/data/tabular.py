@@ -86,10 +86,10 @@ class TabularEncoder:
     Numbers, durations in days, and text that parses as numbers, are scaled (see `NumberColumn`). Dates, and text that
     parses as ISO dates, become elapsed days and the position in the year, the week and the day (see `DateColumn`).
     Text, booleans, categoricals and the columns named in `categories` are one-hot encoded, or become indices (see
-    `CategoryColumn` and `max_indexed`). If
-    many numeric columns have a common range, as pixels do, they are scaled with one mean and standard deviation (see
-    `shared_columns`). Columns without information are left out: empty ones, constant ones, identifiers, lists. The
-    order of columns may differ at prediction, and columns that training did not use are ignored.
+    `CategoryColumn` and `max_indexed`). If many numeric columns have a common range, as pixels do, they are scaled with
+    one mean and standard deviation (see `shared_columns`). Columns without information are left out: empty ones,
+    constant ones, identifiers, lists. The order of columns may differ at prediction, and columns that training did not
+    use are ignored.
 
     Parameters
     ----------
