@@ -21,7 +21,7 @@ from chainrule.data.targets import fit_target
 from chainrule.model.ensemble import N_QUANTILES, Ensemble
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.catalog import LAYERS
-from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
+from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.losses import LOSSES
 
 WIDTH = 6
@@ -38,6 +38,7 @@ LAYER_EXAMPLES = {
     ),
     "PiecewiseLinear": PiecewiseLinear(WIDTH, (4, 0), ((-0.7, 0.1), (-1.0, 0.0, 0.8))),
     "Periodic": Periodic(WIDTH, (1, 2, 5), n_waves=4, n_out=2, sigma=0.3),
+    "Lookup": Lookup(WIDTH, (4, 1), (3, 2), n_out=2),
     "Unclip": Unclip(),
 }
 assert LAYER_EXAMPLES.keys() == LAYERS.keys()
@@ -102,10 +103,12 @@ DATES = {
     "born": (np.datetime64("1990-01-01", "D") + RNG.integers(0, 9000, N)).astype(str).tolist(),
     "seen": [None if i % 9 == 0 else f"2024-03-{1 + i % 28:02d} {i % 24:02d}:30:15.25" for i in range(N)],
 }
+SHOPS = [f"shop {i % 14}" for i in range(N - 4)] + ["once", "twice", "twice", None]
 TABLES = {
     "numbers": NUMBERS,
     "numbers and categories": {"color": CATEGORIES["color"], **NUMBERS, **CATEGORIES},
     "categories": CATEGORIES,
+    "many categories": {"shop": SHOPS, **NUMBERS, "street": SHOPS[::-1], "sex": CATEGORIES["sex"]},
     "all kinds": {**DATES, **CATEGORIES, **NUMBERS},
 }
 TARGETS = {
@@ -118,10 +121,13 @@ TARGETS = {
 
 def predictor_of(table, target, n_bins=0, members=3, networks=None):
     """Return an untrained predictor with calibration: exports must reproduce its predictions, whatever they are."""
-    encoder = TabularEncoder(categories=["stars"] if "stars" in table else (), n_bins=n_bins).fit(table)
+    categories = ["stars"] if "stars" in table else ()
+    encoder = TabularEncoder(categories=categories, max_categories=12, max_indexed=20, n_bins=n_bins).fit(table)
     fitted = fit_target("the target", read_columns({"y": target})["y"])
-    d, n_out = encoder.n_features, fitted.n_outputs
-    layers = [Scale(d), Dense(d, 12), Activation("selu"), Dense(12, n_out)]
+    d, n_out, indices = encoder.n_features, fitted.n_outputs, encoder.indices
+    first = [Lookup(d, tuple(indices), tuple(indices.values()), n_out=3, rate=0.1)] if indices else []
+    d += 2 * len(indices)
+    layers = [*first, Scale(d), Dense(d, 12), Activation("selu"), Dense(12, n_out)]
     networks = [perturbed(Network(layers, fitted.loss, seed=k, dtype="float64"), k) for k in range(members)]
     if fitted.task == "classification":
         ensemble = Ensemble(tuple(networks), temperature=1.7, smoothing=1 / N)

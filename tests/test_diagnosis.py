@@ -11,6 +11,7 @@ from chainrule import SGD, Activation, Adam, Dense, EarlyStopping, Network, diag
 from chainrule.data.splits import Structure, fingerprints, folds, strata_of
 from chainrule.insight.diagnosis import CHECKS, predictiveness, rank_correlations
 from chainrule.model.recipe import CLASSIFICATION, REGRESSION, train_member
+from chainrule.nn.embeddings import Lookup
 
 
 def standardized(X):
@@ -355,3 +356,9 @@ def test_only_equal_rows_have_equal_fingerprints(rng):
     prints = fingerprints({str(j): X[:, j] for j in range(3)}, X[:, 3])
     same = prints[:, np.newaxis] == prints
     np.testing.assert_array_equal(same, (X[:, np.newaxis] == X).all(axis=2))
+
+
+def test_indices_of_categories_have_no_scale(rng):
+    X = np.column_stack([rng.normal(size=200), rng.integers(0, 2000, 200)])
+    net = Network([Lookup(2, (1,), (2000,), n_out=2), Dense(3, 1)], seed=0)
+    assert "unscaled inputs" not in kinds(diagnose(net, X, X[:, 0]))

@@ -220,6 +220,17 @@ def test_saliency_ranks_informative_columns_first(trained):
     np.testing.assert_array_equal(predictor.ensemble.networks[0].grad, before)
 
 
+def test_saliency_of_many_categories_is_that_of_their_vectors(rng):
+    shops = rng.integers(0, 60, 900)
+    table = {f"noise {k}": rng.normal(size=900) for k in range(3)} | {
+        "shop": np.array([f"s{k}" for k in shops], object)
+    }
+    y, columns = rng.normal(size=60)[shops], read_columns(table)
+    predictor = fit_predictor(columns, y, fit_target("y", y), n_folds=2, epochs=8).predictor
+    assert predictor.encoder.indices
+    assert saliency_ranking(predictor, columns, 1) == ["shop"]
+
+
 def test_the_seed_determines_the_result(frame):
     one, same, other = (
         permutation_importance(linear, frame, linear(frame), "rmse", repeats=2, seed=seed).worse["a"]

@@ -14,7 +14,7 @@ import pytest
 from chainrule import Predictor, TabularEncoder, load, mlp
 from chainrule.data import columns, features
 from chainrule.data.columns import READERS, Column
-from chainrule.data.features import Feature, Levels, Missing, Ramps, SmoothClip, Value, Wave
+from chainrule.data.features import Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave
 from chainrule.data.layout import Layout
 from chainrule.data.targets import fit_target
 from chainrule.export import c_columns, golden, to_c, to_python
@@ -90,6 +90,8 @@ def by_the_formula(feature, x):
             return [(-1.0, 1.0)[x]]
         case Levels():
             return [float(k == x) for k in range(feature.width)]
+        case Index():
+            return [x + 1.0]
         case Wave():
             return [math.sin(2 * math.pi * x / feature.period), math.cos(2 * math.pi * x / feature.period)]
         case Value():
@@ -102,6 +104,7 @@ CASES = {
     "ramps": (Ramps((-4.0, 0.0, 3.0, 20.0)), NUMBERS),
     "missing": (Missing(), NUMBERS),
     "levels": (Levels(("a", "b", "c")), [None, 0, 2, 1, 0]),
+    "index": (Index(("a", "b", "c")), [None, 0, 2, 1, 0]),
     "wave": (Wave(7, ""), NUMBERS),
     "value": (Value(), NUMBERS[1:6]),
 }
@@ -112,8 +115,8 @@ CASES = {
 def test_features_are_their_formulas_in_numpy_and_in_python(name, n):
     feature, numbers = CASES[name]
     numbers = (numbers * n)[:n]
-    source = {"levels": "categories", "value": "X"}.get(name, "numbers")
-    given = [None if x is None else "abc"[x] for x in numbers] if name == "levels" else numbers
+    source = {"levels": "categories", "index": "categories", "value": "X"}.get(name, "numbers")
+    given = [None if x is None else "abc"[x] for x in numbers] if source == "categories" else numbers
     column = Cell("a", source, (Missing(), feature) if source == "numbers" else (feature,))
     X = TabularEncoder()
     X.columns, X.layout = [column], Layout([column])

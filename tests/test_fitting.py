@@ -11,6 +11,7 @@ from chainrule.errors import TableError
 from chainrule.model.executors import Serial, Threads
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.threads import one_blas_thread
+from chainrule.nn.embeddings import Lookup
 
 EXECUTORS = [Serial(), Threads(2), Threads(5)]
 
@@ -25,6 +26,20 @@ def table(rng):
 def fitted(table, **options):
     columns, values = table
     return fit_predictor(columns, values, fit_target("y", values), **{"n_folds": 4, "epochs": 6} | options)
+
+
+def test_each_of_many_categories_has_its_effect_and_an_unknown_one_an_average_one(rng):
+    shops, x = np.repeat(np.arange(60), 12), rng.normal(size=720)
+    effects = np.array([-1.0, 1.0, 3.0])[np.arange(60) % 3]
+    y = effects[shops] + 0.5 * x + 0.1 * rng.normal(size=720)
+    order = rng.permutation(720)
+    columns = read_columns({"shop": np.array([f"shop {k}" for k in shops], object)[order], "x": x[order]})
+    result = fitted((columns, y[order]), n_folds=2, epochs=16)
+    assert all(isinstance(network.layers[0], Lookup) for network in result.predictor.ensemble.networks)
+    rows = [{"shop": f"shop {k}", "x": 0.0} for k in range(60)]
+    assert np.abs(result.predictor.predict(rows) - effects).mean() < 0.2
+    unknown = result.predictor.predict([{"shop": "new", "x": 0.0}, {"shop": None, "x": 0.0}])
+    assert unknown[0] == unknown[1] == pytest.approx(1, abs=0.7)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS, ids=["serial", "two threads", "five threads"])

@@ -21,7 +21,7 @@ from chainrule import (
 from chainrule.errors import GradientError
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.catalog import LAYERS
-from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
+from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.losses import LOSSES
 from oracles import targets_for
 
@@ -37,6 +37,7 @@ EXAMPLES = {
     "Residual": Residual([Dense(WIDTH, 5), LayerNorm(5), Activation("relu"), Dropout(0.2), Dense(5, WIDTH)]),
     "PiecewiseLinear": PiecewiseLinear(WIDTH, (2, 0), ((-0.7, 0.1), (-1.0, 0.0, 0.8))),
     "Periodic": Periodic(WIDTH, (1, 2), n_waves=5, n_out=2, sigma=0.3),
+    "Lookup": Lookup(WIDTH, (2, 0), (3, 2), n_out=2),
     "Unclip": Unclip(),
 }
 
@@ -181,6 +182,36 @@ def test_a_residual_block_adds_its_layers_output_to_its_input(rng):
     np.testing.assert_allclose(layer.forward(X, params)[0], expected, rtol=1e-13)
 
 
+def test_a_lookup_replaces_each_index_by_a_row_of_its_table(rng):
+    layer = Lookup(4, (2, 0), (5, 3), n_out=2)
+    X = np.array([[0, 0.5, 4, -1], [2, 0.25, 0, -2], [9, 1, -3, 7], [np.nan, 2, 2, 8]])
+    params = params_of(layer, rng)
+    first, second = params["E"][:5], params["E"][5:]  # the tables of columns 2 and 0
+    rows = [(first[4], second[0]), (first[0], second[2]), (first[0], second[2]), (first[2], second[0])]
+    expected = [[x[1], x[3], *a, *b] for x, (a, b) in zip(X, rows)]
+    np.testing.assert_array_equal(layer.forward(X, params)[0], expected)
+    assert layer.origins == [1, 3, 2, 2, 0, 0]
+
+
+def test_the_gradient_of_a_lookup_is_the_sum_over_all_rows_with_that_index(rng):
+    layer, n = Lookup(3, (1,), (4,), n_out=2), 50
+    X, dY = rng.normal(size=(n, 3)), rng.normal(size=(n, 4))
+    X[:, 1] = rng.integers(0, 3, n)
+    grads = {"E": np.full((4, 2), np.nan)}
+    dX = layer.forward(X, params_of(layer, rng))[1](dY, grads)
+    np.testing.assert_allclose(grads["E"], [dY[X[:, 1] == k, 2:].sum(axis=0) for k in range(4)], rtol=1e-12)
+    np.testing.assert_array_equal(dX, np.column_stack([dY[:, 0], np.zeros(n), dY[:, 1]]))
+
+
+def test_a_lookup_forgets_the_fraction_of_the_categories_in_training(rng):
+    layer, X = Lookup(1, (0,), (3,), n_out=1, rate=0.3), np.full((10_000, 1), 2.0)
+    params = {"E": np.array([[5.0], [6.0], [7.0]])}
+    Y = layer.forward(X, params, rng)[0]
+    assert set(np.unique(Y)) == {5, 7}
+    assert np.mean(Y == 5) == pytest.approx(0.3, abs=0.02)
+    assert (layer.forward(X, params)[0] == 7).all()
+
+
 def test_residual_blocks_nest_and_have_running_statistics(rng):
     inner = Residual([Dense(3, 3), BatchNorm(3)])
     net = Network([Dense(2, 3), Residual([inner, Activation("relu")]), Dense(3, 1)], seed=0)
@@ -229,6 +260,10 @@ def test_layers_that_do_not_fit_are_refused_and_both_are_named(layers, message):
         lambda: Residual([Dense(2, 3)]),
         lambda: Residual(Dense(3, 3)),
         lambda: Residual([3]),
+        lambda: Lookup(3, (3,), (2,)),
+        lambda: Lookup(3, (0, 1), (2,)),
+        lambda: Lookup(3, (0,), (0,)),
+        lambda: Lookup(3, (0,), (2,), rate=1.0),
     ],
 )
 def test_invalid_options_are_refused_when_the_layer_is_made(make):

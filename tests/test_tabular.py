@@ -558,6 +558,41 @@ def test_a_column_of_thousands_of_categories_stays_narrow(rng):
     assert encoder.transform({"tail": tails}).sum(axis=1).max() == 1
 
 
+def test_a_column_of_many_categories_becomes_their_indices(rng):
+    shops = [f"shop {i}" for i in range(7) for _ in range(3)]
+    encoder = TabularEncoder(max_categories=6, max_indexed=100)
+    X = encoder.fit_transform({"x": rng.normal(size=24), "shop": [*shops, "rare", "rare", None]})
+    assert encoder.get_feature_names_out().tolist() == ["x", "shop"]
+    assert X[:, 1].tolist() == [k for k in range(1, 8) for _ in range(3)] + [0, 0, 0]
+    assert (encoder.numbers, encoder.indices) == ([0], {1: 8})
+    assert encoder.notices == [
+        "shop: kept the 7 most frequent categories; the other 1 (9% of values) are encoded as unknown"
+    ]
+    again = TabularEncoder.from_state(json.loads(json.dumps(encoder.state())))
+    assert again.transform({"x": [0] * 3, "shop": ["shop 6", "new", None]})[:, 1].tolist() == [7, 0, 0]
+    assert again.state() == encoder.state()
+
+
+@pytest.mark.parametrize(
+    ("options", "width"),
+    [({}, 6), ({"max_indexed": 6}, 6), ({"max_indexed": 7}, 1), ({"max_categories": 7, "max_indexed": 7}, 7)],
+)
+def test_columns_are_indexed_only_beyond_the_largest_number_of_categories(options, width):
+    shops = [f"shop {i}" for i in range(7) for _ in range(3)]
+    assert TabularEncoder(**{"max_categories": 6} | options).fit({"shop": shops}).n_features == width
+
+
+def test_rare_categories_alone_are_not_indexed():
+    codes = [f"shop {i % 40}" for i in range(80)]  # two cells of each
+    assert TabularEncoder(max_categories=6, max_indexed=100).fit({"code": codes}).n_features == 6
+
+
+def test_surprisingly_many_unknown_categories_are_reported_for_indices_too():
+    encoder = TabularEncoder(max_categories=6, max_indexed=100).fit({"shop": [f"s{i % 20}" for i in range(100)]})
+    with pytest.warns(UserWarning, match=r"column 'shop': 100% of the values \(30 of 30\) are unknown, such as 'S 1'"):
+        encoder.transform({"shop": ["S 1"] * 30})
+
+
 def test_categories_must_be_a_list_of_names():
     with pytest.raises(ValueError, match="categories must be a sequence of names"):
         TabularEncoder(categories="zip")

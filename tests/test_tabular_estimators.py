@@ -407,7 +407,7 @@ def test_the_encoder_is_a_scikit_learn_transformer():
     table = pd.DataFrame({"size": rng.normal(size=60), "color": rng.choice(["red", "blue"], 60)})
     y = np.where(table["size"] + (table["color"] == "red") > 0.5, "large", "small")
     twin = clone(TabularEncoder(categories=["color"], max_categories=7))
-    assert twin.get_params() == {"categories": ("color",), "max_categories": 7, "n_bins": 0}
+    assert twin.get_params() == {"categories": ("color",), "max_categories": 7, "max_indexed": 0, "n_bins": 0}
     assert twin.set_params(n_bins=3).n_bins == 3
     with pytest.raises(ValueError, match="n_bins must be an integer >= 0"):
         twin.set_params(n_bins=-1)

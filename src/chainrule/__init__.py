@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from chainrule.insight.trace import Trace as Trace
     from chainrule.insight.trace import trace as trace
     from chainrule.model.predictor import Predictor as Predictor
+    from chainrule.nn.embeddings import Lookup as Lookup
     from chainrule.nn.embeddings import Periodic as Periodic
     from chainrule.nn.embeddings import PiecewiseLinear as PiecewiseLinear
     from chainrule.nn.gradcheck import check_gradients as check_gradients
@@ -94,7 +95,7 @@ _EXPORTS = {
     "insight.trace": ["Trace", "trace"],
     "files.model": ["load", "save"],
     "model.predictor": ["Predictor"],
-    "nn.embeddings": ["Periodic", "PiecewiseLinear"],
+    "nn.embeddings": ["Lookup", "Periodic", "PiecewiseLinear"],
     "nn.gradcheck": ["check_gradients"],
     "nn.layers": [
         "Activation", "BatchNorm", "Bounded", "Dense", "Dropout", "Layer", "LayerNorm", "Residual", "Scale",

@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.arrays import Array, require
 from chainrule.data.cells import as_dates, as_numbers, factorize
-from chainrule.data.features import Feature, Levels, Missing, Ramps, SmoothClip, Value, Wave
+from chainrule.data.features import Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave
 from chainrule.data.formats import DATE_ORDERS, ISO, PLAIN, Categories, DateFormat, NumberFormat
 from chainrule.errors import TableError, look_up
 
@@ -345,7 +345,9 @@ class DateColumn(Column):
 class CategoryColumn(Column):
     """A categorical column, one-hot encoded; two categories share a single column, encoded as -1 and +1.
 
-    A missing value or an unknown category is 0 everywhere; see `Categories` for the spellings of a known one.
+    If `indexed`, there is a single column instead, 1 + the position of the category in `categories`, whose learned
+    vector a network looks up. A missing value or an unknown category is 0 everywhere; see `Categories` for the
+    spellings of a known one.
     In training, `missing` is the fraction of missing cells, and `unknown` the fraction of the others that are of
     categories too rare to be encoded.
     """
@@ -354,6 +356,7 @@ class CategoryColumn(Column):
     categories: tuple[str, ...]
     unknown: float = 0.0
     missing: float = 0.0
+    indexed: bool = False
     kind: ClassVar[str] = "category"
     source: ClassVar[str] = "categories"
 
@@ -364,7 +367,7 @@ class CategoryColumn(Column):
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        return (Levels(self.categories),)
+        return (Index(self.categories) if self.indexed else Levels(self.categories),)
 
     def check(self) -> None:
         strings = all(isinstance(category, str) and category for category in self.categories)
@@ -372,6 +375,7 @@ class CategoryColumn(Column):
         require(strings and distinct, "categories", "be distinct, non-empty strings, at least one", self.categories)
         for name, fraction in (("unknown", self.unknown), ("missing", self.missing)):
             require(isinstance(fraction, float) and 0 <= fraction <= 1, name, "be in [0, 1]", fraction)
+        require(isinstance(self.indexed, bool), "indexed", "be true or false", self.indexed)
 
 
 COLUMNS: dict[str, type[Column]] = {

@@ -101,6 +101,19 @@ class Levels(Feature):
 
 @final
 @dataclass(frozen=True)
+class Index(Feature):
+    """1 + the position of the cell's category, for a table of learned vectors (`chainrule.nn.embeddings.Lookup`)."""
+
+    categories: tuple[str, ...]
+    part: str = ""
+
+
+Categorical = Levels | Index
+"""The features of a cell's category."""
+
+
+@final
+@dataclass(frozen=True)
 class Wave(Feature):
     """sin and cos of 2 pi x / period, for a part of a date that begins again after a period."""
 
@@ -200,6 +213,15 @@ def _levels(features: Sequence[Levels], starts: Array) -> Encoder:
     return encode
 
 
+def _indices(features: Sequence[Index], starts: Array) -> Encoder:
+    places = as_slice(starts)
+
+    def encode(x: Array, Z: Array) -> None:
+        Z[places] = _zero_where_missing(x + 1)
+
+    return encode
+
+
 def _waves(features: Sequence[Wave], starts: Array) -> Encoder:
     speeds = np.array([[2 * np.pi / feature.period] for feature in features])
 
@@ -224,6 +246,7 @@ ENCODERS: dict[type[Feature], Callable[[Any, Array], Encoder]] = {
     Ramps: _ramps,
     Missing: _missing,
     Levels: _levels,
+    Index: _indices,
     Wave: _waves,
 }
 """From a kind of feature to the function of several of them, and where each starts in the matrix, to their encoder."""

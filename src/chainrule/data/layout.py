@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.arrays import Array, all_finite, require
 from chainrule.data.cells import BLOCK, plain_numbers
 from chainrule.data.columns import Column
-from chainrule.data.features import ENCODERS, Encoder, Feature, SmoothClip, as_slice
+from chainrule.data.features import ENCODERS, Encoder, Feature, Index, SmoothClip, as_slice
 from chainrule.data.reading import Matrix, matrix_place, require_names, rows_from
 
 BLOCK_CELLS = 2**17
@@ -51,12 +51,14 @@ class Layout:
         self.n_parts = 0
         groups: dict[type[Feature], list[tuple[Feature, int, int]]] = {}
         self.numbers: list[int] = []
+        self.indices: dict[int, int] = {}
         for column, start, _ in self.places:
             parts: dict[str, int] = {}
             for feature in column.features:
                 part = parts.setdefault(feature.part, self.n_parts + len(parts))
                 groups.setdefault(type(feature), []).append((feature, part, start))
                 self.numbers += [start] if isinstance(feature, SmoothClip) else []
+                self.indices |= {start: len(feature.categories) + 1} if isinstance(feature, Index) else {}
                 start += feature.width
             self.reads.append((column, column.is_plain, parts))
             self.n_parts += len(parts)

@@ -268,6 +268,15 @@ def _write_block_affine(member: _Member, step: ir.BlockAffine) -> None:
     member.swap()
 
 
+def _write_rows(member: _Member, step: ir.Rows) -> None:
+    E, starts, lasts = member.float_array(step.E), member.int_array(step.starts), member.int_array(step.lasts)
+    n_out = step.E.shape[1]
+    j, x = f"i / {n_out}", f"{member.source}[i / {n_out}]"
+    k = f"(int)fminf(fmaxf({x}, 0.0f), {lasts}[{j}])"
+    member.loop(step.width, f"{member.target}[i] = {E}[({starts}[{j}] + {k}) * {n_out} + i % {n_out}]")
+    member.swap()
+
+
 _STEPS: dict[type[ir.Step], Callable[[_Member, Any], None]] = {
     ir.Affine: _write_affine,
     ir.Quantized: _write_quantized,
@@ -279,6 +288,7 @@ _STEPS: dict[type[ir.Step], Callable[[_Member, Any], None]] = {
     ir.Appended: _write_appended,
     ir.Columns: _write_columns,
     ir.BlockAffine: _write_block_affine,
+    ir.Rows: _write_rows,
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.data.columns import Column
-from chainrule.data.features import Feature, Levels, Missing, Ramps, SmoothClip, Value, Wave
+from chainrule.data.features import Categorical, Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave
 from chainrule.export.golden import days_of
 from chainrule.export.steps import Program
 
@@ -27,7 +27,7 @@ def lookup_functions(program: Program) -> list[str]:
     if program.columns is not None:
         functions.append(_text_function("@_column", [column.name for column in program.columns]))
         for k, column in enumerate(program.columns):
-            functions += [_category_function(k, of.categories) for of in column.features if isinstance(of, Levels)]
+            functions += [_category_function(k, of.categories) for of in column.features if isinstance(of, Categorical)]
     if program.labels is not None:
         functions += [_text_function("@_label", list(map(str, program.labels))), _CLASS]
     return functions
@@ -104,6 +104,7 @@ PRINTERS: dict[type[Feature], Callable[[Any, str], Iterable[str]]] = {
     Ramps: lambda feature, x: [f"@_bin_position({x}, {low!r}, {high!r})" for low, high in pairwise(feature.edges)],
     Missing: lambda feature, x: [f"isnan({x}) ? 1.0f : 0.0f"],
     Levels: _levels,
+    Index: lambda feature, x: [f"{x} >= 0 ? (float)({x} + 1) : 0.0f"],
     Wave: lambda feature, x: [f"@_{wave}({x}, {feature.period})" for wave in ("sine", "cosine")],
 }
 """From a kind of feature to the C expressions of its encoded columns, given that of the part of the cell."""
@@ -111,7 +112,7 @@ PRINTERS: dict[type[Feature], Callable[[Any, str], Iterable[str]]] = {
 
 def required_helpers(column: Column) -> set[str]:
     """Return the functions of `helpers.h` that encoding a column calls."""
-    functions = {SmoothClip: "smooth_clip", Ramps: "bin_position", Levels: "find"}
+    functions = {SmoothClip: "smooth_clip", Ramps: "bin_position", Levels: "find", Index: "find"}
     helpers = {functions[type(feature)] for feature in column.features if type(feature) in functions}
     return helpers | ({"dates"} if column.source == "dates" else set())
 

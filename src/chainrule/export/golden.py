@@ -10,21 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.data.columns import Column
-from chainrule.data.features import Levels, SmoothClip
+from chainrule.data.features import Categorical, SmoothClip
 from chainrule.data.targets import NumberTarget
 from chainrule.export.steps import Model, as_ensemble
 from chainrule.model.predictor import Predictor
 
 TOLERANCE = 1e-5
 """Largest accepted difference between the predictions of an export and of the model, in units of `Golden.units`."""
-_MIN_ROWS = 16
-"""Minimum number of golden rows; a column with more categories needs more."""
+_MIN_ROWS, _MAX_ROWS = 16, 256
+"""Numbers of golden rows; a column with more categories than the minimum needs more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +94,8 @@ def days_of(text: str | None) -> float | None:
 
 def _golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[str, Any]]:
     """Return rows that cover every kind of cell in every column; the last row has every cell missing, where allowed."""
-    n_categories = (len(of.categories) + 2 for column in columns for of in column.features if isinstance(of, Levels))
-    n = max(_MIN_ROWS - 1, *n_categories, 0)
+    n_categories = (len(_categories_of(column)) + 2 for column in columns)
+    n = min(max(_MIN_ROWS - 1, *n_categories), _MAX_ROWS)
     cells = {column.name: CELLS[column.source](column, n, rng) for column in columns}
     last = {column.name: 0.0 if column.source == "X" else None for column in columns}
     return [*({name: values[i] for name, values in cells.items()} for i in range(n)), last]
@@ -117,9 +118,17 @@ def _numbers(column: Column, n: int, rng: np.random.Generator) -> list[float | N
     return [None if missing else value for value, missing in zip(values, rng.random(n) < 1 / 8)]
 
 
+def _categories_of(column: Column) -> list[str]:
+    return [category for of in column.features if isinstance(of, Categorical) for category in of.categories]
+
+
 def _categories(column: Column, n: int, rng: np.random.Generator) -> list[str | None]:
-    """Return every category, an unseen one and a missing one, repeated to n cells in random order."""
-    categories = [category for of in column.features if isinstance(of, Levels) for category in of.categories]
+    """Return every category, an unseen one and a missing one, repeated to n cells in random order.
+
+    Of more than n - 2 categories, every second one is returned, or every third one, and so on.
+    """
+    categories = _categories_of(column)
+    categories = categories[:: ceil(len(categories) / (n - 2))]
     unseen = "unseen"
     while unseen in categories:
         unseen += "?"

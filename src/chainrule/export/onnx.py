@@ -28,14 +28,14 @@ from chainrule.errors import ModelFileError, first_line
 from chainrule.export import steps as ir
 from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, largest_difference
 from chainrule.export.onnx_columns import INPUTS, encode, inputs_of
-from chainrule.export.onnx_graph import Graph, TensorProto, helper, numpy_helper, onnx, onnxruntime
+from chainrule.export.onnx_graph import ML_DOMAIN, Graph, TensorProto, helper, numpy_helper, onnx, onnxruntime
 from chainrule.export.writing import Export, write
 from chainrule.files.archive import Path
 from chainrule.languages import expand
 from chainrule.terms import Number, Symbol, Term
 
-_OPSET, _IR_VERSION = 19, 9
-"""The first operator set that compares strings, and the file version released with it."""
+_OPSETS, _IR_VERSION = {"": 19, ML_DOMAIN: 3}, 9
+"""The first operator set that compares strings, with that of preprocessing, and the file version released with it."""
 _KEY = "chainrule"
 """Metadata key of the columns and the golden rows."""
 
@@ -110,7 +110,7 @@ def _model_of(program: ir.Program, golden: Golden) -> Any:
     made = helper.make_graph(graph.nodes, "chainrule", inputs, outputs, graph.constants)
     model = helper.make_model(
         made,
-        opset_imports=[helper.make_opsetid("", _OPSET)],
+        opset_imports=[helper.make_opsetid(domain, _OPSETS[domain]) for domain in sorted({"", *graph.domains})],
         ir_version=_IR_VERSION,
         producer_name="chainrule",
         producer_version=chainrule.__version__,
@@ -177,6 +177,14 @@ def _add_block_affine(graph: Graph, step: ir.BlockAffine, X: str) -> str:
     return graph.add("Reshape", Y, graph.constant([-1, step.width], np.int64))
 
 
+def _add_rows(graph: Graph, step: ir.Rows, X: str) -> str:
+    k = graph.add("Min", graph.add("Max", X, graph.constant(0)), graph.constant(step.lasts))
+    rows = graph.add("Add", graph.add("Cast", k, to=TensorProto.INT64), graph.constant(step.starts, np.int64))
+    return graph.add(
+        "Reshape", graph.add("Gather", graph.constant(step.E), rows), graph.constant([-1, step.width], np.int64)
+    )
+
+
 _STEPS: dict[type[ir.Step], Callable[[Graph, Any, str], str]] = {
     ir.Affine: lambda graph, step, X: graph.add("Gemm", X, graph.constant(step.W), graph.constant(step.b)),
     ir.AffineElementwise: _add_affine_elementwise,
@@ -187,6 +195,7 @@ _STEPS: dict[type[ir.Step], Callable[[Graph, Any, str], str]] = {
     ir.Appended: lambda graph, step, X: graph.add("Concat", X, _add_steps(graph, step.steps, X), axis=1),
     ir.Columns: lambda graph, step, X: graph.add("Gather", X, graph.constant(step.columns, np.int64), axis=1),
     ir.BlockAffine: _add_block_affine,
+    ir.Rows: _add_rows,
 }
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.data.columns import Column
-from chainrule.data.features import Feature, Levels, Missing, Ramps, SmoothClip, Value, Wave
-from chainrule.export.onnx_graph import Graph, TensorProto, helper
+from chainrule.data.features import Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave
+from chainrule.export.onnx_graph import ML_DOMAIN, Graph, TensorProto, helper
 
 INPUTS = {
     "X": TensorProto.FLOAT,
@@ -109,6 +109,22 @@ def _levels(graph: Graph, x: str, features: Sequence[Levels]) -> str:
     return _as_float(graph, graph.add("Equal", x, graph.constant(categories, object)))
 
 
+def _indices(graph: Graph, x: str, features: Sequence[Index]) -> str:
+    columns = [graph.add("Gather", x, graph.constant([k], np.int64), axis=1) for k in range(len(features))]
+    indices = [
+        graph.add(
+            "LabelEncoder",
+            column,
+            domain=ML_DOMAIN,
+            keys_strings=feature.categories,
+            values_floats=np.arange(1.0, len(feature.categories) + 1),
+            default_float=0.0,
+        )
+        for column, feature in zip(columns, features)
+    ]
+    return graph.add("Concat", *indices, axis=1)
+
+
 def _waves(graph: Graph, x: str, features: Sequence[Wave]) -> str:
     """Add the sine and cosine of each; the cosine is the sine of an angle that is larger by pi / 2."""
     angle = _double(graph, "Mul", x, [2 * np.pi / feature.period for feature in features for _ in range(2)])
@@ -122,6 +138,7 @@ PRINTERS: dict[type[Feature], Callable[[Graph, str, Any], str]] = {
     Ramps: _ramps,
     Missing: lambda graph, x, features: _as_float(graph, graph.add("IsNaN", x)),
     Levels: _levels,
+    Index: _indices,
     Wave: _waves,
 }
 """From a kind of feature to the function that adds several of them side by side; x has a column for each of theirs."""

@@ -15,7 +15,11 @@ try:
 except ImportError as error:
     raise MissingExtraError("export to ONNX", "onnx") from error
 
-__all__ = ["Graph", "TensorProto", "helper", "numpy_helper", "onnx", "onnxruntime"]
+__all__ = ["ML_DOMAIN", "Graph", "TensorProto", "helper", "numpy_helper", "onnx", "onnxruntime"]
+
+
+ML_DOMAIN = "ai.onnx.ml"
+"""The second set of standard operators, for preprocessing."""
 
 
 class Graph:
@@ -30,6 +34,11 @@ class Graph:
         name = name or f"{operator}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
+
+    @property
+    def domains(self) -> set[str]:
+        """The sets of operators that the nodes are from; "" is the main one."""
+        return {node.domain for node in self.nodes}
 
     def constant(self, values: Any, dtype: Any = np.float32) -> str:
         """Add a constant and return its name."""

@@ -110,6 +110,7 @@ _DESCRIBED: dict[type[ir.Step], Callable[[Any], list[Any]]] = {
     ir.ResidualBlock: lambda step: ["residual_block", [_describe_step(inner) for inner in step.steps]],
     ir.Appended: lambda step: ["appended", [_describe_step(inner) for inner in step.steps]],
     ir.Columns: lambda step: ["columns", step.columns.tolist()],
+    ir.Rows: lambda step: ["rows", step.E, step.starts.tolist(), step.lasts.tolist()],
     ir.BlockAffine: lambda step: ["block_affine", step.W.transpose(0, 2, 1).reshape(step.width, -1), step.b.ravel()],
 }
 

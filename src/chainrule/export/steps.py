@@ -110,6 +110,15 @@ class BlockAffine(Step):
 
 
 @dataclass(frozen=True, eq=False)
+class Rows(Step):
+    """Row starts + k of E for each of m indices k, limited to 0, ..., lasts. E (rows, n_out), width = m n_out."""
+
+    E: Array
+    starts: Array
+    lasts: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Appended(Step):
     """[X, steps(X)]."""
 
@@ -280,6 +289,15 @@ def _lower_periodic(layer: embeddings.Periodic, params: Params, width: int) -> l
     return [Appended(width + layer.width, (Columns(n, columns), *angle, Elementwise(n, "cos"), blocks))]
 
 
+def _lower_lookup(layer: embeddings.Lookup, params: Params, width: int) -> list[Step]:
+    """Return [X, rows of E], and then the columns of it that are not indices."""
+    m = len(layer.columns)
+    rows = Rows(m * layer.n_out, params["E"], *layer.tables)
+    appended = Appended(width + rows.width, (Columns(m, np.array(layer.columns)), rows))
+    kept = np.array([*layer.others, *range(width, appended.width)])
+    return [appended, Columns(len(kept), kept)]
+
+
 LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {
     layers.Dense: lambda layer, params, width: [Affine(layer.n_out, params["W"], params["b"])],
     layers.Activation: lambda layer, params, width: (
@@ -296,6 +314,7 @@ LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {
     layers.Residual: _lower_residual,
     embeddings.PiecewiseLinear: _lower_piecewise_linear,
     embeddings.Periodic: _lower_periodic,
+    embeddings.Lookup: _lower_lookup,
     embeddings.Unclip: lambda layer, params, width: [Elementwise(width, "unclip")],
 }
 """From a layer type to the function that returns its steps, given the layer, its parameters and its input width."""
@@ -436,12 +455,18 @@ def _run_block_affine(step: BlockAffine, X: Array) -> Array:
     return (blocks[:, :, 0] + _single(step.b)).reshape(len(X), -1)
 
 
+def _run_rows(step: Rows, X: Array) -> Array:
+    rows = np.clip(X, 0, step.lasts).astype(np.intp) + step.starts
+    return _single(step.E)[rows].reshape(len(X), -1)
+
+
 _RUN: dict[type[Step], Callable[[Any, Array], Array]] = {
     Affine: lambda step, X: X @ _single(step.W) + _single(step.b),
     Quantized: lambda step, X: (X @ _single(step.W)) * _single(step.scale) + _single(step.b),
     AffineElementwise: lambda step, X: (X - _single(step.center)) * _single(step.scale) + _single(step.shift),
     Elementwise: lambda step, X: _run_elementwise(step.function, X),
     Columns: lambda step, X: X[:, step.columns],
+    Rows: _run_rows,
     BlockAffine: lambda step, X: _run_block_affine(step, X),
     Appended: lambda step, X: np.concatenate([X, run(step.steps, X)], axis=1),
     Normalized: _run_normalized,

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from chainrule.arrays import Array, require
 from chainrule.data.reading import open_columns
 from chainrule.data.splits import copies, fingerprints
+from chainrule.nn.embeddings import Lookup
 from chainrule.nn.layers import Activation, BatchNorm
 from chainrule.nn.losses import AbsoluteError, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, SquaredError
 from chainrule.nn.network import Network
@@ -311,6 +312,8 @@ def _check_input_scale(context: _Context) -> _Problems:
     if isinstance(context.net.layers[0], BatchNorm):
         return
     sizes = np.sqrt(np.mean(context.X.astype(np.float64) ** 2, axis=0))
+    if isinstance(context.net.layers[0], Lookup):
+        sizes[list(context.net.layers[0].columns)] = 1  # an index has no scale
     j = int(sizes.argmax())
     if sizes[j] > _MAX_INPUT_RMS:
         yield f"{context.names[j]} of X has a root mean square of {sizes[j]:.3g}, far from 1", _STANDARDIZE_INPUTS

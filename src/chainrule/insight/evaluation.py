@@ -23,6 +23,7 @@ from chainrule.data.targets import ClassTarget
 from chainrule.errors import TableError
 from chainrule.metrics import Metric, as_metric
 from chainrule.model.predictor import Predictor
+from chainrule.nn.embeddings import Lookup
 
 # Classification curves.
 
@@ -180,8 +181,9 @@ def saliency_ranking(model: Predictor, table: object, n_columns: int, seed: int 
     """Return the names of the `n_columns` columns with the largest gradient saliency, the largest first.
 
     The saliency of an encoded column x is |dz/dx| times its standard deviation, with z a randomly weighted sum of the
-    first network's outputs, averaged over rows; a column's saliency is the sum over its encoded columns. This
-    approximates the ranking of `permutation_importance` at the cost of two predictions.
+    first network's outputs, averaged over rows; a column's saliency is the sum over its encoded columns. An index of
+    categories has the saliency of the vectors that the network looks up. This approximates the ranking of
+    `permutation_importance` at the cost of two predictions.
     """
     rng = as_generator(seed)
     columns = read_columns(table)
@@ -189,11 +191,15 @@ def saliency_ranking(model: Predictor, table: object, n_columns: int, seed: int 
     network = model.ensemble.networks[0].copy()
     X = model.encoder.transform(columns).astype(network.dtype)
     Z, backwards = network.forward(X)
+    grads_of, sources = network.grads, np.array(model.encoder.sources, object)
+    if isinstance(network.layers[0], Lookup):
+        X, backwards, grads_of = network.activations(X)[0], backwards[1:], grads_of[1:]
+        sources = sources[network.layers[0].origins]
     dX = rng.normal(size=Z.shape).astype(network.dtype)
-    for backward, grads in zip(reversed(backwards), reversed(network.grads)):
+    for backward, grads in zip(reversed(backwards), reversed(grads_of)):
         dX = backward(dX, grads)
     saliency = np.abs(dX).mean(axis=0) * X.std(axis=0)
-    totals = {column.name: float(saliency[start:end].sum()) for column, start, end in model.encoder.layout.places}
+    totals = {name: float(saliency[sources == name].sum()) for name in dict.fromkeys(sources)}
     return sorted(totals, key=lambda name: -totals[name])[:n_columns]
 
 

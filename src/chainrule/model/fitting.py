@@ -133,7 +133,7 @@ def fit_predictor(
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
     variants = names(quality, target.task, len(encoder.numbers))
-    recipes = portfolio(recipe, variants, data.rows[0], encoder.numbers)
+    recipes = portfolio(recipe, variants, data.rows[0], encoder.numbers, encoder.indices)
     training = _Training(recipes, n_first(variants), data, target, seed, end)
     with one_blas_thread:
         if isinstance(target, NumberTarget):
@@ -402,4 +402,4 @@ def recipe_for(target: ClassTarget | NumberTarget) -> Recipe:
 
 def encoder_for(target: ClassTarget | NumberTarget, categories: Sequence[str] = ()) -> TabularEncoder:
     """Return an unfitted encoder with the recipe's settings for a target's task."""
-    return TabularEncoder(categories=categories)
+    return TabularEncoder(categories=categories, max_indexed=10_000)

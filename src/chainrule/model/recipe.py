@@ -5,7 +5,8 @@
     activation       selu                              mish
     loss             cross-entropy, label smoothing 0.1    squared error
     initialization   weights N(0, 1 / n_in), biases N(0, 1)
-    learning rate    0.04 / sqrt(n_in)                 0.07 / sqrt(n_in); biases x 0.1, Scale x 6, without the root
+    learning rate    0.04 / sqrt(n_in)                 0.07 / sqrt(n_in); biases x 0.1, Scale x 6, categories x 0.1,
+                                                       without the root
     optimizer        Adam, betas 0.9 and 0.95
     schedule         coslog4
     batches          256 rows; fewer where an epoch would have fewer than 8 batches, down to 32
@@ -36,7 +37,7 @@ from time import perf_counter
 from chainrule.arrays import Array
 from chainrule.data.splits import Split
 from chainrule.metrics import Metric, as_metric
-from chainrule.nn.embeddings import Periodic
+from chainrule.nn.embeddings import Lookup, Periodic
 from chainrule.nn.layers import Activation, Dense, Dropout, Layer, Scale
 from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
 from chainrule.nn.network import Network
@@ -60,6 +61,7 @@ class Recipe:
     hidden: tuple[int, ...] = (128, 128, 128)
     bias_rate: float = 0.1
     scale_rate: float = 6.0
+    lookup_rate: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     schedule: str = "coslog4"
     batch_size: int = 256
@@ -93,6 +95,8 @@ class Recipe:
                 rates[f"{i}.W"] = 1 / sqrt(layer.n_in)
             elif isinstance(layer, Periodic):
                 rates[f"{i}.b"] = 1.0
+            elif isinstance(layer, Lookup):
+                rates[f"{i}.E"] = self.lookup_rate
         return rates
 
     def optimizer(self, network: Network) -> Adam:

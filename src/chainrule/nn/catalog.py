@@ -1,12 +1,12 @@
 """Every kind of layer, by its name: model files, exports and traces look them up here."""
 
-from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
+from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.layers import Activation, BatchNorm, Bounded, Dense, Dropout, Layer, LayerNorm, Residual, Scale
 
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
     for layer in (
         Dense, Activation, Scale, Bounded, Dropout, LayerNorm, BatchNorm, Residual,
-        PiecewiseLinear, Periodic, Unclip,
+        PiecewiseLinear, Periodic, Lookup, Unclip,
     )
 }  # fmt: skip

@@ -1,8 +1,8 @@
 """Embeddings: first layers that give a network better columns of a table than its numbers themselves.
 
-A small network learns smooth functions of its inputs easily and jagged ones slowly. Each layer here appends to X, which
+A small network learns smooth functions of its inputs easily and jagged ones slowly. An `Embedding` appends to X, which
 it passes on, several functions of single columns, out of which the next layer composes jagged ones: pieces of straight
-lines, or waves.
+lines, or waves. A `Lookup` replaces the categories of columns that have many of them by learned vectors.
 
 Shapes: X (n, n_in) -> Y (n, n_out). C denotes the columns that are embedded, m their number.
 """
@@ -178,6 +178,83 @@ class Periodic(Embedding):
             return 2 * pi * np.matmul(dangle, f.transpose(0, 2, 1))[:, :, 0].T if need_dX else dY
 
         return E.transpose(1, 0, 2).reshape(n, self.width), backward
+
+
+@suggest_keywords
+@final
+@dataclass(frozen=True, repr=False)
+class Lookup(Layer):
+    """Y = [X without `columns`, rows of E]: each index k of a category is replaced by a learned vector.
+
+    These are the entity embeddings of Guo & Berkhahn 2016. Each of the `columns` has a table (n_levels, n_out), of
+    which its cells 0, ..., n_levels - 1 are replaced by rows; smaller and larger ones by the first and the last row. E,
+    of shape (sum of n_levels, n_out), contains the tables of all columns, one below the other. The derivative with
+    respect to an index is 0. E starts as N(0, 0.1^2): on 1,000 levels of 10 rows, vectors of N(0, 1) generalize worse.
+
+    Index 0 stands for a missing or unknown category. In training, each index is replaced by 0 with probability `rate`,
+    so that its vector is learned too, and the network relies less on rare categories. `n_levels` has one number for
+    each of the `columns`.
+    """
+
+    n_in: Annotated[int, "an integer >= 1"]
+    columns: tuple[int, ...]
+    n_levels: tuple[int, ...]
+    n_out: Annotated[int, "an integer >= 1"] = 4
+    rate: Annotated[float, "in [0, 1)"] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "columns", _as_columns(self.columns, self.n_in))
+        object.__setattr__(self, "n_levels", tuple(self.n_levels))
+        for n in self.n_levels:
+            require_integer(n, "n_levels", 1)
+        require(len(self.n_levels) == len(self.columns), "n_levels", "be one number for each column", self.n_levels)
+
+    @cached_property
+    def others(self) -> list[int]:
+        """The columns that are passed on."""
+        return sorted(set(range(self.n_in)) - set(self.columns))
+
+    @property
+    def origins(self) -> list[int]:
+        """For each column of Y, the column of X that it comes from."""
+        return [*self.others, *(column for column in self.columns for _ in range(self.n_out))]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return self.n_in, self.n_in + len(self.columns) * (self.n_out - 1)
+
+    @property
+    def shapes(self) -> Shapes:
+        return {"E": (sum(self.n_levels), self.n_out)}
+
+    def init(self, params: Params, rng: np.random.Generator) -> None:
+        params["E"][...] = 0.1 * rng.standard_normal(params["E"].shape)
+
+    @cached_property
+    def tables(self) -> tuple[Array, Array]:
+        """The first row of each table in E, and the last one counted from it, each (m,)."""
+        return np.array([0, *accumulate(self.n_levels)][:-1]), np.array(self.n_levels) - 1
+
+    def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
+        starts, lasts = self.tables
+        k = np.fmin(np.fmax(X.take(self.columns, axis=1), 0), lasts)  # 0 for NaN, which others find
+        if rng is not None and self.rate:
+            k[rng.random(k.shape) < self.rate] = 0
+        rows = k.astype(np.intp) + starts
+        E = params["E"].take(rows, axis=0)  # (n, m, n_out)
+
+        def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
+            n_others = len(self.others)
+            grads["E"][...] = 0
+            np.add.at(grads["E"], rows.ravel(), dY[:, n_others:].reshape(-1, self.n_out))
+            if not need_dX:
+                return dY
+            dX = np.zeros_like(X)
+            dX[:, self.others] = dY[:, :n_others]
+            return dX
+
+        return np.concatenate([X.take(self.others, axis=1), E.reshape(len(X), -1)], axis=1), backward
 
 
 @suggest_keywords

@@ -82,13 +82,16 @@ FEATURES: Dict[str, Callable[..., list[float]]] = {
     "Ramps": ramps,
     "Missing": lambda x: [0.0],
     "Levels": levels,
+    "Index": lambda x, categories: [x + 1],
     "Wave": wave,
 }
 
 
 def prepare(column: Column) -> Column:
     """Return a column's description with its format and the index of its categories as objects."""
-    names = [category for kind, _, _, *rest in column["features"] if kind == "Levels" for category in rest[0]]
+    names = [
+        category for kind, _, _, *rest in column["features"] if kind in ("Levels", "Index") for category in rest[0]
+    ]
     written = DateFormat if column["source"] == "dates" else NumberFormat
     return {**column, "format": written(**column["format"]), "index": Categories(names)}
 

@@ -52,6 +52,12 @@ def block_affine(x: Row, W: list[Row], b: Row) -> Row:
     return [sum(map(mul, block, weights)) + bias for block, weights, bias in zip(blocks, W, b)]
 
 
+def rows_of(x: Row, E: list[Row], starts: list[int], lasts: list[int]) -> Row:
+    """Return for each index k the row start + k of E, one after the other; k is limited to 0, ..., last."""
+    rows = [E[start + int(max(0, min(k, last)))] for k, start, last in zip(x, starts, lasts)]
+    return [value for row in rows for value in row]
+
+
 def normalized(x: Row, epsilon: float) -> Row:
     """Return (x - mean) / sqrt(variance + epsilon)."""
     mean = sum(x) / len(x)
@@ -86,7 +92,8 @@ STEPS: dict[str, Callable[..., Row]] = {
     "normalized": normalized,
     "softmax": softmax,
     "residual_block": residual_block,
-    "appended": lambda x, steps: x + run(steps, x),
+    "appended": lambda x, steps: [*x, *run(steps, x)],
     "columns": lambda x, columns: [x[j] for j in columns],
     "block_affine": block_affine,
+    "rows": rows_of,
 }

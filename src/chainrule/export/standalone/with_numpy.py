@@ -36,6 +36,11 @@ def block_affine(X: Any, W: Any, b: Any) -> Any:
     return (blocks * W.reshape(blocks.shape[1], -1, k)).sum(axis=3).reshape(n, -1) + b
 
 
+def rows_of(X: Any, E: Any, starts: list[int], lasts: list[int]) -> Any:
+    """Return for each index k the row start + k of E, one after the other; k is limited to 0, ..., last."""
+    return E[np.clip(X, 0, lasts).astype(int) + starts].reshape(len(X), -1)
+
+
 def normalized(X: Any, epsilon: float) -> Any:
     """Return (X - mean) / sqrt(variance + epsilon), with the mean and variance of each row."""
     H = X - X.mean(axis=1, keepdims=True)
@@ -62,4 +67,5 @@ STEPS: dict[str, Callable[..., Any]] = {
     "appended": lambda X, steps: np.concatenate([X, run(steps, X)], axis=1),
     "columns": lambda X, columns: X[:, columns],
     "block_affine": block_affine,
+    "rows": rows_of,
 }
