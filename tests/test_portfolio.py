@@ -7,10 +7,10 @@ import pytest
 
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
+from chainrule.model.embeddings import Periodic, PiecewiseLinear, Unclip
 from chainrule.model.fitting import fit_predictor, recipe_of
 from chainrule.model.portfolio import MAX_EMBEDDED, MAX_PIECES, QUALITIES, n_first, names, portfolio
 from chainrule.model.recipe import CLASSIFICATION, REGRESSION
-from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
 
 ALL = ["plain", "waves", "pieces", "linear"]
 

@@ -3,7 +3,7 @@
 Which encoding of the numbers is right depends on the table, and networks that see different ones complement each other.
 
     plain     the numbers as they are: scaled and smoothly clipped
-    waves     with periodic functions of each (`chainrule.nn.embeddings.Periodic`)
+    waves     with periodic functions of each (`chainrule.model.embeddings.Periodic`)
     pieces    with piecewise-linear functions of each, on 24 quantile bins (`PiecewiseLinear`)
     linear    no hidden layers, and numbers that are not clipped: few rows, and what is linear anyway
 
@@ -29,8 +29,8 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.errors import look_up
+from chainrule.model.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.model.recipe import Recipe
-from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.layers import Layer
 
 MAX_PIECES = 1024
