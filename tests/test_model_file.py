@@ -21,7 +21,7 @@ from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
 from chainrule.files.archive import with_checksum
 from chainrule.files.model import FORMAT, load, pack, save
-from chainrule.model.embeddings import LAYERS, Periodic, PiecewiseLinear, Unclip
+from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.predictor import Predictor
@@ -34,7 +34,8 @@ EVERY_LAYER = [
     Unclip(),
     PiecewiseLinear(4, (3, 1), ((-1.5, 0, 0.25), (-2, 2))),
     Periodic(7, (0, 2), n_waves=3, n_out=2, sigma=0.5),
-    Dense(11, 6, "he_normal", "uniform"),
+    Lookup(11, (9,), (3,)),
+    Dense(14, 6, "he_normal", "uniform"),
     BatchNorm(6, decay=0.5),
     Activation("relu"),
     Residual([Dense(6, 6), BatchNorm(6), Activation("mish"), Residual([Dense(6, 6)])]),
@@ -161,7 +162,7 @@ def test_the_file_of_a_network_is_hardly_larger_than_its_parameters(path):
 
 
 @pytest.mark.parametrize("n_columns", [20, 300])
-@pytest.mark.parametrize(("labels", "overhead", "per_column"), [(["a", "b", "c"], 4000, 160), (None, 11_000, 360)])
+@pytest.mark.parametrize(("labels", "overhead", "per_column"), [(["a", "b", "c"], 4500, 160), (None, 11_000, 360)])
 def test_the_file_of_a_table_is_hardly_larger_than_its_parameters(n_columns, labels, overhead, per_column, path, rng):
     table = read_columns({f"x{j}": rng.normal(size=60) for j in range(n_columns)})
     values = table["x0"] if labels is None else np.array(labels)[rng.integers(3, size=60)]

@@ -78,11 +78,10 @@ def _encoding(text: str) -> str:
     return name
 
 
-def _sizes(text: str) -> tuple[int, ...]:
+def _sizes(text: str) -> str:
     with suppress(ValueError):
-        sizes = tuple(map(int, text.split(",")))
-        if min(sizes) >= 1:
-            return sizes
+        if min(map(int, text.split(","))) >= 1:
+            return text
     raise typer.BadParameter(f"must be sizes such as 128,128, got {_shown(text)}")
 
 
@@ -263,7 +262,7 @@ class TrainOptions(Options):
         ),
     ] = None
     hidden: Annotated[
-        tuple[int, ...] | None,
+        str | None,
         _option(
             "Use hidden layers of these sizes, such as 128,128.",
             default="128,128,128",
@@ -333,8 +332,9 @@ class TrainOptions(Options):
     @property
     def recipe(self) -> dict[str, Any]:
         """The options of the recipe that were given."""
-        names = ("hidden", "activation", "learning_rate", "dropout", "weight_decay", "batch_size")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        names = ("activation", "learning_rate", "dropout", "weight_decay", "batch_size")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return given if self.hidden is None else given | {"hidden": tuple(map(int, self.hidden.split(",")))}
 
     @property
     def not_inputs(self) -> list[str]:

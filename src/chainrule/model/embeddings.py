@@ -45,6 +45,12 @@ class Embedding(Layer):
     def sizes(self) -> tuple[int, int]:
         return self.n_in, self.n_in + self.width
 
+    def __str__(self) -> str:
+        """Name and sizes: columns and edges may be very many."""
+        return f"{type(self).__name__}({self.n_in}, {len(self.columns)} columns, {self.width} functions)"
+
+    __repr__ = __str__
+
     @cached_property
     def place(self) -> list[int] | slice:
         """The embedded columns, as an index: neighbors as a slice, which is faster."""
