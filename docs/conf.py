@@ -7,7 +7,7 @@ from sphinx.application import Sphinx
 
 import chainrule
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `site_parts`
+sys.path.insert(0, str(Path(__file__).parent))  # for `directives`, `site_parts` and `derivatives`
 
 project = "chainrule"
 author = copyright = "The chainrule developers"
@@ -23,7 +23,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 
-myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
@@ -34,6 +34,13 @@ napoleon_use_ivar = True
 default_role = "code"
 suppress_warnings = ["ref.python"]  # ordinary words in parameter types that are also Python names
 
+SHOW_PICTURES = """from pathlib import Path
+
+from IPython.display import Image, display
+
+for picture in sorted(Path("examples/output").glob("*.png")):
+    display(Image(picture))"""
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
@@ -41,6 +48,8 @@ sphinx_gallery_conf = {
     "image_scrapers": ["site_parts.move_pictures"],
     "reset_argv": "site_parts.script_arguments",
     "within_subsection_order": "site_parts.sort_key",
+    "first_notebook_cell": "import sys\n\nsys.argv[1:] = []  # the options of the kernel are not those of the script",
+    "last_notebook_cell": SHOW_PICTURES,
     "download_all_examples": False,
     "show_memory": False,
     "write_computation_times": False,
@@ -50,6 +59,7 @@ html_theme = "furo"
 html_title = "chainrule"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("formulas.js", {"defer": "defer"}), ("play.js", {"defer": "defer"})]
 html_show_sphinx = False
 html_copy_source = False
 pygments_style = "friendly"
@@ -57,8 +67,11 @@ pygments_dark_style = "monokai"
 
 
 def setup(app: Sphinx) -> None:
-    """Draw the graph of `learn/graph.md`, and escape docstrings before any other extension reads them."""
-    from site_parts import draw_graph_of_2_2_2, escape_markup
+    """Add the directives and the trace of the learning pages; escape docstrings before other extensions read them."""
+    from directives import Drawn, Fold
+    from site_parts import escape_markup, write_trace
 
-    app.connect("builder-inited", draw_graph_of_2_2_2)
+    app.add_directive("drawn", Drawn)
+    app.add_directive("fold", Fold)
+    app.connect("build-finished", write_trace)
     app.connect("autodoc-process-docstring", escape_markup, priority=100)

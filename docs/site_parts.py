@@ -7,12 +7,11 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-import matplotlib.pyplot as plt
 from sphinx.application import Sphinx
 from sphinx_gallery.scrapers import figure_rst
 
-from chainrule import mlp
-from chainrule.viz import draw_graph
+from chainrule import trace
+from figures import graph
 
 _PICTURES = Path(mkdtemp(prefix="chainrule-gallery-"))
 _ORDER = ["perceptron", "neuron", "figures", "disc", "spiral", "layers", "quality", "own_parts", "mnist"]
@@ -35,14 +34,11 @@ def move_pictures(block: object, variables: Mapping[str, Any], config: Mapping[s
     return "\n".join(parts)
 
 
-def draw_graph_of_2_2_2(app: Sphinx) -> None:
-    """Draw the graph that `learn/graph.md` shows."""
-    folder = Path(app.srcdir) / "_drawn"
-    folder.mkdir(exist_ok=True)
-    net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", loss="squared_error", seed=0)
-    figure = draw_graph(net).figure
-    figure.savefig(folder / "graph.png", dpi=120)
-    plt.close(figure)
+def write_trace(app: Sphinx, error: Exception | None) -> None:
+    """Write the page that `learn/trace.md` embeds: a training step of the network of `learn/graph.md`."""
+    if error is None and app.builder.format == "html":
+        page = trace(graph.network_of_page(), [graph.X], [graph.Y], rate=0.5).to_html()
+        (Path(app.outdir) / "_static" / "trace.html").write_text(page)
 
 
 def sort_key(filename: str) -> tuple[int, str]:

@@ -3,9 +3,9 @@
 
 A single sigmoid neuron learns on which side of a line a point lies.
 
-Its output a = sigmoid(w . x + b) is a smooth version of the perceptron's step, so the cost C = (a - y)^2 has a
-gradient, dC/dw = 2 (a - y) a (1 - a) x. Batch gradient descent takes 1500 steps against its mean over all 100 points,
-with a learning rate of 1. The neuron is least certain about points near the line w . x + b = 0, where a = 1/2.
+Its output a = sigmoid(w . x + b) is a smooth version of the perceptron's step, so the loss L = (a - y)^2 / 2 has a
+gradient, dL/dw = (a - y) a (1 - a) x. Batch gradient descent takes 1500 steps against its mean over all 100 points,
+with a learning rate of 2. The neuron is least certain about points near the line w . x + b = 0, where a = 1/2.
 """
 
 import argparse
@@ -16,14 +16,13 @@ import numpy as np
 
 from chainrule import SGD, Activation, Dense, Network, train
 from chainrule.datasets import half_plane
-from chainrule.nn.losses import SquaredError
 from chainrule.viz import learned_line, scatter_labels, scatter_predictions
 
 
 def fit(seed):
     X, y = half_plane(100, seed=seed)
-    net = Network([Dense(2, 1), Activation("sigmoid")], SquaredError(factor=1.0), seed=seed)
-    history = train(net, X, y, optimizer=SGD(1.0), epochs=1500, batch_size=None, seed=0)
+    net = Network([Dense(2, 1), Activation("sigmoid")], "squared_error", seed=seed)
+    history = train(net, X, y, optimizer=SGD(2.0), epochs=1500, batch_size=None, seed=0)
     accuracy = float(np.mean((net(X)[:, 0] > 0.5) == y))
     return net, X, y, history, accuracy
 

@@ -12,11 +12,11 @@ def sigmoid_derivative(z):
 
 
 def neuron_gradient(w, b, X, y):
-    """Mean over rows of dC/dw and dC/db for C = (a - y)^2, a = sigmoid(w . x + b)."""
+    """Mean over rows of dC/dw and dC/db for L = (a - y)^2 / 2, a = sigmoid(w . x + b)."""
     dw, db = [0.0] * len(w), 0.0
     for x, target in zip(X, y, strict=True):
         z = b + sum(w_k * x_k for w_k, x_k in zip(w, x, strict=True))
-        delta = 2 * (sigmoid(z) - target) * sigmoid_derivative(z)
+        delta = (sigmoid(z) - target) * sigmoid_derivative(z)
         for k, x_k in enumerate(x):
             dw[k] += delta * x_k / len(X)
         db += delta / len(X)

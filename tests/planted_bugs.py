@@ -61,7 +61,7 @@ class Linear(Layer):
 
 
 class NotTransposed(Linear):
-    """The bug: W is not transposed in the backward pass. W is square, so the shapes still match."""
+    """The bug: W is not transposed in the backward pass. It is square, so it fits."""
 
     def pass_back(self, dY, W, grads):
         return dY @ W if self.bug else dY @ W.T
@@ -77,7 +77,7 @@ class UpdatedTooEarly(Linear):
 
 
 class BiasOfOneRow(Linear):
-    """The bug: the bias gets the gradient of the first row, not the sum over the batch."""
+    """The bug: the bias gets the gradient of one row, not the sum over the batch."""
 
     def pass_back(self, dY, W, grads):
         if self.bug:
@@ -86,7 +86,7 @@ class BiasOfOneRow(Linear):
 
 
 class ColumnBias(Linear):
-    """The bug: the bias is a column (n, 1), which broadcasts to (n, n) when added to a vector (n,)."""
+    """The bug: the bias is a column; added to a vector it broadcasts to a matrix."""
 
     def forward(self, X, params, rng=None):
         Y, backward = super().forward(X, params, rng)
@@ -95,7 +95,7 @@ class ColumnBias(Linear):
 
 
 class NotCentered(Linear):
-    """The bug: weights are drawn between 0 and 1, so every sum is large and positive."""
+    """The bug: weights are drawn between 0 and 1: sums are large and positive."""
 
     def init(self, params, rng):
         if self.bug:
@@ -133,7 +133,7 @@ class Summed(CrossEntropyOfRows):
 
 
 class Overflowing(CrossEntropyOfRows):
-    """The bug: the largest logit is not subtracted first, so exp overflows and inf / inf is NaN."""
+    """The bug: without subtracting the largest logit, exp overflows to inf / inf."""
 
     def per_row(self, Z, Y):
         if not self.bug:

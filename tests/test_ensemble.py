@@ -23,6 +23,19 @@ def test_classifiers_average_tempered_probabilities_and_smooth_them(classifiers,
     np.testing.assert_allclose(smoothed.sum(axis=1), 1)
 
 
+def test_the_mean_is_weighted_and_networks_may_have_different_layers(rng):
+    networks = (
+        mlp(3, 4, 2, seed=0, dtype="float64"),
+        mlp(3, 2, seed=1, dtype="float64"),
+        mlp(3, 2, seed=2, dtype="float64"),
+    )
+    X = rng.normal(size=(5, 3))
+    expected = sum(weight * network.predict(X) for weight, network in zip((0.5, 0.3, 0.2), networks))
+    np.testing.assert_allclose(Ensemble(networks, (0.5, 0.3, 0.2)).predict(X), expected)
+    np.testing.assert_allclose(Ensemble(networks, (0, 1, 0)).predict(X), networks[1].predict(X))
+    assert Ensemble(networks).weights == (1 / 3,) * 3
+
+
 def test_smoothing_keeps_probabilities_below_one(classifiers):
     for network in classifiers:
         network.theta = 100 * network.theta
@@ -138,6 +151,10 @@ def test_an_interval_is_rounded_outwards(rng):
         lambda: Ensemble((mlp(2, 1),), temperature=0),
         lambda: Ensemble((mlp(2, 1), mlp(2, 1)), weights=(0.5, 0.6)),
         lambda: Ensemble((mlp(2, 1), mlp(2, 1)), weights=(1.0,)),
+        lambda: Ensemble((mlp(2, 1), mlp(2, 1)), weights=(-0.5, 1.5)),
+        lambda: Ensemble((mlp(2, 1), mlp(2, 1)), weights=(np.nan, 1.0)),
+        lambda: Ensemble((mlp(2, 1), mlp(2, 1)), weights=("0", "1")),
+        lambda: Ensemble((mlp(2, 1), mlp(2, 1, loss="absolute_error"))),
         lambda: Ensemble((mlp(2, 1), mlp(2, 1, dtype="float64"))),
         lambda: Ensemble((mlp(2, 1),), smoothing=-1),
         lambda: Ensemble((mlp(2, 1),), bounds=np.array([[1.0], [0.0]])),

@@ -144,6 +144,7 @@ def test_the_time_limit_is_shared_by_the_members(table):
     def always_better(y, prediction):
         return -next(epochs)
 
+    fitted(table, epochs=100_000, time_limit=0.1)  # loads numba, which may take longer than two seconds
     for executor in (Serial(), Threads(2)):
         result = fitted(table, epochs=100_000, time_limit=2, executor=executor, metric=always_better)
         seconds = [sum(history.seconds) for history in result.histories]

@@ -21,16 +21,22 @@ from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
 from chainrule.files.archive import with_checksum
 from chainrule.files.model import FORMAT, load, pack, save
+from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.catalog import LAYERS
+from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.layers import Layer
 from chainrule.nn.losses import LOSSES, CrossEntropy, Huber, Quantile
 from fuzz_model_file import GOLDEN, edit_header, edit_text, fuzz, predict, put_together, take_apart
 
 EVERY_LAYER = [
-    Dense(4, 6, "he_normal", "uniform"),
+    Lookup(4, (2,), (3,), n_out=1, rate=0.1),
+    Unclip(),
+    PiecewiseLinear(4, (3, 1), ((-1.5, 0, 0.25), (-2, 2))),
+    Periodic(7, (0, 2), n_waves=3, n_out=2, sigma=0.5),
+    Dense(11, 6, "he_normal", "uniform"),
     BatchNorm(6, decay=0.5),
     Activation("relu"),
     Residual([Dense(6, 6), BatchNorm(6), Activation("mish"), Residual([Dense(6, 6)])]),
@@ -140,8 +146,8 @@ def test_the_safetensors_package_reads_the_parameters(saved):
     from safetensors import safe_open
 
     with safe_open(saved, "numpy") as file:
-        assert list(file.keys()) == ["buffers", "theta"]
-        np.testing.assert_array_equal(file.get_tensor("theta"), [a_predictor().ensemble.networks[0].theta])
+        assert list(file.keys()) == ["families.0.buffers", "families.0.theta"]
+        np.testing.assert_array_equal(file.get_tensor("families.0.theta"), [a_predictor().ensemble.networks[0].theta])
         assert json.loads(file.metadata()["document"])["kind"] == "predictor"
 
 
@@ -161,11 +167,36 @@ def test_the_file_of_a_network_is_hardly_larger_than_its_parameters(path):
 def test_the_file_of_a_table_is_hardly_larger_than_its_parameters(n_columns, labels, overhead, per_column, path, rng):
     table = read_columns({f"x{j}": rng.normal(size=60) for j in range(n_columns)})
     values = table["x0"] if labels is None else np.array(labels)[rng.integers(3, size=60)]
-    model = fit_predictor(table, values, fit_target("y", values), n_folds=2, epochs=1).predictor
+    model = fit_predictor(table, values, fit_target("y", values), epochs=4).predictor
     model.save(path)
-    parameters = sum(network.theta.size for network in model.ensemble.networks)
-    assert path.stat().st_size <= 4 * parameters + overhead + per_column * n_columns
+    networks = model.ensemble.networks
+    parameters = sum(network.theta.size for network in networks)
+    pieces = {layer for network in networks for layer in network.layers if isinstance(layer, PiecewiseLinear)}
+    n_edges = sum(len(edges) for layer in pieces for edges in layer.edges)
+    assert path.stat().st_size <= 4 * parameters + overhead + per_column * n_columns + 10 * n_edges
     assert path.stat().st_size <= 1.05 * 4 * parameters
+
+
+def test_networks_of_different_layers_are_restored_in_their_order(path, rng):
+    encoder, target = a_predictor().encoder, a_predictor().target
+    n = encoder.n_features
+    embedded = [PiecewiseLinear(n, (0,), ((-1, 0.5, 1),)), Dense(n + 2, 2)]
+    networks = [
+        mlp(n, 5, 2, loss=target.loss, seed=0),
+        mlp(n, 5, 2, loss=target.loss, seed=1),
+        Network(embedded, target.loss, seed=2),
+        mlp(n, 5, 2, loss=target.loss, seed=3),
+    ]
+    ensemble = Ensemble(tuple(networks), (0.1, 0.2, 0.3, 0.4), temperature=2.0, smoothing=0.25)
+    save(Predictor(encoder, ensemble, target), path)
+    assert len(take_apart(path.read_bytes())[1]["families"]) == 3
+    back = load(path).ensemble
+    assert (back.weights, back.temperature, back.smoothing) == (ensemble.weights, 2.0, 0.25)
+    for restored, network in zip(back.networks, networks, strict=True):
+        assert restored.layers == network.layers
+        np.testing.assert_array_equal(restored.theta, network.theta)
+    X = rng.normal(size=(6, n))
+    np.testing.assert_array_equal(back.predict(X), ensemble.predict(X))
 
 
 def test_the_metadata_describe_the_training(rng):
@@ -324,6 +355,8 @@ def test_saving_replaces_the_file_and_follows_a_symlink(saved, tmp_path):
 
 # Invalid files.
 
+THETA, BUFFERS = "families.0.theta", "families.0.buffers"
+
 
 def no_file(path):
     path.unlink()
@@ -389,11 +422,11 @@ def document_that_is_no_text(path):
 
 
 def renamed_array(path):
-    change_text(path, lambda text: text.replace(b'"theta":{', b'"Theta":{'))
+    change_text(path, lambda text: text.replace(b'"families.0.theta":{', b'"families.0.Theta":{'))
 
 
 def missing_array(path):
-    change_header(path, lambda h: h.pop("buffers"))
+    change_header(path, lambda h: h.pop(BUFFERS))
 
 
 def extra_array(path):
@@ -402,20 +435,20 @@ def extra_array(path):
 
 
 def array_used_twice(path):
-    change_document(path, lambda d: d.update(buffers=d["theta"]))
+    change_document(path, lambda d: family(d).update(buffers=family(d)["theta"]))
 
 
 def array_twice(path):
-    change_text(path, lambda text: text.replace(b'"buffers"', b'"theta"'))
+    change_text(path, lambda text: text.replace(b'"families.0.buffers"', b'"families.0.theta"'))
 
 
 def overlapping(path):
-    change_header(path, lambda h: h["buffers"].update(data_offsets=[0, 0]))
+    change_header(path, lambda h: h[BUFFERS].update(data_offsets=[0, 0]))
 
 
 def gap(path):
     header, document, data = take_apart(path.read_bytes())
-    header["theta"]["data_offsets"] = [4, len(data) + 4]
+    header[THETA]["data_offsets"] = [4, len(data) + 4]
     path.write_bytes(put_together(header, document, bytes(4) + data))
 
 
@@ -429,7 +462,7 @@ def missing_bytes(path):
 
 def beyond_the_file(path):
     size = 10**12
-    change_header(path, lambda h: h["theta"].update(shape=[size // 4], data_offsets=[0, size]))
+    change_header(path, lambda h: h[THETA].update(shape=[size // 4], data_offsets=[0, size]))
 
 
 def huge_header(path):
@@ -446,19 +479,28 @@ def long_document(path):
 
 
 def shape_with(length, path):
-    change_header(path, lambda h: h["theta"].update(shape=length))
+    change_header(path, lambda h: h[THETA].update(shape=length))
 
 
 def other_dtype(path):
-    change_header(path, lambda h: h["theta"].update(dtype="I32"))
+    change_header(path, lambda h: h[THETA].update(dtype="I32"))
 
 
 def whole_numbers(path):
-    change_header(path, lambda h: h["theta"].update(dtype="U32"))
+    change_header(path, lambda h: h[THETA].update(dtype="U32"))
+
+
+def huge_family(path):
+    """A million networks without parameters."""
+    layers = [pieces()]
+    change_header(path, lambda h: [h[name].update(shape=[10**6, 0], data_offsets=[0, 0]) for name in (THETA, BUFFERS)])
+    header, document, _ = take_apart(path.read_bytes())
+    family(document).update(layers=layers)
+    path.write_bytes(put_together(header, document, b""))
 
 
 def other_shape(path):
-    change_header(path, lambda h: h["theta"].update(shape=h["theta"]["shape"][::-1]))
+    change_header(path, lambda h: h[THETA].update(shape=h[THETA]["shape"][::-1]))
 
 
 def other_numbers(path):
@@ -471,7 +513,7 @@ def bare_pickle(path):
 
 
 def pickled_array(path):
-    change_header(path, lambda h: h["theta"].update(dtype="O"))
+    change_header(path, lambda h: h[THETA].update(dtype="O"))
 
 
 def not_finite(path):
@@ -509,32 +551,33 @@ BROKEN = {
     document_with_a_key_twice: "its keys must be distinct, got .*kind",
     no_document: "KeyError: 'document'",
     document_that_is_no_text: "cannot be read as a model",
-    renamed_array: "the array 'theta' must be in the file, and used once",
-    missing_array: "the array 'buffers' must be in the file, and used once",
+    renamed_array: "the array 'families.0.theta' must be in the file, and used once",
+    missing_array: "the array 'families.0.buffers' must be in the file, and used once",
     extra_array: "its document must contain every array, got others: more",
-    array_used_twice: "the array 'theta' must be in the file, and used once",
-    array_twice: "its keys must be distinct, got __metadata__, theta, theta",
-    overlapping: r"buffers must be at \[(\d+), \1\] of \1, got \[0, 0\]",
-    gap: r"theta must be at \[0, \d+\] of \d+, got \[4, \d+\]",
+    array_used_twice: "the array 'families.0.theta' must be in the file, and used once",
+    array_twice: "its keys must be distinct, got __metadata__, families.0.theta, families.0.theta",
+    overlapping: r"families.0.buffers must be at \[(\d+), \1\] of \1, got \[0, 0\]",
+    gap: r"families.0.theta must be at \[0, \d+\] of \d+, got \[4, \d+\]",
     trailing_bytes: r"its arrays must take 1\d\d bytes, got 1\d\d",
-    missing_bytes: r"theta must be at \[0, 168\] of 164, got \[0, 168\]",
-    beyond_the_file: r"shape of theta must fit in the file, got \[250000000000\]",
+    missing_bytes: r"families.0.theta must be at \[0, 168\] of 164, got \[0, 168\]",
+    beyond_the_file: r"shape of families.0.theta must fit in the file, got \[250000000000\]",
     huge_header: r"its header must fit in the file and in 7,340,032 bytes, got 18,446,744,073,709,551,615",
     long_header: r"its header must fit in the file and in 7,340,032 bytes, got 50,00\d,\d{3}",
     long_document: r"its header must fit in the file and in 7,340,032 bytes, got 50,00\d,\d{3}",
-    partial(shape_with, [10**12, 10**12]): "shape of theta must fit in the file",
-    partial(shape_with, [-1, -27]): "shape of theta must fit in the file",
-    partial(shape_with, [27.0]): "shape of theta must fit in the file",
-    partial(shape_with, [True, 27]): "shape of theta must fit in the file",
-    partial(shape_with, [1] * 33): "shape of theta must fit in the file",
-    partial(shape_with, [10**4000] * 500): "shape of theta must fit in the file",
-    partial(shape_with, [100] * 32): r"theta must be at \[0, 4000",
-    other_dtype: "dtype of theta must be one of {.*}, got 'I32'",
+    partial(shape_with, [10**12, 10**12]): "shape of families.0.theta must fit in the file",
+    partial(shape_with, [-1, -27]): "shape of families.0.theta must fit in the file",
+    partial(shape_with, [27.0]): "shape of families.0.theta must fit in the file",
+    partial(shape_with, [True, 27]): "shape of families.0.theta must fit in the file",
+    partial(shape_with, [1] * 33): "shape of families.0.theta must fit in the file",
+    partial(shape_with, [10**4000] * 500): "shape of families.0.theta must fit in the file",
+    partial(shape_with, [100] * 32): r"families.0.theta must be at \[0, 4000",
+    other_dtype: "dtype of families.0.theta must be one of {.*}, got 'I32'",
     whole_numbers: "theta must be an array of floats",
-    other_shape: r"theta must have shape \(1, 42\), got shape \(42, 1\)",
+    other_shape: r"theta must have shape \(42, 42\), got shape \(42, 1\)",
+    huge_family: r"shape of families\.0\.theta must fit in the file",
     other_numbers: "checksum mismatch: the file is corrupted or truncated",
     bare_pickle: "not a chainrule file, or truncated",
-    pickled_array: "dtype of theta must be one of {.*}, got 'O'",
+    pickled_array: "dtype of families.0.theta must be one of {.*}, got 'O'",
     not_finite: "theta and buffers must be finite",
     flipped_bit: "checksum mismatch: the file is corrupted or truncated",
     cut: "checksum mismatch: the file is corrupted or truncated",
@@ -557,26 +600,73 @@ def nested(layer, depth):
     return layer
 
 
+def family(document):
+    return document["families"][0]
+
+
+def pieces(**options):
+    """Return the description of a layer for five columns."""
+    valid = {"layer": "PiecewiseLinear", "n_in": 5, "columns": [0], "edges": [[0.0, 1.0]]}
+    return valid | options
+
+
+def waves(**options):
+    valid = {"layer": "Periodic", "n_in": 5, "columns": [0], "n_waves": 2, "n_out": 1, "sigma": 1.0}
+    return valid | options
+
+
+def lookup(**options):
+    return {"layer": "Lookup", "n_in": 5, "columns": [0], "n_levels": [3], "n_out": 1, "rate": 0.0} | options
+
+
+HUGE_SIZES = [10**9, 10**15, 10**400]
+INVALID_EMBEDDINGS = [
+    *[make(columns=columns) for make in (pieces, waves, lookup) for columns in (
+        [], 0, "0", [0.0], [True], [-1], [5], [10**15], [10**400], [[0]], [None], list(range(20_000)), {"0": 0},
+    )],
+    *[make(n_in=n_in) for make in (pieces, waves, lookup) for n_in in (0, -5, "5", 5.0, None, [5], *HUGE_SIZES)],
+    *[pieces(edges=edges) for edges in (
+        [], 0, "01", ["01"], [["0", "1"]], [[0.0]], [[1.0, 0.0]], [[0.0, 0.0]], [[0.0, 1.0]] * 2, [[[0.0, 1.0]]],
+        [0.0, 1.0], [[0.0, None]], [[0.0, 10**400]], [[0.0, {"$float": "inf"}]], [[{"$float": "nan"}, 1.0]],
+        [{"0": 0.0}], [[0.0] * 20_000], [[[]] * 20_000], [np.linspace(-3, 3, 50_000).tolist()],
+    )],
+    *[waves(n_waves=n) for n in (0, -1, "2", 2.0, None, *HUGE_SIZES)],
+    *[waves(n_out=n) for n in (0, -1, "1", 1.0, None, *HUGE_SIZES)],
+    *[waves(sigma=sigma) for sigma in (0, -1.0, "1", None, [1.0], {"$float": "nan"})],
+    waves(n_waves=10**9, n_out=10**9),
+    *[lookup(n_levels=n) for n in (
+        [], 0, "3", ["3"], [3.0], [True], [0], [-1], [None], [[3]], [3, 3], {"3": 3}, [3] * 20_000,
+        *([n] for n in HUGE_SIZES),
+    )],
+    *[lookup(n_out=n) for n in (0, -1, "1", 1.0, None, *HUGE_SIZES)],
+    *[lookup(rate=rate) for rate in (1, -0.1, "0", None, [0.0], {"$float": "nan"})],
+    {"layer": "Unclip", "largest": 1e9},
+]  # fmt: skip
+"""Embeddings that no network contains, or that the next layer, of five inputs, or the parameters do not fit."""
+
 INVALID_DOCUMENTS = {
     "version": lambda d: d.update(version=2),
     "version as text": lambda d: d.update(version="1"),
     "format": lambda d: d.update(format="torch"),
     "kind": lambda d: d.update(kind="ensemble"),
-    "no network": lambda d: d.pop("network"),
-    "no layers": lambda d: d["network"].update(layers=[]),
-    "huge layer": lambda d: d["network"]["layers"][0].update(n_out=10**15),
-    "fractional layer": lambda d: d["network"]["layers"][0].update(n_out=5.0),
-    "unknown layer": lambda d: d["network"]["layers"][0].update(layer="Convolution"),
-    "layer of another module": lambda d: d["network"]["layers"][0].update(layer="os.system"),
-    "unknown option": lambda d: d["network"]["layers"][0].update(bias=False),
-    "unknown activation": lambda d: d["network"]["layers"][1].update(function="eval"),
-    "unknown initializer": lambda d: d["network"]["layers"][0].update(weights="eval"),
-    "sizes that do not chain": lambda d: d["network"]["layers"][-1].update(n_in=4),
-    "unknown loss": lambda d: d["network"]["loss"].update(loss="hinge"),
-    "option of a loss": lambda d: d["network"]["loss"].update(label_smoothing="a lot"),
-    "dtype": lambda d: d["network"].update(dtype="object"),
-    "penalty": lambda d: d["network"].update(l2=-1),
-    "parameters as a list": lambda d: d.update(theta=[0.0] * 27),
+    "no network": lambda d: d.pop("families"),
+    "no families": lambda d: d.update(families=[]),
+    "families as text": lambda d: d.update(families="family"),
+    "families as an object": lambda d: d.update(families={"0": family(d)}),
+    "no layers": lambda d: family(d).update(layers=[]),
+    "huge layer": lambda d: family(d)["layers"][0].update(n_out=10**15),
+    "fractional layer": lambda d: family(d)["layers"][0].update(n_out=5.0),
+    "unknown layer": lambda d: family(d)["layers"][0].update(layer="Convolution"),
+    "layer of another module": lambda d: family(d)["layers"][0].update(layer="os.system"),
+    "unknown option": lambda d: family(d)["layers"][0].update(bias=False),
+    "unknown activation": lambda d: family(d)["layers"][1].update(function="eval"),
+    "unknown initializer": lambda d: family(d)["layers"][0].update(weights="eval"),
+    "sizes that do not chain": lambda d: family(d)["layers"][-1].update(n_in=4),
+    "unknown loss": lambda d: family(d)["loss"].update(loss="hinge"),
+    "option of a loss": lambda d: family(d)["loss"].update(label_smoothing="a lot"),
+    "dtype": lambda d: family(d).update(dtype="object"),
+    "penalty": lambda d: family(d).update(l2=-1),
+    "parameters as a list": lambda d: family(d).update(theta=[[0.0] * 42]),
     "bounds": lambda d: d.update(bounds=[[0.0], [1.0]]),
     "format of a column": lambda d: d["encoder"]["columns"][0].update(format={"unit": 3}),
     "format with another field": lambda d: d["encoder"]["columns"][0].update(format={"decimal": ".", "eval": "1"}),
@@ -588,15 +678,26 @@ INVALID_DOCUMENTS = {
     "column kind": lambda d: d["encoder"]["columns"][0].update(kind="date"),
     "column scale": lambda d: d["encoder"]["columns"][0].update(scale=1e999),
     "metadata": lambda d: d.update(metadata=[3]),
-    "many members": lambda d: d["ensemble"].update(members=10**9),
-    "many layers": lambda d: d["network"].update(layers=[{"layer": "Dropout"}] * 20_000),
-    "many layers in one": lambda d: d["network"]["layers"].append(
+    "families of the same arrays": lambda d: d.update(families=d["families"] * 2),
+    "many families": lambda d: d.update(families=d["families"] * 20_000),
+    "many members": lambda d: family(d).update(theta=[[]] * 10_001),
+    "many weights": lambda d: d["ensemble"].update(weights=[1e-5] * 100_000),
+    "no weights": lambda d: d["ensemble"].pop("weights"),
+    "weights as text": lambda d: d["ensemble"].update(weights=["1"]),
+    "weights as a number": lambda d: d["ensemble"].update(weights=1),
+    "nested weights": lambda d: d["ensemble"].update(weights=[[1.0]]),
+    "weights that are not finite": lambda d: d["ensemble"].update(weights=[{"$float": "nan"}]),
+    "huge weights": lambda d: d["ensemble"].update(weights=[10**400]),
+    "negative weights": lambda d: d["ensemble"].update(weights=[-1.0]),
+    "weights with another sum": lambda d: d["ensemble"].update(weights=[0.5]),
+    "many layers": lambda d: family(d).update(layers=[{"layer": "Dropout"}] * 20_000),
+    "many layers in one": lambda d: family(d)["layers"].append(
         {"layer": "Residual", "layers": [{"layer": "Dropout"}] * 20_000}
     ),
     "long label": lambda d: d["target"].update(
         labels=["x" * 1_000_000, *map(str, range(99))], frequencies=[0.01] * 100
     ),
-    "deep layers": lambda d: d["network"].update(layers=[nested(d["network"]["layers"][0], 400)]),
+    "deep layers": lambda d: family(d).update(layers=[nested(family(d)["layers"][0], 400)]),
 }
 
 
@@ -605,6 +706,17 @@ def test_an_inconsistent_document_is_refused(case, saved):
     change_document(saved, INVALID_DOCUMENTS[case])
     with pytest.raises(ModelFileError, match="cannot be read as a model"):
         load(saved)
+
+
+@pytest.mark.parametrize("embedding", INVALID_EMBEDDINGS, ids=lambda embedding: f"{str(embedding)[11:90]}")
+def test_an_invalid_embedding_is_refused_before_memory_is_taken(embedding, saved):
+    change_document(saved, lambda d: family(d)["layers"].insert(0, embedding))
+    tracemalloc.start()
+    with pytest.raises(ModelFileError, match="cannot be read as a model"):
+        load(saved)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * 2**20
 
 
 def test_deeply_nested_blocks_load_quickly(path):

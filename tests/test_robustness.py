@@ -574,7 +574,7 @@ def epochs(monkeypatch):
 
 
 @pytest.mark.parametrize(("case", "interface"), [row[1:3] for row in PROMISES if row[3].startswith("works")])
-@pytest.mark.filterwarnings("ignore:column .* are unknown:UserWarning")
+@pytest.mark.filterwarnings("ignore:column .* are unknown:UserWarning", "ignore:y. .* not used:UserWarning")
 def test_what_should_work_works(case, interface):
     CASES[case](INTERFACES[interface]())
 
@@ -634,7 +634,8 @@ def test_a_layer_is_finite_forward_and_backward_and_keeps_its_input(name, X, tra
     before = X.tobytes()
     Y, backward = layer.forward(X, params, rng if training else None)
     dX = backward(np.ones_like(Y), {name: np.empty(shape, np.float32) for name, shape in layer.shapes.items()})
-    assert Y.shape == dX.shape == X.shape
+    assert Y.shape == (len(X), layer.width_after(WIDTH))
+    assert dX.shape == X.shape
     assert np.isfinite(Y).all()
     assert np.isfinite(dX).all()
     assert X.tobytes() == before

@@ -8,7 +8,6 @@ import pytest
 import oracles_seeds as oracle
 from chainrule import Activation, Dense, Network, mlp
 from chainrule.nn import activations
-from chainrule.nn.losses import SquaredError
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -21,7 +20,7 @@ def by_layer(net, grad):
 
 def neuron_gradients(rng, n=7):
     X, y = rng.uniform(-1, 1, (n, 2)), rng.integers(0, 2, n)
-    net = Network([Dense(2, 1, "normal", "normal"), Activation("sigmoid")], SquaredError(1.0), seed=1, dtype="float64")
+    net = Network([Dense(2, 1, "normal", "normal"), Activation("sigmoid")], "squared_error", seed=1, dtype="float64")
     _, grad = net.loss_and_grad(X, y)
     ((dW, db),) = by_layer(net, grad)
     w, b = net.params[0]["W"][:, 0], net.params[0]["b"][0]

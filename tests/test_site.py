@@ -1,10 +1,11 @@
 """The site builds without warnings, documents every public name, and loads nothing from the network."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -41,7 +42,22 @@ def test_no_page_loads_anything_from_the_network(site):
 def test_formulas_and_code_are_on_their_pages(site):
     softmax, matrices = ((site / "learn" / f"{name}.html").read_text() for name in ("softmax", "matrices"))
     assert r"\boxed{\;dz = p - y\;}" in softmax
-    assert "def objective(" in re.sub(r"<[^>]+>", "", matrices)
+    assert "def backward(dZ):" in re.sub(r"<[^>]+>", "", matrices)
+
+
+@pytest.mark.parametrize("name", ["perceptron", "figures"])
+def test_a_downloaded_notebook_runs_and_shows_its_pictures(name, site, tmp_path, monkeypatch):
+    """Its cells are run one after another, with a kernel's command line and a stand-in for IPython's display."""
+    shown = []
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(Image=str, display=shown.append))
+    monkeypatch.setattr("sys.argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    monkeypatch.chdir(tmp_path)
+    (path,) = (site / "_downloads").rglob(f"{name}.ipynb")
+    namespace = {"__name__": "__main__"}
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), namespace)
+    assert len(shown) == len(list((tmp_path / "examples" / "output").glob("*.png"))) > 0
 
 
 @pytest.mark.parametrize("term", ["backpropag", "overfit", "hyperparamet", "regular", "vanish", "confus", "predict"])

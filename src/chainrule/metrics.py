@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from math import nan
 
 import numpy as np
@@ -31,6 +32,12 @@ class Metric:
             raise ValueError(
                 f"metrics must apply to y, which has {kind}, got {self.name!r}, a metric for {self.targets}"
             )
+
+    def weighted(self, weight: Array | None) -> Metric:
+        """Return the metric with weights (n,) of the rows; only "brier" and "mse" have any."""
+        if weight is None or self.function not in (brier, mse):
+            return self
+        return replace(self, function=partial(self.function, weight=weight))
 
     def measure(self, y: Array, prediction: Array) -> float:
         """Return the value of the metric; the function gets read-only arrays."""
@@ -112,15 +119,15 @@ def log_loss(y: Array, prediction: Array) -> float:
     return float(-np.log(P[np.arange(n), classes(y)]).mean())
 
 
-def brier(y: Array, prediction: Array) -> float:
+def brier(y: Array, prediction: Array, weight: Array | None = None) -> float:
     """Mean over rows of sum_k (P_k - Y_k)^2: a proper scoring rule that stays finite (Brier 1950)."""
     Y = np.eye(prediction.shape[1])[y] if y.ndim == 1 else y
-    return float(((prediction - Y) ** 2).sum(axis=1).mean())
+    return float(np.average(((prediction - Y) ** 2).sum(axis=1), weights=weight))
 
 
-def mse(y: Array, prediction: Array) -> float:
+def mse(y: Array, prediction: Array, weight: Array | None = None) -> float:
     """Mean squared error, over rows and outputs."""
-    return float(((prediction - y) ** 2).mean())
+    return float(np.average(((prediction - y) ** 2).mean(axis=1), weights=weight))
 
 
 def rmse(y: Array, prediction: Array) -> float:

@@ -15,13 +15,17 @@ from chainrule.data.reading import read_columns
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import fit_target
 from chainrule.files.model import FORMAT, save
-from chainrule.model.ensemble import Ensemble
+from chainrule.model.ensemble import Ensemble, best_temperature, weighted_mean
 from chainrule.model.predictor import Predictor
+from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.losses import CrossEntropy
 
 HERE = Path(__file__).parent
 LAYERS = [
-    Dense(4, 6, "he_normal", "uniform"),
+    Unclip(),
+    PiecewiseLinear(4, (3, 1), ((-1.5, 0.0, 0.25), (-2.0, 2.0))),
+    Periodic(7, (0, 2), n_waves=3, n_out=2, sigma=0.5),
+    Dense(11, 6, "he_normal", "uniform"),
     BatchNorm(6, decay=0.5),
     Activation("relu"),
     Residual([Dense(6, 6), BatchNorm(6), Activation("mish"), Residual([Dense(6, 6)])]),
@@ -31,6 +35,8 @@ LAYERS = [
     Dense(6, 3),
     Bounded(-2, 2.5),
 ]
+WEIGHTS = (0.25, 0.25, 0.5)
+"""Of the networks of a predictor, the last of which has other layers."""
 TABLE = {
     "length": [1.5, None, 3.25, 1e9, -4.0],
     "color": ["red", "blue", None, "never seen", "green"],
@@ -64,21 +70,25 @@ def predictor(values, loss, n_bins, calibrate):
     encoder, target = TabularEncoder(n_bins=n_bins).fit(columns), fit_target("what", values)
     X, y = encoder.transform(columns), target.encode(values)
     networks = []
-    for seed in range(2):
-        net = mlp(X.shape[1], 5, target.n_outputs, activation="selu", loss=loss, seed=seed)
+    for seed, n_hidden in enumerate((5, 5, 3)):
+        net = mlp(X.shape[1], n_hidden, target.n_outputs, activation="selu", loss=loss, seed=seed)
         train(net, X[:40], y[:40], epochs=5)
         networks.append(net.copy("float64"))
-    outputs = np.mean([net.outputs(X[40:]) for net in networks], axis=0)
+    outputs = weighted_mean(WEIGHTS, [net.outputs(X[40:]) for net in networks])
     return Predictor(encoder, calibrate(networks, outputs, y[40:]), target, {"seed": 0, "scores": {"loss": 0.5}})
 
 
 def classifier():
     labels = np.where(table()[1] > 3, "long é", "short")
-    return predictor(labels, "cross_entropy", 0, Ensemble.of_classes)
+    return predictor(labels, "cross_entropy", 0, of_classes)
+
+
+def of_classes(networks, outputs, y):
+    return Ensemble(tuple(networks), WEIGHTS, temperature=best_temperature(outputs, y), smoothing=1 / len(y))
 
 
 def of_numbers(networks, outputs, y):
-    return Ensemble.of_numbers(networks, outputs, y, np.stack([y.min(axis=0), y.max(axis=0)]))
+    return Ensemble.of_numbers(networks, outputs, y, np.stack([y.min(axis=0), y.max(axis=0)]), weights=WEIGHTS)
 
 
 def regressor():

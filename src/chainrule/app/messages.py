@@ -113,7 +113,6 @@ def better_is(score: str) -> str:
 
 
 def _as_text(value: object) -> str:
-    """Return an entry of the metadata as text."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_as_text(entry)}" for name, entry in value.items())
     if isinstance(value, list):
@@ -124,14 +123,16 @@ def _as_text(value: object) -> str:
 def model_lines(predictor: Predictor, size: int) -> list[str]:
     """Return a description of a model: its target, columns, networks, scores and training."""
     metadata, ensemble = predictor.metadata, predictor.ensemble
-    network, n_networks = ensemble.networks[0], count(len(ensemble.networks), "network")
+    n_parameters = sum(network.theta.size for network in ensemble.networks)
+    largest = max(ensemble.networks, key=lambda network: network.theta.size)
+    n_networks = count(len(ensemble.networks), "network")
     lines = [
         f"{predictor.target.task} of {predictor.target.name}: {_describe_target(predictor.target)}",
-        f"{n_networks}, {network.theta.size:,} parameters each, {size / 1024:,.0f} KB in total",
+        f"{n_networks}, {n_parameters:,} parameters and {size / 1024:,.0f} KB in total; the largest network:",
         "",
         *(column_lines(metadata["columns"], predictor.target)[:-1] if "columns" in metadata else []),
         "",
-        *str(network).splitlines(),
+        *str(largest).splitlines(),
         "",
     ]
     shown_elsewhere = ("columns", "reading", "notices", "findings", "scores", "baseline", "intervals", TRAINING_ROWS)

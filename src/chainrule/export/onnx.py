@@ -25,27 +25,10 @@ import chainrule
 from chainrule.arrays import Array
 from chainrule.curves import CURVES, Z
 from chainrule.errors import ModelFileError, first_line
+from chainrule.export import steps as ir
 from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, largest_difference
 from chainrule.export.onnx_columns import INPUTS, encode, inputs_of
 from chainrule.export.onnx_graph import ML_DOMAIN, Graph, TensorProto, helper, numpy_helper, onnx, onnxruntime
-from chainrule.export.steps import (
-    Affine,
-    AffineElementwise,
-    Appended,
-    BlockAffine,
-    Columns,
-    Elementwise,
-    Model,
-    Normalized,
-    Program,
-    ResidualBlock,
-    Rows,
-    Softmax,
-    Step,
-    fold,
-    functions_of,
-    program_of,
-)
 from chainrule.export.writing import Export, write
 from chainrule.files.archive import Path
 from chainrule.languages import expand
@@ -57,7 +40,7 @@ _KEY = "chainrule"
 """Metadata key of the columns and the golden rows."""
 
 
-def to_onnx(model: Model, path: Path) -> Export:
+def to_onnx(model: ir.Model, path: Path) -> Export:
     """Write a model as an ONNX file, after onnxruntime has reproduced the model's predictions for the golden rows.
 
     Parameters
@@ -73,8 +56,8 @@ def to_onnx(model: Model, path: Path) -> Export:
     MissingExtraError
         On import, if the extra `onnx` is not installed.
     """
-    program, golden = program_of(model), golden_of(model)
-    program = replace(program, members=tuple(map(fold, program.members)))
+    program, golden = ir.program_of(model), golden_of(model)
+    program = replace(program, members=tuple(map(ir.fold, program.members)))
     content = _model_of(program, golden).SerializeToString()
     difference = golden.require_close(run_golden(content))
     return write(path, content, len(golden.X), difference)
@@ -111,7 +94,7 @@ def run_golden(content: bytes) -> float:
 # The graph.
 
 
-def _model_of(program: Program, golden: Golden) -> Any:
+def _model_of(program: ir.Program, golden: Golden) -> Any:
     """Return the ONNX model."""
     graph = Graph()
     if program.columns is None:
@@ -137,7 +120,7 @@ def _model_of(program: Program, golden: Golden) -> Any:
     return model
 
 
-def _add_outputs(graph: Graph, program: Program, terms: Sequence[str]) -> list[Any]:
+def _add_outputs(graph: Graph, program: ir.Program, terms: Sequence[str]) -> list[Any]:
     """Add the sum of the members' terms, its bounds, exponential and label if any; return the graph's outputs."""
     name = "Y" if program.columns is None else "predictions" if program.labels is None else "probabilities"
     Y = terms[0]
@@ -158,7 +141,7 @@ def _add_outputs(graph: Graph, program: Program, terms: Sequence[str]) -> list[A
     return [helper.make_tensor_value_info("label", labels.data_type, ["n"]), *outputs]
 
 
-def _label_array(program: Program) -> Array:
+def _label_array(program: ir.Program) -> Array:
     """Return the labels as strings, 64-bit integers or, if they are neither, in their own dtype."""
     classes = program.target.classes  # type: ignore[union-attr]
     return classes.astype({"U": object, "i": np.int64}.get(classes.dtype.kind, classes.dtype))
@@ -167,13 +150,13 @@ def _label_array(program: Program) -> Array:
 # Steps.
 
 
-def _add_affine_elementwise(graph: Graph, step: AffineElementwise, X: str) -> str:
+def _add_affine_elementwise(graph: Graph, step: ir.AffineElementwise, X: str) -> str:
     if step.center.any():
         X = graph.add("Sub", X, graph.constant(step.center))
     return graph.add("Add", graph.add("Mul", X, graph.constant(step.scale)), graph.constant(step.shift))
 
 
-def _add_normalized(graph: Graph, step: Normalized, X: str) -> str:
+def _add_normalized(graph: Graph, step: ir.Normalized, X: str) -> str:
     # From elementary operators: LayerNormalization may compute the variance as E[x^2] - E[x]^2, which cancels.
     axes = graph.constant([1], np.int64)
     H = graph.add("Sub", X, graph.add("ReduceMean", X, axes))
@@ -181,44 +164,43 @@ def _add_normalized(graph: Graph, step: Normalized, X: str) -> str:
     return graph.add("Div", H, graph.add("Sqrt", graph.add("Add", variance, graph.constant(step.epsilon))))
 
 
-def _add_steps(graph: Graph, steps: Sequence[Step], X: str) -> str:
+def _add_steps(graph: Graph, steps: Sequence[ir.Step], X: str) -> str:
     for step in steps:
         X = _STEPS[type(step)](graph, step, X)
     return X
 
 
-def _add_block_affine(graph: Graph, step: BlockAffine, X: str) -> str:
+def _add_block_affine(graph: Graph, step: ir.BlockAffine, X: str) -> str:
     m, k, _ = step.W.shape
     blocks = graph.add("Reshape", X, graph.constant([-1, m, 1, k], np.int64))
     Y = graph.add("Add", graph.add("MatMul", blocks, graph.constant(step.W)), graph.constant(step.b[:, np.newaxis]))
     return graph.add("Reshape", Y, graph.constant([-1, step.width], np.int64))
 
 
-def _add_rows(graph: Graph, step: Rows, X: str) -> str:
+def _add_rows(graph: Graph, step: ir.Rows, X: str) -> str:
     k = graph.add("Min", graph.add("Max", X, graph.constant(0)), graph.constant(step.lasts))
     rows = graph.add("Add", graph.add("Cast", k, to=TensorProto.INT64), graph.constant(step.starts, np.int64))
-    return graph.add(
-        "Reshape", graph.add("Gather", graph.constant(step.E), rows), graph.constant([-1, step.width], np.int64)
-    )
+    found = graph.add("Gather", graph.constant(step.E), rows)
+    return graph.add("Reshape", found, graph.constant([-1, step.width], np.int64))
 
 
-_STEPS: dict[type[Step], Callable[[Graph, Any, str], str]] = {
-    Affine: lambda graph, step, X: graph.add("Gemm", X, graph.constant(step.W), graph.constant(step.b)),
-    AffineElementwise: _add_affine_elementwise,
-    Elementwise: lambda graph, step, X: _add_function(graph, step.function, X),
-    Normalized: _add_normalized,
-    Softmax: lambda graph, step, X: graph.add("Softmax", X, axis=1),
-    ResidualBlock: lambda graph, step, X: graph.add("Add", X, _add_steps(graph, step.steps, X)),
-    Appended: lambda graph, step, X: graph.add("Concat", X, _add_steps(graph, step.steps, X), axis=1),
-    Columns: lambda graph, step, X: graph.add("Gather", X, graph.constant(step.columns, np.int64), axis=1),
-    BlockAffine: _add_block_affine,
-    Rows: _add_rows,
+_STEPS: dict[type[ir.Step], Callable[[Graph, Any, str], str]] = {
+    ir.Affine: lambda graph, step, X: graph.add("Gemm", X, graph.constant(step.W), graph.constant(step.b)),
+    ir.AffineElementwise: _add_affine_elementwise,
+    ir.Elementwise: lambda graph, step, X: _add_function(graph, step.function, X),
+    ir.Normalized: _add_normalized,
+    ir.Softmax: lambda graph, step, X: graph.add("Softmax", X, axis=1),
+    ir.ResidualBlock: lambda graph, step, X: graph.add("Add", X, _add_steps(graph, step.steps, X)),
+    ir.Appended: lambda graph, step, X: graph.add("Concat", X, _add_steps(graph, step.steps, X), axis=1),
+    ir.Columns: lambda graph, step, X: graph.add("Gather", X, graph.constant(step.columns, np.int64), axis=1),
+    ir.BlockAffine: _add_block_affine,
+    ir.Rows: _add_rows,
 }
 
 
 def _add_function(graph: Graph, function: str, X: str) -> str:
     """Add a function of one number; those that ONNX has under the same name as one operator."""
-    whole = CURVES[function](Z) if function in CURVES else functions_of(_LARGEST_EXPONENT)[function]
+    whole = CURVES[function](Z) if function in CURVES else ir.functions_of(_LARGEST_EXPONENT)[function]
     names: dict[Term, str] = {}
 
     def add(term: Term) -> str:
@@ -247,7 +229,7 @@ _OPERATORS = {
 # Metadata and golden rows.
 
 
-def _metadata(program: Program, golden: Golden) -> dict[str, Any]:
+def _metadata(program: ir.Program, golden: Golden) -> dict[str, Any]:
     """Return the file's metadata: the version, the columns of each input in order, the target and the golden rows."""
     metadata: dict[str, Any] = {"version": chainrule.__version__}
     if program.columns is None:

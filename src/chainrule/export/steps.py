@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import terms as t
 from chainrule.arrays import Array, all_finite
-from chainrule.curves import CURVES, Z, capped_exp, value_of
+from chainrule.curves import CURVES, Z, capped_exp
 from chainrule.data.columns import Column
+from chainrule.data.features import Missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
 from chainrule.nn import embeddings, layers, losses
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.custom import is_custom
-from chainrule.nn.embeddings import LARGEST_CLIPPED
+from chainrule.nn.embedding_curves import EMBEDDING_CURVES
 from chainrule.nn.layers import Layer, Params
 from chainrule.nn.network import Network
 from chainrule.terms import Term
@@ -130,16 +130,8 @@ Nested = ResidualBlock | Appended
 
 def functions_of(largest_exponent: float) -> dict[str, Term]:
     """Return the functions of elementwise steps, by name; exp takes at most `largest_exponent`."""
-    return {name: value_of(name) for name in CURVES} | {"exp": capped_exp(largest_exponent)} | EMBEDDING_FUNCTIONS
-
-
-_CLIPPED = t.minimum(t.maximum(Z, -LARGEST_CLIPPED), LARGEST_CLIPPED)
-EMBEDDING_FUNCTIONS: dict[str, Term] = {
-    "cos": t.cos(Z),
-    "ramp": t.minimum(t.maximum(Z, 0), 1),
-    "unclip": _CLIPPED / t.sqrt(1 - _CLIPPED * _CLIPPED / 9),
-}
-"""The functions of one number in `chainrule.nn.embeddings`."""
+    functions = {name: curve.expanded(Z) for name, curve in (CURVES | EMBEDDING_CURVES).items()}
+    return functions | {"exp": capped_exp(largest_exponent)}
 
 
 def flattened(steps: Sequence[Step]) -> Iterator[Step]:
@@ -186,13 +178,18 @@ class Program:
 
 
 def program_of(model: Model) -> Program:
-    """Return a model's program; raise ValueError for custom layers or losses and for parameters that are not finite."""
+    """Return a model's program.
+
+    Raises ValueError for custom layers or losses, for parameters that are not finite, and for columns that mark missing
+    categories: in C and ONNX, a category is an index or a text, which cannot be NaN.
+    """
     if not isinstance(model, Predictor | Ensemble | Network):
         raise ValueError(f"model must be a Predictor, an Ensemble or a Network, got {type(model).__name__}")
     predictor = model if isinstance(model, Predictor) else None
     target = predictor.target if predictor else None
+    columns = tuple(predictor.encoder.columns) if predictor else None
     ensemble = as_ensemble(model)
-    _require_exportable(ensemble)
+    _require_exportable(ensemble, columns or ())
     scale, shift = np.ones(ensemble.n_out), np.zeros(ensemble.n_out)
     if isinstance(target, NumberTarget):
         scale, shift = np.array(target.stds), np.array(target.means)
@@ -209,7 +206,7 @@ def program_of(model: Model) -> Program:
         None if bounds is None else bounds * scale + shift,
         ensemble.n_in,
         ensemble.n_out,
-        tuple(predictor.encoder.columns) if predictor else None,
+        columns,
         target,
     )
 
@@ -221,7 +218,10 @@ def as_ensemble(model: Model) -> Ensemble:
     return model.ensemble if isinstance(model, Predictor) else model
 
 
-def _require_exportable(ensemble: Ensemble) -> None:
+def _require_exportable(ensemble: Ensemble, columns: Sequence[Column]) -> None:
+    for column in columns:
+        if column.source == "categories" and any(isinstance(feature, Missing) for feature in column.features):
+            raise ValueError(f"model must not mark missing categories, as column {column.name!r} does")
     for network in ensemble.networks:
         for i, layer in enumerate(network.layers):
             if is_custom(layer):
@@ -255,10 +255,6 @@ def _affine_elementwise(scale: Array, shift: Array, center: Array | None = None)
     if np.all(scale == 1) and not (shift.any() or center.any()):
         return []
     return [AffineElementwise(len(scale), center, scale, shift)]
-
-
-def _lower_activation(layer: layers.Activation, params: Params, width: int) -> list[Step]:
-    return [] if layer.function == "identity" else [Elementwise(width, str(layer.function))]
 
 
 def _lower_bounded(layer: layers.Bounded, params: Params, width: int) -> list[Step]:
@@ -304,7 +300,9 @@ def _lower_lookup(layer: embeddings.Lookup, params: Params, width: int) -> list[
 
 LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {
     layers.Dense: lambda layer, params, width: [Affine(layer.n_out, params["W"], params["b"])],
-    layers.Activation: _lower_activation,
+    layers.Activation: lambda layer, params, width: (
+        [] if layer.function == "identity" else [Elementwise(width, str(layer.function))]
+    ),
     layers.Scale: lambda layer, params, width: _affine_elementwise(params["scale"], np.zeros(width)),
     layers.Bounded: _lower_bounded,
     layers.Dropout: lambda layer, params, width: [],
@@ -446,8 +444,8 @@ def _run_normalized(step: Normalized, X: Array) -> Array:
 
 
 def _run_elementwise(function: str, X: Array) -> Array:
-    if function in EMBEDDING_FUNCTIONS:
-        return _single(EMBEDDING_FUNCTIONS[function].value(z=X))
+    if function in EMBEDDING_CURVES:
+        return _single(EMBEDDING_CURVES[function].expanded(Z).value(z=X))
     return _exp(X) if function == "exp" else ACTIVATIONS[function](X)[0]
 
 

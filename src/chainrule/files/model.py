@@ -1,18 +1,19 @@
 """The model file: data, never code.
 
-An archive (see `chainrule.files.archive`) of a few arrays and one document. `theta` contains the parameters and
-`buffers` the running statistics, for a predictor with one row per member; `bounds` and `residuals` are those of
-`chainrule.model.ensemble`. The document describes what they belong to: layers, loss and activations by name, encoder
-and target by their fields. Names are looked up in the tables of the library and nowhere else.
+An archive (see `chainrule.files.archive`) of a few arrays and one document. The document describes layers, loss and
+activations by name, encoder and target by their fields. Names are looked up in the tables of the library and nowhere
+else. Networks with the same description are a family, whose arrays have one row per network: `theta` contains the
+parameters and `buffers` the running statistics. `bounds` and `residuals` are those of `chainrule.model.ensemble`.
 
     {"format": "chainrule", "version": 1, "kind": "predictor" or "network", "written_by": {"chainrule", "numpy"},
-     "theta", "buffers", "bounds", "residuals", "network": {"layers", "loss", "l1", "l2", "dtype"},
-     "ensemble": {"members", "temperature", "smoothing"}, "encoder", "target", "metadata"}
+     "families": [{"layers", "loss", "l1", "l2", "dtype", "theta", "buffers"}, ...], "bounds", "residuals",
+     "ensemble": {"weights", "temperature", "smoothing"}, "encoder", "target", "metadata"}
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ from chainrule.nn.network import Network
 from chainrule.nn.vector import lay_out, size_of
 
 FORMAT = Format("chainrule", 1)
-MAX_LAYERS = 10_000
-"""Limit on the layers of all members together."""
+_MAX_LAYERS = 10_000
+"""Limit on the layers of all networks together."""
 
 
 def save(model: Predictor | Network, path: Path) -> None:
@@ -75,11 +76,13 @@ def pack(model: Predictor | Network) -> bytes:
     """Return the file's bytes. The same model gives the same bytes."""
     networks = _networks(model)
     count = sum(len(network.layers) for network in networks)
-    require(count <= MAX_LAYERS, "model", f"have at most {MAX_LAYERS:,} layers", count)
+    require(count <= _MAX_LAYERS, "model", f"have at most {_MAX_LAYERS:,} layers", count)
     document: dict[str, Any] = {
         "kind": "network",
         "written_by": {"chainrule": chainrule.__version__, "numpy": np.__version__},
-        "networks": list(map(_describe_network, networks)),
+        "families": [
+            _family(description, list(members)) for description, members in groupby(networks, _describe_network)
+        ],
     }
     if isinstance(model, Predictor):
         ensemble = model.ensemble
@@ -109,16 +112,20 @@ def _checked_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def _family(description: dict[str, Any], networks: list[Network]) -> dict[str, Any]:
+    """Return the description with the numbers of all networks that it describes."""
+    theta, buffers = (np.stack([getattr(network, name) for network in networks]) for name in ("theta", "buffers"))
+    return description | {"theta": shortened(theta), "buffers": shortened(buffers)}
+
+
 def _describe_network(network: Network) -> dict[str, Any]:
-    """Return a network's architecture and parameters."""
+    """Return what a network is but for its numbers."""
     return {
         "layers": [_describe(layer, LAYERS, "layer") for layer in network.layers],
         "loss": _describe(network.loss, LOSSES, "loss"),
         "l1": network.l1,
         "l2": network.l2,
         "dtype": network.dtype.name,
-        "theta": shortened(network.theta),
-        "buffers": shortened(network.buffers),
     }
 
 
@@ -173,31 +180,29 @@ def _array(document: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Ar
 
 
 def _build_networks(document: Mapping[str, Any]) -> list[Network]:
-    """Return the networks with their parameters."""
-    descriptions = document["networks"]
-    archive.require_that(
-        isinstance(descriptions, list) and len(descriptions) > 0, "networks must be a list of networks"
-    )
-    count = sum(_count_layers(description["layers"]) for description in descriptions)
-    archive.require_that(count <= MAX_LAYERS, f"a model must have at most {MAX_LAYERS:,} layers, got {count:,}")
-    return list(map(_build_network, descriptions))
-
-
-def _build_network(description: Mapping[str, Any]) -> Network:
-    """Return a network with its parameters, allocated only after checking that the file contains so many."""
-    layers = [_build(LAYERS, "layer", layer) for layer in description["layers"]]
-    loss = _build(LOSSES, "loss", description["loss"])
-    theta = _array(description, "theta", (size_of(lay_out([layer.shapes for layer in layers])),))
-    buffers = _array(description, "buffers", (size_of(lay_out([layer.buffer_shapes for layer in layers])),))
-    archive.require_that(all_finite(theta) and all_finite(buffers), "theta and buffers must be finite")
-    network = Network.empty(layers, loss, **{name: description[name] for name in ("l1", "l2", "dtype")})
-    network.theta[...], network.buffers[...] = theta, buffers
-    return network
+    families = document["families"]
+    count = sum(len(family["theta"]) * _count_layers(family["layers"]) for family in families)
+    archive.require_that(0 < count <= _MAX_LAYERS, f"a model must have 1 to {_MAX_LAYERS:,} layers, got {count:,}")
+    return [network for family in families for network in _build_family(family)]
 
 
 def _count_layers(descriptions: Sequence[Mapping[str, Any]]) -> int:
     """Return the number of layers described, including nested ones."""
     return sum(1 + _count_layers(description.get("layers", ())) for description in descriptions)
+
+
+def _build_family(family: Mapping[str, Any]) -> list[Network]:
+    """Return networks with their parameters, allocated only after checking that the file contains so many."""
+    layers = [_build(LAYERS, "layer", layer) for layer in family["layers"]]
+    loss, n_networks = _build(LOSSES, "loss", family["loss"]), len(family["theta"])
+    theta = _array(family, "theta", (n_networks, size_of(lay_out([layer.shapes for layer in layers]))))
+    buffers = _array(family, "buffers", (n_networks, size_of(lay_out([layer.buffer_shapes for layer in layers]))))
+    archive.require_that(all_finite(theta) and all_finite(buffers), "theta and buffers must be finite")
+    options = {name: family[name] for name in ("l1", "l2", "dtype")}
+    networks = [Network.empty(layers, loss, **options) for _ in range(n_networks)]
+    for k, network in enumerate(networks):
+        network.theta[...], network.buffers[...] = theta[k], buffers[k]
+    return networks
 
 
 def _build(table: Mapping[str, type], key: str, description: Mapping[str, Any]) -> Any:

@@ -63,7 +63,8 @@ class Ensemble:
         )
         n = len(self.networks)
         weights = tuple(self.weights) or (1 / n,) * n
-        valid = len(weights) == n and all(weight >= 0 for weight in weights) and abs(sum(weights) - 1) < 1e-9
+        numbers = len(weights) == n and all(isinstance(weight, Real) and weight >= 0 for weight in weights)
+        valid = numbers and abs(sum(weights) - 1) < 1e-9
         require(valid, "weights", "be one number >= 0 for each network, summing to 1", weights)
         object.__setattr__(self, "weights", weights)
         temperature, smoothing = self.temperature, self.smoothing

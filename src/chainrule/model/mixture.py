@@ -68,7 +68,8 @@ def _tempered(family: Family, temperature: float) -> Family:
     """Return the family with its raw outputs divided by the temperature, by the weights of the last layers."""
     for network in family.networks:
         for array in network.params[-1].values():
-            array /= temperature
+            # Single precision, like all trained parameters: a model file would be twice as large.
+            array[...] = (array / temperature).astype(np.float32)
     return Family(family.networks, family.rows, family.outputs / temperature)
 
 

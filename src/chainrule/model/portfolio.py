@@ -79,14 +79,14 @@ def n_first(names: Sequence[str]) -> int:
 
 
 def portfolio(
-    recipe: Recipe, names: Sequence[str], X: Array, numbers: Sequence[int], indices: Mapping[int, int]
+    recipe: Recipe, names: Sequence[str], X: Array, numbers: Sequence[int], indices: Mapping[int, int] | None = None
 ) -> list[Recipe]:
     """Return the variants of a recipe for encoded rows X (n, n_in).
 
     The columns `numbers` of X are scaled numbers, and `indices` the columns of indices of categories, with the numbers
     of their levels.
     """
-    table = _Table(X, numbers, indices)
+    table = _Table(X, numbers, indices or {})
     return [replace(_variant(recipe, name, table), name=name) for name in names]
 
 
@@ -112,11 +112,14 @@ class _Table:
 
 
 def _edges(x: Array, n: int) -> tuple[float, ...]:
-    """Return the different ones of the n + 1 quantiles of numbers (n_rows,), at least a thousandth apart."""
+    """Return the different ones of the n + 1 quantiles of numbers (n_rows,), at least a thousandth apart.
+
+    They are rounded to four decimals, which are enough for that and keep model files short.
+    """
     edges: list[float] = []
     for quantile in np.quantile(x, np.linspace(0, 1, n + 1)).tolist():
         if not edges or quantile - edges[-1] > 1e-3:
-            edges.append(quantile)
+            edges.append(round(quantile, 4))
     return tuple(edges)
 
 

@@ -203,7 +203,7 @@ def train_member(
     X, y, weight = rows
     kept, held_out = split.training, split.held_out
     network = recipe.network(X.shape[1], n_out, seed)
-    selected_by = as_metric(recipe.selected_by)
+    selected_by = as_metric(recipe.selected_by).weighted(None if weight is None else weight[held_out])
     history = train(
         network,
         X[kept],

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 from math import isfinite, pi, sqrt
+from numbers import Real
 from typing import Annotated, final
 
 import numpy as np
@@ -47,9 +48,8 @@ class Embedding(Layer):
     @cached_property
     def place(self) -> list[int] | slice:
         """The embedded columns, as an index: neighbors as a slice, which is faster."""
-        first, last = self.columns[0], self.columns[-1]
-        together = self.columns == tuple(range(first, last + 1))
-        return slice(first, last + 1) if together else list(self.columns)
+        first, last = self.columns[0], self.columns[0] + len(self.columns)
+        return slice(first, last) if self.columns == tuple(range(first, last)) else list(self.columns)
 
     @abstractmethod
     def embed(self, X: Array, params: Params) -> tuple[Array, Backward]:
@@ -95,13 +95,14 @@ class PiecewiseLinear(Embedding):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "edges", tuple(tuple(map(float, edges)) for edges in self.edges))
         require(len(self.edges) == len(self.columns), "edges", "be one tuple for each column", self.edges)
         for edges in self.edges:
-            increasing = all(low < high for low, high in pairwise(edges)) and all(map(isfinite, edges))
+            numbers = all(isinstance(edge, Real) and isfinite(edge) for edge in edges)
+            increasing = numbers and all(low < high for low, high in pairwise(edges))
             require(increasing and len(edges) > 1, "edges", "be finite and increasing, at least two of each", edges)
+        object.__setattr__(self, "edges", tuple(tuple(map(float, edges)) for edges in self.edges))
 
-    @property
+    @cached_property
     def width(self) -> int:
         return sum(len(edges) - 1 for edges in self.edges)
 

@@ -28,7 +28,7 @@ def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """U[0, 1). Not centered: in wide layers the sums grow with n_in, and sigmoids start saturated."""
+    """U[0, 1). Not centered: behind the first layer the sums grow with n_in, and sigmoids start saturated."""
     return rng.random(shape)
 
 
@@ -81,4 +81,8 @@ INITIALIZERS: dict[str, Initializer] = {
 
 DEFAULT_INITIALIZERS = dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus"), "he_normal")
 DEFAULT_INITIALIZERS["selu"] = "lecun_normal"
-"""The initializer that preserves the variance through each activation; `glorot_uniform` for all others."""
+"""Activation -> initializer; `glorot_uniform` for all others.
+
+They keep the variance for relu, leaky_relu and selu. For the smooth relatives of relu, He's variance is a usable start
+in shallow networks: near 0, silu and gelu are z / 2, so they lose a factor of sqrt(2) per layer.
+"""

@@ -17,7 +17,8 @@ import numpy as np
 from chainrule.arrays import Array
 from chainrule.curves import CURVES, sigmoid
 from chainrule.insight.trace.tape import Tape, derivative_of, rounding_of, step_of
-from chainrule.nn import layers
+from chainrule.nn import embeddings, layers
+from chainrule.nn.embedding_curves import EMBEDDING_CURVES
 from chainrule.nn.layers import Layer, Params, describe
 from chainrule.nn.layers import part as part_of
 from chainrule.terms import ZERO, Function, Number, Symbol, Term, gradient, instead, part, sqrt, total
@@ -103,6 +104,47 @@ def _bounded(p: Pass, x: Symbol) -> Symbol:
     return p.output(x, p.tape.unit("o"), p.layer.low + width * sigmoid(x))
 
 
+def _unclip(p: Pass, x: Symbol) -> Symbol:
+    """Y = X / sqrt(1 - (X / 3)^2), X clipped."""
+    return p.output(x, p.tape.unit("o"), EMBEDDING_CURVES["unclip"](x))
+
+
+def _piecewise_linear(p: Pass, x: Symbol) -> Symbol:
+    """Y = [X, E], E = ramp((C - low) / (high - low)), C the column of X that each piece encodes."""
+    columns, lows, slopes = p.layer.pieces
+    low = p.tape.give(p.tape.parameter("low", r"\operatorname{low}"), lows)
+    high = p.tape.give(p.tape.parameter("high", r"\operatorname{high}"), lows + 1 / slopes)
+    c = p.tape.compute(p.tape.unit("c"), _columns(columns)(x))
+    e = p.tape.compute(p.tape.unit("e"), EMBEDDING_CURVES["ramp"]((c - low) / (high - low)))
+    return p.output(x, p.tape.unit("o"), _append(x, e))
+
+
+def _columns(columns: Array) -> Function:
+    """Return the function X -> X[:, columns]."""
+
+    def spread(d: Array, X: Array) -> Array:
+        dX = np.zeros_like(X)
+        np.add.at(dX.T, columns, d.T)
+        return dX
+
+    back = _operator("spread", spread)
+    return _operator("columns", lambda X: X[:, columns], lambda y, d, x: (back(d, x),))
+
+
+def _operator(name: str, value: Callable[..., Array], rule: Callable[..., tuple[Term, ...]] | None = None) -> Function:
+    return Function(name, rf"\operatorname{{{name}}}", value=value, rule=rule)
+
+
+_first = _operator("first", lambda d, X, E: d[:, : X.shape[1]])
+_last = _operator("last", lambda d, X, E: d[:, X.shape[1] :])
+_append = _operator(
+    "append",
+    lambda X, E: np.concatenate([X, E], axis=1),
+    lambda y, d, x, e: (_first(d, x, e), _last(d, x, e)),
+)
+"""[X, E]; its first columns are those of X, its last ones those of E."""
+
+
 def _dropout(p: Pass, x: Symbol) -> Symbol:
     """D = X * M / (1 - rate), M a mask of zeros and ones; at inference the identity, which is not recorded."""
     Y = p.run(x)
@@ -133,7 +175,7 @@ def _standardized(x: Symbol, center: Term, std: Term, average: Callable[[Term], 
     return function(x, center, std)
 
 
-def _scaled(p: Pass, x: Symbol, h: Term, center: Term, std: Term, Y: Array) -> Symbol:
+def _scaled(p: Pass, x: Symbol, h: Term, std: Term, Y: Array) -> Symbol:
     """Record H and then Y = H gamma + beta, whose symbols have been given already."""
     gamma, beta = (p.tape.parameters[p.place + name] for name in ("gamma", "beta"))
     H = p.tape.compute(p.tape.unit("h"), instead(h, "the mean is not subtracted", x / std))
@@ -152,7 +194,7 @@ def _layer_norm(p: Pass, x: Symbol) -> Symbol:
     center = p.tape.compute(p.tape.unit("mean", r"\mu", r"\mu", "r", ""), average(x))
     variance = average((x - center) ** 2) + Number(p.layer.epsilon, r"\epsilon")
     std = p.tape.compute(p.tape.unit("tau", r"\tau", r"\tau", "r", ""), sqrt(variance))
-    return _scaled(p, x, _standardized(x, center, std, average), center, std, Y)
+    return _scaled(p, x, _standardized(x, center, std, average), std, Y)
 
 
 def _batch_norm(p: Pass, x: Symbol) -> Symbol:
@@ -176,7 +218,7 @@ def _batch_norm(p: Pass, x: Symbol) -> Symbol:
         h = _standardized(x, center, std, average)
     else:
         h = (x - center) / part(std, "the division by the standard deviation")
-    return _scaled(p, x, h, center, std, Y)
+    return _scaled(p, x, h, std, Y)
 
 
 def _batch_statistics(
@@ -207,7 +249,7 @@ def _residual(p: Pass, x: Symbol) -> Symbol:
 
 
 def _custom(p: Pass, x: Symbol) -> Symbol:
-    """O = forward(X) of a layer that is not in the table, with `backward` as a single formula."""
+    """O = forward(X) of a layer that is not in the table or has no short terms, with `backward` as a single formula."""
     name = describe(p.layer.function) if isinstance(p.layer, layers.Activation) else type(p.layer).__name__
     name = "".join(letter for letter in name if letter.isalnum()) or "custom"
     parameters = {
@@ -247,6 +289,10 @@ FORMULAS: dict[type[Layer], Callable[[Pass, Symbol], Symbol]] = {
     layers.LayerNorm: _layer_norm,
     layers.BatchNorm: _batch_norm,
     layers.Residual: _residual,
+    embeddings.PiecewiseLinear: _piecewise_linear,
+    embeddings.Periodic: _custom,
+    embeddings.Lookup: _custom,
+    embeddings.Unclip: _unclip,
 }
 
 

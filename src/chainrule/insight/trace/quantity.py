@@ -63,7 +63,6 @@ class Quantity:
 
     @cached_property
     def _compute(self) -> Callable[[Mapping[str, Any]], Any]:
-        """The term as a function."""
         assert self.term is not None
         return evaluator(self.term)
 
@@ -87,8 +86,9 @@ class Quantity:
         return style.spaced(left, style.sign("="), formula(self.term, style, notation))
 
     def grid(self, notation: str) -> Array:
-        """Return the values as a matrix in the notation; in column form it is transposed."""
+        """Return the values as a matrix in the notation, several matrices as one; in column form it is transposed."""
         rows = np.atleast_2d(self.values)
+        rows = rows.reshape(-1, rows.shape[-1])
         return rows if notation == "row" else rows.T
 
     def recompute(self, values: Mapping[str, Array], term: Term | None = None) -> Array:
