@@ -18,10 +18,9 @@ from chainrule import (
 )
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
+from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.model.ensemble import N_QUANTILES, Ensemble
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.nn.catalog import LAYERS
-from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.losses import LOSSES
 
 WIDTH = 6

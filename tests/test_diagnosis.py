@@ -10,8 +10,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from chainrule import SGD, Activation, Adam, Dense, EarlyStopping, Network, diagnose, mlp, train
 from chainrule.data.splits import Structure, fingerprints, folds, strata_of
 from chainrule.insight.diagnosis import CHECKS, predictiveness, rank_correlations
+from chainrule.model.embeddings import Lookup
 from chainrule.model.recipe import CLASSIFICATION, REGRESSION, train_member
-from chainrule.nn.embeddings import Lookup
 
 
 def standardized(X):

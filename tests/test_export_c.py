@@ -10,9 +10,9 @@ from chainrule.data.columns import DateColumn
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget
 from chainrule.export import to_c
+from chainrule.model.embeddings import LAYERS
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
-from chainrule.nn.catalog import LAYERS
 from exported import (
     NETWORKS,
     TABLES,

@@ -16,8 +16,8 @@ from chainrule.export.steps import (
     quantize,
     run,
 )
+from chainrule.model.embeddings import LAYERS
 from chainrule.model.ensemble import Ensemble
-from chainrule.nn.catalog import LAYERS
 from chainrule.nn.losses import LOSSES
 from exported import DATES, NETWORKS, TABLES, TARGETS, perturbed, predictions_of, predictor_of, rows_for
 

@@ -8,10 +8,10 @@ from chainrule import Callback
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
+from chainrule.model.embeddings import Lookup
 from chainrule.model.executors import Serial, Threads
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.threads import one_blas_thread
-from chainrule.nn.embeddings import Lookup
 
 EXECUTORS = [Serial(), Threads(2), Threads(5)]
 

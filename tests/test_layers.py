@@ -19,9 +19,8 @@ from chainrule import (
     train,
 )
 from chainrule.errors import GradientError
+from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.nn.catalog import LAYERS
-from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.losses import LOSSES
 from oracles import targets_for
 

@@ -21,12 +21,11 @@ from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
 from chainrule.files.archive import with_checksum
 from chainrule.files.model import FORMAT, load, pack, save
+from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.nn.catalog import LAYERS
-from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.layers import Layer
 from chainrule.nn.losses import LOSSES, CrossEntropy, Huber, Quantile
 from fuzz_model_file import GOLDEN, edit_header, edit_text, fuzz, predict, put_together, take_apart

@@ -7,10 +7,10 @@ import pytest
 
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
+from chainrule.model.embeddings import Periodic, PiecewiseLinear, Unclip
 from chainrule.model.fitting import fit_predictor, recipe_of
 from chainrule.model.portfolio import MAX_EMBEDDED, MAX_PIECES, QUALITIES, n_first, names, portfolio
 from chainrule.model.recipe import CLASSIFICATION, REGRESSION
-from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
 
 ALL = ["plain", "waves", "pieces", "linear"]
 
@@ -32,7 +32,7 @@ def test_without_numbers_or_with_very_many_there_are_no_embeddings(n_numbers):
 @pytest.mark.parametrize("recipe", [CLASSIFICATION, REGRESSION])
 def test_every_variant_is_a_network_of_its_own(recipe, rng):
     X = np.column_stack([rng.normal(size=100), rng.integers(0, 2, 100), rng.normal(size=100)]).astype(np.float32)
-    variants = portfolio(replace(recipe, hidden=(8,)), names("best", "classification", 2), X, [0, 2])
+    variants = portfolio(replace(recipe, hidden=(8,)), names("best", "classification", 2), X, [0, 2], {})
     shown = {(str(variant.network(3, 2, seed=0).layers), variant.epochs, variant.name) for variant in variants}
     assert len(shown) == len(variants) == len({variant.name for variant in variants})
     for variant in variants:
@@ -41,7 +41,7 @@ def test_every_variant_is_a_network_of_its_own(recipe, rng):
 
 def test_variants_see_the_numbers_plainly_as_waves_as_pieces_and_linearly(rng):
     X = np.column_stack([rng.normal(size=500), rng.integers(2, size=500), rng.exponential(size=500)])
-    plain, waves, pieces, linear = portfolio(REGRESSION, ALL, X.astype(np.float32), [0, 2])
+    plain, waves, pieces, linear = portfolio(REGRESSION, ALL, X.astype(np.float32), [0, 2], {})
     assert [recipe.name for recipe in (plain, waves, pieces, linear)] == ["plain", "waves", "pieces", "linear"]
     assert (plain.front, linear.front, linear.hidden) == ((), (Unclip(),), ())
     assert waves.front == (Periodic(3, (0, 2)),)
@@ -58,7 +58,7 @@ def test_variants_see_the_numbers_plainly_as_waves_as_pieces_and_linearly(rng):
 @pytest.mark.parametrize("n_numbers", [0, 1, 100, MAX_EMBEDDED, MAX_EMBEDDED + 1])
 def test_tables_without_numbers_and_with_very_many_have_no_embeddings(n_numbers, rng):
     X = rng.normal(size=(50, n_numbers + 1)).astype(np.float32)
-    recipes = portfolio(CLASSIFICATION, names("best", "classification", n_numbers), X, range(n_numbers))
+    recipes = portfolio(CLASSIFICATION, names("best", "classification", n_numbers), X, range(n_numbers), {})
     assert any(recipe.front for recipe in recipes if recipe.hidden) == (0 < n_numbers <= MAX_EMBEDDED)
     assert all(recipe.network(n_numbers + 1, 2, seed=0).n_in == n_numbers + 1 for recipe in recipes)
     widths = [layer.width for recipe in recipes for layer in recipe.front if isinstance(layer, PiecewiseLinear)]
@@ -67,11 +67,11 @@ def test_tables_without_numbers_and_with_very_many_have_no_embeddings(n_numbers,
 
 def test_edges_of_pieces_are_distinct_and_constant_numbers_have_none(rng):
     X = np.column_stack([np.where(rng.random(500) < 0.8, 0.25, rng.normal(size=500)), np.full(500, 0.5)])
-    (layer,) = portfolio(REGRESSION, ALL, X.astype(np.float32), [0, 1])[2].front
+    (layer,) = portfolio(REGRESSION, ALL, X.astype(np.float32), [0, 1], {})[2].front
     assert layer.columns == (0,)
     assert 4 <= len(layer.edges[0]) <= 10
     assert np.diff(layer.edges[0]).min() > 9e-4
-    assert portfolio(REGRESSION, ALL, X.astype(np.float32), [1])[2].front == ()
+    assert portfolio(REGRESSION, ALL, X.astype(np.float32), [1], {})[2].front == ()
 
 
 def test_what_the_user_gives_comes_before_what_the_quality_says():

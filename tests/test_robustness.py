@@ -50,9 +50,9 @@ from chainrule.app import commands
 from chainrule.app.progress import TrainingDisplay
 from chainrule.errors import DivergenceError, TableError
 from chainrule.estimators import tabular
+from chainrule.model.embeddings import LAYERS
 from chainrule.model.fitting import fit_predictor
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.nn.catalog import LAYERS
 from chainrule.nn.losses import LOSSES, as_loss
 from chainrule.training.callbacks import Callback
 from chainrule.training.run import Run

@@ -33,6 +33,8 @@ EXAMPLES = {
     "log": t.log(A),
     "log1p": t.log1p(A),
     "tanh": t.tanh(A),
+    "sin": t.sin(A),
+    "cos": t.cos(A),
     "sqrt": t.sqrt(A),
     "absolute": t.absolute(A - B),
     "sign": t.sign(A - B) * A,

@@ -34,9 +34,8 @@ from chainrule.errors import GradientError
 from chainrule.insight.trace.layers import FORMULAS
 from chainrule.insight.trace.losses import COSTS
 from chainrule.insight.trace.steps import RULES
+from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.nn.catalog import LAYERS
-from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss, Quantile, SquaredError
 from chainrule.training.optimizers import OPTIMIZERS
 from chainrule.typeset import LATEX, MATHML, TEXT, title

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from chainrule.insight.diagnosis import diagnose as diagnose
     from chainrule.insight.trace import Trace as Trace
     from chainrule.insight.trace import trace as trace
+    from chainrule.model.embeddings import Lookup as Lookup
+    from chainrule.model.embeddings import Periodic as Periodic
+    from chainrule.model.embeddings import PiecewiseLinear as PiecewiseLinear
     from chainrule.model.predictor import Predictor as Predictor
-    from chainrule.nn.embeddings import Lookup as Lookup
-    from chainrule.nn.embeddings import Periodic as Periodic
-    from chainrule.nn.embeddings import PiecewiseLinear as PiecewiseLinear
     from chainrule.nn.gradcheck import check_gradients as check_gradients
     from chainrule.nn.layers import Activation as Activation
     from chainrule.nn.layers import BatchNorm as BatchNorm
@@ -95,7 +95,7 @@ _EXPORTS = {
     "insight.trace": ["Trace", "trace"],
     "files.model": ["load", "save"],
     "model.predictor": ["Predictor"],
-    "nn.embeddings": ["Lookup", "Periodic", "PiecewiseLinear"],
+    "model.embeddings": ["Lookup", "Periodic", "PiecewiseLinear"],
     "nn.gradcheck": ["check_gradients"],
     "nn.layers": [
         "Activation", "BatchNorm", "Bounded", "Dense", "Dropout", "Layer", "LayerNorm", "Residual", "Scale",

@@ -15,9 +15,9 @@ from chainrule.data.reading import read_columns
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import fit_target
 from chainrule.files.model import FORMAT, save
+from chainrule.model.embeddings import Periodic, PiecewiseLinear, Unclip
 from chainrule.model.ensemble import Ensemble, best_temperature, weighted_mean
 from chainrule.model.predictor import Predictor
-from chainrule.nn.embeddings import Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.losses import CrossEntropy
 
 HERE = Path(__file__).parent

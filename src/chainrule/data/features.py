@@ -102,7 +102,7 @@ class Levels(Feature):
 @final
 @dataclass(frozen=True)
 class Index(Feature):
-    """1 + the position of the cell's category, for a table of learned vectors (`chainrule.nn.embeddings.Lookup`)."""
+    """1 + the position of the cell's category, for a table of learned vectors (`chainrule.model.embeddings.Lookup`)."""
 
     categories: tuple[str, ...]
     part: str = ""

@@ -20,12 +20,13 @@ from chainrule.curves import CURVES, Z, capped_exp
 from chainrule.data.columns import Column
 from chainrule.data.features import Missing
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.model import embeddings
+from chainrule.model.embedding_curves import EMBEDDING_CURVES
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
-from chainrule.nn import embeddings, layers, losses
+from chainrule.nn import layers, losses
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.custom import is_custom
-from chainrule.nn.embedding_curves import EMBEDDING_CURVES
 from chainrule.nn.layers import Layer, Params
 from chainrule.nn.network import Network
 from chainrule.terms import Term

@@ -26,9 +26,10 @@ from chainrule.data.targets import TARGETS
 from chainrule.errors import look_up
 from chainrule.files import archive
 from chainrule.files.archive import Format, Path
+from chainrule.model import embeddings  # noqa: F401 # adds its layers to LAYERS
 from chainrule.model.ensemble import N_QUANTILES, Ensemble
 from chainrule.model.predictor import Predictor
-from chainrule.nn.catalog import LAYERS
+from chainrule.nn.layers import LAYERS
 from chainrule.nn.losses import LOSSES
 from chainrule.nn.network import Network
 from chainrule.nn.vector import lay_out, size_of

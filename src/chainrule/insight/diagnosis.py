@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from chainrule.arrays import Array, require
 from chainrule.data.reading import open_columns
 from chainrule.data.splits import copies, fingerprints
-from chainrule.nn.embeddings import Lookup
+from chainrule.model.embeddings import Lookup
 from chainrule.nn.layers import Activation, BatchNorm
 from chainrule.nn.losses import AbsoluteError, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, SquaredError
 from chainrule.nn.network import Network

@@ -22,8 +22,8 @@ from chainrule.data.reading import Columns, n_rows, read_columns, require_names,
 from chainrule.data.targets import ClassTarget
 from chainrule.errors import TableError
 from chainrule.metrics import Metric, as_metric
+from chainrule.model.embeddings import Lookup
 from chainrule.model.predictor import Predictor
-from chainrule.nn.embeddings import Lookup
 
 # Classification curves.
 

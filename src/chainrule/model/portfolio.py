@@ -3,7 +3,7 @@
 Which encoding of the numbers is right depends on the table, and networks that see different ones complement each other.
 
     plain     the numbers as they are: scaled and smoothly clipped
-    waves     with periodic functions of each (`chainrule.nn.embeddings.Periodic`)
+    waves     with periodic functions of each (`chainrule.model.embeddings.Periodic`)
     pieces    with piecewise-linear functions of each, on 24 quantile bins (`PiecewiseLinear`)
     linear    no hidden layers, and numbers that are not clipped: few rows, and what is linear anyway
 
@@ -29,8 +29,8 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.errors import look_up
+from chainrule.model.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.model.recipe import Recipe
-from chainrule.nn.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.nn.layers import Layer
 
 MAX_PIECES = 1024
@@ -79,14 +79,14 @@ def n_first(names: Sequence[str]) -> int:
 
 
 def portfolio(
-    recipe: Recipe, names: Sequence[str], X: Array, numbers: Sequence[int], indices: Mapping[int, int] | None = None
+    recipe: Recipe, names: Sequence[str], X: Array, numbers: Sequence[int], indices: Mapping[int, int]
 ) -> list[Recipe]:
     """Return the variants of a recipe for encoded rows X (n, n_in).
 
     The columns `numbers` of X are scaled numbers, and `indices` the columns of indices of categories, with the numbers
     of their levels.
     """
-    table = _Table(X, numbers, indices or {})
+    table = _Table(X, numbers, indices)
     return [replace(_variant(recipe, name, table), name=name) for name in names]
 
 

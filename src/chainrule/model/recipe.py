@@ -37,7 +37,7 @@ from time import perf_counter
 from chainrule.arrays import Array
 from chainrule.data.splits import Split
 from chainrule.metrics import Metric, as_metric
-from chainrule.nn.embeddings import Lookup, Periodic
+from chainrule.model.embeddings import Lookup, Periodic
 from chainrule.nn.layers import Activation, Dense, Dropout, Layer, Scale
 from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
 from chainrule.nn.network import Network

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.nn.catalog import LAYERS
-from chainrule.nn.layers import Activation, Backward, Layer, Residual
+from chainrule.nn.layers import LAYERS, Activation, Backward, Layer, Residual
 from chainrule.nn.losses import LOSSES, Loss
 
 if TYPE_CHECKING:

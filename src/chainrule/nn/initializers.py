@@ -81,8 +81,4 @@ INITIALIZERS: dict[str, Initializer] = {
 
 DEFAULT_INITIALIZERS = dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus"), "he_normal")
 DEFAULT_INITIALIZERS["selu"] = "lecun_normal"
-"""Activation -> initializer; `glorot_uniform` for all others.
-
-They keep the variance for relu, leaky_relu and selu. For the smooth relatives of relu, He's variance is a usable start
-in shallow networks: near 0, silu and gelu are z / 2, so they lose a factor of sqrt(2) per layer.
-"""
+"""Keeps the variance for relu, leaky_relu and selu, nearly for smooth ones; all others have `glorot_uniform`."""

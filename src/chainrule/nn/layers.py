@@ -413,3 +413,8 @@ def chain(layers: Sequence[Layer]) -> tuple[int, int] | None:
             raise ValueError(f"layer {i}, {layer}, must have {n_out} inputs {source}, got {sizes[0]}")
         n_in, n_out, before = n_in or sizes[0], sizes[1], i
     return None if n_in is None or n_out is None else (n_in, n_out)
+
+
+LAYERS: dict[str, type[Layer]] = {
+    layer.__name__: layer for layer in (Dense, Activation, Scale, Bounded, Dropout, LayerNorm, BatchNorm, Residual)
+}

@@ -17,8 +17,9 @@ import numpy as np
 from chainrule.arrays import Array
 from chainrule.curves import CURVES, sigmoid
 from chainrule.insight.trace.tape import Tape, derivative_of, rounding_of, step_of
-from chainrule.nn import embeddings, layers
-from chainrule.nn.embedding_curves import EMBEDDING_CURVES
+from chainrule.model import embeddings
+from chainrule.model.embedding_curves import EMBEDDING_CURVES
+from chainrule.nn import layers
 from chainrule.nn.layers import Layer, Params, describe
 from chainrule.nn.layers import part as part_of
 from chainrule.terms import ZERO, Function, Number, Symbol, Term, gradient, instead, part, sqrt, total

@@ -1,8 +1,8 @@
-"""The functions of one number in `chainrule.nn.embeddings` as terms, like the activations in `chainrule.curves`."""
+"""The functions of one number in `chainrule.model.embeddings` as terms, like the activations in `chainrule.curves`."""
 
 from chainrule import terms as t
 from chainrule.curves import named
-from chainrule.nn.embeddings import LARGEST_CLIPPED
+from chainrule.model.embeddings import LARGEST_CLIPPED
 from chainrule.terms import Function, Term
 
 

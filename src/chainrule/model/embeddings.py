@@ -22,7 +22,7 @@ import numpy as np
 
 from chainrule.arrays import Array, require, require_integer
 from chainrule.errors import suggest_keywords
-from chainrule.nn.layers import Backward, Layer, Params, Shapes
+from chainrule.nn.layers import LAYERS, Backward, Layer, Params, Shapes
 
 
 @dataclass(frozen=True, repr=False)
@@ -278,3 +278,7 @@ class Unclip(Layer):
 
 LARGEST_CLIPPED = 2.87
 """Number whose `Unclip` is about 10."""
+
+
+LAYERS |= {layer.__name__: layer for layer in (PiecewiseLinear, Periodic, Lookup, Unclip)}
+"""Every kind of layer by its name, these included: model files, exports and traces look them up there."""
