@@ -31,6 +31,7 @@ from chainrule.nn.losses import LOSSES, CrossEntropy, Huber, Quantile
 from fuzz_model_file import GOLDEN, edit_header, edit_text, fuzz, predict, put_together, take_apart
 
 EVERY_LAYER = [
+    Lookup(4, (2,), (3,), n_out=1, rate=0.1),
     Unclip(),
     PiecewiseLinear(4, (3, 1), ((-1.5, 0, 0.25), (-2, 2))),
     Periodic(7, (0, 2), n_waves=3, n_out=2, sigma=0.5),
@@ -614,12 +615,16 @@ def waves(**options):
     return valid | options
 
 
+def lookup(**options):
+    return {"layer": "Lookup", "n_in": 5, "columns": [0], "n_levels": [3], "n_out": 1, "rate": 0.0} | options
+
+
 HUGE_SIZES = [10**9, 10**15, 10**400]
 INVALID_EMBEDDINGS = [
-    *[make(columns=columns) for make in (pieces, waves) for columns in (
+    *[make(columns=columns) for make in (pieces, waves, lookup) for columns in (
         [], 0, "0", [0.0], [True], [-1], [5], [10**15], [10**400], [[0]], [None], list(range(20_000)), {"0": 0},
     )],
-    *[make(n_in=n_in) for make in (pieces, waves) for n_in in (0, -5, "5", 5.0, None, [5], *HUGE_SIZES)],
+    *[make(n_in=n_in) for make in (pieces, waves, lookup) for n_in in (0, -5, "5", 5.0, None, [5], *HUGE_SIZES)],
     *[pieces(edges=edges) for edges in (
         [], 0, "01", ["01"], [["0", "1"]], [[0.0]], [[1.0, 0.0]], [[0.0, 0.0]], [[0.0, 1.0]] * 2, [[[0.0, 1.0]]],
         [0.0, 1.0], [[0.0, None]], [[0.0, 10**400]], [[0.0, {"$float": "inf"}]], [[{"$float": "nan"}, 1.0]],
@@ -629,6 +634,12 @@ INVALID_EMBEDDINGS = [
     *[waves(n_out=n) for n in (0, -1, "1", 1.0, None, *HUGE_SIZES)],
     *[waves(sigma=sigma) for sigma in (0, -1.0, "1", None, [1.0], {"$float": "nan"})],
     waves(n_waves=10**9, n_out=10**9),
+    *[lookup(n_levels=n) for n in (
+        [], 0, "3", ["3"], [3.0], [True], [0], [-1], [None], [[3]], [3, 3], {"3": 3}, [3] * 20_000,
+        *([n] for n in HUGE_SIZES),
+    )],
+    *[lookup(n_out=n) for n in (0, -1, "1", 1.0, None, *HUGE_SIZES)],
+    *[lookup(rate=rate) for rate in (1, -0.1, "0", None, [0.0], {"$float": "nan"})],
     {"layer": "Unclip", "largest": 1e9},
 ]  # fmt: skip
 """Embeddings that no network contains, or that the next layer, of five inputs, or the parameters do not fit."""

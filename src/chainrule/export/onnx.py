@@ -180,9 +180,8 @@ def _add_block_affine(graph: Graph, step: ir.BlockAffine, X: str) -> str:
 def _add_rows(graph: Graph, step: ir.Rows, X: str) -> str:
     k = graph.add("Min", graph.add("Max", X, graph.constant(0)), graph.constant(step.lasts))
     rows = graph.add("Add", graph.add("Cast", k, to=TensorProto.INT64), graph.constant(step.starts, np.int64))
-    return graph.add(
-        "Reshape", graph.add("Gather", graph.constant(step.E), rows), graph.constant([-1, step.width], np.int64)
-    )
+    found = graph.add("Gather", graph.constant(step.E), rows)
+    return graph.add("Reshape", found, graph.constant([-1, step.width], np.int64))
 
 
 _STEPS: dict[type[ir.Step], Callable[[Graph, Any, str], str]] = {

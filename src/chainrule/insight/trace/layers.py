@@ -292,6 +292,7 @@ FORMULAS: dict[type[Layer], Callable[[Pass, Symbol], Symbol]] = {
     layers.Residual: _residual,
     embeddings.PiecewiseLinear: _piecewise_linear,
     embeddings.Periodic: _custom,
+    embeddings.Lookup: _custom,
     embeddings.Unclip: _unclip,
 }
 
