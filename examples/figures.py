@@ -1,10 +1,10 @@
-"""A network, its graph and its derivatives
-========================================
+"""A network and its graph
+=======================
 
-Diagrams of small networks: one neuron, a 2-2-2 network, its computational graph, and its derivatives.
+Diagrams of small networks: one neuron, a 2-2-2 network, and its computational graph.
 
 The graph has a node for each operation (z is a weighted sum, a an activation, C the cost) and a color for each kind
-of edge. The derivatives use the same colors. Each derivative is a sum over the paths from the weight to the cost, and
+of edge. The derivative of the cost with respect to a weight is a sum over the paths from the weight to the cost, and
 each path contributes the product of the derivatives of its edges. The factors that the derivatives share are the
 deltas, and computing them once, from the last layer to the first, is backpropagation.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from chainrule import mlp
-from chainrule.viz import draw_derivatives, draw_graph, draw_network
+from chainrule.viz import draw_graph, draw_network
 
 
 def main(out="examples/output"):
@@ -27,7 +27,6 @@ def main(out="examples/output"):
         "one_neuron": draw_network(neuron),
         "network": draw_network(network),
         "graph": draw_graph(network),
-        "derivatives": draw_derivatives(network),
     }
     Path(out).mkdir(parents=True, exist_ok=True)
     for name, ax in pictures.items():

@@ -109,7 +109,7 @@ def test_held_out_penguins_are_recognized_by_their_bills(tmp_path):
 def test_the_figures_are_drawn(tmp_path):
     pictures = load("figures").main(tmp_path)["pictures"]
     assert_drawn(tmp_path, *pictures)
-    assert pictures == ["one_neuron", "network", "graph", "derivatives"]
+    assert pictures == ["one_neuron", "network", "graph"]
 
 
 @pytest.mark.skipif("CHAINRULE_MNIST" not in os.environ, reason="CHAINRULE_MNIST is not set")

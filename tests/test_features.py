@@ -190,6 +190,14 @@ def test_a_new_kind_of_column_is_exported_to_onnx(predictor, tmp_path):
     assert verify_onnx(tmp_path / "model.onnx") < 1e-5
 
 
+@pytest.mark.parametrize("write", [to_c, to_python])
+def test_a_column_that_marks_missing_categories_is_not_exported(write, predictor, tmp_path):
+    predictor.encoder.columns[1] = Cell("sex", "categories", (Levels(("f", "m")), Missing()))
+    with pytest.raises(ValueError, match="model must not mark missing categories, as column 'sex' does"):
+        write(predictor, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_exporters_know_no_kind_of_column():
     kinds = {kind.__name__ for kind in columns.COLUMNS.values()}
     for path in files("chainrule.export").iterdir():

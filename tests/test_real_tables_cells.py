@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import warnings
+from copy import copy
 
 import numpy as np
 import pandas as pd
@@ -40,6 +42,14 @@ def again(encoder):
 
 def run(*arguments):
     return CliRunner().invoke(commands.app, [*map(str, arguments)])
+
+
+def fit_and_listen(model, X, y, **arguments):
+    """Return the fitted model and the messages of its warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y, **arguments)
+    return model, [str(warning.message) for warning in caught]
 
 
 # Words for missing values.
@@ -421,16 +431,69 @@ def test_a_target_that_is_nearly_all_numbers_is_a_regression(write, word, tmp_pa
     notices = " ".join(document["notices"])
     assert repr(word) in notices
     assert "1 row with a missing target is not used" in notices
-    with pytest.raises(TableError, match=rf"y, row 42: expected a number, got {word!r}".replace("?'", r"\?'")):
-        TabularRegressor(**QUICK).fit({"x": y}, text)
+    model, messages = fit_and_listen(TabularRegressor(**QUICK), {"x": y}, text)
+    for said in messages, model.notices_:
+        assert "y: 1 row with a missing target is not used" in said
+        assert repr(word) in " ".join(said)
+    assert np.flatnonzero(np.isnan(model.residuals_)).tolist() == [41]
     done = run("evaluate", "t.chainrule", "t.csv", "--json")
     assert json.loads(done.stdout)["rows"] == 299
 
 
 def test_a_regressor_learns_written_numbers_as_numbers(rng):
     y = rng.uniform(1, 90, 100).round(2)
-    model = TabularRegressor(**QUICK).fit({"x": y}, [f"${value:,.2f}" for value in y])
+    model, messages = fit_and_listen(TabularRegressor(**QUICK), {"x": y}, [f"${value:,.2f}" for value in y])
+    assert "y: read as numbers: '$" in messages[0]
     assert model.predictor_.target == TabularRegressor(**QUICK).fit({"x": y}, y).predictor_.target
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "cell"),
+    [
+        (TabularRegressor, np.arange(40.0), np.nan),
+        (TabularRegressor, [1, 2] * 20, None),
+        (TabularRegressor, [f"{k}.5" for k in range(40)], "oops"),
+        (TabularRegressor, np.arange(80.0).reshape(40, 2), np.nan),
+        (TabularClassifier, [0, 1] * 20, None),
+        (TabularClassifier, np.array([0.0, 1.0] * 20), np.nan),
+        (TabularClassifier, ["no", "yes"] * 20, np.nan),
+        (TabularClassifier, np.array(["no", "yes"] * 20), " "),
+        (TabularClassifier, pd.Series([0, 1] * 20, dtype="Int64"), pd.NA),
+    ],
+)
+def test_rows_with_an_unknown_target_are_not_used(kind, values, cell, rng):
+    """As if they were not in the table, nor their weights, groups and times."""
+    X, y = rng.normal(size=(40, 2)), copy(values)
+    y[7] = cell
+    extra = {"sample_weight": rng.uniform(1, 2, 40), "groups": np.arange(40) % 9}
+    kept = np.arange(40) != 7
+    model, messages = fit_and_listen(kind(**QUICK), X, y, **extra)
+    assert "y: 1 row with a missing target is not used" in messages
+    expected = kind(**QUICK).fit(X[kept], np.asarray(values)[kept], **{name: of[kept] for name, of in extra.items()})
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+    held_out = "residuals_" if kind is TabularRegressor else "out_of_fold_proba_"
+    np.testing.assert_array_equal(getattr(model, held_out)[kept], getattr(expected, held_out))
+    assert np.isnan(getattr(model, held_out)[7]).all()
+
+
+def test_validation_rows_with_an_unknown_target_are_not_used():
+    X, y = np.arange(40.0).reshape(20, 2), np.arange(20.0)
+    held = X[:3], [1.0, None, 3.0]
+    with pytest.warns(UserWarning, match="validation_data: y: 1 row with a missing target is not used"):
+        model = TabularRegressor(**QUICK, validation_data=held).fit(X, y)
+    same = TabularRegressor(**QUICK, validation_data=(X[[0, 2]], [1.0, 3.0])).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), same.predict(X))
+
+
+@pytest.mark.parametrize("kind", [TabularRegressor, TabularClassifier])
+def test_a_target_must_be_known_in_two_rows(kind):
+    with pytest.raises(ValueError, match="y must be known in at least 2 rows, got 1"):
+        kind(**QUICK).fit({"x": [1.0, 2.0, 3.0]}, [None, 1.0, np.nan])
+
+
+def test_numbers_among_which_most_are_words_are_no_target():
+    with pytest.raises(ValueError, match=r"y must be numeric: could not convert .*'oops'"):
+        TabularRegressor(**QUICK).fit({"x": range(40)}, ["1.5", "oops"] * 20)
 
 
 @pytest.mark.parametrize("values", [["0", "1", "unknown"] * 9, ["1", "2", "x"] * 9, ["$1", "$2"] * 9])

@@ -18,6 +18,8 @@ from chainrule.app import commands, csv_file, progress, tables
 from chainrule.app import evaluate as app_evaluate
 from chainrule.app import report as app_report
 from chainrule.app import train as app_train
+from chainrule.app.plan import table_to_score
+from chainrule.app.results import score_on
 from chainrule.app.tables import TableFile
 from chainrule.data.reading import read_columns, require_names
 from chainrule.data.targets import fit_target
@@ -248,7 +250,7 @@ def test_what_is_quick_writes_nothing(birds):
 
 def test_an_error_ends_the_lines(impatient, capsys):
     n_threads = threading.active_count()
-    with pytest.raises(TableError), progress.step("reading t.csv"):
+    with pytest.raises(TableError), progress.Step("reading t.csv"):
         raise TableError("no")
     capsys.readouterr()
     sleep(0.02)
@@ -280,9 +282,9 @@ def test_the_fraction_of_a_file_that_is_read_is_shown(birds, monkeypatch):
 def test_the_importances_of_a_report_show_how_far_they_are(birds):
     assert run("train", "birds.csv", "--target", "species", "--out", "m", "-q", *QUICK).exit_code == 0
     predictor = load("m")
-    table = app_report.table_to_score(predictor, TableFile(Path("birds.csv")))[0]
+    table = table_to_score(predictor, TableFile(Path("birds.csv")))[0]
     shown = []
-    result = app_report.score_on(predictor, table)
+    result = score_on(predictor, table)
     app_report.write_report(Path("r.html"), result, lambda part, fraction: shown.append((part, fraction)))
     fractions = [fraction for part, fraction in shown if part == "importance of the columns" and fraction is not None]
     assert fractions == [k / 16 for k in range(16)]  # once as it is, and 5 shuffles of 3 columns

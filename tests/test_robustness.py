@@ -574,7 +574,7 @@ def epochs(monkeypatch):
 
 
 @pytest.mark.parametrize(("case", "interface"), [row[1:3] for row in PROMISES if row[3].startswith("works")])
-@pytest.mark.filterwarnings("ignore:column .* are unknown:UserWarning")
+@pytest.mark.filterwarnings("ignore:column .* are unknown:UserWarning", "ignore:y. .* not used:UserWarning")
 def test_what_should_work_works(case, interface):
     CASES[case](INTERFACES[interface]())
 

@@ -4,16 +4,29 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from chainrule import Activation, Adam, BatchNorm, Dense, LayerNorm, Network, Residual, Scale, mlp, trace
+from chainrule import (
+    Activation,
+    Adam,
+    BatchNorm,
+    Dense,
+    LayerNorm,
+    MissingExtraError,
+    Network,
+    Residual,
+    Scale,
+    mlp,
+    trace,
+)
 from chainrule.insight.trace.paths import paths
 
-VOID = {"meta", "link", "input"}
+VOID = {"meta", "input"}
 
 
 class Page(HTMLParser):
@@ -57,8 +70,7 @@ def test_the_page_is_self_contained(step):
     text = step.to_html()
     page = Page(text)
     assert "http" not in text
-    assert not {"src", "href"} & {name for tag, attrs in page.tags for name in attrs if tag != "link"}
-    assert [attrs["href"] for tag, attrs in page.tags if tag == "link"] == ["data:,"]
+    assert not {"src", "href"} & {name for _, attrs in page.tags for name in attrs}
     assert "url(" not in text
     assert "@import" not in text
     assert "fetch(" not in text
@@ -66,10 +78,22 @@ def test_the_page_is_self_contained(step):
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.tags
 
 
+def test_names_are_escaped(rng):
+    step = trace(mlp(1, 1, seed=0), [[1.0]], [0.0], columns=["<b>a & b</b>"])
+    assert "columns of X: &lt;b&gt;a &amp; b&lt;/b&gt;" in step.to_html()
+
+
+def test_without_jinja2_a_notebook_shows_the_text_and_the_page_names_the_extra(step, monkeypatch):
+    assert "<iframe" in step._repr_html_()
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert step._repr_html_() is None
+    with pytest.raises(MissingExtraError, match=r"writing a page .*pip install 'chainrule\[cli\]'"):
+        step.to_html()
+
+
 @pytest.mark.parametrize("notation", ["row", "column"])
 def test_every_quantity_has_values_in_both_notations(notation, step):
     page = Page(step.to_html(notation))
-    assert ("body", {"data-notation": notation}) in page.tags
     checked = [attrs["value"] for tag, attrs in page.tags if tag == "input" and "checked" in attrs]
     assert checked == [notation]
     for quantity in step:
@@ -200,7 +224,11 @@ const inspect = frame => {
   const text = page.getElementById("chain").textContent;
   const overflow = page.documentElement.scrollWidth - page.documentElement.clientWidth;
   point(page.querySelector("h1"));
-  return {lit, text, overflow, remaining: page.querySelectorAll("td.on").length};
+  const remaining = page.querySelectorAll("td.on").length;
+  const shown = () => ["row", "column"].filter(name => page.querySelector("." + name).offsetParent);
+  const before = shown();
+  page.querySelector("input:not(:checked)").click();
+  return {lit, text, overflow, remaining, notations: [before, shown()]};
 };
 addEventListener("load", () => {
   document.body.textContent = JSON.stringify([...document.querySelectorAll("iframe")].map(inspect));
@@ -231,6 +259,7 @@ def test_a_browser_highlights_the_path_of_a_weight_without_overflow(step, tmp_pa
         assert f"= {step['dW1'].values[1, 2]:.4g}".replace("-", "−") in seen["text"]
         assert seen["text"].count("row") == step.n_rows
         assert (seen["overflow"], seen["remaining"]) == (0, 0)
+        assert seen["notations"] == [["row"], ["column"]]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")

@@ -18,7 +18,6 @@ from chainrule.errors import MissingExtraError
 from chainrule.nn.losses import SquaredError
 from chainrule.viz import (
     decision_boundary,
-    draw_derivatives,
     draw_graph,
     draw_network,
     learned_line,
@@ -28,20 +27,15 @@ from chainrule.viz import (
     weight_images,
 )
 from chainrule.viz.canvas import Canvas
-from chainrule.viz.derivatives import Formulas
 from chainrule.viz.diagrams import MAX_THICKNESS, MIN_THICKNESS
 from chainrule.viz.style import MARKERS, MAX_POINTS, ON_DARK, ON_EITHER, ON_LIGHT, palette_for, shorten
+from drawn import assert_texts_are_apart, color_of, sigmoid_net, texts
 
 
 @pytest.fixture(autouse=True)
 def close_figures():
     yield
     plt.close("all")
-
-
-def sigmoid_net(*sizes, loss=None):
-    loss = loss or SquaredError(1.0)
-    return mlp(*sizes, activation="sigmoid", output_activation="sigmoid", loss=loss, biases="normal", seed=0)
 
 
 def line_net(w=(2.0, 4.0), b=-1.0):
@@ -57,7 +51,6 @@ def history(epochs=3, **options):
 
 FIGURES = {
     "decision_boundary": lambda ax=None: decision_boundary(sigmoid_net(2, 3, 2), *disc(30), ax),
-    "draw_derivatives": lambda ax=None: draw_derivatives(sigmoid_net(2, 2, 2), ax),
     "draw_graph": lambda ax=None: draw_graph(sigmoid_net(2, 2, 2), ax),
     "draw_network": lambda ax=None: draw_network(sigmoid_net(2, 2, 2), ax),
     "loss_curves": lambda ax=None: loss_curves(history(), ax),
@@ -65,14 +58,6 @@ FIGURES = {
     "scatter_predictions": lambda ax=None: scatter_predictions(line_net(), disc(30)[0], ax),
     "weight_images": lambda ax=None: weight_images(mlp(12, 5, 2, seed=0), (4, 3), ax),
 }
-
-
-def texts(ax):
-    return [text.get_text() for text in ax.texts]
-
-
-def color_of(text):
-    return to_hex(text.get_color())
 
 
 # All figures.
@@ -184,35 +169,13 @@ DIAGRAMS = {
     "graph of 2-2-2": lambda ax: draw_graph(sigmoid_net(2, 2, 2), ax),
     "graph of 2-2-2, softmax": lambda ax: draw_graph(mlp(2, 2, 2, loss="cross_entropy"), ax),
     "graph of 2-3-3, softmax": lambda ax: draw_graph(mlp(2, 3, 3, loss="cross_entropy"), ax),
-    "derivatives of a neuron": lambda ax: draw_derivatives(sigmoid_net(2, 1), ax),
-    "derivatives of 2-2-2": lambda ax: draw_derivatives(sigmoid_net(2, 2, 2), ax),
-    "derivatives of 2-3-2": lambda ax: draw_derivatives(sigmoid_net(2, 3, 2), ax),
 }
-
-
-def boxes(ax):
-    """Yield each text with its extent in pixels, slightly reduced, because glyphs do not fill it."""
-    ax.figure.canvas.draw()
-    for text in ax.texts:
-        box = text.get_window_extent()
-        slack = 0.5 + 0.08 * text.get_fontsize() * ax.figure.dpi / 72
-        yield text.get_text(), (box.x0 + slack, box.x1 - slack, box.y0 + slack, box.y1 - slack)
 
 
 @pytest.mark.parametrize("inches", [None, 5, 10])
 @pytest.mark.parametrize("name", DIAGRAMS)
 def test_texts_in_a_diagram_do_not_overlap_and_are_not_clipped(name, inches):
-    ax = None
-    if inches:
-        width, height = DIAGRAMS[name](None).figure.get_size_inches()
-        _, ax = plt.subplots(figsize=(inches, inches * height / width))
-    ax = DIAGRAMS[name](ax)
-    placed = list(boxes(ax))
-    width, height = ax.figure.bbox.size
-    for text, (left, right, low, high) in placed:
-        assert left >= 0 and right <= width and low >= 0 and high <= height, text  # noqa: PT018
-    for (one, a), (other, b) in combinations(placed, 2):
-        assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2], f"{one} and {other} overlap"
+    assert_texts_are_apart(DIAGRAMS[name], inches)
 
 
 def test_one_neuron_has_two_inputs_a_curve_and_one_output():
@@ -286,7 +249,7 @@ def test_custom_activations_are_drawn():
     assert "$f(z_{1}^{1})$" in texts(ax)
 
 
-@pytest.mark.parametrize("draw", [draw_network, draw_graph, draw_derivatives])
+@pytest.mark.parametrize("draw", [draw_network, draw_graph])
 def test_other_layers_are_rejected_by_name(draw):
     with pytest.raises(ValueError, match=r"net must consist of Dense layers.*, got BatchNorm\(2\) as layer 1"):
         draw(Network([Dense(2, 2), BatchNorm(2), Activation("tanh")]))
@@ -333,95 +296,6 @@ def test_a_linear_output_is_connected_directly_to_the_cost(loss, label, costs):
 def test_a_graph_too_large_to_read_is_rejected():
     with pytest.raises(ValueError, match="net must have layers of at most 5 units, got 6"):
         draw_graph(mlp(2, 6, 1))
-
-
-# The derivatives, checked numerically.
-
-
-def number(formulas, values):
-    """Return the value of a product of formulas: adjacent ones are multiplied."""
-    code = []
-    for formula in formulas:
-        formula = formula.replace("\\", "").replace(",", " ").replace("sigma'", "derivative").strip()
-        formula = re.sub(r"([azbw]|delta)_\{(\d+)\}\^\{(\d)\}", r"\1[\2, \3]", formula)
-        formula = re.sub(r"^([\d.]+)\s*\(", r"\1*(", re.sub(r"y_(\d)", r"y[\1]", formula))
-        if formula in ("=", ""):
-            continue
-        if code and formula not in "+)" and code[-1] not in "+(":
-            code.append("*")
-        code.append(formula)
-    return eval(" ".join(code), {}, values)
-
-
-@pytest.mark.parametrize("factor", [0.5, 1.0])
-@pytest.mark.parametrize("sizes", [(2, 1), (2, 2, 2), (2, 3, 2), (3, 2, 1)], ids=str)
-def test_every_product_written_out_equals_the_gradient(sizes, factor, rng):
-    net = sigmoid_net(*sizes, loss=SquaredError(factor)).copy(dtype="float64")
-    x, y = rng.normal(size=sizes[0]), rng.random(sizes[-1])
-    net.loss_and_grad(x[np.newaxis], y[np.newaxis])
-    layers = net.activations(x[np.newaxis])
-    dense = [k for k, params in enumerate(net.params) if params]
-    a = {(i + 1, 0): value for i, value in enumerate(x)}
-    z, w, gradients = {}, {}, {}
-    for l, k in enumerate(dense, start=1):
-        a |= {(i + 1, l): value for i, value in enumerate(layers[k + 1][0])}
-        z |= {(i + 1, l): value for i, value in enumerate(layers[k][0])}
-        for (j, i), value in np.ndenumerate(net.params[k]["W"]):
-            w[int(f"{i + 1}{j + 1}"), l] = value
-            gradients[f"w_{{{i + 1}{j + 1}}}^{{{l}}}"] = net.grads[k]["W"][j, i]
-        gradients |= {f"b_{{{i + 1}}}^{{{l}}}": value for i, value in enumerate(net.grads[k]["b"])}
-    values = {"a": a, "z": z, "w": w, "y": {i + 1: value for i, value in enumerate(y)}}
-    values["derivative"] = lambda z: math.exp(-z) / (1 + math.exp(-z)) ** 2
-    # The delta of a unit is the gradient with respect to its bias.
-    values["delta"] = {(i, l): gradients[f"b_{{{i}}}^{{{l}}}"] for i, l in z}
-
-    formulas = Formulas.of(net)
-    blocks = [formulas.last_layer(), *([formulas.first_layer()] if len(sizes) == 3 else [])]
-    for line in (line for block in blocks for unit in block.units for line in unit):
-        parameter = re.search(r"partial ([wb]_\{\d+\}\^\{\d\})\}$", line.name)[1]
-        value = number([text for text, _ in line.product], values)
-        assert value == pytest.approx(gradients.pop(parameter), rel=1e-10), parameter
-    assert gradients == {}
-
-
-def test_factors_have_the_colors_of_the_edges():
-    ax = draw_derivatives(sigmoid_net(2, 2, 2))
-    colors = {}
-    for text in ax.texts:
-        colors.setdefault(text.get_text().strip("$"), set()).add(color_of(text))
-    assert colors[r"\dfrac{\partial C_1}{\partial a_{1}^{2}}"] == {ON_LIGHT.orange}
-    assert colors[r"\dfrac{\partial a_{1}^{2}}{\partial z_{1}^{2}}"] == {ON_LIGHT.red}
-    assert colors[r"\dfrac{\partial z_{1}^{2}}{\partial w_{12}^{2}}"] == {ON_LIGHT.purple}
-    assert colors[r"\dfrac{\partial z_{1}^{2}}{\partial a_{2}^{1}}"] == {ON_LIGHT.purple}
-    assert colors[r"\dfrac{\partial a_{2}^{1}}{\partial z_{2}^{1}}"] == {ON_LIGHT.green}
-    assert colors[r"\dfrac{\partial z_{2}^{1}}{\partial w_{21}^{1}}"] == {ON_LIGHT.blue}
-    assert colors[r"\delta_{1}^{2}"] == {ON_LIGHT.ink}
-
-
-def test_the_results_are_boxed():
-    formulas = Formulas.of(sigmoid_net(2, 2, 2))
-    boxed = ["".join(formula for formula, _ in result) for result in formulas.first_layer().results]
-    assert [formula.replace(r"\,", "") for formula in boxed] == [
-        r"\delta^{1}=(W^{2})^{T}\delta^{2}\odot\sigma'(z^{1})",
-        r"\dfrac{\partial C}{\partial W^{1}}=\delta^{1}(a^{0})^{T}",
-        r"\dfrac{\partial C}{\partial b^{1}}=\delta^{1}",
-    ]
-    frames = [patch for patch in draw_derivatives(sigmoid_net(2, 2, 2)).patches if hasattr(patch, "get_boxstyle")]
-    assert len(frames) == 5
-
-
-@pytest.mark.parametrize(
-    ("net", "message"),
-    [
-        (sigmoid_net(2, 2, 2, 2), "net must have at most two Dense layers, got 3"),
-        (sigmoid_net(2, 4, 2), "net must have layers of at most 3 units, got"),
-        (mlp(2, 2, 2), "net must have an activation after each Dense layer"),
-        (sigmoid_net(2, 2, 2, loss="absolute_error"), "net must have a squared error as its loss, got"),
-    ],
-)
-def test_networks_without_written_derivatives_are_rejected(net, message):
-    with pytest.raises(ValueError, match=message):
-        draw_derivatives(net)
 
 
 # The plane.

@@ -3,12 +3,13 @@
 from typing import Any
 
 import numpy as np
+from derivatives import draw_derivatives
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
 from chainrule import Network, mlp
 from chainrule.arrays import Array
-from chainrule.viz import draw_derivatives, draw_graph, draw_network
+from chainrule.viz import draw_graph, draw_network
 from chainrule.viz.canvas import Canvas, Point
 from chainrule.viz.style import palette_for
 from figures import new

@@ -14,7 +14,7 @@ from chainrule.errors import look_up
 
 Array = NDArray[Any]
 
-MIN_LARGEST_WEIGHT, MAX_LARGEST_WEIGHT = 1e-30, 1e30
+_MIN_LARGEST_WEIGHT, _MAX_LARGEST_WEIGHT = 1e-30, 1e30
 """Bounds on the largest row weight: sums of weights within them fit every dtype."""
 
 _PIECE = 8192
@@ -171,8 +171,8 @@ def as_weights(weight: ArrayLike | None, n: int, dtype: DTypeLike) -> Array | No
 def require_representable_weights(weights: Array) -> None:
     """Raise ValueError if the largest weight is so large or small that sums of weights are not representable."""
     largest = weights.max()
-    if not MIN_LARGEST_WEIGHT <= largest <= MAX_LARGEST_WEIGHT:
-        bounds = f"[{MIN_LARGEST_WEIGHT:g}, {MAX_LARGEST_WEIGHT:g}]"
+    if not _MIN_LARGEST_WEIGHT <= largest <= _MAX_LARGEST_WEIGHT:
+        bounds = f"[{_MIN_LARGEST_WEIGHT:g}, {_MAX_LARGEST_WEIGHT:g}]"
         raise ValueError(f"the largest sample_weight must be in {bounds}, got {largest:g}. Rescale the weights.")
 
 
@@ -202,13 +202,13 @@ class Checked:
         for name, rule in _rules_of(kind).items():
             value = getattr(self, name)
             try:
-                holds = RULES[rule](value)
+                holds = _RULES[rule](value)
             except (TypeError, ValueError):  # no number
                 holds = False
             require(holds, name, f"be {rule}", value)
 
 
-RULES: dict[str, Callable[[Any], bool]] = {
+_RULES: dict[str, Callable[[Any], bool]] = {
     "an integer >= 1": lambda value: is_integer(value, 1),
     "> 0": lambda value: value > 0,
     ">= 0": lambda value: bool(np.all(np.asarray(value) >= 0)),

@@ -52,7 +52,7 @@ _below_0 = Function("below_0", "", lambda z: z, lambda z: t.minimum(z, 0), lambd
 """z, where it is not used above 0."""
 _within_30 = Function("within_30", "", lambda z: z, lambda z: t.minimum(t.maximum(z, -30), 30), lambda y, d, z: (d,))
 """z, where the result is the same to the last bit beyond +-30."""
-SCALE, ALPHA = Number(1.0507009873554805, "s"), Number(1.6732632423543772, r"\alpha")
+_SCALE, _ALPHA = Number(1.0507009873554805, "s"), Number(1.6732632423543772, r"\alpha")
 """The constants of selu."""
 
 
@@ -90,7 +90,7 @@ CURVES: dict[str, Function] = {
     "relu": named("relu", lambda z: t.maximum(z, 0)),
     "leaky_relu": named("leaky_relu", lambda z: t.where(t.greater(z, 0), z, 0.01 * z), r"\operatorname{leaky}"),
     "elu": named("elu", lambda z: t.where(t.greater(z, 0), z, t.expm1(_below_0(z)))),
-    "selu": named("selu", lambda z: t.where(t.greater(z, 0), SCALE * z, SCALE * ALPHA * t.expm1(_below_0(z)))),
+    "selu": named("selu", lambda z: t.where(t.greater(z, 0), _SCALE * z, _SCALE * _ALPHA * t.expm1(_below_0(z)))),
     "softplus": softplus,
     "silu": named("silu", lambda z: z * sigmoid(z)),
     "gelu": named("gelu", _gelu),

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from math import floor, isfinite, isnan, log10
 
-MAX_FIXED = 1e15
+_MAX_FIXED = 1e15
 """From here on float64 no longer resolves tenths, and a number is shown with an exponent."""
-MAX_DECIMALS = 8
-MAX_DIGITS = 15
+_MAX_DECIMALS = 8
+_MAX_DIGITS = 15
 """Significant digits that every float64 has."""
 
 
@@ -24,7 +24,7 @@ def format_number(value: float, *, digits: int = 6, group_from: float = 1_000) -
     size = abs(value)
     if not isfinite(value):
         return _not_finite(value)
-    if size >= MAX_FIXED or 0 < size < 1e-4:
+    if size >= _MAX_FIXED or 0 < size < 1e-4:
         return f"{value:.{digits - 1}e}" if value != float(f"{value:g}") else f"{value:g}"
     if value == floor(value):
         return _fixed(value, 0, group_from)
@@ -51,7 +51,7 @@ def format_numbers(values: Sequence[float], width: float, digits: int = 3) -> li
     largest = max((abs(value) for value in values if isfinite(value)), default=0.0)
     decimals = digits - 1 - _exponent(width)
     if largest:  # an interval may be narrower than what float64 resolves
-        decimals = min(decimals, MAX_DIGITS - 1 - _exponent(largest))
+        decimals = min(decimals, _MAX_DIGITS - 1 - _exponent(largest))
     return [_to_place(value, decimals) for value in values]
 
 
@@ -59,8 +59,8 @@ def _to_place(value: float, decimals: int) -> str:
     """Return a number rounded to a decimal place, which is negative for tens, hundreds and so on."""
     if not isfinite(value):
         return _not_finite(value)
-    if abs(value) >= MAX_FIXED or decimals > MAX_DECIMALS:
-        digits = 0 if value == 0 else max(0, min(_exponent(abs(value)) + decimals, MAX_DIGITS - 1))
+    if abs(value) >= _MAX_FIXED or decimals > _MAX_DECIMALS:
+        digits = 0 if value == 0 else max(0, min(_exponent(abs(value)) + decimals, _MAX_DIGITS - 1))
         return f"{value + 0.0:.{digits}e}"
     return _fixed(round(value, decimals), max(0, decimals), group_from=0)
 

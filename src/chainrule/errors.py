@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
+_T = TypeVar("_T")
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class ChainruleError(Exception):
@@ -52,7 +52,7 @@ class MissingExtraError(ChainruleError, ImportError):
         super().__init__(f"{feature} requires the extra {extra!r}. Install it: pip install 'chainrule[{extra}]'")
 
 
-def look_up(table: Mapping[str, T], name: object, argument: str) -> T:
+def look_up(table: Mapping[str, _T], name: object, argument: str) -> _T:
     """Return `table[name]`, or raise a ValueError that lists the valid names and suggests the closest one."""
     if isinstance(name, str) and name in table:
         return table[name]
@@ -118,7 +118,7 @@ def remedy_for(attribute: str, attributes: Iterable[str]) -> str:
     return f". {remedy}." if remedy else did_you_mean(attribute, attributes)
 
 
-def suggest_keywords(function: F) -> F:
+def suggest_keywords(function: _F) -> _F:
     """Decorate a function or class: a wrong keyword raises TypeError naming the right one."""
     from functools import wraps
     from inspect import signature

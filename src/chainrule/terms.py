@@ -312,9 +312,8 @@ def is_number(term: Term, number: float | None = None) -> bool:
     return isinstance(term, Number) and not term.title and number in (None, term.number)
 
 
-def factors_of(term: Term) -> list[Term]:
-    """Return the factors of a product."""
-    return [factor for arg in term.args for factor in factors_of(arg)] if term.op == "multiply" else [term]
+def _factors_of(term: Term) -> list[Term]:
+    return [factor for arg in term.args for factor in _factors_of(arg)] if term.op == "multiply" else [term]
 
 
 def _simpler_sum(a: Term, b: Term) -> Term | None:
@@ -329,7 +328,7 @@ def _simpler_sum(a: Term, b: Term) -> Term | None:
         return a - b.args[0]
     if a.op == "add" and (last := _simpler_sum(a.args[1], b)) is not None:
         return a.args[0] + last
-    first, second = factors_of(a), factors_of(b)
+    first, second = _factors_of(a), _factors_of(b)
     if len(first) < len(second) and first == second[: len(first)]:
         return a * (1 + reduce(mul, second[len(first) :]))
     return None
@@ -352,7 +351,7 @@ def _simpler_product(a: Term, b: Term) -> Term | None:
         return a.args[0] * (a.args[1] * b)
     if a.op == "where" and (is_number(a.args[1], 0) or is_number(a.args[2], 0)):
         return where(a.args[0], a.args[1] * b, a.args[2] * b)
-    *others, last = factors_of(a)
+    *others, last = _factors_of(a)
     if last.op == "ones_like" and b.op != "ones_like":
         product = reduce(mul, others, ONE) * b
         return product if set(axes_of(last)) <= set(axes_of(b)) else product * last

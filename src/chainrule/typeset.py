@@ -258,9 +258,9 @@ def _readable(term: Term) -> Term:
     return rebuilt(term, tuple(map(_readable, term.args)))
 
 
-SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
+_SUM, _PRODUCT, _POWER, _ATOM = 1, 2, 3, 4
 """How tightly the outermost operation of a formula binds."""
-Shown = tuple[str, int]
+_Shown = tuple[str, int]
 """A formula, and how tightly it binds."""
 
 
@@ -277,7 +277,7 @@ class _Layout:
         """Whether matrices are shown, not their entries."""
         return self.notation == "row"
 
-    def show(self, term: Term, index: str = "j", least: int = SUM) -> str:
+    def show(self, term: Term, index: str = "j", least: int = _SUM) -> str:
         """Return a formula, in brackets if it binds less tightly than `least`; its entry is in the column `index`."""
         shown, binds = _SHOWN.get(term.op, _show_call)(self, term, index)
         return shown if binds >= least else self.style.bracketed(shown)
@@ -287,31 +287,27 @@ class _Layout:
         return self.style.spaced(left, self.style.sign(sign), right)
 
 
-def _show_leaf(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_leaf(layout: _Layout, term: Term, index: str) -> _Shown:
     s = layout.style
     if isinstance(term, Symbol):
-        return title(term, s, layout.notation, index), ATOM
+        return title(term, s, layout.notation, index), _ATOM
     assert isinstance(term, Number)
     if term.title:
         letter, _, below = term.title.partition("_")
-        return s.scripts(s.name(letter), "", below, ""), ATOM
+        return s.scripts(s.name(letter), "", below, ""), _ATOM
     if term.number == 0.5:
-        return s.fraction(s.number("1"), s.number("2")), ATOM
+        return s.fraction(s.number("1"), s.number("2")), _ATOM
     shown = s.number(f"{abs(term.number):g}")
-    return (s.sign("-") + shown, SUM) if term.number < 0 else (shown, ATOM)
+    return (s.sign("-") + shown, _SUM) if term.number < 0 else (shown, _ATOM)
 
 
-def _show_sum(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_sum(layout: _Layout, term: Term, index: str) -> _Shown:
     (a, b), is_sum = term.args, term.op == "add"
-    right = layout.show(b, index, SUM if is_sum else PRODUCT)
-    return layout.signed(layout.show(a, index), "+" if is_sum else "-", right), SUM
+    right = layout.show(b, index, _SUM if is_sum else _PRODUCT)
+    return layout.signed(layout.show(a, index), "+" if is_sum else "-", right), _SUM
 
 
-def _show_negative(layout: _Layout, term: Term, index: str) -> Shown:
-    return layout.style.sign("-") + layout.show(term.args[0], index, PRODUCT), SUM
-
-
-def _show_product(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_product(layout: _Layout, term: Term, index: str) -> _Shown:
     """Return factors side by side, numbers first, with a circled dot between matrices and a dot before a digit."""
     shown: list[str] = []
     factors = [factor for arg in term.args for factor in _factors(arg)]
@@ -322,8 +318,8 @@ def _show_product(layout: _Layout, term: Term, index: str) -> Shown:
         elif shown and is_number(factor):
             shown.append(layout.style.sign("·"))
         ends = k == len(factors) - 1 or (factor.op != "sum" and not _is_mean(factor))
-        shown.append(layout.show(factor, index, PRODUCT if ends else ATOM))
-    return layout.style.spaced(*shown), PRODUCT
+        shown.append(layout.show(factor, index, _PRODUCT if ends else _ATOM))
+    return layout.style.spaced(*shown), _PRODUCT
 
 
 def _factors(term: Term) -> list[Term]:
@@ -337,108 +333,106 @@ def _is_mean(term: Term) -> bool:
     return term.op == "multiply" and term.args[1].op == "sum" and _is_constant(term.args[0])
 
 
-def _show_fraction(layout: _Layout, term: Term, index: str) -> Shown:
-    return layout.style.fraction(*(layout.show(arg, index) for arg in term.args)), PRODUCT
-
-
-def _show_power(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_power(layout: _Layout, term: Term, index: str) -> _Shown:
     base, exponent = term.args
-    shown = layout.show(base, index, ATOM)
+    shown = layout.show(base, index, _ATOM)
     look = _look_of(base) if isinstance(base, Symbol) else None
     if look and (look.role or (look.below.endswith("'") if layout.is_row else look.above)):
         shown = layout.style.bracketed(shown)  # it has a superscript already
-    return layout.style.power(shown, layout.show(exponent)), POWER
+    return layout.style.power(shown, layout.show(exponent)), _POWER
 
 
-def _show_transpose(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_transpose(layout: _Layout, term: Term, index: str) -> _Shown:
     (base,) = term.args
-    shown = layout.show(base, index, ATOM)
+    shown = layout.show(base, index, _ATOM)
     if isinstance(base, Symbol) and _look_of(base).below.endswith("'"):
         shown = layout.style.bracketed(shown)
-    return layout.style.power(shown, layout.style.name("T")), POWER
+    return layout.style.power(shown, layout.style.name("T")), _POWER
 
 
-def _show_exp(layout: _Layout, term: Term, index: str) -> Shown:
-    return layout.style.power(layout.style.name("e"), layout.show(term.args[0], index)), POWER
+def _show_exp(layout: _Layout, term: Term, index: str) -> _Shown:
+    return layout.style.power(layout.style.name("e"), layout.show(term.args[0], index)), _POWER
 
 
-def _show_expm1(layout: _Layout, term: Term, index: str) -> Shown:
-    return layout.signed(_show_exp(layout, term, index)[0], "-", layout.style.number("1")), SUM
+def _show_expm1(layout: _Layout, term: Term, index: str) -> _Shown:
+    return layout.signed(_show_exp(layout, term, index)[0], "-", layout.style.number("1")), _SUM
 
 
-def _show_choice(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_choice(layout: _Layout, term: Term, index: str) -> _Shown:
     """Return a where b > c, else d, with Iverson's brackets: a [b > c] + d [b <= c]."""
     condition, *values = term.args
     left, right = (layout.show(side, index) for side in condition.args)
     parts = []
     for value, sign in zip(values, (">", "≤")):
-        factors = [] if is_number(value, 1) else [layout.show(value, index, PRODUCT)]
+        factors = [] if is_number(value, 1) else [layout.show(value, index, _PRODUCT)]
         if not is_number(value, 0):
             bracket = layout.style.bracketed(layout.signed(left, sign, right), "[]")
             parts.append(layout.style.spaced(*factors, bracket))
-    return layout.style.spaced(*_between(parts, layout.style.sign("+"))), SUM if len(parts) > 1 else PRODUCT
+    return layout.style.spaced(*_between(parts, layout.style.sign("+"))), _SUM if len(parts) > 1 else _PRODUCT
 
 
-def _show_total(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_total(layout: _Layout, term: Term, index: str) -> _Shown:
     """Return a sum; that over one sample in column form is the term itself."""
     (inner,), over = term.args, term.note
     running = {"r": "x", "c": "k" if "c" in axes_of(layout.term) else "j", "rc": ""}[over]
     if layout.is_row:
         running = {"r": "rows", "c": "columns", "rc": ""}[over]
-    shown = layout.show(inner, running if over == "c" and not layout.is_row else index, PRODUCT)
+    shown = layout.show(inner, running if over == "c" and not layout.is_row else index, _PRODUCT)
     if not layout.is_row and over == "r" and not _has_samples(inner):
-        return shown, PRODUCT
-    return layout.style.spaced(layout.style.total(running), shown), PRODUCT
+        return shown, _PRODUCT
+    return layout.style.spaced(layout.style.total(running), shown), _PRODUCT
 
 
-def _show_matmul(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_matmul(layout: _Layout, term: Term, index: str) -> _Shown:
     """Return A B, or in column form the sum over the index that they share."""
     a, b = term.args
     s = layout.style
     if layout.is_row:
-        return s.spaced(layout.show(a, index, PRODUCT), layout.show(b, index, PRODUCT)), PRODUCT
+        return s.spaced(layout.show(a, index, _PRODUCT), layout.show(b, index, _PRODUCT)), _PRODUCT
     if a.op == "transpose":  # X^T dZ
         product = s.spaced(layout.show(a.args[0], "k"), layout.show(b, "j"))
-        return (s.spaced(s.total("x"), product) if _has_samples(b) else product), PRODUCT
+        return (s.spaced(s.total("x"), product) if _has_samples(b) else product), _PRODUCT
     if b.op == "transpose":  # dZ W^T
-        return s.spaced(s.total("i"), layout.show(b.args[0], "ij"), layout.show(a, "i")), PRODUCT
-    return s.spaced(s.total("k"), layout.show(b, "jk"), layout.show(a, "k")), PRODUCT
+        return s.spaced(s.total("i"), layout.show(b.args[0], "ij"), layout.show(a, "i")), _PRODUCT
+    return s.spaced(s.total("k"), layout.show(b, "jk"), layout.show(a, "k")), _PRODUCT
 
 
-def _show_call(layout: _Layout, term: Term, index: str) -> Shown:
+def _show_call(layout: _Layout, term: Term, index: str) -> _Shown:
     """Return f(a, b); a maximum or minimum with a number begins with it."""
     args = sorted(term.args, key=lambda arg: not _is_constant(arg)) if "imum" in term.op else term.args
     name = term.note.title if term.op == "call" else _NAMES.get(term.op, rf"\{term.op}")
     inner = (layout.style.sign(",") + layout.style.space).join(layout.show(arg, index) for arg in args)
-    return layout.style.name(name) + layout.style.bracketed(inner), ATOM
+    return layout.style.name(name) + layout.style.bracketed(inner), _ATOM
 
 
 _NAMES = {"maximum": r"\max", "minimum": r"\min", "sign": r"\operatorname{sign}"}
-_SHOWN: dict[str, Callable[[_Layout, Term, str], Shown]] = {
+_SHOWN: dict[str, Callable[[_Layout, Term, str], _Shown]] = {
     "": _show_leaf,
     "add": _show_sum,
     "subtract": _show_sum,
-    "negative": _show_negative,
+    "negative": lambda layout, term, index: (layout.style.sign("-") + layout.show(term.args[0], index, _PRODUCT), _SUM),
     "multiply": _show_product,
-    "divide": _show_fraction,
+    "divide": lambda layout, term, index: (
+        layout.style.fraction(*(layout.show(arg, index) for arg in term.args)),
+        _PRODUCT,
+    ),
     "power": _show_power,
     "exp": _show_exp,
     "expm1": _show_expm1,
     "log1p": lambda layout, term, index: _show_call(layout, log(1 + term.args[0]), index),
-    "sqrt": lambda layout, term, index: (layout.style.root(layout.show(term.args[0], index)), ATOM),
-    "absolute": lambda layout, term, index: (layout.style.bracketed(layout.show(term.args[0], index), "||"), ATOM),
+    "sqrt": lambda layout, term, index: (layout.style.root(layout.show(term.args[0], index)), _ATOM),
+    "absolute": lambda layout, term, index: (layout.style.bracketed(layout.show(term.args[0], index), "||"), _ATOM),
     "greater": lambda layout, term, index: _show_choice(layout, where(term, 1, 0), index),
     "where": _show_choice,
     "sum": _show_total,
-    "ones_like": lambda layout, term, index: (layout.style.number("1"), ATOM),
+    "ones_like": lambda layout, term, index: (layout.style.number("1"), _ATOM),
     "matmul": _show_matmul,
     "transpose": _show_transpose,
-    "let": lambda layout, term, index: (layout.style.name(term.note), ATOM),
+    "let": lambda layout, term, index: (layout.style.name(term.note), _ATOM),
 }
 
 
 def _is_constant(term: Term) -> bool:
-    """Return whether a term contains no symbols."""
     return not any(isinstance(each, Symbol) for each in walk(term))
 
 

@@ -41,7 +41,6 @@ _UsageError: Any = typer.BadParameter.__base__
 
 
 def _print_error(message: str) -> None:
-    """Print an error as one line on standard error."""
     typer.echo(f"chainrule: {printable(message)}", err=True)
 
 

@@ -15,6 +15,7 @@ from io import StringIO
 from itertools import pairwise
 from typing import Any
 
+from chainrule.app.paths import EMPTY
 from chainrule.errors import TableError, shorten
 
 SPACES = " "
@@ -121,7 +122,7 @@ def detect(text: str, dialect: Dialect, reading: Reading, name: str) -> Dialect:
     comments = _has_comments(_QUOTED.sub("", text).split("\n")[first:])
     lines = _Lines(text, first, comments)
     if not lines.kept:
-        raise TableError(f"{name} is empty. A table needs a header line with column names, followed by rows.")
+        raise TableError(f"{name} {EMPTY}")
     separator = reading.separator or (marked and marked[1]) or _separator(lines, reading, name)
     records = list(lines.records(separator))
     padded = separator != SPACES and (_are_padded(records) or lines.have_spaces_after(separator))
@@ -215,7 +216,7 @@ def _separator(lines: _Lines, reading: Reading, name: str) -> str:
     best = max(scores, key=lambda separator: scores[separator])
     if scores[best][0] > 0:
         return best
-    if _are_separated_by_spaces([cells for _, cells in lines.records(SPACES)], lines, name):
+    if _are_separated_by_spaces([cells for _, cells in lines.records(SPACES)], name):
         return SPACES
     return max(_SEPARATORS, key=lambda separator: (-max(map(len, candidates[separator])), separator == ","))
 
@@ -236,7 +237,7 @@ def _regularity(records: list[list[str]]) -> tuple[float, int]:
     return counts[usual] / len(records) + numeric + 0.5 * (len(records[0]) == usual), usual
 
 
-def _are_separated_by_spaces(records: list[list[str]], lines: _Lines, name: str) -> bool:
+def _are_separated_by_spaces(records: list[list[str]], name: str) -> bool:
     """Return whether spaces separate the fields: every record has the same number, and a column contains numbers."""
     rows = records[1:] or records
     numeric = sum(any(_NUMBER.fullmatch(cell) for cell in cells) and len(cells) > 1 for cells in rows)

@@ -2,20 +2,15 @@
 
 from chainrule.app.messages import score_lines
 from chainrule.app.options import EvaluateOptions
-from chainrule.app.paths import shown
-from chainrule.app.plan import table_to_score
 from chainrule.app.reporter import Reporter
-from chainrule.app.results import load_predictor, open_table, score_on, training_overlap
+from chainrule.app.results import read_to_score, score_on, training_overlap
 from chainrule.display import count
 
 
 def run(options: EvaluateOptions) -> None:
     """Print the scores, next to those of a baseline that ignores the inputs."""
     reporter = Reporter(as_json=options.as_json)
-    predictor = load_predictor(options.model)
-    source = open_table(predictor, options.file, options.table)
-    with reporter.step(f"reading {shown(options.file)}") as show:
-        table, _ = table_to_score(predictor, source, show)
+    predictor, table, source = read_to_score(options, reporter)
     with reporter.step("scoring the model") as show:
         result = score_on(predictor, table, show=show)
         show("comparison with the training rows")

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import typer
-
 from chainrule.app.options import ExportOptions, Language
 from chainrule.app.reporter import Reporter
 from chainrule.export import to_c, to_python
@@ -17,13 +15,12 @@ from chainrule.model.predictor import Predictor
 
 def run(options: ExportOptions) -> None:
     """Write the export, and print how to use it."""
-    writer = _WRITERS[options.to]
+    writer, reporter = _WRITERS[options.to], Reporter()
     given = {name: True for name in ("int8", "pure") if getattr(options, name)}
     loaded = load(options.model)
-    with Reporter().step(f"exporting {options.model}"):
+    with reporter.step(f"exporting {options.model}"):
         exported = writer.write(loaded, options.output, **given)
-    for line in [*_export_lines(exported), "", *writer.usage(loaded, options.output)]:
-        typer.echo(line)
+    reporter.say(*_export_lines(exported), "", *writer.usage(loaded, options.output))
 
 
 def _export_lines(exported: Export) -> list[str]:

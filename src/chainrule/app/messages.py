@@ -113,7 +113,6 @@ def better_is(score: str) -> str:
 
 
 def _as_text(value: object) -> str:
-    """Return an entry of the metadata as text."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_as_text(entry)}" for name, entry in value.items())
     if isinstance(value, list):

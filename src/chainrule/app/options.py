@@ -105,10 +105,10 @@ def _option(help_text: str, *names: str, default: str | bool = True, **settings:
 _TABLE = "Table: .csv, .tsv, .csv.gz, .parquet, .arrow or .jsonl; - reads standard input."
 _FILE: Any = {"metavar": "FILE"}
 _COLUMN: Any = {"metavar": "COLUMN"}
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help=_TABLE)]
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by `chainrule train`.")]
-JsonOption = Annotated[bool, _option("Print a single JSON object.", "--json")]
-Names = list[str] | None
+_FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help=_TABLE)]
+_ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by `chainrule train`.")]
+_JsonOption = Annotated[bool, _option("Print a single JSON object.", "--json")]
+_Names = list[str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,11 +162,9 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions(Options):
-    """The options of a command that applies a model to a table."""
-
-    model: ModelArgument
-    file: FileArgument
+class _ModelOptions(Options):
+    model: _ModelArgument
+    file: _FileArgument
 
     @property
     def output(self) -> Path | None:
@@ -192,21 +190,21 @@ class TrainOptions(Options):
     Example: `chainrule train penguins.csv --target species --report penguins.html`
     """
 
-    file: FileArgument
+    file: _FileArgument
     target: Annotated[str, _option("Predict this column.", **_COLUMN)]
     task: Annotated[
         Task | None,
         _option("Treat the target as classes or as numbers.", default="inferred from the target", **_choice(Task)),
     ] = None
-    drop: Annotated[Names, _option("Ignore this column; repeat for several.", **_COLUMN)] = None
+    drop: Annotated[_Names, _option("Ignore this column; repeat for several.", **_COLUMN)] = None
     identifier: Annotated[
-        Names,
+        _Names,
         _option(
             "Treat this column as a row identifier: do not train on it, copy it to the predictions.", "--id", **_COLUMN
         ),
     ] = None
     category: Annotated[
-        Names, _option("Treat the numbers in this column as categories; repeat for several.", **_COLUMN)
+        _Names, _option("Treat the numbers in this column as categories; repeat for several.", **_COLUMN)
     ] = None
     weight: Annotated[str | None, _option("Use this column as sample weights.", **_COLUMN)] = None
     group: Annotated[
@@ -256,7 +254,7 @@ class TrainOptions(Options):
     checkpoint: Annotated[Path | None, _option("Save checkpoints to this file during training.", **_FILE)] = None
     resume: Annotated[bool, _option("Resume from --checkpoint if it exists.", "--resume")] = False
     table: ReadingOptions
-    as_json: JsonOption = False
+    as_json: _JsonOption = False
     quiet: Annotated[bool, _option("Print errors only.", "--quiet", "-q")] = False
 
     @property
@@ -299,7 +297,7 @@ class TrainOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(ModelOptions):
+class PredictOptions(_ModelOptions):
     """Predict every row of a table; the output has one column named after the target.
 
     The table must have the columns the model was trained on, in any order. It is read in batches and may be larger than
@@ -325,7 +323,7 @@ class PredictOptions(ModelOptions):
         ),
     ] = None
     identifier: Annotated[
-        Names,
+        _Names,
         _option(
             "Copy this column of FILE to the predictions; repeat for several.",
             "--id",
@@ -342,14 +340,14 @@ class PredictOptions(ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(ModelOptions):
+class EvaluateOptions(_ModelOptions):
     """Score a model on a table that includes the target, next to a baseline that ignores the inputs.
 
     Example: `chainrule evaluate penguins.chainrule more.csv`
     """
 
     table: ReadingOptions
-    as_json: JsonOption = False
+    as_json: _JsonOption = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,12 +357,12 @@ class InspectOptions(Options):
     Example: `chainrule inspect penguins.chainrule`
     """
 
-    model: ModelArgument
-    as_json: JsonOption = False
+    model: _ModelArgument
+    as_json: _JsonOption = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions(ModelOptions):
+class ReportOptions(_ModelOptions):
     """Evaluate a model on a table that includes the target, and write the results as a single HTML file.
 
     Example: `chainrule report penguins.chainrule more.csv --out penguins.html`
@@ -387,7 +385,7 @@ class ExportOptions(Options):
     Example: `chainrule export penguins.chainrule --to c`
     """
 
-    model: ModelArgument
+    model: _ModelArgument
     to: Annotated[Language, _option("Export to this language.", "--to", **_choice(Language))]
     out: Annotated[
         Path | None,
@@ -412,7 +410,7 @@ class ExportOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TraceOptions(ModelOptions):
+class TraceOptions(_ModelOptions):
     """Show every quantity in one training step on rows of a table, forward and backward. The model is not changed.
 
     Example: `chainrule trace penguins.chainrule penguins.csv --row 3 --to html --out step.html`

@@ -9,7 +9,7 @@ from chainrule.errors import TableError
 
 STDIN = Path("-")
 
-KINDS = {
+_KINDS = {
     ".csv": "csv",
     ".tsv": "csv",
     ".txt": "csv",
@@ -53,14 +53,14 @@ def kind_of(path: Path, kinds: Mapping[str, str]) -> str:
 
 def has_table_suffix(path: Path) -> bool:
     """Return whether the path ends like a table."""
-    return path.name.lower().endswith(tuple(KINDS))
+    return path.name.lower().endswith(tuple(_KINDS))
 
 
 def require_table(path: Path, kind: str | None = None) -> str:
     """Return the kind of a table to read; TableError unless it is known, and the file exists and is not empty."""
     if path == STDIN:
         return kind or "csv"
-    kind = kind or kind_of(path, KINDS)
+    kind = kind or kind_of(path, _KINDS)
     if not path.exists():
         raise TableError(f"{path}: no such file. The current directory is {Path.cwd()}.")
     if not path.is_file():

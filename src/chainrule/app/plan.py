@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
@@ -47,7 +47,7 @@ class Table:
     @classmethod
     def of(
         cls, inputs: Columns, name: str, values: Array, notices: list[str], groups: tuple[str, Array] | None = None
-    ) -> "Table":
+    ) -> Self:
         """Return the table with these inputs, values of the target, and a column of groups with its name."""
         known, rows = np.flatnonzero(~missing_rows(name, values)), np.arange(1, len(values) + 1)
         return cls(inputs, values, known, rows, notices, None if groups is None else factorize(*groups)[1])
@@ -60,7 +60,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Ties:
+class _Ties:
     """The columns that tie rows together, and the group numbers and times of the rows with a known target."""
 
     group: str | None = None
@@ -69,7 +69,7 @@ class Ties:
     times: Array | None = None
 
     @classmethod
-    def read(cls, columns: Columns, known: Array, group: str | None, time: str | None) -> "Ties":
+    def read(cls, columns: Columns, known: Array, group: str | None, time: str | None) -> Self:
         """Read the columns that --group and --time name; TableError if they cannot divide the rows."""
         cells = {name: reading.named(columns, name)[known] for name in (group, time) if name is not None}
         groups = None if group is None else splits.group_codes(group, cells[group], "--group", known)
@@ -89,7 +89,7 @@ class Plan:
     training: Array
     test: Array
     encoder: TabularEncoder
-    ties: Ties = field(default_factory=Ties)
+    ties: _Ties = field(default_factory=_Ties)
     groups: Array | None = None
     times: Array | None = None
 
@@ -137,7 +137,7 @@ def make_plan(
     readings = {other: _read_kind(other, cells) for other, cells in inputs.items() if other not in categories}
     target, values, notices = learn_target(name, values, task)
     table = Table.of(inputs, name, values, notices, None if group is None else (group, reading.named(columns, group)))
-    ties = Ties.read(columns, table.known, group, time)
+    ties = _Ties.read(columns, table.known, group, time)
     split = _split(table, target, categories, readings, test_fraction, seed, ties)
     training, test = table.known[split.training], table.known[split.held_out]
     if test_fraction and not len(test):
@@ -191,7 +191,7 @@ def _split(
     readings: dict[str, Reading],
     fraction: float,
     seed: int,
-    ties: Ties,
+    ties: _Ties,
 ) -> splits.Split:
     """Return the split of the rows with a known target; the table gets notices about it."""
     known = table.part(table.known)

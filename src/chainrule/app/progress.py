@@ -3,8 +3,8 @@
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from math import isfinite
 from time import perf_counter
 from types import TracebackType
@@ -47,7 +47,7 @@ class Display(ABC):
         """Show the state on a terminal."""
 
     @property
-    def elapsed(self) -> float:
+    def _elapsed(self) -> float:
         """The time since the beginning, in seconds."""
         return perf_counter() - self.start
 
@@ -73,12 +73,17 @@ class Display(ABC):
 
 
 class Step(Display):
-    """One thing that takes long, such as reading a file. Call it to show how far it has come."""
+    """One thing that takes long, such as reading a file. Call it to show how far it has come.
 
-    def __init__(self, text: str, silent: bool = False, console: Console | None = None) -> None:
+    With `announce`, a line is written at once where there is no terminal.
+    """
+
+    def __init__(self, text: str, silent: bool = False, announce: bool = False, console: Console | None = None) -> None:
         super().__init__(silent, console)
         self.text, self.detail, self.fraction, self.begin = text, "", 0.0, self.start
         self.task = self.bars.add_task(text, total=None, state="")
+        if announce:
+            self.write(f"{text} ...\n")
 
     def __call__(self, detail: str, fraction: float | None = None) -> None:
         """Show a detail, such as the number of rows so far, and the fraction that is done, if it is known.
@@ -90,10 +95,10 @@ class Step(Display):
         self.detail, self.fraction = detail, fraction or 0.0
 
     def _state(self) -> str:
-        parts = [self.detail] * bool(self.detail) + [f"{duration(self.elapsed)} elapsed"]
+        parts = [self.detail] * bool(self.detail) + [f"{_duration(self._elapsed)} elapsed"]
         if 0 < self.fraction < 1:
             remaining = (perf_counter() - self.begin) * (1 / self.fraction - 1)
-            parts.append(f"about {duration(remaining)} remaining")
+            parts.append(f"about {_duration(remaining)} remaining")
         return ", ".join(parts)
 
     def line(self) -> str:
@@ -102,15 +107,6 @@ class Step(Display):
     def refresh(self) -> None:
         total = 1.0 if self.fraction else None
         self.bars.update(self.task, total=total, completed=self.fraction, state=self._state())
-
-
-@contextmanager
-def step(text: str, silent: bool = False, announce: bool = False) -> Iterator[Step]:
-    """Show what is being done; with `announce`, a line is written at once where there is no terminal."""
-    with Step(text, silent) as display:
-        if announce:
-            display.write(f"{text} ...\n")
-        yield display
 
 
 class TrainingDisplay(Display):
@@ -171,8 +167,8 @@ class TrainingDisplay(Display):
     def _state(self) -> tuple[str, str]:
         place = f"{len(self.finished)} of {self.members} members trained"
         seconds = self.seconds_remaining if self.latest else float("inf")
-        remaining = f"about {duration(seconds)} remaining"
-        return place, remaining if isfinite(seconds) else f"preparing, {duration(self.elapsed)} elapsed"
+        remaining = f"about {_duration(seconds)} remaining"
+        return place, remaining if isfinite(seconds) else f"preparing, {_duration(self._elapsed)} elapsed"
 
     def line(self) -> str:
         place, remaining = self._state()
@@ -220,7 +216,7 @@ def _values(history: History) -> str:
     return "".join(f", {name} {column[-1]:.3g}" for name, column in shown.items() if column)
 
 
-def duration(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """Return a duration in its largest sensible unit: 45 s, 22 min, 1.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -13,10 +13,8 @@ from chainrule import viz  # raises MissingExtraError without matplotlib
 from chainrule.app import messages
 from chainrule.app.csv_file import Show
 from chainrule.app.options import ReportOptions
-from chainrule.app.paths import shown
-from chainrule.app.plan import table_to_score
 from chainrule.app.reporter import Reporter
-from chainrule.app.results import Result, load_predictor, open_table, score_on
+from chainrule.app.results import Result, read_to_score, score_on
 from chainrule.app.scores import format_scores
 from chainrule.arrays import Array
 from chainrule.data.formats import is_missing
@@ -47,10 +45,7 @@ _Figure = tuple[Draw, float, float, str]
 def run(options: ReportOptions) -> None:
     """Evaluate a model on a table that includes the target, and write the report."""
     reporter = Reporter()
-    predictor = load_predictor(options.model)
-    source = open_table(predictor, options.file, options.table)
-    with reporter.step(f"reading {shown(options.file)}") as show:
-        table, _ = table_to_score(predictor, source, show)
+    predictor, table, _ = read_to_score(options, reporter)
     with reporter.step("scoring the model") as show:
         result = score_on(predictor, table, show=show)
     with reporter.step(f"writing the report {options.output}", announce=True) as show:
@@ -69,6 +64,7 @@ def _contents(result: Result, show: Show) -> dict[str, Any]:
     predictor, metadata = result.predictor, result.predictor.metadata
     importance = _measure_importance(result, show)
     names = importance.ranking[:8]
+    training_notes = [f"member {k}: {note}" for k, history in enumerate(result.histories, 1) for note in history.notes]
     return _draw(_figures(result, importance, show), show) | {
         "title": f"{predictor.target.name} from {metadata.get('table', 'a table')}",
         "summary": _summary(result),
@@ -76,7 +72,7 @@ def _contents(result: Result, show: Show) -> dict[str, Any]:
         "result_scores": _scores(result),
         "baseline": f"baseline ({messages.baseline_of(predictor.target)})",
         "columns": [_describe_column(column) for column in metadata.get("columns", [])],
-        "notices": metadata.get("notices", []) + _training_notes(result),
+        "notices": [*metadata.get("notices", []), *training_notes],
         "n_measured": len(importance.worse),
         "n_columns": len(predictor.encoder.columns),
         "error_columns": ["row", "actual", "predicted", *names],
@@ -182,15 +178,10 @@ def _entry(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else messages.readable_date(str(value))
 
 
-def _training_notes(result: Result) -> list[str]:
-    return [f"member {k + 1}: {note}" for k, history in enumerate(result.histories) for note in history.notes]
-
-
 # Figures.
 
 
 def _figures(result: Result, importance: Importance, show: Show) -> dict[str, list[_Figure]]:
-    """Return the figures of each section."""
     height = 1.3 + 0.28 * min(len(importance.worse), 20)
     return {
         "distribution": [_target_distribution(result)],
@@ -202,7 +193,6 @@ def _figures(result: Result, importance: Importance, show: Show) -> dict[str, li
 
 
 def _draw(figures: dict[str, list[_Figure]], show: Show) -> dict[str, list[str]]:
-    """Return the figures as SVG."""
     drawn: dict[str, list[str]] = {name: [] for name in figures}
     pairs = [(name, figure) for name, some in figures.items() for figure in some]
     for k, (name, figure) in enumerate(pairs):

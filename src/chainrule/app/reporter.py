@@ -3,7 +3,7 @@
 import json
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
@@ -30,9 +30,9 @@ class Reporter:
         if self.as_json:
             typer.echo(json.dumps(document, indent=2))
 
-    def step(self, text: str, announce: bool = False) -> AbstractContextManager[progress.Step]:
-        """Return a context that shows that something is being done; see `chainrule.app.progress.Step`."""
-        return progress.step(text, self.silent, announce)
+    def step(self, text: str, announce: bool = False) -> progress.Step:
+        """Return a context that shows that something is being done."""
+        return progress.Step(text, self.silent, announce)
 
     def training(self, members: int) -> progress.TrainingDisplay:
         """Return a context that shows the training of the members."""

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from chainrule.app import plan as planning
-from chainrule.app.options import ReadingOptions
-from chainrule.app.paths import has_table_suffix
+from chainrule.app.options import EvaluateOptions, ReadingOptions, ReportOptions, TraceOptions
+from chainrule.app.paths import has_table_suffix, shown
 from chainrule.app.plan import Plan, Table
+from chainrule.app.reporter import Reporter
 from chainrule.app.scores import score, score_baseline, score_interval
 from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
@@ -83,6 +84,17 @@ def open_table(predictor: Predictor, path: Path, options: ReadingOptions) -> Tab
     """Return a table for a model, to be read like the training table unless options say otherwise."""
     names = [column.name for column in predictor.encoder.columns]
     return TableFile(path, options.kind, options.reading(predictor.metadata.get("reading"), names))
+
+
+def read_to_score(
+    options: EvaluateOptions | ReportOptions | TraceOptions, reporter: Reporter
+) -> tuple[Predictor, Table, TableFile]:
+    """Return the predictor in the model file, and the table to score it on, with the file that it is from."""
+    predictor = load_predictor(options.model)
+    source = open_table(predictor, options.file, options.table)
+    with reporter.step(f"reading {shown(options.file)}") as show:
+        table, _ = planning.table_to_score(predictor, source, show)
+    return predictor, table, source
 
 
 def score_on(

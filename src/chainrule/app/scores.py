@@ -13,8 +13,8 @@ from chainrule.metrics import METRICS, roc_auc
 
 Target = ClassTarget | NumberTarget
 
-N_RESAMPLES, MAX_RESAMPLED_ROWS = 200, 50_000
-CONFIDENCE = 0.9
+_N_RESAMPLES, MAX_RESAMPLED_ROWS = 200, 50_000
+_CONFIDENCE = 0.9
 """The confidence level of the intervals."""
 
 
@@ -66,7 +66,7 @@ def score_interval(
     closed = proportion_intervals(y, prediction) if isinstance(target, ClassTarget) else {}
     scores = score(target, values, predictions)
     drawn, fraction = _resamples(len(y), groups, np.random.default_rng(seed))
-    levels = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    levels = [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2]
     intervals = {}
     for name, value in scores.items():
         if name in closed and groups is None:
@@ -83,11 +83,11 @@ def _resamples(n: int, groups: Array | None, rng: np.random.Generator) -> tuple[
     """Return the row numbers of each resample, and their expected number as a fraction of n."""
     fraction = min(1.0, MAX_RESAMPLED_ROWS / n)
     if groups is None:
-        return [rng.integers(0, n, round(fraction * n)) for _ in range(N_RESAMPLES)], fraction
+        return [rng.integers(0, n, round(fraction * n)) for _ in range(_N_RESAMPLES)], fraction
     _, sizes = np.unique(groups, return_counts=True)
     rows_of = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
     n_drawn = max(1, round(fraction * len(rows_of)))
-    draws = (rng.integers(0, len(rows_of), n_drawn) for _ in range(N_RESAMPLES))
+    draws = (rng.integers(0, len(rows_of), n_drawn) for _ in range(_N_RESAMPLES))
     return [np.concatenate([rows_of[k] for k in draw]) for draw in draws], fraction
 
 
@@ -100,15 +100,15 @@ def proportion_intervals(y: Array, P: Array) -> dict[str, tuple[float, float]]:
     """
     correct, counts = P.argmax(axis=1) == y, np.bincount(y)
     recalls = np.bincount(y, correct)[counts > 0] / counts[counts > 0]
-    low, high = wilson_interval(recalls, counts[counts > 0], CONFIDENCE)
+    low, high = wilson_interval(recalls, counts[counts > 0], _CONFIDENCE)
     balanced = recalls.mean()
     below, above = np.sqrt([((recalls - low) ** 2).sum(), ((high - recalls) ** 2).sum()]) / len(recalls)
     ends = {
-        "accuracy": wilson_interval(correct.mean(), np.array(len(y)), CONFIDENCE),
+        "accuracy": wilson_interval(correct.mean(), np.array(len(y)), _CONFIDENCE),
         "balanced_accuracy": (balanced - below, balanced + above),
     }
     if roc_auc(y, P) == 1:
-        ends["roc_auc"] = wilson_interval(np.ones(()), counts[counts > 0].min(), CONFIDENCE)
+        ends["roc_auc"] = wilson_interval(np.ones(()), counts[counts > 0].min(), _CONFIDENCE)
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 

@@ -151,7 +151,6 @@ class _ColumnarFile:
         self.nested: dict[str, str] = {}
 
     def read(self, text: frozenset[str], show: Show) -> pl.DataFrame:
-        """Return the whole table."""
         return self._without_nested(self.scan().collect())
 
     def batches(self, text: frozenset[str], n_rows: int) -> Iterator[pl.DataFrame]:

@@ -7,10 +7,9 @@ import numpy as np
 import typer
 
 from chainrule.app.options import Form, Notation, TraceOptions
-from chainrule.app.paths import shown
-from chainrule.app.plan import Table, table_to_score
+from chainrule.app.plan import Table
 from chainrule.app.reporter import Reporter
-from chainrule.app.results import load_predictor, open_table
+from chainrule.app.results import read_to_score
 from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget
 from chainrule.errors import TableError
@@ -29,10 +28,7 @@ _FORMS: dict[Form, Callable[[Trace, Notation], str]] = {
 
 def run(options: TraceOptions) -> None:
     """Print the trace, or write it to a file, and verify it if asked to."""
-    predictor = load_predictor(options.model)
-    source = open_table(predictor, options.file, options.table)
-    with Reporter().step(f"reading {shown(options.file)}") as show:
-        table, _ = table_to_score(predictor, source, show)
+    predictor, table, _ = read_to_score(options, Reporter())
     X, y = _encoded(predictor, table, options.row or [1])
     columns, target = predictor.encoder.get_feature_names_out().tolist(), predictor.target
     outputs = [str(label) for label in target.labels] if isinstance(target, ClassTarget) else [target.name]

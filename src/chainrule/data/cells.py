@@ -27,7 +27,7 @@ from chainrule.errors import TableError
 
 BLOCK = 8192
 """Rows processed together: enough to amortize Python's overhead, few enough to stay in the cache."""
-MAX_YEARS = 100_000
+_MAX_YEARS = 100_000
 """A date farther from 1970 is a mistake, and not much farther microseconds overflow int64."""
 
 
@@ -161,11 +161,11 @@ def as_dates(name: str, values: Array, first_row: int = 0, date_format: DateForm
         read = to_date if date_format is ISO else partial(to_date, date_format=date_format)
         return _parse(name, values, read, "a date such as 2024-03-01", "M8[us]", first_row)
     if np.datetime_data(values.dtype)[0] in ("Y", "M", "W", "D", "h", "m", "s", "ms"):  # finer units span less
-        first, last = np.array([-MAX_YEARS, MAX_YEARS], "M8[Y]").astype(values.dtype)
+        first, last = np.array([-_MAX_YEARS, _MAX_YEARS], "M8[Y]").astype(values.dtype)
         far = (values < first) | (values > last)
         if far.any():
             row = int(np.argmax(far))
-            rule = f"expected a date within {MAX_YEARS:,} years of 1970"
+            rule = f"expected a date within {_MAX_YEARS:,} years of 1970"
             raise TableError(f"column {name!r}, row {first_row + row + 1}: {rule}, got {values[row]}")
     return values.astype("M8[us]")
 

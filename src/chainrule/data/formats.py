@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from math import nan
 from typing import Any, Callable, Dict, NamedTuple, Sequence, Tuple
 
-MISSING_WORDS = frozenset(
+_MISSING_WORDS = frozenset(
     {"na", "n/a", "nan", "-nan", "null", "none", "nil", "?", "-", ".", "--", "---", "..", "...", "\u2013", "\u2014"}
     | {"#n/a", "#na", "#n/a n/a", "n.a.", "n.a", "<na>", "nat", "(null)", "\\n", "unknown", "missing", "undefined"}
     | {"not available", "not applicable", "no data", "nodata", "#value!", "#div/0!", "#ref!", "#num!", "#name?"}
@@ -33,8 +33,8 @@ def is_missing(value: Any) -> bool:
 
 
 def is_missing_word(text: str) -> bool:
-    """Return whether text stands for a missing number or date; see MISSING_WORDS."""
-    return text.strip().lower() in MISSING_WORDS
+    """Return whether text stands for a missing number or date; see _MISSING_WORDS."""
+    return text.strip().lower() in _MISSING_WORDS
 
 
 def to_text(value: Any) -> str:
@@ -51,7 +51,7 @@ class NumberFormat(NamedTuple):
     """How the numbers of a column are written; the default is what `float` reads.
 
     `unit` is a currency, a percent sign or a unit of measurement, before or after the number. `words` stand for missing
-    values in addition to MISSING_WORDS, `sentinels` are numbers that do, such as -999.
+    values in addition to _MISSING_WORDS, `sentinels` are numbers that do, such as -999.
     """
 
     decimal: str = "."
@@ -62,7 +62,7 @@ class NumberFormat(NamedTuple):
 
 
 PLAIN = NumberFormat()
-TRUTH = {"true": 1.0, "false": 0.0}
+_TRUTH = {"true": 1.0, "false": 0.0}
 
 _CURRENCY = r"(?:US|CA|AU|NZ|HK|MX|SG|[ACRS])?\$|[€£¥₹₽₩₺₴₫฿₪₦¢]"
 _CODE = (
@@ -77,7 +77,7 @@ _NUMBER = re.compile(
 )
 
 
-class WrittenNumber(NamedTuple):
+class _WrittenNumber(NamedTuple):
     """The parts of a number in text: sign and exponent as Python writes them, digits with their separators."""
 
     sign: str
@@ -86,7 +86,7 @@ class WrittenNumber(NamedTuple):
     unit: str
 
 
-def split_number(text: str) -> WrittenNumber | None:
+def split_number(text: str) -> _WrittenNumber | None:
     """Return the parts of a number with separators, a sign of any kind or a unit; None if text is not one.
 
     Codes such as 007A are none: a number with separators or a unit has no leading zeros.
@@ -99,10 +99,10 @@ def split_number(text: str) -> WrittenNumber | None:
     if len(signs) > 1:
         return None
     unit = " ".join(part for part in (match["before"], match["after"]) if part)
-    return WrittenNumber("".join(signs), match["digits"], match["exponent"] or "", unit)
+    return _WrittenNumber("".join(signs), match["digits"], match["exponent"] or "", unit)
 
 
-def number_value(parts: WrittenNumber, decimal: str, thousands: str) -> float:
+def _number_value(parts: _WrittenNumber, decimal: str, thousands: str) -> float:
     """Return the value of a number with these separators; blanks and apostrophes may separate thousands too.
 
     Raises ValueError if the separators do not stand where they belong.
@@ -131,12 +131,12 @@ def read_number(value: Any, number_format: NumberFormat = PLAIN) -> float:
                 raise ValueError("float would accept underscores between digits")
             return number
     text = value.strip()
-    if not text or text.lower() in MISSING_WORDS or text in number_format.words:
+    if not text or text.lower() in _MISSING_WORDS or text in number_format.words:
         return nan
     parts = split_number(text)
     if parts is None or parts.unit not in ("", number_format.unit):
         raise ValueError("not a number")
-    return number_value(parts, number_format.decimal, number_format.thousands)
+    return _number_value(parts, number_format.decimal, number_format.thousands)
 
 
 def to_number(value: Any, number_format: NumberFormat = PLAIN) -> float:
@@ -144,7 +144,7 @@ def to_number(value: Any, number_format: NumberFormat = PLAIN) -> float:
     try:
         number = read_number(value, number_format)
     except ValueError:
-        number = TRUTH.get(value.strip().lower(), nan) if isinstance(value, str) else nan
+        number = _TRUTH.get(value.strip().lower(), nan) if isinstance(value, str) else nan
         if number != number:
             raise
     return nan if number_format.sentinels and number in number_format.sentinels else number
@@ -176,7 +176,7 @@ DATE_ORDERS = {"ISO 8601": _ISO_DATE, **{name: re.compile(pattern) for name, pat
 
 
 class DateFormat(NamedTuple):
-    """How the dates of a column are written: one of DATE_ORDERS, and words for missing dates beside MISSING_WORDS."""
+    """How the dates of a column are written: one of DATE_ORDERS, and words for missing dates beside _MISSING_WORDS."""
 
     order: str = "ISO 8601"
     words: Tuple[str, ...] = ()
@@ -195,7 +195,7 @@ def to_date(value: Any, date_format: DateFormat = ISO) -> datetime | None:
         return None
     if isinstance(value, str):
         text = value.strip()
-        if text.lower() in MISSING_WORDS or text in date_format.words:
+        if text.lower() in _MISSING_WORDS or text in date_format.words:
             return None
         iso = date_format.order == "ISO 8601" or _ISO_DATE.fullmatch(text)
         value = _iso_date(text) if iso else _written_date(text, date_format.order)
@@ -257,7 +257,7 @@ def _written_date(text: str, order: str) -> datetime:
 def spelling(text: str) -> str:
     """Return the canonical spelling of a category: "01" and "1.0" become "1", "true" becomes "True"."""
     if text[:1] in "tTfF":
-        return text.capitalize() if text.lower() in TRUTH else text
+        return text.capitalize() if text.lower() in _TRUTH else text
     return (
         to_text(float(text))
         if text[:1] in "+-0123456789" and re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?", text)

@@ -21,14 +21,14 @@ _GROUP_NAME = rf"(^|.*[ _.-])(id|({_ENTITIES})s?)$|.*[a-z]I[dD]$|^({_ENTITIES})[
 """Names of columns that identify what rows belong to."""
 _CODE = r"[A-Za-z]{0,8}[ _#-]?[0-9]{2,}[A-Za-z]{0,3}"
 """Text such as P017, cust-0042 or N14228UA: identifiers rather than categories."""
-MIN_GROUPS, MIN_CODES, MIN_GROUP_ROWS = 5, 20, 1.5
+_MIN_GROUPS, _MIN_CODES, _MIN_GROUP_ROWS = 5, 20, 1.5
 """Least number of groups in a column whose name says so, or only whose text, and of rows per group on average."""
 _AGE_GROUP = r"(age|income|blood|food|size|ethnic|risk|price|weight|product)[ _.-]?groups?$"
 _BIRTH = r"birth|dob\b|born"
 _TIME_NAME = (
     r"(^|[ _.-])(date|datetime|time|timestamp|day|week|month|year|period|epoch|ts|dt)(_?(id|index))?$|[a-z](Date|Time)$"
 )
-MIN_TIMES = 10
+_MIN_TIMES = 10
 """Least number of different times."""
 
 
@@ -48,9 +48,9 @@ def _looks_like_group(name: str, values: Array) -> bool:
     distinct = [value for value in factorize(name, values)[0] if not is_missing(value)]
     if values.dtype.kind == "f" and not all(float(value).is_integer() for value in distinct):
         return False
-    if not MIN_GROUPS <= len(distinct) <= len(values) / MIN_GROUP_ROWS:
+    if not _MIN_GROUPS <= len(distinct) <= len(values) / _MIN_GROUP_ROWS:
         return False
-    are_codes = len(distinct) >= MIN_CODES and all(re.fullmatch(_CODE, str(value)) for value in distinct)
+    are_codes = len(distinct) >= _MIN_CODES and all(re.fullmatch(_CODE, str(value)) for value in distinct)
     return says_so or (are_codes and not are_numbers(distinct) and as_dates_only(distinct) is None)
 
 
@@ -76,7 +76,7 @@ def _time_order(name: str, values: Array) -> bool | None:
     if times is None or (times.dtype.kind != "M" and not _says_time(name)):
         return None
     known = times[~missing_rows(name, times)]
-    if len(np.unique(known)) < MIN_TIMES:
+    if len(np.unique(known)) < _MIN_TIMES:
         return None
     in_order = bool((known[1:] >= known[:-1]).all() or (known[1:] <= known[:-1]).all())
     return in_order if in_order or times.dtype.kind == "M" else None

@@ -22,7 +22,7 @@ Columns = dict[str, Array]
 
 FEW_ROWS = 512
 """Rows up to which the calls cost more than the arithmetic, so that numeric columns are treated together."""
-MAX_SPARSE_CELLS = 2**27
+_MAX_SPARSE_CELLS = 2**27
 """A sparse matrix is converted to a dense one, which takes a gigabyte of float64 at this size."""
 
 
@@ -180,10 +180,10 @@ def _row_columns(rows: Sequence[object]) -> list[tuple[str, object]]:
 
 def _dense(sparse: Any) -> Array:
     """Return a sparse matrix as a dense array, or raise TableError if that would be too large."""
-    if np.prod(sparse.shape, dtype=np.float64) > MAX_SPARSE_CELLS:
+    if np.prod(sparse.shape, dtype=np.float64) > _MAX_SPARSE_CELLS:
         size = " x ".join(f"{length:,}" for length in sparse.shape)
         raise TableError(
-            f"a sparse table must have at most {MAX_SPARSE_CELLS:,} cells, because it is converted to a dense array, "
+            f"a sparse table must have at most {_MAX_SPARSE_CELLS:,} cells, because it is converted to a dense array, "
             f"got {size}"
         )
     return np.asarray(sparse.toarray())
@@ -236,8 +236,23 @@ def _as_days(column: Array) -> Array:
 # Columns converted on access.
 
 
+class _Columns(Mapping[str, Array]):
+    """Base class: `names` maps the names of the columns to where they are."""
+
+    names: Mapping[str, Any]
+
+    def __contains__(self, name: object) -> bool:  # without reading the column
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 @final
-class Matrix(Mapping[str, Array]):
+class Matrix(_Columns):
     """The columns of a numeric 2-D array (n, d), under the names of `matrix_names`."""
 
     def __init__(self, numbers: Array) -> None:
@@ -255,18 +270,9 @@ class Matrix(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         return self.numbers[:, self.names[name]]
 
-    def __contains__(self, name: object) -> bool:
-        return name in self.names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
 
 @final
-class Frame(Mapping[str, Array]):
+class Frame(_Columns):
     """The columns of a DataFrame, converted to arrays on access so that they are never all in memory at once."""
 
     def __init__(self, frame: Any) -> None:
@@ -298,7 +304,7 @@ class Frame(Mapping[str, Array]):
         return Frame(self.frame[start:stop])
 
     @cached_property
-    def together(self) -> Columns:
+    def _together(self) -> Columns:
         """The float64 and int64 columns of a small frame: converting each on its own costs more than all else."""
         if not 0 < self.n_rows <= FEW_ROWS:
             return {}
@@ -318,8 +324,8 @@ class Frame(Mapping[str, Array]):
         import narwhals.stable.v1 as nw
 
         with _reading_errors():
-            if name in self.together:
-                return self.together[name]
+            if name in self._together:
+                return self._together[name]
             series = self.frame.get_column(self.names[name])
             declared = isinstance(series.dtype, nw.Categorical | nw.Enum)
             shared = declared or series.dtype == nw.String
@@ -327,15 +333,6 @@ class Frame(Mapping[str, Array]):
                 return np.fromiter(series.to_list(), object, len(series))
             column = _share_text(series) if shared else _as_column(name, series.to_numpy())
         return as_categories(name, column) if declared else column
-
-    def __contains__(self, name: object) -> bool:  # without reading the column
-        return name in self.names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 @contextmanager

@@ -15,21 +15,8 @@ from typing import Any, final
 import numpy as np
 
 from chainrule.arrays import Array
+from chainrule.data import formats
 from chainrule.data.cells import Category, as_dates, as_numbers, factorize
-from chainrule.data.formats import (
-    DATE_ORDERS,
-    ISO,
-    PLAIN,
-    DateFormat,
-    NumberFormat,
-    folded,
-    is_missing,
-    is_missing_word,
-    read_number,
-    split_number,
-    to_date,
-    to_text,
-)
 from chainrule.errors import TableError, shorten
 
 _MOSTLY = 0.95
@@ -58,8 +45,8 @@ class Reading:
     """
 
     kind: str
-    number_format: NumberFormat = PLAIN
-    date_format: DateFormat = ISO
+    number_format: formats.NumberFormat = formats.PLAIN
+    date_format: formats.DateFormat = formats.ISO
     words: dict[str, int] = field(default_factory=dict)
     strays: tuple[int, ...] = ()
     hint: str = ""
@@ -68,8 +55,8 @@ class Reading:
     def value_of(self, cell: object) -> float | datetime | None:
         """Return a cell's value, NaN or None if it is missing; raise an error if it is not of this kind."""
         if self.kind == "number":
-            return read_number(cell, self.number_format)
-        return to_date(cell, self.date_format)
+            return formats.read_number(cell, self.number_format)
+        return formats.to_date(cell, self.date_format)
 
     def notices(self, name: str) -> list[str]:
         """Return notices about an unusual format and about words for missing values."""
@@ -80,7 +67,7 @@ class Reading:
         return notices
 
 
-CATEGORY = Reading("category")
+_CATEGORY = Reading("category")
 
 
 def recognize(name: str, values: Array) -> Reading:
@@ -107,12 +94,12 @@ def as_ordered(name: str, values: Array) -> Array | None:
 def recognize_cells(distinct: Sequence[Any], counts: Sequence[int]) -> Reading:
     """Return how to read a column with these distinct cells, each of which occurs so often."""
     if any(isinstance(value, bool | np.bool_ | Category) for value in distinct):
-        return CATEGORY
+        return _CATEGORY
     plain_words = _words_among_plain(distinct, counts)
     if plain_words is not None:
         if _are_codes(distinct):
-            return CATEGORY
-        compact = Reading("date", date_format=DateFormat("yyyymmdd"), words=plain_words)
+            return _CATEGORY
+        compact = Reading("date", date_format=formats.DateFormat("yyyymmdd"), words=plain_words)
         known = [value for value in distinct if not _is_blank(value)]
         return _with_example(compact, known) if are_compact_dates(known) else Reading("number", words=plain_words)
     return _recognize_text(distinct, counts)
@@ -122,7 +109,7 @@ def _recognize_text(distinct: Sequence[Any], counts: Sequence[int]) -> Reading:
     """Return how to read a column in which not every cell is a plain number."""
     known = [i for i, value in enumerate(distinct) if not _is_blank(value)]
     cells, rows = [distinct[i] for i in known], [counts[i] for i in known]
-    best, read, n_best = CATEGORY, [False] * len(cells), 0
+    best, read, n_best = _CATEGORY, [False] * len(cells), 0
     rivals: list[Reading] = []
     for one in _candidates(cells):
         flags = [_reads(one, cell) for cell in cells]
@@ -132,14 +119,14 @@ def _recognize_text(distinct: Sequence[Any], counts: Sequence[int]) -> Reading:
             best, read, n_best = one, flags, n_rows
         if all(flags) and one.date_format.order != _DAY_FIRST:  # the later ones are less common
             break
-    if best is CATEGORY:
-        return CATEGORY
+    if best is _CATEGORY:
+        return _CATEGORY
     words: dict[str, int] = {}
     for value, count in zip(distinct, counts):
-        if isinstance(value, str) and not is_missing(value) and is_missing_word(value):
+        if isinstance(value, str) and not formats.is_missing(value) and formats.is_missing_word(value):
             words[value.strip()] = words.get(value.strip(), 0) + count
     if _is_ambiguous(best, rivals, [cell for cell, ok in zip(cells, read) if ok]):
-        return replace(CATEGORY, hint=_AMBIGUOUS)
+        return replace(_CATEGORY, hint=_AMBIGUOUS)
     strays = {i: count for i, count, ok in zip(known, rows, read) if not ok}
     return _with_example(_settle(replace(best, words=words), strays, distinct, read, n_best), cells)
 
@@ -150,12 +137,12 @@ def _words_among_plain(distinct: Iterable[Any], counts: Iterable[int]) -> dict[s
     any_number = False
     for value, count in zip(distinct, counts):
         try:
-            number = read_number(value)
+            number = formats.read_number(value)
         except (TypeError, ValueError, OverflowError):
             return None
         if not isnan(number):
             any_number = True
-        elif isinstance(value, str) and not is_missing(value):
+        elif isinstance(value, str) and not formats.is_missing(value):
             words[value.strip()] = words.get(value.strip(), 0) + count
     return words if any_number else None
 
@@ -171,12 +158,12 @@ def _are_codes(distinct: Iterable[Any]) -> bool:
 
 def are_compact_dates(cells: Sequence[Any]) -> bool:
     """Return whether all numbers, at least 3 different ones, are dates from 1900 to 2100 such as 20240131."""
-    compact = DateFormat("yyyymmdd")
+    compact = formats.DateFormat("yyyymmdd")
     for value in cells:
         try:
             if not EARLIEST_COMPACT <= float(value) <= LATEST_COMPACT:
                 return False
-            to_date(value if isinstance(value, str) else to_text(float(value)), compact)
+            formats.to_date(value if isinstance(value, str) else formats.to_text(float(value)), compact)
         except (TypeError, ValueError, OverflowError):
             return False
     return len(cells) >= _MIN_COMPACT_DATES
@@ -184,7 +171,7 @@ def are_compact_dates(cells: Sequence[Any]) -> bool:
 
 def _is_blank(value: Any) -> bool:
     """Return whether a cell is missing or a word for a missing value."""
-    return is_missing(value) or (isinstance(value, str) and is_missing_word(value))
+    return formats.is_missing(value) or (isinstance(value, str) and formats.is_missing_word(value))
 
 
 def _candidates(cells: Sequence[Any]) -> Iterator[Reading]:
@@ -192,11 +179,13 @@ def _candidates(cells: Sequence[Any]) -> Iterator[Reading]:
     sample = cells[:: max(1, len(cells) // _SAMPLE)]
     if 2 * sum(not isinstance(cell, str) or any(map(str.isdigit, cell)) for cell in sample) < len(sample):
         return
-    units = [parts.unit for cell in sample if isinstance(cell, str) and (parts := split_number(cell)) and parts.unit]
+    units = [
+        parts.unit for cell in sample if isinstance(cell, str) and (parts := formats.split_number(cell)) and parts.unit
+    ]
     unit = max(dict.fromkeys(units), key=units.count) if units else ""
-    numbers = [Reading("number", NumberFormat(decimal, thousands, unit)) for decimal, thousands in _SEPARATORS]
+    numbers = [Reading("number", formats.NumberFormat(decimal, thousands, unit)) for decimal, thousands in _SEPARATORS]
     few = sample[:: max(1, len(sample) // _FEW)]  # rejects most formats of most columns in no time
-    for one in [*numbers, *(Reading("date", date_format=DateFormat(order)) for order in DATE_ORDERS)]:
+    for one in [*numbers, *(Reading("date", date_format=formats.DateFormat(order)) for order in formats.DATE_ORDERS)]:
         likely = 4 * sum(_reads(one, cell) for cell in few) >= len(few) > 0
         if likely and 2 * sum(_reads(one, cell) for cell in sample) >= len(sample):
             yield one
@@ -226,9 +215,9 @@ def _settle(
     if n_read >= _MOSTLY * n_known:
         return replace(best, strays=tuple(strays))
     if sum(read) < _MIN_DISTINCT:
-        return CATEGORY
+        return _CATEGORY
     hint = f"{n_read:,} of {n_known:,} values are {best.kind}s, the others are not, such as {distinct[min(strays)]!r}"
-    return replace(CATEGORY, hint=hint)
+    return replace(_CATEGORY, hint=hint)
 
 
 def _is_ambiguous(best: Reading, rivals: Sequence[Reading], cells: Sequence[Any]) -> bool:
@@ -237,8 +226,8 @@ def _is_ambiguous(best: Reading, rivals: Sequence[Reading], cells: Sequence[Any]
     if best.kind != "date" or not {_DAY_FIRST, _MONTH_FIRST} <= orders:
         return False
     texts = [cell for cell in cells if isinstance(cell, str) and "." not in cell]
-    swapped = DateFormat(_MONTH_FIRST)
-    return any(to_date(text, best.date_format) != to_date(text, swapped) for text in texts)
+    swapped = formats.DateFormat(_MONTH_FIRST)
+    return any(formats.to_date(text, best.date_format) != formats.to_date(text, swapped) for text in texts)
 
 
 def _are_words(cells: Sequence[Any], counts: Sequence[int]) -> bool:
@@ -249,7 +238,7 @@ def _are_words(cells: Sequence[Any], counts: Sequence[int]) -> bool:
 
 def _with_example(reading: Reading, cells: Sequence[Any]) -> Reading:
     """Return a reading that shows a cell of a format that is not plain."""
-    if reading.kind == "category" or (reading.number_format, reading.date_format) == (PLAIN, ISO):
+    if reading.kind == "category" or (reading.number_format, reading.date_format) == (formats.PLAIN, formats.ISO):
         return reading
     known = (cell for cell in cells if str(cell).strip() not in reading.words and _reads(reading, cell))
     cell = next((cell for cell in known if _is_unusual(reading, cell)), None)
@@ -269,9 +258,9 @@ def _is_unusual(reading: Reading, cell: Any) -> bool:
     """Return whether a cell is not what float or ISO 8601 read."""
     try:
         if reading.kind == "date":
-            to_date(cell)
+            formats.to_date(cell)
         else:
-            return read_number(cell) != reading.value_of(cell)
+            return formats.read_number(cell) != reading.value_of(cell)
     except (TypeError, ValueError, OverflowError):
         return True
     return False
@@ -315,7 +304,7 @@ def differences_in_spelling(texts: Iterable[str], kind: str) -> list[str]:
     """Return a message for each group of texts that differ only in case or whitespace, such as Yes and yes."""
     groups: dict[str, list[str]] = {}
     for text in texts:
-        groups.setdefault(folded(text), []).append(text)
+        groups.setdefault(formats.folded(text), []).append(text)
     alike = [group for group in groups.values() if len(group) > 1]
     return [f"{shorten(list(map(repr, group)))} are different {kind}; they differ only in spelling" for group in alike]
 

@@ -15,17 +15,17 @@ from chainrule.data.formats import is_missing
 from chainrule.data.recognition import as_ordered
 from chainrule.errors import TableError
 
-MIN_DISTINCT_ROWS = 10
+_MIN_DISTINCT_ROWS = 10
 """Tables with fewer different rows, such as truth tables, have none to spare for a fold."""
-MAX_CHANCE = 1 / 3
+_MAX_CHANCE = 1 / 3
 """Equal inputs are put down to chance if independent columns would give more than this fraction of them."""
-MAX_CONFLICTS = 0.1
+_MAX_CONFLICTS = 0.1
 """Rows with equal inputs are copies if their targets differ less than this fraction as often as unrelated targets."""
-RARELY_EQUAL = 0.02
+_RARELY_EQUAL = 0.02
 """A target of which two rows are less often equal is as good as continuous: equal ones are copies."""
-SPIKE, SPIKE_RATIO = 0.02, 5.0
+_SPIKE, _SPIKE_RATIO = 0.02, 5.0
 """A number is frequent in its own right, as 0 often is, with this fraction of the rows and multiple of the median."""
-MIN_HELD_OUT = 20
+_MIN_HELD_OUT = 20
 """A 90 % interval needs at least 19 held-out rows; where the latest rows are held out, aim at so many."""
 
 
@@ -103,7 +103,7 @@ def folds(rows: Structure, n_folds: int, seed: int) -> list[Split]:
     """
     rng, n = as_generator(seed), len(rows.strata)
     if rows.times is not None:
-        late = latest(rows.times, max(1 / 5, min(1 / 3, MIN_HELD_OUT / n)))
+        late = latest(rows.times, max(1 / 5, min(1 / 3, _MIN_HELD_OUT / n)))
         if rows.units is None:
             return [_without_shared_units(rows, late, late)]
         of_late = rows.take(late)
@@ -287,15 +287,15 @@ def copies(columns: Mapping[str, Array], y: Array) -> Array | None:
     inputs, target = _hash(_bits(name, values) for name, values in columns.items()), _target_bits(y)
     units = _numbered(_hash([inputs, target]))
     n_units = int(units.max()) + 1 if n else 0
-    if n_units == n or n_units < MIN_DISTINCT_ROWS:
+    if n_units == n or n_units < _MIN_DISTINCT_ROWS:
         return None
     _, place, sizes = np.unique(inputs, return_inverse=True, return_counts=True)
     frequencies = np.unique(target, return_counts=True)[1] / n
-    if (frequencies**2).sum() >= RARELY_EQUAL and not _target_follows(place, sizes, units, frequencies):
+    if (frequencies**2).sum() >= _RARELY_EQUAL and not _target_follows(place, sizes, units, frequencies):
         return None
     pairs, equal_pairs = n * (n - 1) / 2, float((sizes * (sizes - 1) / 2).sum())
     by_chance = pairs * np.prod([_collision_rate(name, values) for name, values in columns.items()])
-    return units if by_chance < MAX_CHANCE * equal_pairs else None
+    return units if by_chance < _MAX_CHANCE * equal_pairs else None
 
 
 def fingerprints(columns: Mapping[str, Array], y: Array) -> Array:
@@ -319,7 +319,7 @@ def _target_follows(place: Array, sizes: Array, units: Array, frequencies: Array
     several = np.bincount(np.unique(np.column_stack([place, units]), axis=0)[:, 0], minlength=len(sizes)) > 1
     lengths, counts = np.unique(sizes[repeated], return_counts=True)
     expected = sum(count * (1 - (frequencies**m).sum()) for m, count in zip(lengths.tolist(), counts.tolist()))
-    return bool((several & repeated).sum() < MAX_CONFLICTS * expected)
+    return bool((several & repeated).sum() < _MAX_CONFLICTS * expected)
 
 
 def _collision_rate(name: str, values: Array) -> float:
@@ -341,7 +341,7 @@ def _collision_rate(name: str, values: Array) -> float:
     if len(steps) < 2:
         return rate
     even = float(steps.min() / (steps.sum() + steps.min()))
-    frequent = p[(p >= SPIKE) & (p >= SPIKE_RATIO * np.median(p))]
+    frequent = p[(p >= _SPIKE) & (p >= _SPIKE_RATIO * np.median(p))]
     return min(rate, even + float((frequent**2).sum()))
 
 

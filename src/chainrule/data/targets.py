@@ -46,11 +46,11 @@ class Target(ABC):
         """Raise ValueError if the fields, which may come from a file, are not such as `fit` computes."""
 
 
-LABEL_TYPES = frozenset(
+_LABEL_TYPES = frozenset(
     {"bool", "str", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
 
-MAX_LABEL_CHARS = 10_000_000
+_MAX_LABEL_CHARS = 10_000_000
 """Limit on the size of the labels as an array: the longest label times their number."""
 
 
@@ -118,10 +118,10 @@ class ClassTarget(Target):
         return self.classes[predictions.argmax(axis=1)]
 
     def check(self) -> None:
-        require(self.dtype in LABEL_TYPES, "dtype", f"be one of {', '.join(sorted(LABEL_TYPES))}", self.dtype)
+        require(self.dtype in _LABEL_TYPES, "dtype", f"be one of {', '.join(sorted(_LABEL_TYPES))}", self.dtype)
         longest = max((len(label) for label in self.labels if isinstance(label, str)), default=0)
         n_chars = longest * len(self.labels)
-        require(n_chars <= MAX_LABEL_CHARS, "labels", f"fit in {MAX_LABEL_CHARS:,} characters as an array", n_chars)
+        require(n_chars <= _MAX_LABEL_CHARS, "labels", f"fit in {_MAX_LABEL_CHARS:,} characters as an array", n_chars)
         of_type = str if self.dtype == "str" else bool if self.dtype == "bool" else int | float
         simple = all(isinstance(label, of_type) for label in self.labels)
         distinct = simple and 2 <= len(set(self.labels)) == len(self.classes)
@@ -131,7 +131,7 @@ class ClassTarget(Target):
         require(fits, "frequencies", "be in [0, 1], one per label", self.frequencies)
 
 
-class Transform(NamedTuple):
+class _Transform(NamedTuple):
     """A function of the numbers to predict, and its inverse."""
 
     forward: Callable[[Array], Array]
@@ -148,7 +148,7 @@ def _exp(Z: Array) -> Array:
         return np.exp(Z)
 
 
-TRANSFORMS = {"identity": Transform(lambda Y: Y, lambda Z: Z), "log": Transform(_log, _exp)}
+_TRANSFORMS = {"identity": _Transform(lambda Y: Y, lambda Z: Z), "log": _Transform(_log, _exp)}
 
 
 @final
@@ -182,7 +182,7 @@ class NumberTarget(Target):
 
         Raises TableError if a standard deviation overflows or underflows.
         """
-        Y = TRANSFORMS[transform].forward(Y)
+        Y = _TRANSFORMS[transform].forward(Y)
         with np.errstate(over="ignore", invalid="ignore"):
             means, stds = Y.mean(axis=0), Y.std(axis=0)
         varying = np.ptp(Y / 2, axis=0) > 0
@@ -213,10 +213,10 @@ class NumberTarget(Target):
         return numbers
 
     def encode(self, values: Array) -> Array:
-        return (TRANSFORMS[self.transform].forward(self.numbers(values)) - self.means) / self.stds
+        return (_TRANSFORMS[self.transform].forward(self.numbers(values)) - self.means) / self.stds
 
     def decode(self, predictions: Array) -> Array:
-        numbers = TRANSFORMS[self.transform].inverse(predictions.astype(np.float64) * self.stds + self.means)
+        numbers = _TRANSFORMS[self.transform].inverse(predictions.astype(np.float64) * self.stds + self.means)
         return numbers[:, 0] if self.n_outputs == 1 else numbers
 
     def centered(self, predictions: Array, y: Array) -> Self:
@@ -234,7 +234,7 @@ class NumberTarget(Target):
         return replace(self, means=tuple(mean + correction for mean in self.means))
 
     def check(self) -> None:
-        look_up(TRANSFORMS, self.transform, "transform")
+        look_up(_TRANSFORMS, self.transform, "transform")
         numbers = all(isinstance(number, float) for number in self.means + self.stds)
         require(numbers and all(map(isfinite, self.means)), "means", "be finite numbers", self.means)
         positive = all(0 < std < inf for std in self.stds)
@@ -246,7 +246,7 @@ TARGETS: dict[str, type[ClassTarget] | type[NumberTarget]] = {
     target.task: target for target in (ClassTarget, NumberTarget)
 }
 
-MAX_INTEGER_CLASSES, MIN_ROWS_PER_CLASS = 10, 5
+_MAX_INTEGER_CLASSES, _MIN_ROWS_PER_CLASS = 10, 5
 
 
 def fit_target(name: str, values: Array, task: str | None = None) -> ClassTarget | NumberTarget:
@@ -283,38 +283,22 @@ def learn_target(
 
 def clean_target(name: str, values: Array, task: str | None = None) -> tuple[Array, list[str]]:
     """Return a target (n,) as `read_target` does, unless the task is classification, and notices, also of gaps."""
-    values, notices = (values, []) if task == "classification" else read_target(name, values)
-    n_missing = int(missing_rows(name, values).sum())
+    values, notices = (values, []) if task == "classification" else read_target(name, values, task)
+    return values, notices + missing_notices(name, missing_rows(name, values))
+
+
+def missing_notices(name: str, missing: Array) -> list[str]:
+    """Return a notice if the target is missing (n,) in some rows, which are not used."""
+    n_missing = int(missing.sum())
     subject = "row with a missing target is" if n_missing == 1 else "rows with a missing target are"
-    return values, [*notices, *([f"{name}: {n_missing:,} {subject} not used"] if n_missing else [])]
+    return [f"{name}: {n_missing:,} {subject} not used"] if n_missing else []
 
 
-def require_numbers(name: str, values: Any) -> Any:
-    """Return text that consists of numbers, also such as $12.50, as float64, and everything else unchanged.
-
-    Raises TableError with the row and value of the first cell that is not a number, if most of them are.
-    """
-    if isinstance(values, np.ma.MaskedArray) or getattr(values, "ndim", 1) != 1 or hasattr(values, "toarray"):
-        return values
-    cells = np.asarray(values)
-    if cells.ndim != 1 or cells.dtype.kind not in "OU":
-        return values
-    cells = cells.astype(object)
-    reading = recognize(name, cells)
-    if reading.kind != "number":
-        return values
-    wrong = stray_rows(name, cells, reading) | np.isin(cells.astype(str), list(reading.words))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise TableError(f"{name}, row {row + 1}: expected a number, got {cells[row]!r}. Correct or drop the row.")
-    return as_numbers(name, cells, 0, reading.number_format)
-
-
-def read_target(name: str, values: Array) -> tuple[Array, list[str]]:
+def read_target(name: str, values: Array, task: str | None = None) -> tuple[Array, list[str]]:
     """Return a target (n,) with None or NaN where it is not known, and notices about the cells concerned.
 
     These are words for missing values and mistakes among numbers. Numbers that are written unusually, such as $12.50,
-    are returned as float64, unless they are so few that they are classes.
+    are returned as float64, unless `task` is None and they are so few that they are classes.
     """
     reading = recognize(name, values)
     if values.dtype.kind != "O" or reading.kind != "number":
@@ -323,7 +307,7 @@ def read_target(name: str, values: Array) -> tuple[Array, list[str]]:
     blank = np.where(strays, np.array(None, object), values)
     numbers = as_numbers(name, blank, 0, reading.number_format)
     known = numbers[~np.isnan(numbers)]
-    is_class = task_of(name, known) == "classification"
+    is_class = task is None and task_of(name, known) == "classification"
     if is_class and (strays.any() or reading.number_format != PLAIN):
         return values, []
     notices = reading.notices(name)
@@ -355,7 +339,7 @@ def target_notices(target: ClassTarget | NumberTarget, values: Array) -> list[st
     known = np.flatnonzero(~np.isnan(numbers))
     distances = np.abs(numbers[known] / 2 - np.median(numbers[known]) / 2)
     order = np.argsort(-distances, kind="stable")
-    for n_far in range(1, min(_MAX_OUTLIERS, len(known) - MIN_ROWS_PER_CLASS) + 1):
+    for n_far in range(1, min(_MAX_OUTLIERS, len(known) - _MIN_ROWS_PER_CLASS) + 1):
         if distances[order[n_far - 1]] > _FAR * distances[order[n_far]] > 0:
             row = known[order[0]]
             others = f" and {n_far - 1} more" if n_far > 1 else ""
@@ -376,13 +360,13 @@ def task_of(name: str, known: Array) -> str:
     if not are_numbers(distinct):
         return "classification"
     integers = all(to_number(value).is_integer() for value in distinct)
-    few = len(distinct) <= MAX_INTEGER_CLASSES and len(known) >= MIN_ROWS_PER_CLASS * len(distinct)
+    few = len(distinct) <= _MAX_INTEGER_CLASSES and len(known) >= _MIN_ROWS_PER_CLASS * len(distinct)
     return "classification" if len(distinct) <= 2 or (integers and few) else "regression"
 
 
 def _label_type(values: Array, distinct: list[Any]) -> str:
     """Return the NumPy type of predicted labels; labels of mixed types become text."""
-    if values.dtype.name in LABEL_TYPES:
+    if values.dtype.name in _LABEL_TYPES:
         return values.dtype.name
     types = {type(label) for label in distinct}
     return next((name for name, of in (("bool", bool), ("int64", int), ("float64", float)) if types == {of}), "str")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import zip_longest
 from math import nan
@@ -283,14 +283,7 @@ class BaseMLP(
 
     @property
     def _architecture(self) -> Architecture:
-        return Architecture(
-            self.hidden_layer_sizes,
-            self.activation,
-            self.initialization,
-            self.normalization,
-            self.dropout,
-            self.residual,
-        )
+        return Architecture(**{field.name: getattr(self, field.name) for field in fields(Architecture)})
 
     def _output_layers(self) -> list[Layer]:
         """Return the layers between the last weights and the loss."""
@@ -345,10 +338,7 @@ class BaseMLP(
     def _reconstruction_attributes(self) -> dict[str, Any]:
         """Return what a callback needs to rebuild this estimator in its current state."""
         fitted = {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
-        return fitted | {"network_": self.network_.copy()} | self._more_reconstruction_attributes()
-
-    def _more_reconstruction_attributes(self) -> dict[str, Any]:
-        return {}
+        return fitted | {"network_": self.network_.copy()}
 
     def _can_fit_partially(self) -> bool:
         if self.solver == "lbfgs":
@@ -378,35 +368,16 @@ class BaseMLP(
         return self.network_.loss.predict(self.network_.infer(X))
 
     def hidden_activations(self, X: Any) -> list[Array]:
-        """Return the output of each hidden layer.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        activations : list of ndarray of shape (n_samples, n_units)
-            One array per hidden layer, after normalization and activation.
-        """
+        """Return the output (n_samples, n_units) of each hidden layer, after normalization and activation."""
         X = self._validate_rows(X)
         outputs = self.network_.activations(X[:])
         layers = self.network_.layers
         return [outputs[i - 1] for i in range(1, len(layers)) if isinstance(layers[i], Dense | Residual)]
 
     def transform(self, X: Any) -> Array:
-        """Return the output of the last hidden layer, the features that the network has learned.
+        """Return the output (n_samples, n_units) of the last hidden layer, the features that the network has learned.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        X_new : ndarray of shape (n_samples, n_units)
-            For a network without hidden layers, X itself.
+        For a network without hidden layers, X itself.
         """
         hidden = self.hidden_activations(X)
         return hidden[-1] if hidden else self._validate_rows(X)[:]
@@ -426,15 +397,8 @@ class BaseMLP(
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to a file, from which `chainrule.load` reads a `Predictor` that needs NumPy alone.
 
-        Parameters
-        ----------
-        path : str or path-like
-            The file to write.
-
-        Raises
-        ------
-        ValueError
-            If the model has no `predictor_`, or a custom loss or activation, which is code and cannot be saved.
+        Raises ValueError if the model has no `predictor_`, or a custom loss or activation, which is code and cannot be
+        saved.
         """
         self.predictor_.save(path)
 

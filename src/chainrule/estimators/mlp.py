@@ -27,15 +27,11 @@ from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.labels import check_labels
 from chainrule.estimators.shipping import class_target, number_target, with_two_outputs
 from chainrule.nn.activations import ACTIVATIONS, ActivationFunction
-from chainrule.nn.layers import (
-    Activation,
-    Bounded,
-    Layer,
-)
+from chainrule.nn.layers import Activation, Bounded, Layer
 from chainrule.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss, Poisson, as_loss
 from chainrule.nn.network import Network
 
-REGRESSION_LOSSES = tuple(name for name in LOSSES if "cross_entropy" not in name)
+_REGRESSION_LOSSES = tuple(name for name in LOSSES if "cross_entropy" not in name)
 
 
 @dataclass(eq=False, repr=False)
@@ -291,52 +287,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _default_score(self, y: Array, predictions: Array, weight: Array | None) -> float:
         return accuracy_score(y, predictions, sample_weight=weight)
 
-    def _more_reconstruction_attributes(self) -> dict[str, Any]:
-        return {"_label_binarizer": self._label_binarizer}
+    def _reconstruction_attributes(self) -> dict[str, Any]:
+        return super()._reconstruction_attributes() | {"_label_binarizer": self._label_binarizer}
 
     def predict(self, X: Any) -> Array:
-        """Predict the class of each sample.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            The predicted classes; for multilabel targets an indicator matrix.
-        """
+        """Return the predicted class (n_samples,) of each sample; for multilabel targets an indicator matrix."""
         return self._predict(self._validate_rows(X))
 
     def predict_proba(self, X: Any) -> Array:
-        """Predict the probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        y_prob : ndarray of shape (n_samples, n_classes)
-            The predicted probabilities, with columns in the order of `classes_`.
-        """
+        """Return the probability (n_samples, n_classes) of each class, with columns in the order of `classes_`."""
         return self._probabilities(self._validate_rows(X))
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Predict the log of the probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        log_y_prob : ndarray of shape (n_samples, n_classes)
-            The logarithm of `predict_proba(X)`.
-        """
+        """Return the logarithm of `predict_proba(X)`."""
         P = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             return np.log(P, out=P)
@@ -345,23 +308,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     @with_callbacks
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """Train for one epoch on X and y, resuming exactly where the last call ended.
+        """Train for one epoch on X and y, resuming exactly where the last call ended; arguments as for `fit`.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-        y : array-like of shape (n_samples,) or (n_samples, n_classes)
-            The target values.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights. If None, all samples have equal weight.
-        classes : array-like of shape (n_classes,), default=None
-            All classes across all calls. Required for the first call, and optional in later ones.
-
-        Returns
-        -------
-        self : object
-            The trained estimator.
+        The first call requires `classes`, all classes across all calls.
         """
         if not hasattr(self, "classes_"):
             if classes is None:
@@ -377,19 +326,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def from_network(cls, network: Network, classes: Any = None, **params: Any) -> Self:
         """Return a fitted classifier with a copy of a `Network` whose loss is a cross-entropy.
 
-        Parameters
-        ----------
-        network : Network
-            The network to copy.
-        classes : array-like of shape (n_classes,), default=None
-            Class labels in the order of the outputs, sorted. If None, 0, 1, ...
-        **params
-            Parameters of the estimator, for further training.
-
-        Returns
-        -------
-        estimator : MLPClassifier
-            The fitted classifier.
+        `classes` (n_classes,) are the labels in the order of the outputs, sorted; default: 0, 1, ... `params` are those
+        of the estimator, for further training.
         """
         if not isinstance(network.loss, CrossEntropy | BinaryCrossEntropy):
             raise ValueError(f"network must have a cross-entropy loss, got {network.loss}")
@@ -477,7 +415,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions(set(REGRESSION_LOSSES)), Loss, callable],
+        "loss": [StrOptions(set(_REGRESSION_LOSSES)), Loss, callable],
         "output_activation": [StrOptions({"logistic", *ACTIVATIONS} - {"step"}), callable],
         "output_range": [tuple, list, None],
     }
@@ -526,76 +464,28 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return r2_score(y, predictions, sample_weight=weight)
 
     def predict(self, X: Any) -> Array:
-        """Predict the target of each sample.
+        """Return the predicted values (n_samples,) or (n_samples, n_outputs).
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The predicted values. A loss with several quantile levels has one column per level.
+        A loss with several quantile levels has one column per level.
         """
         return self._predict(self._validate_rows(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination, R2; for several quantiles, that of the middle one.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The true values.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights. If None, all samples have equal weight.
-
-        Returns
-        -------
-        score : float
-            R2 of `self.predict(X)`.
-        """
+        """Return the coefficient of determination, R2, of `predict(X)`; for several quantiles, of the middle one."""
         return float(self._default_score(y, self.predict(X), sample_weight))
 
     @available_if(lambda self: self._can_fit_partially())
     @with_callbacks
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch on X and y, resuming exactly where the last call ended.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The target values.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights. If None, all samples have equal weight.
-
-        Returns
-        -------
-        self : object
-            The trained estimator.
-        """
+        """Train for one epoch on X and y, resuming exactly where the last call ended; arguments as for `fit`."""
         return self._fit(X, y, sample_weight, incremental=True)
 
     @classmethod
     def from_network(cls, network: Network, **params: Any) -> Self:
         """Return a fitted regressor with a copy of a `Network` whose loss is a regression loss.
 
-        Parameters
-        ----------
-        network : Network
-            The network to copy.
-        **params
-            Parameters of the estimator, for further training.
-
-        Returns
-        -------
-        estimator : MLPRegressor
-            The fitted regressor.
+        `params` are those of the estimator, for further training.
         """
         if isinstance(network.loss, CrossEntropy | BinaryCrossEntropy):
             raise ValueError(f"network must have a regression loss, got {network.loss}")

@@ -101,9 +101,8 @@ class Task:
 # sgd and adam.
 
 
-def fit_stochastic(task: Task, options: SolverOptions, state: FitState) -> None:
-    """Train with sgd or adam."""
-    epochs = Epochs(task, options, state)
+def _fit_stochastic(task: Task, options: SolverOptions, state: FitState) -> None:
+    epochs = _Epochs(task, options, state)
     run = _make_run(task, options, state)
     state.n_iter = 0
     try:
@@ -170,7 +169,7 @@ def _make_optimizer(network: Network, options: SolverOptions, last: Optimizer | 
         decay = network.per_parameter({"W": options.weight_decay}, default=0.0)
         optimizer = AdamW(rate, betas, options.epsilon, weight_decay=decay)
     else:
-        optimizer = UncorrectedAdam(rate, betas, options.epsilon)
+        optimizer = _UncorrectedAdam(rate, betas, options.epsilon)
     if type(last) is type(optimizer):
         optimizer.steps, optimizer.moments = last.steps, last.moments
     return optimizer
@@ -178,7 +177,7 @@ def _make_optimizer(network: Network, options: SolverOptions, last: Optimizer | 
 
 @final
 @dataclass
-class UncorrectedAdam(Adam):
+class _UncorrectedAdam(Adam):
     """Adam with epsilon added to the root of the second moment before its bias correction, as in scikit-learn.
 
     (Kingma & Ba 2015, the last lines of section 2.)
@@ -188,7 +187,7 @@ class UncorrectedAdam(Adam):
         return (*super().arguments(rate, t)[:-1], self.epsilon)
 
 
-class Epochs(Callback):
+class _Epochs(Callback):
     """After each epoch, record, score, print, adapt the learning rate and stop, as scikit-learn does."""
 
     def __init__(self, task: Task, options: SolverOptions, state: FitState) -> None:
@@ -265,9 +264,9 @@ class Epochs(Callback):
 # lbfgs.
 
 
-def fit_lbfgs(task: Task, options: SolverOptions, state: FitState) -> None:
+def _fit_lbfgs(task: Task, options: SolverOptions, state: FitState) -> None:
     """Train with SciPy's L-BFGS-B on the full batch."""
-    search = LBFGS(task, options)
+    search = _LBFGS(task, options)
     result = search.run()
     state.n_iter = min(result.nit, options.max_iter)
     state.loss = state.best_loss = float(result.fun)
@@ -283,7 +282,7 @@ def fit_lbfgs(task: Task, options: SolverOptions, state: FitState) -> None:
         raise ValueError(f"{_NON_FINITE} The first non-finite values: {place}.")
 
 
-class LBFGS:
+class _LBFGS:
     """Minimizes a network's objective on all rows; keeps the last iterate if a callback or Ctrl-C stops it."""
 
     def __init__(self, task: Task, options: SolverOptions) -> None:
@@ -334,4 +333,4 @@ class LBFGS:
         self.hooks.begin()
 
 
-SOLVERS = {"sgd": fit_stochastic, "adam": fit_stochastic, "lbfgs": fit_lbfgs}
+SOLVERS = {"sgd": _fit_stochastic, "adam": _fit_stochastic, "lbfgs": _fit_lbfgs}

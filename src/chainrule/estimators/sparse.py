@@ -7,7 +7,7 @@ from scipy.sparse import issparse
 from chainrule.arrays import Array
 
 
-class SparseRows:
+class _SparseRows:
     """Rows of a sparse matrix that are made dense one batch at a time, with the array methods that training needs."""
 
     def __init__(self, matrix: Any) -> None:
@@ -26,5 +26,5 @@ class SparseRows:
 
 
 def dense_by_batch(X: Any) -> Any:
-    """Return a sparse matrix as `SparseRows`, and an array unchanged."""
-    return SparseRows(X) if issparse(X) else X
+    """Return a sparse matrix as `_SparseRows`, and an array unchanged."""
+    return _SparseRows(X) if issparse(X) else X

@@ -23,11 +23,12 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from chainrule.arrays import Array, as_real, require, require_no_mask
+from chainrule.data.cells import missing_rows
 from chainrule.data.hints import suggestions
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
 from chainrule.data.splits import group_codes, time_numbers
 from chainrule.data.tabular import TabularEncoder
-from chainrule.data.targets import ClassTarget, NumberTarget, require_numbers, target_notices
+from chainrule.data.targets import ClassTarget, NumberTarget, missing_notices, read_target, target_notices
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
 from chainrule.estimators.labels import check_labels
 from chainrule.metrics import METRICS, Metric, as_metric
@@ -40,13 +41,24 @@ from chainrule.training.callbacks import ProgressBar
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows to train on: columns, targets, weights, group numbers and times."""
+    """Rows to train on: columns, targets, weights, group numbers and times.
+
+    `used` (n,) is true for these rows among those passed to `fit`, and `notices` are about their targets.
+    """
 
     columns: Columns
     y: Array
     weight: Array | None
     groups: Array | None
     times: Array | None
+    used: Array
+    notices: list[str]
+
+    def among_all(self, values: Array) -> Array:
+        """Return numbers for these rows as numbers for all rows passed to `fit`, NaN for those not used."""
+        numbers = np.full((len(self.used), *values.shape[1:]), np.nan, values.dtype)
+        numbers[self.used] = values
+        return numbers
 
 
 @dataclass(eq=False, repr=False)
@@ -109,8 +121,10 @@ class BaseTabular(BaseEstimator):
 
     def _fit(self, rows: _Rows, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
         """Train the members and set the fitted attributes that both classes have."""
-        for notice in target_notices(target, rows.y):
-            warnings.warn(notice, UserWarning, stacklevel=3)
+        values = rows.y if isinstance(target, ClassTarget) else rows.among_all(rows.y)
+        validation, about_validation = self._validation()
+        for notice in rows.notices + target_notices(target, values) + about_validation:
+            warnings.warn(notice, UserWarning, stacklevel=4)  # the line that calls fit, which is decorated
         fitted = fit_predictor(
             rows.columns,
             rows.y,
@@ -118,7 +132,7 @@ class BaseTabular(BaseEstimator):
             weight=weight,
             groups=rows.groups,
             times=rows.times,
-            validation=self._validation(),
+            validation=validation,
             n_members=self.n_members,
             epochs=self.epochs,
             metric=None if self.metric is None else as_metric(self.metric),
@@ -129,36 +143,66 @@ class BaseTabular(BaseEstimator):
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
         remedies = (None if rows.groups is not None else "groups=", None if rows.times is not None else "time=")
-        self.notices_ = fitted.notices + fitted.findings + suggestions(rows.columns, *remedies)
+        self.notices_ = rows.notices + about_validation + fitted.notices + fitted.findings
+        self.notices_ += suggestions(rows.columns, *remedies)
         return fitted
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any) -> _Rows:
-        """Return the rows with positive weight, at least 2 rows in all."""
+        """Return the rows with a known target and positive weight; at least 2 targets are known."""
         columns = self._columns(X, reset=True)
         _require_target(self, y)
-        y = self._targets(y)
-        _check_lengths(columns, y)
+        y, known, notices = self._targets(columns, y, min_rows=2)
         for name, values in (("groups", groups), ("time", time)):
             if values is not None and self.validation_data is not None:
                 raise ValueError(f"{name} must be None with validation_data, which replaces the folds")
-        return _weighted_rows(columns, y, sample_weight, _cells("groups", groups, y), _cells("time", time, y))
+        n = len(known)
+        weight = _weights(sample_weight, n)
+        used = known if weight is None else known & (weight > 0)
+        groups, time = _cells("groups", groups, n), _cells("time", time, n)
+        return _Rows(
+            _take(columns, used),
+            y[used[known]],
+            None if weight is None else weight[used],
+            None if groups is None else group_codes("groups", groups[used], rows=np.flatnonzero(used)),
+            None if time is None else time_numbers("time", time[used], rows=np.flatnonzero(used)),
+            used,
+            notices,
+        )
 
-    def _validation(self) -> tuple[Columns, Array] | None:
-        """Return the columns and targets of `validation_data`, which has at least 1 row."""
+    def _validation(self) -> tuple[tuple[Columns, Array] | None, list[str]]:
+        """Return the columns and targets of `validation_data`, at least 1 of them known, and notices about them."""
         if self.validation_data is None:
-            return None
+            return None, []
         if not isinstance(self.validation_data, tuple | list):
             raise ValueError(f"validation_data must be (X, y), got a {type(self.validation_data).__name__}")
         if len(self.validation_data) != 2:
             raise ValueError(f"validation_data must be (X, y), got {len(self.validation_data)} items")
         X, y = self.validation_data
-        columns, values = self._columns(X, reset=False), self._targets(y)
-        _check_lengths(columns, values, min_rows=1)
-        return columns, values
+        columns = self._columns(X, reset=False)
+        values, known, notices = self._targets(columns, y, min_rows=1)
+        return (_take(columns, known), values), [f"validation_data: {notice}" for notice in notices]
+
+    def _targets(self, columns: Columns, y: Any, min_rows: int) -> tuple[Array, Array, list[str]]:
+        """Return the known targets, true (n,) for the rows they belong to, and notices about the cells.
+
+        Raises ValueError unless y has as many rows as the table, and at least `min_rows` of them are known.
+        """
+        require_no_mask(y, "y")
+        cells, known, notices = self._read_target(y)
+        _check_lengths(columns, len(known), min_rows)
+        n_known = int(known.sum())
+        if n_known < min_rows:
+            raise ValueError(f"y must be known in at least {min_rows} rows, got {n_known}")
+        values = self._checked_targets(cells if n_known == len(known) else cells[known])
+        return values, known, notices + missing_notices("y", ~known)
 
     @abstractmethod
-    def _targets(self, y: Any) -> Array:
-        """Return a target as an array of labels or numbers, or raise ValueError."""
+    def _read_target(self, y: Any) -> tuple[Any, Array, list[str]]:
+        """Return the cells as the command line reads them, true (n,) where they are known, and notices about them."""
+
+    @abstractmethod
+    def _checked_targets(self, cells: Any) -> Array:
+        """Return known cells as an array of labels or numbers, or raise ValueError."""
 
     @property
     def encoder_(self) -> TabularEncoder:
@@ -243,11 +287,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     histories_ : list of chainrule.History
         Training history of each member.
     notices_ : list of str
-        Messages about the training: rows that are copies, columns that look like groups or times, and what the time
-        limit cut short.
+        Messages about the training: targets that are missing, rows that are copies, columns that look like groups or
+        times, and what the time limit cut short.
     out_of_fold_proba_ : ndarray of shape (n_samples, n_classes)
-        Probabilities of each training row, predicted by the member that did not train on it; NaN with
-        `validation_data`, and with `time` for all but the latest rows.
+        Probabilities of each training row, predicted by the member that did not train on it; NaN for rows that are not
+        used, with `validation_data`, and with `time` for all but the latest rows.
     n_features_in_ : int
         Number of columns seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -280,7 +324,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features)
             The table; arrays and sparse matrices have columns named x0, x1, ...
         y : array-like of shape (n_samples,)
-            Class labels.
+            Class labels. Rows in which it is missing are not used, with a warning.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights. If None, all samples have equal weight.
         groups : array-like of shape (n_samples,), default=None
@@ -307,14 +351,22 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             require(bool((by_class >= 0).all()), "class_weight", "be >= 0", self.class_weight)
             weight = by_class if weight is None else weight * by_class
         target = ClassTarget.of("y", self.classes_, np.bincount(codes) / len(codes))
-        self.out_of_fold_proba_ = self._fit(rows, target, weight).out_of_fold[: len(y)]
+        self.out_of_fold_proba_ = rows.among_all(self._fit(rows, target, weight).out_of_fold[: len(y)])
         return self
 
-    def _targets(self, y: Any) -> Array:
-        require_no_mask(y, "y")
-        y = check_y(y)
-        check_labels(y)
-        return y
+    def _read_target(self, y: Any) -> tuple[Any, Array, list[str]]:
+        labels = column_or_1d(np.asarray(y))
+        if labels.dtype.kind in "OU":  # NumPy converts a missing cell among text to text
+            labels = np.asarray(y, dtype=object).reshape(len(labels))
+        known = ~missing_rows("y", labels)
+        return y if known.all() else labels, known, []
+
+    def _checked_targets(self, cells: Any) -> Array:
+        if getattr(cells, "dtype", None) == np.object_ and not any(isinstance(label, str) for label in np.ravel(cells)):
+            cells = np.array(cells.tolist())
+        labels = check_y(cells)
+        check_labels(labels)
+        return labels
 
     def predict(self, X: Any) -> Array:
         """Return the most probable class (n_samples,) of each row of a table."""
@@ -353,8 +405,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     predictor_, ensemble_, encoder_, histories_, notices_, n_features_in_, feature_names_in_
         As for `TabularClassifier`.
     residuals_ : ndarray of shape (n_samples, n_outputs)
-        Absolute error of each training row, predicted by the member that did not train on it; NaN with
-        `validation_data`, and with `time` for all but the latest rows.
+        Absolute error of each training row, predicted by the member that did not train on it; NaN for rows that are not
+        used, with `validation_data`, and with `time` for all but the latest rows.
 
     Examples
     --------
@@ -375,7 +427,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features)
             The table; arrays and sparse matrices have columns named x0, x1, ...
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Target values.
+            Target values. Numbers such as $12.50 are read as numbers, and rows in which it is missing, or among numbers
+            not a number, are not used, with a warning.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights. If None, all samples have equal weight.
         groups : array-like of shape (n_samples,), default=None
@@ -398,15 +451,19 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         target = NumberTarget.of("y", Y)
         out_of_fold = self._fit(rows, target, weight).out_of_fold[: len(y)]
         expected = self.predictor_.target.decode(out_of_fold)
-        self.residuals_ = np.abs(expected.reshape(Y.shape) - Y)
+        self.residuals_ = rows.among_all(np.abs(expected.reshape(Y.shape) - Y))
         return self
 
-    def _targets(self, y: Any) -> Array:
-        y = as_real(require_numbers("y", y), np.float64, "y")
-        missing = np.isnan(y)
-        if missing.any():
-            raise ValueError(f"y must have no missing values, got one in row {int(np.argwhere(missing)[0][0]) + 1}")
-        y = check_y(y, multi_output=True, y_numeric=True, estimator=self)
+    def _read_target(self, y: Any) -> tuple[Any, Array, list[str]]:
+        notices: list[str] = []
+        cells, given = y, np.asarray(y)
+        if given.ndim == 1 and given.dtype.kind in "OU":
+            cells, notices = read_target("y", np.asarray(y, dtype=object), "regression")
+        Y = np.atleast_1d(as_real(cells, np.float64, "y"))
+        return Y, ~np.isnan(Y).any(axis=tuple(range(1, Y.ndim))), notices
+
+    def _checked_targets(self, cells: Any) -> Array:
+        y = check_y(cells, multi_output=True, y_numeric=True, estimator=self)
         return column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
 
     def predict(self, X: Any) -> Array:
@@ -459,21 +516,20 @@ def _require_target(estimator: BaseTabular, y: Any) -> None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
 
 
-def _weighted_rows(columns: Columns, y: Array, sample_weight: Any, groups: Array | None, time: Array | None) -> _Rows:
-    """Return the rows with positive weight, and their weights; rows with zero weight must have no influence."""
-    weight = None
-    if sample_weight is not None:
-        require_no_mask(sample_weight, "sample_weight")
-        weight = check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
-        positive = weight > 0
-        columns, y, weight = take_rows(columns, positive), y[positive], weight[positive]
-        groups = None if groups is None else groups[positive]
-        time = None if time is None else time[positive]
-    codes = None if groups is None else group_codes("groups", groups)
-    return _Rows(columns, y, weight, codes, None if time is None else time_numbers("time", time))
+def _take(columns: Columns, used: Array) -> Columns:
+    """Return the rows that are used, without a copy if all are."""
+    return columns if used.all() else take_rows(columns, used)
 
 
-def _cells(name: str, values: Any, y: Array) -> Array | None:
+def _weights(sample_weight: Any, n: int) -> Array | None:
+    """Return the weights (n,) of the rows; those with zero weight must have no influence."""
+    if sample_weight is None:
+        return None
+    require_no_mask(sample_weight, "sample_weight")
+    return check_sample_weight(sample_weight, np.empty((n, 1)), ensure_non_negative=True)
+
+
+def _cells(name: str, values: Any, n: int) -> Array | None:
     """Return groups or times as an array (n,); raise ValueError unless there is one for each row."""
     if values is None:
         return None
@@ -487,16 +543,16 @@ def _cells(name: str, values: Any, y: Array) -> Array | None:
     elif len(shape) != 1:
         raise ValueError(f"{name} must be 1-D, got shape {shape}")
     column = read_columns({name: values})[name]
-    if len(column) != len(y):
-        raise ValueError(f"{name} must have one value per row of X, {len(y)}, got {len(column)}")
+    if len(column) != n:
+        raise ValueError(f"{name} must have one value per row of X, {n}, got {len(column)}")
     return column
 
 
-def _check_lengths(columns: Columns, y: Array, min_rows: int = 2) -> None:
+def _check_lengths(columns: Columns, n_targets: int, min_rows: int) -> None:
     """Raise ValueError unless the table has as many rows as y, and at least `min_rows`."""
     n = n_rows(columns)
-    if n != len(y):
-        raise ValueError(f"X and y must have the same number of rows, got {n} and {len(y)}")
+    if n != n_targets:
+        raise ValueError(f"X and y must have the same number of rows, got {n} and {n_targets}")
     if n < min_rows:
         raise ValueError(f"X must have n_samples >= {min_rows}, got n_samples = {n}")
 

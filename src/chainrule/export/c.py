@@ -21,32 +21,15 @@ import numpy as np
 
 import chainrule
 from chainrule.arrays import Array
+from chainrule.export import steps as ir
 from chainrule.export.c_columns import HINTS, encoder, lookup_functions, raw_rows, required_helpers
 from chainrule.export.golden import TOLERANCE, Golden, golden_of
-from chainrule.export.steps import (
-    Affine,
-    AffineElementwise,
-    Elementwise,
-    Model,
-    Normalized,
-    Program,
-    Quantized,
-    ResidualBlock,
-    Softmax,
-    Step,
-    flattened,
-    fold,
-    functions_of,
-    infer,
-    program_of,
-    quantize,
-)
 from chainrule.export.writing import Export, stem_of, write
 from chainrule.files.archive import Path
 from chainrule.languages import C
 
 
-def to_c(model: Model, path: Path, int8: bool = False) -> Export:
+def to_c(model: ir.Model, path: Path, int8: bool = False) -> Export:
     """Write a model as a C99 header.
 
     Parameters
@@ -64,25 +47,27 @@ def to_c(model: Model, path: Path, int8: bool = False) -> Export:
     ValueError
         If the model contains a custom layer, activation or Loss class. Nothing is written.
     """
-    program, golden = program_of(model), golden_of(model)
-    program = replace(program, members=tuple(map(fold, program.members)))
+    program, golden = ir.program_of(model), golden_of(model)
+    program = replace(program, members=tuple(map(ir.fold, program.members)))
     loss = None
     if int8:
-        program = replace(program, members=tuple(map(quantize, program.members)))
-        quantized = infer(program, golden.X).astype(np.float64)
+        program = replace(program, members=tuple(map(ir.quantize, program.members)))
+        quantized = ir.infer(program, golden.X).astype(np.float64)
         loss = golden.difference(quantized)
         golden = replace(golden, predictions=quantized)
-    difference = golden.require_close(golden.difference(infer(program, golden.X)))
+    difference = golden.require_close(golden.difference(ir.infer(program, golden.X)))
     text = _header(program, golden, path, loss)
     return write(path, text.encode(), len(golden.X), difference, loss)
 
 
-def _header(program: Program, golden: Golden, path: Path, loss: float | None) -> str:
+def _header(program: ir.Program, golden: Golden, path: Path, loss: float | None) -> str:
     members = [_Member(program, steps, k) for k, steps in enumerate(program.members)]
     columns = program.columns or ()
     helpers = {helper for member in members for helper in member.helpers}
     helpers = helpers.union(*map(required_helpers, columns))
-    activations = {name: C.define(f"@_{name}", term).rstrip() for name, term in functions_of(LARGEST_EXPONENT).items()}
+    activations = {
+        name: C.define(f"@_{name}", term).rstrip() for name, term in ir.functions_of(_LARGEST_EXPONENT).items()
+    }
     parts = [
         _opening(program, os.path.basename(os.fspath(path)), loss),
         *(text for helper, text in (_read_helpers() | activations).items() if helper in helpers),
@@ -97,13 +82,13 @@ def _header(program: Program, golden: Golden, path: Path, loss: float | None) ->
     return text.replace("@@", name.upper()).replace("@", name)
 
 
-LARGEST_EXPONENT = 87.7
+_LARGEST_EXPONENT = 87.7
 """Close to the largest number whose exponential is a finite float."""
 _TOP = "#ifndef @@_H\n#define @@_H\n\n"
 _BOTTOM = "\n\n#endif\n"
 
 
-def _opening(program: Program, file: str, loss: float | None) -> str:
+def _opening(program: ir.Program, file: str, loss: float | None) -> str:
     """Return the opening comment, which documents usage, input and output, and the macros."""
     shown = file if re.fullmatch(r"[\w.-]+", file) else "FILE"
     n_columns = program.n_in if program.columns is None else len(program.columns)
@@ -134,7 +119,7 @@ def _opening(program: Program, file: str, loss: float | None) -> str:
 # Literals.
 
 
-def _cell_type(program: Program) -> str:
+def _cell_type(program: ir.Program) -> str:
     """Return the C type of a raw cell: double if it has to be scaled first, which may need more digits than a float."""
     return "float" if all(column.source == "X" for column in program.columns or ()) else "double"
 
@@ -163,37 +148,33 @@ class _Member:
     The row alternates between two buffers: a step that changes the width reads `self.source` and writes `self.target`.
     """
 
-    def __init__(self, program: Program, steps: Sequence[Step], k: int) -> None:
+    def __init__(self, program: ir.Program, steps: Sequence[ir.Step], k: int) -> None:
         self.k, self.n_in, self.n_out = k, program.n_in, program.n_out
         self.arrays: list[str] = []
         self.helpers: set[str] = set()
         self.lines: list[str] = []
         self.saved_widths: list[int] = []
         self.source, self.target, self.needs_target = "a", "b", False
-        self.max_width = max(self.n_in, *(step.width for step in flattened(steps)))
+        self.max_width = max(self.n_in, *(step.width for step in ir.flattened(steps)))
         self.width = self.n_in
         self.add(steps)
 
-    def add(self, steps: Sequence[Step]) -> None:
-        """Append the code of these steps."""
+    def add(self, steps: Sequence[ir.Step]) -> None:
         for step in steps:
             _STEPS[type(step)](self, step)
             self.width = step.width
 
     def float_array(self, values: Array) -> str:
-        """Add an array of floats and return its name."""
         name = f"@_{self.k}_{len(self.arrays)}"
         self.arrays.append(_float_array(name, values))
         return name
 
     def int8_array(self, values: Array) -> str:
-        """Add an array of 8-bit integers and return its name."""
         name = f"@_{self.k}_{len(self.arrays)}"
         self.arrays.append(_array("signed char", name, list(map(str, values.ravel().tolist())), 25))
         return name
 
     def call(self, helper: str, *arguments: object) -> None:
-        """Append a call of a helper function."""
         self.helpers.add(helper)
         self.lines.append(f"@_{helper}({', '.join(map(str, arguments))});")
 
@@ -206,7 +187,6 @@ class _Member:
         self.source, self.target, self.needs_target = self.target, self.source, True
 
     def function(self) -> str:
-        """Return the source of the function."""
         saved = "".join(f", saved_{i}[{width}]" for i, width in enumerate(self.saved_widths))
         second = f", b[{self.max_width}]" if self.needs_target else ""
         lines = [
@@ -220,39 +200,31 @@ class _Member:
         return f"static inline void @_member_{self.k}(const float *x, float *out)\n{{\n    {body}\n}}"
 
 
-def _write_affine(member: _Member, step: Affine) -> None:
+def _write_affine(member: _Member, step: ir.Affine) -> None:
     W, b = member.float_array(step.W), member.float_array(step.b)
     member.call("affine", member.source, W, b, member.width, step.width, member.target)
     member.swap()
 
 
-def _write_quantized(member: _Member, step: Quantized) -> None:
+def _write_quantized(member: _Member, step: ir.Quantized) -> None:
     W, scale, b = member.int8_array(step.W), member.float_array(step.scale), member.float_array(step.b)
     member.call("quantized", member.source, W, scale, b, member.width, step.width, member.target)
     member.swap()
 
 
-def _write_affine_elementwise(member: _Member, step: AffineElementwise) -> None:
+def _write_affine_elementwise(member: _Member, step: ir.AffineElementwise) -> None:
     center, scale, shift = (member.float_array(values) for values in (step.center, step.scale, step.shift))
     x = f"{member.source}[i]"
     member.loop(step.width, f"{x} = ({x} - {center}[i]) * {scale}[i] + {shift}[i]")
 
 
-def _write_elementwise(member: _Member, step: Elementwise) -> None:
+def _write_elementwise(member: _Member, step: ir.Elementwise) -> None:
     member.helpers.add(step.function)
     x = f"{member.source}[i]"
     member.loop(step.width, f"{x} = @_{step.function}({x})")
 
 
-def _write_normalized(member: _Member, step: Normalized) -> None:
-    member.call("normalize", member.source, step.width, f"{step.epsilon!r}f")
-
-
-def _write_softmax(member: _Member, step: Softmax) -> None:
-    member.call("softmax", member.source, step.width)
-
-
-def _write_residual_block(member: _Member, step: ResidualBlock) -> None:
+def _write_residual_block(member: _Member, step: ir.ResidualBlock) -> None:
     """Write x + steps(x), with a copy of x in an array of its own."""
     saved = f"saved_{len(member.saved_widths)}"
     member.saved_widths.append(step.width)
@@ -261,14 +233,14 @@ def _write_residual_block(member: _Member, step: ResidualBlock) -> None:
     member.loop(step.width, f"{member.source}[i] += {saved}[i]")
 
 
-_STEPS: dict[type[Step], Callable[[_Member, Any], None]] = {
-    Affine: _write_affine,
-    Quantized: _write_quantized,
-    AffineElementwise: _write_affine_elementwise,
-    Elementwise: _write_elementwise,
-    Normalized: _write_normalized,
-    Softmax: _write_softmax,
-    ResidualBlock: _write_residual_block,
+_STEPS: dict[type[ir.Step], Callable[[_Member, Any], None]] = {
+    ir.Affine: _write_affine,
+    ir.Quantized: _write_quantized,
+    ir.AffineElementwise: _write_affine_elementwise,
+    ir.Elementwise: _write_elementwise,
+    ir.Normalized: lambda member, step: member.call("normalize", member.source, step.width, f"{step.epsilon!r}f"),
+    ir.Softmax: lambda member, step: member.call("softmax", member.source, step.width),
+    ir.ResidualBlock: _write_residual_block,
 }
 
 
@@ -281,7 +253,7 @@ def _read_helpers() -> dict[str, str]:
 # The public function and the self-test.
 
 
-def _predict_function(program: Program) -> str:
+def _predict_function(program: ir.Program) -> str:
     """Return the source of `NAME_predict`: encode a row, add up the members, clip the sum, exponentiate it."""
     width = program.n_in
     declarations = [] if program.columns is None else [f"float X[{width}];"]
@@ -305,7 +277,7 @@ def _predict_function(program: Program) -> str:
     return "\n\n".join([*arrays, function])
 
 
-def _self_test(program: Program, golden: Golden) -> str:
+def _self_test(program: ir.Program, golden: Golden) -> str:
     """Return the self-test program, guarded by its macro."""
     rows = golden.X if program.columns is None else raw_rows(program.columns, golden.rows)
     c_type = _cell_type(program)

@@ -25,22 +25,10 @@ import chainrule
 from chainrule.arrays import Array
 from chainrule.curves import CURVES, Z, capped_exp
 from chainrule.errors import ModelFileError, first_line
+from chainrule.export import steps as ir
 from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, largest_difference
 from chainrule.export.onnx_columns import INPUTS, encode, inputs_of
 from chainrule.export.onnx_graph import Graph, TensorProto, helper, numpy_helper, onnx, onnxruntime
-from chainrule.export.steps import (
-    Affine,
-    AffineElementwise,
-    Elementwise,
-    Model,
-    Normalized,
-    Program,
-    ResidualBlock,
-    Softmax,
-    Step,
-    fold,
-    program_of,
-)
 from chainrule.export.writing import Export, write
 from chainrule.files.archive import Path
 from chainrule.languages import expand
@@ -52,7 +40,7 @@ _KEY = "chainrule"
 """Metadata key of the columns and the golden rows."""
 
 
-def to_onnx(model: Model, path: Path) -> Export:
+def to_onnx(model: ir.Model, path: Path) -> Export:
     """Write a model as an ONNX file, after onnxruntime has reproduced the model's predictions for the golden rows.
 
     Parameters
@@ -68,8 +56,8 @@ def to_onnx(model: Model, path: Path) -> Export:
     MissingExtraError
         On import, if the extra `onnx` is not installed.
     """
-    program, golden = program_of(model), golden_of(model)
-    program = replace(program, members=tuple(map(fold, program.members)))
+    program, golden = ir.program_of(model), golden_of(model)
+    program = replace(program, members=tuple(map(ir.fold, program.members)))
     content = _model_of(program, golden).SerializeToString()
     difference = golden.require_close(run_golden(content))
     return write(path, content, len(golden.X), difference)
@@ -106,8 +94,7 @@ def run_golden(content: bytes) -> float:
 # The graph.
 
 
-def _model_of(program: Program, golden: Golden) -> Any:
-    """Return the ONNX model."""
+def _model_of(program: ir.Program, golden: Golden) -> Any:
     graph = Graph()
     if program.columns is None:
         inputs = [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", program.n_in])]
@@ -135,7 +122,7 @@ def _model_of(program: Program, golden: Golden) -> Any:
     return model
 
 
-def _add_outputs(graph: Graph, program: Program, terms: Sequence[str]) -> list[Any]:
+def _add_outputs(graph: Graph, program: ir.Program, terms: Sequence[str]) -> list[Any]:
     """Add the sum of the members' terms, its bounds, exponential and label if any; return the graph's outputs."""
     name = "Y" if program.columns is None else "predictions" if program.labels is None else "probabilities"
     Y = terms[0]
@@ -156,32 +143,32 @@ def _add_outputs(graph: Graph, program: Program, terms: Sequence[str]) -> list[A
     return [helper.make_tensor_value_info("label", labels.data_type, ["n"]), *outputs]
 
 
-def _label_array(program: Program) -> Array:
+def _label_array(program: ir.Program) -> Array:
     """Return the labels as strings, 64-bit integers or, if they are neither, in their own dtype."""
     classes = program.target.classes  # type: ignore[union-attr]
     return classes.astype({"U": object, "i": np.int64}.get(classes.dtype.kind, classes.dtype))
 
 
-def _prepend(matrix: Array, steps: Sequence[Step]) -> list[Step]:
+def _prepend(matrix: Array, steps: Sequence[ir.Step]) -> list[ir.Step]:
     """Return the steps applied to X @ matrix, with the matrix multiplied into the first weights where possible."""
     first, *rest = steps
-    if isinstance(first, Affine):
-        return [Affine(first.width, matrix @ first.W, first.b), *rest]
+    if isinstance(first, ir.Affine):
+        return [ir.Affine(first.width, matrix @ first.W, first.b), *rest]
     if np.array_equal(matrix, np.eye(len(matrix))):
         return list(steps)
-    return [Affine(matrix.shape[1], matrix, np.zeros(matrix.shape[1])), *steps]
+    return [ir.Affine(matrix.shape[1], matrix, np.zeros(matrix.shape[1])), *steps]
 
 
 # Steps.
 
 
-def _add_affine_elementwise(graph: Graph, step: AffineElementwise, X: str) -> str:
+def _add_affine_elementwise(graph: Graph, step: ir.AffineElementwise, X: str) -> str:
     if step.center.any():
         X = graph.add("Sub", X, graph.constant(step.center))
     return graph.add("Add", graph.add("Mul", X, graph.constant(step.scale)), graph.constant(step.shift))
 
 
-def _add_normalized(graph: Graph, step: Normalized, X: str) -> str:
+def _add_normalized(graph: Graph, step: ir.Normalized, X: str) -> str:
     # From elementary operators: LayerNormalization may compute the variance as E[x^2] - E[x]^2, which cancels.
     axes = graph.constant([1], np.int64)
     H = graph.add("Sub", X, graph.add("ReduceMean", X, axes))
@@ -189,20 +176,20 @@ def _add_normalized(graph: Graph, step: Normalized, X: str) -> str:
     return graph.add("Div", H, graph.add("Sqrt", graph.add("Add", variance, graph.constant(step.epsilon))))
 
 
-def _add_residual_block(graph: Graph, step: ResidualBlock, X: str) -> str:
+def _add_residual_block(graph: Graph, step: ir.ResidualBlock, X: str) -> str:
     Y = X
     for inner in step.steps:
         Y = _STEPS[type(inner)](graph, inner, Y)
     return graph.add("Add", X, Y)
 
 
-_STEPS: dict[type[Step], Callable[[Graph, Any, str], str]] = {
-    Affine: lambda graph, step, X: graph.add("Gemm", X, graph.constant(step.W), graph.constant(step.b)),
-    AffineElementwise: _add_affine_elementwise,
-    Elementwise: lambda graph, step, X: _add_function(graph, step.function, X),
-    Normalized: _add_normalized,
-    Softmax: lambda graph, step, X: graph.add("Softmax", X, axis=1),
-    ResidualBlock: _add_residual_block,
+_STEPS: dict[type[ir.Step], Callable[[Graph, Any, str], str]] = {
+    ir.Affine: lambda graph, step, X: graph.add("Gemm", X, graph.constant(step.W), graph.constant(step.b)),
+    ir.AffineElementwise: _add_affine_elementwise,
+    ir.Elementwise: lambda graph, step, X: _add_function(graph, step.function, X),
+    ir.Normalized: _add_normalized,
+    ir.Softmax: lambda graph, step, X: graph.add("Softmax", X, axis=1),
+    ir.ResidualBlock: _add_residual_block,
 }
 
 
@@ -237,7 +224,7 @@ _OPERATORS = {
 # Metadata and golden rows.
 
 
-def _metadata(program: Program, golden: Golden) -> dict[str, Any]:
+def _metadata(program: ir.Program, golden: Golden) -> dict[str, Any]:
     """Return the file's metadata: the version, the columns of each input in order, the target and the golden rows."""
     metadata: dict[str, Any] = {"version": chainrule.__version__}
     if program.columns is None:

@@ -55,14 +55,14 @@ def encode(graph: Graph, columns: Sequence[Column]) -> tuple[str, Array]:
     return encoded[0] if len(encoded) == 1 else graph.add("Concat", *encoded, axis=1), matrix
 
 
-Placed = tuple[Any, int, list[tuple[int, float]]]
+_Placed = tuple[Any, int, list[tuple[int, float]]]
 """A feature, the column of its input that it reads, and for each of its columns in the graph the encoder's column that
 it belongs to and its factor."""
 
 
-def _groups(columns: Sequence[Column]) -> dict[tuple[str, str, type[Feature]], list[Placed]]:
+def _groups(columns: Sequence[Column]) -> dict[tuple[str, str, type[Feature]], list[_Placed]]:
     """Return the features of all columns by source, part of the cell and kind."""
-    groups: dict[tuple[str, str, type[Feature]], list[Placed]] = {}
+    groups: dict[tuple[str, str, type[Feature]], list[_Placed]] = {}
     seen: Counter[str] = Counter()
     start = 0
     for column in columns:

@@ -21,33 +21,19 @@ import chainrule
 from chainrule.arrays import Array
 from chainrule.data.columns import Column
 from chainrule.data.targets import NumberTarget
+from chainrule.export import steps as ir
 from chainrule.export.golden import Golden, golden_of
-from chainrule.export.steps import (
-    Affine,
-    AffineElementwise,
-    Elementwise,
-    Model,
-    Normalized,
-    Program,
-    ResidualBlock,
-    Softmax,
-    Step,
-    as_ensemble,
-    flattened,
-    functions_of,
-    program_of,
-)
 from chainrule.export.writing import Export, write
 from chainrule.files.archive import Path, flatten
 from chainrule.files.model import shortened
 from chainrule.languages import NUMPY, PYTHON, Language
 
 _LINE_WIDTH = 120
-LARGEST_EXPONENT = 708
+_LARGEST_EXPONENT = 708
 """Close to the largest number whose exponential is a finite double."""
 
 
-def to_python(model: Model, path: Path, pure: bool = False) -> Export:
+def to_python(model: ir.Model, path: Path, pure: bool = False) -> Export:
     """Write a model as one Python file, after it has reproduced the model's predictions for the golden rows.
 
     Parameters
@@ -64,8 +50,8 @@ def to_python(model: Model, path: Path, pure: bool = False) -> Export:
     ValueError
         If the model contains a custom layer, activation or Loss class. Nothing is written.
     """
-    program, golden = program_of(model), golden_of(model)
-    description = _describe(program, golden, as_ensemble(model).residuals)
+    program, golden = ir.program_of(model), golden_of(model)
+    description = _describe(program, golden, ir.as_ensemble(model).residuals)
     arithmetic, language = ("pure", PYTHON) if pure else ("with_numpy", NUMPY)
     text = _source(description, _docstring(program, path), arithmetic, _functions(program, language))
     namespace: dict[str, Any] = {"__name__": "exported"}
@@ -77,7 +63,7 @@ def to_python(model: Model, path: Path, pure: bool = False) -> Export:
 # The model as plain data.
 
 
-def _describe(program: Program, golden: Golden, residuals: Array | None) -> dict[str, Any]:
+def _describe(program: ir.Program, golden: Golden, residuals: Array | None) -> dict[str, Any]:
     """Return the model as plain lists, dicts and arrays, which the exported `fill` reads."""
     columns, target = None, program.target
     rows: Any = golden.rows
@@ -110,25 +96,25 @@ def _describe_column(column: Column) -> dict[str, Any]:
     return {"name": column.name, "source": column.source, "format": column.format._asdict(), "features": features}
 
 
-def _describe_step(step: Step) -> list[Any]:
+def _describe_step(step: ir.Step) -> list[Any]:
     """Return a step as its name and its arguments."""
     return _DESCRIBED[type(step)](step)
 
 
-_DESCRIBED: dict[type[Step], Callable[[Any], list[Any]]] = {
-    Affine: lambda step: ["affine", step.W.T, step.b],
-    AffineElementwise: lambda step: ["affine_elementwise", step.center, step.scale, step.shift],
-    Elementwise: lambda step: [step.function],
-    Normalized: lambda step: ["normalized", step.epsilon],
-    Softmax: lambda step: ["softmax"],
-    ResidualBlock: lambda step: ["residual_block", [_describe_step(inner) for inner in step.steps]],
+_DESCRIBED: dict[type[ir.Step], Callable[[Any], list[Any]]] = {
+    ir.Affine: lambda step: ["affine", step.W.T, step.b],
+    ir.AffineElementwise: lambda step: ["affine_elementwise", step.center, step.scale, step.shift],
+    ir.Elementwise: lambda step: [step.function],
+    ir.Normalized: lambda step: ["normalized", step.epsilon],
+    ir.Softmax: lambda step: ["softmax"],
+    ir.ResidualBlock: lambda step: ["residual_block", [_describe_step(inner) for inner in step.steps]],
 }
 
 
 # The file.
 
 
-def _docstring(program: Program, path: Path) -> str:
+def _docstring(program: ir.Program, path: Path) -> str:
     """Return the exported module's docstring."""
     file = os.path.basename(os.fspath(path))
     subject = "a network's outputs" if program.target is None else repr(program.target.name)
@@ -180,11 +166,11 @@ if __name__ == "__main__":
 '''
 
 
-def _functions(program: Program, language: Language) -> str:
+def _functions(program: ir.Program, language: Language) -> str:
     """Return the definitions of the program's elementwise functions, and their entries in STEPS."""
-    steps = [step for member in program.members for step in flattened(member)]
-    names = sorted({step.function for step in steps if isinstance(step, Elementwise)})
-    terms = functions_of(LARGEST_EXPONENT)
+    steps = [step for member in program.members for step in ir.flattened(member)]
+    names = sorted({step.function for step in steps if isinstance(step, ir.Elementwise)})
+    terms = ir.functions_of(_LARGEST_EXPONENT)
     definitions = [language.define(f"elementwise_{name}", terms[name]) for name in names]
     entries = [f'STEPS["{name}"] = elementwise(elementwise_{name})' for name in names]
     return "\n\n".join([*definitions, "\n".join(entries)])

@@ -17,6 +17,7 @@ import numpy as np
 from chainrule.arrays import Array, all_finite
 from chainrule.curves import CURVES, capped_exp, value_of
 from chainrule.data.columns import Column
+from chainrule.data.features import Missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
@@ -140,13 +141,18 @@ class Program:
 
 
 def program_of(model: Model) -> Program:
-    """Return a model's program; raise ValueError for custom layers or losses and for parameters that are not finite."""
+    """Return a model's program.
+
+    Raises ValueError for custom layers or losses, for parameters that are not finite, and for columns that mark missing
+    categories: in C and ONNX, a category is an index or a text, which cannot be NaN.
+    """
     if not isinstance(model, Predictor | Ensemble | Network):
         raise ValueError(f"model must be a Predictor, an Ensemble or a Network, got {type(model).__name__}")
     predictor = model if isinstance(model, Predictor) else None
     target = predictor.target if predictor else None
+    columns = tuple(predictor.encoder.columns) if predictor else None
     ensemble = as_ensemble(model)
-    _require_exportable(ensemble)
+    _require_exportable(ensemble, columns or ())
     scale, shift = np.ones(ensemble.n_out), np.zeros(ensemble.n_out)
     if isinstance(target, NumberTarget):
         scale, shift = np.array(target.stds), np.array(target.means)
@@ -162,7 +168,7 @@ def program_of(model: Model) -> Program:
         None if bounds is None else bounds * scale + shift,
         ensemble.n_in,
         ensemble.n_out,
-        tuple(predictor.encoder.columns) if predictor else None,
+        columns,
         target,
     )
 
@@ -174,7 +180,10 @@ def as_ensemble(model: Model) -> Ensemble:
     return model.ensemble if isinstance(model, Predictor) else model
 
 
-def _require_exportable(ensemble: Ensemble) -> None:
+def _require_exportable(ensemble: Ensemble, columns: Sequence[Column]) -> None:
+    for column in columns:
+        if column.source == "categories" and any(isinstance(feature, Missing) for feature in column.features):
+            raise ValueError(f"model must not mark missing categories, as column {column.name!r} does")
     first = ensemble.networks[0]
     for i, layer in enumerate(first.layers):
         if is_custom(layer):
@@ -209,10 +218,6 @@ def _affine_elementwise(scale: Array, shift: Array, center: Array | None = None)
     return [AffineElementwise(len(scale), center, scale, shift)]
 
 
-def _lower_activation(layer: layers.Activation, params: Params, width: int) -> list[Step]:
-    return [] if layer.function == "identity" else [Elementwise(width, str(layer.function))]
-
-
 def _lower_bounded(layer: layers.Bounded, params: Params, width: int) -> list[Step]:
     """Return low + (high - low) sigmoid(X)."""
     scale, shift = np.full(width, layer.high - layer.low), np.full(width, layer.low)
@@ -232,7 +237,9 @@ def _lower_residual(layer: layers.Residual, params: Params, width: int) -> list[
 
 LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {
     layers.Dense: lambda layer, params, width: [Affine(layer.n_out, params["W"], params["b"])],
-    layers.Activation: _lower_activation,
+    layers.Activation: lambda layer, params, width: (
+        [] if layer.function == "identity" else [Elementwise(width, str(layer.function))]
+    ),
     layers.Scale: lambda layer, params, width: _affine_elementwise(params["scale"], np.zeros(width)),
     layers.Bounded: _lower_bounded,
     layers.Dropout: lambda layer, params, width: [],

@@ -32,23 +32,23 @@ from chainrule.errors import ModelFileError, look_up, shorten
 Path = str | os.PathLike[str]
 
 Tree = Any
-"""Dicts with string keys, lists, strings, numbers, booleans, None, and arrays of DTYPES."""
+"""Dicts with string keys, lists, strings, numbers, booleans, None, and arrays of _DTYPES."""
 
-DTYPES: dict[str, np.dtype[Any]] = {
+_DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "U64": np.dtype("<u8"),
     "U32": np.dtype("<u4"),
 }
 """From safetensors' name to NumPy's dtype."""
-_STORED = {dtype.name: dtype for dtype in DTYPES.values()}
+_STORED = {dtype.name: dtype for dtype in _DTYPES.values()}
 MAX_HEADER_BYTES = 7 * 2**20
 """A longer header is not parsed: one of this length describes fifty thousand columns and takes up to 200 MB."""
 MAX_CONTAINERS = 2**18
 """Limit on the lists and objects in a JSON text (brackets in strings count too): 2 bytes of text take 100 in memory."""
-MAX_DIMENSIONS = 32
+_MAX_DIMENSIONS = 32
 """Arrays have no more in NumPy 1."""
-MAX_MESSAGE_CHARS = 500
+_MAX_MESSAGE_CHARS = 500
 """Limit on the length of an error message: the offending value may be as long as the file."""
 
 _START = b'{"__metadata__":{"sha256":"'
@@ -77,7 +77,7 @@ def pack(form: Format, tree: Mapping[str, Tree]) -> bytes:
     header: dict[str, Any] = {"__metadata__": {"sha256": "0" * _CHECKSUM_BYTES, "document": text}}
     place = 0
     for name, array in arrays.items():
-        kind = next(kind for kind, dtype in DTYPES.items() if dtype == array.dtype)
+        kind = next(kind for kind, dtype in _DTYPES.items() if dtype == array.dtype)
         header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [place, place + array.nbytes]}
         place += array.nbytes
     start = json.dumps(header, separators=(",", ":")).encode()
@@ -149,7 +149,7 @@ def refusing(path: Path, what: str) -> Iterator[None]:
         raise ModelFileError(f"{os.fspath(path)} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # invalid bytes can raise anything, and callers are promised a single type of error
         cause = f"{error}" if type(error) is ValueError else f"{type(error).__name__}: {error}"
-        cause = " ".join(cause[:MAX_MESSAGE_CHARS].split())
+        cause = " ".join(cause[:_MAX_MESSAGE_CHARS].split())
         raise ModelFileError(f"{os.fspath(path)} cannot be read as {what}: {cause}") from None
 
 
@@ -176,7 +176,7 @@ def read(path: Path, form: Format) -> dict[str, Tree]:
         is_read = type(version) is int and version == form.version
         require_that(is_read, f"format version {version!r} is not supported; {rule}")
         arrays = _read_arrays(file, header, n_bytes)
-    tree = unflatten(document, arrays)
+    tree = _unflatten(document, arrays)
     require_that(not arrays, f"its document must contain every array, got others: {shorten(list(arrays))}")
     return tree
 
@@ -196,8 +196,8 @@ def _read_arrays(file: BinaryIO, header: Mapping[str, Any], n_bytes: int) -> dic
     """Return the arrays, having checked that they fill the next `n_bytes` bytes without gaps and overlaps."""
     arrays, place = {}, 0
     for name, spec in header.items():
-        dtype, shape = look_up(DTYPES, spec["dtype"], f"dtype of {name}"), spec["shape"]
-        fits = len(shape) <= MAX_DIMENSIONS and all(type(n) is int and 0 <= n <= n_bytes for n in shape)
+        dtype, shape = look_up(_DTYPES, spec["dtype"], f"dtype of {name}"), spec["shape"]
+        fits = len(shape) <= _MAX_DIMENSIONS and all(type(n) is int and 0 <= n <= n_bytes for n in shape)
         require_that(fits, f"shape of {name} must fit in the file, got [{shorten(shape)}]")
         begin, place = place, place + prod(shape) * dtype.itemsize
         is_next = spec["data_offsets"] == [begin, place] and place <= n_bytes
@@ -264,10 +264,10 @@ def _flatten(tree: Tree, arrays: dict[str, Array], path: str) -> Any:
     return {"$float": repr(value)} if isinstance(value, float) and not isfinite(value) else value
 
 
-def unflatten(tree: Any, arrays: dict[str, Array]) -> Tree:
+def _unflatten(tree: Any, arrays: dict[str, Array]) -> Tree:
     """Return the tree that `flatten` made JSON of; every array that it contains is removed from `arrays`."""
     if isinstance(tree, list):
-        return [unflatten(value, arrays) for value in tree]
+        return [_unflatten(value, arrays) for value in tree]
     if not isinstance(tree, dict):
         return tree
     if tree.keys() == {"$array"}:
@@ -275,4 +275,4 @@ def unflatten(tree: Any, arrays: dict[str, Array]) -> Tree:
         return arrays.pop(tree["$array"])
     if tree.keys() == {"$float"}:
         return float(tree["$float"])
-    return {key.removeprefix("$"): unflatten(value, arrays) for key, value in tree.items()}
+    return {key.removeprefix("$"): _unflatten(value, arrays) for key, value in tree.items()}

@@ -34,7 +34,7 @@ from chainrule.nn.network import Network
 from chainrule.nn.vector import lay_out, size_of
 
 FORMAT = Format("chainrule", 1)
-MAX_LAYERS = 10_000
+_MAX_LAYERS = 10_000
 """Limit on the layers of all members together."""
 
 
@@ -76,7 +76,7 @@ def pack(model: Predictor | Network) -> bytes:
     """Return the file's bytes. The same model gives the same bytes."""
     networks = _networks(model)
     count = sum(len(network.layers) for network in networks)
-    require(count <= MAX_LAYERS, "model", f"have at most {MAX_LAYERS:,} layers", count)
+    require(count <= _MAX_LAYERS, "model", f"have at most {_MAX_LAYERS:,} layers", count)
     document: dict[str, Any] = {
         "kind": "network",
         "written_by": {"chainrule": chainrule.__version__, "numpy": np.__version__},
@@ -180,7 +180,7 @@ def _build_networks(document: Mapping[str, Any], members: tuple[int, ...]) -> li
     """Return the networks with their parameters, allocated only after checking that the file contains so many."""
     description = document["network"]
     count = _count_layers(description["layers"]) * prod(members)
-    archive.require_that(count <= MAX_LAYERS, f"a model must have at most {MAX_LAYERS:,} layers, got {count:,}")
+    archive.require_that(count <= _MAX_LAYERS, f"a model must have at most {_MAX_LAYERS:,} layers, got {count:,}")
     layers = [_build(LAYERS, "layer", layer) for layer in description["layers"]]
     loss = _build(LOSSES, "loss", description["loss"])
     n_parameters = size_of(lay_out([layer.shapes for layer in layers]))

@@ -1,6 +1,6 @@
 """Diagnosis of a training: common problems of the data, the network and the optimization, each with one remedy.
 
-Each check inspects a `Context` and yields the problems it finds. `CHECKS` lists them, the most harmful problem first,
+Each check inspects a `_Context` and yields the problems it finds. `CHECKS` lists them, the most harmful problem first,
 which is also the order of the findings.
 """
 
@@ -27,55 +27,55 @@ from chainrule.training.history import History
 
 MAX_ROWS = 2_000
 """Rows passed through the network to inspect its layers: enough to tell a dead unit from a rarely active one."""
-MIN_ROWS = 20
+_MIN_ROWS = 20
 """Checks that compute a fraction of rows need at least this many."""
-MAX_NAMED = 5
+_MAX_NAMED = 5
 """Rows, columns or classes listed in one message."""
 
 # Thresholds, chosen so that every fault planted in the tests is found and no healthy training there is reported.
 
-LEAKY_PREDICTIVENESS = 0.998
+_LEAKY_PREDICTIVENESS = 0.998
 """A column that alone gives the class of more than this fraction of the rows leaks the target."""
-LEAKY_RANK_CORRELATION = 0.9995
+_LEAKY_RANK_CORRELATION = 0.9995
 """A column whose absolute rank correlation with a numeric target exceeds this leaks it."""
-MIN_MINORITY_ROWS, MIN_MINORITY_FRACTION = 4, 0.05
+_MIN_MINORITY_ROWS, _MIN_MINORITY_FRACTION = 4, 0.05
 """Leakage is tested only with more rows outside the largest class: a few may be sorted by chance."""
-MAX_DUPLICATE_FRACTION = 0.02
+_MAX_DUPLICATE_FRACTION = 0.02
 """Fraction of validation rows that may be copies of training rows without a finding."""
-MIN_CLASS_ROWS = 5
+_MIN_CLASS_ROWS = 5
 """A class with fewer rows is rare."""
-MAX_INPUT_RMS, MIN_INPUT_RMS = 30.0, 0.01
+_MAX_INPUT_RMS, _MIN_INPUT_RMS = 30.0, 0.01
 """Initialization and default learning rates assume columns with a root mean square near 1."""
-MAX_TARGET_RMS, MIN_TARGET_STD = 30.0, 0.01
+_MAX_TARGET_RMS, _MIN_TARGET_STD = 30.0, 0.01
 """An untrained network outputs values near 0 with a standard deviation near 1."""
-CONFIDENT, IMPLAUSIBLE = 0.95, 0.02
+_CONFIDENT, _IMPLAUSIBLE = 0.95, 0.02
 """A label may be wrong if another class has a probability above the first, and its own one below the second."""
-OUTLIER_RATIO, OUTLIER_FRACTION = 40.0, 0.001
+_OUTLIER_RATIO, _OUTLIER_FRACTION = 40.0, 0.001
 """A numeric target may be wrong if its error exceeds this multiple of the median error; the fraction expected to."""
-EXPECTED_FACTOR, EXPECTED_OFFSET = 3.0, 2.0
+_EXPECTED_FACTOR, _EXPECTED_OFFSET = 3.0, 2.0
 """Suspicious rows are reported if there are more than factor * expected + offset of them."""
-MAX_SUSPICIOUS_FRACTION = 0.1
+_MAX_SUSPICIOUS_FRACTION = 0.1
 """With a larger fraction of suspicious rows, the network is wrong rather than the targets."""
-COLLAPSED_FRACTION, MAX_MAJORITY_FRACTION = 0.99, 0.9
+_COLLAPSED_FRACTION, _MAX_MAJORITY_FRACTION = 0.99, 0.9
 """Classes have collapsed if more than the first fraction is predicted as a class of less than the second one."""
-DEAD_RANGE, DEAD_FRACTION = 1e-6, 1 / 3
+_DEAD_RANGE, _DEAD_FRACTION = 1e-6, 1 / 3
 """A unit is dead if its range is below this fraction of its layer's range; the fraction of such units reported."""
-SATURATION_MARGIN, SATURATED_FRACTION = 0.01, 0.8
+_SATURATION_MARGIN, _SATURATED_FRACTION = 0.01, 0.8
 """An output is saturated within this fraction of its range from a limit; the fraction of such outputs reported."""
-MAX_GRADIENT_RATIO = 1e3
+_MAX_GRADIENT_RATIO = 1e3
 """Largest ratio between the gradients of the first and the last layer."""
-RISING_FRACTION, FLUCTUATION, REMAINING_LOSS = 0.25, 0.1, 0.05
+_RISING_FRACTION, _FLUCTUATION, _REMAINING_LOSS = 0.25, 0.1, 0.05
 """In the second half, the learning rate is too high if the loss rises in more than the first fraction of the epochs,
 its relative standard deviation exceeds the second, and its mean the third times the first loss."""
-STEADY_FRACTION, UNSOLVED_LOSS, STEADY_RATE = 0.35, 0.3, 0.5
+_STEADY_FRACTION, _UNSOLVED_LOSS, _STEADY_RATE = 0.35, 0.3, 0.5
 """The learning rate is too low if the second half brought more than the first fraction of the decrease, and the loss
 is still above the second times the first loss, at a rate above the third times the largest."""
-LATE_FRACTION, LATE_RATE = 0.03, 0.1
+_LATE_FRACTION, _LATE_RATE = 0.03, 0.1
 """Training stopped early if the last tenth of the epochs brought more than the first fraction of the decrease, at a
 rate above the second times the largest."""
-OVERFIT_RATIO = 1.1
+_OVERFIT_RATIO = 1.1
 """The last validation loss, relative to the lowest one, above which the network overfits."""
-USUAL_STEP = 1e-4, 1e-2
+_USUAL_STEP = 1e-4, 1e-2
 """Usual range of the norm of a step relative to the norm of the weights."""
 
 
@@ -165,14 +165,14 @@ def diagnose(
     row_numbers = np.arange(1, len(X) + 1) if rows is None else np.asarray(rows)
     require(len(row_numbers) == len(X), "len(rows)", f"be {len(X)}, one for each row of X", len(row_numbers))
     labels = [f"class {k}" for k in range(max(2, net.n_out))] if labels is None else list(labels)
-    context = Context(net, X, y, history, held_out, P, names, labels, row_numbers)
+    context = _Context(net, X, y, history, held_out, P, names, labels, row_numbers)
     return Diagnosis(
         Finding(kind, message, remedy) for kind, check in CHECKS.items() for message, remedy in check(context)
     )
 
 
 @dataclass(frozen=True)
-class Context:
+class _Context:
     """A network with its data and history, and intermediate results shared by several checks."""
 
     net: Network
@@ -244,25 +244,25 @@ class Context:
         return P, y if y.ndim == 1 else y.argmax(axis=1)
 
 
-Problems = Iterator[tuple[str, str]]
+_Problems = Iterator[tuple[str, str]]
 """The message and the remedy of each problem found."""
 
 
 # Data.
 
 
-def check_target_leakage(context: Context) -> Problems:
+def _check_target_leakage(context: _Context) -> _Problems:
     """Find columns, if there are several, from one of which alone the target follows."""
-    if len(context.X) < MIN_ROWS or context.net.n_in < 2:
+    if len(context.X) < _MIN_ROWS or context.net.n_in < 2:
         return
     leaks = []
     if context.classes is not None:
         X, y = context.X[context.sample], context.classes[context.sample]
-        if len(y) - np.bincount(y).max() > max(MIN_MINORITY_ROWS, MIN_MINORITY_FRACTION * len(y)):
-            leaks = [j for j in range(context.net.n_in) if predictiveness(X[:, j], y) > LEAKY_PREDICTIVENESS]
+        if len(y) - np.bincount(y).max() > max(_MIN_MINORITY_ROWS, _MIN_MINORITY_FRACTION * len(y)):
+            leaks = [j for j in range(context.net.n_in) if predictiveness(X[:, j], y) > _LEAKY_PREDICTIVENESS]
     elif context.numeric_targets is not None and context.numeric_targets.shape[1] == 1:
         correlations = rank_correlations(context.X[context.sample], context.numeric_targets[context.sample, 0])
-        leaks = np.flatnonzero(np.abs(correlations) > LEAKY_RANK_CORRELATION).tolist()
+        leaks = np.flatnonzero(np.abs(correlations) > _LEAKY_RANK_CORRELATION).tolist()
     if leaks:
         each, which = ("", "it unless it is") if len(leaks) == 1 else ("each of ", "those that are not")
         names = _join([context.names[j] for j in leaks])
@@ -272,7 +272,7 @@ def check_target_leakage(context: Context) -> Problems:
         )
 
 
-def check_duplicated_rows(context: Context) -> Problems:
+def _check_duplicated_rows(context: _Context) -> _Problems:
     """Find validation rows that are copies of training rows, so that a score measures memorization.
 
     Copies are equal in inputs and target, and more often than by chance: see `chainrule.data.splits.copies`.
@@ -280,7 +280,7 @@ def check_duplicated_rows(context: Context) -> Problems:
     if context.validation is None:
         return
     (X, y), (X_validation, y_validation) = (context.X, context.y), context.validation
-    n, limit = len(X_validation), max(1, MAX_DUPLICATE_FRACTION * len(X_validation))
+    n, limit = len(X_validation), max(1, _MAX_DUPLICATE_FRACTION * len(X_validation))
     if np.isin(fingerprints(open_columns(X_validation), y_validation), fingerprints(open_columns(X), y)).sum() <= limit:
         return
     units = copies(open_columns(np.vstack([X, X_validation])), np.concatenate([y, y_validation]))
@@ -292,70 +292,70 @@ def check_duplicated_rows(context: Context) -> Problems:
         )
 
 
-def check_rare_classes(context: Context) -> Problems:
+def _check_rare_classes(context: _Context) -> _Problems:
     """Find classes with hardly any rows."""
     if context.classes is None:
         return
     counts = np.bincount(context.classes, minlength=max(2, context.net.n_out))
-    rare = [f"{label} ({count})" for label, count in zip(context.labels, counts.tolist()) if count < MIN_CLASS_ROWS]
+    rare = [f"{label} ({count})" for label, count in zip(context.labels, counts.tolist()) if count < _MIN_CLASS_ROWS]
     if rare:
         have, them, others = ("has", "it", "another class") if len(rare) == 1 else ("have", "them", "other classes")
         yield (
-            f"{_join(rare)} {have} fewer than {MIN_CLASS_ROWS} rows",
+            f"{_join(rare)} {have} fewer than {_MIN_CLASS_ROWS} rows",
             f"Collect more rows or merge {them} with {others}",
         )
 
 
-def check_input_scale(context: Context) -> Problems:
+def _check_input_scale(context: _Context) -> _Problems:
     """Find columns whose scale differs too much from 1 for one learning rate to suit all weights."""
     if isinstance(context.net.layers[0], BatchNorm):
         return
     sizes = np.sqrt(np.mean(context.X.astype(np.float64) ** 2, axis=0))
     j = int(sizes.argmax())
-    if sizes[j] > MAX_INPUT_RMS:
-        yield f"{context.names[j]} of X has a root mean square of {sizes[j]:.3g}, far from 1", STANDARDIZE_INPUTS
-    elif 0 < sizes[j] < MIN_INPUT_RMS:
+    if sizes[j] > _MAX_INPUT_RMS:
+        yield f"{context.names[j]} of X has a root mean square of {sizes[j]:.3g}, far from 1", _STANDARDIZE_INPUTS
+    elif 0 < sizes[j] < _MIN_INPUT_RMS:
         yield (
             f"the largest column of X has a root mean square of {sizes[j]:.3g}, far from 1",
-            STANDARDIZE_INPUTS,
+            _STANDARDIZE_INPUTS,
         )
 
 
-STANDARDIZE_INPUTS = (
+_STANDARDIZE_INPUTS = (
     "Standardize every column to mean 0 and standard deviation 1, as TabularEncoder and scikit-learn's "
     "StandardScaler do"
 )
 
 
-def check_target_scale(context: Context) -> Problems:
+def _check_target_scale(context: _Context) -> _Problems:
     """Find numeric targets whose scale differs too much from the outputs of an untrained network."""
     if context.numeric_targets is None:
         return
     size, std = _rms(context.numeric_targets), float(context.numeric_targets.std(axis=0).max())
-    if size > MAX_TARGET_RMS or 0 < std < MIN_TARGET_STD:
+    if size > _MAX_TARGET_RMS or 0 < std < _MIN_TARGET_STD:
         yield (
             f"y has a root mean square of {size:.3g} and a standard deviation of {std:.3g}, far from 1",
             "Train on (y - mean) / std, as TabularRegressor does",
         )
 
 
-def check_label_errors(context: Context) -> Problems:
+def _check_label_errors(context: _Context) -> _Problems:
     """Find confidently wrong rows if there are more of them than the probabilities, or the errors, let one expect."""
     if context.probabilities is not None:
         P, y = context.probabilities
-        confident = P.max(axis=1) > CONFIDENT
-        wrong = confident & (P[np.arange(len(y)), y] < IMPLAUSIBLE)
+        confident = P.max(axis=1) > _CONFIDENT
+        wrong = confident & (P[np.arange(len(y)), y] < _IMPLAUSIBLE)
         expected = float((1 - P.max(axis=1))[confident].sum())
         reason = "the network confidently predicts another class"
-    elif context.numeric_targets is not None and len(np.unique(context.numeric_targets)) > MIN_ROWS:
+    elif context.numeric_targets is not None and len(np.unique(context.numeric_targets)) > _MIN_ROWS:
         Y, targets = context.predictions
         errors = np.abs(Y - targets).max(axis=1)
-        wrong = errors > OUTLIER_RATIO * np.median(errors)
-        expected, reason = OUTLIER_FRACTION * len(errors), f"error above {OUTLIER_RATIO:g} times the median error"
+        wrong = errors > _OUTLIER_RATIO * np.median(errors)
+        expected, reason = _OUTLIER_FRACTION * len(errors), f"error above {_OUTLIER_RATIO:g} times the median error"
     else:
         return
     n = int(wrong.sum())
-    if len(wrong) >= MIN_ROWS and EXPECTED_FACTOR * expected + EXPECTED_OFFSET < n < MAX_SUSPICIOUS_FRACTION * len(
+    if len(wrong) >= _MIN_ROWS and _EXPECTED_FACTOR * expected + _EXPECTED_OFFSET < n < _MAX_SUSPICIOUS_FRACTION * len(
         wrong
     ):
         rows = _join([str(row) for row in context.rows[context.predicted][wrong]])
@@ -365,16 +365,16 @@ def check_label_errors(context: Context) -> Problems:
 # Network.
 
 
-def check_class_collapse(context: Context) -> Problems:
+def _check_class_collapse(context: _Context) -> _Problems:
     """Find a network that predicts one class for every row."""
     if context.probabilities is None:
         return
     P, y = context.probabilities
-    if len(y) < MIN_ROWS:
+    if len(y) < _MIN_ROWS:
         return
     predicted, actual = (np.bincount(classes, minlength=P.shape[1]) / len(y) for classes in (P.argmax(axis=1), y))
     k = int(predicted.argmax())
-    if predicted[k] > COLLAPSED_FRACTION and actual[k] < MAX_MAJORITY_FRACTION:
+    if predicted[k] > _COLLAPSED_FRACTION and actual[k] < _MAX_MAJORITY_FRACTION:
         yield (
             f"{predicted[k]:.0%} of the rows are predicted as {context.labels[k]}, but only {actual[k]:.0%} belong to "
             "it",
@@ -382,51 +382,51 @@ def check_class_collapse(context: Context) -> Problems:
         )
 
 
-def check_dead_units(context: Context) -> Problems:
+def _check_dead_units(context: _Context) -> _Problems:
     """Find units with the same output for every row, through which no gradient flows."""
     for name, (_, A) in context.hidden.items():
-        if len(A) < MIN_ROWS:
+        if len(A) < _MIN_ROWS:
             continue
-        fraction = float(np.mean(np.ptp(A, axis=0) <= DEAD_RANGE * max(float(np.ptp(A)), 1e-30)))
-        if fraction > DEAD_FRACTION:
+        fraction = float(np.mean(np.ptp(A, axis=0) <= _DEAD_RANGE * max(float(np.ptp(A)), 1e-30)))
+        if fraction > _DEAD_FRACTION:
             yield (
                 f"{fraction:.0%} of the units of {name} are dead: their output is the same for every row",
                 "Lower the learning rate or scale X; leaky_relu, selu and mish units do not die",
             )
 
 
-def check_saturated_units(context: Context) -> Problems:
+def _check_saturated_units(context: _Context) -> _Problems:
     """Find units near the limits of their range, where the derivative is almost 0 and gradients vanish."""
     for name, (layer, A) in context.hidden.items():
-        limits = LIMITS.get(str(layer.function))
+        limits = _LIMITS.get(str(layer.function))
         if limits is None:
             continue
         low, high = limits
-        margin = SATURATION_MARGIN * (high - low)
+        margin = _SATURATION_MARGIN * (high - low)
         fraction = float(np.mean((low + margin > A) | (high - margin < A)))
-        if fraction > SATURATED_FRACTION:
+        if fraction > _SATURATED_FRACTION:
             yield (
-                f"{fraction:.0%} of the outputs of {name} are saturated, within {SATURATION_MARGIN:.0%} of a limit",
+                f"{fraction:.0%} of the outputs of {name} are saturated, within {_SATURATION_MARGIN:.0%} of a limit",
                 "Initialize with smaller weights (glorot_normal) and scale X, or use relu, selu or mish",
             )
 
 
-LIMITS = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+_LIMITS = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 """Activation -> the limits of its range at which it saturates."""
 
 
-def check_gradient_flow(context: Context) -> Problems:
+def _check_gradient_flow(context: _Context) -> _Problems:
     """Find gradients that shrink or grow too much from the last layer to the first."""
     sizes = [size for size in context.gradients.values() if size > 0 and isfinite(size)]
     if len(sizes) < 3:
         return
     ratio = sizes[0] / sizes[-1]
-    if ratio < 1 / MAX_GRADIENT_RATIO:
+    if ratio < 1 / _MAX_GRADIENT_RATIO:
         yield (
             f"vanishing gradient: {1 / ratio:,.0f} times smaller in the first layer than in the last",
             "Use relu, selu or mish, fewer layers, LayerNorm, or Residual blocks",
         )
-    elif ratio > MAX_GRADIENT_RATIO:
+    elif ratio > _MAX_GRADIENT_RATIO:
         yield (
             f"exploding gradient: {ratio:,.0f} times larger in the first layer than in the last",
             "Initialize with smaller weights (he_normal or glorot_normal), or set clip_norm",
@@ -436,7 +436,7 @@ def check_gradient_flow(context: Context) -> Problems:
 # Training.
 
 
-def check_high_learning_rate(context: Context) -> Problems:
+def _check_high_learning_rate(context: _Context) -> _Problems:
     """Find a loss that oscillates, or that diverged and was rolled back."""
     if context.history is None or not context.history.loss:
         return
@@ -450,7 +450,7 @@ def check_high_learning_rate(context: Context) -> Problems:
     mean = second_half.mean()
     rising = float(np.mean(np.diff(second_half) > 0)) if len(second_half) > 4 else 0.0
     fluctuation = float(second_half.std() / mean) if mean > 0 else 0.0
-    if rising > RISING_FRACTION and fluctuation > FLUCTUATION and mean > REMAINING_LOSS * history.loss[0]:
+    if rising > _RISING_FRACTION and fluctuation > _FLUCTUATION and mean > _REMAINING_LOSS * history.loss[0]:
         yield (
             f"in the second half of training the loss rose in {rising:.0%} of the epochs and fluctuated by "
             f"{fluctuation:.0%}{_describe_step_size(history)}",
@@ -458,7 +458,7 @@ def check_high_learning_rate(context: Context) -> Problems:
         )
 
 
-def check_low_learning_rate(context: Context) -> Problems:
+def _check_low_learning_rate(context: _Context) -> _Problems:
     """Find a loss that falls steadily in every epoch and is still high at the end."""
     if context.history is None or len(context.history.loss) < 5 or context.history.stopped:
         return
@@ -466,8 +466,8 @@ def check_low_learning_rate(context: Context) -> Problems:
     total = loss[0] - loss[-1]
     late = loss[len(loss) // 2] - loss[-1]
     is_steady = all(after < before for before, after in pairwise(loss))
-    is_unsolved = late > STEADY_FRACTION * total and loss[-1] > UNSOLVED_LOSS * loss[0]
-    if is_steady and is_unsolved and rates[-1] > STEADY_RATE * max(rates):
+    is_unsolved = late > _STEADY_FRACTION * total and loss[-1] > _UNSOLVED_LOSS * loss[0]
+    if is_steady and is_unsolved and rates[-1] > _STEADY_RATE * max(rates):
         yield (
             f"the loss still falls at a nearly constant pace after {len(loss)} epochs"
             f"{_describe_step_size(context.history)}",
@@ -475,7 +475,7 @@ def check_low_learning_rate(context: Context) -> Problems:
         )
 
 
-def check_n_epochs(context: Context) -> Problems:
+def _check_n_epochs(context: _Context) -> _Problems:
     """Find a training that ended while its metric was still improving, and the learning rate was still high."""
     if context.history is None or len(context.history.loss) < 10 or context.history.stopped:
         return
@@ -483,7 +483,7 @@ def check_n_epochs(context: Context) -> Problems:
     column, rates = history[history.monitor], history.learning_rate
     tail = ceil(len(column) / 10)
     late, total = column[-1 - tail] - column[-1], column[0] - column[-1]
-    if late > LATE_FRACTION * total > 0 and column[-1] == min(column) and rates[-1] > LATE_RATE * max(rates):
+    if late > _LATE_FRACTION * total > 0 and column[-1] == min(column) and rates[-1] > _LATE_RATE * max(rates):
         yield (
             f"{late / total:.0%} of the decrease of the {history.monitor.replace('_', ' ')} came in the last {tail} of "
             f"{len(column)} epochs",
@@ -491,14 +491,14 @@ def check_n_epochs(context: Context) -> Problems:
         )
 
 
-def check_overfitting(context: Context) -> Problems:
+def _check_overfitting(context: _Context) -> _Problems:
     """Find a validation loss that rose while the training loss fell, if the last weights were kept."""
     history = context.history
     if history is None or len(history.validation_loss) < 5 or history.best_epoch not in (None, len(history) - 1):
         return
     best = int(np.argmin(history.validation_loss))
     lowest, last = history.validation_loss[best], history.validation_loss[-1]
-    if last > OVERFIT_RATIO * lowest and history.loss[-1] < history.loss[best]:
+    if last > _OVERFIT_RATIO * lowest and history.loss[-1] < history.loss[best]:
         yield (
             f"overfitting: the validation loss rose from {lowest:.3g} (epoch {best + 1}) to {last:.3g} "
             "while the training loss fell",
@@ -506,21 +506,21 @@ def check_overfitting(context: Context) -> Problems:
         )
 
 
-CHECKS: dict[str, Callable[[Context], Problems]] = {
-    "target leakage": check_target_leakage,
-    "duplicated validation rows": check_duplicated_rows,
-    "class collapse": check_class_collapse,
-    "learning rate too high": check_high_learning_rate,
-    "unscaled inputs": check_input_scale,
-    "unscaled targets": check_target_scale,
-    "dead units": check_dead_units,
-    "saturated units": check_saturated_units,
-    "vanishing or exploding gradients": check_gradient_flow,
-    "learning rate too low": check_low_learning_rate,
-    "overfitting": check_overfitting,
-    "too few epochs": check_n_epochs,
-    "possible label errors": check_label_errors,
-    "rare classes": check_rare_classes,
+CHECKS: dict[str, Callable[[_Context], _Problems]] = {
+    "target leakage": _check_target_leakage,
+    "duplicated validation rows": _check_duplicated_rows,
+    "class collapse": _check_class_collapse,
+    "learning rate too high": _check_high_learning_rate,
+    "unscaled inputs": _check_input_scale,
+    "unscaled targets": _check_target_scale,
+    "dead units": _check_dead_units,
+    "saturated units": _check_saturated_units,
+    "vanishing or exploding gradients": _check_gradient_flow,
+    "learning rate too low": _check_low_learning_rate,
+    "overfitting": _check_overfitting,
+    "too few epochs": _check_n_epochs,
+    "possible label errors": _check_label_errors,
+    "rare classes": _check_rare_classes,
 }
 """Kind -> check, the most harmful first."""
 
@@ -533,8 +533,8 @@ def _rms(values: Array) -> float:
 
 
 def _join(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more
+    more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
 
 
 def _describe_step_size(history: History) -> str:
@@ -542,7 +542,7 @@ def _describe_step_size(history: History) -> str:
     known = [ratio for ratio in history.step_ratio if 0 < ratio < inf]
     if not known:
         return ""
-    ratio, (low, high) = float(np.median(known)), USUAL_STEP
+    ratio, (low, high) = float(np.median(known)), _USUAL_STEP
     usual = "" if low <= ratio <= high else f" (usual: {low:.0e} to {high:.0e})"
     return f"; the median step is {ratio:.0e} times the norm of the weights{usual}"
 

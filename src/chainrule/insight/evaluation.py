@@ -61,7 +61,7 @@ def roc_curve(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
     Collinear points are dropped; the first point is (0, 0), at an infinite threshold. `y` (n,) must contain both 0 and
     1, else ValueError; `scores` (n,) increase with the probability of class 1 (Fawcett 2006, algorithm 1).
     """
-    true_positives, false_positives, thresholds = binary_counts(y, scores)
+    true_positives, false_positives, thresholds = _binary_counts(y, scores)
     is_mixed = true_positives[-1] > 0 and false_positives[-1] > 0
     require(is_mixed, "y", "contain both classes", np.unique(np.asarray(y)).tolist())
     kept = np.ones(len(thresholds), np.bool_)
@@ -76,13 +76,13 @@ def precision_recall_curve(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Arra
     The last point, precision 1 at recall 0, has no threshold. Arguments as for `roc_curve`, except that only class 1
     must occur.
     """
-    true_positives, false_positives, thresholds = binary_counts(y, scores)
+    true_positives, false_positives, thresholds = _binary_counts(y, scores)
     require(true_positives[-1] > 0, "y", "contain class 1", np.unique(np.asarray(y)).tolist())
     precision, recall = true_positives / (true_positives + false_positives), true_positives / true_positives[-1]
     return np.append(precision[::-1], 1.0), np.append(recall[::-1], 0.0), thresholds[::-1]
 
 
-def binary_counts(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
+def _binary_counts(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
     """Return the numbers of true and of false positives at each threshold, and the distinct scores, decreasing."""
     scores = as_matrix(np.asarray(scores).reshape(-1, 1), 1, np.float64, "scores")[:, 0]
     y = as_class_numbers(np.asarray(y), 2)
@@ -136,11 +136,11 @@ def calibration_error(observed: Array, predicted: Array, counts: Array) -> float
 
 # Influence of columns.
 
-PredictionFunction = Callable[[Columns], ArrayLike]
+_PredictionFunction = Callable[[Columns], ArrayLike]
 """Maps a table, a dict of columns, to predictions: (n,), or (n, k) as the metric takes them."""
 
 
-def _prediction_function(model: Predictor | PredictionFunction) -> Callable[[Columns], Array]:
+def _prediction_function(model: Predictor | _PredictionFunction) -> Callable[[Columns], Array]:
     """Return a function from a table to predictions (n, k): probabilities, or values in the unit of the target."""
     if not isinstance(model, Predictor):
         return lambda table: _as_matrix(model(table), n_rows(table))
@@ -154,7 +154,7 @@ def _in_target_unit(model: Predictor, predictions: Array) -> Array:
     return _as_matrix(model.target.decode(predictions), len(predictions))
 
 
-def _column_replacer(model: Predictor | PredictionFunction, table: Columns) -> Callable[[str, Array], Array]:
+def _column_replacer(model: Predictor | _PredictionFunction, table: Columns) -> Callable[[str, Array], Array]:
     """Return a function of a column's name and new cells (n,): the predictions for the table with these cells.
 
     For a Predictor the table is encoded only once, and then only the column that changes.
@@ -223,7 +223,7 @@ class Importance:
 
 
 def permutation_importance(
-    model: Predictor | PredictionFunction,
+    model: Predictor | _PredictionFunction,
     table: object,
     y: ArrayLike,
     metric: str | Metric | Callable[[Array, Array], float] | None = None,
@@ -317,7 +317,7 @@ class Dependence:
 
 
 def partial_dependence(
-    model: Predictor | PredictionFunction,
+    model: Predictor | _PredictionFunction,
     table: object,
     column: str,
     *,
@@ -387,7 +387,7 @@ def _constant_column(cell: object, column: Array) -> Array:
     return constant
 
 
-def _output_names(model: Predictor | PredictionFunction, k: int) -> tuple[str, ...]:
+def _output_names(model: Predictor | _PredictionFunction, k: int) -> tuple[str, ...]:
     """Return the names of a model's k outputs: the classes or the target of a Predictor."""
     if isinstance(model, Predictor) and isinstance(model.target, ClassTarget):
         return tuple(map(str, model.target.labels))

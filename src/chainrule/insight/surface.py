@@ -12,7 +12,7 @@ from chainrule.arrays import Array, as_generator, require, require_integer
 from chainrule.nn.network import Network
 from chainrule.nn.vector import Block
 
-MARGIN = 0.15
+_MARGIN = 0.15
 """Margin around paths, as a fraction of their extent."""
 
 
@@ -103,7 +103,7 @@ def surface_of_paths(
     plane = Surface(origin, directions, np.zeros(0), np.zeros(0), np.zeros((0, 0)))
     coordinates = plane.project(thetas)
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    margin = MARGIN * (float((high - low).max()) or 1.0)
+    margin = _MARGIN * (float((high - low).max()) or 1.0)
     return _evaluate(net, X, y, origin, directions, np.stack([low - margin, high + margin]), points, share)
 
 

@@ -10,7 +10,6 @@ except ModuleNotFoundError as error:
 from chainrule.viz.animation import animate_boundary
 from chainrule.viz.classifiers import calibration, confusion, precision_recall, roc
 from chainrule.viz.curves import loss_curves
-from chainrule.viz.derivatives import draw_derivatives
 from chainrule.viz.diagrams import draw_graph, draw_network
 from chainrule.viz.flows import activation_histograms, gradient_histograms
 from chainrule.viz.influence import importance, partial_dependence
@@ -26,7 +25,6 @@ __all__ = [
     "confusion",
     "decision_boundary",
     "descent_paths",
-    "draw_derivatives",
     "draw_graph",
     "draw_network",
     "gradient_histograms",

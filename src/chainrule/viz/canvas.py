@@ -1,12 +1,8 @@
 """A canvas for diagrams, on which shapes and text share one unit, so that a figure looks the same at any size."""
 
-from functools import cache
-
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.font_manager import FontProperties
-from matplotlib.mathtext import MathTextParser
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, PathPatch
+from matplotlib.patches import Circle, FancyArrowPatch, PathPatch
 from matplotlib.path import Path
 from matplotlib.text import Text
 
@@ -15,7 +11,7 @@ from chainrule.viz.style import figure_of, new_axes, palette_for
 
 Point = tuple[float, float]
 
-_MATH_FONT = "stix"
+MATH_FONT = "stix"
 _MAX_WIDTH_INCHES = 10.0
 
 
@@ -57,7 +53,7 @@ class Canvas:
             color=color or self.colors.ink,
             ha=align,
             va="center",
-            math_fontfamily=_MATH_FONT,
+            math_fontfamily=MATH_FONT,
             zorder=4,
         )
 
@@ -65,12 +61,6 @@ class Canvas:
         """Write a formula over the line it belongs to, on a patch of background."""
         text = self.text(x, y, f"${formula}$", size, color)
         text.set_bbox({"facecolor": self.background, "edgecolor": "none", "pad": 0.06 * size * self.points})
-
-    def write(self, x: float, y: float, formula: str, size: float, color: str) -> float:
-        """Write a formula whose baseline starts at (x, y) and return the x where it ends."""
-        text = self.text(x, y, f"${formula}$", size, color, align="left")
-        text.set_verticalalignment("baseline")
-        return x + size * width_of(formula)
 
     def circle(self, at: Point, radius: float, color: str = "") -> None:
         """Draw a circle in front of lines, filled with the background color."""
@@ -125,32 +115,7 @@ class Canvas:
         self.line(Path(corners, codes))
         self.text(middle, y + height + 0.75 * size, text, size)
 
-    def bracket(self, x: float, low: float, high: float, width: float) -> None:
-        """Draw a right bracket around the lines from `low` to `high`."""
-        self.line(Path([(x, high), (x + width, high), (x + width, low), (x, low)]))
-
-    def line(self, path: Path) -> None:
-        """Draw a path."""
-        self.ax.add_patch(PathPatch(path, fill=False, edgecolor=self.colors.ink, linewidth=self.line_width, zorder=2))
-
-    def box(self, left: float, right: float, low: float, high: float) -> None:
-        """Draw a rounded frame."""
-        frame = FancyBboxPatch(
-            (left, low),
-            right - left,
-            high - low,
-            boxstyle=f"round,pad=0,rounding_size={0.15 * (high - low)}",
-            fill=False,
-            edgecolor=self.colors.ink,
-            linewidth=1.5 * self.line_width,
-            zorder=2,
-        )
-        self.ax.add_patch(frame)
-
-
-@cache
-def width_of(formula: str) -> float:
-    """Return the width of a formula at font size 1."""
-    font = FontProperties(size=100, math_fontfamily=_MATH_FONT)
-    width = MathTextParser("path").parse(f"${formula}$", dpi=72, prop=font)[0]
-    return float(width) / 100
+    def line(self, path: Path, thickness: float = 1.0) -> None:
+        """Draw a path; `thickness` is in line widths."""
+        width = thickness * self.line_width
+        self.ax.add_patch(PathPatch(path, fill=False, edgecolor=self.colors.ink, linewidth=width, zorder=2))

@@ -12,17 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require
-from chainrule.insight.evaluation import (
-    area_under,
-    average_precision,
-    calibration_curve,
-    calibration_error,
-    check_probabilities,
-    confusion_matrix,
-    precision_recall_curve,
-    roc_curve,
-    wilson_interval,
-)
+from chainrule.insight import evaluation
 from chainrule.viz.style import DASHES, add_legend, evenly_spaced, new_axes, palette_for, shorten, shorter_side
 
 _MIN_FONT_SIZE = 4.5
@@ -40,7 +30,7 @@ def confusion(
 
     Cells are shaded by their fraction of the actual class. Counts and names that would be too small are left out.
     """
-    counts = confusion_matrix(y, P)
+    counts = evaluation.confusion_matrix(y, P)
     K = len(counts)
     side = min(max(0.45 * K, 3.6), 9.0) + 1.2
     ax = new_axes(ax, side, side)
@@ -87,12 +77,14 @@ def roc(
     The legend shows the area under each curve. Of more than five classes, the five with the smallest areas are colored
     and the others pale. Classes that contain all rows or none have no curve.
     """
-    y, P = check_probabilities(y, P)
+    y, P = evaluation.check_probabilities(y, P)
     curves = []
     for k, name in _one_vs_rest(P, labels):
         if 0 < (y == k).sum() < len(y):
-            false_positives, true_positives, _ = roc_curve(y == k, P[:, k])
-            curves.append(_Curve(name, false_positives, true_positives, area_under(false_positives, true_positives)))
+            false_positives, true_positives, _ = evaluation.roc_curve(y == k, P[:, k])
+            curves.append(
+                _Curve(name, false_positives, true_positives, evaluation.area_under(false_positives, true_positives))
+            )
     ax = _unit_square(ax, title, "False positive rate", "True positive rate")
     ax.plot([0, 1], [0, 1], color=palette_for(ax).pale, linewidth=1.2, linestyle=":", label="chance level (0.500)")
     return _draw_curves(ax, curves, "AUC", "lower right")
@@ -110,12 +102,12 @@ def precision_recall(
     The legend shows the average precision of each curve. Of more than five classes, the five with the lowest average
     precision are colored and the others pale. Classes without rows have no curve.
     """
-    y, P = check_probabilities(y, P)
+    y, P = evaluation.check_probabilities(y, P)
     curves = []
     for k, name in _one_vs_rest(P, labels):
         if (y == k).any():
-            precision, recall, _ = precision_recall_curve(y == k, P[:, k])
-            curves.append(_Curve(name, recall, precision, average_precision(precision, recall)))
+            precision, recall, _ = evaluation.precision_recall_curve(y == k, P[:, k])
+            curves.append(_Curve(name, recall, precision, evaluation.average_precision(precision, recall)))
     ax = _unit_square(ax, title, "Recall", "Precision")
     if P.shape[1] == 2 and curves:
         prevalence = float((y == 1).mean())
@@ -139,7 +131,7 @@ def calibration(
     widths. The area of a dot grows with the number of rows in its bin, bars are 95 % confidence intervals, and the
     legend shows the expected calibration error (ECE).
     """
-    y, P = check_probabilities(y, P)
+    y, P = evaluation.check_probabilities(y, P)
     names = _class_names(labels, P.shape[1])
     if P.shape[1] == 2:
         outcome, p = y, P[:, 1]
@@ -147,13 +139,13 @@ def calibration(
     else:
         outcome, p = P.argmax(axis=1) == y, P.max(axis=1)
         xlabel, ylabel = "Probability of the predicted class", "Accuracy"
-    observed, predicted, counts = calibration_curve(outcome, p, n_bins)
+    observed, predicted, counts = evaluation.calibration_curve(outcome, p, n_bins)
     ax = _unit_square(ax, title, xlabel, ylabel)
     colors = palette_for(ax)
     ax.plot([0, 1], [0, 1], color=colors.pale, linewidth=1.2, linestyle=":", label="perfect calibration")
     ax.plot(predicted, observed, color=colors.blue, linewidth=1)
-    ax.vlines(predicted, *wilson_interval(observed, counts), color=colors.blue, linewidth=1)
-    error = calibration_error(observed, predicted, counts)
+    ax.vlines(predicted, *evaluation.wilson_interval(observed, counts), color=colors.blue, linewidth=1)
+    error = evaluation.calibration_error(observed, predicted, counts)
     sizes = 15 + 105 * counts / counts.max()
     dots = ax.scatter(predicted, observed, s=sizes, color=colors.blue, linewidths=0, zorder=3)
     dots.set_label(f"ECE = {error:.3f}")

@@ -129,7 +129,7 @@ def _column(units: Sequence[int | None], x: float, middle: float, row: float = _
     return {unit: (x, top - row * k) for k, unit in enumerate(units) if unit is not None}
 
 
-Look = tuple[str, float, str]
+_Look = tuple[str, float, str]
 """The color of an edge, its thickness in line widths, and its dash."""
 
 
@@ -138,7 +138,7 @@ def _draw_edges(
     before: dict[int, Point],
     after: dict[int, Point],
     l: int,
-    look: Callable[[int, int], Look],
+    look: Callable[[int, int], _Look],
     max_labels: int = _MAX_LABELS,
 ) -> None:
     """Draw the weights of layer l between two columns, labeled if there are few of them."""
@@ -150,14 +150,14 @@ def _draw_edges(
             if labeled:
                 t = _label_position(len(before), len(after))
                 x, y = (1 - t) * np.array(start) + t * np.array(end)
-                canvas.label(x, y, _weight_name(i, j, l), _SMALL, color)
+                canvas.label(x, y, f"w_{{{i}{j}}}^{{{l}}}", _SMALL, color)  # so few that i and j are single digits
 
 
-def _weight_looks(W: Array, colors: Palette) -> Callable[[int, int], Look]:
+def _weight_looks(W: Array, colors: Palette) -> Callable[[int, int], _Look]:
     """Return a function of i and j that returns the look of the weight of unit i for unit j, by sign and size."""
     largest = float(np.abs(W).max()) or 1.0
 
-    def look(i: int, j: int) -> Look:
+    def look(i: int, j: int) -> _Look:
         w = float(W[j - 1, i - 1])
         thickness = MIN_THICKNESS + (MAX_THICKNESS - MIN_THICKNESS) * abs(w) / largest
         return (colors.blue, thickness, "--") if w < 0 else (colors.orange, thickness, "-")
@@ -172,11 +172,6 @@ def _label_position(n_before: int, n_after: int) -> float:
     spaced if 1 - t = n_after t or, from the other end, t = n_before (1 - t). The smaller fan leaves more room.
     """
     return 1 / (1 + n_after) if n_after <= n_before else n_before / (1 + n_before)
-
-
-def _weight_name(i: int, j: int, l: int) -> str:
-    """Return w_ij^l; weights are only labeled in layers so small that i and j are single digits."""
-    return f"w_{{{i}{j}}}^{{{l}}}"
 
 
 def _draw_activation(canvas: Canvas, activation: Activation | None, at: Point) -> None:
@@ -282,7 +277,6 @@ class _Graph:
         return before
 
     def sum(self, l: int, size: int, color: str) -> None:
-        """Draw z^l with an edge for each weight."""
         before = self.place("z", l, size, _sum_step(len(self.positions) * size))
         _draw_edges(self.canvas, before, self.positions, l, lambda i, j: (color, 1.0, "-"), _MAX_GRAPH_LABELS)
 
@@ -328,7 +322,6 @@ def function_name(activation: Activation | None) -> str:
 
 
 def _cost_formula(loss: Loss, a: str, y: str) -> str:
-    """Return the formula of the cost of one output."""
     if isinstance(loss, SquaredError):
         factor = {1.0: "", 0.5: r"\frac{1}{2}"}.get(loss.factor, f"{loss.factor:g}")
         return f"{factor}({a} - {y})^2"

@@ -80,17 +80,17 @@ def palette_for(target: Axes | Figure) -> Palette:
 
     For a transparent background it suits light and dark, with rcParams["text.color"] as ink.
     """
-    red, green, blue, opacity = background_of(target)
+    red, green, blue, opacity = _background_of(target)
     if opacity == 0:
         return replace(ON_EITHER, ink=to_hex(plt.rcParams["text.color"]))
     return ON_DARK if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else ON_LIGHT
 
 
-def background_of(target: Axes | Figure) -> tuple[float, float, float, float]:
+def _background_of(target: Axes | Figure) -> tuple[float, float, float, float]:
     """Return the background color: that of the Axes or, if they are transparent, of their figure."""
     red, green, blue, opacity = to_rgba(target.get_facecolor()) if target.patch.get_visible() else _TRANSPARENT
     if opacity == 0 and isinstance(target, Axes):
-        return background_of(figure_of(target))
+        return _background_of(figure_of(target))
     return red, green, blue, opacity
 
 
@@ -116,7 +116,7 @@ def shorter_side(ax: Axes) -> float:
 
 def add_legend(ax: Axes, loc: str = "best", title: str | None = None) -> None:
     """Add a legend on a translucent background; its text shrinks with the Axes."""
-    size, background = min(9.0, shorter_side(ax) / 22), background_of(ax)
+    size, background = min(9.0, shorter_side(ax) / 22), _background_of(ax)
     look: dict[str, Any] = {"loc": loc, "alignment": "left", "fontsize": size, "title_fontsize": size}
     ax.legend(title=title, frameon=background[3] > 0, facecolor=background, framealpha=0.7, edgecolor="none", **look)
 

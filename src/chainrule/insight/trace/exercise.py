@@ -148,7 +148,6 @@ class Exercise:
         return Grades(tuple(self._mark(self.trace[name], arrays, tolerance) for name in self.blanks))
 
     def _mark(self, quantity: Quantity, answers: Mapping[str, Array], tolerance: float) -> Mark:
-        """Return the mark for one blank."""
         if quantity.name not in answers:
             return Mark(quantity.name, False, "no answer")
         answer, correct = answers[quantity.name], quantity.values

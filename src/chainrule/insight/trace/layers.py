@@ -133,7 +133,7 @@ def _standardized(x: Symbol, center: Term, std: Term, average: Callable[[Term], 
     return function(x, center, std)
 
 
-def _scaled(p: Pass, x: Symbol, h: Term, center: Term, std: Term, Y: Array) -> Symbol:
+def _scaled(p: Pass, x: Symbol, h: Term, std: Term, Y: Array) -> Symbol:
     """Record H and then Y = H gamma + beta, whose symbols have been given already."""
     gamma, beta = (p.tape.parameters[p.place + name] for name in ("gamma", "beta"))
     H = p.tape.compute(p.tape.unit("h"), instead(h, "the mean is not subtracted", x / std))
@@ -152,7 +152,7 @@ def _layer_norm(p: Pass, x: Symbol) -> Symbol:
     center = p.tape.compute(p.tape.unit("mean", r"\mu", r"\mu", "r", ""), average(x))
     variance = average((x - center) ** 2) + Number(p.layer.epsilon, r"\epsilon")
     std = p.tape.compute(p.tape.unit("tau", r"\tau", r"\tau", "r", ""), sqrt(variance))
-    return _scaled(p, x, _standardized(x, center, std, average), center, std, Y)
+    return _scaled(p, x, _standardized(x, center, std, average), std, Y)
 
 
 def _batch_norm(p: Pass, x: Symbol) -> Symbol:
@@ -176,7 +176,7 @@ def _batch_norm(p: Pass, x: Symbol) -> Symbol:
         h = _standardized(x, center, std, average)
     else:
         h = (x - center) / part(std, "the division by the standard deviation")
-    return _scaled(p, x, h, center, std, Y)
+    return _scaled(p, x, h, std, Y)
 
 
 def _batch_statistics(

@@ -136,7 +136,7 @@ def _softmax_link(z: Term) -> Term:
     return instead(twice, "the exponentials are not divided by their sum", exp(minimum(z, _MAX_EXPONENT)))
 
 
-LINKS: dict[type[Loss], tuple[str, Callable[[Term], Term]]] = {
+_LINKS: dict[type[Loss], tuple[str, Callable[[Term], Term]]] = {
     losses.Poisson: ("exp", Function("exp", "", exp, lambda z: exp(minimum(z, _MAX_EXPONENT)))),
     losses.BinaryCrossEntropy: ("sigmoid", sigmoid),
     losses.CrossEntropy: ("softmax", _softmax_link),
@@ -165,7 +165,7 @@ def record_loss(
     Z = tape[z].copy()
     targets = _smoothed(tape, loss, tape.give(_beside(tape, "y"), _targets_as_rows(loss, y, Z)))
     if type(loss) in COSTS:
-        p = (_record_link(tape, loss, z),) if type(loss) in LINKS else ()
+        p = (_record_link(tape, loss, z),) if type(loss) in _LINKS else ()
         row_loss = total(COSTS[type(loss)](loss, z, targets, *p), "c")
     else:
         row_loss = _custom(loss, z, targets, y)
@@ -188,7 +188,7 @@ def _beside(tape: Tape, name: str, axes: str = "rc") -> Symbol:
 
 
 def _record_link(tape: Tape, loss: Loss, z: Symbol) -> Symbol:
-    name, link = LINKS[type(loss)]
+    name, link = _LINKS[type(loss)]
     term = instead(link(z), f"the {name} of the loss is missing", z)
     return tape.compute(_beside(tape, "P"), term, loss.predict(tape[z].copy()))
 

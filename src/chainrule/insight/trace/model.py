@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from chainrule.errors import look_up, shorten
+from chainrule.errors import MissingExtraError, look_up, shorten
+from chainrule.insight.trace.exercise import Exercise
+from chainrule.insight.trace.page import as_html
+from chainrule.insight.trace.proof import Proof, prove
 from chainrule.insight.trace.quantity import Quantity
-
-if TYPE_CHECKING:
-    from chainrule.insight.trace.exercise import Exercise
-    from chainrule.insight.trace.proof import Proof
+from chainrule.insight.trace.text import as_dict, as_latex, as_page
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,35 +65,25 @@ class Trace:
 
     def to_text(self, notation: str = "row") -> str:
         """Return the trace as text for a terminal; `notation` is "row" or "column"."""
-        from chainrule.insight.trace.text import as_page
-
         return as_page(self, notation)
 
     def to_latex(self, notation: str = "row") -> str:
         """Return the body of a LaTeX document that loads amsmath; `notation` is "row" or "column"."""
-        from chainrule.insight.trace.text import as_latex
-
         return as_latex(self, notation)
 
     def to_html(self, notation: str = "row") -> str:
         """Return a self-contained page that highlights the path of a weight through the chain rule.
 
-        `notation`, "row" or "column", is the one shown first.
+        `notation`, "row" or "column", is the one shown first. Raises MissingExtraError if Jinja2 is not installed.
         """
-        from chainrule.insight.trace.page import as_html
-
         return as_html(self, notation)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as JSON-serializable dicts and lists."""
-        from chainrule.insight.trace.text import as_dict
-
         return as_dict(self)
 
     def verify(self) -> Proof:
         """Recompute every quantity from its sources and check every derivative by finite differences, in float64."""
-        from chainrule.insight.trace.proof import prove
-
         return prove(self)
 
     def exercise(self, blanks: int | str | Sequence[str] = 5, seed: int = 0) -> Exercise:
@@ -101,13 +91,15 @@ class Trace:
 
         `blanks` is their number, drawn at random with `seed`, or their names.
         """
-        from chainrule.insight.trace.exercise import Exercise
-
         return Exercise.of(self, blanks, seed)
 
     def __repr__(self) -> str:
         return self.to_text()
 
-    def _repr_html_(self) -> str:
-        page = escape(self.to_html(), quote=True)
+    def _repr_html_(self) -> str | None:
+        """Return the page in a frame; None if Jinja2 is not installed, so that a notebook shows the text."""
+        try:
+            page = escape(self.to_html())
+        except MissingExtraError:
+            return None
         return f'<iframe srcdoc="{page}" style="width: 100%; height: 40rem; border: 0" title="trace"></iframe>'

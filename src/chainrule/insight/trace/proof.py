@@ -20,10 +20,10 @@ from chainrule.nn.gradcheck import JITTER
 if TYPE_CHECKING:
     from chainrule.insight.trace.model import Trace
 
-LINE_TOLERANCE, DERIVATIVE_TOLERANCE = 1e-9, 1e-5
+_LINE_TOLERANCE, _DERIVATIVE_TOLERANCE = 1e-9, 1e-5
 """Largest difference of a quantity, relative to its largest value; largest relative error of a derivative."""
-MAX_ENTRIES, N_DIRECTIONS = 64, 16
-"""A derivative is checked entry by entry up to MAX_ENTRIES of them, otherwise along N_DIRECTIONS random directions."""
+_MAX_ENTRIES, _N_DIRECTIONS = 64, 16
+"""A derivative is checked entry by entry if it has at most that many, otherwise along random directions."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def prove(trace: Trace) -> Proof:
 
 
 def _agrees(derivative: Comparison) -> bool:
-    return derivative.error <= DERIVATIVE_TOLERANCE
+    return derivative.error <= _DERIVATIVE_TOLERANCE
 
 
 def _perturb(trace: Trace, values: Mapping[str, Array]) -> dict[str, Array]:
@@ -130,7 +130,7 @@ def _recompute(quantity: Quantity, values: Mapping[str, Array]) -> Line:
         return Line(quantity.name, np.inf, 0.0)
     # Rounding errors of the sources matter if these nearly cancel.
     noise = 16 * np.finfo(np.float64).eps * max(float(np.abs(values[name]).max(initial=0)) for name in quantity.sources)
-    tolerance = LINE_TOLERANCE * float(np.abs(quantity.values).max(initial=0)) + float(noise) + quantity.rounding
+    tolerance = _LINE_TOLERANCE * float(np.abs(quantity.values).max(initial=0)) + float(noise) + quantity.rounding
     return Line(quantity.name, float(np.abs(recomputed - quantity.values).max(initial=0)), tolerance)
 
 
@@ -155,7 +155,7 @@ def _check_derivative(trace: Trace, derivative: Quantity, values: Mapping[str, A
             start,
             loss_at(start),
             float(grad @ direction),
-            DERIVATIVE_TOLERANCE,
+            _DERIVATIVE_TOLERANCE,
         )
         for direction in _directions(start.size)
     ]
@@ -176,8 +176,8 @@ def _downstream(trace: Trace, name: str) -> list[Quantity]:
 
 def _directions(size: int) -> Iterator[Array]:
     """Yield the axes, or random directions if there are many axes."""
-    if size <= MAX_ENTRIES:
+    if size <= _MAX_ENTRIES:
         yield from (embed(size, k, 1.0) for k in range(size))
     else:
         rng = np.random.default_rng(0)
-        yield from (unit(rng, size) for _ in range(N_DIRECTIONS))
+        yield from (unit(rng, size) for _ in range(_N_DIRECTIONS))

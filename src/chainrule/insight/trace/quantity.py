@@ -63,7 +63,6 @@ class Quantity:
 
     @cached_property
     def _compute(self) -> Callable[[Mapping[str, Any]], Any]:
-        """The term as a function."""
         assert self.term is not None
         return evaluator(self.term)
 

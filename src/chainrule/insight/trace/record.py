@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import Field, fields
-from typing import Any, cast
+from dataclasses import fields
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -118,17 +118,16 @@ def _with_rate(optimizer: Optimizer, rate: float | None) -> Optimizer:
 
 
 def _describe_optimizer(optimizer: Optimizer) -> str:
-    """Return an optimizer with its learning rate, its non-default options and the number of steps taken."""
-    options = [option for option in fields(optimizer) if option.init]
-    shown = [f"{option.name}={getattr(optimizer, option.name)}" for option in options if _is_shown(optimizer, option)]
+    """Return an optimizer with its learning rate, the scalar options that are not the default, and its steps so far."""
+    options = [(option, getattr(optimizer, option.name)) for option in fields(optimizer) if option.init]
+    scalars = [(option, value) for option, value in options if np.ndim(value) == 0]
+    shown = [
+        f"{option.name}={value}"
+        for option, value in scalars
+        if option.name == "learning_rate" or value != option.default
+    ]
     steps = f" after {optimizer.steps:,} steps" if optimizer.steps else ""
     return f"{type(optimizer).__name__}({', '.join(shown)}){steps}"
-
-
-def _is_shown(optimizer: Optimizer, option: Field[Any]) -> bool:
-    """Return whether to show an option: the learning rate, or a scalar that is not the default."""
-    value = getattr(optimizer, option.name)
-    return np.ndim(value) == 0 and (option.name == "learning_rate" or value != option.default)
 
 
 class _MaskSequence:

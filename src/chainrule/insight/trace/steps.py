@@ -22,11 +22,11 @@ from chainrule.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
 
 # The rules: the optimizer, the gradient g, the parameter theta and a function that records a moment -> the step.
 
-Moment = Callable[[str, str], Symbol]
+_Moment = Callable[[str, str], Symbol]
 """Maps the name of a moment in the optimizer and its letter to its symbol."""
 
 
-def _sgd(optimizer: Any, g: Term, theta: Term, moment: Moment, decay: Any) -> Term:
+def _sgd(optimizer: Any, g: Term, theta: Term, moment: _Moment, decay: Any) -> Term:
     """-rate g, with momentum and Nesterov's look-ahead."""
     rate, mu = Number(optimizer.learning_rate, r"\eta"), Number(optimizer.momentum, r"\mu")
     if not optimizer.momentum:
@@ -39,14 +39,14 @@ def _sgd(optimizer: Any, g: Term, theta: Term, moment: Moment, decay: Any) -> Te
     return instead(ahead, "the Nesterov look-ahead is missing", velocity)
 
 
-def _rmsprop(optimizer: Any, g: Term, theta: Term, moment: Moment, decay: Any) -> Term:
+def _rmsprop(optimizer: Any, g: Term, theta: Term, moment: _Moment, decay: Any) -> Term:
     """-rate g / (sqrt(v) + epsilon)."""
     rate, rho = Number(optimizer.learning_rate, r"\eta"), Number(optimizer.rho, r"\rho")
     v = rho * moment("square", "v") + (1 - rho) * g**2
     return -(rate * g) / (sqrt(v) + Number(optimizer.epsilon, r"\epsilon"))
 
 
-def _adam(optimizer: Any, g: Term, theta: Term, moment: Moment, decay: Any) -> Term:
+def _adam(optimizer: Any, g: Term, theta: Term, moment: _Moment, decay: Any) -> Term:
     """-rate m' / (sqrt(v') + epsilon)."""
     beta1, beta2 = (Number(beta, rf"\beta_{k}") for k, beta in enumerate(optimizer.betas, 1))
     rate, epsilon = Number(optimizer.learning_rate, r"\eta"), Number(optimizer.epsilon, r"\epsilon")
@@ -56,7 +56,7 @@ def _adam(optimizer: Any, g: Term, theta: Term, moment: Moment, decay: Any) -> T
     return -(rate * let(r"\hat{m}", m)) / (sqrt(let(r"\hat{v}", v)) + epsilon)
 
 
-def _adamw(optimizer: Any, g: Term, theta: Term, moment: Moment, decay: Any) -> Term:
+def _adamw(optimizer: Any, g: Term, theta: Term, moment: _Moment, decay: Any) -> Term:
     """Adam's step plus weight decay, -rate decay theta; decay is a number or nested tuples of the shape of theta."""
     rate, factor = Number(optimizer.learning_rate, r"\eta"), Number(decay, r"\lambda")
     return _adam(optimizer, g, theta, moment, decay) - part(rate * factor * theta, "the weight decay")

@@ -127,12 +127,10 @@ class Tape:
         return substitute(total, self.known)
 
     def _slope(self, activation: Quantity) -> Symbol:
-        """Record the slope of an activation."""
         symbol, term, values = self.slopes[activation.name]
         return self.compute(symbol, term, values, "slope")
 
     def _record(self, quantity: Quantity, term: Term) -> Symbol:
-        """Record the derivative with respect to a quantity."""
         kind = "gradient" if quantity.term is None else "derivative"
         if term.op == "sum":
             term = instead(term, "1/n is applied twice", term / self.n_rows)

@@ -17,7 +17,7 @@ from chainrule.typeset import LATEX, NOTATIONS, TEXT, formula, title
 if TYPE_CHECKING:
     from chainrule.insight.trace.model import Trace
 
-MAX_SHOWN, N_FIRST, N_LAST = 8, 5, 2
+_MAX_SHOWN, _N_FIRST, _N_LAST = 8, 5, 2
 """Most rows or columns of a matrix shown in full; of a larger one, the numbers of first and last ones shown."""
 _SECTIONS = {
     "forward": "Forward pass",
@@ -51,11 +51,11 @@ def require_notation(notation: str) -> str:
 # Values.
 
 
-Cell = tuple[int | None, int | None, str]
+_Cell = tuple[int | None, int | None, str]
 """A row, a column and a text; for an ellipsis in place of several entries, None and ""."""
 
 
-def cells_of(quantity: Quantity, notation: str, blank: bool = False) -> list[list[Cell]]:
+def cells_of(quantity: Quantity, notation: str, blank: bool = False) -> list[list[_Cell]]:
     """Return the values as rows of cells with the same number of decimals, abridged if there are many."""
     grid = quantity.grid(notation)
     decimals = _decimals_for(grid)
@@ -63,7 +63,7 @@ def cells_of(quantity: Quantity, notation: str, blank: bool = False) -> list[lis
     def text(i: int | None, j: int | None) -> str:
         if i is None or j is None:
             return ""
-        return BLANK if blank else show(float(grid[i, j]), decimals)
+        return BLANK if blank else _show(float(grid[i, j]), decimals)
 
     rows, columns = map(_places, grid.shape)
     return [[(i, j, text(i, j)) for j in columns] for i in rows]
@@ -78,12 +78,12 @@ def _decimals_for(values: Array) -> int | None:
     return decimals if decimals <= 8 and sizes.max() < 1e7 else None
 
 
-def show(value: float, decimals: int | None) -> str:
+def _show(value: float, decimals: int | None) -> str:
     """Return a number with the given decimals, or in scientific notation if it would lose its digits.
 
     Examples
     --------
-    >>> show(0.25, 4), show(0.00000314, 4), show(-0.0, 4), show(3.0, 0)
+    >>> _show(0.25, 4), _show(0.00000314, 4), _show(-0.0, 4), _show(3.0, 0)
     ('0.2500', '3.14e-06', '0.0000', '3')
     """
     if not np.isfinite(value):
@@ -97,9 +97,9 @@ def show(value: float, decimals: int | None) -> str:
 
 def _places(size: int) -> list[int | None]:
     """Return the indices of the rows or columns to show; None stands for those left out."""
-    if size <= MAX_SHOWN:
+    if size <= _MAX_SHOWN:
         return list(range(size))
-    return [*range(N_FIRST), None, *range(size - N_LAST, size)]
+    return [*range(_N_FIRST), None, *range(size - _N_LAST, size)]
 
 
 # Text.
@@ -123,7 +123,6 @@ def as_page(trace: Trace, notation: str, blanks: Collection[str] = ()) -> str:
 
 
 def _matrix_lines(quantity: Quantity, notation: str, blank: bool) -> list[str]:
-    """Return the values as aligned lines."""
     texts = [[text or "..." for *_, text in row] for row in cells_of(quantity, notation, blank)]
     widths = [max(map(len, column)) for column in zip(*texts)]
     return ["  ".join(f"{text:>{width}}" for text, width in zip(row, widths)) for row in texts]
@@ -161,7 +160,7 @@ def _latex_line(quantity: Quantity, notation: str, blank: bool) -> str:
     return f"{quantity.title(notation)} &= {side} \\\\\n{of_all} &= {matrix}"
 
 
-def _latex_matrix(rows: list[list[Cell]]) -> str:
+def _latex_matrix(rows: list[list[_Cell]]) -> str:
     """Return a matrix, or a single number."""
     if len(rows) == len(rows[0]) == 1:
         return _latex_number(rows[0][0][2])

@@ -116,6 +116,3 @@ document.addEventListener("keydown", event => {
   else if (td && ARROWS[event.key]) { event.preventDefault(); move(td, ...ARROWS[event.key]); }
   else if (td && event.key === "Enter") { pinned = td; highlight(td); }
 });
-document.addEventListener("change", event => {
-  if (event.target.name === "notation") document.body.dataset.notation = event.target.value;
-});

@@ -1,17 +1,22 @@
-"""Backpropagation written out: every derivative of a small network as a product along the paths of its graph.
+"""A figure of `learn/graph.md`: every derivative of a small network as a product along the paths of its graph.
 
-The colors are those of `draw_graph`: each factor has the color of the edge whose derivative it is.
+The colors are those of `chainrule.viz.draw_graph`: each factor has the color of the edge whose derivative it is.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
+from matplotlib.mathtext import MathTextParser
+from matplotlib.patches import BoxStyle
+from matplotlib.path import Path
 
 from chainrule.arrays import require
 from chainrule.nn.losses import SquaredError
 from chainrule.nn.network import Network
-from chainrule.viz.canvas import Canvas, width_of
+from chainrule.viz.canvas import MATH_FONT, Canvas
 from chainrule.viz.diagrams import edge_colors, function_name, stages
 from chainrule.viz.style import Palette
 
@@ -20,6 +25,7 @@ _MAX_UNITS = 3
 _LINE, _GAP, _BLOCK = 3.4, 0.4, 6.6
 """Heights in units of the font size: a line of fractions, the gap between units, the title and results of a layer."""
 _MARGIN = 1.0
+_FRAME = BoxStyle("round", pad=0, rounding_size=0.57)
 
 
 def draw_derivatives(net: Network, ax: Axes | None = None) -> Axes:
@@ -84,7 +90,7 @@ class Block:
     def columns(self) -> tuple[float, float, float, float]:
         """Where names, chains and products start, and where products end, relative to the left margin."""
         lines = [line for unit in self.units for line in unit]
-        names, chains = max(width_of(line.name) for line in lines), max(_measure(line.chain) for line in lines)
+        names, chains = max(_width_of(line.name) for line in lines), max(_measure(line.chain) for line in lines)
         return 0.0, names, names + chains, names + chains + max(_measure(line.product) for line in lines)
 
     @property
@@ -104,7 +110,9 @@ class Block:
         def write(x: float, y: float, factors: Factors) -> float:
             for formula, edge in factors:
                 size = _size_of(formula)
-                x = canvas.write(x, y - 0.3 * (size - 1), formula, size, paint[edge])
+                text = canvas.text(x, y - 0.3 * (size - 1), f"${formula}$", size, paint[edge], align="left")
+                text.set_verticalalignment("baseline")
+                x += size * _width_of(formula)
             return x
 
         canvas.text(_MARGIN, top - 0.7, f"layer {self.layer}", 1.0, align="left")
@@ -117,14 +125,14 @@ class Block:
                     write(place, base, factors)
             low = y - _LINE * len(unit)
             x = columns[-1] + 0.6
-            canvas.bracket(x, low + 0.4, y - 0.4, 0.5)
+            canvas.line(Path([(x, y - 0.4), (x + 0.5, y - 0.4), (x + 0.5, low + 0.4), (x, low + 0.4)]))
             write(x + 1.0, (y + low) / 2 - 0.3, delta)
             y = low - _GAP
         base = y - 2.4
         x = write(_MARGIN, base, self.gathered) if self.gathered else _MARGIN - 1.5
         for result in self.results:
             end = write(x + 2.2, base, result)
-            canvas.box(x + 1.5, end + 0.7, base - 1.6, base + 2.2)
+            canvas.line(_FRAME(x + 1.5, base - 1.6, end - x - 0.8, 3.8, mutation_size=1.0), thickness=1.5)
             x = end + 1.0
 
 
@@ -268,9 +276,17 @@ def _fraction(above: str, below: str) -> str:
 
 def _measure(factors: Factors) -> float:
     """Return the total width of consecutive formulas."""
-    return sum(_size_of(formula) * width_of(formula) for formula, _ in factors)
+    return sum(_size_of(formula) * _width_of(formula) for formula, _ in factors)
 
 
 def _size_of(formula: str) -> float:
     """Return the font size of a formula: parentheses are as tall as the fractions they enclose."""
     return _TALL if (formula, "") in (_LEFT, _RIGHT) else 1.0
+
+
+@cache
+def _width_of(formula: str) -> float:
+    """Return the width of a formula at font size 1."""
+    font = FontProperties(size=100, math_fontfamily=MATH_FONT)
+    width = MathTextParser("path").parse(f"${formula}$", dpi=72, prop=font)[0]
+    return float(width) / 100
