@@ -7,7 +7,7 @@ from sphinx.application import Sphinx
 
 import chainrule
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `directives`, `site_parts` and `derivatives`
+sys.path.insert(0, str(Path(__file__).parent))  # for `directives` and `site_parts`
 
 project = "chainrule"
 author = copyright = "The chainrule developers"

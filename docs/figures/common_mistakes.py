@@ -26,7 +26,7 @@ def start() -> dict[str, Any]:
         right, wrong = (_gradients(BUGS[name](bug)) for bug in (False, True))
         lengths = {block: float(np.linalg.norm(wrong[block]) / np.linalg.norm(right[block])) for block in right}
         blocks = [[block, _cosine(right[block], wrong[block]), lengths[block]] for block in right]
-        losses = {key: _losses(name, bug=bug)[0] for key, bug in (("right", False), ("wrong", True))}
+        losses = {key: _losses(name, bug) for key, bug in (("right", False), ("wrong", True))}
         mistakes.append({"name": name, "blocks": blocks, **losses})
     return {"mistakes": mistakes}
 
@@ -52,8 +52,11 @@ def curves() -> list[Axes]:
     ax = new(4.6, 2.8, xlabel="epoch", ylabel="loss", title="W not transposed", yscale="log")
     colors = palette_for(ax)
     for bug, color, dash, label in ((False, colors.blue, "-", "right"), (True, colors.red, "--", "wrong")):
-        for k, losses in enumerate(_losses("W not transposed", bug=bug)):
-            ax.plot(range(1, 101), losses, color=color, linestyle=dash, linewidth=0.9, label=label if k == 0 else None)
+        for seed in range(5):
+            losses = _losses("W not transposed", bug, seed)
+            ax.plot(
+                range(1, 101), losses, color=color, linestyle=dash, linewidth=0.9, label=label if seed == 0 else None
+            )
     ax.legend(frameon=False)
     return [ax]
 
@@ -64,8 +67,8 @@ def guess() -> list[Axes]:
     for letter, name in zip("ABCD", _SHOWN, strict=True):
         ax = new(1.8, 1.9, xlabel="epoch", title=f"network {letter}", yscale="log", ylim=(0.03, 1))
         colors = palette_for(ax)
-        ax.plot(_losses(name, bug=False)[0], color=colors.orange, linestyle="--", linewidth=0.9)
-        ax.plot(_losses(name, bug=True)[0], color=colors.blue, linewidth=0.9)
+        ax.plot(_losses(name, bug=False), color=colors.orange, linestyle="--", linewidth=0.9)
+        ax.plot(_losses(name, bug=True), color=colors.blue, linewidth=0.9)
         panels.append(ax)
     return panels
 
@@ -82,12 +85,9 @@ def _gradients(net: Network) -> dict[str, Array]:
 
 
 @cache
-def _losses(name: str, bug: bool) -> list[list[float]]:
-    """Return the loss curves of five runs, from different weights in the first and the last layer."""
-    curves = []
-    for seed in range(5):
-        net = BUGS[name](bug)
-        net.gradients_checked = True
-        net.theta = net.theta * np.random.default_rng(seed).uniform(0.5, 1.5, net.theta.size)
-        curves.append(train(net, X, Y, optimizer=SGD(0.3, momentum=0.9), epochs=100, batch_size=20, seed=seed).loss)
-    return curves
+def _losses(name: str, bug: bool, seed: int = 0) -> list[float]:
+    """Return a loss curve; other seeds have other weights in all layers, and other batches."""
+    net = BUGS[name](bug)
+    net.gradients_checked = True
+    net.theta = net.theta * np.random.default_rng(seed).uniform(0.5, 1.5, net.theta.size)
+    return train(net, X, Y, optimizer=SGD(0.3, momentum=0.9), epochs=100, batch_size=20, seed=seed).loss
