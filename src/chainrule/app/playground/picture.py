@@ -1,0 +1,146 @@
+"""What the page draws: the columns of the diagram, the map of every unit, the decision surface, points and curves."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from chainrule.app.playground.frames import encode
+from chainrule.app.playground.plane import GRID, Sample
+from chainrule.app.playground.training import Training
+from chainrule.arrays import Array
+from chainrule.nn.inference import activations
+from chainrule.nn.layers import Activation, Dense
+
+STRIDE = 2
+"""A unit's map takes every other point of the grid in both directions."""
+MAX_INPUTS, MAX_SHOWN_POINTS = 10, 2_000
+_CENTER = {"sigmoid": (0.5, 0.5), "tanh": (0.0, 1.0)}
+"""Activation -> what is shown as neutral, and how far its values go from there; others: 0, and the layer's largest."""
+
+
+def columns_of(training: Training) -> list[dict[str, Any]]:
+    """Return the columns of the diagram: the inputs, the hidden layers, the outputs.
+
+    `layer` is the index of the layer whose outputs a column shows, -1 for the inputs; `W` and `b` are the parameters
+    that lead there, with their place in theta.
+    """
+    sample, net = training.sample, training.net
+    names = list(sample.columns)
+    columns = [{"kind": "input", "layer": -1, "units": names[:MAX_INPUTS], "more": max(0, len(names) - MAX_INPUTS)}]
+    dense = [i for i, layer in enumerate(net.layers) if isinstance(layer, Dense)]
+    blocks = {block.full_name: block for block in net.blocks}
+    for i, until in zip(dense, [*dense[1:], len(net.layers)]):
+        shown = [k for k in range(i, until) if isinstance(net.layers[k], Dense | Activation)][-1]
+        W, b = blocks[f"{i}.W"], blocks[f"{i}.b"]
+        kind = "output" if until == len(net.layers) else "hidden"
+        units = _output_names(sample, b.size) if kind == "output" else [str(k + 1) for k in range(b.size)]
+        place = {"name": W.full_name, "at": W.slice.start, "shape": list(W.shape)}
+        bias = {"name": b.full_name, "at": b.slice.start, "shape": list(b.shape)}
+        columns.append({"kind": kind, "layer": shown, "units": units, "more": 0, "W": place, "b": bias})
+    return columns
+
+
+def _output_names(sample: Sample, n: int) -> list[str]:
+    if n == 1:
+        return [sample.labels[1] if sample.labels else "prediction"]
+    return list(sample.labels)
+
+
+def network(training: Training) -> bytes:
+    """Return the message with the diagram's columns and the maps of the inputs."""
+    grid = training.sample.grid[:, :MAX_INPUTS]
+    low, high = grid.min(axis=0), grid.max(axis=0)
+    center, reach = (low + high) / 2, np.maximum((high - low) / 2, 1e-12)
+    maps = _bytes(_thinned((grid - center) / reach), 0.0, 1.0)
+    return encode("network", {"columns": columns_of(training), "summary": repr(training.net)}, {"maps": maps})
+
+
+def data(sample: Sample) -> bytes:
+    """Return the message with the points to show and what the plane is."""
+    shown = shown_rows(sample)
+    low, high = sample.range if not sample.is_classification else (0.0, 1.0)
+    values = {
+        "extent": sample.extent, "axes": sample.axes, "labels": sample.labels, "range": [low, high], "grid": GRID,
+        "rows": len(sample.X), "training": int(sample.train.sum()), "notices": sample.notices, "note": sample.note,
+    }  # fmt: skip
+    arrays = {
+        "places": sample.places[shown].astype(np.float32),
+        "y": sample.y[shown].astype(np.float32),
+        "train": sample.train[shown].astype(np.uint8),
+    }
+    return encode("data", values, arrays)
+
+
+def shown_rows(sample: Sample) -> Array:
+    """Return the indices of the rows that are shown, all or a fixed choice."""
+    n = len(sample.X)
+    if n <= MAX_SHOWN_POINTS:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).permutation(n)[:MAX_SHOWN_POINTS])
+
+
+def frame(training: Training, first_row: int) -> bytes:
+    """Return the message with everything that moves; of the curve, the rows from `first_row` on."""
+    net, sample = training.net, training.sample
+    with np.errstate(all="ignore"):
+        outputs = activations(net, sample.grid)
+        maps = [_map(training, column["layer"], outputs) for column in columns_of(training)[1:-1]]
+        surface = _surface(training, net.loss.predict(outputs[-1]))
+        arrays = {
+            "theta": net.theta.astype(np.float32),
+            "grad": net.grad.astype(np.float32),
+            "update": training.update.astype(np.float32),
+            "curve": np.array(training.curve[first_row:], np.float32).reshape(-1, len(training.curve[0])),
+            "maps": np.concatenate(maps) if maps else np.zeros((0, 0), np.uint8),
+            "surface": surface,
+            "wrong": wrong_rows(training)[shown_rows(sample)].astype(np.uint8),
+        }
+    latest = [value if isfinite(value) else None for value in training.curve[-1]]
+    return encode("frame", training.settings() | {"first": first_row, "latest": latest}, arrays)
+
+
+def wrong_rows(training: Training) -> Array:
+    """Return for each row whether the network gets its class wrong; for numbers nothing is wrong."""
+    sample, net = training.sample, training.net
+    if not sample.is_classification:
+        return np.zeros(len(sample.y), np.bool_)
+    P = net.loss.predict(net.plan.run(sample.X))
+    predicted = P.argmax(axis=1) if P.shape[1] > 1 else (P[:, 0] > 0.5).astype(np.intp)
+    return np.asarray(predicted != sample.y)
+
+
+def _map(training: Training, layer: int, outputs: list[Array]) -> Array:
+    """Return the maps (units, points) of a hidden layer as bytes."""
+    A = _thinned(outputs[layer])
+    shown = training.net.layers[layer]
+    function = shown.function if isinstance(shown, Activation) else ""
+    center, reach = _CENTER.get(str(function), (0.0, float(np.abs(A).max()) or 1.0))
+    return _bytes(A, center, reach)
+
+
+def _thinned(A: Array) -> Array:
+    """Return every other point in both directions of maps (GRID^2, units)."""
+    return A.reshape(GRID, GRID, -1)[::STRIDE, ::STRIDE].reshape(-1, A.shape[1])
+
+
+def _bytes(A: Array, center: float, reach: float) -> Array:
+    """Return maps (points, units) as bytes (units, points): 128 is the center, 1 and 255 are as far as they go."""
+    share = np.nan_to_num((A.T - center) / reach, nan=0.0)
+    return np.ascontiguousarray(np.clip(128.5 + 127 * share, 1, 255).astype(np.uint8))
+
+
+def _surface(training: Training, P: Array) -> Array:
+    """Return the predictions on the grid as bytes (planes, points).
+
+    One plane for numbers and for two classes, from the lowest number or class 0 to the highest or class 1; of more
+    classes one for each, its probability.
+    """
+    sample = training.sample
+    if not sample.is_classification:
+        return _bytes(P, 0.0, sample.range[1])
+    if P.shape[1] == 2:
+        P = (1 + P[:, 1:] - P[:, :1]) / 2
+    return np.ascontiguousarray(np.clip(255 * np.nan_to_num(P.T), 0, 255).astype(np.uint8))

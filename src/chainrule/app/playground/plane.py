@@ -1,0 +1,295 @@
+"""Data: samples that are drawn, the user's own points, formula or table, and the plane on which they are shown."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chainrule import datasets
+from chainrule.app.playground import formula
+from chainrule.app.playground.settings import Setup
+from chainrule.arrays import Array, require
+from chainrule.data.cells import missing_rows
+from chainrule.data.columns import NumberColumn
+from chainrule.data.reading import Columns, named, read_columns, take_rows
+from chainrule.data.tabular import TabularEncoder
+from chainrule.data.targets import ClassTarget, learn_target
+from chainrule.errors import TableError, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GRID = 72
+"""Points per side of the grid on which maps are computed: 2-8-8-1 takes 4 ms a frame."""
+EXTENT = (-1.25, 1.25, -1.25, 1.25)
+"""The plane of what is drawn: the square [-1, 1]^2 and room for noise."""
+MAX_CLASSES = 8
+MAX_COLUMNS = 200
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows to train and to test on, and the plane on which they are shown.
+
+    Attributes
+    ----------
+    X : (n, d)
+        The network's inputs.
+    y : (n,)
+        Class numbers, or numbers.
+    train : (n,) bool
+        The rows to train on; the others are test rows.
+    places : (n, 2)
+        Where each row is in the plane.
+    extent : left, right, bottom, top
+    axes : names of the two axes
+    columns : names of the inputs
+    labels : names of the classes; empty for numbers
+    grid : (GRID^2, d)
+        The inputs at the points of a grid over the plane, row by row from the top left.
+    notices, note : what to say about the data
+    source : the file's name, of a table
+    """
+
+    X: Array
+    y: Array
+    train: Array
+    places: Array
+    extent: tuple[float, float, float, float]
+    axes: tuple[str, str]
+    columns: tuple[str, ...]
+    labels: tuple[str, ...]
+    grid: Array
+    notices: tuple[str, ...] = ()
+    note: str = ""
+    source: str = ""
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether y has classes."""
+        return bool(self.labels)
+
+    @cached_property
+    def range(self) -> tuple[float, float]:
+        """The range of numeric targets that maps show in color: most of them, around 0."""
+        reach = float(np.quantile(np.abs(self.y), 0.98)) or 1.0
+        return -reach, reach
+
+    def rows(self, training: bool) -> tuple[Array, Array]:
+        """Return X and y of the training or of the test rows."""
+        chosen = self.train if training else ~self.train
+        return self.X[chosen], self.y[chosen]
+
+
+def draw(setup: Setup, table: Table | None = None) -> Sample:
+    """Return the sample that the settings ask for; raise ValueError if it cannot be made."""
+    if setup.data == "table":
+        if table is None:
+            raise TableError("a table must be dropped or pasted first, got none")
+        return table.sample(setup)
+    rng = np.random.default_rng(setup.sample)
+    X, y, labels, note = _points(setup) if setup.data == "points" else _drawn(setup, rng)
+    if not labels and setup.standardize:
+        y = (y - y.mean()) / (y.std() or 1.0)
+    train = _split(len(X), setup.ratio, rng)
+    return Sample(X, y, train, X, EXTENT, ("x1", "x2"), ("x1", "x2"), labels, grid_points(EXTENT), note=note)
+
+
+def grid_points(extent: Sequence[float]) -> Array:
+    """Return the points (GRID^2, 2) of a grid over the plane, row by row from the top left."""
+    left, right, bottom, top = extent
+    x, y = np.meshgrid(np.linspace(left, right, GRID), np.linspace(top, bottom, GRID))
+    return np.column_stack([x.ravel(), y.ravel()])
+
+
+def _split(n: int, ratio: float, rng: np.random.Generator) -> Array:
+    """Return which of n rows to train on, at least one, and not all if there are several."""
+    train = np.zeros(n, np.bool_)
+    train[rng.permutation(n)[: min(max(1, round(ratio * n)), max(1, n - 1))]] = True
+    return train
+
+
+# Samples that are drawn.
+
+_Drawn = tuple[Array, Array]
+
+
+def _square(n: int, rng: np.random.Generator) -> Array:
+    return rng.uniform(-1, 1, (n, 2))
+
+
+def _xor(n: int, rng: np.random.Generator) -> _Drawn:
+    X = _square(n, rng)
+    return X, (X[:, 0] * X[:, 1] < 0).astype(np.intp)
+
+
+def _spiral(n: int, rng: np.random.Generator) -> _Drawn:
+    """Two arms with one and a half turns each; those of `datasets.spiral` are easier."""
+    y = np.arange(n) % 2
+    t = np.sqrt(rng.uniform(0.01, 1, n))
+    angle = 3 * np.pi * t + np.pi * y
+    return 0.95 * np.column_stack([t * np.sin(angle), t * np.cos(angle)]), y
+
+
+def _blobs(n: int, rng: np.random.Generator) -> _Drawn:
+    y = np.arange(n) % 2
+    return np.array([[-0.45, -0.45], [0.45, 0.45]])[y] + rng.normal(0, 0.18, (n, 2)), y
+
+
+def _slope(n: int, rng: np.random.Generator) -> _Drawn:
+    X = _square(n, rng)
+    return X, X.sum(axis=1)
+
+
+def _hills(n: int, rng: np.random.Generator) -> _Drawn:
+    X = _square(n, rng)
+    centers = ((-0.5, 0.5, 1.0), (0.5, -0.5, 1.0), (0.5, 0.5, -1.0), (-0.5, -0.5, -1.0))
+    return X, sum(s * np.exp(-((X[:, 0] - a) ** 2 + (X[:, 1] - b) ** 2) / 0.12) for a, b, s in centers)  # type: ignore[return-value]
+
+
+def _waves(n: int, rng: np.random.Generator) -> _Drawn:
+    X = _square(n, rng)
+    return X, np.sin(4 * np.hypot(X[:, 0], X[:, 1]) + np.arctan2(X[:, 1], X[:, 0]))
+
+
+_SAMPLES: dict[str, tuple[Callable[[int, np.random.Generator], _Drawn], int]] = {
+    "circle": (lambda n, rng: datasets.disc(n, seed=rng), 2),
+    "xor": (_xor, 2),
+    "spiral": (_spiral, 2),
+    "three": (lambda n, rng: datasets.spiral(n // 3, 3, 0.0, seed=rng), 3),
+    "blobs": (_blobs, 2),
+    "line": (lambda n, rng: datasets.half_plane(n, seed=rng), 2),
+    "slope": (_slope, 0),
+    "hills": (_hills, 0),
+    "waves": (_waves, 0),
+}
+"""Name -> how to draw n rows, and the number of classes; 0 for numbers."""
+
+
+def _drawn(setup: Setup, rng: np.random.Generator) -> tuple[Array, Array, tuple[str, ...], str]:
+    """Return points, targets, class names and a note; noise moves points after their target is known."""
+    if setup.data == "formula":
+        term = formula.parse(setup.formula)
+        X = _square(setup.rows, rng)
+        y, n_classes = formula.values(term, X), 2 if term.op == "greater" else 0
+        y = y.astype(np.intp) if n_classes else y
+        require(
+            n_classes == 0 or 0 < y.mean() < 1, "formula", "be true for some points and false for others", setup.formula
+        )
+        require(n_classes > 0 or np.ptp(y) > 0, "formula", "vary over the plane", setup.formula)
+    else:
+        function, n_classes = _SAMPLES[setup.data]
+        X, y = function(setup.rows, rng)
+    X = X + setup.noise * rng.normal(size=X.shape) if setup.noise else X
+    return X, y, tuple(f"class {k}" for k in range(n_classes)), ""
+
+
+def _points(setup: Setup) -> tuple[Array, Array, tuple[str, ...], str]:
+    """Return the points that the user drew."""
+    n_classes = 1 + max((label for *_, label in setup.points), default=1)
+    labels = tuple(f"class {k}" for k in range(max(2, n_classes)))
+    if not setup.points:  # two, so that there is a network to look at
+        return np.array([[-0.5, 0.0], [0.5, 0.0]]), np.array([0, 1]), labels, "Click on the output to draw points."
+    points = np.array(setup.points)
+    return points[:, :2], points[:, 2].astype(np.intp), labels, ""
+
+
+# Tables.
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the user's own, as it was read."""
+
+    name: str
+    columns: Columns
+    notices: tuple[str, ...]
+
+    @classmethod
+    def read(cls, name: str, text: str) -> Table:
+        """Return the table in the text of a CSV file; TableError says what is wrong with it."""
+        from chainrule.app.tables import TableFile  # loads polars
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "table.csv"
+            path.write_text(text, encoding="utf-8")
+            try:
+                file = TableFile(path)
+                frame = file.read()
+                notices = file.notices
+            except TableError as error:
+                raise TableError(str(error).replace(str(path), name).replace("table.csv", name)) from None
+        columns = read_columns(frame)
+        require(len(columns) <= MAX_COLUMNS, "a table", f"have at most {MAX_COLUMNS} columns", len(columns))
+        return cls(name, columns, tuple(notice.replace("table.csv", name) for notice in notices))
+
+    def sample(self, setup: Setup) -> Sample:
+        """Return the table as a sample: every column but the target is an input."""
+        target_name = setup.target or list(self.columns)[-1]
+        target, values, notices = learn_target(target_name, named(self.columns, target_name))
+        known = np.flatnonzero(~missing_rows(target_name, values))
+        labels = tuple(map(str, target.labels)) if isinstance(target, ClassTarget) else ()
+        if len(labels) > MAX_CLASSES:
+            raise TableError(f"target {target_name!r} must have at most {MAX_CLASSES} classes, got {len(labels)}")
+        inputs = take_rows({name: cells for name, cells in self.columns.items() if name != target_name}, known)
+        y = target.encode(values[known])
+        y = y if labels else y[:, 0]
+        rng = np.random.default_rng(setup.sample)
+        train = _split(len(known), setup.ratio, rng)
+        encoder = TabularEncoder().fit(take_rows(inputs, train))
+        X = encoder.transform(inputs).astype(np.float64)
+        if setup.noise:
+            X = X + setup.noise * rng.normal(size=X.shape)
+        axes = self._axes(setup, encoder)
+        places, extent, grid = _plane_of(inputs, encoder, axes)
+        said = (*self.notices, *notices, *encoder.notices)
+        names = tuple(map(str, encoder.get_feature_names_out()))
+        note = f"{self.name}: {len(known):,} rows"
+        return Sample(X, y, train, places, extent, axes, names, labels, grid, said, note, self.name)
+
+    def _axes(self, setup: Setup, encoder: TabularEncoder) -> tuple[str, str]:
+        """Return the columns that span the plane: those that are asked for, or else the first numeric ones."""
+        numeric = [column.name for column in encoder.columns if isinstance(column, NumberColumn)]
+        if len(numeric) < 2:
+            got = shorten(numeric) or "none"
+            raise TableError(f"a table must have two numeric columns that span the plane, got {got}")
+        across = setup.across if setup.across in numeric else next(name for name in numeric if name != setup.up)
+        up = (
+            setup.up if setup.up in numeric and setup.up != across else next(name for name in numeric if name != across)
+        )
+        return across, up
+
+
+def _plane_of(
+    inputs: Columns, encoder: TabularEncoder, axes: tuple[str, str]
+) -> tuple[Array, tuple[float, float, float, float], Array]:
+    """Return the rows' places, the extent, and the encoded grid, on which other columns have their typical value."""
+    numbers = [inputs[name].astype(np.float64) for name in axes]
+    ends = []
+    for values in numbers:
+        low, high = np.nanmin(values), np.nanmax(values)
+        margin = 0.06 * (high - low) or 1.0
+        ends += [float(low - margin), float(high + margin)]
+    extent = (ends[0], ends[1], ends[2], ends[3])
+    places = np.column_stack([np.where(np.isnan(v), low, v) for v, low in zip(numbers, (ends[0], ends[2]))])
+    x, y = grid_points(extent).T
+    grid = {name: np.repeat(_typical(cells), len(x)) for name, cells in inputs.items()} | dict(zip(axes, (x, y)))
+    return places, extent, encoder.transform(grid).astype(np.float64)
+
+
+def _typical(cells: Array) -> Array:
+    """Return a median, or the most frequent cell."""
+    if cells.dtype.kind in "iuf":
+        finite = cells[np.isfinite(cells)]
+        return np.array([np.median(finite) if len(finite) else np.nan])
+    found = [cell for cell in cells.tolist() if cell is not None] or [None]
+    counts = {cell: found.count(cell) for cell in set(found[:1000])}
+    result = np.empty(1, cells.dtype)
+    result[0] = max(counts, key=lambda cell: (counts[cell], str(cell)))
+    return result

@@ -1,0 +1,346 @@
+"""One tab: its settings, its data and its training, and a method for every message that the page sends.
+
+A session is plain and synchronous: `receive` a message, `advance` for a while; what the page shall know goes to
+`send`, as text (JSON) or bytes (see `frames`). `Worker` runs one in a thread of its own, so that neither the server nor
+another tab ever waits for a training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from inspect import signature
+from math import isfinite
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+import chainrule
+from chainrule.app.playground import building, doctor, frames, picture, plane, settings, share
+from chainrule.app.playground.explain import explain
+from chainrule.app.playground.lessons import LESSONS
+from chainrule.app.playground.settings import Setup
+from chainrule.app.playground.steps import Walk
+from chainrule.app.playground.training import LIVE, Training
+from chainrule.arrays import require
+from chainrule.errors import ChainruleError, DivergenceError, first_line, look_up
+
+FRAME_SECONDS, SLICE_SECONDS, EXAMINE_SECONDS = 1 / 30, 0.01, 2.0
+"""Least time between two frames, most time of training between two looks at the messages, time between two looks of
+the doctor while training goes on."""
+MAX_EXAMINE_SHARE = 0.1
+"""Most of the time that the doctor may take."""
+MAX_PAUSE_SECONDS = 0.1
+"""Longer interruptions of a paced training are not caught up."""
+
+Send = Callable[[str | bytes], None]
+
+
+class Session:
+    """A tab of the page."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.setup = Setup()
+        self.table: plane.Table | None = None
+        self.lesson = ""
+        self.playing = False
+        self.speed = 0.0
+        """Epochs per second; 0: as fast as possible."""
+        self._owed, self._paced = 0.0, 0.0
+        self._acknowledged, self._changed = True, False
+        self._last_frame = self._next_examination = 0.0
+        self._rows_sent = 0
+        self._walk: Walk | None = None
+        self.training = self._made(self.setup)
+
+    # Messages.
+
+    def receive(self, text: str) -> None:
+        """Handle a message; what is wrong with it is reported to the page."""
+        try:
+            message = json.loads(text)
+            require(
+                isinstance(message, Mapping) and isinstance(message.get("type"), str),
+                "a message",
+                "have a type",
+                message,
+            )
+            values = dict(message)
+            method = look_up(_METHODS, values.pop("type"), "type")
+            try:
+                signature(method).bind(self, **values)
+            except TypeError as error:
+                raise ValueError(f"{message['type']}: {error}") from None
+            method(self, **values)
+        except (ChainruleError, ValueError, TypeError, KeyError, IndexError, ArithmeticError) as error:
+            self._report(error)
+
+    def open(self, link: str = "", lesson: str = "") -> None:
+        """Start from a link or a lesson, and say what there is to choose from."""
+        lessons = [
+            {"name": name, "title": each.title, "try": each.try_, "why": each.why} for name, each in LESSONS.items()
+        ]
+        self._tell(
+            "hello", version=chainrule.__version__, choices=settings.CHOICES, lessons=lessons,
+            max_units=settings.MAX_UNITS, max_layers=settings.MAX_LAYERS,
+        )  # fmt: skip
+        setup = self.setup
+        try:
+            if lesson:
+                setup = look_up(LESSONS, lesson, "lesson").setup
+                self.lesson = lesson
+            elif link:
+                setup = settings.from_link(link)
+                if setup.data == "table":
+                    raise ValueError("the table is not a part of the link. Drop the file on the page.")
+        except ValueError as error:
+            self._report(error)
+        self._start(setup)
+
+    def choose(self, lesson: str) -> None:
+        """Start a lesson."""
+        setup = look_up(LESSONS, lesson, "lesson").setup
+        self.lesson, self.playing = lesson, False
+        self._start(setup)
+
+    def set(self, changes: Mapping[str, Any]) -> None:
+        """Change settings. Some change while training goes on, the others start it again from the same seed."""
+        setup = self.setup.changed(changes)
+        if set(changes) <= {*LIVE, "hide"}:
+            self.training.set_live(setup)
+            self.setup, self._changed = setup, True
+            self._tell_setup()
+        else:
+            self._start(setup)
+
+    def read(self, name: str, text: str) -> None:
+        """Take a table of the user's own, the text of a CSV file."""
+        table = plane.Table.read(name, text)
+        setup = self.setup.changed({"data": "table", "target": "", "across": "", "up": "", "noise": 0.0})
+        table.sample(setup)  # raises before anything changes
+        self.table = table
+        self._start(setup)
+
+    def points(self, points: list[Any]) -> None:
+        """Add points that were drawn."""
+        before = self.setup.points if self.setup.data == "points" else ()
+        self._start(self.setup.changed({"data": "points", "points": [*before, *points]}))
+
+    def play(self) -> None:
+        """Train until `pause`."""
+        self._walk, self._paced = None, perf_counter()
+        self.playing = True
+        self._tell("walk", phase="")
+        self._tell_state()
+
+    def pause(self) -> None:
+        """Stop training."""
+        self.playing = False
+        self._tell_state()
+        self._examine()
+
+    def pace(self, speed: float) -> None:
+        """Set the number of epochs per second; 0: as fast as possible."""
+        require(0 <= speed <= 1e4, "speed", "be from 0 to 10,000", speed)
+        self.speed, self._owed = float(speed), 0.0
+
+    def reset(self) -> None:
+        """Go back to the start, with the same seed."""
+        self.playing = False
+        self._start(self.setup)
+
+    def step(self, of: str) -> None:
+        """Train for an epoch, or go on to the next phase of a batch or of a row."""
+        require(of in ("epoch", "batch", "row"), "of", "be epoch, batch or row", of)
+        self.playing = False
+        if of == "epoch":
+            self._walk = None
+            self.training.take_epoch()
+            self._tell("walk", phase="")
+        else:
+            by_row = of == "row"
+            if self._walk is None or self._walk.done or (self._walk.row is not None) != by_row:
+                self._walk = Walk(self.training, by_row)
+            self._walk.advance()
+            self._tell("walk", **self._walk.show())
+        self._changed = True
+        self._tell_state()
+
+    def weight(self, name: str, index: list[int], value: float) -> None:
+        """Set an entry of a parameter."""
+        block = look_up({block.full_name: block for block in self.training.net.blocks}, name, "name")
+        require(_is_place(index, block.shape), "index", f"be a place in shape {block.shape}", index)
+        require(isinstance(value, int | float), "a weight", "be a number", value)
+        self.training.set_weight(block, tuple(index), value)
+        self._walk, self._changed, self._rows_sent = None, True, 0
+        self.explain(name, index)
+
+    def explain(self, name: str, index: list[int]) -> None:
+        """Explain an entry of a parameter."""
+        block = look_up({block.full_name: block for block in self.training.net.blocks}, name, "name")
+        require(_is_place(index, block.shape), "index", f"be a place in shape {block.shape}", index)
+        self._tell("explained", **explain(self.training, name, tuple(index)))
+
+    def export(self, form: str) -> None:
+        """Send a script or a model file."""
+        contents = {
+            "python": lambda: share.to_python(self.training).encode(),
+            "model": lambda: share.to_model(self.training),
+        }
+        names = {"python": "playground.py", "model": "playground.chainrule"}
+        content = look_up(contents, form, "form")()
+        self._send(frames.encode("file", {"name": names[form]}, {"content": np.frombuffer(content, np.uint8)}))
+
+    def ack(self) -> None:
+        """The page has drawn the last frame."""
+        self._acknowledged = True
+
+    # Time.
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing happens until the next message."""
+        return not (self.playing or self._changed)
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait for a message before the next `advance`."""
+        return 0.0 if self.playing and not self.speed else 0.01
+
+    def advance(self) -> None:
+        """Train for a moment if training goes on, and send a frame if it is time."""
+        if self.playing:
+            try:
+                self._train()
+            except DivergenceError as error:
+                self.playing = False
+                self._report(error)
+                self._tell_state()
+                self._examine()
+            self._changed = True
+        now = perf_counter()
+        if self._changed and self._acknowledged and now - self._last_frame >= FRAME_SECONDS:
+            self.show()
+        if self.playing and now > self._next_examination:
+            self._examine()
+
+    def show(self) -> None:
+        """Send a frame."""
+        self._send(picture.frame(self.training, self._rows_sent))
+        self._rows_sent = len(self.training.curve)
+        self._last_frame, self._acknowledged, self._changed = perf_counter(), False, False
+
+    def _train(self) -> None:
+        """Train for a slice of time, or for as many batches as the pace allows."""
+        start, paced = perf_counter(), self._paced
+        self._paced = start
+        self._owed += self.speed * self.training.run.n_batches * min(start - paced, MAX_PAUSE_SECONDS)
+        while perf_counter() - start < SLICE_SECONDS and not self.training.ended:
+            if self.speed and self._owed < 1:
+                return
+            self._owed = max(0.0, self._owed - 1)
+            self.training.take_batch()
+        if self.training.ended:
+            self.playing = False
+            self._tell("notice", text=f"The schedule has come to its end after {self.training.run.epochs:,} epochs.")
+            self._tell_state()
+
+    # What the page is told.
+
+    def _made(self, setup: Setup) -> Training:
+        """Return a new training."""
+        sample = plane.draw(setup, self.table)
+        return Training(building.fitting(setup, sample), sample)
+
+    def _start(self, setup: Setup) -> None:
+        """Start again with other settings, if they can be used; a training that goes on goes on with them."""
+        try:
+            self.training = self._made(setup)
+        except (ChainruleError, ValueError) as error:
+            self._report(error)
+        self.setup = self.training.setup
+        self._walk, self._rows_sent, self._changed = None, 0, True
+        self._tell_setup()
+        self._send(picture.data(self.training.sample))
+        self._send(picture.network(self.training))
+        self._tell_state()
+        self._tell("findings", findings=[])
+
+    def _tell(self, kind: str, **values: Any) -> None:
+        self._send(json.dumps({"type": kind, **_finite(values)}))
+
+    def _tell_setup(self) -> None:
+        losses = building.losses_for(self.training.sample)
+        table = None if self.table is None else {"name": self.table.name, "columns": list(self.table.columns)}
+        link = settings.to_link(self.setup)
+        self._tell("setup", setup=self.setup.to_dict(), link=link, lesson=self.lesson, losses=losses, table=table)
+
+    def _tell_state(self) -> None:
+        self._tell("state", playing=self.playing, ended=self.training.ended, failure=self.training.failure)
+
+    def _report(self, error: Exception) -> None:
+        self._tell("error", text=first_line(error))
+
+    def _examine(self) -> None:
+        """Let the doctor look, and look again later if that took long."""
+        start = perf_counter()
+        try:
+            self._tell("findings", findings=doctor.examine(self.training))
+        except (ChainruleError, ArithmeticError) as error:
+            self._tell("findings", findings=[], failure=first_line(error))
+        took = perf_counter() - start
+        self._next_examination = start + took + max(EXAMINE_SECONDS, took / MAX_EXAMINE_SHARE)
+
+
+def _finite(value: Any) -> Any:
+    """Return plain data with None in place of numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _is_place(index: Any, shape: tuple[int, ...]) -> bool:
+    """Return whether an index is one of an entry of an array of this shape."""
+    fits = isinstance(index, list) and len(index) == len(shape)
+    return fits and all(isinstance(i, int) and 0 <= i < n for i, n in zip(index, shape))
+
+
+_METHODS: dict[str, Callable[..., None]] = {
+    "open": Session.open, "lesson": Session.choose, "set": Session.set, "table": Session.read,
+    "points": Session.points, "play": Session.play, "pause": Session.pause, "pace": Session.pace,
+    "reset": Session.reset, "step": Session.step, "weight": Session.weight, "explain": Session.explain,
+    "export": Session.export, "ack": Session.ack,
+}  # fmt: skip
+"""Type of a message -> the method that handles it; the message's other entries are its arguments."""
+
+
+class Worker(Thread):
+    """A session in a thread of its own; messages wait in its inbox."""
+
+    def __init__(self, send: Send) -> None:
+        super().__init__(name="playground session", daemon=True)
+        self.inbox: SimpleQueue[str | None] = SimpleQueue()
+        self._send_to_page = send
+
+    def run(self) -> None:
+        """Answer messages, and train between them, until `close`."""
+        session = Session(self._send_to_page)
+        while True:
+            try:
+                text = self.inbox.get(timeout=None if session.idle else session.pause_seconds)
+            except Empty:
+                session.advance()
+                continue
+            if text is None:
+                return
+            session.receive(text)
+
+    def close(self) -> None:
+        """End the thread after the current slice."""
+        self.inbox.put(None)

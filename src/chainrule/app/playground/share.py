@@ -1,0 +1,140 @@
+"""What leaves the page: a script that arrives at the very same numbers, and the network as a model file."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from chainrule.app.playground import building
+from chainrule.app.playground.settings import to_link
+from chainrule.app.playground.training import Change, Training
+from chainrule.arrays import require
+from chainrule.files.model import pack
+from chainrule.nn.layers import Layer
+
+_SCRIPT = '''\
+"""Made by chainrule playground. It arrives at the numbers of the page, bit for bit on the same machine."""
+
+from chainrule import {names}
+from chainrule.app.playground.building import targets
+from chainrule.app.playground.plane import {sampler}
+from chainrule.app.playground.settings import from_link
+
+setup = from_link({link!r})
+{sample}
+(X, y), (X_test, y_test) = ((X, targets(setup, sample, y)) for X, y in map(sample.rows, (True, False)))
+
+net = Network(
+    [
+{layers}
+    ],
+    loss={loss!r},{penalties}
+    seed={seed},
+    dtype="float64",
+)
+{changes}history = train(
+    net,
+    X,
+    y,
+    optimizer={optimizer},
+    schedule={schedule!r},
+    epochs={epochs},
+    batch_size={batch},
+    validation=(X_test, y_test),
+    metrics={metric!r},{callbacks}
+    kernels="numpy",
+    seed={seed},
+)
+print("training loss", net.evaluate(X, y))  # {loss_value!r}
+print("test loss", net.evaluate(X_test, y_test))  # {test_value!r}
+'''
+_CALLBACK = '''
+class ByHand(Callback):
+    """What was changed by hand, after so many batches, and the end."""
+
+    def on_train_begin(self, run):
+        self.steps = 0
+
+    def on_batch_end(self, run):
+        self.steps += 1
+{changes}        if self.steps == {steps}:
+            run.stop = "here the script was made"
+
+
+'''
+
+
+def to_python(training: Training) -> str:
+    """Return a script that repeats the training up to now; ValueError if there has been none."""
+    require(training.steps > 0, "the training", "have taken a step before it can be exported", "none")
+    setup, sample, run = training.setup, training.sample, training.run
+    late = [change for change in training.changes if change.step]
+    depends = run.schedule.depends_on_n_epochs
+    stops = bool(late or run.epoch_fraction or (depends and not training.ended))
+    optimizer = building.optimizer(setup)
+    optimizer.learning_rate = training.first["rate"]
+    return _SCRIPT.format(
+        names=", ".join(_names(training, stops)),
+        sampler="Table" if setup.data == "table" else "draw",
+        link=to_link(setup),
+        sample=_TABLE.format(name=sample.source) if sample.source else "sample = draw(setup)",
+        layers="\n".join(f"        {_layer_code(layer)}," for layer in training.net.layers),
+        loss=setup.loss,
+        penalties="".join(f"\n    {name}={value!r}," for name in ("l1", "l2") if (value := training.first[name])),
+        seed=setup.seed,
+        changes=_changes_code(training, late, stops),
+        optimizer=repr(optimizer).replace("steps=0, ", "").replace(", steps=0", ""),
+        schedule=setup.schedule,
+        epochs=run.epochs if depends else run.epoch + stops,
+        batch=setup.batch or None,
+        metric=building.metric(sample),
+        callbacks="\n    callbacks=ByHand()," if stops else "",
+        loss_value=training.net.evaluate(*run.rows[:2]),
+        test_value=training.net.evaluate(*(run.validation or run.rows)[:2]),
+    )
+
+
+_TABLE = """\
+with open({name!r}, encoding="utf-8") as file:
+    sample = Table.read({name!r}, file.read()).sample(setup)"""
+
+
+def _changes_code(training: Training, late: list[Change], stops: bool) -> str:
+    """Return the code of what was changed by hand: before the first batch at once, after it by a callback."""
+    early = [change for change in training.changes if change.step == 0 and change.name not in training.first]
+    code = "".join(f"{_code(change, 'net')}\n" for change in early)
+    if stops:
+        lines = (f"        if self.steps == {c.step}:\n            {_code(c, 'run.net')}\n" for c in late)
+        code += _CALLBACK.format(changes="".join(lines), steps=training.steps)
+    return code
+
+
+def _names(training: Training, stops: bool) -> list[str]:
+    """Return the names to import from chainrule."""
+    parts = {type(layer).__name__ for layer in training.net.layers} | {type(training.run.optimizer).__name__}
+    return sorted({"Network", "train", *parts, *(["Callback"] if stops else [])}, key=str.lower)
+
+
+def _layer_code(layer: Layer) -> str:
+    """Return a layer as code, with the names of all options that are not the default ones."""
+    options: Any = fields(layer)  # type: ignore[arg-type]
+    required = [
+        repr(getattr(layer, each.name)) for each in options if each.name in ("n_in", "n_out", "n", "function", "rate")
+    ]
+    named = [f"{each.name}={getattr(layer, each.name)!r}" for each in options if each.name in ("weights", "biases")]
+    return f"{type(layer).__name__}({', '.join([*required, *named])})"
+
+
+def _code(change: Change, net: str) -> str:
+    """Return a change by hand as code."""
+    if change.name == "rate":
+        return f"run.optimizer.learning_rate = {change.value!r}"
+    if change.name in ("l1", "l2"):
+        return f"{net}.{change.name} = {change.value!r}"
+    layer, _, name = change.name.partition(".")
+    return f"{net}.params[{layer}][{name!r}][{', '.join(map(str, change.index))}] = {change.value!r}"
+
+
+def to_model(training: Training) -> bytes:
+    """Return the network as the content of a model file."""
+    return pack(training.net)
