@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.app.playground.frames import encode
-from chainrule.app.playground.plane import GRID, Sample
+from chainrule.app.playground.plane import GRID, Sample, draw
+from chainrule.app.playground.settings import CHOICES, Setup
 from chainrule.app.playground.training import Training
 from chainrule.arrays import Array
 from chainrule.nn.inference import activations
@@ -29,7 +30,7 @@ def columns_of(training: Training) -> list[dict[str, Any]]:
     """
     sample, net = training.sample, training.net
     names = list(sample.columns)
-    columns = [{"kind": "input", "layer": -1, "units": names[:MAX_INPUTS], "more": max(0, len(names) - MAX_INPUTS)}]
+    columns: list[dict[str, Any]] = [{"kind": "input", "layer": -1, "units": names[:MAX_INPUTS], "more": max(0, len(names) - MAX_INPUTS)}]
     dense = [i for i, layer in enumerate(net.layers) if isinstance(layer, Dense)]
     blocks = {block.full_name: block for block in net.blocks}
     for i, until in zip(dense, [*dense[1:], len(net.layers)]):
@@ -56,6 +57,18 @@ def network(training: Training) -> bytes:
     center, reach = (low + high) / 2, np.maximum((high - low) / 2, 1e-12)
     maps = _bytes(_thinned((grid - center) / reach), 0.0, 1.0)
     return encode("network", {"columns": columns_of(training), "summary": repr(training.net)}, {"maps": maps})
+
+
+def thumbnails() -> bytes:
+    """Return the message with some points of each sample that can be drawn."""
+    names = [name for name in CHOICES["data"] if name not in ("formula", "points", "table")]
+    samples = [draw(Setup(data=name, rows=150, noise=0.02)) for name in names]
+    n = min(len(sample.y) for sample in samples)
+    arrays = {
+        "places": np.stack([sample.places[:n] for sample in samples]).astype(np.float32),
+        "y": np.stack([sample.y[:n] for sample in samples]).astype(np.float32),
+    }
+    return encode("thumbnails", {"names": names, "numbers": [not each.labels for each in samples]}, arrays)
 
 
 def data(sample: Sample) -> bytes:
@@ -89,7 +102,7 @@ def frame(training: Training, first_row: int) -> bytes:
         outputs = activations(net, sample.grid)
         maps = [_map(training, column["layer"], outputs) for column in columns_of(training)[1:-1]]
         surface = _surface(training, net.loss.predict(outputs[-1]))
-        arrays = {
+        arrays: dict[str, Array] = {
             "theta": net.theta.astype(np.float32),
             "grad": net.grad.astype(np.float32),
             "update": training.update.astype(np.float32),

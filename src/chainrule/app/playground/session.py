@@ -88,6 +88,7 @@ class Session:
             "hello", version=chainrule.__version__, choices=settings.CHOICES, lessons=lessons,
             max_units=settings.MAX_UNITS, max_layers=settings.MAX_LAYERS,
         )  # fmt: skip
+        self._send(picture.thumbnails())
         setup = self.setup
         try:
             if lesson:

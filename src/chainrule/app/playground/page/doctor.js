@@ -1,0 +1,19 @@
+// The doctor's findings, each with a button that applies its remedy.
+
+import {$, el} from "./dom.js";
+
+let shown = "";
+
+/** Show findings; `send(type, values)` sends a message. */
+export function setFindings({findings, failure = ""}, send) {
+  const key = JSON.stringify([findings, failure]);
+  if (key === shown) return;  // a live region reads what changes
+  shown = key;
+  const box = $("findings");
+  if (!findings.length) { box.replaceChildren(el("p", {className: "hint", textContent: failure || "No findings so far."})); return; }
+  box.replaceChildren(...findings.map(({kind, message, remedy, label, changes}) => {
+    const apply = () => send(...(Object.keys(changes).length ? ["set", {changes}] : ["play", {}]));
+    return el("article", {className: "finding", attrs: {"data-kind": kind}}, el("p", {textContent: `${message}.`}), el("p", {className: "pale", textContent: `${remedy}.`}),
+      el("button", {type: "button", textContent: label, onclick: apply}));
+  }));
+}
