@@ -47,6 +47,13 @@ def _activation(name: str) -> Callable[[Setup], Remedy]:
     return lambda setup: (f"Use {name}", {"layers": [asdict(layer) | {"activation": name} for layer in setup.layers]})
 
 
+def _dead(setup: Setup) -> Remedy:
+    """Another initialization if it leaves all units alike, else an activation whose units do not die."""
+    if setup.init in ("zeros", "ones"):
+        return "Choose the initial weights by the activation", {"init": "auto"}
+    return _activation("leaky_relu")(setup)
+
+
 def _saturated(setup: Setup) -> Remedy:
     """Smaller weights, if they are not already, else another activation."""
     if setup.init not in ("auto", "glorot_normal"):
@@ -84,7 +91,7 @@ REMEDIES: dict[str, Callable[[Setup], Remedy]] = {
     "learning rate too high": _rate(0.1),
     "unscaled inputs": lambda setup: ("Standardize", {"standardize": True}),
     "unscaled targets": lambda setup: ("Standardize the targets", {"standardize": True}),
-    "dead units": _activation("leaky_relu"),
+    "dead units": _dead,
     "saturated units": _saturated,
     "vanishing or exploding gradients": _gradients,
     "learning rate too low": _rate(10),

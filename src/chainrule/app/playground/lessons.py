@@ -86,7 +86,7 @@ LESSONS: dict[str, Lesson] = {
         "Batch size",
         "Play with a batch of 1, then of 10, then of all rows.",
         "Small batches take many noisy steps in an epoch, large ones few and smooth ones. Look at the curve's ripple.",
-        Setup(data="blobs", noise=0.2, layers=_layers(4), batch=1, rate=0.02, optimizer="sgd", momentum=0.0),
+        Setup(data="blobs", rows=200, noise=0.2, layers=_layers(4), batch=1, rate=0.02, optimizer="sgd", momentum=0.0),
     ),
     "init": Lesson(
         "All weights zero",

@@ -19,7 +19,9 @@ STRIDE = 2
 """A unit's map takes every other point of the grid in both directions."""
 MAX_INPUTS, MAX_SHOWN_POINTS = 10, 2_000
 _CENTER = {"sigmoid": (0.5, 0.5), "tanh": (0.0, 1.0)}
-"""Activation -> what is shown as neutral, and how far its values go from there; others: 0, and the layer's largest."""
+"""Activation -> what is shown as neutral, and how far its values go from there; others: 0, and the unit's largest."""
+MIN_REACH = 0.1
+"""The same for a unit whose values are small, relative to the largest of its layer."""
 
 
 def columns_of(training: Training) -> list[dict[str, Any]]:
@@ -46,7 +48,7 @@ def columns_of(training: Training) -> list[dict[str, Any]]:
 
 def _output_names(sample: Sample, n: int) -> list[str]:
     if n == 1:
-        return [sample.labels[1] if sample.labels else "prediction"]
+        return [sample.labels[1] if sample.labels else "y"]
     return list(sample.labels)
 
 
@@ -55,7 +57,7 @@ def network(training: Training) -> bytes:
     grid = training.sample.grid[:, :MAX_INPUTS]
     low, high = grid.min(axis=0), grid.max(axis=0)
     center, reach = (low + high) / 2, np.maximum((high - low) / 2, 1e-12)
-    maps = _bytes(_thinned((grid - center) / reach), 0.0, 1.0)
+    maps = _bytes(_thinned(grid), center, reach)
     return encode("network", {"columns": columns_of(training), "summary": repr(training.net)}, {"maps": maps})
 
 
@@ -130,8 +132,10 @@ def _map(training: Training, layer: int, outputs: list[Array]) -> Array:
     A = _thinned(outputs[layer])
     shown = training.net.layers[layer]
     function = shown.function if isinstance(shown, Activation) else ""
-    center, reach = _CENTER.get(str(function), (0.0, float(np.abs(A).max()) or 1.0))
-    return _bytes(A, center, reach)
+    if str(function) in _CENTER:
+        return _bytes(A, *_CENTER[str(function)])
+    largest = np.abs(A).max(axis=0)  # of each unit; one that hardly responds stays pale
+    return _bytes(A, 0.0, np.maximum(largest, MIN_REACH * (largest.max(initial=0.0) or 1.0)))
 
 
 def _thinned(A: Array) -> Array:
@@ -139,10 +143,10 @@ def _thinned(A: Array) -> Array:
     return A.reshape(GRID, GRID, -1)[::STRIDE, ::STRIDE].reshape(-1, A.shape[1])
 
 
-def _bytes(A: Array, center: float, reach: float) -> Array:
+def _bytes(A: Array, center: float | Array, reach: float | Array) -> Array:
     """Return maps (points, units) as bytes (units, points): 128 is the center, 1 and 255 are as far as they go."""
-    share = np.nan_to_num((A.T - center) / reach, nan=0.0)
-    return np.ascontiguousarray(np.clip(128.5 + 127 * share, 1, 255).astype(np.uint8))
+    share = np.nan_to_num((A - center) / reach, nan=0.0)
+    return np.ascontiguousarray(np.clip(128.5 + 127 * share.T, 1, 255).astype(np.uint8))
 
 
 def _surface(training: Training, P: Array) -> Array:

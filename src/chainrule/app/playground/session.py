@@ -240,11 +240,16 @@ class Session:
         start, paced = perf_counter(), self._paced
         self._paced = start
         self._owed += self.speed * self.training.run.n_batches * min(start - paced, MAX_PAUSE_SECONDS)
-        while perf_counter() - start < SLICE_SECONDS and not self.training.ended:
+        end = start + SLICE_SECONDS
+        if self._acknowledged:  # a frame is due
+            end = min(end, self._last_frame + FRAME_SECONDS)
+        while not self.training.ended:
             if self.speed and self._owed < 1:
                 return
             self._owed = max(0.0, self._owed - 1)
             self.training.take_batch()
+            if perf_counter() >= end:
+                return
         if self.training.ended:
             self.playing = False
             self._tell("notice", text=f"The schedule has come to its end after {self.training.run.epochs:,} epochs.")

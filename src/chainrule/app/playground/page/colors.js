@@ -22,10 +22,10 @@ export function rgb(name) {
 export const classColor = k => color(`class-${k % 8}`);
 
 /** Return the 256 colors, as 32-bit pixels, from blue by way of the neutral color to orange. */
-export function diverging() {
-  return (tables.diverging ??= Uint32Array.from({length: 256}, (_, i) => {
+function diverging(pale) {
+  return (tables[`diverging ${pale}`] ??= Uint32Array.from({length: 256}, (_, i) => {
     const share = (i - 128) / 127, end = rgb(share < 0 ? "negative" : "positive"), middle = rgb("neutral");
-    return pixel(mix(middle, end, Math.min(1, Math.abs(share)) ** 0.85 * 0.92));
+    return pixel(mix(middle, end, Math.min(1, Math.abs(share)) ** 0.85 * (pale ? 0.6 : 0.92)));
   }));
 }
 
@@ -40,7 +40,7 @@ export function mixture(planes, n) {
       total += weight; r += weight * colors[k][0]; g += weight * colors[k][1]; b += weight * colors[k][2];
     }
     total ||= 1;
-    pixels[i] = pixel(mix(neutral, [r / total, g / total, b / total], 0.8));
+    pixels[i] = pixel(mix(neutral, [r / total, g / total, b / total], 0.6));
   }
   return pixels;
 }
@@ -55,9 +55,9 @@ export function paint(canvas, pixels) {
   canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), side, side), 0, 0);
 }
 
-/** Return the pixels of a map of bytes, 128 being neutral. */
-export function pixels(bytes) {
-  const table = diverging(), result = new Uint32Array(bytes.length);
+/** Return the pixels of a map of bytes, 128 being neutral; `pale` leaves contrast for rows drawn on it. */
+export function pixels(bytes, pale = false) {
+  const table = diverging(pale), result = new Uint32Array(bytes.length);
   for (let i = 0; i < bytes.length; i++) result[i] = table[bytes[i]];
   return result;
 }

@@ -55,8 +55,8 @@ export function setSetup({setup, losses}) {
     if (control.type === "range") showSlide(control);
   }
   const scheduled = ["cosine", "one_cycle", "coslog4"].includes(setup.schedule);
-  document.querySelector("[data-part=epochs]").classList.toggle("off", !scheduled);
-  document.querySelector("[data-part=momentum]").classList.toggle("off", setup.optimizer !== "sgd");
+  document.querySelector("[data-setting=epochs]").disabled = !scheduled;
+  document.querySelector("[data-setting=momentum]").disabled = setup.optimizer !== "sgd";
   for (const part of document.querySelectorAll("[data-part]")) part.classList.toggle("hidden-part", setup.hide.includes(part.dataset.part));
 }
 

@@ -58,7 +58,7 @@ export function setThumbnails(message) {
   thumbs = message;
   $("thumbnails").replaceChildren(...message.names.map(name => el("button", {
     type: "button", className: "thumb", title: TITLES[name] ?? name, onclick: () => send("set", {changes: {data: name}}),
-    attrs: {role: "radio", "aria-checked": "false", "aria-label": TITLES[name] ?? name, "data-name": name},
+    attrs: {"aria-pressed": "false", "aria-label": TITLES[name] ?? name, "data-name": name},
   }, el("canvas"))));
   drawThumbnails();
   if (setup) setSetup({setup});
@@ -87,13 +87,14 @@ function numberColor(value) {
 /** Show the settings that concern data. */
 export function setSetup(message) {
   ({setup} = message);
-  for (const button of $("thumbnails").children) button.setAttribute("aria-checked", button.dataset.name === setup.data);
+  for (const button of $("thumbnails").children) button.setAttribute("aria-pressed", button.dataset.name === setup.data);
   if (["points", "formula", "table"].includes(setup.data)) own = setup.data;
   else if (own !== "table") own = null;
   if (document.activeElement !== $("formula")) $("formula").value = setup.formula;
   if (message.table) showColumns(message.table);
   const ownPoints = setup.data === "points" || setup.data === "table";
   document.querySelector(".data [data-part=rows]").classList.toggle("off", ownPoints);
+  document.querySelector(".data [data-part=noise]").classList.toggle("off", setup.data === "points");
   document.querySelector(".data [data-part=standardize]").classList.toggle("off", !["slope", "hills", "waves", "formula"].includes(setup.data));
   showForms();
 }

@@ -4,7 +4,7 @@ import {$, el, show, svg} from "./dom.js";
 import {paint, pixels} from "./colors.js";
 
 const stage = $("stage"), edgesLayer = $("edges"), columnsLayer = $("columns");
-const HEAD = 62, FOOT = 26, MAX_UNIT = 44, MANY_EDGES = 500, NUMBERED_EDGES = 14;
+const HEAD = 62, FOOT = 26, MAX_UNIT = 44, LEAST_PITCH = 28, MANY_EDGES = 500, LEAST_STEP = 52;
 const actions = {};
 let network = null, frame = null, walk = null, columns = [], edges = [], units = [], maps = [], frames = 0, chosen = null;
 
@@ -67,19 +67,19 @@ export function setWalk(message) {
   drawEdges();
 }
 
-/** Return the value, gradient and last update of a parameter, as far as frames show them. */
-export function numbersOf({at}) {
+/** Return the value, gradient and last update of a parameter, and its number in slow motion, if there is one. */
+export function numbersOf({at, c, i, j}) {
   if (!frame) return null;
-  const {theta, grad, update} = frame.arrays;
-  return {value: theta.data[at], gradient: grad.data[at], update: update.data[at]};
+  const {theta, grad, update} = frame.arrays, numbers = i === null ? walk?.biases?.[c - 1]?.[j] : walk?.links?.[c - 1]?.[i]?.[j];
+  return {value: theta.data[at], gradient: grad.data[at], update: update.data[at], inStep: numbers};
 }
 
 /** Return the parameter that leads from unit i of column c - 1 (null: the bias) to unit j of column c. */
 export function parameter(c, i, j) {
   const column = network.columns[c], from = network.columns[c - 1];
-  if (i === null) return {name: column.b.name, index: [j], at: column.b.at + j, label: `Bias of ${unitName(c, j)}`};
+  if (i === null) return {name: column.b.name, index: [j], at: column.b.at + j, c, i, j, label: `Bias of ${unitName(c, j)}`};
   const at = column.W.at + i * column.W.shape[1] + j;
-  return {name: column.W.name, index: [i, j], at, label: `Weight from ${from.kind === "input" ? from.units[i] : unitName(c - 1, i)} to ${unitName(c, j)}`};
+  return {name: column.W.name, index: [i, j], at, c, i, j, label: `Weight from ${from.kind === "input" ? from.units[i] : unitName(c - 1, i)} to ${unitName(c, j)}`};
 }
 
 export const unitName = (c, j) => {
@@ -138,7 +138,7 @@ function unit(column, c, j, name) {
   const canvas = el("canvas"), number = el("span", {className: "number"}), bias = el("i", {className: "bias"});
   const button = el("button", {type: "button", className: "unit", attrs: {"aria-label": unitName(c, j)}}, canvas, number);
   if (column.kind !== "input") button.append(bias);
-  if (column.kind !== "hidden") button.append(el("span", {className: "name", textContent: name}));
+  if (column.kind !== "hidden") button.append(el("span", {className: "name", textContent: name, title: name}));
   const at = units.length;
   const point = on => { actions.unit(on ? maps[at] : null); button.classList.toggle("hot", on); };
   button.addEventListener("pointerenter", () => point(true));
@@ -154,13 +154,16 @@ function unit(column, c, j, name) {
 export function layOut() {
   if (!network) return;
   const room = stage.parentElement.clientWidth, count = columns.length;
-  const side = network.columns[0].units.some(name => name.length > 3) ? 84 : 48, end = 66;
-  const width = Math.max(room, side + end + 64 * (count - 1)), height = stage.clientHeight;
+  const side = network.columns[0].units.some(name => name.length > 3) ? 84 : 48, end = 74;
   const most = Math.max(...network.columns.map(column => column.units.length));
-  const pitch = Math.min(MAX_UNIT + 12, (height - HEAD - FOOT) / most), size = Math.min(MAX_UNIT, pitch - 4);
+  stage.style.minHeight = `${HEAD + FOOT + LEAST_PITCH * most}px`;
+  const width = Math.max(room, side + end + LEAST_STEP * (count - 1)), height = stage.clientHeight;
+  const pitch = Math.min(MAX_UNIT + 12, (height - HEAD - FOOT) / most);
+  const step = (width - side - end) / (count - 1), size = Math.min(MAX_UNIT, pitch - 4, 0.55 * step);
   stage.style.width = `${width}px`;
+  stage.classList.toggle("narrow", step < 72);
   stage.style.setProperty("--unit", `${size}px`);
-  const step = (width - side - end) / (count - 1), center = HEAD + (height - HEAD - FOOT) / 2;
+  const center = HEAD + (height - HEAD - FOOT) / 2;
   let at = 0;
   columns.forEach((box, c) => {
     const x = side + c * step, n = network.columns[c].units.length;
@@ -220,12 +223,16 @@ function drawEdges() {
     path.setAttribute("class", `${value < 0 ? "negative" : "positive"}${isChosen ? " chosen" : ""}`);
     path.setAttribute("stroke-width", (0.6 + 4.4 * size).toFixed(2));
     path.setAttribute("stroke-opacity", (isChosen ? 1 : 0.18 + 0.72 * size).toFixed(2));
-    if (links && links[c - 1].length * links[c - 1][0].length <= NUMBERED_EDGES) label(edge, value);
+    if (links) label(edge, value, links[c - 1].length, links[c - 1][0].length);
   }
 }
 
-function label({x1, x2, y1, y2, i}, value) {
-  const t = 0.3 + 0.12 * (i % 3), text = svg("text", {x: x1 + (x2 - x1) * t, y: y1 + (y2 - y1) * (3 * t * t - 2 * t * t * t) - 3});
+/** Write a number on a curve where the curves are apart: at the end with more units, if there are few at the other. */
+function label({x1, x2, y1, y2, i, j}, value, sources, targets) {
+  const few = Math.min(sources, targets);
+  if (few * 46 > 0.8 * (x2 - x1)) return;
+  const at = targets >= sources ? 0.93 - 0.8 * ((i + 0.5) / few) * Math.min(1, (few * 52) / (x2 - x1)) : 0.07 + 0.8 * ((j + 0.5) / few) * Math.min(1, (few * 52) / (x2 - x1));
+  const edge = {y1, y2}, text = svg("text", {x: x1 + (x2 - x1) * at, y: heightOf(edge, at) + 3});
   text.textContent = show(value, 2);
   edgesLayer.append(text);
 }
@@ -236,7 +243,7 @@ function drawFeet() {
     if (!c) return;
     const {at, shape} = network.columns[c].W, part = frame.arrays.grad.data.subarray(at, at + shape[0] * shape[1]);
     const norm = Math.hypot(...part), foot = box.lastElementChild;
-    foot.textContent = norm ? `∇ ${show(norm, 2)}` : "";
+    foot.textContent = norm ? `∇ ${show(norm, stage.classList.contains("narrow") ? 1 : 2)}` : "";
     foot.title = "Norm of the gradient of the weights that lead here";
     foot.style.setProperty("--share", norm ? Math.max(0, Math.min(1, 1 + Math.log10(norm) / 5)) : 0);
   });

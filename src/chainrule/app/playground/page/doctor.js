@@ -13,7 +13,7 @@ export function setFindings({findings, failure = ""}, send) {
   if (!findings.length) { box.replaceChildren(el("p", {className: "hint", textContent: failure || "No findings so far."})); return; }
   box.replaceChildren(...findings.map(({kind, message, remedy, label, changes}) => {
     const apply = () => send(...(Object.keys(changes).length ? ["set", {changes}] : ["play", {}]));
-    return el("article", {className: "finding", attrs: {"data-kind": kind}}, el("p", {textContent: `${message}.`}), el("p", {className: "pale", textContent: `${remedy}.`}),
+    return el("article", {className: "finding", attrs: {"data-kind": kind}}, el("p", {textContent: `${message[0].toUpperCase()}${message.slice(1)}.`}), el("p", {className: "pale", textContent: `${remedy}.`}),
       el("button", {type: "button", textContent: label, onclick: apply}));
   }));
 }

@@ -42,8 +42,8 @@ export function hover(parameter, event) {
 function showTip() {
   const numbers = diagram.numbersOf(hovered);
   if (!numbers) return;
-  tip.replaceChildren(el("b", {textContent: hovered.label}), ...[["value", numbers.value], ["gradient", numbers.gradient], ["last update", numbers.update]]
-    .map(([name, value]) => el("span", {}, name, el("output", {textContent: show(value, 4), className: value < 0 ? "negative" : ""}))));
+  tip.replaceChildren(el("b", {textContent: hovered.label}), ...[["value", numbers.value], ["last gradient", numbers.gradient], ["last update", numbers.update], ["in this step", numbers.inStep]]
+    .filter(([, value]) => value !== undefined).map(([name, value]) => el("span", {}, name, el("output", {textContent: show(value, 4), className: value < 0 ? "negative" : ""}))));
 }
 
 /** Ask for the formula of a parameter, not too often. */
@@ -78,7 +78,7 @@ export function chooseUnit(c, j) {
     el("th", {attrs: {scope: "row"}, textContent: parameter.label.replace(/ (to|of) unit.*| (to|of) output.*/, "") || "Bias"}),
     el("td", {}, input(parameter)), el("td", {className: "gradient"}), el("td", {className: "update"})));
   box.replaceChildren(el("div", {className: "title"}, el("h3", {textContent: diagram.unitName(c, j)}), close()), el("div", {className: "wide"}, el("table", {},
-    el("thead", {}, el("tr", {}, ...["", "value", "gradient", "last update"].map(textContent => el("th", {textContent, attrs: {scope: "col"}})))),
+    el("thead", {}, el("tr", {}, ...["", "value", "last gradient", "last update"].map(textContent => el("th", {textContent, attrs: {scope: "col"}})))),
     el("tbody", {}, ...rows))));
   refresh();
 }
@@ -104,7 +104,7 @@ function showParameter(message) {
     title = el("div", {className: "parameter"});
     title.dataset.at = parameter.at;
     title.append(el("div", {className: "title"}, el("h3", {textContent: parameter.label}), ...(chosen ? [close()] : [])), el("dl", {},
-      ...pair("value", chosen ? input(parameter) : el("output")), ...pair("gradient", el("output", {className: "gradient"})),
+      ...pair("value", chosen ? input(parameter) : el("output")), ...pair("last gradient", el("output", {className: "gradient"})),
       ...pair("last update", el("output", {className: "update"})), ...pair("next update", el("output", {className: "next"}))),
       el("div", {className: "formula wide"}));
     box.replaceChildren(title);

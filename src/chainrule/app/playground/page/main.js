@@ -13,8 +13,14 @@ import * as layers from "./layers.js";
 import * as share from "./share.js";
 import * as surface from "./surface.js";
 
-const connection = new Connection(), send = (type, values) => connection.send(type, values);
+const connection = new Connection(), QUIET = ["ack", "explain", "open", "pace"];
 let lessons = [], setup = null, maxUnits = 16, waiting = null, bannerTimer = 0, framesDrawn = 0;
+
+/** Send a message; what the last one led to is no longer of interest. */
+function send(type, values) {
+  if (!QUIET.includes(type) && connection.socket?.readyState === WebSocket.OPEN) banner("");
+  connection.send(type, values);
+}
 
 // What the server says.
 

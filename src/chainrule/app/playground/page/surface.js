@@ -40,7 +40,7 @@ export function draw() {
   context.clearRect(0, 0, width, height);
   if (!data || !width) return;
   if (unit || frame) {
-    paint(image, unit ? pixels(unit) : surfacePixels());
+    paint(image, unit ? pixels(unit, true) : surfacePixels());
     context.imageSmoothingEnabled = !$("show-steps").checked;
     context.imageSmoothingQuality = "high";
     context.drawImage(image, 0, 0, width, height);
@@ -52,7 +52,7 @@ export function draw() {
 /** Return the pixels of the predictions; with "sharp", the color of the decision alone. */
 function surfacePixels() {
   const {data: bytes, shape} = frame.arrays.surface, sharp = $("show-steps").checked, n = shape[1];
-  if (shape[0] === 1) return pixels(sharp && data.labels.length ? bytes.map(value => (value > 127 ? 255 : 1)) : bytes);
+  if (shape[0] === 1) return pixels(sharp && data.labels.length ? bytes.map(value => (value > 127 ? 255 : 1)) : bytes, true);
   if (!sharp) return mixture(bytes, n);
   const clear = new Uint8Array(bytes.length);
   for (let i = 0; i < n; i++) {
