@@ -28,10 +28,10 @@ def losses_for(sample: Sample) -> tuple[str, ...]:
     return _FOR_CLASSES if sample.is_classification else _FOR_NUMBERS
 
 
-def fitting(setup: Setup, sample: Sample) -> Setup:
-    """Return the setup with a loss that suits the targets, the usual one if its own does not."""
+def fitting(setup: Setup, sample: Sample, keep: bool = True) -> Setup:
+    """Return the setup with a loss that suits the targets: its own if it does and `keep`, else the usual one."""
     several = len(sample.labels) > 2
-    if setup.loss in losses_for(sample) and not (several and setup.loss == "binary_cross_entropy"):
+    if keep and setup.loss in losses_for(sample) and not (several and setup.loss == "binary_cross_entropy"):
         return setup
     loss = "cross_entropy" if several else "binary_cross_entropy" if sample.is_classification else "squared_error"
     return setup.changed({"loss": loss, "outputs": 0})

@@ -8,7 +8,7 @@ from typing import Any
 
 from chainrule.app.playground.settings import LIMITS, Setup
 from chainrule.app.playground.training import Training
-from chainrule.insight.diagnosis import diagnose
+from chainrule.insight.diagnosis import Finding, diagnose
 
 Remedy = tuple[str, dict[str, Any]]
 """What the button says, and the settings it changes; none: the button goes on training."""
@@ -24,11 +24,12 @@ def examine(training: Training) -> list[dict[str, Any]]:
     grad = training.net.grad.copy()  # the page shows the last batch's
     findings = diagnose(training.net, X, y, history, validation=held_out, names=sample.columns, labels=labels)
     training.net.grad[...] = grad
-    shown = []
-    for finding in findings:
-        label, changes = REMEDIES[finding.kind](setup)
-        shown.append({"kind": finding.kind, "message": finding.message, "remedy": finding.remedy, "label": label, "changes": changes})  # fmt: skip
-    return shown
+    return [_describe(finding, setup) for finding in findings]
+
+
+def _describe(finding: Finding, setup: Setup) -> dict[str, Any]:
+    label, changes = REMEDIES[finding.kind](setup)
+    return asdict(finding) | {"label": label, "changes": changes}
 
 
 def _rate(factor: float) -> Callable[[Setup], Remedy]:

@@ -25,14 +25,20 @@ def explain(training: Training, name: str, index: tuple[int, ...]) -> dict[str, 
     step = training.trace()
     quantity = step[f"{block.kind}{number}"]
     path = next(path for path in paths(step) if path.parameter is quantity)
+    update = step[f"step {quantity.name}"]
     return {
-        "name": name, "index": list(index), "rule": f"<math>{step[f'step {quantity.name}'].equation('row', MATHML)}</math>",
-        "value": float(quantity.values[index]), "gradient": float(path.gradient.values[index]),
-        "next": float(step[f"step {quantity.name}"].values[index]),
+        "name": name,
+        "index": list(index),
+        "value": float(quantity.values[index]),
+        "gradient": float(path.gradient.values[index]),
         "update": float(training.update[block.slice].reshape(block.shape)[index]),
-        "formula": _formula(path, index, step.n_rows), "rows": _products(step, path, index), "of": step.n_rows,
+        "next": float(update.values[index]),
+        "formula": _formula(path, index, step.n_rows),
+        "rows": _products(step, path, index),
+        "of": step.n_rows,
         "penalty": quantity.name in path.gradient.sources,
-    }  # fmt: skip
+        "rule": f"<math>{update.equation('row', MATHML)}</math>",
+    }
 
 
 def _formula(path: Path, index: tuple[int, ...], n_rows: int) -> str:

@@ -31,7 +31,7 @@ _FUNCTIONS: dict[str, tuple[int, Callable[..., Term]]] = {
     "min": (2, terms.minimum),
 }  # fmt: skip
 """Name -> number of arguments and function."""
-_TOKEN = re.compile(r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|([A-Za-z]\w*)|(\*\*|[-+*/^(),<>]))")
+_TOKEN = re.compile(r"\s*(?:((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|([A-Za-z]\w*)|(\*\*|[-+*/^(),<>]))")
 _MAX_DEPTH = 40
 
 

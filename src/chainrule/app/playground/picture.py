@@ -32,7 +32,9 @@ def columns_of(training: Training) -> list[dict[str, Any]]:
     """
     sample, net = training.sample, training.net
     names = list(sample.columns)
-    columns: list[dict[str, Any]] = [{"kind": "input", "layer": -1, "units": names[:MAX_INPUTS], "more": max(0, len(names) - MAX_INPUTS)}]
+    columns: list[dict[str, Any]] = [
+        {"kind": "input", "layer": -1, "units": names[:MAX_INPUTS], "more": max(0, len(names) - MAX_INPUTS)}
+    ]
     dense = [i for i, layer in enumerate(net.layers) if isinstance(layer, Dense)]
     blocks = {block.full_name: block for block in net.blocks}
     for i, until in zip(dense, [*dense[1:], len(net.layers)]):
@@ -66,7 +68,7 @@ def thumbnails() -> bytes:
     names = [name for name in CHOICES["data"] if name not in ("formula", "points", "table")]
     samples = [draw(Setup(data=name, rows=150, noise=0.02)) for name in names]
     n = min(len(sample.y) for sample in samples)
-    arrays = {
+    arrays: dict[str, Array] = {
         "places": np.stack([sample.places[:n] for sample in samples]).astype(np.float32),
         "y": np.stack([sample.y[:n] for sample in samples]).astype(np.float32),
     }
@@ -81,7 +83,7 @@ def data(sample: Sample) -> bytes:
         "extent": sample.extent, "axes": sample.axes, "labels": sample.labels, "range": [low, high], "grid": GRID,
         "rows": len(sample.X), "training": int(sample.train.sum()), "notices": sample.notices, "note": sample.note,
     }  # fmt: skip
-    arrays = {
+    arrays: dict[str, Array] = {
         "places": sample.places[shown].astype(np.float32),
         "y": sample.y[shown].astype(np.float32),
         "train": sample.train[shown].astype(np.uint8),

@@ -26,7 +26,7 @@ from chainrule.app.playground.settings import Setup
 from chainrule.app.playground.steps import Walk
 from chainrule.app.playground.training import LIVE, Training
 from chainrule.arrays import require
-from chainrule.errors import ChainruleError, DivergenceError, first_line, look_up
+from chainrule.errors import ChainruleError, DivergenceError, TableError, first_line, look_up
 
 FRAME_SECONDS, SLICE_SECONDS, EXAMINE_SECONDS = 1 / 30, 0.01, 2.0
 """Least time between two frames, most time of training between two looks at the messages, time between two looks of
@@ -55,7 +55,8 @@ class Session:
         self._last_frame = self._next_examination = 0.0
         self._rows_sent = 0
         self._walk: Walk | None = None
-        self.training = self._made(self.setup)
+        sample = plane.draw(self.setup)
+        self.training = Training(self.setup, sample)
 
     # Messages.
 
@@ -89,18 +90,23 @@ class Session:
             max_units=settings.MAX_UNITS, max_layers=settings.MAX_LAYERS,
         )  # fmt: skip
         self._send(picture.thumbnails())
-        setup = self.setup
+        self._start(self._opened(link, lesson))
+
+    def _opened(self, link: str, lesson: str) -> Setup:
+        """Return the settings of a lesson or a link, as far as they can be used."""
         try:
             if lesson:
                 setup = look_up(LESSONS, lesson, "lesson").setup
                 self.lesson = lesson
-            elif link:
-                setup = settings.from_link(link)
-                if setup.data == "table":
-                    raise ValueError("the table is not a part of the link. Drop the file on the page.")
+                return setup
+            setup = settings.from_link(link)
         except ValueError as error:
             self._report(error)
-        self._start(setup)
+            return self.setup
+        if setup.data == "table" and self.table is None:
+            self._report(TableError("the table is not a part of the link. Drop the file on the page."))
+            return setup.changed({"data": "circle"})
+        return setup
 
     def choose(self, lesson: str) -> None:
         """Start a lesson."""
@@ -116,7 +122,7 @@ class Session:
             self.setup, self._changed = setup, True
             self._tell_setup()
         else:
-            self._start(setup)
+            self._start(setup, keep_loss="data" not in changes or "loss" in changes)
 
     def read(self, name: str, text: str) -> None:
         """Take a table of the user's own, the text of a CSV file."""
@@ -124,12 +130,12 @@ class Session:
         setup = self.setup.changed({"data": "table", "target": "", "across": "", "up": "", "noise": 0.0})
         table.sample(setup)  # raises before anything changes
         self.table = table
-        self._start(setup)
+        self._start(setup, keep_loss=False)
 
     def points(self, points: list[Any]) -> None:
         """Add points that were drawn."""
         before = self.setup.points if self.setup.data == "points" else ()
-        self._start(self.setup.changed({"data": "points", "points": [*before, *points]}))
+        self._start(self.setup.changed({"data": "points", "points": [*before, *points]}), keep_loss=False)
 
     def play(self) -> None:
         """Train until `pause`."""
@@ -257,15 +263,15 @@ class Session:
 
     # What the page is told.
 
-    def _made(self, setup: Setup) -> Training:
-        """Return a new training."""
-        sample = plane.draw(setup, self.table)
-        return Training(building.fitting(setup, sample), sample)
+    def _start(self, setup: Setup, keep_loss: bool = True) -> None:
+        """Start again with other settings, if they can be used; a training that goes on goes on with them.
 
-    def _start(self, setup: Setup) -> None:
-        """Start again with other settings, if they can be used; a training that goes on goes on with them."""
+        Without `keep_loss`, targets of another kind get their usual loss.
+        """
         try:
-            self.training = self._made(setup)
+            sample = plane.draw(setup, self.table)
+            keep_loss |= sample.is_classification == self.training.sample.is_classification
+            self.training = Training(building.fitting(setup, sample, keep_loss), sample)
         except (ChainruleError, ValueError) as error:
             self._report(error)
         self.setup = self.training.setup

@@ -126,7 +126,8 @@ class Setup:
         _check(self)
         for name in ("formula", "target", "across", "up"):
             value = getattr(self, name)
-            require(isinstance(value, str) and len(value) <= MAX_FORMULA, name, f"be text of at most {MAX_FORMULA} characters", value)  # fmt: skip
+            fits = isinstance(value, str) and len(value) <= MAX_FORMULA
+            require(fits, name, f"be text of at most {MAX_FORMULA} characters", value)
         require(isinstance(self.standardize, bool), "standardize", "be true or false", self.standardize)
         require(len(self.layers) <= MAX_LAYERS, "layers", f"be at most {MAX_LAYERS}", len(self.layers))
         require(len(self.points) <= MAX_POINTS, "points", f"be at most {MAX_POINTS:,}", len(self.points))
@@ -163,7 +164,7 @@ def _hidden(layer: Any) -> Hidden:
         return layer
     require(isinstance(layer, Mapping), "layers", "be a list of objects", layer)
     for name in layer:
-        look_up(dict.fromkeys(each.name for each in fields(Hidden)), name, "a setting of a layer")
+        look_up(dict.fromkeys(each.name for each in fields(Hidden)), name, "an entry of layers")
     return Hidden(**layer)
 
 

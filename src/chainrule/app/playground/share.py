@@ -66,8 +66,9 @@ class ByHand(Callback):
 
 def to_python(training: Training) -> str:
     """Return a script that repeats the training up to now; ValueError if there has been none."""
-    require(training.steps > 0, "the training", "have taken a step before it can be exported", "none")
     setup, sample, run = training.setup, training.sample, training.run
+    has_begun = run.epoch > 0 or run.epoch_fraction > 0
+    require(has_begun, "the training", "have taken a step before it can be exported", "none")
     late = [change for change in training.changes if change.step]
     depends = run.schedule.depends_on_n_epochs
     stops = bool(late or run.epoch_fraction or (depends and not training.ended))

@@ -26,6 +26,13 @@ _TEXTS = {
 }
 
 
+_Numbers = tuple[list[Any], list[Any] | None, list[Any] | None]
+"""Of the units in each column, and of the weights and the biases that lead to each later column."""
+_SHOWN = {"forward": ("forward",), "loss": ("loss",), "backward": ("derivative", "gradient"), "update": ("step",)}
+"""Phase -> kinds of the quantities whose formulas it shows."""
+_MOST_FORMULAS = 12
+
+
 class Walk:
     """A walk through the phases of one step; with `by_row`, the first three for each row of the batch in turn."""
 
@@ -57,7 +64,8 @@ class Walk:
         `units` has the numbers of each column of the diagram, `links` for each of the later columns those of its
         weights, and `biases` those of its biases; None where the phase has none.
         """
-        units, links, biases = getattr(self, f"_{self.phase}")()
+        numbers = {"forward": self._forward, "loss": self._loss, "backward": self._backward, "update": self._update}
+        units, links, biases = numbers[self.phase]()
         where = f"row {self.row + 1} of {self.n_rows}" if self.row is not None else f"the batch of {self.n_rows} rows"
         return {
             "phase": self.phase, "text": _TEXTS[self.phase], "where": where,
@@ -69,35 +77,31 @@ class Walk:
 
     # The numbers of each phase.
 
-    def _forward(self) -> tuple[Any, Any, Any]:
+    def _forward(self) -> _Numbers:
         return [_rounded(self._of_rows(self._activation(k))) for k in range(len(self.columns))], None, None
 
-    def _loss(self) -> tuple[Any, Any, Any]:
+    def _loss(self) -> _Numbers:
         units: list[Any] = [None] * len(self.columns)
         units[-1] = _rounded(self._of_rows(self._activation(len(units) - 1)))
         return units, None, None
 
-    def _backward(self) -> tuple[Any, Any, Any]:
+    def _backward(self) -> _Numbers:
         """The derivatives with respect to z; of a single row its share of the gradient, of a batch the gradient."""
         later = range(1, len(self.columns))
         deltas = [self.trace[f"delta{k}"].values for k in later]
         units = [None, *(_rounded(self._sum(delta)) for delta in deltas)]
         if self.row is None:
-            return units, *([_rounded(self.trace[f"d{p}{k}"].values) for k in later] for p in "Wb")
+            links, biases = ([_rounded(self.trace[f"d{part}{k}"].values) for k in later] for part in "Wb")
+            return units, links, biases
         inputs = [self._entering(k)[self.row] for k in later]
         shares = [_rounded(np.outer(a, delta[self.row])) for a, delta in zip(inputs, deltas)]
         return units, shares, units[1:]
 
-    def _update(self) -> tuple[Any, Any, Any]:
+    def _update(self) -> _Numbers:
         update = self.training.update
-        parts = [
-            [
-                _rounded(update[c[p]["at"] :][: int(np.prod(c[p]["shape"]))].reshape(c[p]["shape"]))
-                for c in self.columns[1:]
-            ]
-            for p in "Wb"
-        ]
-        return [None] * len(self.columns), parts[0], parts[1]
+        moved = {block.full_name: update[block.slice].reshape(block.shape) for block in self.training.net.blocks}
+        links, biases = ([_rounded(moved[column[part]["name"]]) for column in self.columns[1:]] for part in "Wb")
+        return [None] * len(self.columns), links, biases
 
     # Quantities of the trace.
 
@@ -126,14 +130,8 @@ class Walk:
 
     def _shown(self) -> list[Quantity]:
         """Return the quantities whose formulas belong to the phase."""
-        kinds = {
-            "forward": ("forward",),
-            "loss": ("loss",),
-            "backward": ("derivative", "gradient"),
-            "update": ("step",),
-        }
-        most = 1 if self.phase == "update" else 12  # all parameters are updated alike
-        return [quantity for quantity in self.trace if quantity.kind in kinds[self.phase]][:most]
+        shown = [quantity for quantity in self.trace if quantity.kind in _SHOWN[self.phase]]
+        return shown[: 1 if self.phase == "update" else _MOST_FORMULAS]  # all parameters are updated alike
 
 
 def _rounded(values: Array) -> Any:
