@@ -15,7 +15,7 @@ export function start(sender, reporter) {
   for (const kind of ["points", "formula", "table"]) $(`own-${kind}`).addEventListener("click", () => open(kind));
   $("formula-form").addEventListener("submit", event => { event.preventDefault(); sendFormula(); });
   $("formula").addEventListener("change", sendFormula);
-  $("sample").addEventListener("click", () => send("set", {changes: {sample: setup.sample + 1}}));
+  $("sample").addEventListener("click", () => send("set", {changes: {sample: ++setup.sample}}));
   $("clear-points").addEventListener("click", () => send("set", {changes: {data: "points", points: []}}));
   for (const name of ["target", "across", "up"]) $(name).addEventListener("change", () => send("set", {changes: columnChanges(name)}));
   startTable();

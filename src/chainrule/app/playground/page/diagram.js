@@ -8,7 +8,7 @@ const HEAD = 62, FOOT = 26, MAX_UNIT = 44, LEAST_PITCH = 28, MANY_EDGES = 500, L
 const actions = {};
 let network = null, frame = null, walk = null, columns = [], edges = [], units = [], maps = [], frames = 0, chosen = null;
 
-/** Set what happens: `units(layer, n)`, `edit(layer)`, `hover(parameter or null, event)`, `choose(parameter)`, `unit(bytes or null)`. */
+/** Set what happens: `units(layer, more)`, `edit(layer)`, `hover(parameter or null, event)`, `choose(parameter)`, `unit(bytes or null)`. */
 export function onAction(handlers) {
   Object.assign(actions, handlers);
 }
@@ -122,11 +122,11 @@ function head(column, c, layer, maxUnits) {
     return box;
   }
   const counter = el("div", {className: "counter small"});
-  const change = n => actions.units(c - 1, n);
+  const change = more => actions.units(c - 1, more);
   counter.append(
-    el("button", {type: "button", textContent: "−", disabled: layer.units <= 1, attrs: {"aria-label": `Remove a unit from layer ${c}`}, onclick: () => change(layer.units - 1)}),
+    el("button", {type: "button", textContent: "−", disabled: layer.units <= 1, attrs: {"aria-label": `Remove a unit from layer ${c}`}, onclick: () => change(-1)}),
     el("span", {textContent: layer.units}),
-    el("button", {type: "button", textContent: "+", disabled: layer.units >= maxUnits, attrs: {"aria-label": `Add a unit to layer ${c}`}, onclick: () => change(layer.units + 1)}),
+    el("button", {type: "button", textContent: "+", disabled: layer.units >= maxUnits, attrs: {"aria-label": `Add a unit to layer ${c}`}, onclick: () => change(1)}),
   );
   const extras = [layer.norm !== "none" && `${layer.norm} norm`, layer.dropout && `drop ${Math.round(100 * layer.dropout)} %`].filter(Boolean);
   box.append(counter, el("button", {type: "button", className: "kind", title: `Activation, normalization and dropout of layer ${c}`, onclick: () => actions.edit(c - 1)},

@@ -98,11 +98,11 @@ function input(parameter) {
 
 function showParameter(message) {
   if (!message && !chosen) return;
-  const parameter = chosen ?? explained;
+  const parameter = chosen ?? explained, key = `${parameter.at} ${Boolean(chosen)}`;
   let title = box.querySelector(".parameter");
-  if (!title || title.dataset.at !== String(parameter.at)) {
+  if (title?.dataset.key !== key) {
     title = el("div", {className: "parameter"});
-    title.dataset.at = parameter.at;
+    title.dataset.key = key;
     title.append(el("div", {className: "title"}, el("h3", {textContent: parameter.label}), ...(chosen ? [close()] : [])), el("dl", {},
       ...pair("value", chosen ? input(parameter) : el("output")), ...pair("last gradient", el("output", {className: "gradient"})),
       ...pair("last update", el("output", {className: "update"})), ...pair("next update", el("output", {className: "next"}))),

@@ -29,10 +29,13 @@ export function setLayers(list) {
   $("more-layers").disabled = layers.length >= maxLayers;
 }
 
-const change = list => send("set", {changes: {layers: list}});
+function change(list) {
+  layers = list;  // the next change may come before the server's answer
+  send("set", {changes: {layers: list}});
+}
 
-/** Set the number of units of a layer. */
-export const setUnits = (k, units) => change(layers.map((layer, i) => (i === k ? {...layer, units} : layer)));
+/** Change the number of units of a layer by so many. */
+export const addUnits = (k, more) => change(layers.map((layer, i) => (i === k ? {...layer, units: layer.units + more} : layer)));
 
 /** Open the dialog for a layer; null: for the output layer. */
 export function open(k) {

@@ -65,7 +65,7 @@ connection.on("explained", inspector.setExplained);
 connection.on("findings", message => setFindings(message, send));
 connection.on("file", share.setFile);
 connection.on("notice", ({text}) => banner(text));
-connection.on("error", ({text}) => banner(`${text[0].toUpperCase()}${text.slice(1)}${/[.?]$/.test(text) ? "" : "."}`, true));
+connection.on("error", ({text}) => banner(`${capitalized(text)}${/[.?]$/.test(text) ? "" : "."}`, true));
 
 /** Draw the latest frame, and say so: the server then sends the next one. */
 function drawFrame() {
@@ -79,6 +79,9 @@ function drawFrame() {
   send("ack");
   document.body.dataset.frames = framesDrawn += 1;  // for tests
 }
+
+/** Return a message with a capital at its begin, unless that is a file's name. */
+const capitalized = text => (/^\S+\.\S/.test(text) ? text : `${text[0].toUpperCase()}${text.slice(1)}`);
 
 /** Show a message; "" hides it. An error stays for longer. */
 function banner(text, isError = false) {
@@ -108,6 +111,8 @@ $("lesson-next").addEventListener("click", () => {
   send("lesson", {lesson: lessons[(at + 1) % lessons.length].name});
 });
 
+window.addEventListener("hashchange", () => send("open", {link: location.hash.slice(1)}));
+
 // Light and dark.
 
 function redraw() {
@@ -133,6 +138,6 @@ layers.start(send);
 share.start(send);
 inspector.start(send);
 diagram.onAction({
-  units: layers.setUnits, edit: layers.open, hover: inspector.hover, choose: inspector.choose, chooseUnit: inspector.chooseUnit, unit: surface.showUnit,
+  units: layers.addUnits, edit: layers.open, hover: inspector.hover, choose: inspector.choose, chooseUnit: inspector.chooseUnit, unit: surface.showUnit,
 });
 connection.connect();
