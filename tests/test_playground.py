@@ -7,6 +7,7 @@ import json
 import runpy
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ import pytest
 import chainrule
 from chainrule import check_gradients, datasets, train
 from chainrule.app.playground import building, doctor, explain, formula, frames, picture, plane, share
+from chainrule.app.playground import session as session_module
 from chainrule.app.playground.lessons import LESSONS
-from chainrule.app.playground.session import Session
+from chainrule.app.playground.session import Session, Worker
 from chainrule.app.playground.settings import CHOICES, Hidden, Setup, from_link, to_link
 from chainrule.app.playground.steps import PHASES, Walk
 from chainrule.app.playground.training import Training
@@ -197,6 +199,7 @@ def test_a_broken_table_says_what_is_wrong(text, message):
 RUNS = [
     SMALL,
     replace(SMALL, optimizer="sgd", momentum=0.5, rate=0.1, schedule="step"),
+    replace(SMALL, optimizer="nesterov", rate=0.03),
     replace(SMALL, optimizer="rmsprop", batch=0, l1=1e-3, l2=1e-2),
     replace(SMALL, optimizer="adamw", schedule="cosine", epochs=12, data="three", loss="cross_entropy"),
     replace(SMALL, layers=(Hidden(4, "relu", 0.3, "batch"), Hidden(3, "silu", 0.0, "layer")), outputs=2),
@@ -480,9 +483,9 @@ SHARED = {
     "by hand": (SMALL, by_hand),
     "a schedule": (replace(SMALL, schedule="one_cycle", epochs=4), lambda ours: ours.take_epoch()),
     "a schedule's end": (replace(SMALL, schedule="cosine", epochs=3), to_the_end),
-    "layers": (replace(RUNS[4], batch=0), lambda ours: ours.take_epoch()),
+    "layers": (replace(RUNS[5], batch=0), lambda ours: ours.take_epoch()),
     "diverged": (RUNS[-1], lambda ours: [ours.take_batch() for _ in range(13)]),
-    "numbers": (replace(RUNS[5], optimizer="adamw"), lambda ours: ours.take_epoch()),
+    "numbers": (replace(RUNS[6], optimizer="adamw"), lambda ours: ours.take_epoch()),
 }
 
 
@@ -747,6 +750,24 @@ def test_a_training_that_fails_pauses_and_says_why(tab):
     assert tab.last("state")["failure"]
     tab.send("reset")
     assert not tab.last("state")["failure"]
+
+
+def test_an_error_of_our_own_is_reported_and_the_tab_goes_on(monkeypatch, caplog):
+    said = SimpleQueue()
+    worker = Worker(said.put)
+    monkeypatch.setitem(session_module._METHODS, "pause", lambda self: [].broken)
+    worker.start()
+    for message in ('{"type": "open"}', '{"type": "pause"}', '{"type": "step", "of": "epoch"}'):
+        worker.inbox.put(message)
+    worker.close()
+    worker.join(timeout=10)
+    texts = []
+    while not said.empty():
+        message = said.get()
+        texts += [json.loads(message)] if isinstance(message, str) else []
+    assert "AttributeError" in next(message["text"] for message in texts if message["type"] == "error")
+    assert texts[-1]["type"] == "state"
+    assert "the playground failed" in caplog.text
 
 
 def test_what_json_lacks_becomes_null(tab):

@@ -173,20 +173,27 @@ def shared_page(pages, address):
     return page
 
 
-@pytest.mark.parametrize("control", ["rate", "optimizer", "momentum", "schedule", "epochs", "batch", "loss", "l1", "l2", "init", "biases", "seed", "ratio", "noise", "rows", "output", "outputs"])  # fmt: skip
+VALUES = {
+    "rate": 0.003, "momentum": 0.5, "epochs": 50, "batch": 25, "l1": 0.001, "l2": 0.01, "seed": 7, "ratio": 0.8,
+    "noise": 0.2, "rows": 300, "optimizer": "nesterov", "schedule": "one_cycle", "loss": "huber", "init": "normal",
+    "biases": "ones", "output": "tanh", "outputs": 2,
+}  # fmt: skip
+"""Control -> another value of it."""
+SLIDE = """(field, value) => {
+    field.value = value;
+    for (const type of ["input", "change"]) field.dispatchEvent(new Event(type));
+}"""
+
+
+@pytest.mark.parametrize("control", VALUES)
 def test_each_control_changes_its_setting(shared_page, control):
-    page = shared_page
-    values = {
-        "rate": 0.003, "momentum": 0.5, "epochs": 50, "batch": 25, "l1": 0.001, "l2": 0.01, "seed": 7, "ratio": 0.8, "noise": 0.2,
-        "rows": 300, "optimizer": "sgd", "schedule": "cosine", "loss": "huber", "init": "normal", "biases": "ones", "output": "tanh", "outputs": 2,
-    }  # fmt: skip
-    field, value = page.locator(f"[data-setting={control}]"), values[control]
+    page, field, value = shared_page, shared_page.locator(f"[data-setting={control}]"), VALUES[control]
     if control in ("output", "outputs"):
         page.click(".column.output button.kind")
     if field.evaluate("field => field.tagName") == "SELECT":
         field.select_option(str(value))
     elif field.get_attribute("type") == "range":
-        field.evaluate("(field, value) => { field.value = value; field.dispatchEvent(new Event('input')); field.dispatchEvent(new Event('change')); }", value)  # fmt: skip
+        field.evaluate(SLIDE, value)
     else:
         field.fill(str(value))
         field.press("Enter")
@@ -209,7 +216,7 @@ def test_each_lesson_opens_and_plays(shared_page, name):
     shared_page.select_option("#lesson", name)
     expect(shared_page.locator("#lesson-title")).to_have_text(lesson.title)
     expect(shared_page.locator("#lesson-try")).to_have_text(lesson.try_)
-    expect_setup(shared_page, **{"layers": lesson.setup.layers, "data": lesson.setup.data, "rate": lesson.setup.rate})
+    expect_setup(shared_page, layers=lesson.setup.layers, data=lesson.setup.data, rate=lesson.setup.rate)
     shared_page.click("[data-step=epoch]")
     expect(shared_page.locator("#epoch")).to_have_text("1")
 
@@ -280,12 +287,17 @@ def test_light_and_dark(open_page):
 
 # Weights.
 
+MIDDLE = """path => {
+    const {x, y} = path.getPointAtLength(0.4 * path.getTotalLength());
+    return [x, y];
+}"""
+
 
 def test_a_line_shows_its_weight_and_a_click_changes_it(open_page):
     page = open_page("layers=3&rows=60")
     page.click("[data-step=epoch]")
     box = page.locator("#stage").bounding_box()
-    x, y = page.locator("#edges path").first.evaluate("path => { const {x, y} = path.getPointAtLength(0.4 * path.getTotalLength()); return [x, y]; }")  # fmt: skip
+    x, y = page.locator("#edges path").first.evaluate(MIDDLE)
     page.mouse.move(box["x"] + x, box["y"] + y)
     expect(page.locator("#tip")).to_contain_text("Weight from x1 to unit 1 of layer 1")
     expect(page.locator("#tip")).to_contain_text("last gradient")
@@ -318,7 +330,9 @@ def test_a_unit_paints_its_map_and_lists_what_leads_to_it(open_page):
 def test_the_diagram_by_keyboard(open_page):
     page = open_page("layers=3,2")
     page.get_by_role("button", name="x1", exact=True).focus()
-    for key, label in (("ArrowRight", "unit 1 of layer 1"), ("ArrowDown", "unit 2 of layer 1"), ("ArrowRight", "unit 2 of layer 2"), ("ArrowLeft", "unit 2 of layer 1")):  # fmt: skip
+    walk = [("ArrowRight", "unit 1 of layer 1"), ("ArrowDown", "unit 2 of layer 1")]
+    walk += [("ArrowRight", "unit 2 of layer 2"), ("ArrowLeft", "unit 2 of layer 1")]
+    for key, label in walk:
         page.keyboard.press(key)
         assert page.evaluate("document.activeElement.getAttribute('aria-label')") == label
     page.keyboard.press("Enter")
@@ -527,6 +541,7 @@ def test_every_control_has_a_name(open_page):
     page = open_page("schedule=cosine&optimizer=sgd")
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("button, input, select, textarea, canvas[role]")].filter(e =>
-          !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length || e.title)).map(e => e.outerHTML)"""
+          !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length || e.title))
+          .map(e => e.outerHTML)"""
     )
     assert nameless == []

@@ -137,7 +137,7 @@ def test_it_ends_quietly_with_ctrl_c():
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
     ) as process:
-        line = process.stdout.readline()
+        line, hint = process.stdout.readline(), process.stdout.readline()
         address = re.search(r"http://127\.0\.0\.1:\d+/\S+/\?lesson=xor$", line)[0]
         with urlopen(address) as answer, tab(address.partition("?")[0]) as connection:
             assert answer.status == 200

@@ -85,8 +85,10 @@ def network(setup: Setup, sample: Sample) -> Network:
 
 def optimizer(setup: Setup) -> Optimizer:
     """Return the optimizer."""
+    if setup.optimizer in ("sgd", "nesterov"):
+        return SGD(setup.rate, momentum=setup.momentum, nesterov=setup.optimizer == "nesterov")
     kind: Any = look_up(OPTIMIZERS, setup.optimizer, "optimizer")
-    return SGD(setup.rate, momentum=setup.momentum) if kind is SGD else kind(setup.rate)
+    return kind(setup.rate)
 
 
 def horizon(setup: Setup) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from inspect import signature
+from logging import getLogger
 from math import isfinite
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -64,12 +65,8 @@ class Session:
         """Handle a message; what is wrong with it is reported to the page."""
         try:
             message = json.loads(text)
-            require(
-                isinstance(message, Mapping) and isinstance(message.get("type"), str),
-                "a message",
-                "have a type",
-                message,
-            )
+            has_type = isinstance(message, Mapping) and isinstance(message.get("type"), str)
+            require(has_type, "a message", "have a type", message)
             values = dict(message)
             method = look_up(_METHODS, values.pop("type"), "type")
             try:
@@ -120,6 +117,7 @@ class Session:
         if set(changes) <= {*LIVE, "hide"}:
             self.training.set_live(setup)
             self.setup, self._changed = setup, True
+            self._end_walk()
             self._tell_setup()
         else:
             self._start(setup, keep_loss="data" not in changes or "loss" in changes)
@@ -139,9 +137,9 @@ class Session:
 
     def play(self) -> None:
         """Train until `pause`."""
-        self._walk, self._paced = None, perf_counter()
+        self._paced = perf_counter()
         self.playing = True
-        self._tell("walk", phase="")
+        self._end_walk()
         self._tell_state()
 
     def pause(self) -> None:
@@ -165,9 +163,10 @@ class Session:
         require(of in ("epoch", "batch", "row"), "of", "be epoch, batch or row", of)
         self.playing = False
         if of == "epoch":
-            self._walk = None
+            self._end_walk()
             self.training.take_epoch()
-            self._tell("walk", phase="")
+            if perf_counter() > self._next_examination:
+                self._examine()
         else:
             by_row = of == "row"
             if self._walk is None or self._walk.done or (self._walk.row is not None) != by_row:
@@ -177,13 +176,20 @@ class Session:
         self._changed = True
         self._tell_state()
 
+    def _end_walk(self) -> None:
+        """Leave a step in slow motion: its numbers are no longer those of the network."""
+        if self._walk is not None:
+            self._walk = None
+            self._tell("walk", phase="")
+
     def weight(self, name: str, index: list[int], value: float) -> None:
         """Set an entry of a parameter."""
         block = look_up({block.full_name: block for block in self.training.net.blocks}, name, "name")
         require(_is_place(index, block.shape), "index", f"be a place in shape {block.shape}", index)
         require(isinstance(value, int | float), "a weight", "be a number", value)
         self.training.set_weight(block, tuple(index), value)
-        self._walk, self._changed, self._rows_sent = None, True, 0
+        self._changed, self._rows_sent = True, 0
+        self._end_walk()
         self.explain(name, index)
 
     def explain(self, name: str, index: list[int]) -> None:
@@ -275,7 +281,8 @@ class Session:
         except (ChainruleError, ValueError) as error:
             self._report(error)
         self.setup = self.training.setup
-        self._walk, self._rows_sent, self._changed = None, 0, True
+        self._rows_sent, self._changed = 0, True
+        self._end_walk()
         self._tell_setup()
         self._send(picture.data(self.training.sample))
         self._send(picture.network(self.training))
@@ -296,6 +303,12 @@ class Session:
 
     def _report(self, error: Exception) -> None:
         self._tell("error", text=first_line(error))
+
+    def give_up(self, error: Exception) -> None:
+        """Stop training after an error that is not the user's, and say so."""
+        self.playing = self._changed = False
+        self._tell("error", text=f"The playground failed: {type(error).__name__}: {first_line(error)}")
+        self._tell_state()
 
     def _examine(self) -> None:
         """Let the doctor look, and look again later if that took long."""
@@ -345,13 +358,22 @@ class Worker(Thread):
         session = Session(self._send_to_page)
         while True:
             try:
-                text = self.inbox.get(timeout=None if session.idle else session.pause_seconds)
-            except Empty:
-                session.advance()
-                continue
-            if text is None:
-                return
+                if not self._work(session):
+                    return
+            except Exception as error:  # a tab must not die silently
+                getLogger(__name__).exception("the playground failed")
+                session.give_up(error)
+
+    def _work(self, session: Session) -> bool:
+        """Answer the next message, or train for a moment; return False at the end."""
+        try:
+            text = self.inbox.get(timeout=None if session.idle else session.pause_seconds)
+        except Empty:
+            session.advance()
+            return True
+        if text is not None:
             session.receive(text)
+        return text is not None
 
     def close(self) -> None:
         """End the thread after the current slice."""

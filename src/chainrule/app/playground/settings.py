@@ -29,7 +29,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "norm": NORMS,
     "loss": tuple(LOSSES),
     "output": _SMOOTH,
-    "optimizer": tuple(OPTIMIZERS),
+    "optimizer": ("sgd", "nesterov", *tuple(OPTIMIZERS)[1:]),
     "schedule": tuple(SCHEDULES),
     "init": ("auto", *INITIALIZERS),
     "biases": tuple(INITIALIZERS),

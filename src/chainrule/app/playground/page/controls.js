@@ -56,7 +56,7 @@ export function setSetup({setup, losses}) {
   }
   const scheduled = ["cosine", "one_cycle", "coslog4"].includes(setup.schedule);
   document.querySelector("[data-setting=epochs]").disabled = !scheduled;
-  document.querySelector("[data-setting=momentum]").disabled = setup.optimizer !== "sgd";
+  document.querySelector("[data-setting=momentum]").disabled = !["sgd", "nesterov"].includes(setup.optimizer);
   for (const part of document.querySelectorAll("[data-part]")) part.classList.toggle("hidden-part", setup.hide.includes(part.dataset.part));
 }
 

@@ -62,6 +62,7 @@ function ask(parameter) {
 export function choose(parameter) {
   chosen = parameter;
   unit = walk = null;
+  diagram.setWalk(null);
   diagram.choose(parameter);
   explained = parameter;
   send("explain", {name: parameter.name, index: parameter.index});
@@ -73,6 +74,7 @@ export function chooseUnit(c, j) {
   if (c === 0) return;
   chosen = walk = null;
   unit = {c, j};
+  diagram.setWalk(null);
   diagram.choose(null);
   const rows = diagram.parametersOf(c, j).map(parameter => el("tr", {},
     el("th", {attrs: {scope: "row"}, textContent: parameter.label.replace(/ (to|of) unit.*| (to|of) output.*/, "") || "Bias"}),
