@@ -15,6 +15,11 @@ from chainrule.app.playground.server import listen, server
 
 _PICTURE = Path(__file__).parent / "_static" / "playground.png"
 
+_ON_SCREEN = """path => {
+    const middle = path.getPointAtLength(0.5 * path.getTotalLength()).matrixTransform(path.getScreenCTM());
+    return [middle.x, middle.y];
+}"""
+
 
 def take(path=_PICTURE):
     """Train the first lesson for 60 epochs and save what the page shows."""
@@ -24,15 +29,16 @@ def take(path=_PICTURE):
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page = browser.new_page(viewport={"width": 1280, "height": 850})
         page.goto(f"http://127.0.0.1:{listener.getsockname()[1]}/picture/")
         page.wait_for_selector("body[data-frames]")
         for epoch in range(60):
             page.click("[data-step=epoch]")
             expect(page.locator("#epoch")).to_have_text(str(epoch + 1))
-        page.get_by_role("button", name="unit 2 of layer 2", exact=True).click()
+        x, y = page.locator("#edges path").nth(4).evaluate(_ON_SCREEN)
+        page.mouse.click(x, y)
+        page.wait_for_selector("#inspector .rule math")
         page.mouse.move(5, 5)
-        page.locator("body").click(position={"x": 640, "y": 5})
         picture = Image.open(BytesIO(page.screenshot()))
         browser.close()
     picture.convert("RGB").quantize(256).save(path, optimize=True)

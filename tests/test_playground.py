@@ -516,7 +516,7 @@ def test_the_script_of_a_table_reads_it(tmp_path, capsys, monkeypatch):
 
 
 def test_nothing_is_exported_before_the_first_step():
-    with pytest.raises(ValueError, match="taken a step"):
+    with pytest.raises(ValueError, match="at least one step"):
         share.to_python(training_of(SMALL))
 
 
@@ -622,7 +622,7 @@ def test_a_schedule_ends(tab):
     tab.send("set", changes={"schedule": "cosine", "epochs": 3})
     tab.send("play")
     tab.advance(lambda: not tab.session.playing)
-    assert "end after 3 epochs" in tab.last("notice")["text"]
+    assert "ended after 3 epochs" in tab.last("notice")["text"]
     assert tab.last("state")["ended"]
 
 
@@ -714,7 +714,7 @@ def test_a_broken_table_changes_nothing(tab):
 def test_a_link_to_a_table_asks_for_the_file():
     tab = Tab()
     tab.send("open", link="data=table")
-    assert "not a part of the link" in tab.last("error")["text"]
+    assert "does not contain its table" in tab.last("error")["text"]
 
 
 @pytest.mark.parametrize(
@@ -771,7 +771,7 @@ def test_an_error_of_our_own_is_reported_and_the_tab_goes_on(monkeypatch, caplog
 
 
 def test_what_json_lacks_becomes_null(tab):
-    tab.session._tell("notice", value=float("nan"), list=[float("inf"), 1.0])
+    tab.session._send_json("notice", value=float("nan"), list=[float("inf"), 1.0])
     assert tab.last("notice") == {"type": "notice", "value": None, "list": [None, 1.0]}
 
 

@@ -324,7 +324,7 @@ def test_a_unit_paints_its_map_and_lists_what_leads_to_it(open_page):
     page.get_by_label("Bias of unit 2 of layer 1").press("Enter")
     expect(page.locator("#inspector")).to_contain_text("unit 2 of layer 1")
     page.get_by_role("button", name="Close").click()
-    expect(page.locator("#inspector")).to_contain_text("Point at a line")
+    expect(page.locator("#inspector")).to_contain_text("Hover over a line")
 
 
 def test_the_diagram_by_keyboard(open_page):

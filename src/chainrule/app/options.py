@@ -443,7 +443,7 @@ class TraceOptions(ModelOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class PlaygroundOptions(Options):
-    """Open a page in the browser on which a network is built, trained and taken apart, until Ctrl-C.
+    """Open a page in the browser to build, train and inspect a network, until Ctrl-C.
 
     Example: `chainrule playground --lesson xor`
     """

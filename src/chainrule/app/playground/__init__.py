@@ -1,11 +1,11 @@
-"""The playground: a page on which a network is built, trained and taken apart, and every number is the engine's.
+"""The playground: a page to build, train and inspect a network. Every number on it is computed by chainrule.
 
-Data walks one way. A `Setup` (settings) is all that the controls say; a `Sample` (plane) is the data that it asks for;
-`building` turns both into a network and a run; `Training` takes the run batch by batch; `picture`, `steps`, `explain`
-and `doctor` read it. A `Session` is one tab, which answers messages with these, and `server` carries the messages.
+Data flows one way. A `Setup` (settings) holds the state of all controls, a `Sample` (plane) the data for it; `building`
+turns both into a network and a run, and `Training` executes the run batch by batch. `picture`, `steps`, `explain` and
+`doctor` read the training. A `Session` is one tab: it answers messages with these. `server` transports the messages.
 
-The page in `page/` is plain JavaScript in modules without a library: a browser has all that it needs, SVG for the
-edges, canvas for the maps, MathML for the formulas, WebSocket for the numbers. Nothing is compiled or downloaded.
+The page in `page/` is plain JavaScript in modules, without a library: browsers have all it needs, SVG for the edges,
+canvas for the maps, MathML for the formulas, a WebSocket for the numbers. Nothing is compiled or downloaded.
 """
 
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""From settings and data to a network, its optimizer and a run; every value is by name, so `share` prints the same."""
+"""From settings and data to a network, an optimizer and a training run."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def optimizer(setup: Setup) -> Optimizer:
 
 
 def horizon(setup: Setup) -> int:
-    """Return the number of epochs of the run: that of the schedule if it depends on it, else more than anyone waits."""
+    """Return the number of epochs of the run: that of the schedule if it depends on it, else practically infinite."""
     return setup.epochs if SCHEDULES[setup.schedule].depends_on_n_epochs else 1_000_000
 
 

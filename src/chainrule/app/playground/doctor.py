@@ -1,4 +1,4 @@
-"""The doctor's findings, live, and for each the change of the settings that its remedy asks for."""
+"""The findings of `chainrule.diagnose` during training, each with the change of settings that remedies it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chainrule.app.playground.training import Training
 from chainrule.insight.diagnosis import Finding, diagnose
 
 Remedy = tuple[str, dict[str, Any]]
-"""What the button says, and the settings it changes; none: the button goes on training."""
+"""The label of the button, and the settings it changes; without any it continues training."""
 
 
 def examine(training: Training) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def examine(training: Training) -> list[dict[str, Any]]:
     held_out = None if run.validation is None else run.validation[:2]
     history = run.history if len(run.history) else None
     labels = sample.labels or None
-    grad = training.net.grad.copy()  # the page shows the last batch's
+    grad = training.net.grad.copy()  # that of the last batch, which the page shows
     findings = diagnose(training.net, X, y, history, validation=held_out, names=sample.columns, labels=labels)
     training.net.grad[...] = grad
     return [_describe(finding, setup) for finding in findings]
@@ -88,7 +88,7 @@ def _more_rows(setup: Setup) -> Remedy:
 REMEDIES: dict[str, Callable[[Setup], Remedy]] = {
     "target leakage": lambda setup: ("Draw a new sample", {"sample": setup.sample + 1}),
     "duplicated validation rows": lambda setup: ("Train on 90 % of the rows", {"ratio": 0.9}),
-    "class collapse": lambda setup: ("Train on", {}),
+    "class collapse": lambda setup: ("Continue training", {}),
     "learning rate too high": _rate(0.1),
     "unscaled inputs": lambda setup: ("Standardize", {"standardize": True}),
     "unscaled targets": lambda setup: ("Standardize the targets", {"standardize": True}),
@@ -97,8 +97,8 @@ REMEDIES: dict[str, Callable[[Setup], Remedy]] = {
     "vanishing or exploding gradients": _gradients,
     "learning rate too low": _rate(10),
     "overfitting": _overfitting,
-    "too few epochs": lambda setup: ("Train on", {}),
-    "possible label errors": lambda setup: ("Draw a sample without noise", {"noise": 0.0}),
+    "too few epochs": lambda setup: ("Continue training", {}),
+    "possible label errors": lambda setup: ("Remove the noise", {"noise": 0.0}),
     "rare classes": _more_rows,
 }
 """Kind of a finding -> its remedy. A test holds the kinds against those of `diagnose`."""

@@ -1,4 +1,4 @@
-"""Lessons: settings worth a look, each with what to try and why."""
+"""Lessons: prepared settings, each with instructions and an explanation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chainrule.app.playground.settings import Hidden, Setup
 
 @dataclass(frozen=True)
 class Lesson:
-    """A setting with a title and a text; `try_` says what to do, `why` what to see."""
+    """Settings with a title, instructions (`try_`) and an explanation (`why`)."""
 
     title: str
     try_: str
@@ -67,7 +67,7 @@ LESSONS: dict[str, Lesson] = {
     "dead": Lesson(
         "Dead ReLUs",
         "Press play, and look for squares in one color. Then try leaky_relu.",
-        "A step that is too long pushes units below 0 for every row. Their derivative is 0 there, so they never "
+        "A step that is too long pushes units below 0 forevery row. Their derivative is 0 there, so they never "
         "return.",
         Setup(layers=_layers(8, 8, activation="relu"), optimizer="sgd", momentum=0.0, rate=3.0, batch=5, seed=3),
     ),
@@ -75,7 +75,7 @@ LESSONS: dict[str, Lesson] = {
         "Overfitting",
         "Play to epoch 150 and compare the two curves. Then turn dropout on, or L2.",
         "40 noisy rows and two wide layers: the training loss falls on, while the test loss turns and rises. The "
-        "network learns the noise by heart.",
+        "network memorizes the noise.",
         Setup(rows=80, noise=0.3, layers=_layers(16, 16), rate=0.02),
     ),
     "dropout": Lesson(
@@ -95,7 +95,7 @@ LESSONS: dict[str, Lesson] = {
     "init": Lesson(
         "All weights zero",
         "Press play. Then choose another initialization.",
-        "Units that start alike get the same gradient and stay alike for ever: four units do the work of one.",
+        "Units that start alike get the same gradient and stay alike forever: four units do the work of one.",
         Setup(layers=_layers(4, 4), init="zeros", rate=0.03),
     ),
     "uncentered": Lesson(

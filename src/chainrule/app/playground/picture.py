@@ -1,4 +1,4 @@
-"""What the page draws: the columns of the diagram, the map of every unit, the decision surface, points and curves."""
+"""Messages for drawing: the columns of the diagram, the map of every unit, the surface, points and curves."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def shown_rows(sample: Sample) -> Array:
 
 
 def frame(training: Training, first_row: int) -> bytes:
-    """Return the message with everything that moves; of the curve, the rows from `first_row` on."""
+    """Return the message with everything that changes in training; of the curve, the rows from `first_row` on."""
     net, sample = training.net, training.sample
     with np.errstate(all="ignore"):
         outputs = activations(net, sample.grid)

@@ -1,4 +1,4 @@
-"""Data: samples that are drawn, the user's own points, formula or table, and the plane on which they are shown."""
+"""Data: random samples, points, a formula or a table of the user, and the plane in which they are shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 GRID = 72
 """Points per side of the grid on which maps are computed: 2-8-8-1 takes 4 ms a frame."""
 EXTENT = (-1.25, 1.25, -1.25, 1.25)
-"""The plane of what is drawn: the square [-1, 1]^2 and room for noise."""
+"""The plane of random samples and points: the square [-1, 1]^2 with a margin for noise."""
 MAX_CLASSES = 8
 MAX_COLUMNS = 200
 
@@ -53,7 +53,7 @@ class Sample:
     labels : names of the classes; empty for numbers
     grid : (GRID^2, d)
         The inputs at the points of a grid over the plane, row by row from the top left.
-    notices, note : what to say about the data
+    notices, note : messages about the data
     source : the file's name, of a table
     """
 
@@ -77,7 +77,7 @@ class Sample:
 
     @cached_property
     def range(self) -> tuple[float, float]:
-        """The range of numeric targets that maps show in color: most of them, around 0."""
+        """The range of numeric targets that maps resolve, symmetric around 0: it contains 98 % of them."""
         reach = float(np.quantile(np.abs(self.y), 0.98)) or 1.0
         return -reach, reach
 
@@ -88,10 +88,10 @@ class Sample:
 
 
 def draw(setup: Setup, table: Table | None = None) -> Sample:
-    """Return the sample that the settings ask for; raise ValueError if it cannot be made."""
+    """Return the sample for these settings; raise ValueError if they do not fit."""
     if setup.data == "table":
         if table is None:
-            raise TableError("a table must be dropped or pasted first, got none")
+            raise TableError("table must be given first, got none. Drop or paste a CSV file.")
         return table.sample(setup)
     rng = np.random.default_rng(setup.sample)
     X, y, labels, note = _points(setup) if setup.data == "points" else _drawn(setup, rng)
@@ -109,13 +109,13 @@ def grid_points(extent: Sequence[float]) -> Array:
 
 
 def _split(n: int, ratio: float, rng: np.random.Generator) -> Array:
-    """Return which of n rows to train on, at least one, and not all if there are several."""
+    """Return a mask of the training rows: at least one row, and not all of several."""
     train = np.zeros(n, np.bool_)
     train[rng.permutation(n)[: min(max(1, round(ratio * n)), max(1, n - 1))]] = True
     return train
 
 
-# Samples that are drawn.
+# Random samples.
 
 _Drawn = tuple[Array, Array]
 
@@ -173,7 +173,7 @@ _SAMPLES: dict[str, tuple[Callable[[int, np.random.Generator], _Drawn], int]] = 
 
 
 def _drawn(setup: Setup, rng: np.random.Generator) -> tuple[Array, Array, tuple[str, ...], str]:
-    """Return points, targets, class names and a note; noise moves points after their target is known."""
+    """Return points, targets, class names and a note; noise is added to the points after their targets are computed."""
     if setup.data == "formula":
         term = formula.parse(setup.formula)
         X = _square(setup.rows, rng)
@@ -194,7 +194,7 @@ def _points(setup: Setup) -> tuple[Array, Array, tuple[str, ...], str]:
     """Return the points that the user drew."""
     n_classes = 1 + max((label for *_, label in setup.points), default=1)
     labels = tuple(f"class {k}" for k in range(max(2, n_classes)))
-    if not setup.points:  # two, so that there is a network to look at
+    if not setup.points:  # two, so that there is a network to show
         return np.array([[-0.5, 0.0], [0.5, 0.0]]), np.array([0, 1]), labels, "Click on the output to draw points."
     points = np.array(setup.points)
     return points[:, :2], points[:, 2].astype(np.intp), labels, ""
@@ -248,13 +248,13 @@ class Table:
             X = X + setup.noise * rng.normal(size=X.shape)
         axes = self._axes(setup, encoder)
         places, extent, grid = _plane_of(inputs, encoder, axes)
-        said = (*self.notices, *notices, *encoder.notices)
+        messages = (*self.notices, *notices, *encoder.notices)
         names = tuple(map(str, encoder.get_feature_names_out()))
         note = f"{self.name}: {len(known):,} rows"
-        return Sample(X, y, train, places, extent, axes, names, labels, grid, said, note, self.name)
+        return Sample(X, y, train, places, extent, axes, names, labels, grid, messages, note, self.name)
 
     def _axes(self, setup: Setup, encoder: TabularEncoder) -> tuple[str, str]:
-        """Return the columns that span the plane: those that are asked for, or else the first numeric ones."""
+        """Return the columns that span the plane: the chosen ones, or else the first numeric ones."""
         numeric = [column.name for column in encoder.columns if isinstance(column, NumberColumn)]
         if len(numeric) < 2:
             got = shorten(numeric) or "none"

@@ -1,7 +1,7 @@
-"""The server: the page's files and one WebSocket per tab, on this machine alone.
+"""The server: the files of the page and a WebSocket for each tab, on the loopback interface only.
 
-Every address begins with a token that only the one who started the server knows, so neither other users of the machine
-nor other pages in the browser can reach it; requests must also name this server as their host and origin.
+Every address begins with a secret token, so that neither other users of the machine nor other pages in the browser have
+access; requests must also name this server as their host and origin.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One tab: its settings, its data and its training, and a method for every message that the page sends.
 
-A session is plain and synchronous: `receive` a message, `advance` for a while; what the page shall know goes to
-`send`, as text (JSON) or bytes (see `frames`). `Worker` runs one in a thread of its own, so that neither the server nor
-another tab ever waits for a training.
+A session is synchronous: `receive` handles a message, `advance` trains for a moment, and both pass answers to `send`,
+as text (JSON) or bytes (see `frames`). `Worker` runs a session in its own thread, so that training never blocks the
+server or another tab.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from chainrule.arrays import require
 from chainrule.errors import ChainruleError, DivergenceError, TableError, first_line, look_up
 
 FRAME_SECONDS, SLICE_SECONDS, EXAMINE_SECONDS = 1 / 30, 0.01, 2.0
-"""Least time between two frames, most time of training between two looks at the messages, time between two looks of
-the doctor while training goes on."""
+"""Shortest time between two frames, longest training between two checks for messages, and time between two diagnoses
+during training."""
 MAX_EXAMINE_SHARE = 0.1
-"""Most of the time that the doctor may take."""
+"""Largest fraction of the time that diagnoses may take."""
 MAX_PAUSE_SECONDS = 0.1
-"""Longer interruptions of a paced training are not caught up."""
+"""After a longer interruption, paced training does not catch up."""
 
 Send = Callable[[str | bytes], None]
 
@@ -44,7 +44,7 @@ class Session:
     """A tab of the page."""
 
     def __init__(self, send: Send) -> None:
-        self._send = send
+        self._send_to_page = send
         self.setup = Setup()
         self.table: plane.Table | None = None
         self.lesson = ""
@@ -62,7 +62,7 @@ class Session:
     # Messages.
 
     def receive(self, text: str) -> None:
-        """Handle a message; what is wrong with it is reported to the page."""
+        """Handle a message; report errors in it to the page."""
         try:
             message = json.loads(text)
             has_type = isinstance(message, Mapping) and isinstance(message.get("type"), str)
@@ -75,22 +75,22 @@ class Session:
                 raise ValueError(f"{message['type']}: {error}") from None
             method(self, **values)
         except (ChainruleError, ValueError, TypeError, KeyError, IndexError, ArithmeticError) as error:
-            self._report(error)
+            self._send_error(error)
 
     def open(self, link: str = "", lesson: str = "") -> None:
-        """Start from a link or a lesson, and say what there is to choose from."""
+        """Send the choices, and start from a link or a lesson."""
         lessons = [
             {"name": name, "title": each.title, "try": each.try_, "why": each.why} for name, each in LESSONS.items()
         ]
-        self._tell(
+        self._send_json(
             "hello", version=chainrule.__version__, choices=settings.CHOICES, lessons=lessons,
             max_units=settings.MAX_UNITS, max_layers=settings.MAX_LAYERS,
         )  # fmt: skip
-        self._send(picture.thumbnails())
+        self._send_to_page(picture.thumbnails())
         self._start(self._opened(link, lesson))
 
     def _opened(self, link: str, lesson: str) -> Setup:
-        """Return the settings of a lesson or a link, as far as they can be used."""
+        """Return the settings of a lesson or a link; report errors in them."""
         try:
             if lesson:
                 setup = look_up(LESSONS, lesson, "lesson").setup
@@ -98,10 +98,10 @@ class Session:
                 return setup
             setup = settings.from_link(link)
         except ValueError as error:
-            self._report(error)
+            self._send_error(error)
             return self.setup
         if setup.data == "table" and self.table is None:
-            self._report(TableError("the table is not a part of the link. Drop the file on the page."))
+            self._send_error(TableError("the link does not contain its table. Drop the file on the page."))
             return setup.changed({"data": "circle"})
         return setup
 
@@ -112,18 +112,18 @@ class Session:
         self._start(setup)
 
     def set(self, changes: Mapping[str, Any]) -> None:
-        """Change settings. Some change while training goes on, the others start it again from the same seed."""
+        """Change settings. Those in LIVE take effect at once, the others restart training from the same seed."""
         setup = self.setup.changed(changes)
         if set(changes) <= {*LIVE, "hide"}:
             self.training.set_live(setup)
             self.setup, self._changed = setup, True
             self._end_walk()
-            self._tell_setup()
+            self._send_setup()
         else:
             self._start(setup, keep_loss="data" not in changes or "loss" in changes)
 
     def read(self, name: str, text: str) -> None:
-        """Take a table of the user's own, the text of a CSV file."""
+        """Use a table, given as the text of a CSV file."""
         table = plane.Table.read(name, text)
         setup = self.setup.changed({"data": "table", "target": "", "across": "", "up": "", "noise": 0.0})
         table.sample(setup)  # raises before anything changes
@@ -140,12 +140,12 @@ class Session:
         self._paced = perf_counter()
         self.playing = True
         self._end_walk()
-        self._tell_state()
+        self._send_state()
 
     def pause(self) -> None:
         """Stop training."""
         self.playing = False
-        self._tell_state()
+        self._send_state()
         self._examine()
 
     def pace(self, speed: float) -> None:
@@ -154,12 +154,12 @@ class Session:
         self.speed, self._owed = float(speed), 0.0
 
     def reset(self) -> None:
-        """Go back to the start, with the same seed."""
+        """Restart training from the same seed."""
         self.playing = False
         self._start(self.setup)
 
     def step(self, of: str) -> None:
-        """Train for an epoch, or go on to the next phase of a batch or of a row."""
+        """Train for an epoch, or advance to the next phase of a batch or a row."""
         require(of in ("epoch", "batch", "row"), "of", "be epoch, batch or row", of)
         self.playing = False
         if of == "epoch":
@@ -172,15 +172,15 @@ class Session:
             if self._walk is None or self._walk.done or (self._walk.row is not None) != by_row:
                 self._walk = Walk(self.training, by_row)
             self._walk.advance()
-            self._tell("walk", **self._walk.show())
+            self._send_json("walk", **self._walk.show())
         self._changed = True
-        self._tell_state()
+        self._send_state()
 
     def _end_walk(self) -> None:
-        """Leave a step in slow motion: its numbers are no longer those of the network."""
+        """End the walk through a step: its numbers are no longer those of the network."""
         if self._walk is not None:
             self._walk = None
-            self._tell("walk", phase="")
+            self._send_json("walk", phase="")
 
     def weight(self, name: str, index: list[int], value: float) -> None:
         """Set an entry of a parameter."""
@@ -196,7 +196,7 @@ class Session:
         """Explain an entry of a parameter."""
         block = look_up({block.full_name: block for block in self.training.net.blocks}, name, "name")
         require(_is_place(index, block.shape), "index", f"be a place in shape {block.shape}", index)
-        self._tell("explained", **explain(self.training, name, tuple(index)))
+        self._send_json("explained", **explain(self.training, name, tuple(index)))
 
     def export(self, form: str) -> None:
         """Send a script or a model file."""
@@ -206,7 +206,7 @@ class Session:
         }
         names = {"python": "playground.py", "model": "playground.chainrule"}
         content = look_up(contents, form, "form")()
-        self._send(frames.encode("file", {"name": names[form]}, {"content": np.frombuffer(content, np.uint8)}))
+        self._send_to_page(frames.encode("file", {"name": names[form]}, {"content": np.frombuffer(content, np.uint8)}))
 
     def ack(self) -> None:
         """The page has drawn the last frame."""
@@ -216,7 +216,7 @@ class Session:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing happens until the next message."""
+        """Whether there is nothing to do until the next message."""
         return not (self.playing or self._changed)
 
     @property
@@ -225,14 +225,14 @@ class Session:
         return 0.0 if self.playing and not self.speed else 0.01
 
     def advance(self) -> None:
-        """Train for a moment if training goes on, and send a frame if it is time."""
+        """Train for a moment unless paused, and send a frame if one is due."""
         if self.playing:
             try:
                 self._train()
             except DivergenceError as error:
                 self.playing = False
-                self._report(error)
-                self._tell_state()
+                self._send_error(error)
+                self._send_state()
                 self._examine()
             self._changed = True
         now = perf_counter()
@@ -243,12 +243,12 @@ class Session:
 
     def show(self) -> None:
         """Send a frame."""
-        self._send(picture.frame(self.training, self._rows_sent))
+        self._send_to_page(picture.frame(self.training, self._rows_sent))
         self._rows_sent = len(self.training.curve)
         self._last_frame, self._acknowledged, self._changed = perf_counter(), False, False
 
     def _train(self) -> None:
-        """Train for a slice of time, or for as many batches as the pace allows."""
+        """Train until the end of the time slice, or for as many batches as the pace allows."""
         start, paced = perf_counter(), self._paced
         self._paced = start
         self._owed += self.speed * self.training.run.n_batches * min(start - paced, MAX_PAUSE_SECONDS)
@@ -264,59 +264,59 @@ class Session:
                 return
         if self.training.ended:
             self.playing = False
-            self._tell("notice", text=f"The schedule has come to its end after {self.training.run.epochs:,} epochs.")
-            self._tell_state()
+            self._send_json("notice", text=f"The schedule ended after {self.training.run.epochs:,} epochs.")
+            self._send_state()
 
-    # What the page is told.
+    # Answers.
 
     def _start(self, setup: Setup, keep_loss: bool = True) -> None:
-        """Start again with other settings, if they can be used; a training that goes on goes on with them.
+        """Restart with other settings, unless they are invalid; a session that plays keeps playing.
 
-        Without `keep_loss`, targets of another kind get their usual loss.
+        Without `keep_loss`, targets of another kind get their default loss.
         """
         try:
             sample = plane.draw(setup, self.table)
             keep_loss |= sample.is_classification == self.training.sample.is_classification
             self.training = Training(building.fitting(setup, sample, keep_loss), sample)
         except (ChainruleError, ValueError) as error:
-            self._report(error)
+            self._send_error(error)
         self.setup = self.training.setup
         self._rows_sent, self._changed = 0, True
         self._end_walk()
-        self._tell_setup()
-        self._send(picture.data(self.training.sample))
-        self._send(picture.network(self.training))
-        self._tell_state()
-        self._tell("findings", findings=[])
+        self._send_setup()
+        self._send_to_page(picture.data(self.training.sample))
+        self._send_to_page(picture.network(self.training))
+        self._send_state()
+        self._send_json("findings", findings=[])
 
-    def _tell(self, kind: str, **values: Any) -> None:
-        self._send(json.dumps({"type": kind, **_finite(values)}))
+    def _send_json(self, kind: str, **values: Any) -> None:
+        self._send_to_page(json.dumps({"type": kind, **_finite(values)}))
 
-    def _tell_setup(self) -> None:
+    def _send_setup(self) -> None:
         losses = building.losses_for(self.training.sample)
         table = None if self.table is None else {"name": self.table.name, "columns": list(self.table.columns)}
         link = settings.to_link(self.setup)
-        self._tell("setup", setup=self.setup.to_dict(), link=link, lesson=self.lesson, losses=losses, table=table)
+        self._send_json("setup", setup=self.setup.to_dict(), link=link, lesson=self.lesson, losses=losses, table=table)
 
-    def _tell_state(self) -> None:
-        self._tell("state", playing=self.playing, ended=self.training.ended, failure=self.training.failure)
+    def _send_state(self) -> None:
+        self._send_json("state", playing=self.playing, ended=self.training.ended, failure=self.training.failure)
 
-    def _report(self, error: Exception) -> None:
-        self._tell("error", text=first_line(error))
+    def _send_error(self, error: Exception) -> None:
+        self._send_json("error", text=first_line(error))
 
     def give_up(self, error: Exception) -> None:
-        """Stop training after an error that is not the user's, and say so."""
+        """Pause after an unexpected error, and report it."""
         self.playing = self._changed = False
-        self._tell("error", text=f"The playground failed: {type(error).__name__}: {first_line(error)}")
-        self._tell_state()
+        self._send_json("error", text=f"The playground failed: {type(error).__name__}: {first_line(error)}")
+        self._send_state()
 
     def _examine(self) -> None:
-        """Let the doctor look, and look again later if that took long."""
+        """Diagnose the training, and schedule the next diagnosis."""
         start = perf_counter()
         try:
-            self._tell("findings", findings=doctor.examine(self.training))
+            self._send_json("findings", findings=doctor.examine(self.training))
         except (ChainruleError, ArithmeticError) as error:
-            self._tell("findings", findings=[], failure=first_line(error))
+            self._send_json("findings", findings=[], failure=first_line(error))
         took = perf_counter() - start
         self._next_examination = start + took + max(EXAMINE_SECONDS, took / MAX_EXAMINE_SHARE)
 
@@ -354,18 +354,18 @@ class Worker(Thread):
         self._send_to_page = send
 
     def run(self) -> None:
-        """Answer messages, and train between them, until `close`."""
+        """Handle messages, and train between them, until `close`."""
         session = Session(self._send_to_page)
         while True:
             try:
                 if not self._work(session):
                     return
-            except Exception as error:  # a tab must not die silently
+            except Exception as error:  # otherwise the tab would freeze without a message
                 getLogger(__name__).exception("the playground failed")
                 session.give_up(error)
 
     def _work(self, session: Session) -> bool:
-        """Answer the next message, or train for a moment; return False at the end."""
+        """Handle the next message, or train for a moment; return False at the end."""
         try:
             text = self.inbox.get(timeout=None if session.idle else session.pause_seconds)
         except Empty:

@@ -1,4 +1,4 @@
-"""Settings: all that the controls of the page say, checked, and as the text of a link."""
+"""Settings: the state of all controls, checked, and its form as the text of a link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What leaves the page: a script that arrives at the very same numbers, and the network as a model file."""
+"""Exports: a Python script that reproduces the training bit for bit, and the network as a model file."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 from chainrule.app.playground import building
 from chainrule.app.playground.settings import to_link
 from chainrule.app.playground.training import Change, Training
-from chainrule.arrays import require
 from chainrule.files.model import pack
 from chainrule.nn.layers import Layer
 
 _SCRIPT = '''\
-"""Made by chainrule playground. It arrives at the numbers of the page, bit for bit on the same machine."""
+"""Exported from chainrule playground. On the same machine it reproduces the numbers of the page bit for bit."""
 
 from chainrule import {names}
 from chainrule.app.playground.building import targets
@@ -49,8 +48,8 @@ print("training loss", net.evaluate(X, y))  # {loss_value!r}
 print("test loss", net.evaluate(X_test, y_test))  # {test_value!r}
 '''
 _CALLBACK = '''
-class ByHand(Callback):
-    """What was changed by hand, after so many batches, and the end."""
+class Changes(Callback):
+    """Repeats the changes made by hand, each after the same number of batches, and stops at the end."""
 
     def on_train_begin(self, run):
         self.steps = 0
@@ -58,17 +57,17 @@ class ByHand(Callback):
     def on_batch_end(self, run):
         self.steps += 1
 {changes}        if self.steps == {steps}:
-            run.stop = "here the script was made"
+            run.stop = "exported here"
 
 
 '''
 
 
 def to_python(training: Training) -> str:
-    """Return a script that repeats the training up to now; ValueError if there has been none."""
+    """Return a script that repeats the training so far; raise ValueError if there is none."""
     setup, sample, run = training.setup, training.sample, training.run
-    has_begun = run.epoch > 0 or run.epoch_fraction > 0
-    require(has_begun, "the training", "have taken a step before it can be exported", "none")
+    if run.epoch == 0 and run.epoch_fraction == 0:
+        raise ValueError("training must have at least one step before it is exported, got none. Press Play first.")
     late = [change for change in training.changes if change.step]
     depends = run.schedule.depends_on_n_epochs
     stops = bool(late or run.epoch_fraction or (depends and not training.ended))
@@ -89,7 +88,7 @@ def to_python(training: Training) -> str:
         epochs=run.epochs if depends else run.epoch + stops,
         batch=setup.batch or None,
         metric=building.metric(sample),
-        callbacks="\n    callbacks=ByHand()," if stops else "",
+        callbacks="\n    callbacks=Changes()," if stops else "",
         loss_value=training.net.evaluate(*run.rows[:2]),
         test_value=training.net.evaluate(*(run.validation or run.rows)[:2]),
     )
@@ -101,7 +100,7 @@ with open({name!r}, encoding="utf-8") as file:
 
 
 def _changes_code(training: Training, late: list[Change], stops: bool) -> str:
-    """Return the code of what was changed by hand: before the first batch at once, after it by a callback."""
+    """Return the code of the changes by hand: those before the first batch as statements, later ones as a callback."""
     early = [change for change in training.changes if change.step == 0 and change.name not in training.first]
     code = "".join(f"{_code(change, 'net')}\n" for change in early)
     if stops:

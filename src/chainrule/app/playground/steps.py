@@ -1,7 +1,7 @@
-"""One step in slow motion: forward, loss, backward, update, on a batch or row by row, with the numbers of each.
+"""One training step in four phases: forward, loss, backward, update, on a batch or row by row, with their numbers.
 
-All numbers are those of `chainrule.trace` on the next batch, which draws the same dropout masks as the training. The
-update is the real one: after it the numbers shown are those by which the weights have moved.
+The numbers are those of `chainrule.trace` on the next batch, with the dropout masks that training draws. The update
+trains on the batch: its numbers are the changes of the weights.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from chainrule.typeset import MATHML
 
 PHASES = ("forward", "loss", "backward", "update")
 _TEXTS = {
-    "forward": "Forward: each unit adds up its inputs times the weights, and applies its activation.",
-    "loss": "Loss: how far the prediction is from the target.",
-    "backward": "Backward: the chain rule carries the derivative of the loss back to every weight.",
+    "forward": "Forward: each unit computes the weighted sum of its inputs and applies its activation.",
+    "loss": "Loss: the prediction is compared with the target.",
+    "backward": "Backward: the chain rule propagates the derivative of the loss to every weight.",
     "update": "Update: the optimizer moves every weight against its gradient.",
 }
 
@@ -45,7 +45,7 @@ class Walk:
         self.phase = ""
 
     def advance(self) -> None:
-        """Go on to the next phase; the update trains on the batch."""
+        """Advance to the next phase; the update trains on the batch."""
         place = PHASES.index(self.phase) + 1 if self.phase else 0
         if self.row is not None and PHASES[place] == "update" and self.row < self.n_rows - 1:
             self.row, place = self.row + 1, 0

@@ -1,7 +1,7 @@
-"""Training that can stop after every batch: the same steps as `chainrule.train`, taken one at a time.
+"""Training that pauses after every batch: the same steps as `chainrule.train`, one at a time.
 
-A test holds the two against each other, bit for bit. What is changed by hand on the way is kept in a log, so that
-`share` can write a script that arrives at the very same numbers.
+A test compares the two bit for bit. Changes by hand are logged, so that `share` can write a script that reproduces the
+numbers.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from chainrule.training.epoch import train_batch
 from chainrule.training.guard import DivergedError, Guard, StepRatio
 
 LIVE = ("rate", "l1", "l2")
-"""Settings that change while training goes on; all others start it again."""
+"""Settings that change during training; all others restart it."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change by hand before the batch that follows `step` others: of a setting, or of an entry of a parameter."""
+    """A change by hand after `step` batches: of a setting, or of an entry of a parameter."""
 
     step: int
     name: str
@@ -61,7 +61,7 @@ class Training:
         self.weights = [block for block in self.net.blocks if block.kind == "W"]
         self.curve = [self._measure()]
         self.failure = ""
-        """Why training cannot go on."""
+        """Why training cannot continue; "" if it can."""
         self.batch: Batch
         """The next batch."""
         self._epochs = self._training()
@@ -94,7 +94,7 @@ class Training:
 
     @property
     def ended(self) -> bool:
-        """Whether the schedule has come to its end."""
+        """Whether the schedule has ended."""
         return self.run.epoch >= self.run.epochs
 
     def take_batch(self) -> None:
@@ -130,7 +130,7 @@ class Training:
     # Changes by hand.
 
     def set_live(self, setup: Setup) -> None:
-        """Take over the settings that change while training goes on."""
+        """Adopt the settings that change during training."""
         for name in LIVE:
             value = getattr(setup, name)
             if value != getattr(self.setup, name):
@@ -157,7 +157,7 @@ class Training:
             self._start_again()
 
     def _start_again(self) -> None:
-        """Let the guard and the curve start from what was changed before the first batch."""
+        """Restart the guard and the curve after a change before the first batch."""
         rng = self.guard.rng  # from before the rows were shuffled
         self.guard.on_train_begin(self.run)
         self.guard.rng = rng
@@ -166,7 +166,7 @@ class Training:
     # Insight.
 
     def trace(self) -> Trace:
-        """Return the step on the next batch with all its numbers; nothing changes."""
+        """Return the trace of the step on the next batch; nothing changes."""
         X, y, _ = self.batch
         names = self.sample.columns
         return trace(self.net, X, y, self.run.optimizer, rate=self.run.rate, rng=self.run.rng, columns=names)

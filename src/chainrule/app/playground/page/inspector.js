@@ -22,8 +22,8 @@ export function reset() {
 
 function showHint() {
   box.replaceChildren(el("p", {className: "hint", textContent:
-    "Point at a line to see its weight, click it to change the number. Click a square for all that leads to it. "
-    + "Batch and Row take a step apart."}));
+    "Hover over a line to see its weight, and click it to edit. Click a unit for its bias and all its weights. "
+    + "Batch and Row show one training step in four phases."}));
 }
 
 // Pointing.

@@ -30,7 +30,7 @@ connection.on("connected", () => {
   send("open", {link: location.hash.slice(1), lesson: setup ? "" : lesson});
   send("pace", {speed: Number($("speed").value)});
 });
-connection.on("lost", () => banner("The server has stopped. Start chainrule playground again, and this page goes on if its address is the same.", true));
+connection.on("lost", () => banner("The server has stopped. Run chainrule playground again; to keep these settings, append the part of this address after #.", true));
 connection.on("hello", message => {
   ({lessons, max_units: maxUnits} = message);
   fill($("lesson"), [["", "choose …"], ...lessons.map(({name, title}) => [name, title])], "");

@@ -49,7 +49,7 @@ export function draw() {
   drawCursor(context, width, height);
 }
 
-/** Return the pixels of the predictions; with "sharp", the color of the decision alone. */
+/** Return the pixels of the predictions; with "discretize", the color of the decision alone. */
 function surfacePixels() {
   const {data: bytes, shape} = frame.arrays.surface, sharp = $("show-steps").checked, n = shape[1];
   if (shape[0] === 1) return pixels(sharp && data.labels.length ? bytes.map(value => (value > 127 ? 255 : 1)) : bytes, true);
