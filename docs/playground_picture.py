@@ -35,7 +35,7 @@ def take(path=_PICTURE):
         for epoch in range(60):
             page.click("[data-step=epoch]")
             expect(page.locator("#epoch")).to_have_text(str(epoch + 1))
-        x, y = page.locator("#edges path").nth(4).evaluate(_ON_SCREEN)
+        x, y = page.locator("#edges path").nth(2).evaluate(_ON_SCREEN)
         page.mouse.click(x, y)
         page.wait_for_selector("#inspector .rule math")
         page.mouse.move(5, 5)

@@ -25,7 +25,7 @@ PENGUINS = (Path(__file__).parent.parent / "examples/data/penguins.csv").read_by
 @pytest.fixture(scope="module")
 def browser():
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
 
@@ -309,6 +309,8 @@ def test_a_line_shows_its_weight_and_a_click_changes_it(open_page):
     page.mouse.move(5, 5)
     page.mouse.move(box["x"] + x, box["y"] + y)
     expect(page.locator("#tip")).to_contain_text("2.5")
+    shown = re.findall(r"\d", page.locator("#inspector .formula math msubsup").first.text_content())
+    assert sorted(shown) == ["1", "1", "1"], "layer 1, to unit 1, from input 1"
 
 
 def test_a_unit_paints_its_map_and_lists_what_leads_to_it(open_page):

@@ -60,6 +60,7 @@ function ask(parameter) {
 // Choosing.
 
 export function choose(parameter) {
+  clearTimeout(timer);
   chosen = parameter;
   unit = walk = null;
   diagram.setWalk(null);
@@ -72,6 +73,7 @@ export function choose(parameter) {
 
 export function chooseUnit(c, j) {
   if (c === 0) return;
+  clearTimeout(timer);
   chosen = walk = null;
   unit = {c, j};
   diagram.setWalk(null);
@@ -133,7 +135,8 @@ function formula(message) {
 
 /** Show an answer to `explain`. */
 export function setExplained(message) {
-  if (!explained || walk || unit || message.name !== explained.name || message.index.join() !== explained.index.join()) return;
+  const shown = chosen ?? explained;
+  if (!shown || walk || unit || message.name !== shown.name || message.index.join() !== shown.index.join()) return;
   showParameter(message);
 }
 
@@ -170,6 +173,7 @@ export function setWalk(message) {
     diagram.setWalk(null);
     return;
   }
+  clearTimeout(timer);
   chosen = unit = null;
   walk = message;
   diagram.choose(null);
