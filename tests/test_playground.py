@@ -687,6 +687,18 @@ def test_points_are_drawn_one_after_the_other(tab):
     np.testing.assert_allclose(tab.arrays["data"]["places"][2], [-0.5, 0.4])
 
 
+def test_a_single_point_is_enough(tab):
+    tab.send("points", points=[[0.1, 0.2, 1]])
+    assert tab.last("data")["rows"] == 1
+    tab.send("step", of="epoch")
+    assert tab.session.training.run.epoch == 1
+
+
+def test_a_formula_is_shown_as_it_was_understood(tab):
+    tab.send("set", changes={"data": "formula", "formula": "2x1^2 + sin(x2) > .5"})
+    assert tab.last("data")["note"] == "[2 x₁² + sin(x₂) > 1/2]"
+
+
 def test_a_table_of_ten_thousand_rows(tab):
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 10_000))
@@ -695,7 +707,7 @@ def test_a_table_of_ten_thousand_rows(tab):
     tab.send("table", name="big.csv", text="\n".join(["width,height,kind,place", *lines]))
     assert tab.last("data")["rows"] == 10_000
     assert tab.last("data")["labels"] == ["in", "out"]
-    assert len(tab.arrays["data"]["y"]) == picture.MAX_SHOWN_POINTS
+    assert len(tab.arrays["data"]["y"]) == plane.MAX_SHOWN_POINTS
     tab.send("set", changes={"up": "width", "across": "height", "batch": 100})
     assert tab.last("data")["axes"] == ["height", "width"]
     tab.send("step", of="epoch")

@@ -17,7 +17,7 @@ from chainrule.nn.layers import Activation, Dense
 
 STRIDE = 2
 """A unit's map takes every other point of the grid in both directions."""
-MAX_INPUTS, MAX_SHOWN_POINTS = 10, 2_000
+MAX_INPUTS = 10
 _CENTER = {"sigmoid": (0.5, 0.5), "tanh": (0.0, 1.0)}
 """Activation -> what is shown as neutral, and how far its values go from there; others: 0, and the unit's largest."""
 MIN_REACH = 0.1
@@ -77,7 +77,7 @@ def thumbnails() -> bytes:
 
 def data(sample: Sample) -> bytes:
     """Return the message with the points to show and what the plane is."""
-    shown = shown_rows(sample)
+    shown = sample.shown
     low, high = sample.range if not sample.is_classification else (0.0, 1.0)
     values = {
         "extent": sample.extent, "axes": sample.axes, "labels": sample.labels, "range": [low, high], "grid": GRID,
@@ -89,14 +89,6 @@ def data(sample: Sample) -> bytes:
         "train": sample.train[shown].astype(np.uint8),
     }
     return encode("data", values, arrays)
-
-
-def shown_rows(sample: Sample) -> Array:
-    """Return the indices of the rows that are shown, all or a fixed choice."""
-    n = len(sample.X)
-    if n <= MAX_SHOWN_POINTS:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(0).permutation(n)[:MAX_SHOWN_POINTS])
 
 
 def frame(training: Training, first_row: int) -> bytes:
@@ -113,20 +105,20 @@ def frame(training: Training, first_row: int) -> bytes:
             "curve": np.array(training.curve[first_row:], np.float32).reshape(-1, len(training.curve[0])),
             "maps": np.concatenate(maps) if maps else np.zeros((0, 0), np.uint8),
             "surface": surface,
-            "wrong": wrong_rows(training)[shown_rows(sample)].astype(np.uint8),
+            "wrong": _wrong_rows(training).astype(np.uint8),
         }
     latest = [value if isfinite(value) else None for value in training.curve[-1]]
     return encode("frame", training.settings() | {"first": first_row, "latest": latest}, arrays)
 
 
-def wrong_rows(training: Training) -> Array:
-    """Return for each row whether the network gets its class wrong; for numbers nothing is wrong."""
+def _wrong_rows(training: Training) -> Array:
+    """Return a mask of the shown rows whose class is predicted wrong; for numbers none is."""
     sample, net = training.sample, training.net
     if not sample.is_classification:
-        return np.zeros(len(sample.y), np.bool_)
-    P = net.loss.predict(net.plan.run(sample.X))
+        return np.zeros(len(sample.shown), np.bool_)
+    P = net.loss.predict(net.plan.run(sample.X[sample.shown]))
     predicted = P.argmax(axis=1) if P.shape[1] > 1 else (P[:, 0] > 0.5).astype(np.intp)
-    return np.asarray(predicted != sample.y)
+    return np.asarray(predicted != sample.y[sample.shown])
 
 
 def _map(training: Training, layer: int, outputs: list[Array]) -> Array:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chainrule import datasets
+from chainrule import datasets, typeset
 from chainrule.app.playground import formula
 from chainrule.app.playground.settings import Setup
 from chainrule.arrays import Array, require
@@ -30,6 +30,7 @@ GRID = 72
 EXTENT = (-1.25, 1.25, -1.25, 1.25)
 """The plane of random samples and points: the square [-1, 1]^2 with a margin for noise."""
 MAX_CLASSES = 8
+MAX_SHOWN_POINTS = 2_000
 MAX_COLUMNS = 200
 
 
@@ -82,9 +83,17 @@ class Sample:
         return -reach, reach
 
     def rows(self, training: bool) -> tuple[Array, Array]:
-        """Return X and y of the training or of the test rows."""
-        chosen = self.train if training else ~self.train
+        """Return X and y of the training or of the test rows; a single row is both."""
+        chosen = self.train if training or self.train.all() else ~self.train
         return self.X[chosen], self.y[chosen]
+
+    @cached_property
+    def shown(self) -> Array:
+        """The indices of the rows that are shown: all, or a fixed random choice."""
+        order = np.arange(len(self.X))
+        if len(order) > MAX_SHOWN_POINTS:
+            order = np.sort(np.random.default_rng(0).permutation(order)[:MAX_SHOWN_POINTS])
+        return order
 
 
 def draw(setup: Setup, table: Table | None = None) -> Sample:
@@ -174,11 +183,13 @@ _SAMPLES: dict[str, tuple[Callable[[int, np.random.Generator], _Drawn], int]] = 
 
 def _drawn(setup: Setup, rng: np.random.Generator) -> tuple[Array, Array, tuple[str, ...], str]:
     """Return points, targets, class names and a note; noise is added to the points after their targets are computed."""
+    note = ""
     if setup.data == "formula":
         term = formula.parse(setup.formula)
         X = _square(setup.rows, rng)
         y, n_classes = formula.values(term, X), 2 if term.op == "greater" else 0
         y = y.astype(np.intp) if n_classes else y
+        note = typeset.formula(term, typeset.TEXT)
         require(
             n_classes == 0 or 0 < y.mean() < 1, "formula", "be true for some points and false for others", setup.formula
         )
@@ -187,7 +198,7 @@ def _drawn(setup: Setup, rng: np.random.Generator) -> tuple[Array, Array, tuple[
         function, n_classes = _SAMPLES[setup.data]
         X, y = function(setup.rows, rng)
     X = X + setup.noise * rng.normal(size=X.shape) if setup.noise else X
-    return X, y, tuple(f"class {k}" for k in range(n_classes)), ""
+    return X, y, tuple(f"class {k}" for k in range(n_classes)), note
 
 
 def _points(setup: Setup) -> tuple[Array, Array, tuple[str, ...], str]:

@@ -222,7 +222,9 @@ class Session:
     @property
     def pause_seconds(self) -> float:
         """How long to wait for a message before the next `advance`."""
-        return 0.0 if self.playing and not self.speed else 0.01
+        if self.playing and not self.speed:
+            return 0.0
+        return min(max(self._last_frame + FRAME_SECONDS - perf_counter(), 0.001), 0.01)
 
     def advance(self) -> None:
         """Train for a moment unless paused, and send a frame if one is due."""

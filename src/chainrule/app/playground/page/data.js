@@ -94,7 +94,7 @@ export function setSetup(message) {
   if (message.table) showColumns(message.table);
   const ownPoints = setup.data === "points" || setup.data === "table";
   document.querySelector(".data [data-part=rows]").classList.toggle("off", ownPoints);
-  document.querySelector(".data [data-part=noise]").classList.toggle("off", setup.data === "points");
+  document.querySelector(".data [data-part=noise]").classList.toggle("off", ownPoints);
   document.querySelector(".data [data-part=standardize]").classList.toggle("off", !["slope", "hills", "waves", "formula"].includes(setup.data));
   showForms();
 }

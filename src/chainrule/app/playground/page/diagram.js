@@ -107,7 +107,7 @@ function build(layers, maxUnits) {
     box.append(head(column, c, layers[c - 1], maxUnits));
     column.units.forEach((name, j) => box.append(unit(column, c, j, name)));
     if (column.more) box.append(el("span", {className: "more", textContent: `+ ${column.more} more`}));
-    box.append(el("output", {className: "foot"}));
+    box.append(el("span", {className: "foot"}));
     columnsLayer.append(box);
     return box;
   });

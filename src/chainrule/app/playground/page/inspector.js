@@ -43,7 +43,7 @@ function showTip() {
   const numbers = diagram.numbersOf(hovered);
   if (!numbers) return;
   tip.replaceChildren(el("b", {textContent: hovered.label}), ...[["value", numbers.value], ["last gradient", numbers.gradient], ["last update", numbers.update], ["in this step", numbers.inStep]]
-    .filter(([, value]) => value !== undefined).map(([name, value]) => el("span", {}, name, el("output", {textContent: show(value, 4), className: value < 0 ? "negative" : ""}))));
+    .filter(([, value]) => value !== undefined).map(([name, value]) => el("span", {}, name, el("b", {textContent: show(value, 4), className: value < 0 ? "negative" : ""}))));
 }
 
 /** Ask for the formula of a parameter, not too often. */
@@ -108,8 +108,8 @@ function showParameter(message) {
     title = el("div", {className: "parameter"});
     title.dataset.key = key;
     title.append(el("div", {className: "title"}, el("h3", {textContent: parameter.label}), ...(chosen ? [close()] : [])), el("dl", {},
-      ...pair("value", chosen ? input(parameter) : el("output")), ...pair("last gradient", el("output", {className: "gradient"})),
-      ...pair("last update", el("output", {className: "update"})), ...pair("next update", el("output", {className: "next"}))),
+      ...pair("value", chosen ? input(parameter) : el("span")), ...pair("last gradient", el("span", {className: "gradient"})),
+      ...pair("last update", el("span", {className: "update"})), ...pair("next update", el("span", {className: "next"}))),
       el("div", {className: "formula wide"}));
     box.replaceChildren(title);
   }
@@ -156,7 +156,7 @@ export function refresh() {
   if (shown && !fields.length && explained) {
     const numbers = diagram.numbersOf(explained);
     if (!numbers) return;
-    shown.querySelector("dd output").textContent = show(numbers.value, 4);
+    shown.querySelector("dd span").textContent = show(numbers.value, 4);
     shown.querySelector(".gradient").textContent = show(numbers.gradient, 4);
     shown.querySelector(".update").textContent = show(numbers.update, 4);
   }
@@ -184,4 +184,5 @@ export function setWalk(message) {
   const formulas = el("div", {className: "formulas wide"});
   formulas.innerHTML = message.formulas.join("");
   box.append(formulas);
+  $("announcer").textContent = `${message.text} ${message.where}, loss ${show(message.loss, 4)}.`;
 }
