@@ -515,6 +515,38 @@ def test_the_script_of_a_table_reads_it(tmp_path, capsys, monkeypatch):
     assert_same_numbers(ours, tmp_path, capsys)
 
 
+@pytest.mark.parametrize("name", SHARED)
+def test_a_link_repeats_the_training(name):
+    setup, act = SHARED[name]
+    ours = training_of(setup)
+    act(ours)
+    tab = Tab()
+    tab.send("open", link=share.to_moment(ours))
+    tab.send("pace", speed=1)  # does not matter here
+    tab.advance(lambda: not tab.session.playing)
+    np.testing.assert_array_equal(tab.session.training.net.theta, ours.net.theta)
+    assert tab.session.training.steps == ours.steps
+    assert tab.session.setup == ours.setup
+    assert tab.send("link") == [{"type": "link", "link": share.to_moment(ours)}]
+
+
+@pytest.mark.parametrize(
+    ("link", "message"),
+    [
+        ("steps=-1", "steps must be an integer"),
+        ("steps=1e3", "steps must be an integer"),
+        ("steps=2&changes=1_0.W", "changes must be written as step_name_index_value, got '1_0.W'"),
+        ("steps=2&changes=1_9.W_0.0_1", "name must be one of"),
+        ("steps=2&changes=1_0.W_0.99_1", "index must be a place in shape"),
+    ],
+)
+def test_a_link_that_cannot_be_repeated_says_why(link, message):
+    tab = Tab()
+    tab.send("open", link=link)
+    assert message in tab.last("error")["text"]
+    assert not tab.session.playing
+
+
 def test_nothing_is_exported_before_the_first_step():
     with pytest.raises(ValueError, match="at least one step"):
         share.to_python(training_of(SMALL))

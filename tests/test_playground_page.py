@@ -471,6 +471,20 @@ def test_a_link_opens_the_same_page_with_parts_hidden(open_page, address):
     expect(other.locator("[data-setting=rate]")).to_have_value("0.05")
 
 
+def test_a_link_repeats_the_training_so_far(open_page):
+    page = open_page("rows=60&layers=3")
+    page.click("[data-step=epoch]")
+    page.click("[data-step=epoch]")
+    expect(page.locator("#epoch")).to_have_text("2")
+    loss = page.locator("#scores span").nth(4).inner_text()
+    page.click("#share")
+    page.check("#with-training")
+    expect(page.locator("#link")).to_have_value(re.compile("steps=6"))
+    other = open_page(page.input_value("#link").partition("#")[2], tab=1)
+    expect(other.locator("#epoch")).to_have_text("2")
+    expect(other.locator("#scores span").nth(4)).to_have_text(loss)
+
+
 def test_a_wrong_link_says_so(open_page):
     page = open_page("rate=fast")
     expect(page.locator("#banner")).to_contain_text("Rate must be a number, got 'fast'.")

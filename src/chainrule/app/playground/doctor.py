@@ -15,7 +15,7 @@ Remedy = tuple[str, dict[str, Any]]
 
 
 def examine(training: Training) -> list[dict[str, Any]]:
-    """Return the findings on the training as it stands, the most harmful first, each with its remedy."""
+    """Return the findings, the most harmful first, with their remedies; of several of a kind the first, and a count."""
     setup, sample, run = training.setup, training.sample, training.run
     X, y, _ = run.rows
     held_out = None if run.validation is None else run.validation[:2]
@@ -24,12 +24,14 @@ def examine(training: Training) -> list[dict[str, Any]]:
     grad = training.net.grad.copy()  # that of the last batch, which the page shows
     findings = diagnose(training.net, X, y, history, validation=held_out, names=sample.columns, labels=labels)
     training.net.grad[...] = grad
-    return [_describe(finding, setup) for finding in findings]
+    kinds = [finding.kind for finding in findings]
+    first = {finding.kind: finding for finding in reversed(findings)}
+    return [_describe(first[kind], kinds.count(kind) - 1, setup) for kind in dict.fromkeys(kinds)]
 
 
-def _describe(finding: Finding, setup: Setup) -> dict[str, Any]:
+def _describe(finding: Finding, n_more: int, setup: Setup) -> dict[str, Any]:
     label, changes = REMEDIES[finding.kind](setup)
-    return asdict(finding) | {"label": label, "changes": changes}
+    return asdict(finding) | {"more": n_more, "label": label, "changes": changes}
 
 
 def _rate(factor: float) -> Callable[[Setup], Remedy]:

@@ -25,9 +25,10 @@ from chainrule.app.playground.explain import explain
 from chainrule.app.playground.lessons import LESSONS
 from chainrule.app.playground.settings import Setup
 from chainrule.app.playground.steps import Walk
-from chainrule.app.playground.training import LIVE, Training
+from chainrule.app.playground.training import LIVE, Replay, Training
 from chainrule.arrays import require
 from chainrule.errors import ChainruleError, DivergenceError, TableError, first_line, look_up
+from chainrule.nn.vector import Block
 
 FRAME_SECONDS, SLICE_SECONDS, EXAMINE_SECONDS = 1 / 30, 0.01, 2.0
 """Shortest time between two frames, longest training between two checks for messages, and time between two diagnoses
@@ -56,6 +57,7 @@ class Session:
         self._last_frame = self._next_examination = 0.0
         self._rows_sent = 0
         self._walk: Walk | None = None
+        self._replay: Replay | None = None
         sample = plane.draw(self.setup)
         self.training = Training(self.setup, sample)
 
@@ -87,23 +89,30 @@ class Session:
             max_units=settings.MAX_UNITS, max_layers=settings.MAX_LAYERS,
         )  # fmt: skip
         self._send_to_page(picture.thumbnails())
-        self._start(self._opened(link, lesson))
+        setup, replay = self._opened(link, lesson)
+        self._start(setup)
+        if replay is not None:
+            for change in replay.changes:
+                if change.name not in LIVE:
+                    self._block(change.name, list(change.index))
+            self._replay = replay
+            self.play()
 
-    def _opened(self, link: str, lesson: str) -> Setup:
-        """Return the settings of a lesson or a link; report errors in them."""
+    def _opened(self, link: str, lesson: str) -> tuple[Setup, Replay | None]:
+        """Return the settings of a lesson or a link, and the training to repeat; report errors in them."""
         try:
             if lesson:
                 setup = look_up(LESSONS, lesson, "lesson").setup
                 self.lesson = lesson
-                return setup
-            setup = settings.from_link(link)
+                return setup, None
+            setup, replay = share.from_moment(link)
         except ValueError as error:
             self._send_error(error)
-            return self.setup
+            return self.setup, None
         if setup.data == "table" and self.table is None:
             self._send_error(TableError("the link does not contain its table. Drop the file on the page."))
-            return setup.changed({"data": "circle"})
-        return setup
+            return setup.changed({"data": "circle"}), None
+        return setup, replay
 
     def choose(self, lesson: str) -> None:
         """Start a lesson."""
@@ -144,7 +153,7 @@ class Session:
 
     def pause(self) -> None:
         """Stop training."""
-        self.playing = False
+        self.playing, self._replay = False, None
         self._send_state()
         self._examine()
 
@@ -161,7 +170,7 @@ class Session:
     def step(self, of: str) -> None:
         """Train for an epoch, or advance to the next phase of a batch or a row."""
         require(of in ("epoch", "batch", "row"), "of", "be epoch, batch or row", of)
-        self.playing = False
+        self.playing, self._replay = False, None
         if of == "epoch":
             self._end_walk()
             self.training.take_epoch()
@@ -184,18 +193,26 @@ class Session:
 
     def weight(self, name: str, index: list[int], value: float) -> None:
         """Set an entry of a parameter."""
-        block = look_up({block.full_name: block for block in self.training.net.blocks}, name, "name")
-        require(_is_place(index, block.shape), "index", f"be a place in shape {block.shape}", index)
+        block = self._block(name, index)
         require(isinstance(value, int | float), "a weight", "be a number", value)
         self.training.set_weight(block, tuple(index), value)
         self._changed, self._rows_sent = True, 0
         self._end_walk()
         self.explain(name, index)
 
-    def explain(self, name: str, index: list[int]) -> None:
-        """Explain an entry of a parameter."""
+    def _block(self, name: str, index: Any) -> Block:
+        """Return a block of parameters by its name; raise ValueError unless the index is in it."""
         block = look_up({block.full_name: block for block in self.training.net.blocks}, name, "name")
         require(_is_place(index, block.shape), "index", f"be a place in shape {block.shape}", index)
+        return block
+
+    def link(self) -> None:
+        """Send the link with the training so far."""
+        self._send_json("link", link=share.to_moment(self.training))
+
+    def explain(self, name: str, index: list[int]) -> None:
+        """Explain an entry of a parameter."""
+        self._block(name, index)
         self._send_json("explained", **explain(self.training, name, tuple(index)))
 
     def export(self, form: str) -> None:
@@ -222,7 +239,7 @@ class Session:
     @property
     def pause_seconds(self) -> float:
         """How long to wait for a message before the next `advance`."""
-        if self.playing and not self.speed:
+        if self.playing and (self._replay is not None or not self.speed):
             return 0.0
         return min(max(self._last_frame + FRAME_SECONDS - perf_counter(), 0.001), 0.01)
 
@@ -258,16 +275,27 @@ class Session:
         if self._acknowledged:  # a frame is due
             end = min(end, self._last_frame + FRAME_SECONDS)
         while not self.training.ended:
-            if self.speed and self._owed < 1:
+            if self._replay is not None:
+                if self._replay.catch_up(self.training):
+                    self._end_replay()
+                    return
+            elif self.speed and self._owed < 1:
                 return
             self._owed = max(0.0, self._owed - 1)
             self.training.take_batch()
             if perf_counter() >= end:
                 return
         if self.training.ended:
-            self.playing = False
+            self.playing, self._replay = False, None
             self._send_json("notice", text=f"The schedule ended after {self.training.run.epochs:,} epochs.")
             self._send_state()
+
+    def _end_replay(self) -> None:
+        """Pause where the link was made."""
+        self.playing, self._replay = False, None
+        self.setup = self.training.setup
+        self._send_setup()
+        self._send_state()
 
     # Answers.
 
@@ -283,7 +311,7 @@ class Session:
         except (ChainruleError, ValueError) as error:
             self._send_error(error)
         self.setup = self.training.setup
-        self._rows_sent, self._changed = 0, True
+        self._rows_sent, self._changed, self._replay = 0, True, None
         self._end_walk()
         self._send_setup()
         self._send_to_page(picture.data(self.training.sample))
@@ -342,7 +370,7 @@ _METHODS: dict[str, Callable[..., None]] = {
     "open": Session.open, "lesson": Session.choose, "set": Session.set, "table": Session.read,
     "points": Session.points, "play": Session.play, "pause": Session.pause, "pace": Session.pace,
     "reset": Session.reset, "step": Session.step, "weight": Session.weight, "explain": Session.explain,
-    "export": Session.export, "ack": Session.ack,
+    "export": Session.export, "link": Session.link, "ack": Session.ack,
 }  # fmt: skip
 """Type of a message -> the method that handles it; the message's other entries are its arguments."""
 

@@ -1,16 +1,19 @@
-"""Exports: a Python script that reproduces the training bit for bit, and the network as a model file."""
+"""Sharing: links with the training so far, a Python script that reproduces it bit for bit, and a model file."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from chainrule.app.playground import building
-from chainrule.app.playground.settings import to_link
-from chainrule.app.playground.training import Change, Training
+from chainrule.app.playground.settings import Setup, from_link, to_link
+from chainrule.app.playground.training import Change, Replay, Training
+from chainrule.arrays import require
 from chainrule.files.model import pack
 from chainrule.nn.layers import Layer
 
+MAX_STEPS = 10**7
 _SCRIPT = '''\
 """Exported from chainrule playground. On the same machine it reproduces the numbers of the page bit for bit."""
 
@@ -138,3 +141,39 @@ def _code(change: Change, net: str) -> str:
 def to_model(training: Training) -> bytes:
     """Return the network as the content of a model file."""
     return pack(training.net)
+
+
+# Links with the training so far.
+
+
+def to_moment(training: Training) -> str:
+    """Return the link of the first settings, with the number of batches and the changes by hand: see `from_moment`."""
+    first = training.setup.changed(training.first)
+    changes = [change for change in training.changes if change.step or change.name not in training.first]
+    written = (f"{c.step}_{c.name}_{'.'.join(map(str, c.index))}_{c.value!r}" for c in changes)
+    progress = {"steps": training.steps, **({"changes": ",".join(written)} if changes else {})}
+    return "&".join(filter(None, (to_link(first), urlencode(progress))))
+
+
+def from_moment(link: str) -> tuple[Setup, Replay | None]:
+    """Return the settings of a link, and the training to repeat, if it has one."""
+    parts = dict(parse_qsl(link.removeprefix("#"), keep_blank_values=True))
+    steps, changes = parts.pop("steps", ""), parts.pop("changes", "")
+    setup = from_link(urlencode(parts))
+    if not steps:
+        return setup, None
+    require(
+        steps.isascii() and steps.isdigit() and int(steps) <= MAX_STEPS,
+        "steps",
+        f"be an integer from 0 to {MAX_STEPS:,}",
+        steps,
+    )
+    return setup, Replay(int(steps), [_change(text) for text in changes.split(",") if text])
+
+
+def _change(text: str) -> Change:
+    try:
+        step, name, index, value = text.split("_")
+        return Change(int(step), name, tuple(int(i) for i in index.split(".") if i), float(value))
+    except ValueError:
+        raise ValueError(f"changes must be written as step_name_index_value, got {text!r}") from None

@@ -38,6 +38,20 @@ class Change:
     value: float
 
 
+@dataclass
+class Replay:
+    """A training to repeat: the number of batches, and the changes by hand between them."""
+
+    steps: int
+    changes: list[Change]
+
+    def catch_up(self, training: Training) -> bool:
+        """Make the changes that are due; return whether the end is reached."""
+        while self.changes and self.changes[0].step <= training.steps:
+            training.apply(self.changes.pop(0))
+        return training.steps >= self.steps
+
+
 class Training:
     """A network in training.
 
@@ -143,8 +157,10 @@ class Training:
         self.apply(Change(self.steps, block.full_name, index, float(value)))
 
     def apply(self, change: Change) -> None:
-        """Make a change, and keep it in the log."""
+        """Make a change, and log it."""
         self.changes.append(change)
+        if change.name in LIVE:
+            self.setup = self.setup.changed({change.name: change.value})
         if change.name == "rate":
             self.run.optimizer.learning_rate = change.value
         elif change.name in LIVE:

@@ -4,7 +4,7 @@ import {$, el, show, svg} from "./dom.js";
 import {paint, pixels} from "./colors.js";
 
 const stage = $("stage"), edgesLayer = $("edges"), columnsLayer = $("columns");
-const HEAD = 62, FOOT = 26, MAX_UNIT = 44, LEAST_PITCH = 28, MANY_EDGES = 500, LEAST_STEP = 52;
+const HEAD = 62, FOOT = 26, MAX_UNIT = 44, LEAST_PITCH = 28, MANY_EDGES = 500, LEAST_STEP = 48;
 const actions = {};
 let network = null, frame = null, walk = null, columns = [], edges = [], units = [], maps = [], frames = 0, chosen = null;
 

@@ -11,9 +11,9 @@ export function setFindings({findings, failure = ""}, send) {
   shown = key;
   const box = $("findings");
   if (!findings.length) { box.replaceChildren(el("p", {className: "hint", textContent: failure || "No findings so far."})); return; }
-  box.replaceChildren(...findings.map(({kind, message, remedy, label, changes}) => {
+  box.replaceChildren(...findings.map(({kind, message, remedy, more, label, changes}) => {
     const apply = () => send(...(Object.keys(changes).length ? ["set", {changes}] : ["play", {}]));
-    return el("article", {className: "finding", attrs: {"data-kind": kind}}, el("p", {textContent: `${message[0].toUpperCase()}${message.slice(1)}.`}), el("p", {className: "pale", textContent: `${remedy}.`}),
+    return el("article", {className: "finding", attrs: {"data-kind": kind}}, el("p", {textContent: `${message[0].toUpperCase()}${message.slice(1)}${more ? ` (and ${more} more like this)` : ""}.`}), el("p", {className: "pale", textContent: `${remedy}.`}),
       el("button", {type: "button", textContent: label, onclick: apply}));
   }));
 }

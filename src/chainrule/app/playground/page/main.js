@@ -13,7 +13,7 @@ import * as layers from "./layers.js";
 import * as share from "./share.js";
 import * as surface from "./surface.js";
 
-const connection = new Connection(), QUIET = ["ack", "explain", "open", "pace"];
+const connection = new Connection(), QUIET = ["ack", "explain", "link", "open", "pace"];
 let lessons = [], setup = null, maxUnits = 16, waiting = null, bannerTimer = 0, framesDrawn = 0;
 
 /** Send a message; what the last one led to is no longer of interest. */
@@ -64,6 +64,7 @@ connection.on("walk", inspector.setWalk);
 connection.on("explained", inspector.setExplained);
 connection.on("findings", message => setFindings(message, send));
 connection.on("file", share.setFile);
+connection.on("link", share.setLink);
 connection.on("notice", ({text}) => banner(text));
 connection.on("error", ({text}) => banner(`${capitalized(text)}${/[.?]$/.test(text) ? "" : "."}`, true));
 

@@ -10,7 +10,8 @@ let send = () => {}, setup = null;
 /** Start: `sender(type, values)` sends a message. */
 export function start(sender) {
   send = sender;
-  $("share").addEventListener("click", () => $("share-dialog").showModal());
+  $("share").addEventListener("click", () => { showLink(); $("share-dialog").showModal(); });
+  $("with-training").addEventListener("change", showLink);
   $("copy").addEventListener("click", copy);
   for (const [name, title] of Object.entries(PARTS))
     $("hide-parts").append(el("label", {}, el("input", {type: "checkbox", value: name, onchange: hide}), ` ${title}`));
@@ -20,12 +21,26 @@ export function start(sender) {
 /** Show the link of the settings, here and in the address. */
 export function setSetup(message) {
   ({setup} = message);
-  const address = new URL(location.href);
-  address.hash = message.link;
-  address.search = "";
-  $("link").value = address.href;
-  history.replaceState(null, "", address);
+  history.replaceState(null, "", addressOf(message.link));
+  showLink();
   for (const box of $("hide-parts").querySelectorAll("input")) box.checked = setup.hide.includes(box.value);
+}
+
+function addressOf(link) {
+  const address = new URL(location.href);
+  address.hash = link;
+  address.search = "";
+  return address.href;
+}
+
+function showLink() {
+  if ($("with-training").checked) send("link");
+  else $("link").value = location.href;
+}
+
+/** Show a link with the training so far. */
+export function setLink({link}) {
+  $("link").value = addressOf(link);
 }
 
 function hide() {
