@@ -641,7 +641,8 @@ def test_frames_wait_for_the_page(tab):
 
 def test_the_pace_is_in_epochs_per_second(tab, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("chainrule.app.playground.session.perf_counter", lambda: now[0])
+    for module in ("pace", "session"):
+        monkeypatch.setattr(f"chainrule.app.playground.{module}.perf_counter", lambda: now[0])
     tab.send("pace", speed=10)
     tab.send("play")
     for _ in range(100):

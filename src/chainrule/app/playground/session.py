@@ -23,6 +23,7 @@ import chainrule
 from chainrule.app.playground import building, doctor, frames, picture, plane, settings, share
 from chainrule.app.playground.explain import explain
 from chainrule.app.playground.lessons import LESSONS
+from chainrule.app.playground.pace import Pace
 from chainrule.app.playground.settings import Setup
 from chainrule.app.playground.steps import Walk
 from chainrule.app.playground.training import LIVE, Replay, Training
@@ -35,8 +36,6 @@ FRAME_SECONDS, SLICE_SECONDS, EXAMINE_SECONDS = 1 / 30, 0.01, 2.0
 during training."""
 MAX_EXAMINE_SHARE = 0.1
 """Largest fraction of the time that diagnoses may take."""
-MAX_PAUSE_SECONDS = 0.1
-"""After a longer interruption, paced training does not catch up."""
 
 Send = Callable[[str | bytes], None]
 
@@ -50,9 +49,7 @@ class Session:
         self.table: plane.Table | None = None
         self.lesson = ""
         self.playing = False
-        self.speed = 0.0
-        """Epochs per second; 0: as fast as possible."""
-        self._owed, self._paced = 0.0, 0.0
+        self._pace = Pace()
         self._acknowledged, self._changed = True, False
         self._last_frame = self._next_examination = 0.0
         self._rows_sent = 0
@@ -125,7 +122,7 @@ class Session:
         setup = self.setup.changed(changes)
         if set(changes) <= {*LIVE, "hide"}:
             self.training.set_live(setup)
-            self.setup, self._changed = setup, True
+            self.setup, self._changed, self._replay = setup, True, None
             self._end_walk()
             self._send_setup()
         else:
@@ -146,7 +143,7 @@ class Session:
 
     def play(self) -> None:
         """Train until `pause`."""
-        self._paced = perf_counter()
+        self._pace.start()
         self.playing = True
         self._end_walk()
         self._send_state()
@@ -157,10 +154,9 @@ class Session:
         self._send_state()
         self._examine()
 
-    def pace(self, speed: float) -> None:
+    def set_pace(self, speed: float) -> None:
         """Set the number of epochs per second; 0: as fast as possible."""
-        require(0 <= speed <= 1e4, "speed", "be from 0 to 10,000", speed)
-        self.speed, self._owed = float(speed), 0.0
+        self._pace.set(speed)
 
     def reset(self) -> None:
         """Restart training from the same seed."""
@@ -196,24 +192,20 @@ class Session:
         block = self._block(name, index)
         require(isinstance(value, int | float), "a weight", "be a number", value)
         self.training.set_weight(block, tuple(index), value)
-        self._changed, self._rows_sent = True, 0
+        self._changed, self._rows_sent, self._replay = True, 0, None
         self._end_walk()
         self.explain(name, index)
+
+    def explain(self, name: str, index: list[int]) -> None:
+        """Explain an entry of a parameter."""
+        self._block(name, index)
+        self._send_json("explained", **explain(self.training, name, tuple(index)))
 
     def _block(self, name: str, index: Any) -> Block:
         """Return a block of parameters by its name; raise ValueError unless the index is in it."""
         block = look_up({block.full_name: block for block in self.training.net.blocks}, name, "name")
         require(_is_place(index, block.shape), "index", f"be a place in shape {block.shape}", index)
         return block
-
-    def link(self) -> None:
-        """Send the link with the training so far."""
-        self._send_json("link", link=share.to_moment(self.training))
-
-    def explain(self, name: str, index: list[int]) -> None:
-        """Explain an entry of a parameter."""
-        self._block(name, index)
-        self._send_json("explained", **explain(self.training, name, tuple(index)))
 
     def export(self, form: str) -> None:
         """Send a script or a model file."""
@@ -224,6 +216,10 @@ class Session:
         names = {"python": "playground.py", "model": "playground.chainrule"}
         content = look_up(contents, form, "form")()
         self._send_to_page(frames.encode("file", {"name": names[form]}, {"content": np.frombuffer(content, np.uint8)}))
+
+    def link(self) -> None:
+        """Send the link with the training so far."""
+        self._send_json("link", link=share.to_moment(self.training))
 
     def ack(self) -> None:
         """The page has drawn the last frame."""
@@ -239,7 +235,7 @@ class Session:
     @property
     def pause_seconds(self) -> float:
         """How long to wait for a message before the next `advance`."""
-        if self.playing and (self._replay is not None or not self.speed):
+        if self.playing and (self._replay is not None or not self._pace.speed):
             return 0.0
         return min(max(self._last_frame + FRAME_SECONDS - perf_counter(), 0.001), 0.01)
 
@@ -268,27 +264,22 @@ class Session:
 
     def _train(self) -> None:
         """Train until the end of the time slice, or for as many batches as the pace allows."""
-        start, paced = perf_counter(), self._paced
-        self._paced = start
-        self._owed += self.speed * self.training.run.n_batches * min(start - paced, MAX_PAUSE_SECONDS)
-        end = start + SLICE_SECONDS
+        self._pace.pass_time(self.training.run.n_batches)
+        end = perf_counter() + SLICE_SECONDS
         if self._acknowledged:  # a frame is due
             end = min(end, self._last_frame + FRAME_SECONDS)
         while not self.training.ended:
-            if self._replay is not None:
-                if self._replay.catch_up(self.training):
-                    self._end_replay()
-                    return
-            elif self.speed and self._owed < 1:
+            if self._replay is not None and self._replay.catch_up(self.training):
+                self._end_replay()
                 return
-            self._owed = max(0.0, self._owed - 1)
+            if self._replay is None and not self._pace.take():
+                return
             self.training.take_batch()
             if perf_counter() >= end:
                 return
-        if self.training.ended:
-            self.playing, self._replay = False, None
-            self._send_json("notice", text=f"The schedule ended after {self.training.run.epochs:,} epochs.")
-            self._send_state()
+        self.playing, self._replay = False, None
+        self._send_json("notice", text=f"The schedule ended after {self.training.run.epochs:,} epochs.")
+        self._send_state()
 
     def _end_replay(self) -> None:
         """Pause where the link was made."""
@@ -368,7 +359,7 @@ def _is_place(index: Any, shape: tuple[int, ...]) -> bool:
 
 _METHODS: dict[str, Callable[..., None]] = {
     "open": Session.open, "lesson": Session.choose, "set": Session.set, "table": Session.read,
-    "points": Session.points, "play": Session.play, "pause": Session.pause, "pace": Session.pace,
+    "points": Session.points, "play": Session.play, "pause": Session.pause, "pace": Session.set_pace,
     "reset": Session.reset, "step": Session.step, "weight": Session.weight, "explain": Session.explain,
     "export": Session.export, "link": Session.link, "ack": Session.ack,
 }  # fmt: skip
