@@ -20,6 +20,7 @@ from chainrule.app.playground.lessons import LESSONS
 from chainrule.app.playground.session import Session, Worker
 from chainrule.app.playground.settings import CHOICES, Hidden, Setup, from_link, to_link
 from chainrule.app.playground.steps import PHASES, Walk
+from chainrule.app.playground.table import Table
 from chainrule.app.playground.training import Training
 from chainrule.errors import TableError
 from chainrule.insight.diagnosis import CHECKS
@@ -164,7 +165,7 @@ def test_noise_moves_points_and_keeps_their_targets():
 
 
 def test_a_table_is_shown_in_two_of_its_columns_and_learned_in_all():
-    table = plane.Table.read("penguins.csv", PENGUINS)
+    table = Table.read("penguins.csv", PENGUINS)
     sample = table.sample(Setup(data="table", across="flipper_length_mm"))
     assert sample.labels == ("Adelie", "Chinstrap", "Gentoo")
     assert sample.axes == ("flipper_length_mm", "bill_length_mm")
@@ -190,7 +191,7 @@ def test_a_table_is_shown_in_two_of_its_columns_and_learned_in_all():
 )
 def test_a_broken_table_says_what_is_wrong(text, message):
     with pytest.raises(TableError, match=message) as error:
-        plane.Table.read("broken.csv", text).sample(Setup(data="table"))
+        Table.read("broken.csv", text).sample(Setup(data="table"))
     assert "/tmp" not in str(error.value)
 
 
@@ -510,7 +511,7 @@ def test_the_script_of_a_table_reads_it(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("penguins.csv").write_text(PENGUINS)
     setup = Setup(data="table", loss="cross_entropy", layers=(Hidden(3),))
-    ours = Training(setup, plane.Table.read("penguins.csv", PENGUINS).sample(setup))
+    ours = Training(setup, Table.read("penguins.csv", PENGUINS).sample(setup))
     ours.take_epoch()
     assert_same_numbers(ours, tmp_path, capsys)
 

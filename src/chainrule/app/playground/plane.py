@@ -1,12 +1,10 @@
-"""Data: random samples, points, a formula or a table of the user, and the plane in which they are shown."""
+"""Data: random samples, points or a formula of the user, and the plane in which they are shown."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,23 +13,16 @@ from chainrule import datasets, typeset
 from chainrule.app.playground import formula
 from chainrule.app.playground.settings import Setup
 from chainrule.arrays import Array, require
-from chainrule.data.cells import missing_rows
-from chainrule.data.columns import NumberColumn
-from chainrule.data.reading import Columns, named, read_columns, take_rows
-from chainrule.data.tabular import TabularEncoder
-from chainrule.data.targets import ClassTarget, learn_target
-from chainrule.errors import TableError, shorten
+from chainrule.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from chainrule.app.playground.table import Table
 
 GRID = 72
 """Points per side of the grid on which maps are computed: 2-8-8-1 takes 4 ms a frame."""
 EXTENT = (-1.25, 1.25, -1.25, 1.25)
 """The plane of random samples and points: the square [-1, 1]^2 with a margin for noise."""
-MAX_CLASSES = 8
 MAX_SHOWN_POINTS = 2_000
-MAX_COLUMNS = 200
 
 
 @dataclass(frozen=True)
@@ -106,7 +97,7 @@ def draw(setup: Setup, table: Table | None = None) -> Sample:
     X, y, labels, note = _points(setup) if setup.data == "points" else _drawn(setup, rng)
     if not labels and setup.standardize:
         y = (y - y.mean()) / (y.std() or 1.0)
-    train = _split(len(X), setup.ratio, rng)
+    train = split(len(X), setup.ratio, rng)
     return Sample(X, y, train, X, EXTENT, ("x1", "x2"), ("x1", "x2"), labels, grid_points(EXTENT), note=note)
 
 
@@ -117,7 +108,7 @@ def grid_points(extent: Sequence[float]) -> Array:
     return np.column_stack([x.ravel(), y.ravel()])
 
 
-def _split(n: int, ratio: float, rng: np.random.Generator) -> Array:
+def split(n: int, ratio: float, rng: np.random.Generator) -> Array:
     """Return a mask of the training rows: at least one row, and not all of several."""
     train = np.zeros(n, np.bool_)
     train[rng.permutation(n)[: min(max(1, round(ratio * n)), max(1, n - 1))]] = True
@@ -209,98 +200,3 @@ def _points(setup: Setup) -> tuple[Array, Array, tuple[str, ...], str]:
         return np.array([[-0.5, 0.0], [0.5, 0.0]]), np.array([0, 1]), labels, "Click on the output to draw points."
     points = np.array(setup.points)
     return points[:, :2], points[:, 2].astype(np.intp), labels, ""
-
-
-# Tables.
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the user's own, as it was read."""
-
-    name: str
-    columns: Columns
-    notices: tuple[str, ...]
-
-    @classmethod
-    def read(cls, name: str, text: str) -> Table:
-        """Return the table in the text of a CSV file; TableError says what is wrong with it."""
-        from chainrule.app.tables import TableFile  # loads polars
-
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "table.csv"
-            path.write_text(text, encoding="utf-8")
-            try:
-                file = TableFile(path)
-                frame = file.read()
-                notices = file.notices
-            except TableError as error:
-                raise TableError(str(error).replace(str(path), name).replace("table.csv", name)) from None
-        columns = read_columns(frame)
-        require(len(columns) <= MAX_COLUMNS, "a table", f"have at most {MAX_COLUMNS} columns", len(columns))
-        return cls(name, columns, tuple(notice.replace("table.csv", name) for notice in notices))
-
-    def sample(self, setup: Setup) -> Sample:
-        """Return the table as a sample: every column but the target is an input."""
-        target_name = setup.target or list(self.columns)[-1]
-        target, values, notices = learn_target(target_name, named(self.columns, target_name))
-        known = np.flatnonzero(~missing_rows(target_name, values))
-        labels = tuple(map(str, target.labels)) if isinstance(target, ClassTarget) else ()
-        if len(labels) > MAX_CLASSES:
-            raise TableError(f"target {target_name!r} must have at most {MAX_CLASSES} classes, got {len(labels)}")
-        inputs = take_rows({name: cells for name, cells in self.columns.items() if name != target_name}, known)
-        y = target.encode(values[known])
-        y = y if labels else y[:, 0]
-        rng = np.random.default_rng(setup.sample)
-        train = _split(len(known), setup.ratio, rng)
-        encoder = TabularEncoder().fit(take_rows(inputs, train))
-        X = encoder.transform(inputs).astype(np.float64)
-        if setup.noise:
-            X = X + setup.noise * rng.normal(size=X.shape)
-        axes = self._axes(setup, encoder)
-        places, extent, grid = _plane_of(inputs, encoder, axes)
-        messages = (*self.notices, *notices, *encoder.notices)
-        names = tuple(map(str, encoder.get_feature_names_out()))
-        note = f"{self.name}: {len(known):,} rows"
-        return Sample(X, y, train, places, extent, axes, names, labels, grid, messages, note, self.name)
-
-    def _axes(self, setup: Setup, encoder: TabularEncoder) -> tuple[str, str]:
-        """Return the columns that span the plane: the chosen ones, or else the first numeric ones."""
-        numeric = [column.name for column in encoder.columns if isinstance(column, NumberColumn)]
-        if len(numeric) < 2:
-            got = shorten(numeric) or "none"
-            raise TableError(f"a table must have two numeric columns that span the plane, got {got}")
-        across = setup.across if setup.across in numeric else next(name for name in numeric if name != setup.up)
-        up = (
-            setup.up if setup.up in numeric and setup.up != across else next(name for name in numeric if name != across)
-        )
-        return across, up
-
-
-def _plane_of(
-    inputs: Columns, encoder: TabularEncoder, axes: tuple[str, str]
-) -> tuple[Array, tuple[float, float, float, float], Array]:
-    """Return the rows' places, the extent, and the encoded grid, on which other columns have their typical value."""
-    numbers = [inputs[name].astype(np.float64) for name in axes]
-    ends = []
-    for values in numbers:
-        low, high = np.nanmin(values), np.nanmax(values)
-        margin = 0.06 * (high - low) or 1.0
-        ends += [float(low - margin), float(high + margin)]
-    extent = (ends[0], ends[1], ends[2], ends[3])
-    places = np.column_stack([np.where(np.isnan(v), low, v) for v, low in zip(numbers, (ends[0], ends[2]))])
-    x, y = grid_points(extent).T
-    grid = {name: np.repeat(_typical(cells), len(x)) for name, cells in inputs.items()} | dict(zip(axes, (x, y)))
-    return places, extent, encoder.transform(grid).astype(np.float64)
-
-
-def _typical(cells: Array) -> Array:
-    """Return a median, or the most frequent cell."""
-    if cells.dtype.kind in "iuf":
-        finite = cells[np.isfinite(cells)]
-        return np.array([np.median(finite) if len(finite) else np.nan])
-    found = [cell for cell in cells.tolist() if cell is not None] or [None]
-    counts = {cell: found.count(cell) for cell in set(found[:1000])}
-    result = np.empty(1, cells.dtype)
-    result[0] = max(counts, key=lambda cell: (counts[cell], str(cell)))
-    return result

@@ -26,6 +26,7 @@ from chainrule.app.playground.lessons import LESSONS
 from chainrule.app.playground.pace import Pace
 from chainrule.app.playground.settings import Setup
 from chainrule.app.playground.steps import Walk
+from chainrule.app.playground.table import Table
 from chainrule.app.playground.training import LIVE, Replay, Training
 from chainrule.arrays import require
 from chainrule.errors import ChainruleError, DivergenceError, TableError, first_line, look_up
@@ -46,7 +47,7 @@ class Session:
     def __init__(self, send: Send) -> None:
         self._send_to_page = send
         self.setup = Setup()
-        self.table: plane.Table | None = None
+        self.table: Table | None = None
         self.lesson = ""
         self.playing = False
         self._pace = Pace()
@@ -130,7 +131,7 @@ class Session:
 
     def read(self, name: str, text: str) -> None:
         """Use a table, given as the text of a CSV file."""
-        table = plane.Table.read(name, text)
+        table = Table.read(name, text)
         setup = self.setup.changed({"data": "table", "target": "", "across": "", "up": "", "noise": 0.0})
         table.sample(setup)  # raises before anything changes
         self.table = table

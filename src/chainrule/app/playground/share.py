@@ -19,7 +19,7 @@ _SCRIPT = '''\
 
 from chainrule import {names}
 from chainrule.app.playground.building import targets
-from chainrule.app.playground.plane import {sampler}
+{sampler}
 from chainrule.app.playground.settings import from_link
 
 setup = from_link({link!r})
@@ -78,7 +78,7 @@ def to_python(training: Training) -> str:
     optimizer.learning_rate = training.first["rate"]
     return _SCRIPT.format(
         names=", ".join(_names(training, stops)),
-        sampler="Table" if setup.data == "table" else "draw",
+        sampler=f"from chainrule.app.playground.{'table import Table' if sample.source else 'plane import draw'}",
         link=to_link(setup),
         sample=_TABLE.format(name=sample.source) if sample.source else "sample = draw(setup)",
         layers="\n".join(f"        {_layer_code(layer)}," for layer in training.net.layers),
