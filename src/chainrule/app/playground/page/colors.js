@@ -7,12 +7,18 @@ export function forget() {
   for (const name of Object.keys(tables)) delete tables[name];
 }
 
-/** Return a color of the style sheet, such as "ink", as text. */
+/**
+ * Return a color of the style sheet, such as "ink", as text.
+ * @param {string} name
+ */
 export function color(name) {
   return (tables[name] ??= getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
 }
 
-/** Return a color as [r, g, b]. */
+/**
+ * Return a color as [r, g, b].
+ * @param {string} name
+ */
 export function rgb(name) {
   const hex = color(name);
   return (tables[`rgb ${name}`] ??= [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16)));
@@ -29,7 +35,11 @@ function diverging(pale) {
   }));
 }
 
-/** Return the pixels (n) of probabilities of several classes: the classes' colors mixed. */
+/**
+ * Return the pixels (n) of probabilities of several classes: the classes' colors mixed.
+ * @param {Uint8Array} planes
+ * @param {number} n
+ */
 export function mixture(planes, n) {
   const count = planes.length / n, colors = Array.from({length: count}, (_, k) => rgb(`class-${k % 8}`));
   const pixels = new Uint32Array(n), neutral = rgb("neutral");
@@ -48,21 +58,36 @@ export function mixture(planes, n) {
 const mix = (a, b, share) => a.map((value, i) => Math.round(value + (b[i] - value) * share));
 const pixel = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
 
-/** Paint pixels, side by side in a square, into a canvas of that size. */
+/**
+ * Paint pixels, side by side in a square, into a canvas of that size.
+ * @param {HTMLCanvasElement} canvas
+ * @param {Uint32Array} pixels
+ */
 export function paint(canvas, pixels) {
   const side = Math.round(Math.sqrt(pixels.length));
   if (canvas.width !== side) canvas.width = canvas.height = side;
   canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), side, side), 0, 0);
 }
 
-/** Return the pixels of a map of bytes, 128 being neutral; `pale` leaves contrast for rows drawn on it. */
+/**
+ * Return the pixels of a map of bytes, 128 being neutral; `pale` leaves contrast for rows drawn on it.
+ * @param {Uint8Array} bytes
+ * @param {boolean} [pale]
+ */
 export function pixels(bytes, pale = false) {
   const table = diverging(pale), result = new Uint32Array(bytes.length);
   for (let i = 0; i < bytes.length; i++) result[i] = table[bytes[i]];
   return result;
 }
 
-/** Draw the marker of a class: form and color tell it apart. */
+/**
+ * Draw the marker of a class: form and color tell it apart.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} kind
+ * @param {number} x
+ * @param {number} y
+ * @param {number} r
+ */
 export function marker(context, kind, x, y, r) {
   context.beginPath();
   if (kind % 4 === 0) context.arc(x, y, r, 0, 2 * Math.PI);

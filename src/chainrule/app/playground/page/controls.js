@@ -4,7 +4,10 @@ import {$, fill} from "./dom.js";
 
 let send = () => {}, playing = false;
 
-/** Start: `sender(type, values)` sends a message. */
+/**
+ * Start: `sender(type, values)` sends a message.
+ * @param {function(string, object=): void} sender
+ */
 export function start(sender) {
   send = sender;
   for (const control of document.querySelectorAll("[data-setting]"))
@@ -38,13 +41,19 @@ function shortcut(event) {
   KEYS[event.key]();
 }
 
-/** Fill the selects with the options of the server. */
+/**
+ * Fill the selects with the options of the server.
+ * @param {object} choices
+ */
 export function setChoices(choices) {
   for (const select of document.querySelectorAll("select[data-setting]"))
     if (choices[select.dataset.setting]) fill(select, choices[select.dataset.setting]);
 }
 
-/** Show the settings. */
+/**
+ * Show the settings.
+ * @param {object} message
+ */
 export function setSetup({setup, losses}) {
   const loss = document.querySelector("[data-setting=loss]");
   if ([...loss.options].map(option => option.value).join() !== losses.join()) fill(loss, losses, setup.loss);
@@ -65,7 +74,10 @@ function showSlide(control) {
   control.parentElement.querySelector("output").textContent = setting === "ratio" ? `${Math.round(100 * value)} %` : String(value);
 }
 
-/** Show whether training goes on. */
+/**
+ * Show whether training goes on.
+ * @param {object} state
+ */
 export function setState(state) {
   playing = state.playing;
   const button = $("play");
@@ -74,7 +86,10 @@ export function setState(state) {
   button.disabled = !playing && (state.ended || Boolean(state.failure));
 }
 
-/** Show where training is. */
+/**
+ * Show where training is.
+ * @param {object} message
+ */
 export function setClock({epoch, batch, batches}) {
   $("epoch").textContent = epoch.toLocaleString("en");
   $("in-epoch").value = batches > 1 ? batch / batches : 0;

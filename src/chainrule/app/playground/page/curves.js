@@ -6,7 +6,10 @@ import {color} from "./colors.js";
 const canvas = $("curve"), MAX_ROWS = 3000;
 let rows = [], stride = 1, metric = "accuracy";
 
-/** Forget the curves; `name` is that of the metric. */
+/**
+ * Forget the curves; `name` is that of the metric.
+ * @param {string} name
+ */
 export function reset(name) {
   rows = [];
   stride = 1;
@@ -14,7 +17,10 @@ export function reset(name) {
   $("metric-name").textContent = name === "r2" ? "R²" : name;
 }
 
-/** Add the rows of a frame: loss, test loss, metric, test metric, rate, then a gradient's norm for each layer. */
+/**
+ * Add the rows of a frame: loss, test loss, metric, test metric, rate, then a gradient's norm for each layer.
+ * @param {object} frame
+ */
 export function add(frame) {
   const {data, shape} = frame.arrays.curve;
   if (frame.first === 0) { rows = []; stride = 1; }

@@ -8,7 +8,11 @@ const TITLES = {circle: "Circle", xor: "XOR", spiral: "Spirals", blobs: "Blobs",
 const MAX_BYTES = 20e6;
 let send = () => {}, report = () => {}, setup = null, thumbs = null, own = null, label = 0;
 
-/** Start: `sender(type, values)` sends a message, `reporter(text)` shows an error. */
+/**
+ * Start: `sender(type, values)` sends a message, `reporter(text)` shows an error.
+ * @param {function(string, object=): void} sender
+ * @param {function(string): void} reporter
+ */
 export function start(sender, reporter) {
   send = sender;
   report = reporter;
@@ -53,7 +57,10 @@ function makeClasses() {
 
 // Samples.
 
-/** Show some points of each sample. */
+/**
+ * Show some points of each sample.
+ * @param {object} message
+ */
 export function setThumbnails(message) {
   thumbs = message;
   $("thumbnails").replaceChildren(...message.names.map(name => el("button", {
@@ -84,7 +91,10 @@ function numberColor(value) {
   return `rgb(${one & 255} ${(one >> 8) & 255} ${(one >> 16) & 255})`;
 }
 
-/** Show the settings that concern data. */
+/**
+ * Show the settings that concern data.
+ * @param {object} message
+ */
 export function setSetup(message) {
   ({setup} = message);
   for (const button of $("thumbnails").children) button.setAttribute("aria-pressed", button.dataset.name === setup.data);
@@ -99,7 +109,10 @@ export function setSetup(message) {
   showForms();
 }
 
-/** Show the data's note. */
+/**
+ * Show the data's note.
+ * @param {object} message
+ */
 export function setData(message) {
   $("data-note").textContent = [message.note, ...message.notices.slice(0, 3)].filter(Boolean).join(" · ");
   if (setup?.data === "table") for (const [name, value] of [["across", message.axes[0]], ["up", message.axes[1]]]) $(name).value = value;

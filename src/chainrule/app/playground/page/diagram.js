@@ -2,18 +2,27 @@
 
 import {$, el, show, svg} from "./dom.js";
 import {paint, pixels} from "./colors.js";
+import {closest, labelPlace, pathOf} from "./edges.js";
 
 const stage = $("stage"), edgesLayer = $("edges"), columnsLayer = $("columns");
 const HEAD = 62, FOOT = 26, MAX_UNIT = 44, LEAST_PITCH = 28, MANY_EDGES = 500, LEAST_STEP = 48;
 const actions = {};
 let network = null, frame = null, walk = null, columns = [], edges = [], units = [], maps = [], frames = 0, chosen = null;
 
-/** Set what happens: `units(layer, more)`, `edit(layer)`, `hover(parameter or null, event)`, `choose(parameter)`, `unit(bytes or null)`. */
+/**
+ * Set what happens: `units(layer, more)`, `edit(layer)`, `hover(parameter or null, event)`, `choose(parameter)`, `unit(bytes or null)`.
+ * @param {object} handlers
+ */
 export function onAction(handlers) {
   Object.assign(actions, handlers);
 }
 
-/** Show a network: see chainrule.app.playground.picture.network. */
+/**
+ * Show a network: see chainrule.app.playground.picture.network.
+ * @param {object} message
+ * @param {Array<object>} layers
+ * @param {number} maxUnits
+ */
 export function setNetwork(message, layers, maxUnits) {
   network = message;
   frame = walk = chosen = null;
@@ -23,7 +32,10 @@ export function setNetwork(message, layers, maxUnits) {
   build(layers, maxUnits);
 }
 
-/** Show a frame. */
+/**
+ * Show a frame.
+ * @param {object} message
+ */
 export function setFrame(message) {
   if (!network || !edges.length) return;
   frame = message;
@@ -52,7 +64,10 @@ function setOutputMaps(from) {
   }
 }
 
-/** Show the numbers of a step in slow motion; null: none. */
+/**
+ * Show the numbers of a step in slow motion; null: none.
+ * @param {object} message
+ */
 export function setWalk(message) {
   walk = message;
   for (const column of columns) column.classList.toggle("lit", Boolean(walk));
@@ -67,14 +82,22 @@ export function setWalk(message) {
   drawEdges();
 }
 
-/** Return the value, gradient and last update of a parameter, and its number in slow motion, if there is one. */
+/**
+ * Return the value, gradient and last update of a parameter, and its number in slow motion, if there is one.
+ * @param {object} parameter
+ */
 export function numbersOf({at, c, i, j}) {
   if (!frame) return null;
   const {theta, grad, update} = frame.arrays, numbers = i === null ? walk?.biases?.[c - 1]?.[j] : walk?.links?.[c - 1]?.[i]?.[j];
   return {value: theta.data[at], gradient: grad.data[at], update: update.data[at], inStep: numbers};
 }
 
-/** Return the parameter that leads from unit i of column c - 1 (null: the bias) to unit j of column c. */
+/**
+ * Return the parameter that leads from unit i of column c - 1 (null: the bias) to unit j of column c.
+ * @param {number} c
+ * @param {number|null} i
+ * @param {number} j
+ */
 export function parameter(c, i, j) {
   const column = network.columns[c], from = network.columns[c - 1];
   if (i === null) return {name: column.b.name, index: [j], at: column.b.at + j, c, i, j, label: `Bias of ${unitName(c, j)}`};
@@ -87,11 +110,18 @@ export const unitName = (c, j) => {
   return column.kind === "input" ? column.units[j] : column.kind === "output" ? `output ${column.units[j]}` : `unit ${j + 1} of layer ${c}`;
 };
 
-/** Return the parameters that lead to a unit: its bias, then its weights. */
+/**
+ * Return the parameters that lead to a unit: its bias, then its weights.
+ * @param {number} c
+ * @param {number} j
+ */
 export const parametersOf = (c, j) =>
   [parameter(c, null, j), ...network.columns[c - 1].units.map((_, i) => parameter(c, i, j))];
 
-/** Mark a parameter as chosen; null: none. */
+/**
+ * Mark a parameter as chosen; null: none.
+ * @param {object|null} chosenParameter
+ */
 export function choose(chosenParameter) {
   chosen = chosenParameter;
   drawEdges();
@@ -187,11 +217,10 @@ function makeEdges(width, height) {
   for (let c = 1; c < columns.length; c++) {
     const from = units.filter(each => each.c === c - 1), to = units.filter(each => each.c === c);
     for (const a of from) for (const b of to) {
-      const x1 = a.x + a.size / 2 + 2, x2 = b.x - b.size / 2 - 2, middle = (x1 + x2) / 2;
-      const path = svg("path", {d: `M${x1} ${a.y}C${middle} ${a.y} ${middle} ${b.y} ${x2} ${b.y}`, fill: "none"});
+      const {W} = network.columns[c], ends = {x1: a.x + a.size / 2 + 2, y1: a.y, x2: b.x - b.size / 2 - 2, y2: b.y};
+      const path = svg("path", {d: pathOf(ends), fill: "none"});
       edgesLayer.append(path);
-      const column = network.columns[c];
-      edges.push({c, i: a.j, j: b.j, x1, x2, y1: a.y, y2: b.y, path, at: column.W.at + a.j * column.W.shape[1] + b.j});
+      edges.push({...ends, c, i: a.j, j: b.j, path, at: W.at + a.j * W.shape[1] + b.j});
     }
   }
   drawEdges();
@@ -223,18 +252,9 @@ function drawEdges() {
     path.setAttribute("class", `${value < 0 ? "negative" : "positive"}${isChosen ? " chosen" : ""}`);
     path.setAttribute("stroke-width", (0.6 + 4.4 * size).toFixed(2));
     path.setAttribute("stroke-opacity", (isChosen ? 1 : 0.18 + 0.72 * size).toFixed(2));
-    if (links) label(edge, value, links[c - 1].length, links[c - 1][0].length);
+    const place = links && labelPlace(edge, links[c - 1].length, links[c - 1][0].length);
+    if (place) edgesLayer.append(Object.assign(svg("text", place), {textContent: show(value, 2)}));
   }
-}
-
-/** Write a number on a curve where the curves are apart: at the end with more units, if there are few at the other. */
-function label({x1, x2, y1, y2, i, j}, value, sources, targets) {
-  const few = Math.min(sources, targets);
-  if (few * 46 > 0.8 * (x2 - x1)) return;
-  const at = targets >= sources ? 0.93 - 0.8 * ((i + 0.5) / few) * Math.min(1, (few * 52) / (x2 - x1)) : 0.07 + 0.8 * ((j + 0.5) / few) * Math.min(1, (few * 52) / (x2 - x1));
-  const edge = {y1, y2}, text = svg("text", {x: x1 + (x2 - x1) * at, y: heightOf(edge, at) + 3});
-  text.textContent = show(value, 2);
-  edgesLayer.append(text);
 }
 
 /** Below each layer, the norm of its weights' gradient at the last batch. */
@@ -251,32 +271,11 @@ function drawFeet() {
 
 // Pointing at weights.
 
-/** Return the edge closest to a point of the stage, if one is near. */
-function edgeAt(x, y) {
-  let best = null, least = 9;
-  for (const edge of edges) {
-    if (x < edge.x1 || x > edge.x2) continue;
-    const distance = Math.abs(heightOf(edge, (x - edge.x1) / (edge.x2 - edge.x1)) - y);
-    if (distance < least) { least = distance; best = edge; }
-  }
-  return best;
-}
-
-/** Return the height of a curve at a share of its width: x(t) = 1.5 t (1 - t) + t^3 is solved by bisection. */
-function heightOf({y1, y2}, share) {
-  let low = 0, high = 1;
-  for (let k = 0; k < 12; k++) {
-    const t = (low + high) / 2, x = 1.5 * t * (1 - t) + t * t * t;
-    if (x < share) low = t; else high = t;
-  }
-  return y1 + (y2 - y1) * (3 * low * low - 2 * low * low * low);
-}
-
 function parameterAt(event) {
   const bias = event.target.closest?.(".bias");
   if (bias) { const {c, j} = units.find(each => each.bias === bias); return parameter(c, null, j); }
   if (event.target.closest?.("button")) return null;
-  const box = stage.getBoundingClientRect(), edge = edgeAt(event.clientX - box.left, event.clientY - box.top);
+  const box = stage.getBoundingClientRect(), edge = closest(edges, event.clientX - box.left, event.clientY - box.top);
   return edge && parameter(edge.c, edge.i, edge.j);
 }
 

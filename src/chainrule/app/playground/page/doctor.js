@@ -4,7 +4,11 @@ import {$, el} from "./dom.js";
 
 let shown = "";
 
-/** Show findings; `send(type, values)` sends a message. */
+/**
+ * Show findings; `send(type, values)` sends a message.
+ * @param {object} message
+ * @param {function(string, object=): void} send
+ */
 export function setFindings({findings, failure = ""}, send) {
   const key = JSON.stringify([findings, failure]);
   if (key === shown) return;  // a live region reads what changes

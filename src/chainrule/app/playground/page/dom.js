@@ -2,7 +2,12 @@
 
 export const $ = id => document.getElementById(id);
 
-/** Return a new element; `options` are properties, except `attrs`, and `children` are nodes or texts. */
+/**
+ * Return a new element; `options` are properties, except `attrs`, and `children` are nodes or texts.
+ * @param {string} tag
+ * @param {object} [options]
+ * @param {...(Node|string)} children
+ */
 export function el(tag, {attrs = {}, ...options} = {}, ...children) {
   const element = Object.assign(document.createElement(tag), options);
   for (const [name, value] of Object.entries(attrs)) element.setAttribute(name, value);
@@ -10,14 +15,22 @@ export function el(tag, {attrs = {}, ...options} = {}, ...children) {
   return element;
 }
 
-/** Return an SVG element with attributes. */
+/**
+ * Return an SVG element with attributes.
+ * @param {string} tag
+ * @param {object} [attrs]
+ */
 export function svg(tag, attrs = {}) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attrs)) element.setAttribute(name, value);
   return element;
 }
 
-/** Return a number with so many significant digits and a true minus. */
+/**
+ * Return a number with so many significant digits and a true minus.
+ * @param {number} value
+ * @param {number} [digits]
+ */
 export function show(value, digits = 3) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
@@ -27,11 +40,18 @@ export function show(value, digits = 3) {
   return text.replaceAll("-", "−");
 }
 
-/** Return a number with a fixed number of decimals. */
+/**
+ * Return a number with a fixed number of decimals.
+ * @param {number} value
+ * @param {number} decimals
+ */
 export const fixed = (value, decimals) =>
   value === null || !Number.isFinite(value) ? "–" : value.toFixed(decimals).replace("-", "−");
 
-/** Fit a canvas to its box at the screen's resolution; return its context, in CSS pixels, and its size. */
+/**
+ * Fit a canvas to its box at the screen's resolution; return its context, in CSS pixels, and its size.
+ * @param {HTMLCanvasElement} canvas
+ */
 export function fit(canvas) {
   const {clientWidth: width, clientHeight: height} = canvas, ratio = Math.min(devicePixelRatio || 1, 2);
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
@@ -43,7 +63,12 @@ export function fit(canvas) {
   return {context, width, height};
 }
 
-/** Fill a select with options; each is a value, or [value, label]. */
+/**
+ * Fill a select with options; each is a value, or [value, label].
+ * @param {HTMLSelectElement} select
+ * @param {Array} options
+ * @param {string} [chosen]
+ */
 export function fill(select, options, chosen = select.value) {
   select.replaceChildren(...options.map(option => {
     const [value, label] = Array.isArray(option) ? option : [option, String(option).replaceAll("_", " ")];
@@ -51,7 +76,12 @@ export function fill(select, options, chosen = select.value) {
   }));
 }
 
-/** Save content as a file. */
+/**
+ * Save content as a file.
+ * @param {string} name
+ * @param {BlobPart} content
+ * @param {string} type
+ */
 export function save(name, content, type) {
   const url = URL.createObjectURL(new Blob([content], {type}));
   el("a", {href: url, download: name}).click();

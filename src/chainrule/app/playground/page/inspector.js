@@ -6,7 +6,10 @@ import * as diagram from "./diagram.js";
 const box = $("inspector"), tip = $("tip"), EXPLAIN_EVERY = 300;
 let send = () => {}, chosen = null, unit = null, hovered = null, explained = null, walk = null, asked = 0, timer = 0;
 
-/** Start: `sender(type, values)` sends a message. */
+/**
+ * Start: `sender(type, values)` sends a message.
+ * @param {function(string, object=): void} sender
+ */
 export function start(sender) {
   send = sender;
   showHint();
@@ -133,7 +136,10 @@ function formula(message) {
     + `${rest ? `<p class="pale">${rest}</p>` : ""}<p class="rule">${message.rule}</p>`;
 }
 
-/** Show an answer to `explain`. */
+/**
+ * Show an answer to `explain`.
+ * @param {object} message
+ */
 export function setExplained(message) {
   const shown = chosen ?? explained;
   if (!shown || walk || unit || message.name !== shown.name || message.index.join() !== shown.index.join()) return;
@@ -166,7 +172,10 @@ export function refresh() {
 
 const PHASES = ["forward", "loss", "backward", "update"];
 
-/** Show a step in slow motion; one without a phase ends it. */
+/**
+ * Show a step in slow motion; one without a phase ends it.
+ * @param {object} message
+ */
 export function setWalk(message) {
   if (!message.phase) {
     if (walk) { walk = null; showHint(); }

@@ -4,7 +4,10 @@ import {$, fill} from "./dom.js";
 
 let send = () => {}, layers = [], editing = 0, maxLayers = 12;
 
-/** Start: `sender(type, values)` sends a message. */
+/**
+ * Start: `sender(type, values)` sends a message.
+ * @param {function(string, object=): void} sender
+ */
 export function start(sender) {
   send = sender;
   $("more-layers").addEventListener("click", () => change([...layers, {...(layers.at(-1) ?? {units: 4, activation: "tanh", dropout: 0, norm: "none"})}]));
@@ -14,14 +17,21 @@ export function start(sender) {
   $("layer-remove").addEventListener("click", () => { $("layer-dialog").close(); change(layers.filter((_, k) => k !== editing)); });
 }
 
-/** Fill the dialog's options. */
+/**
+ * Fill the dialog's options.
+ * @param {object} choices
+ * @param {number} most
+ */
 export function setChoices(choices, most) {
   maxLayers = most;
   fill($("layer-activation"), choices.activation);
   fill($("layer-norm"), [["none", "none"], ["batch", "batch norm"], ["layer", "layer norm"]]);
 }
 
-/** Show the layers. */
+/**
+ * Show the layers.
+ * @param {Array<object>} list
+ */
 export function setLayers(list) {
   layers = list;
   $("layer-count").textContent = layers.length === 1 ? "1 hidden layer" : `${layers.length} hidden layers`;
@@ -34,10 +44,17 @@ function change(list) {
   send("set", {changes: {layers: list}});
 }
 
-/** Change the number of units of a layer by so many. */
+/**
+ * Change the number of units of a layer by so many.
+ * @param {number} k
+ * @param {number} more
+ */
 export const addUnits = (k, more) => change(layers.map((layer, i) => (i === k ? {...layer, units: layer.units + more} : layer)));
 
-/** Open the dialog for a layer; null: for the output layer. */
+/**
+ * Open the dialog for a layer; null: for the output layer.
+ * @param {number} k
+ */
 export function open(k) {
   if (k === null) { $("output-dialog").showModal(); return; }
   editing = k;

@@ -7,7 +7,10 @@ const PARTS = {lessons: "lessons", data: "data", layers: "layers", rate: "learni
   batch: "batch size", loss: "loss", l1: "L1", l2: "L2", init: "initial weights", biases: "initial biases", seed: "seed", doctor: "doctor"};
 let send = () => {}, setup = null;
 
-/** Start: `sender(type, values)` sends a message. */
+/**
+ * Start: `sender(type, values)` sends a message.
+ * @param {function(string, object=): void} sender
+ */
 export function start(sender) {
   send = sender;
   $("share").addEventListener("click", () => { showLink(); $("share-dialog").showModal(); });
@@ -18,7 +21,10 @@ export function start(sender) {
   for (const button of document.querySelectorAll("[data-export]")) button.addEventListener("click", () => exportAs(button.dataset.export));
 }
 
-/** Show the link of the settings, here and in the address. */
+/**
+ * Show the link of the settings, here and in the address.
+ * @param {object} message
+ */
 export function setSetup(message) {
   ({setup} = message);
   history.replaceState(null, "", addressOf(message.link));
@@ -38,7 +44,10 @@ function showLink() {
   else $("link").value = location.href;
 }
 
-/** Show a link with the training so far. */
+/**
+ * Show a link with the training so far.
+ * @param {object} message
+ */
 export function setLink({link}) {
   $("link").value = addressOf(link);
 }

@@ -6,7 +6,10 @@ import {classColor, color, marker, mixture, paint, pixels} from "./colors.js";
 const canvas = $("surface"), image = document.createElement("canvas");
 let data = null, frame = null, unit = null, drawing = null, cursor = null, drawn = [];
 
-/** Show the data: see chainrule.app.playground.picture.data. */
+/**
+ * Show the data: see chainrule.app.playground.picture.data.
+ * @param {object} message
+ */
 export function setData(message) {
   data = message;
   frame = null;
@@ -16,19 +19,28 @@ export function setData(message) {
   draw();
 }
 
-/** Show a frame. */
+/**
+ * Show a frame.
+ * @param {object} message
+ */
 export function setFrame(message) {
   frame = message;
   draw();
 }
 
-/** Show a unit's map in place of the predictions; null: the predictions. */
+/**
+ * Show a unit's map in place of the predictions; null: the predictions.
+ * @param {Uint8Array} bytes
+ */
 export function showUnit(bytes) {
   unit = bytes;
   draw();
 }
 
-/** Let points of a class be drawn: `add([[x, y, class], ...])` receives them; null: no drawing. */
+/**
+ * Let points of a class be drawn: `add([[x, y, class], ...])` receives them; null: no drawing.
+ * @param {Array} options
+ */
 export function setDrawing(options) {
   drawing = options;
   canvas.classList.toggle("drawing", Boolean(options));
