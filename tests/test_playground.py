@@ -42,7 +42,16 @@ SETUPS = [
     Setup(layers=(Hidden(5, "relu", 0.25, "batch"), Hidden(2, "leaky_relu"), Hidden(3, "selu", 0.0, "layer"))),
     Setup(data="points", points=((0.5, -0.25, 1), (-1.0, 0.125, 3))),
     Setup(data="formula", formula="sin(3*x1) & 'x' #?=% > 0", standardize=False, hide=("data", "doctor")),
-    Setup(rate=3e-5, momentum=0.95, optimizer="sgd", schedule="cosine", l1=1e-4, batch=0, seed=12, outputs=2),
+    Setup(
+        rate=3.14159265358979e-5,
+        momentum=0.95,
+        optimizer="sgd",
+        schedule="cosine",
+        l1=1e-4,
+        batch=0,
+        seed=12,
+        outputs=2,
+    ),
 ]
 
 
@@ -200,7 +209,7 @@ def test_a_broken_table_says_what_is_wrong(text, message):
 RUNS = [
     SMALL,
     replace(SMALL, optimizer="sgd", momentum=0.5, rate=0.1, schedule="step"),
-    replace(SMALL, optimizer="nesterov", rate=0.03),
+    replace(SMALL, optimizer="nesterov", rate=0.123456789),
     replace(SMALL, optimizer="rmsprop", batch=0, l1=1e-3, l2=1e-2),
     replace(SMALL, optimizer="adamw", schedule="cosine", epochs=12, data="three", loss="cross_entropy"),
     replace(SMALL, layers=(Hidden(4, "relu", 0.3, "batch"), Hidden(3, "silu", 0.0, "layer")), outputs=2),
@@ -279,6 +288,7 @@ def test_a_training_that_fails_for_good_says_so_again():
 def to_the_end(ours):
     while not ours.ended:
         ours.take_batch()
+    ours.set_weight(ours.net.blocks[0], (0, 0), 0.25)
 
 
 # Steps in slow motion.
@@ -336,6 +346,12 @@ def test_a_row_shows_the_numbers_of_the_network():
 
 
 # Explanations.
+
+
+def test_a_schedule_that_begins_with_0_is_explained():
+    ours = training_of(replace(SMALL, schedule="coslog4"))
+    assert ours.run.rate == 0
+    assert abs(explain.explain(ours, "0.W", (0, 0))["next"]) < 1e-250
 
 
 @pytest.mark.parametrize(("name", "index"), [("0.W", (1, 2)), ("0.b", (0,)), ("2.W", (0, 1)), ("4.b", (0,))])

@@ -86,7 +86,7 @@ def network(setup: Setup, sample: Sample) -> Network:
 def optimizer(setup: Setup) -> Optimizer:
     """Return the optimizer."""
     if setup.optimizer in ("sgd", "nesterov"):
-        return SGD(setup.rate, momentum=setup.momentum, nesterov=setup.optimizer == "nesterov")
+        return SGD(setup.rate, momentum=setup.momentum, nesterov=setup.optimizer == "nesterov" and setup.momentum > 0)
     kind: Any = look_up(OPTIMIZERS, setup.optimizer, "optimizer")
     return kind(setup.rate)
 

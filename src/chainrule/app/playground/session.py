@@ -269,10 +269,12 @@ class Session:
         end = perf_counter() + SLICE_SECONDS
         if self._acknowledged:  # a frame is due
             end = min(end, self._last_frame + FRAME_SECONDS)
-        while not self.training.ended:
+        while True:
             if self._replay is not None and self._replay.catch_up(self.training):
                 self._end_replay()
                 return
+            if self.training.ended:
+                break
             if self._replay is None and not self._pace.take():
                 return
             self.training.take_batch()

@@ -197,14 +197,21 @@ def _to_text(name: str, value: Any) -> str:
     if name == "layers":
         return ",".join(_layer_text(layer) for layer in value)
     if name == "points":
-        return ",".join("_".join(f"{number:g}" for number in point) for point in value)
+        return ",".join("_".join(_digits(float(number)) for number in point) for point in value)
     if name == "hide":
         return ",".join(value)
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return _digits(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _digits(value: float) -> str:
+    """Return every digit of a number: a link repeats a training exactly."""
+    return repr(value).removesuffix(".0")
 
 
 def _layer_text(layer: Hidden) -> str:
-    parts = [str(layer.units), layer.activation, f"{layer.dropout:g}", layer.norm]
+    parts = [str(layer.units), layer.activation, _digits(layer.dropout), layer.norm]
     while len(parts) > 2 and parts[-1] == ("none", "0")[len(parts) == 3]:
         parts.pop()
     return "-".join(parts)

@@ -24,6 +24,8 @@ from chainrule.training.callbacks import hooks_of
 from chainrule.training.epoch import train_batch
 from chainrule.training.guard import DivergedError, Guard, StepRatio
 
+TINY_RATE = 1e-300
+"""In place of a learning rate of 0 in a trace: the steps are too short to change a weight."""
 LIVE = ("rate", "l1", "l2")
 """Settings that change during training; all others restart it."""
 
@@ -185,7 +187,8 @@ class Training:
         """Return the trace of the step on the next batch; nothing changes."""
         X, y, _ = self.batch
         names = self.sample.columns
-        return trace(self.net, X, y, self.run.optimizer, rate=self.run.rate, rng=self.run.rng, columns=names)
+        rate = self.run.rate or TINY_RATE  # some schedules begin or end with 0
+        return trace(self.net, X, y, self.run.optimizer, rate=rate, rng=self.run.rng, columns=names)
 
     @property
     def update(self) -> Array:
