@@ -674,6 +674,10 @@ def test_a_schedule_ends(tab):
     tab.advance(lambda: not tab.session.playing)
     assert "ended after 3 epochs" in tab.last("notice")["text"]
     assert tab.last("state")["ended"]
+    steps = tab.session.training.steps
+    for of in ("epoch", "batch", "row"):
+        tab.send("step", of=of)
+    assert tab.session.training.steps == steps
 
 
 def test_going_back_to_the_start_repeats_the_numbers(tab):

@@ -168,6 +168,9 @@ class Session:
         """Train for an epoch, or advance to the next phase of a batch or a row."""
         require(of in ("epoch", "batch", "row"), "of", "be epoch, batch or row", of)
         self.playing, self._replay = False, None
+        if self.training.ended:
+            self._end_schedule()
+            return
         if of == "epoch":
             self._end_walk()
             self.training.take_epoch()
@@ -280,6 +283,10 @@ class Session:
             self.training.take_batch()
             if perf_counter() >= end:
                 return
+        self._end_schedule()
+
+    def _end_schedule(self) -> None:
+        """Pause, because the schedule has ended."""
         self.playing, self._replay = False, None
         self._send_json("notice", text=f"The schedule ended after {self.training.run.epochs:,} epochs.")
         self._send_state()
