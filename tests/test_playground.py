@@ -494,7 +494,20 @@ def by_hand(ours):
     ours.take_batch()
 
 
+def between_epochs(ours):
+    """Change a weight and the rate after the first epoch, and diverge."""
+    ours.take_epoch()
+    ours.set_weight(ours.net.blocks[0], (0, 1), 1.5)
+    ours.set_live(replace(ours.setup, rate=60.0))
+    for _ in range(14):
+        ours.take_batch()
+    ours.set_live(replace(ours.setup, l1=0.5, rate=0.01))
+    ours.set_weight(ours.net.blocks[1], (1,), -0.5)
+    assert ours.run.history.rollbacks > 0
+
+
 SHARED = {
+    "between epochs": (replace(RUNS[-1], rate=0.01, schedule="reduce_on_plateau"), between_epochs),
     "whole epochs": (SMALL, lambda ours: [ours.take_epoch() for _ in range(3)]),
     "in an epoch": (replace(SMALL, batch=7, l1=1e-3), lambda ours: [ours.take_batch() for _ in range(8)]),
     "by hand": (SMALL, by_hand),
@@ -550,11 +563,11 @@ def test_a_link_repeats_the_training(name):
 @pytest.mark.parametrize(
     ("link", "message"),
     [
-        ("steps=-1", "steps must be an integer"),
-        ("steps=1e3", "steps must be an integer"),
-        ("steps=2&changes=1_0.W", "changes must be written as step_name_index_value, got '1_0.W'"),
-        ("steps=2&changes=1_9.W_0.0_1", "name must be one of"),
-        ("steps=2&changes=1_0.W_0.99_1", "index must be a place in shape"),
+        ("until=-1", "until must be an integer"),
+        ("until=1e3", "until must be an integer"),
+        ("until=2&changes=1_0.W", "changes must be written as moment_name_index_value, got '1_0.W'"),
+        ("until=2&changes=1_9.W_0.0_1", "name must be one of"),
+        ("until=2&changes=1_0.W_0.99_1", "index must be a place in shape"),
     ],
 )
 def test_a_link_that_cannot_be_repeated_says_why(link, message):
@@ -562,6 +575,16 @@ def test_a_link_that_cannot_be_repeated_says_why(link, message):
     tab.send("open", link=link)
     assert message in tab.last("error")["text"]
     assert not tab.session.playing
+
+
+def test_nothing_is_exported_while_it_diverges():
+    ours = training_of(replace(RUNS[-1], rate=0.01))
+    ours.take_epoch()
+    ours.set_weight(ours.net.blocks[-1], (0,), 1e5)
+    ours.set_live(replace(ours.setup, rate=1e-6))
+    ours.take_batch()
+    with pytest.raises(ValueError, match="training must not be diverging"):
+        share.to_python(ours)
 
 
 def test_nothing_is_exported_before_the_first_step():

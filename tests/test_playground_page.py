@@ -479,7 +479,7 @@ def test_a_link_repeats_the_training_so_far(open_page):
     loss = page.locator("#scores span").nth(4).inner_text()
     page.click("#share")
     page.check("#with-training")
-    expect(page.locator("#link")).to_have_value(re.compile("steps=6"))
+    expect(page.locator("#link")).to_have_value(re.compile("until=9"))
     other = open_page(page.input_value("#link").partition("#")[2], tab=1)
     expect(other.locator("#epoch")).to_have_text("2")
     expect(other.locator("#scores span").nth(4)).to_have_text(loss)

@@ -73,7 +73,8 @@ class Session:
                 signature(method).bind(self, **values)
             except TypeError as error:
                 raise ValueError(f"{message['type']}: {error}") from None
-            method(self, **values)
+            with np.errstate(all="ignore"):  # a network may be diverging
+                method(self, **values)
         except (ChainruleError, ValueError, TypeError, KeyError, IndexError, ArithmeticError) as error:
             self._send_error(error)
 
@@ -258,7 +259,8 @@ class Session:
         if self._changed and self._acknowledged and now - self._last_frame >= FRAME_SECONDS:
             self.show()
         if self.playing and now > self._next_examination:
-            self._examine()
+            with np.errstate(all="ignore"):
+                self._examine()
 
     def show(self) -> None:
         """Send a frame."""

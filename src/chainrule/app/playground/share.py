@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import fields
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from chainrule.app.playground import building
 from chainrule.app.playground.settings import Setup, from_link, to_link
-from chainrule.app.playground.training import Change, Replay, Training
+from chainrule.app.playground.training import FIRST, Change, Replay, Training
 from chainrule.arrays import require
 from chainrule.files.model import pack
 from chainrule.nn.layers import Layer
+from chainrule.training.guard import DivergedError
 
-MAX_STEPS = 10**7
+MAX_MOMENT = 10**7
 _SCRIPT = '''\
 """Exported from chainrule playground. On the same machine it reproduces the numbers of the page bit for bit."""
 
@@ -47,21 +49,27 @@ net = Network(
     kernels="numpy",
     seed={seed},
 )
-print("training loss", net.evaluate(X, y))  # {loss_value!r}
+{last}print("training loss", net.evaluate(X, y))  # {loss_value!r}
 print("test loss", net.evaluate(X_test, y_test))  # {test_value!r}
 '''
 _CALLBACK = '''
 class Changes(Callback):
-    """Repeats the changes made by hand, each after the same number of batches, and stops at the end."""
+    """Repeats the changes by hand at their moments, counted in batches and beginnings of epochs."""
 
     def on_train_begin(self, run):
-        self.steps = 0
+        self.moment = 0
+
+    def on_epoch_begin(self, run):
+        self.advance(run)
 
     def on_batch_end(self, run):
-        self.steps += 1
-{changes}        if self.steps == {steps}:
+        self.advance(run)
+        if {stop}:
             run.stop = "exported here"
 
+    def advance(self, run):
+        self.moment += 1
+{changes}
 
 '''
 
@@ -71,13 +79,16 @@ def to_python(training: Training) -> str:
     setup, sample, run = training.setup, training.sample, training.run
     if run.epoch == 0 and run.epoch_fraction == 0:
         raise ValueError("training must have at least one step before it is exported, got none. Press Play first.")
-    late = [change for change in training.changes if change.step]
+    late = [change for change in training.changes if FIRST < change.moment < training.moment]
     depends = run.schedule.depends_on_n_epochs
-    stops = bool(late or run.epoch_fraction or (depends and not training.ended))
+    in_epoch = run.epoch_fraction > 0
+    if in_epoch:
+        _require_steady(training)
+    has_callback = bool(late or in_epoch or (depends and not training.ended))
     optimizer = building.optimizer(setup)
     optimizer.learning_rate = training.first["rate"]
     return _SCRIPT.format(
-        names=", ".join(_names(training, stops)),
+        names=", ".join(_names(training, has_callback)),
         sampler=f"from chainrule.app.playground.{'table import Table' if sample.source else 'plane import draw'}",
         link=to_link(setup),
         sample=_TABLE.format(name=sample.source) if sample.source else "sample = draw(setup)",
@@ -85,13 +96,14 @@ def to_python(training: Training) -> str:
         loss=setup.loss,
         penalties="".join(f"\n    {name}={value!r}," for name in ("l1", "l2") if (value := training.first[name])),
         seed=setup.seed,
-        changes=_changes_code(training, late, stops),
+        changes=_changes_code(training, late, has_callback),
+        last=_last_code(training),
         optimizer=repr(optimizer).replace("steps=0, ", "").replace(", steps=0", ""),
         schedule=setup.schedule,
-        epochs=run.epochs if depends else run.epoch + stops,
+        epochs=run.epochs if depends else run.epoch + in_epoch,
         batch=setup.batch or None,
         metric=building.metric(sample),
-        callbacks="\n    callbacks=Changes()," if stops else "",
+        callbacks="\n    callbacks=Changes()," if has_callback else "",
         loss_value=training.net.evaluate(*run.rows[:2]),
         test_value=training.net.evaluate(*(run.validation or run.rows)[:2]),
     )
@@ -102,20 +114,41 @@ with open({name!r}, encoding="utf-8") as file:
     sample = Table.read({name!r}, file.read()).sample(setup)"""
 
 
-def _changes_code(training: Training, late: list[Change], stops: bool) -> str:
-    """Return the code of the changes by hand: those before the first batch as statements, later ones as a callback."""
-    early = [change for change in training.changes if change.step == 0 and change.name not in training.first]
+def _require_steady(training: Training) -> None:
+    """Raise ValueError if the guard would take back the epoch, where a script would stop in it."""
+    try:
+        deepcopy(training.guard).check_epoch(training.run)
+    except DivergedError as failure:
+        raise ValueError(
+            f"training must not be diverging when it is exported, got {failure}. Step to the next epoch."
+        ) from None
+
+
+def _changes_code(training: Training, late: list[Change], has_callback: bool) -> str:
+    """Return the code of changes before the first batch, as statements, and of later ones, as a callback."""
+    early = (c for c in training.changes if c.moment == FIRST and c.name not in training.first)
     code = "".join(f"{_code(change, 'net')}\n" for change in early)
-    if stops:
-        lines = (f"        if self.steps == {c.step}:\n            {_code(c, 'run.net')}\n" for c in late)
-        code += _CALLBACK.format(changes="".join(lines), steps=training.steps)
+    if has_callback:
+        run = training.run
+        lines = (f"        if self.moment == {c.moment}:\n            {_code(c, 'run.net')}\n" for c in late)
+        last_batch = f"run.epoch == {run.epoch - 1} and run.batch == run.n_batches - 1"
+        stop = f"self.moment == {training.moment}" if run.epoch_fraction else last_batch
+        code += _CALLBACK.format(changes="".join(lines), stop=stop)
     return code
 
 
-def _names(training: Training, stops: bool) -> list[str]:
+def _last_code(training: Training) -> str:
+    """Return the code of changes after the last batch, and of penalties that were changed."""
+    last = [c for c in training.changes if c.moment == training.moment > FIRST and c.name not in training.first]
+    penalties = [name for name in ("l1", "l2") if getattr(training.net, name) != training.first[name]]
+    lines = [f"net.{name} = {getattr(training.net, name)!r}" for name in penalties] + [_code(c, "net") for c in last]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _names(training: Training, has_callback: bool) -> list[str]:
     """Return the names to import from chainrule."""
     parts = {type(layer).__name__ for layer in training.net.layers} | {type(training.run.optimizer).__name__}
-    return sorted({"Network", "train", *parts, *(["Callback"] if stops else [])}, key=str.lower)
+    return sorted({"Network", "train", *parts, *(["Callback"] if has_callback else [])}, key=str.lower)
 
 
 def _layer_code(layer: Layer) -> str:
@@ -147,33 +180,29 @@ def to_model(training: Training) -> bytes:
 
 
 def to_moment(training: Training) -> str:
-    """Return the link of the first settings, with the number of batches and the changes by hand: see `from_moment`."""
+    """Return the link of the first settings, with the moment and the changes by hand: see `from_moment`."""
     first = training.setup.changed(training.first)
-    changes = [change for change in training.changes if change.step or change.name not in training.first]
-    written = (f"{c.step}_{c.name}_{'.'.join(map(str, c.index))}_{c.value!r}" for c in changes)
-    progress = {"steps": training.steps, **({"changes": ",".join(written)} if changes else {})}
+    changes = [change for change in training.changes if change.moment > FIRST or change.name not in training.first]
+    written = (f"{c.moment}_{c.name}_{'.'.join(map(str, c.index))}_{c.value!r}" for c in changes)
+    progress = {"until": training.moment, **({"changes": ",".join(written)} if changes else {})}
     return "&".join(filter(None, (to_link(first), urlencode(progress))))
 
 
 def from_moment(link: str) -> tuple[Setup, Replay | None]:
     """Return the settings of a link, and the training to repeat, if it has one."""
     parts = dict(parse_qsl(link.removeprefix("#"), keep_blank_values=True))
-    steps, changes = parts.pop("steps", ""), parts.pop("changes", "")
+    until, changes = parts.pop("until", ""), parts.pop("changes", "")
     setup = from_link(urlencode(parts))
-    if not steps:
+    if not until:
         return setup, None
-    require(
-        steps.isascii() and steps.isdigit() and int(steps) <= MAX_STEPS,
-        "steps",
-        f"be an integer from 0 to {MAX_STEPS:,}",
-        steps,
-    )
-    return setup, Replay(int(steps), [_change(text) for text in changes.split(",") if text])
+    fits = until.isascii() and until.isdigit() and int(until) <= MAX_MOMENT
+    require(fits, "until", f"be an integer from 0 to {MAX_MOMENT:,}", until)
+    return setup, Replay(int(until), [_change(text) for text in changes.split(",") if text])
 
 
 def _change(text: str) -> Change:
     try:
-        step, name, index, value = text.split("_")
-        return Change(int(step), name, tuple(int(i) for i in index.split(".") if i), float(value))
+        moment, name, index, value = text.split("_")
+        return Change(int(moment), name, tuple(int(i) for i in index.split(".") if i), float(value))
     except ValueError:
-        raise ValueError(f"changes must be written as step_name_index_value, got {text!r}") from None
+        raise ValueError(f"changes must be written as moment_name_index_value, got {text!r}") from None

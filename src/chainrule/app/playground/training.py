@@ -24,6 +24,8 @@ from chainrule.training.callbacks import hooks_of
 from chainrule.training.epoch import train_batch
 from chainrule.training.guard import DivergedError, Guard, StepRatio
 
+FIRST = 1
+"""The moment before the first batch."""
 TINY_RATE = 1e-300
 """In place of a learning rate of 0 in a trace: the steps are too short to change a weight."""
 LIVE = ("rate", "l1", "l2")
@@ -32,9 +34,9 @@ LIVE = ("rate", "l1", "l2")
 
 @dataclass(frozen=True)
 class Change:
-    """A change by hand after `step` batches: of a setting, or of an entry of a parameter."""
+    """A change by hand at a moment of `Training`: of a setting, or of an entry of a parameter."""
 
-    step: int
+    moment: int
     name: str
     index: tuple[int, ...]
     value: float
@@ -42,24 +44,25 @@ class Change:
 
 @dataclass
 class Replay:
-    """A training to repeat: the number of batches, and the changes by hand between them."""
+    """A training to repeat: until which moment, and the changes by hand on the way."""
 
-    steps: int
+    until: int
     changes: list[Change]
 
     def catch_up(self, training: Training) -> bool:
         """Make the changes that are due; return whether the end is reached."""
-        while self.changes and self.changes[0].step <= training.steps:
+        while self.changes and self.changes[0].moment <= training.moment:
             training.apply(self.changes.pop(0))
-        return training.steps >= self.steps
+        return training.moment >= self.until
 
 
 class Training:
     """A network in training.
 
-    `steps` counts the batches; `curve` has a row for each epoch, the first before training: loss, test loss, metric,
-    test metric, learning rate, then the norm of the gradient of each weight matrix. `changes` is the log of what was
-    changed by hand, `first` has the values of LIVE settings at the first batch.
+    `steps` counts the batches. `moment` counts the batches and the beginnings of epochs, also of those repeated after a
+    rollback: it identifies a state. `curve` has a row for each epoch, the first before training: loss, test loss,
+    metric, test metric, learning rate, then the norm of the gradient of each weight matrix. `changes` is the log of
+    changes by hand, `first` has the values of LIVE settings at the first batch.
     """
 
     def __init__(self, setup: Setup, sample: Sample) -> None:
@@ -71,7 +74,7 @@ class Training:
         self.run.callbacks = [self.guard, StepRatio()]
         self.run.hooks = hooks_of(self.run.callbacks)
         self.run.call("on_train_begin")
-        self.steps, self.changes = 0, list[Change]()
+        self.steps, self.moment, self.changes = 0, 0, list[Change]()
         self.first = {name: float(getattr(setup, name)) for name in LIVE}
         self.before = self.net.theta.copy()
         self.weights = [block for block in self.net.blocks if block.kind == "W"]
@@ -91,12 +94,14 @@ class Training:
         while True:
             try:
                 run.begin_epoch()
+                self.moment += 1
                 for k, self.batch in enumerate(batches(*run.rows, run.batch_size, run.rng if run.shuffle else None)):
                     run.batch = k
                     yield
                     self.before[...] = self.net.theta
                     train_batch(run, k, self.batch)
                     self.steps += 1
+                    self.moment += 1
                 run.end_epoch()
                 self.guard.check_epoch(run)
             except DivergedError as failure:
@@ -150,13 +155,13 @@ class Training:
         for name in LIVE:
             value = getattr(setup, name)
             if value != getattr(self.setup, name):
-                self.apply(Change(self.steps, name, (), value))
+                self.apply(Change(self.moment, name, (), value))
         self.setup = setup
 
     def set_weight(self, block: Block, index: tuple[int, ...], value: float) -> None:
         """Set an entry of a parameter."""
         require(bool(np.isfinite(value)) and abs(value) <= 1e6, "a weight", "be a number within 1,000,000", value)
-        self.apply(Change(self.steps, block.full_name, index, float(value)))
+        self.apply(Change(self.moment, block.full_name, index, float(value)))
 
     def apply(self, change: Change) -> None:
         """Make a change, and log it."""
@@ -170,7 +175,7 @@ class Training:
         else:
             block = look_up({block.full_name: block for block in self.net.blocks}, change.name, "a parameter")
             self.net.params[block.layer][block.name][change.index] = change.value
-        if self.steps == 0:
+        if self.moment == FIRST:
             self.first |= {change.name: change.value} if change.name in LIVE else {}
             self._start_again()
 
