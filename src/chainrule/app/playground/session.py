@@ -259,8 +259,7 @@ class Session:
         if self._changed and self._acknowledged and now - self._last_frame >= FRAME_SECONDS:
             self.show()
         if self.playing and now > self._next_examination:
-            with np.errstate(all="ignore"):
-                self._examine()
+            self._examine()
 
     def show(self) -> None:
         """Send a frame."""
@@ -347,7 +346,8 @@ class Session:
         """Diagnose the training, and schedule the next diagnosis."""
         start = perf_counter()
         try:
-            self._send_json("findings", findings=doctor.examine(self.training))
+            with np.errstate(all="ignore"):
+                self._send_json("findings", findings=doctor.examine(self.training))
         except (ChainruleError, ArithmeticError) as error:
             self._send_json("findings", findings=[], failure=first_line(error))
         took = perf_counter() - start
