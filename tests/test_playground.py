@@ -677,6 +677,7 @@ def test_frames_wait_for_the_page(tab):
     tab.session._last_frame = 0.0
     tab.session.advance()
     assert tab.last("frame")["steps"] > frames_sent[0]["steps"]
+    assert tab.last("frame")["first"] > 0, "of the curve, only the rows since the last frame"
 
 
 def test_the_pace_is_in_epochs_per_second(tab, monkeypatch):
