@@ -442,6 +442,8 @@ def test_a_lesson_is_a_link_and_leads_to_the_next(open_page):
     expect(page.locator("#lesson-title")).to_have_text(LESSONS["xor"].title)
     page.click("#lesson-next")
     expect(page.locator("#lesson-title")).to_have_text(LESSONS["vanishing"].title)
+    page.reload()
+    expect(page.locator("#lesson-title")).to_have_text(LESSONS["vanishing"].title)
 
 
 def test_a_finding_has_a_button_with_its_remedy(open_page):

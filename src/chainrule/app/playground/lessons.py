@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chainrule.app.playground.settings import Hidden, Setup
+from chainrule.errors import look_up
 
 
 @dataclass(frozen=True)
@@ -121,3 +122,8 @@ LESSONS: dict[str, Lesson] = {
     ),
 }  # fmt: skip
 """Name -> lesson, in the order in which the page lists them."""
+
+
+def lesson_setup(name: str) -> Setup:
+    """Return the settings of a lesson, which name it; raise ValueError if there is none of that name."""
+    return look_up(LESSONS, name, "lesson").setup.changed({"lesson": name})

@@ -22,7 +22,7 @@ import numpy as np
 import chainrule
 from chainrule.app.playground import building, doctor, frames, picture, plane, settings, share
 from chainrule.app.playground.explain import explain
-from chainrule.app.playground.lessons import LESSONS
+from chainrule.app.playground.lessons import LESSONS, lesson_setup
 from chainrule.app.playground.pace import Pace
 from chainrule.app.playground.settings import Setup
 from chainrule.app.playground.steps import Walk
@@ -48,7 +48,6 @@ class Session:
         self._send_to_page = send
         self.setup = Setup()
         self.table: Table | None = None
-        self.lesson = ""
         self.playing = False
         self._pace = Pace()
         self._acknowledged, self._changed = True, False
@@ -101,9 +100,7 @@ class Session:
         """Return the settings of a lesson or a link, and the training to repeat; report errors in them."""
         try:
             if lesson:
-                setup = look_up(LESSONS, lesson, "lesson").setup
-                self.lesson = lesson
-                return setup, None
+                return lesson_setup(lesson), None
             setup, replay = share.from_moment(link)
         except ValueError as error:
             self._send_error(error)
@@ -115,8 +112,8 @@ class Session:
 
     def choose(self, lesson: str) -> None:
         """Start a lesson."""
-        setup = look_up(LESSONS, lesson, "lesson").setup
-        self.lesson, self.playing = lesson, False
+        setup = lesson_setup(lesson)
+        self.playing = False
         self._start(setup)
 
     def set(self, changes: Mapping[str, Any]) -> None:
@@ -328,7 +325,7 @@ class Session:
         losses = building.losses_for(self.training.sample)
         table = None if self.table is None else {"name": self.table.name, "columns": list(self.table.columns)}
         link = settings.to_link(self.setup)
-        self._send_json("setup", setup=self.setup.to_dict(), link=link, lesson=self.lesson, losses=losses, table=table)
+        self._send_json("setup", setup=self.setup.to_dict(), link=link, losses=losses, table=table)
 
     def _send_state(self) -> None:
         self._send_json("state", playing=self.playing, ended=self.training.ended, failure=self.training.failure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -90,7 +90,7 @@ class Setup:
 
     `rows` and `noise` are of a sample that is drawn, `sample` is its seed. `formula`, `points` (x, y, class) and the
     columns `target`, `across` and `up` of a table are the user's own data. `batch` 0 is all rows; `outputs` 0 chooses
-    by the loss, 1 and 2 are for two classes. `epochs` matters to schedules alone.
+    by the loss, 1 and 2 are for two classes. `epochs` matters to schedules alone. `lesson` is the one that is shown.
     """
 
     data: str = "circle"
@@ -119,12 +119,13 @@ class Setup:
     init: str = "auto"
     biases: str = "zeros"
     seed: int = 0
-    hide: tuple[str, ...] = field(default=())
+    lesson: str = ""
+    hide: tuple[str, ...] = ()
     """Parts of the page that a lesson hides."""
 
     def __post_init__(self) -> None:
         _check(self)
-        for name in ("formula", "target", "across", "up"):
+        for name in ("formula", "target", "across", "up", "lesson"):
             value = getattr(self, name)
             fits = isinstance(value, str) and len(value) <= MAX_FORMULA
             require(fits, name, f"be text of at most {MAX_FORMULA} characters", value)

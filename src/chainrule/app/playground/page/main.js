@@ -44,7 +44,7 @@ connection.on("setup", message => {
   data.setSetup(message);
   layers.setLayers(setup.layers);
   share.setSetup(message);
-  showLesson(message.lesson);
+  showLesson(setup.lesson);
 });
 connection.on("data", message => {
   surface.setData(message);
@@ -99,7 +99,7 @@ function banner(text, isError = false) {
 function showLesson(name) {
   const lesson = lessons.find(each => each.name === name);
   $("lesson-card").hidden = !lesson;
-  $("lesson").value = name;
+  $("lesson").value = lesson ? name : "";
   if (!lesson) return;
   $("lesson-title").textContent = lesson.title;
   $("lesson-try").textContent = lesson.try;
