@@ -773,8 +773,8 @@ def test_a_single_point_is_enough(tab):
 
 
 def test_a_formula_is_shown_as_it_was_understood(tab):
-    tab.send("set", changes={"data": "formula", "formula": "2x1^2 + sin(x2) > .5"})
-    assert tab.last("data")["note"] == "[2 x₁² + sin(x₂) > 1/2]"
+    tab.send("set", changes={"data": "formula", "formula": "2x1^2 + x1 sin(x2) > .5"})
+    assert tab.last("data")["note"] == "[2 x₁² + x₁ sin(x₂) > 1/2]"
 
 
 def test_a_table_of_ten_thousand_rows(tab):

@@ -19,7 +19,7 @@ from chainrule.errors import look_up
 from chainrule.terms import Function, Number, Symbol, Term
 from chainrule.typeset import Look
 
-X1, X2 = (Symbol(f"x{k}", "r", Look("x", "x", "", str(k))) for k in (1, 2))
+X1, X2 = (Symbol(f"x{k}", "", Look("x", "x", "", str(k))) for k in (1, 2))
 _NAMES: dict[str, Term] = {
     "x1": X1, "x2": X2, "x": X1, "y": X2, "pi": Number(pi, r"\pi"), "e": Number(e, "e"),
 }  # fmt: skip

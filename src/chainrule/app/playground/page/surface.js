@@ -15,6 +15,7 @@ export function setData(message) {
   frame = null;
   $("axis-x").textContent = message.axes[0];
   $("axis-y").textContent = message.axes[1];
+  $("show-wrong").parentElement.classList.toggle("off", !message.labels.length);
   showLegend();
   draw();
 }
