@@ -577,6 +577,15 @@ def test_a_link_that_cannot_be_repeated_says_why(link, message):
     assert not tab.session.playing
 
 
+@pytest.mark.parametrize("change", ["30_rate__nan", "30_0.W_0.0_inf", "30_rate__1e9"])
+def test_a_change_in_a_link_that_is_not_possible_pauses_the_training(change):
+    tab = Tab()
+    tab.send("open", link=f"rows=60&until=60&changes={change}")
+    tab.advance(lambda: not tab.session.playing)
+    assert tab.last("error")["text"]
+    assert np.isfinite(tab.session.training.net.theta).all()
+
+
 def test_nothing_is_exported_while_it_diverges():
     ours = training_of(replace(RUNS[-1], rate=0.01))
     ours.take_epoch()
@@ -819,7 +828,7 @@ def test_a_link_to_a_table_asks_for_the_file():
         ('{"type": "set", "changes": 3}', "not iterable"),
         ('{"type": "weight", "name": "9.W", "index": [0, 0], "value": 1}', "name must be one of"),
         ('{"type": "weight", "name": "0.W", "index": [0, 9], "value": 1}', "index must be a place in shape"),
-        ('{"type": "weight", "name": "0.W", "index": [0, 0], "value": NaN}', "a weight must be a number"),
+        ('{"type": "weight", "name": "0.W", "index": [0, 0], "value": NaN}', "a weight must be a number within"),
         ('{"type": "export", "form": "java"}', "form must be one of"),
         ('{"type": "pace", "speed": -1}', "speed must be from 0 to 10,000"),
         ('{"type": "points", "points": [[1, 2, 7]]}', "a class from 0 to 4"),

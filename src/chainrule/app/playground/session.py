@@ -29,7 +29,7 @@ from chainrule.app.playground.steps import Walk
 from chainrule.app.playground.table import Table
 from chainrule.app.playground.training import LIVE, Replay, Training
 from chainrule.arrays import require
-from chainrule.errors import ChainruleError, DivergenceError, TableError, first_line, look_up
+from chainrule.errors import ChainruleError, TableError, first_line, look_up
 from chainrule.nn.vector import Block
 
 FRAME_SECONDS, SLICE_SECONDS, EXAMINE_SECONDS = 1 / 30, 0.01, 2.0
@@ -246,8 +246,8 @@ class Session:
         if self.playing:
             try:
                 self._train()
-            except DivergenceError as error:
-                self.playing = False
+            except (ChainruleError, ValueError) as error:  # it diverged, or a link has a change that is not possible
+                self.playing, self._replay = False, None
                 self._send_error(error)
                 self._send_state()
                 self._examine()

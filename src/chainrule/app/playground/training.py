@@ -24,6 +24,7 @@ from chainrule.training.callbacks import hooks_of
 from chainrule.training.epoch import train_batch
 from chainrule.training.guard import DivergedError, Guard, StepRatio
 
+MAX_WEIGHT = 1e6
 FIRST = 1
 """The moment before the first batch."""
 TINY_RATE = 1e-300
@@ -160,11 +161,16 @@ class Training:
 
     def set_weight(self, block: Block, index: tuple[int, ...], value: float) -> None:
         """Set an entry of a parameter."""
-        require(bool(np.isfinite(value)) and abs(value) <= 1e6, "a weight", "be a number within 1,000,000", value)
         self.apply(Change(self.moment, block.full_name, index, float(value)))
 
     def apply(self, change: Change) -> None:
         """Make a change, and log it."""
+        require(
+            bool(np.isfinite(change.value)) and abs(change.value) <= MAX_WEIGHT,
+            "a weight",
+            f"be a number within {MAX_WEIGHT:,.0f}",
+            change.value,
+        )
         self.changes.append(change)
         if change.name in LIVE:
             self.setup = self.setup.changed({change.name: change.value})
