@@ -33,6 +33,7 @@ _COMMANDS: dict[str, type[options.Options]] = {
     "report": options.ReportOptions,
     "export": options.ExportOptions,
     "trace": options.TraceOptions,
+    "playground": options.PlaygroundOptions,
 }
 """Name of a command, and of its module -> its options."""
 

@@ -511,3 +511,25 @@ class TraceOptions(_ModelOptions):
         bool, _option("Verify every line and derivative; exit with status 1 if one is wrong.", "--verify")
     ] = False
     table: ReadingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaygroundOptions(Options):
+    """Open a page in the browser to build, train and inspect a network, until Ctrl-C.
+
+    Example: `chainrule playground --lesson xor`
+    """
+
+    port: Annotated[
+        int | None,
+        _option(
+            "Serve the page on this port.",
+            default="a free port",
+            **_number("a port from 1 to 65535", lambda value: 1 <= value <= 65535, int),
+        ),
+    ] = None
+    browser: Annotated[bool, _option("Open the browser, or only print the address.", "--browser/--no-browser")] = True
+    lesson: Annotated[
+        str | None,
+        _option("Start with this lesson, such as xor or overfitting.", default="the first one", metavar="NAME"),
+    ] = None
