@@ -13,10 +13,9 @@ Which encoding of the numbers is right depends on the table, and networks that s
     best       all four, then wider and longer ones, with other frequencies, pieces, activations and seeds
 
 A table without numbers, or with very many, has plain and linear ones only. Every variant looks up learned vectors of
-the categories of columns with more than 50 (`Lookup`): single networks on 1,000 categories of 10 rows each have an AUC
-of 0.75 with them and of 0.60 without. On 12 tables of 512 to 6,483 rows, the
-default has 9 % less error and 6 % less log loss than five plain networks of twice the width, in about the same time; on
-7 tables, 4 % less RMSE.
+the categories of columns with more than 50 (`Lookup`): on 1,000 categories of 10 rows each, the AUC is 0.77 with them
+and 0.61 without. On 12 tables of 512 to 6,483 rows, the default has 9 % less error and 6 % less log loss than five
+plain networks of twice the width, in about the same time; on 7 tables, 4 % less RMSE.
 """
 
 from __future__ import annotations
@@ -35,6 +34,9 @@ from chainrule.nn.layers import Layer
 
 MAX_PIECES = 1024
 """Pieces of all numbers of a table."""
+FORGOTTEN = 0.3
+"""Fraction of the categories of a `Lookup` that a training step forgets. Where the category is pure noise, RMSE is 2 %
+smaller than with 0.1; on 1,000 categories of 10 rows that matter, AUC is 0.766 with either."""
 MAX_EMBEDDED = 256
 """Numbers up to which embeddings of them pay."""
 
@@ -94,7 +96,7 @@ class _Table:
     """The first layers for a table: all variants look up the vectors of its categories."""
 
     def __init__(self, X: Array, numbers: Sequence[int], indices: Mapping[int, int]) -> None:
-        lookup = Lookup(X.shape[1], tuple(indices), tuple(indices.values()), rate=0.1) if indices else None
+        lookup = Lookup(X.shape[1], tuple(indices), tuple(indices.values()), rate=FORGOTTEN) if indices else None
         self.lookup: tuple[Layer, ...] = (lookup,) if lookup else ()
         self.n_in = lookup.sizes[1] if lookup else X.shape[1]
         passed_on = lookup.others if lookup else range(X.shape[1])
