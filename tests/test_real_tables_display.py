@@ -143,7 +143,7 @@ RESUMED = {
     "columns are now without island": ["--target", "body_mass", "--drop", "island"],
     "seed was 0, now 1": ["--target", "body_mass", "--seed", "1"],
     "number of training rows was 64, now 56": ["--target", "body_mass", "--test-share", "0.3"],
-    "number of members was 2, now 3": ["--target", "body_mass", "--folds", "3"],
+    "number of members was 6, now 9": ["--target", "body_mass", "--folds", "3"],
 }
 
 
@@ -206,7 +206,7 @@ def slow(function):
 
 
 TRAINING = (
-    r"[01] of 2 members trained, epoch [12] of 2, about \d+ s remaining(, training loss \S+, validation loss \S+, .*)?"
+    r"[0-5] of 6 members trained, epoch [12] of 2, about \d+ s remaining(, training loss \S+, validation loss \S+, .*)?"
 )
 
 
@@ -222,7 +222,7 @@ def test_training_without_a_terminal_writes_lines_with_the_time_remaining(birds,
 
 def test_a_short_training_has_only_its_lines_for_members(birds):
     done = run("train", "birds.csv", "--target", "species", *QUICK)
-    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["member 1 of 2", "member 2 of 2"]
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == [f"member {k} of 6" for k in range(1, 7)]
 
 
 def test_reading_scoring_predicting_and_reporting_write_lines(birds, impatient, monkeypatch):

@@ -376,7 +376,7 @@ def test_no_member_is_untrained_and_the_shortage_is_a_finding(seconds, rng):
     fitted = fit_predictor(columns, y, fit_target("y", y), time_limit=seconds)
     assert all(network.params[-1]["W"].any() for network in fitted.predictor.ensemble.networks)
     assert len(fitted.histories) == len(fitted.predictor.ensemble.networks) < 5
-    assert any(re.search(r"sufficed for \d of 5 members. Increase the time limit", text) for text in fitted.findings)
+    assert any(re.search(r"sufficed for \d of 15 members. Increase the time limit", text) for text in fitted.findings)
 
 
 def test_a_time_limit_that_is_not_reached_is_no_finding(rng):

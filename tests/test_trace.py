@@ -610,11 +610,14 @@ def test_the_text_has_every_quantity_with_aligned_values(notation, rng):
 
 def test_the_lines_in_the_documentation_are_current():
     page = (Path(__file__).parent.parent / "docs" / "learn" / "trace.md").read_text(encoding="utf-8")
-    lines = re.search(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1].splitlines()
-    net = mlp(2, 2, 2, activation="sigmoid", output_activation="sigmoid", seed=0)
-    printed = [line.strip() for line in trace(net, [[0.05, 0.10]], [[0.01, 0.99]], rate=0.5).to_text().splitlines()]
-    start = printed.index(lines[0].strip())
-    assert printed[start : start + len(lines)] == [line.strip() for line in lines]
+    code, shown = (
+        re.search(rf"^```{kind}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1] for kind in ("python", "text")
+    )
+    namespace = {}
+    exec(code.replace("print(step)", ""), namespace)
+    printed = iter([line.strip() for line in namespace["step"].to_text().splitlines()])
+    for line in shown.splitlines():  # some of the printed lines, in their order
+        assert line.strip() in printed, line
 
 
 def test_the_column_form_is_the_transpose_of_the_row_form():

@@ -109,6 +109,10 @@ class Step(Display):
         self.bars.update(self.task, total=total, completed=self.fraction, state=self._state())
 
 
+_MOST_BARS = 8
+"""Members up to which the bars of finished ones stay."""
+
+
 class TrainingDisplay(Display):
     """Follows the training of the members, in one thread or in several: a bar for each, and the time remaining."""
 
@@ -183,7 +187,8 @@ class TrainingDisplay(Display):
             ended = k in self.finished
             state = f"{len(run.history)} epochs" if ended else _epoch(run)
             done = 1.0 if ended else run.progress
-            self.bars.update(self.tasks[k], completed=done, state=f"{state}{_values(run.history)}")
+            shown = not ended or self.members <= _MOST_BARS
+            self.bars.update(self.tasks[k], completed=done, state=f"{state}{_values(run.history)}", visible=shown)
 
 
 class _Follow(Callback):

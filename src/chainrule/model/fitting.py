@@ -133,12 +133,12 @@ def fit_predictor(
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
     variants = names(quality, target.task, len(encoder.numbers))
-    recipes = portfolio(recipe, variants, data.rows[0], encoder.numbers, encoder.indices)
+    plain, *recipes = portfolio(recipe, ["plain", *variants], data.rows[0], encoder.numbers, encoder.indices)
     training = _Training(recipes, n_first(variants), data, target, seed, end)
     with one_blas_thread:
         if isinstance(target, NumberTarget):
             given = values if validation is None else np.concatenate([values, validation[1]])
-            training.choose_scale(target, target.numbers(given)[data.first_rows])
+            training.choose_scale(target, target.numbers(given)[data.first_rows], plain)
         members = training.run(executor or Serial(), callbacks_for)
     target, ensemble, out_of_fold = _calibrate(training.target, members, training.data.rows)
     metadata = _training_metadata(encoder, target, training, members) | {"rows": {"training": len(values)}}
@@ -178,13 +178,13 @@ class _Training:
         """Messages about the rows, the folds and the target."""
         return self.data.notices + self.target_notices
 
-    def choose_scale(self, target: NumberTarget, numbers: Array) -> None:
-        """Learn these numbers (n, n_outputs), or their logarithms if that is better out of fold."""
+    def choose_scale(self, target: NumberTarget, numbers: Array, recipe: Recipe) -> None:
+        """Learn these numbers (n, n_outputs), or their logarithms if this recipe is better with them out of fold."""
         X, _, weight = self.data.rows
         left = None if self.end is None else self.end - perf_counter()
         self.numbers = numbers
         self.target, self.target_notices = choose_scale(
-            self.recipes[0], (X, numbers, weight), target, self.data.splits, self.seed, left, self.kernels
+            recipe, (X, numbers, weight), target, self.data.splits, self.seed, left, self.kernels
         )
         self.data = replace(self.data, rows=(X, self.target.encode(numbers), weight))
 

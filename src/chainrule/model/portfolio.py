@@ -1,6 +1,7 @@
 """The portfolio: variants of the recipe that are trained on the same folds and mixed by their errors out of fold.
 
-Which encoding of the numbers is right depends on the table, and networks that see different ones complement each other.
+Which encoding of the numbers is right depends on the table, and networks that see different ones complement each
+other::
 
     plain     the numbers as they are: scaled and smoothly clipped
     waves     with periodic functions of each (`chainrule.model.embeddings.Periodic`)

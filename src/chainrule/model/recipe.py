@@ -1,5 +1,7 @@
 """The recipe: the default network and training for tables.
 
+::
+
                      classification                    regression, standardized target
     layers           Scale, then 3 x (Dense 128, activation), then Dense; the last one's weights start at 0
     activation       selu                              mish
