@@ -56,6 +56,60 @@ def test_one_output_is_the_probability_of_class_1(rng):
     assert METRICS["f1_macro"].function(y, p) == pytest.approx(theirs.f1_score(y[:, 0], predicted, average="macro"))
 
 
+@pytest.mark.parametrize("k", [2, 4])
+def test_weighted_scores_of_classes_are_scikit_learns(k, rng):
+    y, P, weight = rng.integers(0, k, 80), rng.dirichlet(np.ones(k), 80).round(1) + 0.01, rng.random(80)
+    weight[::7] = 0
+    P /= P.sum(axis=1, keepdims=True)
+    predicted = P.argmax(axis=1)
+    expected = {
+        "accuracy": theirs.accuracy_score(y, predicted, sample_weight=weight),
+        "balanced_accuracy": theirs.balanced_accuracy_score(y, predicted, sample_weight=weight),
+        "f1_macro": theirs.f1_score(y, predicted, average="macro", sample_weight=weight),
+        "roc_auc": theirs.roc_auc_score(y, P[:, 1], sample_weight=weight)
+        if k == 2
+        else np.mean([theirs.roc_auc_score(y == j, P[:, j], sample_weight=weight) for j in range(k)]),
+        "log_loss": theirs.log_loss(y, P, sample_weight=weight),
+        "brier": np.average(((P - np.eye(k)[y]) ** 2).sum(axis=1), weights=weight),
+    }
+    for name, score in expected.items():
+        assert METRICS[name].measure(y, P, weight) == pytest.approx(score), name
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("mse", theirs.mean_squared_error),
+        ("rmse", theirs.root_mean_squared_error),
+        ("mae", theirs.mean_absolute_error),
+        ("r2", theirs.r2_score),
+    ],
+)
+def test_weighted_scores_of_numbers_are_scikit_learns(name, function, rng):
+    y, prediction, weight = rng.normal(size=(50, 2)), rng.normal(size=(50, 2)), rng.random(50)
+    expected = function(y, prediction, sample_weight=weight)
+    if name == "rmse":  # ours is the root of the mean over outputs too
+        expected = np.sqrt(theirs.mean_squared_error(y, prediction, sample_weight=weight))
+    assert METRICS[name].measure(y, prediction, weight) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_whole_weight_is_a_number_of_repetitions_and_weights_of_zero_are_no_rows(name, rng):
+    y = rng.integers(0, 2, (30, 3)) if METRICS[name].targets == "classes" else rng.normal(size=(30, 3))
+    prediction, weight = rng.random((30, 3)), rng.integers(0, 4, 30)
+    repeated = METRICS[name].measure(y.repeat(weight, axis=0), prediction.repeat(weight, axis=0))
+    assert METRICS[name].measure(y, prediction, weight.astype(float)) == pytest.approx(repeated)
+    assert np.isnan(METRICS[name].measure(y, prediction, np.zeros(30)))
+
+
+def test_the_weights_of_validation_rows_count_in_its_metrics(rng):
+    X, y, weight = rng.normal(size=(40, 2)), rng.integers(0, 2, 40), rng.random(40)
+    net = mlp(2, 3, 2, loss="cross_entropy", seed=0)
+    history = train(net, X, y, validation=(X, y, weight), metrics=["accuracy", lambda y, P: len(y)], epochs=1, seed=0)
+    assert history["validation_accuracy"] == [pytest.approx(np.average(net.predict(X) == y, weights=weight))]
+    assert history["validation_<lambda>"] == [40]
+
+
 def test_f1_of_a_constant_prediction_is_defined():
     assert METRICS["f1_macro"].function(np.array([[0], [1]]), np.zeros((2, 1))) == pytest.approx(1 / 3)
 

@@ -1,4 +1,4 @@
-"""Metrics, reported next to the loss. A metric is a function `(y, prediction) -> float`.
+"""Metrics, reported next to the loss. A metric is a function `(y, prediction) -> float`; those here take weights too.
 
 `y` has the form that the loss requires, class numbers (n,) or rows (n, k); `prediction` (n, k) is `net(X)`.
 """
@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from math import nan
 
 import numpy as np
@@ -21,7 +20,7 @@ class Metric:
     """A function with its name, its direction, and the targets it applies to: "classes", "numbers" or "any"."""
 
     name: str
-    function: Callable[[Array, Array], float]
+    function: Callable[..., float]
     higher_is_better: bool = False
     targets: str = "any"
 
@@ -33,58 +32,61 @@ class Metric:
                 f"metrics must apply to y, which has {kind}, got {self.name!r}, a metric for {self.targets}"
             )
 
-    def weighted(self, weight: Array | None) -> Metric:
-        """Return the metric with weights (n,) of the rows; only "brier" and "mse" have any."""
-        if weight is None or self.function not in (brier, mse):
-            return self
-        return replace(self, function=partial(self.function, weight=weight))
+    def measure(self, y: Array, prediction: Array, weight: Array | None = None) -> float:
+        """Return the value of the metric; the function gets read-only arrays.
 
-    def measure(self, y: Array, prediction: Array) -> float:
-        """Return the value of the metric; the function gets read-only arrays."""
+        With weights (n,), >= 0, the metrics of this module weigh the rows; functions of the user's do not.
+        """
         y, prediction = y.view(), prediction.view()
         y.flags.writeable = prediction.flags.writeable = False
-        return float(self.function(y, prediction))
+        if weight is None or METRICS.get(self.name) is not self:
+            return float(self.function(y, prediction))
+        counted = weight > 0
+        return float(self.function(y[counted], prediction[counted], weight[counted])) if counted.any() else nan
 
 
 AnyMetric = str | Metric | Callable[[Array, Array], float]
+Weight = Array | None
+"""Weights (n,) of the rows, > 0; None: all equal."""
 
 
-def accuracy(y: Array, prediction: Array) -> float:
+def accuracy(y: Array, prediction: Array, weight: Weight = None) -> float:
     """Fraction of rows whose most probable class is right; with one output, those on the right side of 1/2.
 
     With several labels per row, the fraction of labels on the right side of 1/2.
     """
     if _is_multilabel(y):
-        return float(np.mean((prediction > 0.5) == (y > 0.5)))
-    return float(np.mean(classes(y) == classes(prediction)))
+        return float(np.average(np.mean((prediction > 0.5) == (y > 0.5), axis=1), weights=weight))
+    return float(np.average(classes(y) == classes(prediction), weights=weight))
 
 
-def balanced_accuracy(y: Array, prediction: Array) -> float:
+def balanced_accuracy(y: Array, prediction: Array, weight: Weight = None) -> float:
     """Mean recall over the classes that occur: rare classes count as much as frequent ones.
 
     With several labels per row, averaged over labels.
     """
     if _is_multilabel(y):
-        return _mean_over_labels(balanced_accuracy, y, prediction)
-    truth, predicted = classes(y), classes(prediction)
-    return float(np.mean([np.mean(predicted[truth == k] == k) for k in np.unique(truth)]))
+        return _mean_over_labels(balanced_accuracy, y, prediction, weight)
+    truth, right = classes(y), classes(y) == classes(prediction)
+    return float(np.mean([np.average(right[truth == k], weights=_part(weight, truth == k)) for k in np.unique(truth)]))
 
 
-def f1_macro(y: Array, prediction: Array) -> float:
+def f1_macro(y: Array, prediction: Array, weight: Weight = None) -> float:
     """Mean F1 score, 2 hits / (rows of the class + rows predicted as it), over classes that occur or are predicted.
 
     With several labels per row, averaged over labels.
     """
     if _is_multilabel(y):
-        return _mean_over_labels(f1_macro, y, prediction)
+        return _mean_over_labels(f1_macro, y, prediction, weight)
     truth, predicted = classes(y), classes(prediction)
-    k = max(prediction.shape[1], 2)
-    hits, actual, claims = (np.bincount(part, minlength=k) for part in (truth[truth == predicted], truth, predicted))
+    k, right = max(prediction.shape[1], 2), truth == predicted
+    hits = np.bincount(truth[right], _part(weight, right), k)
+    actual, claims = np.bincount(truth, weight, k), np.bincount(predicted, weight, k)
     counted = actual + claims > 0
     return float(np.mean(2 * hits[counted] / (actual + claims)[counted]))
 
 
-def roc_auc(y: Array, prediction: Array) -> float:
+def roc_auc(y: Array, prediction: Array, weight: Weight = None) -> float:
     """Area under the ROC curve: the probability that a row of the class ranks above one of another; ties count half.
 
     For more than two classes, and for several labels per row, the mean one-against-rest area over those that some rows
@@ -93,58 +95,64 @@ def roc_auc(y: Array, prediction: Array) -> float:
     labels = y if _is_multilabel(y) else classes(y)[:, np.newaxis] == np.arange(max(prediction.shape[1], 2))
     if prediction.shape[1] <= 2 and not _is_multilabel(y):  # the area of the first class is that of the second
         labels, prediction = labels[:, 1:], prediction[:, -1:]
-    pairs = [(p[label], p[~label]) for label, p in zip(labels.astype(bool).T, prediction.T)]
-    areas = [_fraction_above(*both) for both in pairs if all(map(len, both))]
+    weight = np.ones(len(y)) if weight is None else weight
+    split = [(label, ~label, p) for label, p in zip(labels.astype(bool).T, prediction.T)]
+    areas = [_fraction_above(p[a], p[b], weight[a], weight[b]) for a, b, p in split if a.any() and b.any()]
     return float(np.mean(areas)) if areas else nan
 
 
-def _fraction_above(these: Array, others: Array) -> float:
-    """Return the fraction of pairs (a, b) with a > b; ties count half."""
-    ordered = np.sort(others)
-    below, not_above = (np.searchsorted(ordered, these, side) for side in ("left", "right"))
-    return float((below + not_above).mean() / (2 * len(others)))
+def _fraction_above(these: Array, others: Array, weight: Array, others_weight: Array) -> float:
+    """Return the fraction of pairs (a, b) with a > b, by the product of their weights; ties count half."""
+    order = np.argsort(others)
+    sums = np.append(0, np.cumsum(others_weight[order]))
+    below, not_above = (sums[np.searchsorted(others[order], these, side)] for side in ("left", "right"))
+    return float(np.average(below + not_above, weights=weight) / (2 * sums[-1]))
 
 
-def log_loss(y: Array, prediction: Array) -> float:
+def log_loss(y: Array, prediction: Array, weight: Weight = None) -> float:
     """-mean log of the predicted probability of the true class; probabilities are clipped to at least 1e-15.
 
     With several labels per row, averaged over labels.
     """
     if _is_multilabel(y):
-        return _mean_over_labels(log_loss, y, prediction)
+        return _mean_over_labels(log_loss, y, prediction, weight)
     n, k = prediction.shape
     P = np.clip(prediction.astype(np.float64), 1e-15, 1)
     if k == 1:
         P = np.hstack([np.clip(1 - prediction.astype(np.float64), 1e-15, 1), P])
-    return float(-np.log(P[np.arange(n), classes(y)]).mean())
+    return float(-np.average(np.log(P[np.arange(n), classes(y)]), weights=weight))
 
 
-def brier(y: Array, prediction: Array, weight: Array | None = None) -> float:
+def brier(y: Array, prediction: Array, weight: Weight = None) -> float:
     """Mean over rows of sum_k (P_k - Y_k)^2: a proper scoring rule that stays finite (Brier 1950)."""
     Y = np.eye(prediction.shape[1])[y] if y.ndim == 1 else y
     return float(np.average(((prediction - Y) ** 2).sum(axis=1), weights=weight))
 
 
-def mse(y: Array, prediction: Array, weight: Array | None = None) -> float:
+def mse(y: Array, prediction: Array, weight: Weight = None) -> float:
     """Mean squared error, over rows and outputs."""
     return float(np.average(((prediction - y) ** 2).mean(axis=1), weights=weight))
 
 
-def rmse(y: Array, prediction: Array) -> float:
+def rmse(y: Array, prediction: Array, weight: Weight = None) -> float:
     """Root mean squared error, in the unit of the target."""
-    return float(np.sqrt(mse(y, prediction)))
+    return float(np.sqrt(mse(y, prediction, weight)))
 
 
-def mae(y: Array, prediction: Array) -> float:
+def mae(y: Array, prediction: Array, weight: Weight = None) -> float:
     """Mean absolute error, in the unit of the target."""
-    return float(np.abs(prediction - y).mean())
+    return float(np.average(np.abs(prediction - y).mean(axis=1), weights=weight))
 
 
-def r2(y: Array, prediction: Array) -> float:
+def r2(y: Array, prediction: Array, weight: Weight = None) -> float:
     """Coefficient of determination, 1 - squared error / variance, averaged over outputs; the mean scores 0."""
-    variance = y.var(axis=0)
-    error = ((prediction - y) ** 2).mean(axis=0)
+    variance = np.average((y - np.average(y, axis=0, weights=weight)) ** 2, axis=0, weights=weight)
+    error = np.average((prediction - y) ** 2, axis=0, weights=weight)
     return float(np.mean(1 - error / np.where(variance > 0, variance, 1)))
+
+
+def _part(weight: Weight, rows: Array) -> Weight:
+    return None if weight is None else weight[rows]
 
 
 def _is_multilabel(y: Array) -> bool:
@@ -152,9 +160,10 @@ def _is_multilabel(y: Array) -> bool:
     return y.ndim == 2 and y.shape[1] > 1 and not np.allclose(y.sum(axis=1), 1)
 
 
-def _mean_over_labels(function: Callable[[Array, Array], float], y: Array, prediction: Array) -> float:
+def _mean_over_labels(function: Callable[..., float], y: Array, prediction: Array, weight: Weight) -> float:
     """Return the mean of a function over the labels' columns."""
-    return float(np.mean([function(label[:, np.newaxis], p[:, np.newaxis]) for label, p in zip(y.T, prediction.T)]))
+    pairs = zip(y.T[:, :, np.newaxis], prediction.T[:, :, np.newaxis])
+    return float(np.mean([function(label, p, weight) for label, p in pairs]))
 
 
 def classes(rows: Array) -> Array:

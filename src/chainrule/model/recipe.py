@@ -205,7 +205,7 @@ def train_member(
     X, y, weight = rows
     kept, held_out = split.training, split.held_out
     network = recipe.network(X.shape[1], n_out, seed)
-    selected_by = as_metric(recipe.selected_by).weighted(None if weight is None else weight[held_out])
+    selected_by = as_metric(recipe.selected_by)
     history = train(
         network,
         X[kept],
@@ -216,7 +216,7 @@ def train_member(
         learning_rate_multipliers=recipe.learning_rate_multipliers(network),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size_for(len(kept)),
-        validation=(X[held_out], y[held_out]),
+        validation=[part[held_out] for part in rows if part is not None],
         metrics=[selected_by],
         callbacks=[KeepLatestBest(f"validation_{selected_by.name}"), *callbacks],
         kernels=kernels,

@@ -68,7 +68,7 @@ def train(
     sample_weight : (n,), optional
         Weight of each row in the mean of its batch.
     validation : (X, y) or (X, y, sample_weight), optional
-        Held-out rows, evaluated after each epoch.
+        Held-out rows, evaluated after each epoch; the weights count in the loss and in the metrics.
     metrics : sequence of str, Metric or function
         Evaluated after each epoch on the validation rows, or on the training rows if there are none: names from
         `chainrule.metrics`, or functions of (y, prediction), for which lower is better.

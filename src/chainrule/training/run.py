@@ -164,12 +164,12 @@ class Run:
         if self.validation is not None:
             results["validation_loss"] = self.net.value(*self.validation)
         if self.metrics:
-            X, y, _ = self.validation or self.rows
+            X, y, weight = self.validation or (*self.rows[:2], None)
             try:
                 prediction = self.net(X)
             except OutOfRangeError:  # the guard will find it in the next epoch
                 return results | dict.fromkeys(self.history.metrics, nan)
-            values = (metric.measure(y, prediction) for metric in self.metrics)
+            values = (metric.measure(y, prediction, weight) for metric in self.metrics)
             results |= dict(zip(self.history.metrics, values, strict=True))
         return results
 
