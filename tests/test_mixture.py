@@ -145,3 +145,9 @@ def test_a_family_with_missing_folds_is_left_out():
         member("linear", [2, 3], [6, 7]),
     ]
     assert [f.outputs.ravel().tolist() for f in families_of(members)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_family_with_as_many_but_other_rows_is_left_out():
+    plain = [member("plain", [0, 1], [0, 1]), member("plain", [2, 3], [2, 3])]
+    waves = [member("waves", [0, 1], [0, 1]), member("waves", [4, 5], [4, 5])]
+    assert len(families_of([*plain, *waves])) == 1

@@ -138,12 +138,46 @@ class BaseTabular(BaseEstimator):
             raise ValueError(f"X has {len(columns)} features, but {estimator} is expecting {n} features as input")
         return dict(zip(self._column_names, columns.values(), strict=True))
 
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, time: Any = None) -> Self:
+        """Fit the model to a table.
+
+        Parameters
+        ----------
+        X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features)
+            The table; arrays and sparse matrices have columns named x0, x1, ...
+        y : array-like of shape (n_samples,), or (n_samples, n_outputs) in regression
+            Class labels, or numbers. Rows in which it is missing are not used, with a warning. In regression, numbers
+            such as $12.50 are read as numbers, and rows in which it is not a number are not used either.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights. If None, all samples have equal weight.
+        groups : array-like of shape (n_samples,), default=None
+            Group of each row, such as a patient or a customer, if predictions will be for new groups. Folds never share
+            a group, so that intervals and probabilities are calibrated for new ones. Leave the column out of `X`. If
+            None, folds never share copies of a row: rows equal in all columns and in `y`, more often than by chance.
+        time : array-like of shape (n_samples,), default=None
+            Time of each row, dates or numbers, if predictions will be for later rows. All members then hold out the
+            latest fifth of the rows, and train on rows that are not later. With `groups`, these rows do not share
+            a group either; rows that would violate this are not used.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        self._learn(self._rows(X, y, sample_weight, groups, time))
+        return self
+
+    @abstractmethod
+    def _learn(self, rows: _Rows) -> None:
+        """Train on the rows and set the fitted attributes."""
+
     def _fit(self, rows: _Rows, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
         """Train the members and set the fitted attributes that both classes have."""
         values = rows.y if isinstance(target, ClassTarget) else rows.among_all(rows.y)
         validation, about_validation = self._validation()
         for notice in rows.notices + target_notices(target, values) + about_validation:
-            warnings.warn(notice, UserWarning, stacklevel=4)  # the line that calls fit, which is decorated
+            warnings.warn(notice, UserWarning, stacklevel=5)  # the line that calls fit, which is decorated
         fitted = fit_predictor(
             rows.columns,
             rows.y,
@@ -365,33 +399,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, time: Any = None) -> Self:
-        """Fit the model to a table.
-
-        Parameters
-        ----------
-        X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features)
-            The table; arrays and sparse matrices have columns named x0, x1, ...
-        y : array-like of shape (n_samples,)
-            Class labels. Rows in which it is missing are not used, with a warning.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights. If None, all samples have equal weight.
-        groups : array-like of shape (n_samples,), default=None
-            Group of each row, such as a patient or a customer, if predictions will be for new groups. Folds never share
-            a group, so that intervals and probabilities are calibrated for new ones. Leave the column out of `X`. If
-            None, folds never share copies of a row: rows equal in all columns and in `y`, more often than by chance.
-        time : array-like of shape (n_samples,), default=None
-            Time of each row, dates or numbers, if predictions will be for later rows. All members then hold out the
-            latest fifth of the rows, and train on rows that are not later. With `groups`, these rows do not share
-            a group either; rows that would violate this are not used.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-        """
-        rows = self._rows(X, y, sample_weight, groups, time)
+    def _learn(self, rows: _Rows) -> None:
         y, weight = rows.y, rows.weight
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -402,7 +410,6 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             weight = by_class if weight is None else weight * by_class
         target = ClassTarget.of("y", self.classes_, np.bincount(codes) / len(codes))
         self.out_of_fold_proba_ = rows.among_all(self._fit(rows, target, weight).out_of_fold[: len(y)])
-        return self
 
     def _read_target(self, y: Any) -> tuple[Any, Array, list[str]]:
         labels = column_or_1d(np.asarray(y))
@@ -469,41 +476,13 @@ validation_data, time_limit, random_state, n_jobs, verbose
     True
     """
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, time: Any = None) -> Self:
-        """Fit the model to a table.
-
-        Parameters
-        ----------
-        X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features)
-            The table; arrays and sparse matrices have columns named x0, x1, ...
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Target values. Numbers such as $12.50 are read as numbers, and rows in which it is missing, or among numbers
-            not a number, are not used, with a warning.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights. If None, all samples have equal weight.
-        groups : array-like of shape (n_samples,), default=None
-            Group of each row, such as a patient or a customer, if predictions will be for new groups. Folds never share
-            a group, so that intervals and probabilities are calibrated for new ones. Leave the column out of `X`. If
-            None, folds never share copies of a row: rows equal in all columns and in `y`, more often than by chance.
-        time : array-like of shape (n_samples,), default=None
-            Time of each row, dates or numbers, if predictions will be for later rows. All members then hold out the
-            latest fifth of the rows, and train on rows that are not later. With `groups`, these rows do not share
-            a group either; rows that would violate this are not used.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-        """
-        rows = self._rows(X, y, sample_weight, groups, time)
+    def _learn(self, rows: _Rows) -> None:
         y, weight = rows.y, rows.weight
         Y = y[:, np.newaxis] if y.ndim == 1 else y
         target = NumberTarget.of("y", Y)
         out_of_fold = self._fit(rows, target, weight).out_of_fold[: len(y)]
         expected = self.predictor_.target.decode(out_of_fold)
         self.residuals_ = rows.among_all(np.abs(expected.reshape(Y.shape) - Y))
-        return self
 
     def _read_target(self, y: Any) -> tuple[Any, Array, list[str]]:
         notices: list[str] = []

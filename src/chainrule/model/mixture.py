@@ -1,4 +1,4 @@
-"""A mixture: families of networks that see a table differently, weighted by their predictions out of fold."""
+"""A mixture: the networks of each variant of the recipe, a family, weighted by their predictions out of fold."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STEPS = 20
 
 @dataclass(frozen=True)
 class Family:
-    """Networks of one recipe, and their mean raw outputs (m, n_out) for rows (m,) that they were not trained on."""
+    """Networks of one variant, and their mean raw outputs (m, n_out) for rows (m,) that they were not trained on."""
 
     networks: tuple[Network, ...]
     rows: Array
@@ -28,10 +28,10 @@ class Family:
 
 
 def families_of(members: Sequence[Member]) -> list[Family]:
-    """Return the members by family. A family with members for fewer rows than the first one has is left out."""
-    names = dict.fromkeys(member.family for member in members)
-    families = [_family([member for member in members if member.family == name]) for name in names]
-    return [family for family in families if len(family.rows) == len(families[0].rows)]
+    """Return the members by variant. A family that has not held out the rows of the first one is left out."""
+    names = dict.fromkeys(member.variant for member in members)
+    families = [_family([member for member in members if member.variant == name]) for name in names]
+    return [family for family in families if np.array_equal(family.rows, families[0].rows)]
 
 
 def _family(members: Sequence[Member]) -> Family:

@@ -123,9 +123,9 @@ REGRESSION = Recipe("plain", "mish", 0.07, SquaredError(), "mse")
 
 @dataclass(frozen=True)
 class Member:
-    """A trained network, the name of its recipe, the rows it was not trained on, and its raw outputs for them."""
+    """A trained network, the name of its variant, the rows it was not trained on, and its raw outputs for them."""
 
-    family: str
+    variant: str
     network: Network
     rows: Array
     outputs: Array

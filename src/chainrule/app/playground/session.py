@@ -259,10 +259,11 @@ class Session:
             self._examine()
 
     def show(self) -> None:
-        """Send a frame."""
+        """Send a frame; the next one is due a fixed time after this one began."""
+        self._last_frame = perf_counter()
         self._send_to_page(picture.frame(self.training, self._rows_sent))
         self._rows_sent = len(self.training.curve)
-        self._last_frame, self._acknowledged, self._changed = perf_counter(), False, False
+        self._acknowledged, self._changed = False, False
 
     def _train(self) -> None:
         """Train until the end of the time slice, or for as many batches as the pace allows."""
