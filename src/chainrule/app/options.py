@@ -3,10 +3,7 @@
 Nothing here is slow to import: help and usage errors come at once.
 """
 
-import codecs
-import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
@@ -16,93 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
+from chainrule.app import parsers
 from chainrule.app.dialects import Reading
 from chainrule.app.paths import OUTPUT_KINDS, STDIN, check_places, kind_of, require_table
-from chainrule.errors import ModelFileError, TableError, look_up
-
-# Parsers. A BadParameter holds the rule and the value; `chainrule.app.commands` puts the option's name before it.
-
-
-def _number(rule: str, fits: Callable[[float], bool], kind: type[float] = float) -> dict[str, Any]:
-    """Return the arguments of `typer.Option` for a number; `rule` describes what `fits` checks."""
-
-    def parse(text: str) -> float:
-        with suppress(ValueError):
-            value = kind(text)
-            if fits(value):
-                return value
-        raise typer.BadParameter(f"must be {rule}, got {_shown(text)}")
-
-    return {"parser": parse, "metavar": "N" if kind is int else "NUMBER"}
-
-
-def _integer(least: int) -> dict[str, Any]:
-    return _number(f"an integer >= {least}", lambda value: value >= least, int)
-
-
-def _choice(kind: type[StrEnum]) -> dict[str, Any]:
-    """Return the arguments of `typer.Option` for one of the names in `kind`."""
-
-    def parse(text: str) -> StrEnum:
-        try:
-            return look_up(kind.__members__, str(text), "")
-        except ValueError as error:
-            raise typer.BadParameter(str(error).strip()) from None
-
-    def complete(incomplete: str) -> list[str]:
-        return [name for name in kind if name.startswith(incomplete)]
-
-    return {"parser": parse, "metavar": "|".join(kind), "autocompletion": complete}
-
-
-def _separator(text: str) -> str:
-    names = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
-    separator = names.get(text.lower(), text)
-    if not re.fullmatch(r"[^\w.\"\r\n\0]", separator, re.ASCII) or not separator.isascii():
-        raise typer.BadParameter(f"must be a single character such as ';', or 'tab' or 'space', got {text!r}")
-    return separator
-
-
-def _decimal(text: str) -> str:
-    if text not in (",", "."):
-        raise typer.BadParameter(f"must be ',' or '.', got {text!r}")
-    return text
-
-
-def _encoding(text: str) -> str:
-    try:
-        name = codecs.lookup(text).name
-        "".encode(name)  # refuses codecs of bytes, such as zip
-    except (LookupError, ValueError):
-        raise typer.BadParameter(f"must be a text encoding such as utf-8 or cp1252, got {text!r}") from None
-    return name
-
-
-def _sizes(text: str) -> str:
-    with suppress(ValueError):
-        if min(map(int, text.split(","))) >= 1:
-            return text
-    raise typer.BadParameter(f"must be sizes such as 128,128, got {_shown(text)}")
-
-
-def _activation(text: str) -> str:
-    from chainrule.nn.activations import ACTIVATIONS
-
-    try:
-        look_up(ACTIVATIONS, text, "")
-    except ValueError as error:
-        raise typer.BadParameter(str(error).strip()) from None
-    return text
-
-
-def _shown(text: str) -> str:
-    """Return a value as it is shown in a message: quoted, unless it is a number."""
-    try:
-        float(text)
-    except ValueError:
-        return repr(text)
-    return str(text)
-
+from chainrule.errors import ModelFileError, TableError
 
 # Choices, and what several commands share.
 
@@ -135,7 +49,7 @@ class ReadingOptions:
 
     kind: Annotated[
         Kind | None,
-        _option("Read FILE in this format.", "--format", default="inferred from the file name", **_choice(Kind)),
+        _option("Read FILE in this format.", "--format", default="inferred from the file name", **parsers.choice(Kind)),
     ] = None
     separator: Annotated[
         str | None,
@@ -143,16 +57,18 @@ class ReadingOptions:
             "Separator of a CSV file's fields: a character, tab or space.",
             default="detected",
             metavar="CHARACTER",
-            parser=_separator,
+            parser=parsers.separator,
         ),
     ] = None
     decimal: Annotated[
         str | None,
-        _option("Decimal mark of a CSV file.", default="detected for each column", metavar=",|.", parser=_decimal),
+        _option(
+            "Decimal mark of a CSV file.", default="detected for each column", metavar=",|.", parser=parsers.decimal
+        ),
     ] = None
     encoding: Annotated[
         str | None,
-        _option("Encoding of a CSV file, such as cp1252.", default="detected", metavar="NAME", parser=_encoding),
+        _option("Encoding of a CSV file, such as cp1252.", default="detected", metavar="NAME", parser=parsers.encoding),
     ] = None
     header: Annotated[
         bool | None,
@@ -212,7 +128,9 @@ class TrainOptions(Options):
     target: Annotated[str, _option("Predict this column.", **_COLUMN)]
     task: Annotated[
         Task | None,
-        _option("Treat the target as classes or as numbers.", default="inferred from the target", **_choice(Task)),
+        _option(
+            "Treat the target as classes or as numbers.", default="inferred from the target", **parsers.choice(Task)
+        ),
     ] = None
     drop: Annotated[_Names, _option("Ignore this column; repeat for several.", **_COLUMN)] = None
     identifier: Annotated[
@@ -242,7 +160,7 @@ class TrainOptions(Options):
         _option(
             "Hold out this fraction of FILE's rows for testing.",
             default="0.2",
-            **_number("a number in [0.01, 0.5]", lambda value: 0.01 <= value <= 0.5),
+            **parsers.number("a number in [0.01, 0.5]", lambda value: 0.01 <= value <= 0.5),
         ),
     ] = None
     out: Annotated[
@@ -251,14 +169,14 @@ class TrainOptions(Options):
     report: Annotated[Path | None, _option("Write an HTML report to this file.", **_FILE)] = None
     quality: Annotated[
         Quality,
-        _option("Train for a short time, the default one, or a long one.", **_choice(Quality)),
+        _option("Train for a short time, the default one, or a long one.", **parsers.choice(Quality)),
     ] = Quality.default
     folds: Annotated[
         int | None,
         _option(
             "Split the rows into this many folds; on each, networks are trained that hold it out.",
             default="5, or 3 with --quality fast",
-            **_integer(2),
+            **parsers.integer(2),
         ),
     ] = None
     hidden: Annotated[
@@ -267,19 +185,19 @@ class TrainOptions(Options):
             "Use hidden layers of these sizes, such as 128,128.",
             default="128,128,128",
             metavar="N,N,...",
-            parser=_sizes,
+            parser=parsers.sizes,
         ),
     ] = None
     activation: Annotated[
         str | None,
-        _option("Use this activation.", default="selu, or mish for numbers", metavar="NAME", parser=_activation),
+        _option("Use this activation.", default="selu, or mish for numbers", metavar="NAME", parser=parsers.activation),
     ] = None
     learning_rate: Annotated[
         float | None,
         _option(
             "Start from this learning rate.",
             default="0.04, or 0.07 for numbers",
-            **_number("a number > 0", lambda value: value > 0),
+            **parsers.number("a number > 0", lambda value: value > 0),
         ),
     ] = None
     dropout: Annotated[
@@ -287,7 +205,7 @@ class TrainOptions(Options):
         _option(
             "Zero this fraction of each hidden layer's outputs in training.",
             default="0",
-            **_number("a number in [0, 0.9]", lambda value: 0 <= value <= 0.9),
+            **parsers.number("a number in [0, 0.9]", lambda value: 0 <= value <= 0.9),
         ),
     ] = None
     weight_decay: Annotated[
@@ -295,29 +213,31 @@ class TrainOptions(Options):
         _option(
             "Decay weights by this much times the learning rate in each step.",
             default="0",
-            **_number("a number >= 0", lambda value: value >= 0),
+            **parsers.number("a number >= 0", lambda value: value >= 0),
         ),
     ] = None
     batch_size: Annotated[
-        int | None, _option("Use batches of this many rows.", default="32 to 256, by the rows", **_integer(1))
+        int | None, _option("Use batches of this many rows.", default="32 to 256, by the rows", **parsers.integer(1))
     ] = None
     epochs: Annotated[
         int | None,
         _option(
-            "Train each network for at most this many epochs.", default="64, or fewer for large tables", **_integer(1)
+            "Train each network for at most this many epochs.",
+            default="64, or fewer for large tables",
+            **parsers.integer(1),
         ),
     ] = None
     time_limit: Annotated[
         float | None,
         _option(
             "Finish after about this many seconds, reading, scoring and report included.",
-            **_number("a number >= 1", lambda value: value >= 1),
+            **parsers.number("a number >= 1", lambda value: value >= 1),
         ),
     ] = None
     jobs: Annotated[
-        int | None, _option("Train this many networks in parallel.", default="one per processor", **_integer(1))
+        int | None, _option("Train this many networks in parallel.", default="one per processor", **parsers.integer(1))
     ] = None
-    seed: Annotated[int, _option("Seed the split, the initialization and the shuffling.", **_integer(0))] = 0
+    seed: Annotated[int, _option("Seed the split, the initialization and the shuffling.", **parsers.integer(0))] = 0
     checkpoint: Annotated[Path | None, _option("Save checkpoints to this file during training.", **_FILE)] = None
     resume: Annotated[bool, _option("Resume from --checkpoint if it exists.", "--resume")] = False
     table: ReadingOptions
@@ -393,7 +313,7 @@ class PredictOptions(_ModelOptions):
         float | None,
         _option(
             "Add prediction intervals with this coverage, such as 0.9.",
-            **_number("a number in [0.001, 0.999]", lambda value: 0.001 <= value <= 0.999),
+            **parsers.number("a number in [0.001, 0.999]", lambda value: 0.001 <= value <= 0.999),
         ),
     ] = None
     identifier: Annotated[
@@ -460,7 +380,7 @@ class ExportOptions(Options):
     """
 
     model: _ModelArgument
-    to: Annotated[Language, _option("Export to this language.", "--to", **_choice(Language))]
+    to: Annotated[Language, _option("Export to this language.", "--to", **parsers.choice(Language))]
     out: Annotated[
         Path | None,
         _option("Write the export to this file.", default="MODEL's name with .onnx, .h or .py", **_FILE),
@@ -492,19 +412,22 @@ class TraceOptions(_ModelOptions):
 
     row: Annotated[
         list[int] | None,
-        _option("Trace this row, numbered from 1; repeat for a batch of several rows.", default="1", **_integer(1)),
+        _option(
+            "Trace this row, numbered from 1; repeat for a batch of several rows.", default="1", **parsers.integer(1)
+        ),
     ] = None
-    member: Annotated[int, _option("Trace this network of the model, numbered from 1.", **_integer(1))] = 1
+    member: Annotated[int, _option("Trace this network of the model, numbered from 1.", **parsers.integer(1))] = 1
     rate: Annotated[
         float,
         _option(
             "Use this learning rate for the step of gradient descent.",
-            **_number("a finite number > 0", lambda value: 0 < value < inf),
+            **parsers.number("a finite number > 0", lambda value: 0 < value < inf),
         ),
     ] = 0.01
-    to: Annotated[Form, _option("Write the trace in this format.", "--to", **_choice(Form))] = Form.text
+    to: Annotated[Form, _option("Write the trace in this format.", "--to", **parsers.choice(Form))] = Form.text
     notation: Annotated[
-        Notation, _option("Write samples as rows (Z = X W + b), or weights by index (w_jk).", **_choice(Notation))
+        Notation,
+        _option("Write samples as rows (Z = X W + b), or weights by index (w_jk).", **parsers.choice(Notation)),
     ] = Notation.row
     out: Annotated[Path | None, _option("Write the trace to this file.", default="standard output", **_FILE)] = None
     verify: Annotated[
@@ -525,7 +448,7 @@ class PlaygroundOptions(Options):
         _option(
             "Serve the page on this port.",
             default="a free port",
-            **_number("a port from 1 to 65535", lambda value: 1 <= value <= 65535, int),
+            **parsers.number("a port from 1 to 65535", lambda value: 1 <= value <= 65535, int),
         ),
     ] = None
     browser: Annotated[bool, _option("Open the browser, or only print the address.", "--browser/--no-browser")] = True
