@@ -315,9 +315,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Parameters
     ----------
     quality : {"fast", "default", "best"}, default="default"
-        How much to train. "fast" takes about a tenth of the default's time; "best" trains a portfolio of 16 variants
-        of the network, as many as there is time for within `time_limit` or an hour, and weights them by their errors
-        out of fold.
+        How much to train. "fast" takes less than a tenth of the default's time. "best" trains a portfolio of 16
+        variants of the network, as many as there is time for within `time_limit` or an hour, and weights them by their
+        errors out of fold.
     n_folds : int, default=None
         Number of folds. On each, networks that see the numbers of the table differently are trained on all the other
         folds: as they are, with periodic functions of them, with piecewise-linear ones, and a linear model. If None,
@@ -336,7 +336,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Rows in a batch. If None, an eighth of the training rows, from 32 to 256.
     epochs : int, default=None
         Maximum number of epochs per member; training stops early when the validation metric no longer improves. If
-        None, 64, or 64 sqrt(50,000 / n_samples) for more than 50,000 samples; 24 with `quality="fast"`.
+        None, 64, or 64 sqrt(50,000 / n_samples) for more than 50,000 samples; 16 with `quality="fast"`.
     metric : str or callable, default=None
         Metric on the held-out fold that selects each member's best epoch: "accuracy", "balanced_accuracy", "f1_macro",
         "roc_auc", "log_loss" or "brier", or a function of (y, prediction), class indices (n,) and probabilities
