@@ -259,8 +259,9 @@ class Session:
             self._examine()
 
     def show(self) -> None:
-        """Send a frame; the next one is due a fixed time after this one began."""
-        self._last_frame = perf_counter()
+        """Send a frame; the next one is due a fixed time after this one was."""
+        due, now = self._last_frame + FRAME_SECONDS, perf_counter()
+        self._last_frame = due if due <= now < due + FRAME_SECONDS else now
         self._send_to_page(picture.frame(self.training, self._rows_sent))
         self._rows_sent = len(self.training.curve)
         self._acknowledged, self._changed = False, False
