@@ -16,8 +16,8 @@ import figures
 class Drawn(SphinxDirective):
     """A figure for light and for dark pages. The argument is its name, the content its caption.
 
-    On narrow screens, a `wide` one scrolls sideways instead of becoming illegible. With `play`, the script play.js
-    takes the place of the pictures and begins with what `start` of the figure's module returns.
+    On narrow screens, a `wide` one scrolls sideways instead of becoming illegible. With `play`, a script of
+    _static/play takes the place of the pictures and begins with what `start` of the figure's module returns.
     """
 
     required_arguments = 1

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 
 from chainrule import SGD, Adam, RMSProp
 
-ROOT = Path(__file__).parent.parent
-LEARN = ROOT / "docs" / "learn"
+sys.path.append(str(Path(__file__).parent.parent / "docs"))
+from figures import learning_curves
+
+LEARN = Path(__file__).parent.parent / "docs" / "learn"
 PAGES = sorted(LEARN.glob("*.md"))
 MAX_COLUMNS = 88
 
@@ -151,6 +154,17 @@ def test_the_errors_of_finite_differences():
         step = float(h)
         errors = abs((C(1 + step) - C(1)) / step - right), abs((C(1 + step) - C(1 - step)) / (2 * step) - right)
         np.testing.assert_allclose(row("gradient-checking", h), errors, rtol=0.5 if step < 1e-6 else 0.02)
+
+
+@pytest.mark.parametrize("place", [(1, 0, 1), (2, 2, 2)])
+def test_the_runs_of_the_learning_curves_are_real(place):
+    """Rounding may differ between processors."""
+    shown = learning_curves.start()["runs"]
+    found, expected = learning_curves.setting_run(*place), shown[" ".join(map(str, place))]
+    assert found["findings"] == expected["findings"]
+    for part in ("loss", "validation"):
+        np.testing.assert_allclose(found[part], expected[part], atol=0.02)
+    assert len(shown) == np.prod([len(values) for values in learning_curves.SETTINGS.values()])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -1,4 +1,4 @@
-"""The formulas of the figures to play with, in docs/_static/formulas.js, are those of the library."""
+"""The formulas of the figures to play with, in docs/_static/play/formulas.js, are those of the library."""
 
 import json
 import shutil
@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule import SGD, Activation, Dense, Network, mlp
-from chainrule.losses import CrossEntropy
+from chainrule import SGD, Activation, Adam, Dense, Network, RMSProp, mlp
+from chainrule.insight.evaluation import calibration_curve, calibration_error
+from chainrule.losses import AbsoluteError, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, SquaredError
 from chainrule.nn.activations import ACTIVATIONS, sigmoid
 
-SCRIPT = Path(__file__).parent.parent / "docs" / "_static" / "formulas.js"
+SCRIPT = Path(__file__).parent.parent / "docs" / "_static" / "play" / "formulas.js"
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
@@ -37,14 +38,101 @@ def test_the_neuron(loss, rng):
     np.testing.assert_allclose([*found["dw"], found["db"]], grad, rtol=1e-12)
 
 
-def test_descent_with_momentum():
+OPTIMIZERS = {"momentum": SGD(0.04, momentum=0.8), "rmsprop": RMSProp(0.3), "adam": Adam(0.5)}
+
+
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+def test_the_paths_of_optimizers(rule):
     curvatures, theta = np.array([1.0, 10.0]), np.array([10.0, 1.0])
-    steps, optimizer = [theta.copy()], SGD(0.04, momentum=0.8)
+    steps, optimizer = [theta.copy()], OPTIMIZERS[rule]
     for _ in range(40):
         optimizer.step(theta, curvatures * theta)
         steps.append(theta.copy())
-    found = call("descent", t=[10, 1], curvatures=[1, 10], rate=0.04, momentum=0.8, steps=40)
-    np.testing.assert_allclose(found, steps, rtol=1e-12, atol=1e-14)
+    options = {"rate": optimizer.learning_rate, "momentum": 0.8, "steps": 40}
+    found = call("descent", t=[10, 1], curvatures=[1, 10], rule=rule, **options)
+    np.testing.assert_allclose(found, steps, rtol=1e-10, atol=1e-12)
+
+
+def test_batches_of_a_line(rng):
+    x, y = rng.normal(size=7), rng.normal(size=7)
+    net, optimizer, lines = Network([Dense(1, 1)], "squared_error", dtype="float64"), SGD(0.1), []
+    net.set_weights([{"W": [[-1]], "b": [2]}])
+    orders = [rng.permutation(7) for _ in range(2)]
+    for order in orders:
+        for start in range(0, 7, 3):
+            rows = order[start : start + 3]
+            optimizer.step(net.theta, net.loss_and_grad(x[rows, np.newaxis], y[rows])[1])
+            lines.append(net.theta.copy())
+    points = {"x": x.tolist(), "y": y.tolist()}
+    orders = [order.tolist() for order in orders]
+    found = call("lineDescent", **points, line=[-1, 2], orders=orders, size=3, rate=0.1)
+    np.testing.assert_allclose(found[1:], lines, rtol=1e-12)
+    cost = net.evaluate(x[:, np.newaxis], y)
+    assert call("lineCost", **points, line=net.theta.tolist()) == pytest.approx(cost, rel=1e-12)
+
+
+def test_descent_and_contours_of_a_quadratic(rng):
+    X = rng.normal(size=(50, 2)) * [1, 4]
+    H, t = X.T @ X / len(X), np.array([1.1, 0.5])
+    smallest, largest = np.linalg.eigvalsh(H)
+    optimizer, steps = SGD(2 / (smallest + largest)), [t.copy()]
+    for _ in range(15):
+        optimizer.step(t, H @ t)
+        steps.append(t.copy())
+    found = call("quadratic", H=H.tolist(), t=[1.1, 0.5], steps=15)
+    np.testing.assert_allclose(found["path"], steps, rtol=1e-10)
+    assert found["ratio"] == pytest.approx(largest / smallest, rel=1e-10)
+    points = np.array(call("contour", H=H.tolist(), center=[1, -2], level=0.3)) - [1, -2]
+    np.testing.assert_allclose(np.einsum("ri,ij,rj->r", points, H, points) / 2, 0.3, rtol=1e-12)
+    np.testing.assert_allclose(points[:-1].mean(axis=0), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("height", "pieces"), [(1, 16), (0.8, 14)])
+def test_the_folds_of_a_line(height, pieces):
+    """The corners lie on the output of a network with a fold in each pair of layers, and it is straight in between."""
+    knot, layers = 0.4, 4
+    net = Network([Dense(1, 2), Activation("relu"), Dense(2, 1)] * layers, "squared_error", dtype="float64")
+    first = {"W": [[1, 1]], "b": [0, -knot]}
+    second = {"W": [[height / knot], [-height * (1 / knot + 1 / (1 - knot))]], "b": [0]}
+    net.set_weights([first, {}, second] * layers)
+    x, y = np.transpose(call("fold", layers=layers, knot=knot, height=height))
+    assert len(x) == pieces + 1
+    np.testing.assert_allclose(net.outputs(x[:, np.newaxis])[:, 0], y, atol=1e-12)
+    middle = (x[1:] + x[:-1]) / 2
+    np.testing.assert_allclose(net.outputs(middle[:, np.newaxis])[:, 0], (y[1:] + y[:-1]) / 2, atol=1e-12)
+
+
+ANSWERS = {
+    "squared_error": SquaredError(),
+    "huber": Huber(),
+    "absolute_error": AbsoluteError(),
+    "quantile": Quantile(0.7),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_best_answer_to_several_rows(name):
+    y, loss = np.array([1.0, 2.0, 3.0, 4.5, 60.0]), ANSWERS[name]
+    options = {"y": y.tolist(), "loss": name, "q": 0.7}
+    for answer in (0.3, 3.4, 22.1):
+        cost, dZ = loss(np.full((5, 1), answer), y[:, np.newaxis])
+        found = call("answerCost", **options, answer=answer)
+        assert (found["cost"], found["slope"]) == pytest.approx((cost, dZ.sum()), rel=1e-12)
+        np.testing.assert_allclose(found["pulls"], -5 * dZ[:, 0], rtol=1e-12)
+    answers = np.arange(0, 70, 0.01)
+    costs = [loss(np.full((5, 1), answer), y[:, np.newaxis])[0] for answer in answers]
+    assert call("bestAnswer", **options) == pytest.approx(answers[np.argmin(costs)], abs=0.01)
+
+
+def test_calibration_curves(rng):
+    z, T = 3 * rng.normal(size=200), 1.7
+    y = rng.integers(0, 2, 200)
+    curve = calibration_curve(y, 1 / (1 + np.exp(-z / T)))
+    found = call("reliability", z=z.tolist(), y=y.tolist(), T=T)
+    rows = [[bin_[key] for bin_ in found["curve"]] for key in ("observed", "predicted", "rows")]
+    np.testing.assert_allclose(rows, curve, rtol=1e-12)
+    assert found["error"] == pytest.approx(calibration_error(*curve), rel=1e-12)
+    assert found["cost"] == pytest.approx(BinaryCrossEntropy()(z[:, np.newaxis] / T, y[:, np.newaxis])[0], rel=1e-12)
 
 
 def test_the_network(rng):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import chainrule
 
 pytest.importorskip("sphinx_gallery")
 DOCS = Path(__file__).parent.parent / "docs"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +66,33 @@ def test_a_downloaded_notebook_runs_and_shows_its_pictures(name, site, tmp_path,
 def test_standard_terms_are_in_the_search_index(term, site):
     index = (site / "searchindex.js").read_text()
     assert re.search(rf'["{{,]{term}\w*"?:', index)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+
+
+def test_figures_to_play_with_take_the_place_of_the_still_ones_and_move(site, browser):
+    """On a phone, each page with one has no error, does not scroll sideways, and its figure answers every control."""
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    played = [path for path in sorted(site.rglob("*.html")) if "data-play=" in path.read_text()]
+    assert len(played) == 19
+    for path in played:
+        page.goto(path.as_uri())
+        figure = page.locator("[data-play]")
+        assert figure.locator("img").count() == 0, path.stem
+        for control in figure.locator("input[type=range]").all():
+            before = figure.locator("> div").first.inner_html()
+            control.press("ArrowRight")
+            assert figure.locator("> div").first.inner_html() != before, (path.stem, control)
+        for button in figure.locator("button").all():
+            button.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path.stem
+    assert errors == []

@@ -1,6 +1,7 @@
 """Figures of `learn/batches.md`."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,11 +13,19 @@ from chainrule.viz.style import DASHES, palette_for
 from figures import new
 
 
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with: 24 points, and two epochs in their order."""
+    x, y = _points()
+    rows = np.column_stack([x, np.ones(24)])
+    best = np.linalg.lstsq(rows, y)[0]
+    points = {"x": x.tolist(), "y": y.tolist(), "H": (rows.T @ rows / 24).tolist(), "best": best.tolist()}
+    return {**points, "line": [-1, -1], "orders": [list(range(24))] * 2, "size": 6, "rate": 0.4}
+
+
 def zigzag() -> list[Axes]:
     """Two epochs of batch, mini-batch and single-row descent for a line with two parameters."""
-    rng = np.random.default_rng(3)
-    x = rng.uniform(-1, 1, 24)
-    rows, y = np.column_stack([x, np.ones(24)]), 1.5 * x + 0.5 + 0.6 * rng.normal(size=24)
+    x, y = _points()
+    rows = np.column_stack([x, np.ones(24)])
     panels = []
     for size, title in ((24, "all 24 rows per step"), (6, "6 rows per step"), (1, "1 row per step")):
         ax = new(2.35, 2.5, title=title, xlabel="$w$", ylabel="$b$")
@@ -41,6 +50,12 @@ def curves() -> list[Axes]:
         ax.plot(range(1, 41), _losses(batch_size, rate), color=color, linestyle=DASHES[k], label=f"{label} per step")
     ax.legend(frameon=False, fontsize=8)
     return [ax]
+
+
+def _points() -> tuple[Array, Array]:
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-1, 1, 24)
+    return x, 1.5 * x + 0.5 + 0.6 * rng.normal(size=24)
 
 
 @cache

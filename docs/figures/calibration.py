@@ -1,12 +1,14 @@
 """Figures of `learn/calibration.md`."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from chainrule import Adam, Network, mlp, train
 from chainrule.arrays import Array
+from chainrule.insight.evaluation import calibration_curve
 from chainrule.losses import Quantile
 from chainrule.nn.losses import softmax
 from chainrule.viz import calibration
@@ -17,6 +19,13 @@ from figures.overfitting import flipped
 TEMPERATURES = np.linspace(1, 20, 191)
 
 
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with: differences of logits, and classes, of 1,000 new points."""
+    X, y = flipped(1000, 2)
+    Z = overconfident()[0].outputs(X)
+    return {"z": (Z[:, 1] - Z[:, 0]).round(2).tolist(), "y": y.tolist(), "T": 1}
+
+
 def curves() -> list[Axes]:
     """The calibration curve of an overfitted network, before and after a temperature."""
     net, T = overconfident()
@@ -24,6 +33,20 @@ def curves() -> list[Axes]:
     Z = net.outputs(X)
     titles = {1.0: "as trained", T: f"with temperature {T:.1f}"}
     return [calibration(y, softmax(Z / t), None, new(3.3, 3.3), title) for t, title in titles.items()]
+
+
+def tempered() -> list[Axes]:
+    """The calibration curve of the overfitted network at three temperatures."""
+    z, y = np.array(start()["z"]), np.array(start()["y"])
+    panels = []
+    for T in (1, 3, 9):
+        ax = new(2.35, 2.5, title=f"$T = {T}$", xlabel="predicted", xlim=(0, 1), ylim=(0, 1))
+        observed, predicted, _ = calibration_curve(y, 1 / (1 + np.exp(-z / T)))
+        ax.plot([0, 1], [0, 1], color=palette_for(ax).pale, linewidth=0.8)
+        ax.plot(predicted, observed, color=palette_for(ax).blue, marker="o", markersize=3)
+        panels.append(ax)
+    panels[0].set_ylabel("observed")
+    return panels
 
 
 def temperatures() -> list[Axes]:

@@ -1,6 +1,7 @@
 """Figures of `learn/depth.md`."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +13,11 @@ from chainrule.nn.layers import Activation
 from chainrule.viz import decision_boundary
 from chainrule.viz.style import DASHES, palette_for
 from figures import new
+
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with: two folds in the middle."""
+    return {"layers": 2, "knot": 0.5, "height": 1}
 
 
 def folds() -> list[Axes]:

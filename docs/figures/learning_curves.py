@@ -1,18 +1,67 @@
 """Figures of `learn/learning-curves.md`."""
 
+import json
 from functools import cache
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from chainrule import SGD, Adam, mlp, train
+from chainrule import SGD, Adam, diagnose, mlp, train
 from chainrule.arrays import Array
 from chainrule.datasets import disc, spiral
 from chainrule.training.history import History
 from chainrule.viz.style import palette_for
 from figures import new
 from figures.overfitting import flipped
+
+SETTINGS: dict[str, list[Any]] = {
+    "learning rate": [0.001, 0.01, 0.1, 1, 5],
+    "wrong labels": ["0 %", "10 %", "20 %"],
+    "hidden units": [2, 8, 64],
+}
+EPOCHS = 100
+RUNS = Path(__file__).with_suffix(".json")
+"""A run for each combination of the settings; `python -m figures.learning_curves` writes it, in the folder docs."""
+
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with shows."""
+    shown = dict(zip(SETTINGS, (2, 1, 1), strict=True))
+    return {"settings": SETTINGS, "shown": shown, "epochs": EPOCHS, "runs": json.loads(RUNS.read_text())}
+
+
+def setting_run(i: int, j: int, k: int) -> dict[str, Any]:
+    """Train with the settings at these places; return the losses of every second epoch and what `diagnose` finds."""
+    rate, wrong, width = (values[place] for values, place in zip(SETTINGS.values(), (i, j, k), strict=True))
+    parts = []
+    for seed, n in ((0, 60), (1, 400)):
+        X, y = disc(n, seed=seed)
+        flips = np.random.default_rng(seed).permutation(n)[: n * int(wrong.split()[0]) // 100]
+        y[flips] = 1 - y[flips]
+        parts.append((X, y))
+    (X, y), validation = parts
+    net = mlp(2, width, 2, activation="relu", loss="cross_entropy", seed=0)
+    options: dict[str, Any] = {"optimizer": SGD(rate, momentum=0.9), "epochs": EPOCHS, "batch_size": 20}
+    history = train(net, X, y, **options, validation=validation, kernels="numpy", seed=0)
+    findings = dict.fromkeys(finding.kind for finding in diagnose(net, X, y, history))
+    losses = {"loss": history.loss[::2], "validation": history.validation_loss[::2]}
+    return {name: [round(loss, 3) for loss in values] for name, values in losses.items()} | {"findings": [*findings]}
+
+
+def dials() -> list[Axes]:
+    """Three of the runs of the figure to play with: learning rates that are too low, good, and too high."""
+    panels = []
+    for place in (0, 2, 4):
+        run = start()["runs"][f"{place} 1 1"]
+        ax = new(2.35, 2.1, title=f"rate {SETTINGS['learning rate'][place]}", xlabel="epoch", ylim=(0, 2))
+        epochs = range(0, EPOCHS, 2)
+        ax.plot(epochs, run["loss"], color=palette_for(ax).blue, linewidth=1.2)
+        ax.plot(epochs, run["validation"], color=palette_for(ax).orange, linestyle="--", linewidth=1.2)
+        panels.append(ax)
+    return panels
 
 
 def healthy() -> list[Axes]:
@@ -120,3 +169,10 @@ def _seed_run(width: int, seed: int) -> History:
     net = mlp(2, width, 2, activation="relu", loss="cross_entropy", seed=seed)
     options = {"optimizer": Adam(0.01), "epochs": 60, "batch_size": 32, "validation": disc(300, seed=1)}
     return train(net, X, y, **options, seed=seed)
+
+
+if __name__ == "__main__":
+    places = product(*(range(len(values)) for values in SETTINGS.values()))
+    RUNS.write_text(
+        json.dumps({" ".join(map(str, place)): setting_run(*place) for place in places}, separators=(",", ":")) + "\n"
+    )

@@ -3,16 +3,24 @@
 import csv
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from chainrule import SGD, Network, mlp, train
 from chainrule.arrays import Array
+from chainrule.viz import learned_line, scatter_labels
 from chainrule.viz.style import palette_for
 from figures import new
 
 _PENGUINS = Path(__file__).parent.parent.parent / "examples" / "data" / "penguins.csv"
+
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with: the penguins, centered, and a neuron that knows nothing."""
+    X, y, mean = measurements()
+    return {"X": (X - mean).round(3).tolist(), "y": y.tolist(), "parameters": [0, 0, 0], "rate": 0.5}
 
 
 def losses() -> list[Axes]:
@@ -53,6 +61,17 @@ def penguins() -> list[Axes]:
     ax.plot(mass, 1 / (1 + np.exp(-(W[0] * (mass - X[:, 0].mean()) + b))), color=colors.blue)
     jitter = np.random.default_rng(0).uniform(-0.04, 0.04, len(y))
     ax.plot(X[:, 0], y + jitter, ".", color=colors.orange, markersize=3, alpha=0.6)
+    return [ax]
+
+
+def line() -> list[Axes]:
+    """The penguins and the line of the neuron."""
+    X, y, mean = measurements()
+    ax = scatter_labels(X - mean, y, new(4.2, 3.4), "Male penguins, orange, and female ones")
+    ax.set(xlabel="body mass in kg, less its mean", ylabel="bill depth in mm, less its mean")
+    limits = ax.get_xlim(), ax.get_ylim()
+    learned_line(neuron(), ax)
+    ax.set(xlim=limits[0], ylim=limits[1])
     return [ax]
 
 

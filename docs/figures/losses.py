@@ -1,5 +1,7 @@
 """Figures of `learn/losses.md`."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -9,6 +11,11 @@ from chainrule.viz.style import DASHES, palette_for
 from figures import new
 
 _ROWS = np.array([[1.0], [2.0], [3.0], [4.0], [100.0]])
+
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with."""
+    return {"y": _ROWS[:, 0].tolist(), "answer": 50, "q": 0.9}
 
 
 def answers() -> list[Axes]:

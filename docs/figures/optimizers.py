@@ -1,5 +1,7 @@
 """Figures of `learn/optimizers.md`."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -11,6 +13,17 @@ from figures import new
 from figures.descent import contours
 
 _CURVATURES = np.array([1.0, 10.0])
+
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with: the four optimizers of the still picture."""
+    racers = [
+        {"name": "SGD", "rule": "momentum", "momentum": 0, "rate": 0.15},
+        {"name": "momentum 0.8", "rule": "momentum", "momentum": 0.8, "rate": 0.05},
+        {"name": "RMSProp", "rule": "rmsprop", "rate": 0.5},
+        {"name": "Adam", "rule": "adam", "rate": 0.8},
+    ]
+    return {"t": [10, 1], "curvature": 10, "steps": 30, "racers": racers}
 
 
 def valley() -> list[Axes]:

@@ -1,6 +1,7 @@
 """Figures of `learn/scaling.md`."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +11,12 @@ from chainrule.arrays import Array
 from chainrule.datasets import disc
 from chainrule.viz.style import palette_for
 from figures import new
+
+
+def start() -> dict[str, Any]:
+    """Return what the figure to play with begins with: the second derivatives of the cost of 200 rows."""
+    X = _rows()
+    return {"H": (X.T @ X / len(X)).tolist(), "t": [1.1, 0.5], "factor": 8}
 
 
 def curves() -> list[Axes]:
@@ -24,11 +31,9 @@ def curves() -> list[Axes]:
 
 def contours() -> list[Axes]:
     """The cost of a line over its two weights, with both inputs in similar units and in different ones."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 2))
     panels = []
     for factor, title in ((1, "similar scales"), (8, "second input 8 times as large")):
-        rows = X * [1, factor]
+        rows = _rows() * [1, factor]
         H = rows.T @ rows / len(rows)
         ax = new(3.2, 2.9, title=title, xlabel="$w_1$", ylabel="$w_2$")
         colors = palette_for(ax)
@@ -43,6 +48,10 @@ def contours() -> list[Axes]:
         ax.plot(*np.transpose(steps), color=colors.blue, marker="o", markersize=2.5, linewidth=0.9)
         panels.append(ax)
     return panels
+
+
+def _rows() -> Array:
+    return np.random.default_rng(0).normal(size=(200, 2))
 
 
 @cache
