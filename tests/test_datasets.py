@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pytest
 
@@ -91,14 +93,76 @@ def small_mnist(monkeypatch):
     return X, np.arange(7, dtype=np.uint8)
 
 
-def test_mnist_is_loaded_as_rows_from_0_to_1_split_into_training_and_test(small_mnist, tmp_path):
+def idx(array):
+    """Return the content of an IDX file of bytes."""
+    return bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">i4").tobytes() + array.tobytes()
+
+
+def write_idx_files(folder, X, y, separator, write=lambda path, content: path.write_bytes(content)):
+    for part, rows in (("train", slice(5)), ("t10k", slice(5, None))):
+        write(folder / f"{part}-images{separator}idx3-ubyte", idx(X[rows]))
+        write(folder / f"{part}-labels{separator}idx1-ubyte", idx(y[rows]))
+    return folder
+
+
+def write_compressed(path, content):
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(content))
+
+
+def write_archive(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+FORMS = {
+    "archive": lambda folder, X, y: write_archive(folder / "mnist.npz", X=X, y=y),
+    "Keras": lambda folder, X, y: write_archive(
+        folder / "keras.npz", x_train=X[:5], y_train=y[:5], x_test=X[5:], y_test=y[5:]
+    ),
+    "IDX": lambda folder, X, y: write_idx_files(folder, X, y, "-"),
+    "IDX with a dot": lambda folder, X, y: write_idx_files(folder, X, y, "."),
+    "IDX, compressed": lambda folder, X, y: write_idx_files(folder, X, y, "-", write_compressed),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_mnist_is_loaded_as_rows_from_0_to_1_split_into_training_and_test(form, small_mnist, tmp_path):
     X, y = small_mnist
-    np.savez(tmp_path / "mnist.npz", X=X, y=y)
-    (X_train, y_train), (X_test, y_test) = load_mnist(tmp_path / "mnist.npz")
+    (X_train, y_train), (X_test, y_test) = load_mnist(FORMS[form](tmp_path, X, y))
     assert (X_train.shape, X_test.shape) == ((5, 784), (2, 784))
     assert X_train.dtype == X_test.dtype == np.float32
     np.testing.assert_allclose(np.vstack([X_train, X_test]), X.reshape(7, 784) / 255, rtol=1e-6)
     assert [*y_train, *y_test] == y.tolist()
+
+
+def test_a_missing_or_damaged_idx_file_is_named(small_mnist, tmp_path):
+    folder = write_idx_files(tmp_path, *small_mnist, "-")
+    labels = folder / "t10k-labels-idx1-ubyte"
+    for content in (
+        b"",
+        b"a page that says: not found",
+        labels.read_bytes()[:-1],
+        (folder / "train-images-idx3-ubyte").read_bytes(),
+    ):
+        labels.write_bytes(content)
+        with pytest.raises(TableError, match="t10k-labels-idx1-ubyte must be an IDX file of bytes with 1 axes"):
+            load_mnist(folder)
+    labels.unlink()
+    (folder / f"{labels.name}.gz").write_bytes(b"not compressed")
+    with pytest.raises(TableError, match=r"t10k-labels-idx1-ubyte\.gz cannot be decompressed"):
+        load_mnist(folder)
+    (folder / f"{labels.name}.gz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no file t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte\.gz"):
+        load_mnist(folder)
+
+
+def test_the_penguins_are_a_table_of_numbers_and_text():
+    table = datasets.penguins()
+    assert {len(column) for column in table.values()} == {344}
+    assert sorted(set(table["species"])) == ["Adelie", "Chinstrap", "Gentoo"]
+    assert (table["sex"] == "").sum() == 11
+    assert np.isnan(table["body_mass_g"]).sum() == 2
+    assert np.nanmean(table["body_mass_g"]) == pytest.approx(4201.75, abs=0.01)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -109,7 +173,7 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda X, y: {"x_train": X, "y_train": y}, "must contain the arrays X and y, got x_train, y_train"),
+        (lambda X, y: {"x_train": X, "y_train": y}, "the arrays X and y, or x_train, .* got x_train, y_train"),
         (lambda X, y: {"X": X[:5], "y": y[:5]}, r"X must be uint8 of shape \(7, 28, 28\), got .*\(5, 28, 28\)"),
         (lambda X, y: {"X": X / 255, "y": y}, "X must be uint8 .* float64"),
         (lambda X, y: {"X": X, "y": y + 4}, "y must be 7 digits from 0 to 9"),

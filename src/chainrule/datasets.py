@@ -1,5 +1,7 @@
-"""Small datasets for experiments: random points in the plane, truth tables, and MNIST from a file."""
+"""Small datasets for experiments: random points in the plane, truth tables, penguins, and MNIST from its files."""
 
+import csv
+import gzip
 from os import PathLike
 from pathlib import Path
 from zipfile import BadZipFile, is_zipfile
@@ -79,27 +81,53 @@ def _uniform_in_square(n: int, seed: int | np.random.Generator) -> Array:
     return as_generator(seed).uniform(-1, 1, (n, 2))
 
 
+def penguins() -> dict[str, Array]:
+    """Return the 344 Palmer penguins (Horst, Hill and Gorman 2020) as a table: columns by name, `species` the last.
+
+    Measurements are numbers, NaN where they are missing; `island`, `sex` and `species` are text, "" where missing.
+
+    Examples
+    --------
+    >>> table = penguins()
+    >>> list(table)[:3], len(table["species"])
+    (['island', 'bill_length_mm', 'bill_depth_mm'], 344)
+    """
+    installed = Path(__file__).with_name("penguins.csv")
+    checkout = Path(__file__).parents[2] / "examples" / "data" / "penguins.csv"
+    with (installed if installed.is_file() else checkout).open(newline="") as file:
+        names, *rows = csv.reader(file)
+    table = dict(zip(names, np.array(rows).T, strict=True))
+    numeric = [name for name in names if name not in ("island", "sex", "species")]
+    return table | {name: np.array([float(cell or "nan") for cell in table[name]]) for name in numeric}
+
+
 def load_mnist(path: str | PathLike[str]) -> tuple[Rows, Rows]:
-    """Read the handwritten digits from an .npz file and return (X_train, y_train), (X_test, y_test).
+    """Read the handwritten digits from a file or a folder and return (X_train, y_train), (X_test, y_test).
 
     Parameters
     ----------
     path : str or Path
-        The file, with the arrays X (70000, 28, 28), bytes from 0 (background) to 255 (ink), and y (70000,), the digits.
+        One of
+
+        - the folder of the four original IDX files, such as train-images-idx3-ubyte, compressed (.gz) or not;
+        - Keras' mnist.npz, with the arrays x_train, y_train, x_test and y_test;
+        - an .npz file with the arrays X (70000, 28, 28), bytes from 0 (background) to 255 (ink), and y (70000,), the
+          digits.
 
     Returns
     -------
     (X_train, y_train), (X_test, y_test)
-        The first 60,000 images and the last 10,000, as rows of 784 float32 values from 0 to 1.
+        The 60,000 images for training and the 10,000 for testing, as rows of 784 float32 values from 0 to 1.
 
     Raises
     ------
     FileNotFoundError
-        If the file does not exist.
+        If the file, or one of the four in the folder, does not exist.
     TableError
-        If the file is not such an archive.
+        If the file is none of these.
     """
-    X, y = _read_arrays(Path(path), "X", "y")
+    path = Path(path)
+    X, y = _read_idx_files(path) if path.is_dir() else _read_mnist_archive(path)
     if X.shape != MNIST_SHAPE or X.dtype != np.uint8:
         raise TableError(f"{path}: X must be uint8 of shape {MNIST_SHAPE}, got {X.dtype} of shape {X.shape}")
     if y.shape != MNIST_SHAPE[:1] or y.dtype.kind not in "iu" or y.min() < 0 or y.max() > 9:
@@ -109,7 +137,46 @@ def load_mnist(path: str | PathLike[str]) -> tuple[Rows, Rows]:
     return train, test
 
 
-def _read_arrays(path: Path, *names: str) -> list[Array]:
+def _read_mnist_archive(path: Path) -> Rows:
+    """Return all images and digits of an .npz file, those for training first."""
+    arrays = _read_archive(path)
+    for names in (("X", "y"), ("x_train", "x_test", "y_train", "y_test")):
+        if set(names) <= set(arrays):
+            half = len(names) // 2
+            X, y = (np.concatenate([arrays[name] for name in part]) for part in (names[:half], names[half:]))
+            return X, y
+    raise TableError(
+        f"{path} must contain the arrays X and y, or x_train, y_train, x_test and y_test, got {', '.join(arrays)}"
+    )
+
+
+def _read_idx_files(folder: Path) -> Rows:
+    """Return all images and digits of the original files, those for training first."""
+    X, y = (
+        np.concatenate([_read_idx(folder, f"{part}-{kind}") for part in ("train", "t10k")])
+        for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    )
+    return X, y
+
+
+def _read_idx(folder: Path, name: str) -> Array:
+    """Return the bytes of an IDX file: 0, 0, 8, the number d of axes, d lengths of 4 bytes, and the values."""
+    variants = [variant + end for variant in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
+    path = next((folder / variant for variant in variants if (folder / variant).is_file()), None)
+    if path is None:
+        raise FileNotFoundError(f"{folder}: no file {name} or {name}.gz")
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise TableError(f"{path} cannot be decompressed: {error}") from error
+    d = int(name[-7])  # of "idx3-ubyte"
+    shape = tuple(np.frombuffer(content[4 : 4 + 4 * d], ">i4").tolist())
+    if content[:4] != bytes((0, 0, 8, d)) or len(content) != 4 + 4 * d + np.prod(shape):
+        raise TableError(f"{path} must be an IDX file of bytes with {d} axes, got something else, or a part of one")
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * d).reshape(shape)
+
+
+def _read_archive(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if not is_zipfile(path):
@@ -117,13 +184,9 @@ def _read_arrays(path: Path, *names: str) -> list[Array]:
     try:
         # Without pickles nothing in the file is executed.
         with np.load(path, allow_pickle=False) as archive:
-            missing = set(names) - set(archive)
-            if not missing:
-                return [archive[name] for name in names]
-            present = ", ".join(archive)
+            return dict(archive)
     except (ValueError, BadZipFile, OSError) as error:
         raise TableError(f"{path} cannot be read as an .npz archive: {error}") from error
-    raise TableError(f"{path} must contain the arrays {' and '.join(names)}, got {present}")
 
 
 def _as_unit_rows(images: Array) -> Array:
