@@ -34,13 +34,6 @@ napoleon_use_ivar = True
 default_role = "code"
 suppress_warnings = ["ref.python"]  # ordinary words in parameter types that are also Python names
 
-SHOW_PICTURES = """from pathlib import Path
-
-from IPython.display import Image, display
-
-for picture in sorted(Path("examples/output").glob("*.png")):
-    display(Image(picture))"""
-
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
@@ -48,8 +41,6 @@ sphinx_gallery_conf = {
     "image_scrapers": ["site_parts.move_pictures"],
     "reset_argv": "site_parts.script_arguments",
     "within_subsection_order": "site_parts.sort_key",
-    "first_notebook_cell": "import sys\n\nsys.argv[1:] = []  # the options of the kernel are not those of the script",
-    "last_notebook_cell": SHOW_PICTURES,
     "download_all_examples": False,
     "show_memory": False,
     "write_computation_times": False,
@@ -67,11 +58,12 @@ pygments_dark_style = "monokai"
 
 
 def setup(app: Sphinx) -> None:
-    """Add the directives and the trace of the learning pages; escape docstrings before other extensions read them."""
+    """Add the directives and the trace of the learning pages; finish notebooks; escape docstrings first."""
     from directives import Drawn, Fold
-    from site_parts import escape_markup, write_trace
+    from site_parts import escape_markup, finish_notebooks, write_trace
 
     app.add_directive("drawn", Drawn)
     app.add_directive("fold", Fold)
+    app.connect("builder-inited", finish_notebooks, priority=900)  # after the gallery has written them
     app.connect("build-finished", write_trace)
     app.connect("autodoc-process-docstring", escape_markup, priority=100)

@@ -1,5 +1,6 @@
-"""Extensions of Sphinx for this site: the gallery's pictures and order, and docstrings that are plain text."""
+"""Extensions of Sphinx for this site: the gallery's pictures, order and notebooks; docstrings in plain text."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,27 @@ def move_pictures(block: object, variables: Mapping[str, Any], config: Mapping[s
         # One figure each: several in one call are shown side by side, scaled down.
         parts.append(figure_rst([path], config["src_dir"], picture.stem.replace("_", " ")))
     return "\n".join(parts)
+
+
+_RUN_AND_SHOW = """from IPython.display import Image, display
+
+main(out="pictures")
+for picture in sorted(Path("pictures").glob("*.*")):
+    display(Image(picture))
+"""
+"""The last cell of a notebook, in place of the command line of the script."""
+
+
+def finish_notebooks(app: Sphinx) -> None:
+    """Let the notebooks of the gallery call `main` and show its pictures, where the scripts read a command line."""
+    for path in (Path(app.srcdir) / "gallery").glob("*.ipynb"):
+        notebook = json.loads(path.read_text())
+        last = notebook["cells"][-1]
+        if "argparse" in "".join(last["source"]):
+            last["source"] = [_RUN_AND_SHOW]
+            for cell in notebook["cells"]:
+                cell["source"] = [part.replace("import argparse\n", "") for part in cell["source"]]
+            path.write_text(json.dumps(notebook, indent=1))
 
 
 def write_trace(app: Sphinx, error: Exception | None) -> None:

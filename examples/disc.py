@@ -19,6 +19,13 @@ from chainrule import SGD, mlp, train
 from chainrule.datasets import disc
 from chainrule.viz import decision_boundary, scatter_labels
 
+# %%
+# Training
+# --------
+#
+# Three hidden neurons are enough to enclose a region, two are not. The targets are one-hot: (1, 0) outside and (0, 1)
+# inside.
+
 
 def fit(seed):
     X, y = disc(300, seed=seed)
@@ -26,6 +33,13 @@ def fit(seed):
     train(net, X, np.eye(2)[y], optimizer=SGD(3.0), schedule="cosine", epochs=1000, batch_size=10, seed=seed)
     accuracy = float(np.mean(net(X).argmax(axis=1) == y))
     return net, X, y, accuracy
+
+
+# %%
+# Five starting points
+# --------------------
+#
+# Small networks depend on their initial weights, so one run says little. The median of five says more.
 
 
 def main(out="examples/output", seeds=range(5)):
@@ -37,6 +51,13 @@ def main(out="examples/output", seeds=range(5)):
     return {"accuracies": accuracies, "median": float(np.median(accuracies))}
 
 
+# %%
+# The boundary
+# ------------
+#
+# Where both outputs are equal, the network changes its mind.
+
+
 def draw(net, X, y, out):
     out.mkdir(parents=True, exist_ok=True)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 5.2), layout="constrained")
@@ -46,6 +67,12 @@ def draw(net, X, y, out):
     figure.savefig(out / "disc.png", dpi=120)
     plt.close(figure)
 
+
+# %%
+# Result
+# ------
+#
+# The boundary is a rounded triangle: three soft lines.
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

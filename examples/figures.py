@@ -17,6 +17,13 @@ import matplotlib.pyplot as plt
 from chainrule import mlp
 from chainrule.viz import draw_graph, draw_network
 
+# %%
+# Networks of known size
+# ----------------------
+#
+# The library draws every network of a few dozen neurons. The thickness of an edge is the size of its weight, its color
+# the sign.
+
 
 def main(out="examples/output"):
     neuron, network = (
@@ -36,6 +43,12 @@ def main(out="examples/output"):
         print(f"wrote {path.name}")
     return {"pictures": list(pictures)}
 
+
+# %%
+# Result
+# ------
+#
+# The graph has one node per operation; the chain rule multiplies along its edges.
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -22,6 +22,13 @@ from chainrule.datasets import disc
 from chainrule.insight.recording import LayerSamples
 from chainrule.viz import activation_histograms, gradient_histograms
 
+# %%
+# Training both networks
+# ----------------------
+#
+# The networks differ in one word, the activation. A callback records the activations and gradients of each layer while
+# they train. The ratio of the largest gradients in the first and in the last layer says how much arrives at the front.
+
 
 def main(out="examples/output", epochs=64):
     X, y = disc(300)
@@ -39,6 +46,13 @@ def main(out="examples/output", epochs=64):
     return {"accuracies": accuracies, "ratios": ratios}
 
 
+# %%
+# Layer by layer
+# --------------
+#
+# Histograms of activations and of gradients, from the first layer to the last and through the training.
+
+
 def draw(samples, out):
     out.mkdir(parents=True, exist_ok=True)
     for activation, seen in samples.items():
@@ -48,6 +62,12 @@ def draw(samples, out):
         figure.savefig(out / f"layers_{activation}.png", dpi=120)
         plt.close(figure)
 
+
+# %%
+# Result
+# ------
+#
+# With sigmoids the accuracy is that of always answering "outside".
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -18,6 +18,12 @@ from chainrule import SGD, Activation, Dense, Network, train
 from chainrule.datasets import half_plane
 from chainrule.viz import learned_line, scatter_labels, scatter_predictions
 
+# %%
+# Training
+# --------
+#
+# A layer with two inputs and one output, and a sigmoid: three parameters. All 100 points are one batch.
+
 
 def fit(seed):
     X, y = half_plane(100, seed=seed)
@@ -25,6 +31,14 @@ def fit(seed):
     history = train(net, X, y, optimizer=SGD(2.0), epochs=1500, batch_size=None, seed=0)
     accuracy = float(np.mean((net(X)[:, 0] > 0.5) == y))
     return net, X, y, history, accuracy
+
+
+# %%
+# Twenty starting points
+# ----------------------
+#
+# Each seed makes other points and other initial weights. The learned line is compared with the true one, of which the
+# neuron has only seen the points.
 
 
 def main(out="examples/output", seeds=range(20)):
@@ -39,6 +53,13 @@ def main(out="examples/output", seeds=range(20)):
     return {"accuracies": accuracies}
 
 
+# %%
+# The output in the plane
+# -----------------------
+#
+# The color of a point is the output of the neuron; it changes at the learned line.
+
+
 def draw(net, X, y, out):
     out.mkdir(parents=True, exist_ok=True)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 5.2), layout="constrained")
@@ -49,6 +70,12 @@ def draw(net, X, y, out):
     figure.savefig(out / "neuron.png", dpi=120)
     plt.close(figure)
 
+
+# %%
+# Result
+# ------
+#
+# All twenty neurons find a line close to the true one.
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -27,6 +27,13 @@ import numpy as np
 from chainrule import Adam, Dense, Layer, Network, check_gradients, mlp, train
 from chainrule.errors import GradientError
 
+# %%
+# A loss
+# ------
+#
+# A function of the raw outputs Z and the targets Y that returns the loss of each row and its derivative with respect to
+# Z.
+
 COLORS = {"squared error": "#D55E00", "log cosh": "#0072B2", "harmonics": "#009E73"}
 
 
@@ -34,6 +41,14 @@ def log_cosh(Z, Y):
     """Return log cosh(Z - Y): about R^2 / 2 for a small error R = Z - Y, and |R| - log 2 for a large one."""
     R = Z - Y
     return np.logaddexp(R, -R) - np.log(2), np.tanh(R)
+
+
+# %%
+# A layer
+# -------
+#
+# A layer names its sizes and the shapes of its parameters, and defines their initial values and `forward`. The backward
+# pass is a function inside: it sees X and all intermediate values, and writes the gradients of the parameters.
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,13 @@ class Harmonics(Layer):
         return np.hstack([sines, cosines]), backward
 
 
+# %%
+# Data with outliers
+# ------------------
+#
+# Two sine waves with a little noise. One point in eight is much too high.
+
+
 def truth(x):
     return np.sin(3 * x) + np.sin(x)
 
@@ -85,6 +107,14 @@ def data(n=400, seed=0):
 def fitted(net, x, y, epochs):
     train(net, x, y, optimizer=Adam(0.01), schedule="cosine", epochs=epochs, batch_size=50, seed=0)
     return net
+
+
+# %%
+# Three networks, and one that is refused
+# ---------------------------------------
+#
+# The squared error, the robust loss, and the robust loss with the custom layer. Last, the layer with the wrong
+# derivative.
 
 
 def main(out="examples/output", epochs=200):
@@ -113,6 +143,13 @@ def main(out="examples/output", epochs=200):
     return {"errors": errors, "rejected": rejected, "beyond": float(np.sqrt(np.mean(far**2)))}
 
 
+# %%
+# Inside and outside the data
+# ---------------------------
+#
+# Above: where there are data. Below: three times as far.
+
+
 def draw(nets, rows, inside, beyond, out):
     out.mkdir(parents=True, exist_ok=True)
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7.5), layout="constrained")
@@ -130,6 +167,12 @@ def draw(nets, rows, inside, beyond, out):
     figure.savefig(out / "own_parts.png", dpi=120)
     plt.close(figure)
 
+
+# %%
+# Result
+# ------
+#
+# The layer that knows about periods is right where the others are flat.
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

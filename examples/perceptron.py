@@ -19,6 +19,12 @@ from chainrule import Activation, Dense, Network
 from chainrule.datasets import half_plane, truth_table
 from chainrule.viz import learned_line, scatter_labels
 
+# %%
+# Gates
+# -----
+#
+# A perceptron is a dense layer with a step. Two weights and a bias make a gate: AND needs both inputs to exceed 1.5.
+
 WEIGHTS = {"and": ([1, 1], -1.5), "or": ([1, 1], -0.5), "nand": ([-1, -1], 1.5)}
 
 
@@ -29,6 +35,13 @@ def perceptron(w=(0, 0), b=0):
 
 
 GATES = {gate: perceptron(w, b) for gate, (w, b) in WEIGHTS.items()}
+
+# %%
+# Circuits
+# --------
+#
+# From here on there are only NANDs. Four of them make XOR, five a half adder, and a chain of full adders adds numbers
+# of any length.
 
 
 def nand(a, b):
@@ -63,6 +76,14 @@ def add_4_bits(a, b):
     return total + (carry << 4)
 
 
+# %%
+# The learning rule
+# -----------------
+#
+# The weights need not be chosen by hand. Start at 0 and go through the rows; where the output is wrong, move the weights
+# by the input. This stops if a line separates the classes, and never on XOR.
+
+
 def learn(net, X, y, max_epochs=1000):
     """Apply the perceptron learning rule until an epoch makes no mistake; return the number of epochs."""
     W, b = net.params[0]["W"], net.params[0]["b"]  # views: changing them changes the network
@@ -76,6 +97,13 @@ def learn(net, X, y, max_epochs=1000):
         if mistakes == 0:
             return epoch
     raise RuntimeError(f"still making mistakes after {max_epochs} epochs")
+
+
+# %%
+# Trying every input
+# ------------------
+#
+# Every gate and circuit is compared with its truth table: the adder with all 256 sums.
 
 
 def main(out="examples/output", seed=0):
@@ -99,6 +127,13 @@ def main(out="examples/output", seed=0):
     return {"wrong": wrong, "epochs": epochs, "mistakes": mistakes}
 
 
+# %%
+# The lines
+# ---------
+#
+# A perceptron outputs 1 on one side of the line w . x + b = 0. The last panel shows the line of the learning rule.
+
+
 def draw(net, X, y, out):
     out.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(1, 4, figsize=(13, 4.1), layout="constrained")
@@ -110,6 +145,12 @@ def draw(net, X, y, out):
     figure.savefig(out / "perceptron.png", dpi=120)
     plt.close(figure)
 
+
+# %%
+# Result
+# ------
+#
+# No output is wrong.
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -10,31 +10,40 @@ other species. `chainrule.insight` computes all values.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
+from chainrule.datasets import penguins
 from chainrule.insight.evaluation import partial_dependence, permutation_importance
 from chainrule.model.fitting import fit_predictor
 from chainrule.viz import calibration, confusion, importance, roc
 from chainrule.viz import partial_dependence as draw_dependence
 
-
-def read_csv(path):
-    lines = [line.split(",") for line in Path(path).read_text().splitlines()]
-    return read_columns([dict(zip(lines[0], line, strict=True)) for line in lines[1:]])
+# %%
+# A table
+# -------
+#
+# The penguins of the Palmer archipelago are part of the library. A table is a dict of columns; a missing measurement is
+# NaN. Rows are taken from all columns at once.
 
 
 def take(table, rows):
     return {name: column[rows] for name, column in table.items()}
 
 
-def main(path="examples/data/penguins.csv", out="examples/output", seed=0):
-    table = read_csv(path)
+# %%
+# Fit on two thirds, judge on the rest
+# ------------------------------------
+#
+# The model scales the columns, fills in missing values and encodes categories, all as learned from its training rows.
+# Permutation importance asks how much worse the predictions become if one column is shuffled.
+
+
+def main(out="examples/output", seed=0):
+    table = penguins()
     species = table.pop("species")
     target = fit_target("species", species)
     order = np.random.default_rng(seed).permutation(len(species))
@@ -48,6 +57,13 @@ def main(path="examples/data/penguins.csv", out="examples/output", seed=0):
     print(f"most important columns: {', '.join(result.ranking[:3])}")
     draw(y, P, target.labels, result, partial_dependence(predictor, test, result.ranking[0]), Path(out))
     return {"accuracy": accuracy, "ranking": result.ranking}
+
+
+# %%
+# How good, and why
+# -----------------
+#
+# The first figure is about the predictions, the second about the columns behind them.
 
 
 def draw(y, P, labels, result, dependence, out):
@@ -65,7 +81,13 @@ def draw(y, P, labels, result, dependence, out):
     plt.close(figure)
 
 
+# %%
+# Result
+# ------
+#
+# Nearly all penguins that the model has not seen are recognized, mostly by their bills.
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="examples/output", help="folder for the figures; default: %(default)s")
-    main(Path(sys.argv[0]).parent / "data" / "penguins.csv", parser.parse_args().out)
+    main(parser.parse_args().out)

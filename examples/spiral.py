@@ -25,11 +25,24 @@ from chainrule.insight.recording import WeightPath
 from chainrule.insight.surface import surface_of_paths
 from chainrule.viz import animate_boundary, decision_boundary, descent_paths, loss_curves
 
+# %%
+# Three kinds of descent
+# ----------------------
+#
+# A larger batch has less noise and allows a larger learning rate. Its epochs have fewer steps, so it needs more of
+# them.
+
 DESCENTS = {
     "batch": {"batch_size": None, "optimizer": SGD(1.0), "epochs": 3000},
     "mini-batch of 32": {"batch_size": 32, "optimizer": SGD(0.5), "epochs": 300},
     "single sample": {"batch_size": 1, "optimizer": SGD(0.03), "epochs": 200},
 }
+
+# %%
+# Training
+# --------
+#
+# All three start from the same weights. A callback records the weights after each epoch.
 
 
 def main(out="examples/output", seed=0):
@@ -44,6 +57,14 @@ def main(out="examples/output", seed=0):
         print(f"{name}: accuracy {accuracies[name]:.3f} after {options['epochs']} epochs, {seconds:.1f} s")
     draw(nets, histories, paths, X, y, Path(out))
     return {"accuracies": accuracies}
+
+
+# %%
+# Losses, paths and boundary
+# --------------------------
+#
+# The paths are drawn over the loss in the plane that is closest to all three. They have the same start and different
+# ends: a loss of this kind has many minima.
 
 
 def draw(nets, histories, paths, X, y, out):
@@ -62,6 +83,12 @@ def draw(nets, histories, paths, X, y, out):
     plt.close(ax.figure)
     animate_boundary(out / "spiral.gif", net, paths["mini-batch of 32"], X, y, frames=40)
 
+
+# %%
+# Result
+# ------
+#
+# All three learn the spirals. Compare the numbers of epochs and the times.
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import runpy
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_custom_parts_are_checked_resist_outliers_and_extrapolate(tmp_path):
 
 
 def test_held_out_penguins_are_recognized_by_their_bills(tmp_path):
-    result = load("quality").main(EXAMPLES / "data" / "penguins.csv", tmp_path)
+    result = load("quality").main(tmp_path)
     assert result["accuracy"] > 0.95
     assert result["ranking"][0] == "bill_length_mm"
     assert_drawn(tmp_path, "quality", "quality_columns")
@@ -110,6 +111,15 @@ def test_the_figures_are_drawn(tmp_path):
     pictures = load("figures").main(tmp_path)["pictures"]
     assert_drawn(tmp_path, *pictures)
     assert pictures == ["one_neuron", "network", "graph"]
+
+
+def test_the_mnist_example_states_what_was_measured():
+    results = (EXAMPLES.parent / "benchmarks" / "results" / "mnist.md").read_text()
+    seconds, percent = re.search(
+        r"30 epochs .* chainrule ([\d.]+) s \(([\d.]+)% of the test rows right", results
+    ).groups()
+    introduction = " ".join(load("mnist").__doc__.split())
+    assert f"takes {seconds} s for 30 epochs and is right on {percent} % of the test images" in introduction
 
 
 @pytest.mark.skipif("CHAINRULE_MNIST" not in os.environ, reason="CHAINRULE_MNIST is not set")
