@@ -80,8 +80,8 @@ def add_4_bits(a, b):
 # The learning rule
 # -----------------
 #
-# The weights need not be chosen by hand. Start at 0 and go through the rows; where the output is wrong, move the weights
-# by the input. This stops if a line separates the classes, and never on XOR.
+# The weights need not be chosen by hand. Start at 0 and go through the rows; where the output is wrong, move the
+# weights by the input. This stops if a line separates the classes, and never on XOR.
 
 
 def learn(net, X, y, max_epochs=1000):

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROSE = {"not-for.md", "command-line.md"}
+PROSE = {"not-for.md", "command-line.md", "accuracy.md"}
 """Pages without Python."""
 
 
