@@ -3,9 +3,10 @@
 
 A single sigmoid neuron learns on which side of a line a point lies.
 
-Its output a = sigmoid(w . x + b) is a smooth version of the perceptron's step, so the loss L = (a - y)^2 / 2 has a
-gradient, dL/dw = (a - y) a (1 - a) x. Batch gradient descent takes 1500 steps against its mean over all 100 points,
-with a learning rate of 2. The neuron is least certain about points near the line w . x + b = 0, where a = 1/2.
+Its output a = sigmoid(w . x + b) is a smooth version of the perceptron's step, so the
+loss L = (a - y)^2 / 2 has a gradient, dL/dw = (a - y) a (1 - a) x. Batch gradient
+descent takes 1500 steps against its mean over all 100 points, with a learning rate of
+2. The neuron is least certain about points near the line w . x + b = 0, where a = 1/2.
 """
 
 import argparse
@@ -22,7 +23,8 @@ from chainrule.viz import learned_line, scatter_labels, scatter_predictions
 # Training
 # --------
 #
-# A layer with two inputs and one output, and a sigmoid: three parameters. All 100 points are one batch.
+# A layer with two inputs and one output, and a sigmoid: three parameters. All 100
+# points are one batch.
 
 
 def fit(seed):
@@ -37,18 +39,20 @@ def fit(seed):
 # Twenty starting points
 # ----------------------
 #
-# Each seed makes other points and other initial weights. The learned line is compared with the true one, of which the
-# neuron has only seen the points.
+# Each seed makes other points and other initial weights. The learned line is compared
+# with the true one, of which the neuron has only seen the points.
 
 
 def main(out="examples/output", seeds=range(20)):
     fits = [fit(seed) for seed in seeds]
     accuracies = [accuracy for *_, accuracy in fits]
-    print(f"training accuracy over {len(fits)} seeds: minimum {min(accuracies):.2f}, mean {np.mean(accuracies):.3f}")
+    print(f"training accuracy over {len(fits)} seeds:", end=" ")
+    print(f"minimum {min(accuracies):.2f}, mean {np.mean(accuracies):.3f}")
     net, X, y, history, _ = fits[0]
     w, b = net.params[0]["W"][:, 0], net.params[0]["b"][0]
     print(f"seed {seeds[0]}: cost {history.loss[0]:.3f} -> {history.loss[-1]:.3f}")
-    print(f"learned line, scaled: x1 {w[1] / w[0]:+.2f} x2 = {-b / w[0]:.2f}; true line: x1 -1.50 x2 = 0.40")
+    print(f"learned line, scaled: x1 {w[1] / w[0]:+.2f} x2 = {-b / w[0]:.2f};", end=" ")
+    print("true line: x1 -1.50 x2 = 0.40")
     draw(net, X, y, Path(out))
     return {"accuracies": accuracies}
 
@@ -65,8 +69,15 @@ def draw(net, X, y, out):
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 5.2), layout="constrained")
     scatter_labels(X, y, left)
     learned_line(net, scatter_predictions(net, X, right))
-    figure.colorbar(right.collections[0], ax=right, shrink=0.7, label="output of the neuron")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.colorbar(
+        right.collections[0], ax=right, shrink=0.7, label="output of the neuron"
+    )
+    figure.legend(
+        *left.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+    )
     figure.savefig(out / "neuron.png", dpi=120)
     plt.close(figure)
 
@@ -79,5 +90,9 @@ def draw(net, X, y, out):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="examples/output", help="folder for the figure; default: %(default)s")
+    parser.add_argument(
+        "--out",
+        default="examples/output",
+        help="folder for the figure; default: %(default)s",
+    )
     main(parser.parse_args().out)

@@ -1,12 +1,14 @@
 """Evaluating a classifier on a table
 ==================================
 
-A model learns to recognize penguin species from a table; the figures show how good it is, and why.
+A model learns to recognize penguin species from a table; the figures show how good it
+is, and why.
 
-The rows are split first, and the model is evaluated on the third that it was not trained on. The figures show the
-confusion matrix, ROC curves, the calibration of the probabilities, permutation importance, and the partial dependence
-of the predictions on the most important column. Bill length separates the Adelies, whose bills are short, from the
-other species. `chainrule.insight` computes all values.
+The rows are split first, and the model is evaluated on the third that it was not
+trained on. The figures show the confusion matrix, ROC curves, the calibration of the
+probabilities, permutation importance, and the partial dependence of the predictions on
+the most important column. Bill length separates the Adelies, whose bills are short,
+from the other species. `chainrule.insight` computes all values.
 """
 
 import argparse
@@ -26,8 +28,8 @@ from chainrule.viz import partial_dependence as draw_dependence
 # A table
 # -------
 #
-# The penguins of the Palmer archipelago are part of the library. A table is a dict of columns; a missing measurement is
-# NaN. Rows are taken from all columns at once.
+# The penguins of the Palmer archipelago are part of the library. A table is a dict of
+# columns; a missing measurement is NaN. Rows are taken from all columns at once.
 
 
 def take(table, rows):
@@ -38,8 +40,9 @@ def take(table, rows):
 # Fit on two thirds, judge on the rest
 # ------------------------------------
 #
-# The model scales the columns, fills in missing values and encodes categories, all as learned from its training rows.
-# Permutation importance asks how much worse the predictions become if one column is shuffled.
+# The model scales the columns, fills in missing values and encodes categories, all as
+# learned from its training rows. Permutation importance asks how much worse the
+# predictions become if one column is shuffled.
 
 
 def main(out="examples/output", seed=0):
@@ -48,14 +51,23 @@ def main(out="examples/output", seed=0):
     target = fit_target("species", species)
     order = np.random.default_rng(seed).permutation(len(species))
     training, held_out = np.split(order, [2 * len(order) // 3])
-    predictor = fit_predictor(take(table, training), species[training], target, seed=seed).predictor
+    predictor = fit_predictor(
+        take(table, training), species[training], target, seed=seed
+    ).predictor
     test, y = take(table, held_out), target.encode(species[held_out])
     P = predictor.predict_proba(test)
     accuracy = float(np.mean(P.argmax(axis=1) == y))
     result = permutation_importance(predictor, test, species[held_out])
     print(f"accuracy on {len(y)} held-out penguins: {accuracy:.3f}")
     print(f"most important columns: {', '.join(result.ranking[:3])}")
-    draw(y, P, target.labels, result, partial_dependence(predictor, test, result.ranking[0]), Path(out))
+    draw(
+        y,
+        P,
+        target.labels,
+        result,
+        partial_dependence(predictor, test, result.ranking[0]),
+        Path(out),
+    )
     return {"accuracy": accuracy, "ranking": result.ranking}
 
 
@@ -89,5 +101,9 @@ def draw(y, P, labels, result, dependence, out):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="examples/output", help="folder for the figures; default: %(default)s")
+    parser.add_argument(
+        "--out",
+        default="examples/output",
+        help="folder for the figures; default: %(default)s",
+    )
     main(parser.parse_args().out)

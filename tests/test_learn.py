@@ -13,7 +13,8 @@ from chainrule import SGD, Adam, RMSProp
 sys.path.append(str(Path(__file__).parent.parent / "docs"))
 from figures import learning_curves
 
-LEARN = Path(__file__).parent.parent / "docs" / "learn"
+DOCS = Path(__file__).parent.parent / "docs"
+LEARN = DOCS / "learn"
 PAGES = sorted(LEARN.glob("*.md"))
 MAX_COLUMNS = 88
 
@@ -167,15 +168,20 @@ def test_the_runs_of_the_learning_curves_are_real(place):
     assert len(shown) == np.prod([len(values) for values in learning_curves.SETTINGS.values()])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
 def test_listings_fit_the_column(page):
     text = page.read_text()
     listings = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
     for path, name in re.findall(r"\{literalinclude\} (\S+)\n:pyobject: (\S+)", text):
-        source = (LEARN / path).read_text()
+        source = (page.parent / path).read_text()
         listings.append(next(ast.get_source_segment(source, n) for n in ast.parse(source).body if named(n, name)))
     for line in "\n".join(listings).splitlines():
         assert len(line) <= MAX_COLUMNS, line
+
+
+@pytest.mark.parametrize("script", sorted((DOCS.parent / "examples").glob("*.py")), ids=lambda script: script.stem)
+def test_scripts_of_the_gallery_fit_the_column(script):
+    assert max(map(len, script.read_text().splitlines())) <= MAX_COLUMNS
 
 
 def named(node, name):
