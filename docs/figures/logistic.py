@@ -1,20 +1,16 @@
 """Figures of `learn/logistic.md`."""
 
-import csv
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from chainrule import SGD, Network, mlp, train
+from chainrule import SGD, Network, datasets, mlp, train
 from chainrule.arrays import Array
 from chainrule.viz import learned_line, scatter_labels
 from chainrule.viz.style import palette_for
 from figures import new
-
-_PENGUINS = Path(__file__).parent.parent.parent / "examples" / "data" / "penguins.csv"
 
 
 def start() -> dict[str, Any]:
@@ -78,10 +74,10 @@ def line() -> list[Axes]:
 @cache
 def measurements() -> tuple[Array, Array, Array]:
     """Return body mass in kg and bill depth in mm of each penguin, whether it is male, and the mean of the columns."""
-    with _PENGUINS.open() as file:
-        rows = [row for row in csv.DictReader(file) if row["sex"]]
-    X = np.array([[float(row["body_mass_g"]) / 1000, float(row["bill_depth_mm"])] for row in rows])
-    return X, np.array([row["sex"] == "male" for row in rows], dtype=int), X.mean(axis=0)
+    table = datasets.penguins()
+    known = table["sex"] != ""
+    X = np.column_stack([table["body_mass_g"] / 1000, table["bill_depth_mm"]])[known]
+    return X, (table["sex"][known] == "male").astype(int), X.mean(axis=0)
 
 
 @cache
