@@ -12,6 +12,7 @@ from chainrule import SGD, Activation, Adam, Dense, Network, RMSProp, mlp
 from chainrule.insight.evaluation import calibration_curve, calibration_error
 from chainrule.losses import AbsoluteError, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, SquaredError
 from chainrule.nn.activations import ACTIVATIONS, sigmoid
+from chainrule.schedules import Cosine
 
 SCRIPT = Path(__file__).parent.parent / "docs" / "_static" / "play" / "formulas.js"
 
@@ -50,6 +51,18 @@ def test_the_paths_of_optimizers(rule):
         steps.append(theta.copy())
     options = {"rate": optimizer.learning_rate, "momentum": 0.8, "steps": 40}
     found = call("descent", t=[10, 1], curvatures=[1, 10], rule=rule, **options)
+    np.testing.assert_allclose(found, steps, rtol=1e-10, atol=1e-12)
+
+
+def test_noisy_descent_with_a_falling_rate(rng):
+    noise, theta = rng.normal(size=(40, 2)), np.array([10.0, 1.0])
+    steps, optimizer, cosine = [theta.copy()], SGD(0.1, momentum=0.5), Cosine(warmup=0)
+    for k in range(40):
+        gradient = np.array([1.0, 10.0]) * theta + noise[k]
+        optimizer.step(theta, gradient, rate=0.1 * cosine(k, k / 40))
+        steps.append(theta.copy())
+    options = {"rate": 0.1, "momentum": 0.5, "falling": True, "noise": noise.tolist()}
+    found = call("descent", t=[10, 1], curvatures=[1, 10], steps=40, **options)
     np.testing.assert_allclose(found, steps, rtol=1e-10, atol=1e-12)
 
 

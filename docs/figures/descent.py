@@ -15,8 +15,9 @@ _CURVATURES = np.array([1.0, 10.0])
 
 
 def start() -> dict[str, Any]:
-    """Return what the figure to play with begins with."""
-    return {"t": [10, 1], "curvatures": [1, 10], "rate": 0.15, "momentum": 0, "steps": 40}
+    """Return what the figure to play with begins with; `noise` is in units of its slider."""
+    noise = np.random.default_rng(0).normal(size=(40, 2)).round(3).tolist()
+    return {"t": [10, 1], "curvatures": [1, 10], "rate": 0.15, "momentum": 0, "steps": 40, "noise": noise}
 
 
 def cost(theta: Array) -> float:

@@ -33,12 +33,17 @@ const RULES = {
   },
 };
 
-/** The path of an optimizer on C = (curvatures . t^2) / 2; `options` has its rate, and its momentum. */
-function descent({ t, curvatures, steps, rule = "momentum", ...options }) {
+/**
+ * The path of an optimizer on C = (curvatures . t^2) / 2; `options` has its momentum. Each step adds its `noise` to the
+ * gradient; a falling rate goes to 0 along half a cosine.
+ */
+function descent({ t, curvatures, steps, rate, falling = false, noise = [], rule = "momentum", ...options }) {
   const path = [t.slice()];
   const memory = t.map(() => ({ velocity: 0, mean: 0, square: 0, steps: 0 }));
   for (let k = 0; k < steps; k++) {
-    path.push(path[k].map((value, i) => value + RULES[rule](curvatures[i] * value, memory[i], options)));
+    const now = falling ? (rate * (1 + Math.cos((Math.PI * k) / steps))) / 2 : rate;
+    const gradient = path[k].map((value, i) => curvatures[i] * value + (noise[k]?.[i] ?? 0));
+    path.push(path[k].map((value, i) => value + RULES[rule](gradient[i], memory[i], { rate: now, ...options })));
   }
   return path;
 }

@@ -112,11 +112,15 @@ function playValley(figure, start) {
   const controls = element(figure, "div", { class: "controls" });
   const rate = slider(controls, "learning rate", 0, 0.25, start.rate, draw);
   const momentum = slider(controls, "momentum", 0, 0.95, start.momentum, draw);
+  const level = slider(controls, "noise", 0, 10, 0, draw);
+  const falls = choice(controls, "rate", { "": "constant", falling: "falls to 0" }, draw);
   const text = element(controls, "p", { "aria-live": "polite" });
   const cost = (t) => sum(t.map((value, i) => start.curvatures[i] * value * value)) / 2;
 
   function draw() {
-    const path = descent({ ...start, rate: Number(rate.value), momentum: Number(momentum.value) });
+    const noise = start.noise.map((pair) => pair.map((value) => level.value * value));
+    const options = { rate: Number(rate.value), momentum: Number(momentum.value), noise, falling: falls.value !== "" };
+    const path = descent({ ...start, ...options });
     drawing.clear();
     for (const C of [1, 4, 10, 20, 35, 55]) {
       const turn = Array.from({ length: 73 }, (_, k) => (k * Math.PI) / 36);
