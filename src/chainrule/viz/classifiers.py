@@ -15,7 +15,7 @@ from chainrule.arrays import Array, require
 from chainrule.insight import evaluation
 from chainrule.viz.style import DASHES, add_legend, evenly_spaced, new_axes, palette_for, shorten, shorter_side
 
-_COUNTS_HEIGHT = 0.15
+_COUNTS_HEIGHT = 0.12
 """Height of the bar of the fullest bin of a calibration curve."""
 _MIN_FONT_SIZE = 4.5
 """Font size in points below which text is illegible and left out."""
@@ -162,15 +162,17 @@ def calibration(
 
 
 def _count_rows(ax: Axes, predicted: Array, counts: Array, n_bins: int) -> None:
-    """Draw the number of rows in each bin at the bottom, as a bar and as text if there is room for it."""
+    """Draw the number of rows in each bin below the curve, as a bar and as text if there is room for it."""
     left = np.maximum(np.ceil(predicted * n_bins - 1e-9) - 1, 0) / n_bins
-    colors, heights = palette_for(ax), _COUNTS_HEIGHT * counts / counts.max()
-    ax.bar(left, heights, 1 / n_bins, align="edge", color=colors.pale, alpha=0.3, linewidth=0, zorder=0.5)
+    colors, heights, bottom = palette_for(ax), _COUNTS_HEIGHT * counts / counts.max(), -1.8 * _COUNTS_HEIGHT
+    ax.bar(left, heights, 1 / n_bins, bottom, align="edge", color=colors.pale, alpha=0.5, linewidth=0)
+    ax.set_ylim(bottom, 1.02)
+    ax.set_yticks(np.linspace(0, 1, 6))
     size = min(7.0, shorter_side(ax) / n_bins / 3)
     if size >= _MIN_FONT_SIZE:
         for x, height, count in zip(left, heights, counts.tolist()):
             text = format_count(count)
-            ax.text(x + 0.5 / n_bins, height, text, ha="center", va="bottom", fontsize=size, color=colors.ink)
+            ax.text(x + 0.5 / n_bins, bottom + height, text, ha="center", va="bottom", fontsize=size, color=colors.ink)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from chainrule.arrays import Array
 from chainrule.viz.style import figure_of
 
 _MAX_TICKS = 6
-_GAP = 4.0
+_GAP = 8.0
 """Least distance of two labels, in points."""
 _UNITS = {1e9: "G", 1e6: "M"}
 _MAX_FIXED, _MIN_FIXED = 1e15, 1e-4

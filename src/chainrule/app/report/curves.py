@@ -38,9 +38,10 @@ def _selection(study: Study, histories: list[History]) -> Figure:
     worse = float(np.median([curve[-1] / curve[k] - 1 if curve[k] > 0 else 0.0 for curve, k in zip(curves, best)]))
     caption = (
         "One curve per network, on the rows that it was not trained on; the dot marks the epoch that is kept, epoch "
-        f"{min(best) + 1} to {max(best) + 1}. At the end of training, the median network is {percent(abs(worse))} "
-        "worse than at its dot."
+        f"{min(best) + 1} to {max(best) + 1}."
     )
+    if at_end < len(best):
+        caption += f" At the end of training, the median network is {percent(abs(worse))} worse than at its dot."
     if at_end:
         caption += f" {at_end} of {len(best)} networks were best in their last epoch: more epochs may help."
 

@@ -14,6 +14,7 @@ from chainrule.data.cells import as_dates, factorize, missing_rows
 from chainrule.data.columns import CategoryColumn, Column, DateColumn
 from chainrule.data.formats import to_text
 from chainrule.data.reading import Columns, take_rows
+from chainrule.display import count
 
 _MAX_ROWS = 20_000
 """Number of rows that stand for a larger table."""
@@ -96,6 +97,9 @@ def _categories(name: str, values: Array, about: str) -> Card:
     shares = [(to_text(cells[i]), float(counts[i] / len(known))) for i in order[:_MAX_BARS].tolist()]
     rest = counts[order[_MAX_BARS:]]
     if len(rest):
-        shares.append((f"{len(rest):,} others", float(rest.sum() / len(known))))
-    bars = [(label, share, percent(share)) for label, share in shares]
+        shares.append((count(len(rest), "other"), float(rest.sum() / len(known))))
+    bars = [
+        (label, share, percent(share).replace("less than ", "< ").replace("more than ", "> "))
+        for label, share in shares
+    ]
     return Card(name, about, float(missing.mean()), bars=bars)

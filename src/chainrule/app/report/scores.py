@@ -31,7 +31,7 @@ def _table(study: Study) -> Table:
         rows.append([(name.replace("_", " "), f"{messages.better_is(name)} is better"), (texts[0], interval), *shown])
     if result.coverage is not None:
         rows.append(
-            ["coverage of 90% prediction intervals", percent(result.coverage), *("" for _ in models), ""],
+            ["coverage of 90% prediction intervals", f"{result.coverage:.1%}", *("" for _ in models), ""],
         )
     if study.training is not None:
         seconds = [study.training.seconds, *(model.seconds for model in models)]

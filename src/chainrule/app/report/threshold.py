@@ -40,8 +40,8 @@ def _sentence(study: Study, chosen: dict[str, Any]) -> str:
     goal = _GOALS[name].format(label=chosen["class"], level=level.replace(":", " to "))
     return (
         f"Goal: {goal}. On rows that the networks were not trained on (out of fold), it is reached by taking a row for "
-        f"{chosen['class']} from a probability of {chosen['value']:.3f} on. Predictions of the model take the more "
-        "probable class, that is, 0.5; to use the threshold, predict with probabilities."
+        f"{chosen['class']} from a probability of {chosen['value']:.3f} on. The model itself predicts the more probable "
+        "class, which is a threshold of 0.5; to use another one, predict with --proba."
     )
 
 
