@@ -100,8 +100,8 @@ def result_of(folder, target, file="test.csv"):
     return score_on(model, plan.table_to_score(model, TableFile(folder / file))[0])
 
 
-def study_of(folder, target, **options):
-    return study.Study(result_of(folder, target), None, False, lambda part, fraction: None)
+def study_of(folder, target):
+    return study.Study(result_of(folder, target))
 
 
 # Sections.
@@ -142,6 +142,7 @@ def test_a_report_of_a_trained_model_has_no_curves_and_no_baselines(folder, monk
     assert "<h2>Learning curves</h2>" not in again
     assert "gradient boosting" not in again
     assert rows_of(section(again, "Classes")) == rows_of(section(page(folder, "sex"), "Classes"))
+    assert f"test.csv: {file_digest(folder / 'test.csv')}" in section(again, "Data and reproduction")
     assert rows_of(section(again, "Threshold")) == rows_of(section(page(folder, "sex"), "Threshold"))[2:]
 
 
@@ -325,6 +326,10 @@ def test_a_baseline_is_trained_with_the_weights_of_the_rows(folder):
         assert other[name].scores["rmse"] != pytest.approx(model.scores["rmse"], rel=1e-3)
 
 
+def test_many_classes_take_fewer_rounds():
+    assert [baselines.rounds(k) for k in (1, 2, 3, 6, 20, 1000)] == [100, 100, 100, 100, 30, 10]
+
+
 def test_baselines_can_be_left_out(folder, monkeypatch):
     monkeypatch.chdir(folder)
     run("train", "train.csv", "--target", "sex", *QUICK, "--no-baselines", "--out", "m", "--report", "plain.html")
@@ -418,12 +423,14 @@ def test_inputs_show_missing_cells_and_frequencies(folder):
     np.testing.assert_allclose(heights, (counts / counts.max())[counts > 0], atol=1e-3)
 
 
+def file_digest(path):
+    rows = path.read_text().count("\n") - 1
+    return f"{rows} rows, 8 columns, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
 def test_the_origin_has_the_digest_of_the_file_and_no_directory(folder):
     text = section(page(folder, "sex"), "Data and reproduction")
-    content = (folder / "train.csv").read_bytes()
-    assert hashlib.sha256(content).hexdigest() in text
-    rows = content.decode().count("\n") - 1
-    assert f"{rows} rows, 8 columns, SHA-256" in text
+    assert file_digest(folder / "train.csv") in text
     assert "chainrule train train.csv --test test.csv --target sex --goal recall=0.9" in text
     assert str(folder) not in page(folder, "sex")
     assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", text)
@@ -458,7 +465,7 @@ in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is install
 TICK_LABELS = """
 () => [...document.querySelectorAll("figure svg")].map(svg => [svg.getAttribute("aria-label"),
   [...svg.querySelectorAll('[id^="matplotlib.axis_"]')].map(axis =>
-    [...axis.querySelectorAll('[id^="xtick_"] text, [id^="ytick_"] text')].filter(text => text.textContent).map(text => {
+    [...axis.querySelectorAll('[id^="xtick_"] text, [id^="ytick_"] text')].map(text => {
       const box = text.getBoundingClientRect();
       return [text.textContent, box.left, box.top, box.right, box.bottom];
     }))])
