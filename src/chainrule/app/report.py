@@ -21,7 +21,8 @@ from chainrule.data.formats import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.display import count
 from chainrule.files.archive import write_whole
-from chainrule.insight.evaluation import Importance, partial_dependence, permutation_importance, saliency_ranking
+from chainrule.insight.dependence import partial_dependence
+from chainrule.insight.evaluation import Importance, permutation_importance, saliency_ranking
 from chainrule.metrics import METRICS
 from chainrule.pages import render
 from chainrule.training.history import History
