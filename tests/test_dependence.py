@@ -44,7 +44,7 @@ def test_the_mean_is_that_of_the_curves_of_all_rows(gains):
     table = {name: cells[:30] for name, cells in gains.items()}
     found = partial_dependence(steps, table, "gain")
     np.testing.assert_allclose(found.curves.mean(axis=0), found.predictions)
-    assert partial_dependence(steps, gains, "gain").curves.shape == (40, len(found.values), 1) or len(found.values) > 20
+    assert len(partial_dependence(steps, gains, "gain").curves) == 40
 
 
 def test_opposite_effects_cancel_in_the_mean_and_show_in_the_curves(gains):

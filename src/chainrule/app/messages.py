@@ -10,7 +10,7 @@ from chainrule.app.plan import Plan
 from chainrule.app.results import Result
 from chainrule.app.scores import Target, format_scores
 from chainrule.data.targets import ClassTarget
-from chainrule.display import count, format_number, format_numbers
+from chainrule.display import aligned, count, format_number, format_numbers
 from chainrule.errors import shorten
 from chainrule.metrics import METRICS
 from chainrule.model.predictor import Predictor
@@ -88,18 +88,6 @@ def score_lines(result: Result, heading: str) -> list[str]:
     if result.coverage is not None:
         rows.append(["coverage of 90% prediction intervals", f"{result.coverage:.1%}", "", ""])
     return aligned(rows, (38, 8, 20, 18))
-
-
-def aligned(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
-    """Return rows of texts in columns, each at least as wide as given: the first to the left, the others to the right.
-
-    There are two spaces between any two columns.
-    """
-    widths = [max(width, *(len(row[k]) for row in rows)) for k, width in enumerate(widths)]
-    return [
-        f"  {row[0]:<{widths[0]}}{''.join(f'  {text:>{width}}' for text, width in zip(row[1:], widths[1:]))}".rstrip()
-        for row in rows
-    ]
 
 
 def baseline_of(target: Target) -> str:

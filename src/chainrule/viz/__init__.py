@@ -12,6 +12,7 @@ from chainrule.viz.classifiers import calibration, confusion, precision_recall, 
 from chainrule.viz.curves import loss_curves
 from chainrule.viz.dependence import dependence_limits, interaction, partial_dependence
 from chainrule.viz.diagrams import draw_graph, draw_network
+from chainrule.viz.explanations import beeswarm, waterfall
 from chainrule.viz.flows import activation_histograms, gradient_histograms
 from chainrule.viz.influence import importance
 from chainrule.viz.landscapes import descent_paths, loss_surface
@@ -22,6 +23,7 @@ from chainrule.viz.weights import weight_images
 __all__ = [
     "activation_histograms",
     "animate_boundary",
+    "beeswarm",
     "calibration",
     "confusion",
     "decision_boundary",
@@ -42,5 +44,6 @@ __all__ = [
     "roc",
     "scatter_labels",
     "scatter_predictions",
+    "waterfall",
     "weight_images",
 ]

@@ -116,7 +116,7 @@ def shorter_side(ax: Axes) -> float:
     return float(min(extent.width, extent.height)) * 72 / figure_of(ax).dpi
 
 
-def label_ticks(axis: Axis, names: Iterable[object]) -> None:
+def label_ticks(axis: Axis, names: Iterable[object], max_length: int = MAX_NAME_LENGTH) -> None:
     """Label positions 0, 1, 2, ... of an axis, in text as large and long as fits."""
     names, is_x = list(names), axis is axis.axes.xaxis
     extent = axis.axes.get_window_extent()
@@ -124,7 +124,7 @@ def label_ticks(axis: Axis, names: Iterable[object]) -> None:
     points = 72 / figure_of(axis.axes).dpi
     room = along * points / len(names)
     size = min(10.0, 0.85 * room)
-    max_length = max(8, min(MAX_NAME_LENGTH, int(0.75 * across * points / size)))
+    max_length = max(8, min(max_length, int(0.75 * across * points / size)))
     labels = [shorten(name, max_length) for name in names]
     axis.set_ticks(np.arange(len(labels)), labels, fontsize=size)
     if is_x and 0.6 * size * max(map(len, labels)) > room:
