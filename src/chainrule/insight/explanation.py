@@ -322,7 +322,8 @@ def explain(
     """
     cells = read_columns(table)
     n, columns = n_rows(cells), model.encoder.columns
-    require(n > 0, "table", "have at least one row", n)
+    if not n:
+        raise ValueError("table must have at least one row, got a table without rows")
     game = _Game(model, _background_of(model, background))
     rng = as_generator(seed)
     coalitions = _coalitions(len(columns), permutations, rng)
@@ -368,7 +369,8 @@ def _background_of(model: Predictor, background: object) -> Array:
     """Return the encoded background rows (n, n_features)."""
     if background is not None:
         rows = model.encoder.transform(background)
-        require(len(rows) > 0, "background", "have at least one row", len(rows))
+        if not len(rows):
+            raise ValueError("background must have at least one row, got a table without rows")
         return rows
     if model.background is None:
         raise ValueError("background must be given for a model without a sample of training rows. Pass some of them.")

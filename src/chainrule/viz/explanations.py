@@ -93,7 +93,8 @@ def beeswarm(
     those of categories and missing cells are gray.
     """
     require_type(explanation, Explanation, "explanation", _EXPECTED)
-    require(len(explanation) > 0, "explanation", "have at least one row", len(explanation))
+    if not len(explanation):
+        raise ValueError("explanation must have at least one row, got none")
     one = explanation.for_output(output)
     sizes = np.abs(one.contributions).mean(axis=0)
     shown = np.argsort(-sizes, kind="stable")[:max_columns]
