@@ -991,7 +991,7 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments):
 # Help, and the report.
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "inspect", "report", "export", "trace"])
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "explain", "inspect", "report", "export", "trace"])
 def test_help_has_an_example(command):
     done = run(command, "--help")
     assert done.exit_code == 0

@@ -65,9 +65,9 @@ def _check_model(predictor: Predictor, options: ExplainOptions) -> None:
     labels = list(map(str, target.labels))
     explained = labels[1:] if len(labels) == 2 else labels
     if options.of not in explained:
-        which = "the second of its two classes" if len(labels) == 2 else "a class"
         names = ", ".join(map(repr, explained))
-        raise TableError(f"--class must be {which}, {names}, got {options.of!r}{did_you_mean(options.of, explained)}")
+        rule = f"{names}, the second of two classes" if len(labels) == 2 else f"one of {names}"
+        raise TableError(f"--class must be {rule}, got {options.of!r}{did_you_mean(options.of, explained)}")
 
 
 def _read(predictor: Predictor, path: Path, options: ExplainOptions, reporter: Reporter) -> tuple[Columns, list[str]]:
