@@ -165,7 +165,7 @@ class Explanation:
         width = float(np.abs(one.contributions).max())
         ends = format_numbers([float(one.predictions[0]), float(one.baseline)], width)
         if self.unit == "log-odds":
-            ends = [f"{end} ({probability(z):.1%})" for end, z in zip(ends, (one.predictions[0], one.baseline))]
+            ends = [f"{end} ({percent(z)})" for end, z in zip(ends, (one.predictions[0], one.baseline))]
         return f"{one.subject} in row {self.rows[0]:,}: {ends[0]}, from a baseline of {ends[1]}"
 
     @property
@@ -245,6 +245,18 @@ class Explanation:
 def probability(log_odds: float) -> float:
     """Return the probability with these log-odds."""
     return 1 / (1 + exp(-log_odds))
+
+
+def percent(log_odds: float) -> str:
+    """Return the probability with these log-odds as text, never 0 % or 100 %.
+
+    Examples
+    --------
+    >>> percent(0.0), percent(9.0)
+    ('50.0%', '>99.9%')
+    """
+    p = probability(log_odds)
+    return "<0.1%" if p < 0.001 else ">99.9%" if p > 0.999 else f"{p:.1%}"
 
 
 def cell_text(cell: object) -> str:

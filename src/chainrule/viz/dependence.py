@@ -40,7 +40,7 @@ def partial_dependence(
     `result` is the result of `chainrule.insight.dependence.partial_dependence`. For two classes the probability of the
     second is shown; for more than five outputs, the five that vary most. Curves of single rows are drawn if one output
     is shown; where they are not parallel, the effect depends on other columns. Marks at the bottom are the values of
-    the table's rows, and a note counts those outside of the axis. `limits` are those of the vertical axis; see
+    the table's rows, and notes at the top count those outside of the axis. `limits` are those of the vertical axis; see
     `dependence_limits`.
     """
     require_type(result, Dependence, "result", "the result of chainrule.insight.dependence.partial_dependence")
@@ -143,7 +143,7 @@ def _mark_observed(ax: Axes, result: Dependence) -> None:
     ):
         if n:
             note = text.format(count(n, "row"), ends[align == "right"])
-            ax.text(x, 0.035, note, ha=align, fontsize=8, color=colors.ink, alpha=0.8, transform=ax.transAxes)
+            ax.text(x, 1.015, note, ha=align, fontsize=8, color=colors.ink, alpha=0.8, transform=ax.transAxes)
 
 
 def _meaning(result: Dependence | Interaction, k: int) -> str:

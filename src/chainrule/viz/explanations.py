@@ -8,7 +8,7 @@ from chainrule.arrays import Array, require
 from chainrule.data.cells import are_numbers, as_dates_only
 from chainrule.data.formats import is_missing, to_number
 from chainrule.display import format_numbers
-from chainrule.insight.explanation import Explanation, probability
+from chainrule.insight.explanation import Explanation, percent, probability
 from chainrule.viz.style import (
     add_legend,
     evenly_spaced,
@@ -24,7 +24,7 @@ _BINS = 60
 """Intervals of the contributions in which the dots of a beeswarm are stacked."""
 _MAX_LABEL = 36
 """Characters of a column with its value."""
-_PROBABILITIES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
+_PROBABILITIES = (0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999)
 """Ticks of an axis of probabilities."""
 
 
@@ -71,7 +71,7 @@ def waterfall(
     texts = format_numbers([float(one.baseline), prediction], span)
     if one.unit == "log-odds":
         _add_probabilities(ax)
-        texts = [f"{text} ({probability(z):.0%})" for text, z in zip(texts, (float(one.baseline), prediction))]
+        texts = [f"{text} ({percent(z)})" for text, z in zip(texts, (float(one.baseline), prediction))]
     ax.set_xlabel(f"{shorten(one.subject, 40)}\nbaseline {texts[0]}, prediction {texts[1]}")
     ax.set_title(f"Row {one.rows[0]:,}" if title is None else title)
     ax.grid(axis="x", alpha=0.25)
