@@ -92,13 +92,14 @@ def test_classes_are_predicted_by_the_better_family_calibrated(rng):
     noisy = np.where(rng.random(600) < 0.2, rng.integers(0, 3, 600), y)  # a fifth of the rows are guesses
     good, bad = family(10.0 * np.eye(3)[noisy], loss="cross_entropy"), family(rng.normal(size=(600, 3)))
     raw = [network.outputs(np.ones((1, 3))) for network in good.networks]
-    ensemble, P = mix_classes([bad, good], y, None)
+    ensemble, P, temperatures = mix_classes([bad, good], y, None)
     assert ensemble.networks == good.networks
     assert ensemble.weights == (0.5, 0.5)
     assert ensemble.smoothing == 1 / 600
     assert P[np.arange(600), noisy].mean() == pytest.approx((y == noisy).mean(), abs=0.01)
     scales = [before / network.outputs(np.ones((1, 3))) for before, network in zip(raw, good.networks)]
     np.testing.assert_allclose(np.array(scales) * ensemble.temperature, 10 / np.log(P.max() / P.min()), rtol=0.02)
+    np.testing.assert_allclose(temperatures, np.mean(scales, axis=(1, 2)) * ensemble.temperature, rtol=1e-5)
 
 
 def test_families_of_different_temperatures_are_mixed_and_not_worse_than_either(rng):
@@ -111,7 +112,7 @@ def test_families_of_different_temperatures_are_mixed_and_not_worse_than_either(
         return loss(np.log(P), y)[0]
 
     alone = [error(mix_classes([family(Z, loss="cross_entropy")], y, None)[1]) for Z in outputs]
-    ensemble, P = mix_classes([family(Z, loss="cross_entropy") for Z in outputs], y, None)
+    ensemble, P, _ = mix_classes([family(Z, loss="cross_entropy") for Z in outputs], y, None)
     assert len(ensemble.networks) == 4
     assert error(P) < min(alone) - 0.01
 

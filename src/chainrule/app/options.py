@@ -167,6 +167,23 @@ class TrainOptions(Options):
         Path | None, _option("Write the model to this file.", default="FILE's name with .chainrule", **_FILE)
     ] = None
     report: Annotated[Path | None, _option("Write an HTML report to this file.", **_FILE)] = None
+    baselines: Annotated[
+        bool,
+        _option(
+            "Compare with a linear and a gradient-boosted model in the report, if scikit-learn is installed.",
+            "--baselines/--no-baselines",
+        ),
+    ] = True
+    goal: Annotated[
+        str | None,
+        _option(
+            "For two classes: choose the threshold of the second for this goal: f1, balanced, recall=0.9, "
+            "precision=0.9, or cost=5:1 if to miss it costs 5 times as much as a false alarm.",
+            default="balanced",
+            metavar="GOAL",
+            parser=parsers.goal,
+        ),
+    ] = None
     quality: Annotated[
         Quality,
         _option("Train for a short time, the default one, or a long one.", **parsers.choice(Quality)),

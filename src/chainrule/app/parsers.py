@@ -93,6 +93,16 @@ def activation(text: str) -> str:
     return text
 
 
+def goal(text: str) -> str:
+    """Return the goal of a threshold, as it is."""
+    from chainrule.insight.thresholds import Goal
+
+    try:
+        return Goal.parse(text).text
+    except ValueError as error:
+        raise typer.BadParameter(str(error).removeprefix("goal ")) from None
+
+
 def _shown(text: str) -> str:
     """Return a value as it is shown in a message: quoted, unless it is a number."""
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import ModelFileError
 from chainrule.files.model import load
 from chainrule.insight.diagnosis import Diagnosis, diagnose
+from chainrule.insight.thresholds import Goal, threshold_curve
 from chainrule.model.fitting import Fitted
 from chainrule.model.predictor import Predictor
 from chainrule.model.seen import TRAINING_ROWS, fraction_seen
@@ -65,6 +67,35 @@ class Result:
         low, high = ensemble.residual_quantiles(0.9)
         residuals = target.encode(self.values) - self.predictions
         return float(np.mean((low <= residuals) & (residuals <= high)))
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training knows beyond its result: its rows, all with a target, and the predictions for them out of fold.
+
+    `out_of_fold` (n, n_outputs) is NaN for rows that no member held out. `seconds` is how long the networks took.
+    """
+
+    inputs: Columns
+    values: Array
+    weights: Array | None
+    out_of_fold: Array
+    seconds: float
+
+    @property
+    def predicted(self) -> Array:
+        """The indices of the rows with a prediction out of fold."""
+        return np.flatnonzero(np.isfinite(self.out_of_fold).all(axis=1))
+
+    def threshold(self, target: ClassTarget | NumberTarget, goal: str) -> dict[str, Any] | None:
+        """Return the threshold of the second of two classes, chosen for a goal out of fold; None for other targets."""
+        if not isinstance(target, ClassTarget) or target.n_outputs != 2:
+            return None
+        y, p = target.encode(self.values[self.predicted]), self.out_of_fold[self.predicted, 1]
+        if len(np.unique(y)) < 2:
+            return None
+        threshold = Goal.parse(goal).best_threshold(threshold_curve(y, p))
+        return {"class": str(target.labels[1]), "goal": goal, "value": threshold}
 
 
 def load_predictor(path: Path) -> Predictor:

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import os
 import shutil
 import sys
@@ -43,8 +44,15 @@ class TableFile:
         source = self._spooled() if path == STDIN else path
         if not os.stat(source).st_size:
             raise TableError(f"{self.name} {EMPTY}")
+        self._source = source
         with self._readable():
             self.content = self._opened(source)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the file's bytes, in hexadecimal."""
+        with self._source.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
     def notices(self) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -20,7 +21,7 @@ from chainrule.app.options import TrainOptions
 from chainrule.app.paths import shown
 from chainrule.app.plan import Plan, Table
 from chainrule.app.reporter import Reporter, uninterrupted
-from chainrule.app.results import Result, diagnose_fit, score_on
+from chainrule.app.results import Result, Training, diagnose_fit, score_on
 from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
 from chainrule.data.cells import as_numbers
@@ -73,10 +74,13 @@ def run(options: TrainOptions) -> None:
         job = _job(options, show)
     columns = plan.describe_columns(job.plan)
     _describe(job, columns, reporter)
+    begin = perf_counter()
     fitted = _fit(job, reporter)
+    seen = job.plan.table.part(job.plan.training)
+    training = Training(seen.inputs, seen.values, job.weights, fitted.out_of_fold, perf_counter() - begin)
     with uninterrupted():
-        result = _publish(job, columns, fitted, reporter)
-    _report(job, result, reporter)
+        result = _publish(job, columns, fitted, training, reporter)
+    _report(job, result, training, reporter)
 
 
 # Options -> job.
@@ -104,6 +108,8 @@ def _job(options: TrainOptions, show: Show) -> _Job:
     tied = planned.table.inputs | {name: columns[name] for name in candidates}
     remedies = (None if options.group else "--group {name}", None if options.time else "--time {name}")
     findings = suggestions(tied, *remedies)
+    if options.goal is not None and planned.target.n_outputs != 2:
+        raise ValueError(f"--goal requires a target of two classes, got {planned.target.task} of {options.target!r}")
     held = planned.table.part(planned.test)
     if options.test is not None:
         held, shared = _test_table(options, source, planned, columns)
@@ -217,7 +223,9 @@ def _executor_for(jobs: int | None, members: int) -> Executor:
 # Trained networks -> scores, model, report.
 
 
-def _publish(job: _Job, columns: list[dict[str, Any]], fitted: Fitted, reporter: Reporter) -> Result:
+def _publish(
+    job: _Job, columns: list[dict[str, Any]], fitted: Fitted, training: Training, reporter: Reporter
+) -> Result:
     """Score the ensemble, print the scores and findings, and write the model."""
     options, planned, predictor = job.options, job.plan, fitted.predictor
     with reporter.step("scoring the model") as show:
@@ -231,7 +239,9 @@ def _publish(job: _Job, columns: list[dict[str, Any]], fitted: Fitted, reporter:
     reporter.say(*(["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else []))
     planned.table.notices += fitted.target_notices
     outcome = {"columns": columns, "tested on": tested_on, "findings": findings, "seconds": round(seconds, 3)}
-    predictor.metadata |= _metadata(job, result) | outcome | {"command": shlex.join(["chainrule", *sys.argv[1:]])}
+    threshold = training.threshold(predictor.target, options.goal or "balanced")
+    predictor.metadata |= {} if threshold is None else {"threshold": threshold}
+    predictor.metadata |= _metadata(job, result) | outcome | {"command": _command_without_paths(options)}
     predictor.save(options.output)
     reporter.say("", f"model   {options.output}  ({options.output.stat().st_size / 1024:,.0f} KB)")
     return result
@@ -248,6 +258,7 @@ def _metadata(job: _Job, result: Result) -> dict[str, Any]:
         "baseline": result.baseline,
         "coverage": result.coverage,
         "table": job.source.name,
+        "file": {"rows": len(job.plan.table.values), "columns": job.n_columns, "sha256": job.source.sha256},
         "reading": job.source.state,
         "id": options.identifier or [],
         "weight": [options.weight] if options.weight else [],
@@ -256,7 +267,17 @@ def _metadata(job: _Job, result: Result) -> dict[str, Any]:
     }
 
 
-def _report(job: _Job, result: Result, reporter: Reporter) -> None:
+def _command_without_paths(options: TrainOptions) -> str:
+    """Return the command line with the names of the files only."""
+    paths = (options.file, options.test, options.out, options.report, options.checkpoint)
+    names = {str(path): path.name for path in paths if path is not None}
+    words = [word.rpartition("=") if word.startswith("-") else ("", "", word) for word in sys.argv[1:]]
+    return shlex.join(
+        ["chainrule", *(f"{option}{mark}{names.get(str(Path(value)), value)}" for option, mark, value in words)]
+    )
+
+
+def _report(job: _Job, result: Result, training: Training, reporter: Reporter) -> None:
     """Write the report, if it is wanted, and print the next commands."""
     options = job.options
     report = None if options.report is None else str(options.report)
@@ -264,7 +285,7 @@ def _report(job: _Job, result: Result, reporter: Reporter) -> None:
         from chainrule.app.report import write_report
 
         with _model_is_written(), reporter.step(f"writing the report {report}", announce=True) as show:
-            write_report(options.report, result, show)
+            write_report(options.report, result, show, training, options.baselines)
         reporter.say(f"report  {report}")
     reporter.say("", "next:", *(f"  {command}" for command in messages.next_commands(options)))
     reporter.tell({"model": str(options.output), "report": report} | result.predictor.metadata)

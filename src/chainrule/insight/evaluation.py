@@ -52,13 +52,36 @@ def confusion_matrix(y: ArrayLike, P: ArrayLike) -> Array:
     return np.bincount(y * K + P.argmax(axis=1), minlength=K * K).reshape(K, K)
 
 
+@dataclass(frozen=True)
+class ClassScores:
+    """Precision, recall and F1 of each class (K,), and its number of rows, the support; 0 where undefined."""
+
+    precision: Array
+    recall: Array
+    f1: Array
+    support: Array
+
+
+def class_scores(counts: Array) -> ClassScores:
+    """Return the scores of each class, given a confusion matrix (K, K).
+
+    Examples
+    --------
+    >>> class_scores(np.array([[1, 1], [0, 1]])).precision
+    array([1. , 0.5])
+    """
+    hits, actual, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(actual, 1)
+    return ClassScores(precision, recall, 2 * hits / np.maximum(actual + predicted, 1), actual)
+
+
 def roc_curve(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
     """Return false positive rates, true positive rates and decreasing thresholds on the score, each (m,).
 
     Collinear points are dropped; the first point is (0, 0), at an infinite threshold. `y` (n,) must contain both 0 and
     1, else ValueError; `scores` (n,) increase with the probability of class 1 (Fawcett 2006, algorithm 1).
     """
-    true_positives, false_positives, thresholds = _binary_counts(y, scores)
+    true_positives, false_positives, thresholds = binary_counts(y, scores)
     is_mixed = true_positives[-1] > 0 and false_positives[-1] > 0
     require(is_mixed, "y", "contain both classes", np.unique(np.asarray(y)).tolist())
     kept = np.ones(len(thresholds), np.bool_)
@@ -73,14 +96,17 @@ def precision_recall_curve(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Arra
     The last point, precision 1 at recall 0, has no threshold. Arguments as for `roc_curve`, except that only class 1
     must occur.
     """
-    true_positives, false_positives, thresholds = _binary_counts(y, scores)
+    true_positives, false_positives, thresholds = binary_counts(y, scores)
     require(true_positives[-1] > 0, "y", "contain class 1", np.unique(np.asarray(y)).tolist())
     precision, recall = true_positives / (true_positives + false_positives), true_positives / true_positives[-1]
     return np.append(precision[::-1], 1.0), np.append(recall[::-1], 0.0), thresholds[::-1]
 
 
-def _binary_counts(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
-    """Return the numbers of true and of false positives at each threshold, and the distinct scores, decreasing."""
+def binary_counts(y: ArrayLike, scores: ArrayLike) -> tuple[Array, Array, Array]:
+    """Return the numbers of true and of false positives at each threshold, and the distinct scores, decreasing.
+
+    A row counts as positive if its score is at least the threshold.
+    """
     scores = as_matrix(np.asarray(scores).reshape(-1, 1), 1, np.float64, "scores")[:, 0]
     y = as_class_numbers(np.asarray(y), 2)
     require(len(scores) > 0, "scores", "have at least one value", scores.shape)
@@ -100,6 +126,11 @@ def area_under(x: Array, y: Array) -> float:
 def average_precision(precision: Array, recall: Array) -> float:
     """Return sum_k (recall_k - recall_(k-1)) precision_k, the area under the step function."""
     return float(-np.diff(recall) @ precision[:-1])
+
+
+def calibrated_outcome(y: Array, P: Array) -> tuple[Array, Array]:
+    """Return an outcome (n,), 0 or 1, and its probability: class 1 of two, or that the predicted class is right."""
+    return (y, P[:, 1]) if P.shape[1] == 2 else (P.argmax(axis=1) == y, P.max(axis=1))
 
 
 def calibration_curve(y: ArrayLike, p: ArrayLike, bins: int = 10) -> tuple[Array, Array, Array]:

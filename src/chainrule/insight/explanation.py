@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, final
 import numpy as np
 
 from chainrule.arrays import Array, as_generator, require, require_integer
-from chainrule.data.formats import is_missing
+from chainrule.data.cells import are_numbers, as_dates_only
+from chainrule.data.formats import is_missing, to_number
 from chainrule.data.reading import n_rows, read_columns
 from chainrule.data.targets import ClassTarget
 from chainrule.display import aligned, count, format_number, format_numbers, html_table, printable, signed_bar
@@ -266,6 +267,20 @@ def cell_text(cell: object) -> str:
     if isinstance(cell, int | float | np.number) and not isinstance(cell, bool):
         return format_number(float(cell), group_from=10_000)
     return str(cell)
+
+
+def ranks(cells: Array) -> Array:
+    """Return the rank (n,) of each number or date among them, between 0 and 1; NaN for categories and missing cells."""
+    missing = np.array([is_missing(cell) for cell in cells])
+    known = cells[~missing].tolist()
+    found = np.full(len(cells), np.nan)
+    if not known:
+        return found
+    values = np.array([to_number(cell) for cell in known]) if are_numbers(known) else as_dates_only(known)
+    if values is not None:
+        distinct, codes = np.unique(values, return_inverse=True)
+        found[~missing] = codes / max(len(distinct) - 1, 1)
+    return found
 
 
 def _plain(cell: Any) -> object:

@@ -141,8 +141,9 @@ def fit_predictor(
             given = values if validation is None else np.concatenate([values, validation[1]])
             training.choose_scale(target, target.numbers(given)[data.first_rows], plain)
         members = training.run(executor or Serial(), callbacks_for)
-    target, ensemble, out_of_fold = _calibrate(training.target, members, training.data.rows)
+    target, ensemble, out_of_fold, temperatures = _calibrate(training.target, members, training.data.rows)
     metadata = _training_metadata(encoder, target, training, members) | {"rows": {"training": len(values)}}
+    metadata |= {"temperatures": list(temperatures)} if temperatures else {}
     histories = [member.history for member in members]
     return Fitted(
         Predictor(encoder, ensemble, target, metadata, background_rows(*training.data.rows, seed)),
@@ -331,10 +332,11 @@ def time_findings(members: Sequence[Member], planned: int) -> list[str]:
 
 def _calibrate(
     target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch
-) -> tuple[ClassTarget | NumberTarget, Ensemble, Array]:
+) -> tuple[ClassTarget | NumberTarget, Ensemble, Array, tuple[float, ...]]:
     """Return the target and the ensemble, calibrated on the members' held-out rows, and the out-of-fold predictions.
 
-    The predictions (n, n_outputs) are NaN for rows that are not held out by any member.
+    The predictions (n, n_outputs) are NaN for rows that are not held out by any member. Last come the temperatures of
+    a classifier's networks.
     """
     X, y, weight = rows
     families = families_of(members)
@@ -342,8 +344,8 @@ def _calibrate(
     weight = None if weight is None else weight[held_out]
     out_of_fold = np.full((len(X), target.n_outputs), np.nan)
     if isinstance(target, ClassTarget):
-        ensemble, out_of_fold[held_out] = mix_classes(families, y[held_out], weight)
-        return target, ensemble, out_of_fold
+        ensemble, out_of_fold[held_out], temperatures = mix_classes(families, y[held_out], weight)
+        return target, ensemble, out_of_fold, temperatures
     bounds = np.stack([y.min(axis=0), y.max(axis=0)])
     networks, weights, predictions = mix_numbers(families, y[held_out], bounds, weight)
     centered = target.centered(predictions, y[held_out])
@@ -351,7 +353,7 @@ def _calibrate(
     bounds = bounds + shift
     ensemble = Ensemble.of_numbers(networks, predictions, y[held_out] + shift, bounds, weight, weights)
     out_of_fold[held_out] = np.clip(predictions, *bounds)
-    return centered, ensemble, out_of_fold
+    return centered, ensemble, out_of_fold, ()
 
 
 def _training_metadata(

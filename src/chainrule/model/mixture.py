@@ -45,9 +45,15 @@ def _family(members: Sequence[Member]) -> Family:
     return Family(networks, rows, sums / counts[:, np.newaxis])
 
 
-def mix_classes(families: Sequence[Family], y: Array, weight: Array | None) -> tuple[Ensemble, Array]:
-    """Return the ensemble, and its probabilities (m, K) for the held-out rows, of classes y (m,)."""
-    families = [_tempered(family, best_temperature(family.outputs, y, weight)) for family in families]
+def mix_classes(
+    families: Sequence[Family], y: Array, weight: Array | None
+) -> tuple[Ensemble, Array, tuple[float, ...]]:
+    """Return the ensemble, its probabilities (m, K) for the held-out rows, of classes y (m,), and its temperatures.
+
+    The raw outputs of each trained network are divided by its temperature.
+    """
+    temperatures = [best_temperature(family.outputs, y, weight) for family in families]
+    families = [_tempered(family, temperature) for family, temperature in zip(families, temperatures)]
     log_loss = CrossEntropy()
 
     def error(P: Array) -> float:
@@ -61,7 +67,10 @@ def mix_classes(families: Sequence[Family], y: Array, weight: Array | None) -> t
     temperature = exp(minimize(lambda t: error(mixed(t)), log(0.1), log(10), 20))
     networks, weights = _weighted(families, shares)
     ensemble = Ensemble(networks, weights, temperature, smoothing=1 / len(y))
-    return ensemble, ensemble.smoothed(mixed(log(temperature)))
+    used = [
+        t * temperature for t, family, share in zip(temperatures, families, shares) if share for _ in family.networks
+    ]
+    return ensemble, ensemble.smoothed(mixed(log(temperature))), tuple(used)
 
 
 def _tempered(family: Family, temperature: float) -> Family:

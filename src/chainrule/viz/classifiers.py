@@ -15,6 +15,8 @@ from chainrule.arrays import Array, require
 from chainrule.insight import evaluation
 from chainrule.viz.style import DASHES, add_legend, evenly_spaced, new_axes, palette_for, shorten, shorter_side
 
+_COUNTS_HEIGHT = 0.12
+"""Height of the bar of the fullest bin of a calibration curve."""
 _MIN_FONT_SIZE = 4.5
 """Font size in points below which text is illegible and left out."""
 
@@ -124,25 +126,31 @@ def calibration(
     ax: Axes | None = None,
     title: str = "Calibration curve",
     n_bins: int = 10,
+    before: ArrayLike | None = None,
 ) -> Axes:
     """Draw the observed frequency over the predicted probability; calibrated probabilities are on the diagonal.
 
     For two classes, it is the probability of class 1; for more, that of the predicted class. The bins have equal
-    widths. The area of a dot grows with the number of rows in its bin, bars are 95 % confidence intervals, and the
-    legend shows the expected calibration error (ECE).
+    widths. The area of a dot grows with the number of rows in its bin, which a bar at the bottom counts; vertical lines
+    are 95 % confidence intervals, and the legend shows the expected calibration error (ECE). `before` are probabilities
+    like `P`, from before a calibration, for a second curve.
     """
     y, P = evaluation.check_probabilities(y, P)
     names = _class_names(labels, P.shape[1])
     if P.shape[1] == 2:
-        outcome, p = y, P[:, 1]
         xlabel, ylabel = f"Predicted probability of {shorten(names[1])}", f"Observed fraction of {shorten(names[1])}"
     else:
-        outcome, p = P.argmax(axis=1) == y, P.max(axis=1)
         xlabel, ylabel = "Probability of the predicted class", "Accuracy"
-    observed, predicted, counts = evaluation.calibration_curve(outcome, p, n_bins)
+    observed, predicted, counts = evaluation.calibration_curve(*evaluation.calibrated_outcome(y, P), n_bins)
     ax = _unit_square(ax, title, xlabel, ylabel)
     colors = palette_for(ax)
     ax.plot([0, 1], [0, 1], color=colors.pale, linewidth=1.2, linestyle=":", label="perfect calibration")
+    if before is not None:
+        y, P = evaluation.check_probabilities(y, before)
+        curve = evaluation.calibration_curve(*evaluation.calibrated_outcome(y, P), n_bins)
+        label = f"before, ECE = {evaluation.calibration_error(*curve):.3f}"
+        ax.plot(curve[1], curve[0], "s--", color=colors.orange, linewidth=1, markersize=4, label=label)
+    _count_rows(ax, predicted, counts, n_bins)
     ax.plot(predicted, observed, color=colors.blue, linewidth=1)
     ax.vlines(predicted, *evaluation.wilson_interval(observed, counts), color=colors.blue, linewidth=1)
     error = evaluation.calibration_error(observed, predicted, counts)
@@ -151,6 +159,20 @@ def calibration(
     dots.set_label(f"ECE = {error:.3f}")
     add_legend(ax)
     return ax
+
+
+def _count_rows(ax: Axes, predicted: Array, counts: Array, n_bins: int) -> None:
+    """Draw the number of rows in each bin below the curve, as a bar and as text if there is room for it."""
+    left = np.maximum(np.ceil(predicted * n_bins - 1e-9) - 1, 0) / n_bins
+    colors, heights, bottom = palette_for(ax), _COUNTS_HEIGHT * counts / counts.max(), -1.8 * _COUNTS_HEIGHT
+    ax.bar(left, heights, 1 / n_bins, bottom, align="edge", color=colors.pale, alpha=0.5, linewidth=0)
+    ax.set_ylim(bottom, 1.02)
+    ax.set_yticks(np.linspace(0, 1, 6))
+    size = min(7.0, shorter_side(ax) / n_bins / 3)
+    if size >= _MIN_FONT_SIZE:
+        for x, height, count in zip(left, heights, counts.tolist()):
+            text = format_count(count)
+            ax.text(x + 0.5 / n_bins, bottom + height, text, ha="center", va="bottom", fontsize=size, color=colors.ink)
 
 
 @dataclass(frozen=True, eq=False)

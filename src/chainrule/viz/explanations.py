@@ -5,10 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from chainrule.arrays import Array, require
-from chainrule.data.cells import are_numbers, as_dates_only
-from chainrule.data.formats import is_missing, to_number
 from chainrule.display import format_numbers
-from chainrule.insight.explanation import Explanation, percent, probability
+from chainrule.insight.explanation import Explanation, percent, probability, ranks
 from chainrule.viz.style import (
     add_legend,
     evenly_spaced,
@@ -105,8 +103,8 @@ def beeswarm(
     edges = np.linspace(phi.min(), phi.max(), _BINS + 1)[1:-1]
     ax.axvline(0, color=colors.pale, linewidth=1)
     for k, j in enumerate(shown):
-        ranks = _ranks(one.values[rows, j])
-        dots = np.where(np.isnan(ranks)[:, np.newaxis], [0.6, 0.6, 0.6, 1.0], colors.scale(np.nan_to_num(ranks)))
+        rank = ranks(one.values[rows, j])
+        dots = np.where(np.isnan(rank)[:, np.newaxis], [0.6, 0.6, 0.6, 1.0], colors.scale(np.nan_to_num(rank)))
         ax.scatter(phi[:, k], k + _stacked(np.searchsorted(edges, phi[:, k])), s=11, color=dots, linewidths=0, zorder=3)
     for name, tint in (("low value", colors.blue), ("high value", colors.orange), ("category", "#999999")):
         ax.scatter([], [], s=14, color=tint, label=name, linewidths=0)
@@ -130,20 +128,6 @@ def _add_probabilities(ax: Axes) -> None:
 
 def _log_odds(p: float) -> float:
     return float(np.log(p / (1 - p)))
-
-
-def _ranks(cells: Array) -> Array:
-    """Return the rank (n,) of each number or date among them, between 0 and 1; NaN for categories and missing cells."""
-    missing = np.array([is_missing(cell) for cell in cells])
-    known = cells[~missing].tolist()
-    ranks = np.full(len(cells), np.nan)
-    if not known:
-        return ranks
-    values = np.array([to_number(cell) for cell in known]) if are_numbers(known) else as_dates_only(known)
-    if values is not None:
-        distinct, codes = np.unique(values, return_inverse=True)
-        ranks[~missing] = codes / max(len(distinct) - 1, 1)
-    return ranks
 
 
 def _stacked(bins: Array) -> Array:

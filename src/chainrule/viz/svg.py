@@ -9,6 +9,8 @@ from warnings import catch_warnings, filterwarnings
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from chainrule.viz.ticks import space_ticks
+
 Draw = Callable[..., object]
 """A function that draws on the Axes `ax`, like those of `chainrule.viz`."""
 
@@ -30,6 +32,7 @@ def svg(draw: Draw, width: float, height: float, label: str) -> str:
         no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         with catch_warnings():
             filterwarnings("ignore", "Glyph")  # text stays text: the reader's font may have glyphs that ours lacks
+            space_ticks(ax)
             figure.savefig(text, format="svg", transparent=True, metadata=no_metadata)
     drawing = text.getvalue()
     drawing = drawing[drawing.index("<svg") :].replace(_INK, "currentColor")
