@@ -63,6 +63,26 @@ def test_categories_are_in_the_order_of_their_predictions(rng):
     assert found.values.tolist() == grades
 
 
+def test_categories_are_in_the_order_of_the_second_of_two_classes(rng):
+    table = {"who": rng.choice(["a", "b", "c"], 90).astype(object)}
+    chances = {"a": 0.3, "b": 0.9, "c": 0.1}
+
+    def model(t):
+        p = np.array([chances[who] for who in t["who"]])
+        return np.column_stack([1 - p, p])
+
+    found = partial_dependence(model, table, "who")
+    assert found.values.tolist() == ["b", "a", "c"]
+
+
+def test_labels_of_categories_are_as_long_as_it_takes_to_tell_them_apart(rng):
+    names = ["Married-civ-spouse", "Married-AF-spouse", "Married-spouse-absent"]
+    found = partial_dependence(lambda t: [float(len(c)) for c in t["status"]], {"status": names * 5}, "status")
+    ax = plt.subplots(figsize=(3, 2))[1]
+    viz.partial_dependence(found, ax)
+    assert len({text.get_text() for text in ax.get_xticklabels()}) == 3
+
+
 def test_panels_share_an_axis_that_shows_which_effect_is_small(rng):
     table = {"large": rng.normal(size=300), "small": rng.normal(size=300)}
     found = [partial_dependence(lambda t: 100 * t["large"] + t["small"], table, name) for name in table]

@@ -246,7 +246,7 @@ class _Grid:
         """Return the order of the values: that of numbers and dates, and categories by their predictions (m, k)."""
         if self.values.dtype.kind in "fM":
             return np.arange(len(self.values))
-        k = means.shape[1] - 1 - int(np.argmax(np.ptp(means, axis=0)[::-1]))  # of two classes, the second
+        k = 1 if means.shape[1] == 2 else int(np.argmax(np.ptp(means, axis=0)))  # of two classes, the second
         return np.argsort(-means[:, k], kind="stable")
 
     def nearest(self, column: Array) -> Array:

@@ -126,6 +126,9 @@ def label_ticks(axis: Axis, names: Iterable[object], max_length: int = MAX_NAME_
     size = min(10.0, 0.85 * room)
     max_length = max(8, min(max_length, int(0.75 * across * points / size)))
     labels = [shorten(name, max_length) for name in names]
+    while len(set(labels)) < len(set(names)) and max_length < MAX_NAME_LENGTH:
+        max_length += 1
+        labels = [shorten(name, max_length) for name in names]
     axis.set_ticks(np.arange(len(labels)), labels, fontsize=size)
     if is_x and 0.6 * size * max(map(len, labels)) > room:
         axis.set_tick_params(rotation=90)

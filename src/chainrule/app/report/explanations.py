@@ -93,27 +93,27 @@ def _direction(column: str, cells: Array, contributions: Array) -> str:
     correlation = np.corrcoef(rank[known], contributions[known])[0, 1]
     if abs(correlation) < _MONOTONE:
         return ""
-    return f" High values of {column} {'raise' if correlation > 0 else 'lower'} it."
+    return f" High values of {column} {'raise' if correlation > 0 else 'lower'} the prediction."
 
 
 def _waterfall(explanation: Explanation) -> Figure:
     """Return the way from the baseline to the prediction for the row whose prediction is farthest from it."""
-    one = explanation.for_output()
-    one = one[int(np.abs(one.predictions - one.baseline).argmax())]
-    largest = one.ranking(2)[:2]
+    one = max((part.for_output() for part in explanation), key=lambda part: abs(part.predictions[0] - part.baseline))
     moves = [
-        f"{entry.column} = {entry.value} {'raises' if entry.contribution > 0 else 'lowers'} it by "
-        f"{short(abs(entry.contribution))}"
-        for entry in largest
+        f"{entry.column} = {entry.value} accounts for {'+' * (entry.contribution > 0)}{short(entry.contribution)}"
+        for entry in one.ranking(2)[:2]
         if entry.value
     ]
-    ends = [float(one.baseline), float(one.predictions[0])]
-    texts = [percent(end) if one.unit == "log-odds" else short(end) for end in ends]
-    what = f"probability of {one.outputs[0]}" if one.unit == "log-odds" else f"prediction of {one.outputs[0]}"
-    unit = f" The {one.subject}: " if one.unit == "log-odds" else " The largest contributions: "
+    prediction, baseline = (float(end[0]) for end in (one.predictions, np.ravel(one.baseline)))
+    if one.unit == "log-odds":
+        outcome = f"probability of {one.outputs[0]} is {percent(prediction)}, against {percent(baseline)} on average"
+        subject = f"Of the log-odds, {joined(moves)}"
+    else:
+        outcome = f"prediction of {one.outputs[0]} is {short(prediction)}, against {short(baseline)} on average"
+        subject = f"Of the difference, {joined(moves)}"
     caption = (
-        f"Row {one.rows[0]:,}, whose prediction is the farthest from the baseline of these rows: the {what} is "
-        f"{texts[1]}, and on average {texts[0]}.{unit}{joined(moves)}."
+        f"Row {one.rows[0]:,}, whose prediction is the farthest from the baseline of all these rows: the {outcome}. "
+        f"{subject}."
     )
     height = 1.5 + 0.3 * min(len(one.columns), 11)
     return Figure(partial(viz.waterfall, one, title=""), 5.6, height, f"Explanation of row {one.rows[0]:,}", caption)
