@@ -104,6 +104,8 @@ def test_a_constant_layer_is_drawn():
         (viz.loss_surface, "surface must be the result of surface_around or surface_of_paths"),
         (viz.loss_curves, "histories must be a History, as returned by train"),
         (viz.importance, "result must be the result of permutation_importance"),
+        (viz.interaction, "result must be the result of chainrule.insight.dependence.strongest_interaction"),
+        (viz.waterfall, "explanation must be an Explanation, the result of explain"),
         (viz.partial_dependence, "result must be the result of chainrule.insight.dependence.partial_dependence"),
     ],
 )

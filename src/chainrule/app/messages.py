@@ -130,6 +130,8 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
         for name, value in metadata.items()
         if name not in shown_elsewhere and value not in (None, [], "")
     }
+    if predictor.background is not None:
+        shown["background"] = f"{count(len(predictor.background), 'encoded training row')}, for explanations"
     scores = format_scores(metadata.get("scores", {}), metadata.get("intervals", {}), {})
     shown |= {f"test {name.replace('_', ' ')}": text for name, (text, *_) in scores.items()}
     width = max(map(len, shown), default=0)
@@ -139,7 +141,11 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
 def next_commands(options: TrainOptions) -> list[str]:
     """Return the commands to type after a training: the model's file is the real one, names in capitals are not."""
     model = str(options.output)
-    commands = [["predict", model, "NEW_TABLE", "--out", "predictions.csv"], ["evaluate", model, "LABELED_TABLE"]]
+    commands = [
+        ["predict", model, "NEW_TABLE", "--out", "predictions.csv"],
+        ["explain", model, "NEW_TABLE", "--row", "1"],
+        ["evaluate", model, "LABELED_TABLE"],
+    ]
     if options.report is None:
         commands.append(["report", model, "LABELED_TABLE"])
     return [shlex.join(["chainrule", *command]) for command in [*commands, ["export", model, "--to", "python"]]]
