@@ -131,7 +131,7 @@ def strongest_interaction(
     """Return the joint partial dependence of that pair of columns whose effects add up least.
 
     For each pair, the joint partial dependence F(x, z) at the rows of a sample is compared with the sum of the two
-    partial dependences, all centered: `h`^2 = sum (F(x, z) - F(x) - F(z))^2 / sum F(x, z)^2 (Friedman & Popescu 2008,
+    partial dependences, all centered: h^2 = sum (F(x, z) - F(x) - F(z))^2 / sum F(x, z)^2 (Friedman & Popescu 2008,
     eq. 44). The numerator, not H, determines the strongest pair: H is large for pairs that matter little.
 
     Parameters
@@ -139,7 +139,7 @@ def strongest_interaction(
     model, table, seed
         As for `partial_dependence`.
     columns : sequence of str
-        At least two; p of them take `max_rows`^2 p (p + 1) / 2 predictions.
+        At least two; p of them take max_rows^2 p (p + 1) / 2 predictions.
     points : int
         Maximum number of values of each of the two columns in the result.
     max_rows : int
