@@ -1024,18 +1024,20 @@ def test_the_report_is_a_single_file_without_external_resources(house):
     assert "price from house.csv" in page
     assert re.findall("<h2>(.*?)</h2>", page) == [
         "Scores",
-        "Target distribution",
-        "Columns",
-        "Learning curves",
-        "Prediction quality",
+        "Predictions and residuals",
+        "Prediction intervals",
         "Permutation importance",
         "Partial dependence",
+        "Disagreement of the members",
         "Largest errors",
+        "Learning curves",
+        "Target",
+        "Inputs",
         *(["What to try next"] if load("house.chainrule").metadata["findings"] else []),
-        "Reproduce this model",
+        "Data and reproduction",
     ]
-    assert re.search(r'<th>trained</th><td class="reason"><code>\d{4}-\d\d-\d\d \d\d:\d\d UTC</code>', page)
-    assert page.count("<svg ") == 7
+    assert re.search(r'<th scope="row">trained</th><td>\d{4}-\d\d-\d\d \d\d:\d\d UTC</td>', page)
+    assert page.count("<figure><svg ") == 11
     assert not re.search(r"""(src|href)=(?!["']?#)|@import|url\((?!#)|<script""", page)
     assert "#010203" not in page
     assert "prefers-color-scheme: dark" in page
@@ -1048,7 +1050,7 @@ def test_the_report_shows_classes_and_escapes_the_text_of_the_table():
     page = Path("r.html").read_text()
     for title in ("Confusion matrix", "Calibration", "ROC curve", "Precision-recall curve"):
         assert title in page
-    assert "<th>&lt;b&gt;</th>" in page
+    assert '<th scope="row">&lt;b&gt;</th>' in page
     assert "&lt;i&gt;x&lt;/i&gt;" in page
     assert "<b>" not in page
     assert "<i>" not in page
@@ -1059,14 +1061,14 @@ def test_the_largest_errors_are_numbered_as_in_the_file(house):
     assert run("train", "house.csv", "--target", "price", *QUICK).exit_code == 0
     odd[60:].write_csv("odd.csv")
     assert run("report", "house.chainrule", "odd.csv", "--out", "r.html").exit_code == 0
-    wrong = Path("r.html").read_text().partition("Largest errors")[2]
-    assert re.search(r'<tr><td class="pale">(\d+)</td>', wrong)[1] == "11"
+    wrong = Path("r.html").read_text().partition("<h2>Largest errors")[2]
+    assert re.search(r'<tr><th scope="row">(\d+)</th>', wrong)[1] == "11"
 
 
 def test_in_a_wide_table_the_most_salient_columns_are_permuted(house, monkeypatch):
-    from chainrule.app import report
+    from chainrule.app.report import study
 
-    monkeypatch.setattr(report, "MAX_PERMUTED", 1)
+    monkeypatch.setattr(study, "MAX_PERMUTED", 1)
     options = ["--epochs", 20, "--folds", 2, "--report", "r.html", "-q"]
     assert run("train", "house.csv", "--target", "price", *options).exit_code == 0
     page = Path("r.html").read_text()

@@ -7,50 +7,41 @@ import pytest
 from chainrule import MissingExtraError
 from chainrule.pages import render
 
-EMPTY = {
-    "title": "<b>price</b> from a & b.csv",
-    "summary": "1 network",
-    "is_classifier": True,
-    "baseline": "baseline (mean)",
-    "n_measured": 1,
-    "n_columns": 2,
-    "quality": ["<svg></svg>"],
-    "error_columns": ["<i>x</i>"],
-    "reproduction": [("command", "chainrule train '<script>'")],
-    "result_scores": [],
-    "distribution": [],
-    "columns": [],
-    "notices": [],
-    "learning_curves": [],
-    "importance": [],
-    "dependences": [],
-}
+
+def report(*blocks):
+    """Return a report with a single section of these blocks, each a kind and its contents."""
+    sections = [("A & B", "a", list(blocks))]
+    return render("report.html", title="<b>price</b> from a & b.csv", summary="1 network", sections=sections)
 
 
 def test_values_are_escaped_and_figures_are_not():
-    error = {"row": "1", "actual": "<b>", "predicted": "a", "cells": ["&"]}
-    page = render("report.html", **EMPTY, errors=[error], findings=["<em>"])
+    table = {"head": ["<i>x</i>"], "rows": [["<b>", ("&", "<u>")]], "caption": "<s>", "numeric": True, "fits": True}
+    page = report(
+        ("text", [{"text": "<em>"}]),
+        ("bullets", [{"lines": ["<script>"]}]),
+        ("table", [table]),
+        ("figure", [{"svg": "<svg></svg>", "caption": "<mark>"}]),
+    )
     assert "<h1>&lt;b&gt;price&lt;/b&gt; from a &amp; b.csv</h1>" in page
     assert "<title>&lt;b&gt;price" in page
-    assert page.count("&lt;em&gt;") == 1
+    assert "<h2>A &amp; B</h2>" in page
     assert "<th>&lt;i&gt;x&lt;/i&gt;</th>" in page
-    assert "<figure><svg></svg></figure>" in page
-    assert not any(tag in page for tag in ("<script", "<em>", "<i>", "<b>"))
+    assert '<th scope="row">&lt;b&gt;</th><td>&amp;<small>&lt;u&gt;</small></td>' in page
+    assert "<figure><svg></svg><figcaption>&lt;mark&gt;</figcaption></figure>" in page
+    for name in ("em", "script", "s"):
+        assert page.count(f"&lt;{name}&gt;") == 1
+    assert not any(tag in page for tag in ("<script", "<em>", "<i>", "<b>", "<u>", "<s>", "<mark>"))
 
 
-def test_sections_without_contents_are_left_out_of_the_page_and_its_links():
-    page = render("report.html", **EMPTY, errors=[], findings=[])
-    for name in ("Columns", "Notices", "Learning curves", "What to try next"):
-        assert f"<h2>{name}</h2>" not in page
-        assert f">{name}</a>" not in page
-    assert "Every row is classified correctly." in page
-    assert "Measured for 1 of 2 columns" in page
-    assert page.count('<section id="') == page.count('<a href="#')
+def test_the_contents_link_to_every_section():
+    page = report()
+    assert page.count('<section id="a"') == 1
+    assert page.count('<a href="#a">A &amp; B</a>') == 2  # beside the page, and above it on narrow screens
 
 
 def test_a_value_that_is_missing_is_an_error():
-    with pytest.raises(Exception, match="'errors' is undefined"):
-        render("report.html", **EMPTY, findings=[])
+    with pytest.raises(Exception, match="'summary' is undefined"):
+        render("report.html", title="t", sections=[])
 
 
 def test_every_page_has_the_stylesheet_for_phones_and_the_dark():

@@ -268,6 +268,28 @@ def test_calibration_shows_the_frequency_interval_and_size_of_each_bin():
     assert legend(ax)[-1] == f"ECE = {calibration_error(observed, predicted, counts):.3f}"
 
 
+def test_calibration_counts_the_rows_of_each_bin_below_the_curve():
+    y, P, _ = CLASSIFICATION_CASES["two classes"]
+    ax = viz.calibration(y, P, n_bins=5)
+    counts = calibration_curve(y, P[:, 1], 5)[2]
+    heights = np.array([bar.get_height() for bar in ax.patches])
+    np.testing.assert_allclose(heights / heights.max(), counts / counts.max())
+    assert [text.get_text() for text in ax.texts] == [str(count) for count in counts]
+    assert all(bar.get_y() + bar.get_height() < 0 for bar in ax.patches)
+    low = np.array([bar.get_x() for bar in ax.patches])
+    predicted = calibration_curve(y, P[:, 1], 5)[1]
+    assert ((low - 1e-9 <= predicted) & (predicted <= low + 0.2 + 1e-9)).all()
+
+
+def test_calibration_is_compared_with_that_before():
+    y, P, _ = CLASSIFICATION_CASES["two classes"]
+    before = np.full_like(P, 0.5)
+    ax = viz.calibration(y, P, before=before)
+    (curve,) = [line for line in ax.lines if line.get_label().startswith("before")]
+    assert (curve.get_xdata(), curve.get_ydata()) == (0.5, y.mean())
+    assert curve.get_label() == f"before, ECE = {abs(0.5 - y.mean()):.3f}"
+
+
 def test_for_several_classes_the_predicted_one_is_calibrated():
     y, P, labels = CLASSIFICATION_CASES["three classes"]
     ax = viz.calibration(y, P, labels)

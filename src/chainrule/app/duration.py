@@ -18,10 +18,10 @@ _FEW_ROWS = 20
 """Rows for which the work takes hardly longer than for none."""
 
 
-def seconds_after_training(plan: Plan, held: Table, members: int, report: bool) -> float:
-    """Return about how long scoring, diagnosis and the report will take.
+def seconds_after_training(plan: Plan, held: Table, members: int, report: bool, baselines: bool = False) -> float:
+    """Return about how long scoring, diagnosis and the report will take, with or without baselines.
 
-    Each is timed, which takes no longer than the work on 1,000 rows.
+    All but the baselines are timed, which takes no longer than the work on 1,000 rows.
     """
     encoder, target = plan.encoder, plan.target
     network = recipe_for(target).network(encoder.n_features, target.n_outputs, seed=0).copy(dtype="float64")
@@ -50,8 +50,10 @@ def seconds_after_training(plan: Plan, held: Table, members: int, report: bool) 
     seconds += seconds_for(encode, n_training) + seconds_for(diagnose, min(n_training, MAX_DIAGNOSED_ROWS))
     if report:
         from chainrule.app.report import seconds_for_report
+        from chainrule.app.report.baselines import seconds_for_baselines
 
         seconds += seconds_for_report(result, prediction / n_test, n_test)
+        seconds += seconds_for_baselines(n_training, target.n_outputs) if baselines else 0.0
     return seconds
 
 

@@ -207,7 +207,8 @@ def _seconds_for_training(job: _Job) -> float | None:
     options = job.options
     if options.time_limit is None:
         return None
-    afterwards = seconds_after_training(job.plan, job.held, job.members, options.report is not None)
+    has_report = options.report is not None
+    afterwards = seconds_after_training(job.plan, job.held, job.members, has_report, options.baselines)
     left = options.time_limit - (perf_counter() - options.started)
     return max(0.01, left - min(afterwards, _MAX_RESERVED * left))
 

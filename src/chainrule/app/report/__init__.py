@@ -5,9 +5,10 @@ None if there is nothing to show, in the order of the page. A new section is a m
 there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from chainrule import viz  # noqa: F401 # raises MissingExtraError without matplotlib
 from chainrule.app.csv_file import Show
@@ -42,11 +43,12 @@ from chainrule.pages import render
 def run(options: ReportOptions) -> None:
     """Evaluate a model on a table that includes the target, and write the report."""
     reporter = Reporter()
-    predictor, table, _ = read_to_score(options, reporter)
+    predictor, table, source = read_to_score(options, reporter)
     with reporter.step("scoring the model") as show:
         result = score_on(predictor, table, show=show)
     with reporter.step(f"writing the report {options.output}", announce=True) as show:
-        write_report(options.output, result, show)
+        size = {"rows": len(table.values), "columns": len(table.inputs) + 1}
+        write_report(options.output, result, show, evaluated={"name": source.name, **size, "sha256": source.sha256})
     reporter.say(f"report  {options.output}")
 
 
@@ -56,9 +58,10 @@ def write_report(
     show: Show = lambda part, fraction: None,
     training: Training | None = None,
     baselines: bool = True,
+    evaluated: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the report. The file is complete or absent."""
-    study = Study(result, training, baselines, show)
+    """Write the report of a training, or of an evaluation on a table. The file is complete or absent."""
+    study = Study(result, training, baselines, show, evaluated)
     sections = [section for make in SECTIONS if (section := make(study)) is not None]
     page = render(
         "report.html",
@@ -117,7 +120,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
 
 def seconds_for_report(result: Result, seconds_per_row: float, n_rows: int) -> float:
     """Return about how long a report on more rows takes, of which a figure is timed, like the prediction of a row."""
-    study = Study(result, None, False, lambda part, fraction: None)
+    study = Study(result)
     figure, n_columns = target.figure(study), len(result.predictor.encoder.columns)
     figure.drawn()  # loads what the others need
     begin = perf_counter()

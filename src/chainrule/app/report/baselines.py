@@ -26,7 +26,10 @@ from chainrule.errors import first_line
 from chainrule.model.predictor import Predictor
 
 _MAX_WORK = 100_000
-"""Rows times classes that a baseline is trained on: so many take gradient boosting 2 to 4 seconds."""
+"""Rows times classes that a baseline is trained on."""
+_MAX_TREES, _ROUNDS = 600, 100
+"""Trees and rounds of gradient boosting; a round has a tree for each of several classes. With 20 classes and 40
+columns, a tree takes 6 ms, and 100 rounds 12 s."""
 _MAX_CATEGORIES = 254
 """Categories of a column that scikit-learn's trees take; rarer ones are one."""
 
@@ -40,6 +43,17 @@ class Baseline:
     seconds: float
     n_rows: int
     failure: str = ""
+
+
+def rounds(n_outputs: int) -> int:
+    """Return the number of rounds of gradient boosting: 100, or fewer for many classes."""
+    return min(_ROUNDS, max(10, _MAX_TREES // (n_outputs if n_outputs > 2 else 1)))
+
+
+def seconds_for_baselines(n_rows: int, n_outputs: int) -> float:
+    """Return about how long the baselines take: imports and linear model, trees, and what grows with the rows."""
+    n_trees = rounds(n_outputs) * (n_outputs if n_outputs > 2 else 1)
+    return 2.0 + 0.006 * n_trees + 1e-5 * min(n_rows, _MAX_WORK)
 
 
 def fit_baselines(predictor: Predictor, training: Training, inputs: Columns, values: Array) -> list[Baseline]:
@@ -59,7 +73,9 @@ def fit_baselines(predictor: Predictor, training: Training, inputs: Columns, val
                 begin = perf_counter()
                 simplefilter("ignore")
                 X, is_category = as_matrix(predictor.encoder.columns, seen)
-                model = make(is_category).fit(X, _labels(target, seen_values), model__sample_weight=weights)
+                model = make(is_category, rounds(target.n_outputs)).fit(
+                    X, _labels(target, seen_values), model__sample_weight=weights
+                )
                 seconds = perf_counter() - begin
                 scores = _scores(target, model, as_matrix(predictor.encoder.columns, inputs)[0], values)
             baselines.append(Baseline(name, scores, seconds, n_rows))
@@ -105,35 +121,35 @@ def as_matrix(columns: list[Column], inputs: Columns) -> tuple[Array, Array]:
 # Models. They are imported when they are made: scikit-learn is an extra.
 
 
-def _logistic_regression(is_category: Array) -> Any:
+def _logistic_regression(is_category: Array, n_rounds: int) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     return _linear(LogisticRegression(max_iter=300), is_category)
 
 
-def _ridge_regression(is_category: Array) -> Any:
+def _ridge_regression(is_category: Array, n_rounds: int) -> Any:
     from sklearn.linear_model import Ridge
 
     return _linear(Ridge(), is_category)
 
 
-def _boosted_classifier(is_category: Array) -> Any:
+def _boosted_classifier(is_category: Array, n_rounds: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return _trees(HistGradientBoostingClassifier, is_category)
+    return _trees(HistGradientBoostingClassifier, is_category, n_rounds)
 
 
-def _boosted_regressor(is_category: Array) -> Any:
+def _boosted_regressor(is_category: Array, n_rounds: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    return _trees(HistGradientBoostingRegressor, is_category)
+    return _trees(HistGradientBoostingRegressor, is_category, n_rounds)
 
 
-_MODELS: dict[str, dict[str, Callable[[Array], Any]]] = {
+_MODELS: dict[str, dict[str, Callable[[Array, int], Any]]] = {
     "classification": {"gradient boosting": _boosted_classifier, "logistic regression": _logistic_regression},
     "regression": {"gradient boosting": _boosted_regressor, "ridge regression": _ridge_regression},
 }
-"""Task -> name of a baseline -> function that makes it, given which columns are categories (d,)."""
+"""Task -> name of a baseline -> function that makes it, given which columns are categories (d,), and the rounds."""
 
 
 def _linear(model: Any, is_category: Array) -> Any:
@@ -147,13 +163,14 @@ def _linear(model: Any, is_category: Array) -> Any:
     )
 
 
-def _trees(kind: Any, is_category: Array) -> Any:
+def _trees(kind: Any, is_category: Array, n_rounds: int) -> Any:
     from sklearn.preprocessing import OrdinalEncoder
 
     of_unknown = {"handle_unknown": "use_encoded_value", "unknown_value": np.nan}
     categories = OrdinalEncoder(**of_unknown, max_categories=_MAX_CATEGORIES)
     # The pipeline puts numbers first. Early stopping would hold out rows, and fails if a class has a single one.
-    model = kind(categorical_features=np.sort(is_category), early_stopping=False, random_state=0)
+    model = kind(categorical_features=np.sort(is_category), early_stopping=False, max_iter=n_rounds, random_state=0)
+    model.set_params(learning_rate=0.1 if n_rounds == _ROUNDS else 0.3)
     return _pipeline(model, is_category, "passthrough", categories)
 
 

@@ -32,7 +32,7 @@ def _by_class(study: Study, counts: Array) -> Table:
         caption = f"All {study.rows_name} of every class are recognized."
     else:
         caption = (
-            f"{study.labels[worst]} is recognized least: {percent(scores.recall[worst])} of its "
+            f"Class {study.labels[worst]} is recognized least: {percent(scores.recall[worst])} of its "
             f"{scores.support[worst]:,} {study.rows_name}. Support is the number of rows of a class."
         )
     return Table(("class", "precision", "recall", "F1", "support"), rows, caption, fits=True)
@@ -65,13 +65,13 @@ def _roc(study: Study) -> Figure:
     elif len(study.labels) == 2:
         area = areas[study.labels[1]]
         caption = (
-            f"Of a row of {study.labels[1]} and one of {study.labels[0]}, the first has the higher probability of "
+            f"Given a row of {study.labels[1]} and one of {study.labels[0]}, the first has the higher probability of "
             f"{study.labels[1]} in {percent(area)} of pairs."
         )
     else:
         hardest = min(areas, key=lambda label: areas[label])
         caption = (
-            f"{hardest} is hardest to tell from the others: of a row of it and another row, the first has the higher "
+            f"{hardest} is hardest to distinguish: given a row of it and another row, the first has the higher "
             f"probability of {hardest} in {percent(areas[hardest])} of pairs."
         )
     return Figure(partial(viz.roc, y, P, study.labels), 4.4, 4.0, "ROC curve", caption)

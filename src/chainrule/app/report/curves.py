@@ -17,6 +17,12 @@ from chainrule.viz.style import add_legend, palette_for
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_OVERFITTING = {
+    0.9: "there is no sign of overfitting.",
+    0.5: "there is little overfitting.",
+    0.0: "the networks overfit, so the epoch that is kept matters.",
+}
+"""Least ratio of the training loss to the validation loss -> what it means."""
 _LEAST = 1e-6
 """What is less is drawn as this: a logarithmic axis has no zero."""
 
@@ -73,12 +79,10 @@ def _loss(study: Study, histories: list[History]) -> Figure:
         for curves in ([history.loss for history in histories], [history.validation_loss for history in histories])
     )
     ratio = float(np.median([seen[-1] / max(unseen[-1], _LEAST) for seen, unseen in zip(training, validation)]))
-    caption = (
-        f"At the end, the loss on training rows is {percent(ratio)} of that on validation rows in the median network"
-    )
-    caption += ": the smaller, the more it has learned by heart." if ratio < 1 else ": it could learn more of them."
+    caption = f"At the end, the training loss is {percent(ratio)} of the validation loss in the median network: "
+    caption += next(text for least, text in _OVERFITTING.items() if ratio >= least)
     if floor:
-        caption += f" {floor:.3f} is subtracted, below which label smoothing lets no loss fall."
+        caption += f" The {floor:.3f} that label smoothing adds to every loss are subtracted."
 
     def draw(ax: "Axes") -> None:
         colors = palette_for(ax)

@@ -1,6 +1,6 @@
 """Where the model comes from: the table, the command, versions and seeds, from which it can be trained again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chainrule.app import messages
@@ -8,7 +8,7 @@ from chainrule.app.report.blocks import Section, Table
 from chainrule.app.report.study import Study
 
 
-def _digest(entry: dict[str, Any]) -> str:
+def _digest(entry: Mapping[str, Any]) -> str:
     return f"{entry['rows']:,} rows, {entry['columns']:,} columns, SHA-256 {entry['sha256']}"
 
 
@@ -38,6 +38,8 @@ _ENTRIES: dict[str, tuple[str, Callable[[Any], str]]] = {
 def section(study: Study) -> Section:
     """Return what is needed to repeat the training."""
     shown = [(label, write(study.metadata[key])) for key, (label, write) in _ENTRIES.items() if key in study.metadata]
+    if study.evaluated:
+        shown.insert(0, ("evaluated on", f"{study.evaluated['name']}: {_digest(study.evaluated)}"))
     networks = {str(network.loss) for network in study.ensemble.networks}
     layers = study.ensemble.networks[0]
     shown.append(

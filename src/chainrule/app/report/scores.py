@@ -3,6 +3,7 @@
 from math import isnan, nan
 
 from chainrule.app import messages
+from chainrule.app.report.baselines import rounds
 from chainrule.app.report.blocks import Section, Table, Text
 from chainrule.app.report.study import Study
 from chainrule.app.report.wording import joined, percent, short
@@ -45,10 +46,13 @@ def _caption(study: Study) -> str:
         return rows
     n_all, n_rows = study.n_training, study.baselines[0].n_rows
     trained = "the same rows" if n_rows == n_all else f"{n_rows:,} of the {n_all:,} rows"
-    return (
+    caption = (
         f"{rows} The models of scikit-learn are trained on {trained} with default settings, and scored on the same "
         f"{study.rows_name}."
     )
+    if rounds(study.target.n_outputs) == rounds(1):
+        return caption
+    return f"{caption} For so many classes, gradient boosting has {rounds(study.target.n_outputs)} rounds, not 100."
 
 
 def _verdict(study: Study) -> str:

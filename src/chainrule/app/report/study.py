@@ -1,7 +1,9 @@
 """The study: what the sections of a report look at, each computed when it is first asked for."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +27,20 @@ MAX_COMPARED = 5_000
 class Study:
     """A model's result on evaluation rows, and what is known of its training, if the report is written by it.
 
-    `show` is told what is being computed.
+    `show` is called with what is being computed. `evaluated` has the name, rows, columns and SHA-256 of the table,
+    if it is not that of the training.
     """
 
-    def __init__(self, result: Result, training: Training | None, with_baselines: bool, show: Show) -> None:
+    def __init__(
+        self,
+        result: Result,
+        training: Training | None = None,
+        with_baselines: bool = False,
+        show: Show = lambda part, fraction: None,
+        evaluated: Mapping[str, Any] | None = None,
+    ) -> None:
         self.result, self.training, self.with_baselines, self.show = result, training, with_baselines, show
+        self.evaluated = evaluated or {}
         self.predictor, self.metadata = result.predictor, result.predictor.metadata
         self.target, self.ensemble = self.predictor.target, self.predictor.ensemble
 

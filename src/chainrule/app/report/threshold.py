@@ -39,9 +39,9 @@ def _sentence(study: Study, chosen: dict[str, Any]) -> str:
     name, _, level = chosen["goal"].partition("=")
     goal = _GOALS[name].format(label=chosen["class"], level=level.replace(":", " to "))
     return (
-        f"Goal: {goal}. On rows that the networks were not trained on (out of fold), it is reached by taking a row for "
-        f"{chosen['class']} from a probability of {chosen['value']:.3f} on. The model itself predicts the more probable "
-        "class, which is a threshold of 0.5; to use another one, predict with --proba."
+        f"Goal: {goal}. On rows that the networks were not trained on (out of fold), it is best reached by predicting "
+        f"{chosen['class']} from a probability of {chosen['value']:.3f} on. The model itself predicts the more "
+        "probable class, which is a threshold of 0.5; to use another one, predict with --proba."
     )
 
 
