@@ -25,6 +25,8 @@ from chainrule.viz.style import (
 
 _MAX_RUG = 300
 """Marks of observed values that are drawn."""
+_MAX_TICKS = 5
+"""Values of a number or date that are written along an axis of a heat map."""
 _CURVE_QUANTILES = (0.05, 0.95)
 """The part of the curves of single rows that an axis shows: a few that are far off would flatten the mean."""
 
@@ -112,7 +114,13 @@ def interaction(result: Interaction, ax: Axes | None = None, title: str = "Stron
     down, across = np.nonzero(result.counts == 0)
     ax.plot(across, down, "x", color=colors.ink, markersize=4, alpha=0.6, linestyle="none")
     for axis, values in ((ax.yaxis, result.values[0]), (ax.xaxis, result.values[1])):
-        label_ticks(axis, _as_text(values))
+        texts = _as_text(values)
+        if values.dtype.kind in "fM":  # between two values, readers can interpolate
+            crowded = max(map(len, texts)) - 3 if axis is ax.xaxis else 0
+            some = evenly_spaced(len(texts), max(2, _MAX_TICKS - max(0, crowded)))
+            axis.set_ticks(some, [texts[k] for k in some])
+        else:
+            label_ticks(axis, texts)
     bar = figure_of(ax).colorbar(image, ax=ax)
     bar.set_label(_meaning(result, k))
     ax.set(xlabel=shorten(result.columns[1]), ylabel=shorten(result.columns[0]), title=title)

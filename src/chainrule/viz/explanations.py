@@ -22,8 +22,10 @@ _BINS = 60
 """Intervals of the contributions in which the dots of a beeswarm are stacked."""
 _MAX_LABEL = 36
 """Characters of a column with its value."""
-_PROBABILITIES = (0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999)
-"""Ticks of an axis of probabilities."""
+_PROBABILITIES = (0.5, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999, 0.25, 0.75)
+"""Ticks of an axis of probabilities, the most important first."""
+_LEAST_DISTANCE = 0.12
+"""Distance of two of them, as a fraction of the axis, so that their labels do not overlap."""
 
 
 def waterfall(
@@ -118,9 +120,12 @@ def beeswarm(
 def _add_probabilities(ax: Axes) -> None:
     """Add an axis of the probabilities at the top of one of log-odds."""
     low, high = ax.get_xlim()
-    inside = [p for p in _PROBABILITIES if low < _log_odds(p) < high]
+    ticks: list[float] = []
+    for z in map(_log_odds, _PROBABILITIES):
+        if low < z < high and all(abs(z - other) > _LEAST_DISTANCE * (high - low) for other in ticks):
+            ticks.append(z)
     top = ax.secondary_xaxis("top")
-    top.set_ticks([_log_odds(p) for p in inside])
+    top.set_ticks(ticks)
     top.xaxis.set_major_formatter(FuncFormatter(lambda z, _: f"{100 * probability(z):.3g}%"))
     top.tick_params(labelsize=8, colors=palette_for(ax).pale)
     top.spines["top"].set_visible(False)
