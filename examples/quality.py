@@ -19,7 +19,8 @@ import numpy as np
 
 from chainrule.data.targets import fit_target
 from chainrule.datasets import penguins
-from chainrule.insight.evaluation import partial_dependence, permutation_importance
+from chainrule.insight.dependence import partial_dependence
+from chainrule.insight.evaluation import permutation_importance
 from chainrule.model.fitting import fit_predictor
 from chainrule.viz import calibration, confusion, importance, roc
 from chainrule.viz import partial_dependence as draw_dependence

@@ -111,6 +111,7 @@ def test_the_output_describes_the_table_the_training_and_the_scores(house):
         "model +house.chainrule",
         "report +house.html",
         "next:\n  chainrule predict house.chainrule NEW_TABLE --out predictions.csv\n"
+        "  chainrule explain house.chainrule NEW_TABLE --row 1\n"
         "  chainrule evaluate house.chainrule LABELED_TABLE\n"
         "  chainrule export house.chainrule --to python\n$",
     ):
@@ -450,11 +451,13 @@ def test_a_model_is_inspected(model):
         r"Dense\(128, 128",
         r"date +\d{4}-\d\d-\d\d \d\d:\d\d UTC\n",
         r"seed +0",
+        r"background +64 encoded training rows, for explanations",
         r"test accuracy +(0\.9\d+|1\.0000)",
     ):
         assert re.search(line, output), line
     document = json.loads(run("inspect", model, "--json").stdout)
     assert document["networks"] in (3, 6, 9)
+    assert document["background_rows"] == 64
     assert document["bytes"] == model.stat().st_size
     assert document["metadata"]["rows"] == {"training": 276, "test": 68}
 
@@ -991,7 +994,7 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments):
 # Help, and the report.
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "inspect", "report", "export", "trace"])
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "explain", "inspect", "report", "export", "trace"])
 def test_help_has_an_example(command):
     done = run(command, "--help")
     assert done.exit_code == 0

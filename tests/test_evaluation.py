@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
 from chainrule.errors import TableError
+from chainrule.insight.dependence import partial_dependence
 from chainrule.insight.evaluation import (
     Importance,
     area_under,
@@ -17,7 +18,6 @@ from chainrule.insight.evaluation import (
     calibration_curve,
     calibration_error,
     confusion_matrix,
-    partial_dependence,
     permutation_importance,
     precision_recall_curve,
     roc_curve,
@@ -274,10 +274,12 @@ def test_dependence_equals_scikit_learns(frame):
     np.testing.assert_allclose(ours.predictions[:, 0], theirs["average"][0])
 
 
-def test_a_numeric_column_is_evaluated_at_observed_values_evenly_spaced_by_rank(frame):
+def test_a_numeric_column_is_evaluated_at_observed_values_by_rank_and_by_value(frame):
     found = partial_dependence(linear, frame, "a", points=19)
     assert np.isin(found.values, frame["a"]).all()
-    np.testing.assert_allclose(found.values, np.quantile(frame["a"], np.linspace(0.05, 0.95, 19)), atol=0.1)
+    low, high = np.quantile(frame["a"], [0.01, 0.99])
+    wanted = [*np.quantile(frame["a"], np.linspace(0.01, 0.99, 10)), *np.linspace(low, high, 11)[1:-1]]
+    np.testing.assert_allclose(found.values, np.sort(wanted), atol=0.1)
     np.testing.assert_allclose(found.predictions[:, 0], 2 * found.values - frame["b"].mean())
     assert found.ordered
     assert not found.are_probabilities

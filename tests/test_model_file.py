@@ -174,8 +174,10 @@ def test_the_file_of_a_table_is_hardly_larger_than_its_parameters(n_columns, lab
     parameters = sum(network.theta.size for network in networks)
     pieces = {layer for network in networks for layer in network.layers if isinstance(layer, PiecewiseLinear)}
     n_edges = sum(len(edges) for layer in pieces for edges in layer.edges)
-    assert path.stat().st_size <= 4 * parameters + overhead + per_column * n_columns + 10 * n_edges
-    assert path.stat().st_size <= 1.05 * 4 * parameters
+    assert model.background.size <= 0.06 * parameters
+    numbers = parameters + model.background.size
+    assert path.stat().st_size <= 4 * numbers + overhead + per_column * n_columns + 10 * n_edges
+    assert path.stat().st_size <= 1.05 * 4 * numbers
 
 
 def test_networks_of_different_layers_are_restored_in_their_order(path, rng):
@@ -669,6 +671,9 @@ INVALID_DOCUMENTS = {
     "penalty": lambda d: family(d).update(l2=-1),
     "parameters as a list": lambda d: family(d).update(theta=[[0.0] * 42]),
     "bounds": lambda d: d.update(bounds=[[0.0], [1.0]]),
+    "background as a list": lambda d: d.update(background=[[0.0, 0.0, 0.0]]),
+    "background as a number": lambda d: d.update(background=3),
+    "background of another width": lambda d: d.update(background={"$array": "families.0.theta"}),
     "format of a column": lambda d: d["encoder"]["columns"][0].update(format={"unit": 3}),
     "format with another field": lambda d: d["encoder"]["columns"][0].update(format={"decimal": ".", "eval": "1"}),
     "format of a category": lambda d: d["encoder"]["columns"][1].update(format={"order": "ISO 8601"}),

@@ -7,8 +7,8 @@ from matplotlib.colors import to_hex
 from matplotlib.dates import ConciseDateFormatter, num2date
 
 from chainrule import viz
+from chainrule.insight.dependence import Dependence
 from chainrule.insight.evaluation import (
-    Dependence,
     Importance,
     area_under,
     calibration_curve,

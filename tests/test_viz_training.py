@@ -104,7 +104,9 @@ def test_a_constant_layer_is_drawn():
         (viz.loss_surface, "surface must be the result of surface_around or surface_of_paths"),
         (viz.loss_curves, "histories must be a History, as returned by train"),
         (viz.importance, "result must be the result of permutation_importance"),
-        (viz.partial_dependence, "result must be the result of chainrule.insight.evaluation.partial_dependence"),
+        (viz.interaction, "result must be the result of chainrule.insight.dependence.strongest_interaction"),
+        (viz.waterfall, "explanation must be an Explanation, the result of explain"),
+        (viz.partial_dependence, "result must be the result of chainrule.insight.dependence.partial_dependence"),
     ],
 )
 def test_arguments_of_another_type_are_rejected(draw, message):

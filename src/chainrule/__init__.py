@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from chainrule.files.model import load as load
     from chainrule.files.model import save as save
     from chainrule.insight.diagnosis import diagnose as diagnose
+    from chainrule.insight.explanation import Explanation as Explanation
+    from chainrule.insight.explanation import explain as explain
     from chainrule.insight.trace import Trace as Trace
     from chainrule.insight.trace import trace as trace
     from chainrule.model.embeddings import Lookup as Lookup
@@ -92,6 +94,7 @@ _EXPORTS = {
     "estimators.mlp": ["MLPClassifier", "MLPRegressor"],
     "estimators.tabular": ["TabularClassifier", "TabularRegressor"],
     "insight.diagnosis": ["diagnose"],
+    "insight.explanation": ["Explanation", "explain"],
     "insight.trace": ["Trace", "trace"],
     "files.model": ["load", "save"],
     "model.predictor": ["Predictor"],

@@ -89,6 +89,34 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def aligned(rows: Sequence[Sequence[str]], widths: Sequence[int] = ()) -> list[str]:
+    """Return rows of texts in columns, each at least as wide as given: the first to the left, the others to the right.
+
+    There are two spaces between any two columns.
+    """
+    least = [*widths, *[0] * (max(map(len, rows), default=0) - len(widths))]
+    widths = [max(width, *(len(row[k]) for row in rows)) for k, width in enumerate(least)]
+    return [
+        f"  {row[0]:<{widths[0]}}{''.join(f'  {text:>{width}}' for text, width in zip(row[1:], widths[1:]))}".rstrip()
+        for row in rows
+    ]
+
+
+def signed_bar(value: float, largest: float, width: int = 10) -> str:
+    """Return a bar of a number, to the left of a line if it is negative, else to the right.
+
+    That of the largest absolute value has `width` blocks; all bars have the same number of characters.
+
+    Examples
+    --------
+    >>> [signed_bar(value, largest=4.0, width=4) for value in (4.0, -2.0)]
+    ['    │████', '  ██│    ']
+    """
+    n = round(width * abs(value) / largest) if largest else 0
+    left, right = ("", "\N{FULL BLOCK}" * n)[:: -1 if value < 0 else 1]
+    return f"{left:>{width}}\N{BOX DRAWINGS LIGHT VERTICAL}{right:<{width}}"
+
+
 def text_table(rows: Sequence[Sequence[str]]) -> str:
     """Return a table with a head, a foot and a last column of numbers as text."""
     widths = [max(map(len, column)) for column in zip(*rows)]

@@ -29,6 +29,7 @@ _COMMANDS: dict[str, type[options.Options]] = {
     "train": options.TrainOptions,
     "predict": options.PredictOptions,
     "evaluate": options.EvaluateOptions,
+    "explain": options.ExplainOptions,
     "inspect": options.InspectOptions,
     "report": options.ReportOptions,
     "export": options.ExportOptions,

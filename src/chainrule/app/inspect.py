@@ -21,6 +21,7 @@ def run(options: InspectOptions) -> None:
             "networks": len(networks),
             "parameters": sum(network.theta.size for network in networks),
             "layers": [str(layer) for layer in networks[0].layers],
+            "background_rows": 0 if predictor.background is None else len(predictor.background),
             "features": predictor.encoder.get_feature_names_out().tolist(),
             "metadata": predictor.metadata,
         }

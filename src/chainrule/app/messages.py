@@ -10,7 +10,7 @@ from chainrule.app.plan import Plan
 from chainrule.app.results import Result
 from chainrule.app.scores import Target, format_scores
 from chainrule.data.targets import ClassTarget
-from chainrule.display import count, format_number, format_numbers
+from chainrule.display import aligned, count, format_number, format_numbers
 from chainrule.errors import shorten
 from chainrule.metrics import METRICS
 from chainrule.model.predictor import Predictor
@@ -90,18 +90,6 @@ def score_lines(result: Result, heading: str) -> list[str]:
     return aligned(rows, (38, 8, 20, 18))
 
 
-def aligned(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
-    """Return rows of texts in columns, each at least as wide as given: the first to the left, the others to the right.
-
-    There are two spaces between any two columns.
-    """
-    widths = [max(width, *(len(row[k]) for row in rows)) for k, width in enumerate(widths)]
-    return [
-        f"  {row[0]:<{widths[0]}}{''.join(f'  {text:>{width}}' for text, width in zip(row[1:], widths[1:]))}".rstrip()
-        for row in rows
-    ]
-
-
 def baseline_of(target: Target) -> str:
     """Return the name of the prediction that ignores the inputs."""
     return "class frequencies" if isinstance(target, ClassTarget) else "mean"
@@ -142,6 +130,8 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
         for name, value in metadata.items()
         if name not in shown_elsewhere and value not in (None, [], "")
     }
+    if predictor.background is not None:
+        shown["background"] = f"{count(len(predictor.background), 'encoded training row')}, for explanations"
     scores = format_scores(metadata.get("scores", {}), metadata.get("intervals", {}), {})
     shown |= {f"test {name.replace('_', ' ')}": text for name, (text, *_) in scores.items()}
     width = max(map(len, shown), default=0)
@@ -151,7 +141,11 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
 def next_commands(options: TrainOptions) -> list[str]:
     """Return the commands to type after a training: the model's file is the real one, names in capitals are not."""
     model = str(options.output)
-    commands = [["predict", model, "NEW_TABLE", "--out", "predictions.csv"], ["evaluate", model, "LABELED_TABLE"]]
+    commands = [
+        ["predict", model, "NEW_TABLE", "--out", "predictions.csv"],
+        ["explain", model, "NEW_TABLE", "--row", "1"],
+        ["evaluate", model, "LABELED_TABLE"],
+    ]
     if options.report is None:
         commands.append(["report", model, "LABELED_TABLE"])
     return [shlex.join(["chainrule", *command]) for command in [*commands, ["export", model, "--to", "python"]]]

@@ -15,7 +15,7 @@ import typer
 
 from chainrule.app import parsers
 from chainrule.app.dialects import Reading
-from chainrule.app.paths import OUTPUT_KINDS, STDIN, check_places, kind_of, require_table
+from chainrule.app.paths import FIGURE_KINDS, OUTPUT_KINDS, STDIN, check_places, kind_of, require_table
 from chainrule.errors import ModelFileError, TableError
 
 # Choices, and what several commands share.
@@ -359,6 +359,62 @@ class EvaluateOptions(_ModelOptions):
 
     table: ReadingOptions
     as_json: _JsonOption = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions(_ModelOptions):
+    """Show how much each column contributes to predictions, compared with the mean prediction of a background.
+
+    Contributions are Shapley values, in the unit of the target or, for classes, in log-odds. Those of all columns sum
+    to the prediction minus the baseline. Without --row, a summary of a sample of rows is printed.
+
+    Example: `chainrule explain penguins.chainrule new.csv --row 3`
+    """
+
+    row: Annotated[
+        list[int] | None,
+        _option(
+            "Explain this row, numbered from 1; repeat for several.", default="a sample of rows", **parsers.integer(1)
+        ),
+    ] = None
+    max_rows: Annotated[
+        int, _option("Without --row: explain a random sample of at most this many rows.", **parsers.integer(1))
+    ] = 100
+    of: Annotated[
+        str | None,
+        _option("Explain the log-odds of this class.", "--class", default="the predicted class", metavar="LABEL"),
+    ] = None
+    columns: Annotated[int, _option("Show this many columns, and the sum of the others.", **parsers.integer(1))] = 10
+    background: Annotated[
+        Path | None,
+        _option("Compare with up to 64 rows of this table.", default="training rows stored in MODEL", **_FILE),
+    ] = None
+    permutations: Annotated[
+        int | None,
+        _option(
+            "Sample this many pairs of orders of the columns.",
+            default="exact for up to 10 columns, else 2 to 8; 2 without --row",
+            **parsers.integer(1),
+        ),
+    ] = None
+    seed: Annotated[int, _option("Seed the samples.", **parsers.integer(0))] = 0
+    out: Annotated[
+        Path | None,
+        _option(
+            "Write all contributions to this .csv, .tsv, .parquet, .arrow or .jsonl file, or a figure to this .png, "
+            ".svg or .pdf file.",
+            **_FILE,
+        ),
+    ] = None
+    table: ReadingOptions
+    as_json: _JsonOption = False
+
+    def check(self) -> None:
+        if self.out is not None:
+            kind_of(self.out, OUTPUT_KINDS | FIGURE_KINDS)
+        if self.background is not None:
+            require_table(self.background)
+        super().check()
 
 
 @dataclass(frozen=True, kw_only=True)

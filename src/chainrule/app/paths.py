@@ -33,6 +33,8 @@ OUTPUT_KINDS = {
     ".ndjson": "jsonl",
 }
 """Suffix of a table to write -> kind."""
+FIGURE_KINDS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
+"""Suffix of a figure -> kind."""
 EMPTY = "is empty. A table needs a header line with column names, followed by rows."
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from chainrule.app import progress
 from chainrule.display import printable
@@ -24,6 +25,13 @@ class Reporter:
         """Print lines of text unchanged, except for control characters."""
         for line in lines:
             self.console.print(printable(line))
+
+    def say_with_bars(self, text: str) -> None:
+        """Print a text with bars beside a vertical line, which a terminal shows in colors."""
+        styled = Text(text)
+        styled.highlight_regex("\N{FULL BLOCK}+(?=\N{BOX DRAWINGS LIGHT VERTICAL})", "blue")
+        styled.highlight_regex("(?<=\N{BOX DRAWINGS LIGHT VERTICAL})\N{FULL BLOCK}+", "dark_orange")
+        self.console.print(styled)
 
     def tell(self, document: Mapping[str, Any]) -> None:
         """Print the document that replaces the text."""

@@ -31,6 +31,7 @@ from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, missing_notices, read_target, target_notices
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
 from chainrule.estimators.labels import check_labels
+from chainrule.insight.explanation import Explanation
 from chainrule.metrics import METRICS, Metric, as_metric
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.executors import MemberTask
@@ -284,6 +285,32 @@ class BaseTabular(BaseEstimator):
         """Return the columns of a table to predict; raise NotFittedError if the model is not fitted."""
         check_is_fitted(self)
         return self._columns(X, reset=False)
+
+    def explain(self, X: Any, *, background: Any = None, permutations: int | None = None, seed: int = 0) -> Explanation:
+        """Return the contribution of each column to the prediction for each row: exact or sampled Shapley values.
+
+        They sum to prediction - baseline, in the unit of the target or, for classes, in log-odds. See
+        `chainrule.explain`.
+
+        Parameters
+        ----------
+        X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features)
+            The rows to explain.
+        background : table like X, default=None
+            The rows to compare with. If None, a sample of 64 training rows that the model contains.
+        permutations : int, default=None
+            Number of pairs of orders of the columns to sample. If None, all coalitions of up to 10 columns are valued,
+            and of more columns 2 to 8 pairs of orders are sampled.
+        seed : int, default=0
+            Seed of the orders.
+
+        Returns
+        -------
+        explanation : chainrule.Explanation
+        """
+        table = self._table(X)
+        background = None if background is None else self._columns(background, reset=False)
+        return self.predictor_.explain(table, background=background, permutations=permutations, seed=seed)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to a file, from which `chainrule.load` reads a `Predictor` that needs NumPy alone."""

@@ -3,11 +3,12 @@
 An archive (see `chainrule.files.archive`) of a few arrays and one document. The document describes layers, loss and
 activations by name, encoder and target by their fields. Names are looked up in the tables of the library and nowhere
 else. Networks with the same description are a family, whose arrays have one row per network: `theta` contains the
-parameters and `buffers` the running statistics. `bounds` and `residuals` are those of `chainrule.model.ensemble`.
+parameters and `buffers` the running statistics. `bounds` and `residuals` are those of `chainrule.model.ensemble`,
+`background` that of `chainrule.Predictor`.
 
     {"format": "chainrule", "version": 1, "kind": "predictor" or "network", "written_by": {"chainrule", "numpy"},
      "families": [{"layers", "loss", "l1", "l2", "dtype", "theta", "buffers"}, ...], "bounds", "residuals",
-     "ensemble": {"weights", "temperature", "smoothing"}, "encoder", "target", "metadata"}
+     "background", "ensemble": {"weights", "temperature", "smoothing"}, "encoder", "target", "metadata"}
 """
 
 import json
@@ -88,7 +89,7 @@ def pack(model: Predictor | Network) -> bytes:
     if isinstance(model, Predictor):
         ensemble = model.ensemble
         options = {name: getattr(ensemble, name) for name in ("weights", "temperature", "smoothing")}
-        optional = {"bounds": ensemble.bounds, "residuals": ensemble.residuals}
+        optional = {"bounds": ensemble.bounds, "residuals": ensemble.residuals, "background": model.background}
         document |= {name: shortened(array) for name, array in optional.items() if array is not None}
         document |= {
             "kind": "predictor",
@@ -161,7 +162,11 @@ def _unpack(document: Mapping[str, Any]) -> Predictor | Network:
     archive.require_that(isinstance(document["metadata"], dict), "metadata must be an object")
     ensemble = _build_ensemble(document)
     encoder = TabularEncoder.from_state(document["encoder"])
-    return Predictor(encoder, ensemble, build(TARGETS, "task", document["target"]), document["metadata"])
+    target, background = build(TARGETS, "task", document["target"]), None
+    if "background" in document:
+        background = _array(document, "background", (len(document["background"]), encoder.n_features))
+        archive.require_that(all_finite(background), "background must be finite")
+    return Predictor(encoder, ensemble, target, document["metadata"], background)
 
 
 def _build_ensemble(document: Mapping[str, Any]) -> Ensemble:

@@ -9,18 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_class_numbers, as_generator, as_matrix, require, require_integer
-from chainrule.data.cells import are_numbers, as_dates_only, factorize, missing_rows
-from chainrule.data.formats import to_number
-from chainrule.data.layout import Layout
-from chainrule.data.reading import Columns, n_rows, read_columns, require_names, take_rows
+from chainrule.data.reading import n_rows, read_columns, require_names, take_rows
 from chainrule.data.targets import ClassTarget
-from chainrule.errors import TableError
+from chainrule.insight.responses import PredictionFunction, column_replacer, prediction_function, sample_rows
 from chainrule.metrics import Metric, as_metric
 from chainrule.model.embeddings import Lookup
 from chainrule.model.predictor import Predictor
@@ -168,45 +164,6 @@ def calibration_error(observed: Array, predicted: Array, counts: Array) -> float
 
 # Influence of columns.
 
-_PredictionFunction = Callable[[Columns], ArrayLike]
-"""Maps a table, a dict of columns, to predictions: (n,), or (n, k) as the metric takes them."""
-
-
-def _prediction_function(model: Predictor | _PredictionFunction) -> Callable[[Columns], Array]:
-    """Return a function from a table to predictions (n, k): probabilities, or values in the unit of the target."""
-    if not isinstance(model, Predictor):
-        return lambda table: _as_matrix(model(table), n_rows(table))
-    return lambda table: _in_target_unit(model, model.predictions(table))
-
-
-def _in_target_unit(model: Predictor, predictions: Array) -> Array:
-    """Return a classifier's predictions unchanged, and those of a regressor in the unit of the target."""
-    if isinstance(model.target, ClassTarget):
-        return predictions
-    return _as_matrix(model.target.decode(predictions), len(predictions))
-
-
-def _column_replacer(model: Predictor | _PredictionFunction, table: Columns) -> Callable[[str, Array], Array]:
-    """Return a function of a column's name and new cells (n,): the predictions for the table with these cells.
-
-    For a Predictor the table is encoded only once, and then only the column that changes.
-    """
-    if not isinstance(model, Predictor):
-        predict_table = _prediction_function(model)
-        return lambda name, cells: predict_table(table | {name: cells})
-    X, dtype = model.encoder.transform(table), model.ensemble.dtype
-    places = {column.name: (column, slice(start, end)) for column, start, end in model.encoder.layout.places}
-
-    def predict(name: str, cells: Array) -> Array:
-        changed = X.copy()
-        if name in places:
-            column, place = places[name]
-            changed[:, place] = 0
-            Layout([column]).encode({name: cells}, changed[:, place])
-        return _in_target_unit(model, model.ensemble.infer(changed.astype(dtype, copy=False)))
-
-    return predict
-
 
 def saliency_ranking(model: Predictor, table: object, n_columns: int, seed: int = 0) -> list[str]:
     """Return the names of the `n_columns` columns with the largest gradient saliency, the largest first.
@@ -218,7 +175,7 @@ def saliency_ranking(model: Predictor, table: object, n_columns: int, seed: int 
     """
     rng = as_generator(seed)
     columns = read_columns(table)
-    columns = take_rows(columns, _sample_rows(n_rows(columns), 500, rng))
+    columns = take_rows(columns, sample_rows(n_rows(columns), 500, rng))
     network = model.ensemble.networks[0].copy()
     X = model.encoder.transform(columns).astype(network.dtype)
     Z, backwards = network.forward(X)
@@ -232,14 +189,6 @@ def saliency_ranking(model: Predictor, table: object, n_columns: int, seed: int 
     saliency = np.abs(dX).mean(axis=0) * X.std(axis=0)
     totals = {name: float(saliency[sources == name].sum()) for name in dict.fromkeys(sources)}
     return sorted(totals, key=lambda name: -totals[name])[:n_columns]
-
-
-def _as_matrix(predictions: ArrayLike, n: int) -> Array:
-    """Return predictions (n,) or (n, k) as (n, k); raise ValueError for any other shape."""
-    predictions = np.asarray(predictions)
-    is_valid = predictions.ndim in (1, 2) and len(predictions) == n
-    require(is_valid, "model", f"return predictions of shape ({n},) or ({n}, k)", predictions.shape)
-    return predictions[:, np.newaxis] if predictions.ndim == 1 else predictions
 
 
 @dataclass(frozen=True)
@@ -260,7 +209,7 @@ class Importance:
 
 
 def permutation_importance(
-    model: Predictor | _PredictionFunction,
+    model: Predictor | PredictionFunction,
     table: object,
     y: ArrayLike,
     metric: str | Metric | Callable[[Array, Array], float] | None = None,
@@ -305,7 +254,7 @@ def permutation_importance(
     y = np.asarray(y)
     require(n_rows(cells) > 0, "table", "have at least one row", n_rows(cells))
     require(len(y) == n_rows(cells), "len(y)", f"be {n_rows(cells)}, one value per row", len(y))
-    rows = _sample_rows(len(y), max_rows, rng)
+    rows = sample_rows(len(y), max_rows, rng)
     cells, y = take_rows(cells, rows), y[rows]
     if isinstance(model, Predictor):
         classifier = isinstance(model.target, ClassTarget)
@@ -318,121 +267,12 @@ def permutation_importance(
     columns = list(cells) if columns is None else list(columns)
     require(len(columns) > 0, "columns", "contain at least one name", columns)
     require_names(cells, columns)
-    predictions, predict_with = _prediction_function(model)(cells), _column_replacer(model, cells)
+    predictions, predict_with = prediction_function(model)(cells), column_replacer(model, cells)
     y = y[:, np.newaxis] if y.ndim == predictions.shape[1] == 1 else y
     score = metric.measure(y, predictions)
     sign = 1 if metric.higher_is_better else -1
     worse = {}
     for name in columns:
-        shuffled = (predict_with(name, rng.permutation(cells[name])) for _ in range(repeats))
+        shuffled = (predict_with({name: rng.permutation(cells[name])}) for _ in range(repeats))
         worse[name] = np.array([sign * (score - metric.measure(y, others)) for others in shuffled])
     return Importance(metric.name, score, worse)
-
-
-@dataclass(frozen=True)
-class Dependence:
-    """Partial dependence: a model's mean predictions (m, k) with one column set to each of m values in every row.
-
-    `values` (m,) are numbers or dates, increasing, or names of categories; `names` are those of the k outputs.
-    """
-
-    column: str
-    values: Array
-    predictions: Array
-    names: tuple[str, ...]
-
-    @property
-    def ordered(self) -> bool:
-        """Whether the values are numbers or dates rather than categories."""
-        return self.values.dtype.kind in "fM"
-
-    @property
-    def are_probabilities(self) -> bool:
-        """Whether the predictions are those of a classifier: at least two, none negative, with sum 1."""
-        enough = self.predictions.shape[1] > 1 and self.predictions.min() >= 0
-        return bool(enough and np.allclose(self.predictions.sum(axis=1), 1, atol=1e-4))
-
-
-def partial_dependence(
-    model: Predictor | _PredictionFunction,
-    table: object,
-    column: str,
-    *,
-    points: int = 20,
-    max_rows: int = 500,
-    seed: int = 0,
-) -> Dependence:
-    """Average the predictions for all rows of a table with one column set to a fixed value, for several values.
-
-    Friedman 2001, "Greedy function approximation", eq. 53. The average includes implausible rows, such as a
-    three-year-old two meters tall, if columns are correlated.
-
-    Parameters
-    ----------
-    model, table, max_rows, seed
-        As for `permutation_importance`.
-    column : str
-    points : int
-        Maximum number of values. If a number or date has more, they are chosen from the data, evenly spaced by rank
-        from the 5th to the 95th percentile; for categories, they are the most frequent ones.
-
-    Raises
-    ------
-    TableError
-        If the column is missing or empty.
-    """
-    require_integer(points, "points", 2)
-    cells = read_columns(table)
-    require_names(cells, [column])
-    cells = take_rows(cells, _sample_rows(n_rows(cells), max_rows, as_generator(seed)))
-    grid, values = _grid(column, cells[column], points)
-    predict_with = _column_replacer(model, cells)
-    means = [predict_with(column, _constant_column(cell, cells[column])).mean(axis=0) for cell in grid]
-    return Dependence(column, values, np.array(means, np.float64), _output_names(model, len(means[0])))
-
-
-def _grid(name: str, column: Array, max_points: int) -> tuple[list[Any], Array]:
-    """Return representative cells of a column, and their values: numbers, dates or names of categories."""
-    known = column[~missing_rows(name, column)]
-    if not len(known):
-        raise TableError(f"column {name!r} must have at least one value, got only missing ones")
-    if known.dtype.kind == "M":
-        distinct, codes = np.unique(known, return_inverse=True)
-        cells: list[Any] = list(distinct)
-    else:
-        cells, codes = factorize(name, known)
-    values = np.array([to_number(cell) for cell in cells]) if are_numbers(cells) else as_dates_only(cells)
-    if values is None:
-        frequent = np.argsort(-np.bincount(codes), kind="stable")[:max_points]
-        return [cells[i] for i in frequent], np.array([str(cells[i]) for i in frequent])
-    by_rank = np.sort(values[codes])
-    by_rank = by_rank[np.isfinite(by_rank)]  # spelled-out missing values, such as "NA", are NaN here
-    if not len(by_rank):
-        raise TableError(f"column {name!r} must contain a finite number, got {cells[0]!r}")
-    chosen = np.unique(by_rank)
-    if len(chosen) > max_points:
-        ranks = np.linspace(0.05, 0.95, max_points) * (len(by_rank) - 1)
-        chosen = np.unique(by_rank[ranks.round().astype(np.intp)])
-    cell_of = dict(zip(values.tolist(), cells))
-    return [cell_of[value] for value in chosen.tolist()], chosen
-
-
-def _constant_column(cell: object, column: Array) -> Array:
-    """Return a column like this one with the same cell in every row."""
-    constant: Array = np.empty(len(column), column.dtype)
-    constant[:] = cell
-    return constant
-
-
-def _output_names(model: Predictor | _PredictionFunction, k: int) -> tuple[str, ...]:
-    """Return the names of a model's k outputs: the classes or the target of a Predictor."""
-    if isinstance(model, Predictor) and isinstance(model.target, ClassTarget):
-        return tuple(map(str, model.target.labels))
-    name = model.target.name if isinstance(model, Predictor) else "prediction"
-    return (name,) if k == 1 else tuple(f"{name} {j}" for j in range(k))
-
-
-def _sample_rows(n: int, max_rows: int, rng: np.random.Generator) -> Array:
-    """Return the indices of all rows, or of a sorted random sample of `max_rows` of them."""
-    require_integer(max_rows, "max_rows")
-    return np.arange(n) if n <= max_rows else np.sort(rng.choice(n, max_rows, replace=False))

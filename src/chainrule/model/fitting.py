@@ -20,6 +20,7 @@ from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import TableError, look_up
 from chainrule.metrics import Metric
+from chainrule.model.background import background_rows
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.executors import Executor, Serial
 from chainrule.model.mixture import families_of, mix_classes, mix_numbers
@@ -144,7 +145,7 @@ def fit_predictor(
     metadata = _training_metadata(encoder, target, training, members)
     metadata |= {"rows": {"training": len(values)}, "temperatures": list(temperatures)}
     return Fitted(
-        Predictor(encoder, ensemble, target, metadata),
+        Predictor(encoder, ensemble, target, metadata, background_rows(*training.data.rows, seed)),
         [member.history for member in members],
         out_of_fold[data.places],
         training.notices,

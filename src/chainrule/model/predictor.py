@@ -1,10 +1,12 @@
 """A predictor: encoder, networks and target in one object, from a table's rows to labels or numbers."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -14,8 +16,12 @@ from chainrule.data.reading import open_columns, read_columns, take_rows
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, learn_target
 from chainrule.errors import MissingExtraError, TableError, did_you_mean
+from chainrule.model.background import background_rows
 from chainrule.model.ensemble import Ensemble
 from chainrule.nn.network import Network, mlp
+
+if TYPE_CHECKING:
+    from chainrule import Explanation
 
 
 class Predictor:
@@ -32,6 +38,9 @@ class Predictor:
         Decodes outputs into labels, or into numbers in the target's own unit.
     metadata : dict, optional
         Information for readers of the model file, as plain strings, numbers, lists and dicts: seed, scores, date.
+    background : (n, n_features), optional
+        Encoded training rows, with which `explain` compares. They are part of the model file: set the attribute to None
+        to save a model without them.
 
     Raises
     ------
@@ -58,15 +67,20 @@ class Predictor:
         network: Network | Ensemble,
         target: ClassTarget | NumberTarget,
         metadata: dict[str, Any] | None = None,
+        background: Array | None = None,
     ) -> None:
         inputs = f"have {encoder.n_features} inputs, one per encoded column"
         require(network.n_in == encoder.n_features, "network", inputs, network.n_in)
         outputs = f"have {target.n_outputs} outputs, as the target needs"
         require(network.n_out == target.n_outputs, "network", outputs, network.n_out)
+        if background is not None:
+            shaped = background.ndim == 2 and len(background) > 0 and background.shape[1] == encoder.n_features
+            require(shaped, "background", f"have shape (n, {encoder.n_features}) with n >= 1", background.shape)
         self.encoder = encoder
         self.ensemble = Ensemble((network,)) if isinstance(network, Network) else network
         self.target = target
         self.metadata = {} if metadata is None else metadata
+        self.background = background
         self._inference = self.ensemble
 
     @classmethod
@@ -127,8 +141,9 @@ class Predictor:
                 network(n_in, n_out) if callable(network) else mlp(n_in, *network, n_out, loss=learned.loss, seed=seed)
             )
         metadata = {"notices": notices + encoder.notices}
-        predictor = cls(encoder, network, learned, metadata)  # the sizes are checked before training
-        train(network, encoder.transform(columns), learned.encode(values), **options)
+        X, y = encoder.transform(columns), learned.encode(values)
+        predictor = cls(encoder, network, learned, metadata, background_rows(X, y))  # checks sizes before training
+        train(network, X, y, **options)
         return predictor
 
     def predict(self, table: object) -> Array:
@@ -179,6 +194,20 @@ class Predictor:
         if X is None:
             X = self.encoder.transform(columns, first_row)
         return self._inference.infer(X.astype(self.ensemble.dtype, copy=False))
+
+    def explain(
+        self,
+        table: object,
+        *,
+        background: object = None,
+        permutations: int | None = None,
+        seed: int = 0,
+        progress: Callable[[float], object] | None = None,
+    ) -> Explanation:
+        """Return the contribution of each column to each prediction; see `chainrule.explain`."""
+        from chainrule import explain
+
+        return explain(self, table, background=background, permutations=permutations, seed=seed, progress=progress)
 
     def compile(self) -> Self:
         """Switch to compiled kernels, with the same results up to float32 rounding; return the predictor itself.

@@ -3,12 +3,14 @@
 Color is never the only cue: classes also differ in their markers, curves in their dashes, edges in their labels.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgba
 from matplotlib.figure import Figure
 
@@ -112,6 +114,24 @@ def shorter_side(ax: Axes) -> float:
     """Return the length of the shorter side of Axes, in points."""
     extent = ax.get_window_extent()
     return float(min(extent.width, extent.height)) * 72 / figure_of(ax).dpi
+
+
+def label_ticks(axis: Axis, names: Iterable[object], max_length: int = MAX_NAME_LENGTH) -> None:
+    """Label positions 0, 1, 2, ... of an axis, in text as large and long as fits."""
+    names, is_x = list(names), axis is axis.axes.xaxis
+    extent = axis.axes.get_window_extent()
+    along, across = (extent.width, extent.height) if is_x else (extent.height, extent.width)
+    points = 72 / figure_of(axis.axes).dpi
+    room = along * points / len(names)
+    size = min(10.0, 0.85 * room)
+    max_length = max(8, min(max_length, int(0.75 * across * points / size)))
+    labels = [shorten(name, max_length) for name in names]
+    while len(set(labels)) < len(set(names)) and max_length < MAX_NAME_LENGTH:
+        max_length += 1
+        labels = [shorten(name, max_length) for name in names]
+    axis.set_ticks(np.arange(len(labels)), labels, fontsize=size)
+    if is_x and 0.6 * size * max(map(len, labels)) > room:
+        axis.set_tick_params(rotation=90)
 
 
 def add_legend(ax: Axes, loc: str = "best", title: str | None = None) -> None:

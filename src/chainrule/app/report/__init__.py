@@ -19,6 +19,7 @@ from chainrule.app.report import (
     curves,
     dependence,
     errors,
+    explanations,
     importance,
     inputs,
     intervals,
@@ -104,6 +105,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     intervals.section,
     importance.section,
     dependence.section,
+    explanations.section,
     members.section,
     errors.section,
     curves.section,
@@ -125,8 +127,8 @@ def seconds_for_report(result: Result, seconds_per_row: float, n_rows: int) -> f
     figure.drawn()
     is_classifier = isinstance(result.predictor.target, ClassTarget)
     # A learning curve, of which there are two, takes as long as two other figures.
-    n_figures = 8 + (7 if is_classifier else 5) + min(n_columns, dependence.N_DEPENDENCES)
+    n_figures = 11 + (7 if is_classifier else 5) + min(n_columns, dependence.N_DEPENDENCES)
     permuted = min(n_rows, 2_000) * (1 + REPEATS * min(n_columns, MAX_PERMUTED))
-    dependent = min(n_rows, 500) * 20 * min(n_columns, dependence.N_DEPENDENCES)
+    explained = dependence.network_rows(n_rows, n_columns) + explanations.network_rows(n_rows, n_columns)
     compared = 2 * min(n_rows, MAX_COMPARED)
-    return n_figures * (perf_counter() - begin) + seconds_per_row * (permuted + dependent + compared)
+    return n_figures * (perf_counter() - begin) + seconds_per_row * (permuted + explained + compared)
