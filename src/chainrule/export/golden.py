@@ -8,22 +8,25 @@ categorical column, an unseen category and a missing one; dates around their cen
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
 import numpy as np
 
-from chainrule.arrays import Array
+from chainrule.arrays import Array, as_matrix
 from chainrule.data.columns import Column
 from chainrule.data.features import Categorical, SmoothClip
 from chainrule.data.targets import NumberTarget
+from chainrule.export import steps as ir
 from chainrule.export.steps import Model, as_ensemble
 from chainrule.model.predictor import Predictor
 
 TOLERANCE = 1e-5
 """Largest accepted difference between the predictions of an export and of the model, in units of `Golden.units`."""
+_DECIMALS = 3
+"""Digits of raw golden numbers after the point: more would only make files longer."""
 _MIN_ROWS, _MAX_ROWS = 16, 256
 """Numbers of golden rows; a column with more categories than the minimum needs more."""
 
@@ -72,12 +75,18 @@ def largest_difference(predictions: Array, expected: Array, units: Array) -> flo
 def golden_of(model: Model) -> Golden:
     """Return a model's golden rows."""
     rng = np.random.default_rng(0)
+    if isinstance(model, Predictor):
+        return _golden_from(model, _golden_rows(model.encoder.columns, rng))
+    return _golden_from(model, np.round(rng.normal(size=(_MIN_ROWS, as_ensemble(model).n_in)), _DECIMALS))
+
+
+def _golden_from(model: Model, rows: Any) -> Golden:
+    """Return rows with the model's predictions for them."""
     if not isinstance(model, Predictor):
         ensemble = as_ensemble(model)
-        X = rng.normal(size=(_MIN_ROWS, ensemble.n_in)).astype(np.float32)
+        X = as_matrix(rows, ensemble.n_in, np.dtype(np.float32))
         predictions = ensemble.predict(X)
         return Golden(X, X, predictions, np.maximum(1, np.abs(predictions).max(axis=0)))
-    rows = _golden_rows(model.encoder.columns, rng)
     predictions = model.predictions(rows)
     units = np.ones(predictions.shape[1])
     if isinstance(model.target, NumberTarget):
@@ -85,6 +94,49 @@ def golden_of(model: Model) -> Golden:
         largest = np.abs(predictions).max(axis=0)
         units = np.where(largest > 0, largest, 1)
     return Golden(rows, model.encoder.transform(rows), predictions, units)
+
+
+@dataclass(frozen=True, eq=False)
+class SinglePrecision:
+    """A model's folded program with weights of 32 or 8 bits, its golden rows, and how far its predictions differ.
+
+    `difference` is that of the arithmetic on the golden rows, `loss` that of 8-bit weights, None without them, and
+    `loss_rows` what the loss was measured on.
+    """
+
+    program: ir.Program
+    golden: Golden
+    difference: float
+    loss: float | None
+    loss_rows: str
+
+    @property
+    def notes(self) -> list[str]:
+        """What an export says of its 8-bit weights."""
+        if self.loss is None:
+            return []
+        return [f"Weights have 8 bits; largest difference this causes on {self.loss_rows}: {self.loss:.1e}."]
+
+
+def in_single_precision(model: Model, int8: bool = False, rows: object = None) -> SinglePrecision:
+    """Return a model as languages compute it that keep weights in 32 bits, or in 8.
+
+    The loss of 8-bit weights is measured on `rows`, cells of a predictor or (n, n_in) of a network; default: on the
+    golden rows. With 8-bit weights, the golden predictions are those of the quantized program.
+    """
+    program, golden = ir.program_of(model), golden_of(model)
+    program = replace(program, members=tuple(map(ir.fold, program.members)))
+    loss, loss_rows = None, f"{len(golden.X)} golden rows"
+    if rows is not None and not int8:
+        raise ValueError("rows must be given with int8=True, whose error they measure")
+    if int8:
+        program = replace(program, members=tuple(map(ir.quantize, program.members)))
+        measured = golden if rows is None else _golden_from(model, rows)
+        loss = measured.difference(ir.infer(program, measured.X).astype(np.float64))
+        loss_rows = loss_rows if rows is None else f"{len(measured.X):,} given rows"
+        golden = replace(golden, predictions=ir.infer(program, golden.X).astype(np.float64))
+    difference = golden.require_close(golden.difference(ir.infer(program, golden.X)))
+    return SinglePrecision(program, golden, difference, loss, loss_rows)
 
 
 def days_of(text: str | None) -> float | None:
@@ -152,7 +204,7 @@ def _dates(column: Column, n: int, rng: np.random.Generator) -> list[str | None]
 
 CELLS: dict[str, Callable[[Column, int, np.random.Generator], list[Any]]] = {
     "numbers": _numbers,
-    "X": lambda column, n, rng: rng.normal(size=n).astype(np.float32).tolist(),
+    "X": lambda column, n, rng: np.round(rng.normal(size=n), _DECIMALS).tolist(),
     "categories": _categories,
     "dates": _dates,
 }
