@@ -185,7 +185,7 @@ function daysOf(fields) {
   const date = new Date(0), year = of("year", 1970), month = of("month", 1) - 1, day = of("day", 1);
   date.setUTCFullYear(year, month, day);
   if (year < 1 || date.getUTCMonth() !== month || date.getUTCDate() !== day) return undefined;
-  if (Math.max(of("hour"), of("hours")) > 23 || Math.max(of("minute"), of("second"), of("minutes")) > 59) return undefined;
+  if (of("hour") > 23 || of("minute") > 59 || of("second") > 59 || of("hours") > 23 || of("minutes") > 59) return undefined;
   const offset = (fields.sign === "-" ? -60 : 60) * (of("hours") * 60 + of("minutes"));
   const seconds = (of("hour") * 60 + of("minute")) * 60 + of("second") - offset;
   return date.getTime() / 864e5 + (seconds + Math.floor(of("fraction") / 10 ** (fields.fraction ?? "").length * 1e6) / 1e6) / 86400;
@@ -336,14 +336,15 @@ function quantized(x, n, B, atB, F, at) {
 /** dot: the product of k values of x and of W, in four sums, which a processor computes at the same time.
  * @param {Float64Array} x @param {number} from @param {number} k @param {Float32Array | Int8Array} W @param {number} at */
 function dot(x, from, k, W, at) {
-  let a = 0, b = 0, c = 0, d = 0, i = 0;
-  for (; i + 3 < k; i += 4) {
-    a += x[from + i] * W[at + i];
-    b += x[from + i + 1] * W[at + i + 1];
-    c += x[from + i + 2] * W[at + i + 2];
-    d += x[from + i + 3] * W[at + i + 3];
+  let a = 0, b = 0, c = 0, d = 0;
+  const end = from + k;
+  for (; from + 3 < end; from += 4, at += 4) {
+    a += x[from] * W[at];
+    b += x[from + 1] * W[at + 1];
+    c += x[from + 2] * W[at + 2];
+    d += x[from + 3] * W[at + 3];
   }
-  for (; i < k; i++) a += x[from + i] * W[at + i];
+  for (; from < end; from++, at++) a += x[from] * W[at];
   return a + b + (c + d);
 }
 
