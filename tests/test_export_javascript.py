@@ -206,7 +206,10 @@ def test_unusual_cells_are_read_as_python_reads_them(zone, who):
 
 def written_tables():
     """Return predictors of one column that is written in some way, with texts to read."""
-    for unit, texts in {"$": ["$5", "5$", "-$1.5", "($7)", "5", "€5", "$"], "kg": ["5 kg", "5kg", "kg 5", "5 kgs"]}.items():
+    for unit, texts in {
+        "$": ["$5", "5$", "-$1.5", "($7)", "5", "€5", "$"],
+        "kg": ["5 kg", "5kg", "kg 5", "5 kgs"],
+    }.items():
         yield NumberColumn("x", 3.0, 0.4, format=NumberFormat(unit=unit)), texts
     european = NumberFormat(decimal=",", thousands=".", words=("leer",), sentinels=(-999.0,))
     texts = ["1.234,5", "12.34", "1,5", "1.5", "leer", "-999", "1 234", "1.23.456", "7", "1.000.000"]
@@ -214,7 +217,15 @@ def written_tables():
     dates = {
         "ISO 8601": ["2024-03-01"],
         "year, month, day": ["2024/3/1", "2024.03.01 10:30"],
-        "day, month, year": ["1.3.2024", "1/3/24", "31/12/69", "1 March 2024", "1st Mar 2024, 3:05 pm", "1-3-24", "1 Foo 2024"],
+        "day, month, year": [
+            "1.3.2024",
+            "1/3/24",
+            "31/12/69",
+            "1 March 2024",
+            "1st Mar 2024, 3:05 pm",
+            "1-3-24",
+            "1 Foo 2024",
+        ],
         "month, day, year": ["3/1/2024 12:30 AM", "Mar 1, 2024", "13/1/2024", "3/1/2024 13:00 pm"],
         "year, month": ["2024-03", "2024/13"],
         "yyyymmdd": ["20240301", 20240301, 20241301],
@@ -329,7 +340,12 @@ def test_the_self_test_passes_and_fails_for_a_modified_file(int8, tmp_path):
     assert result["rows"] == written.n_rows == 16
     assert result["ok"]
     text = path.read_text()
-    for right, wrong in [("1.0507009873554805", "1.06"), ("a + b + (c + d)", "a + b"), ("** 2", "** 3"), ("/ 864e5 +", "/ 864e6 +")]:
+    for right, wrong in [
+        ("1.0507009873554805", "1.06"),
+        ("a + b + (c + d)", "a + b"),
+        ("** 2", "** 3"),
+        ("/ 864e5 +", "/ 864e6 +"),
+    ]:
         assert right in text
         path.write_text(text.replace(right, wrong))
         assert not called(path, "m.selfTest()")["ok"], right
@@ -344,9 +360,10 @@ def test_8_bit_weights_are_smaller_and_their_loss_is_measured_on_given_rows(tmp_
     given = np.array(called(tmp_path / "b.mjs", "m.predictAll(given)", X.tolist()))
     units = np.maximum(1, np.abs(network(X)).max(axis=0))
     assert quantized.loss == pytest.approx(np.max(np.abs(given - network(X)) / units), rel=1e-3)
-    assert f"8 bits; largest difference this causes on 50 given rows: {quantized.loss:.1e}" in (
-        tmp_path / "b.mjs"
-    ).read_text()
+    assert (
+        f"8 bits; largest difference this causes on 50 given rows: {quantized.loss:.1e}"
+        in (tmp_path / "b.mjs").read_text()
+    )
     with pytest.raises(ValueError, match="rows must be given with int8=True"):
         to_js(network, tmp_path / "c.mjs", rows=X)
 
@@ -391,7 +408,8 @@ def test_no_text_is_executed_and_nothing_is_fetched(who):
 
 
 @pytest.mark.parametrize(
-    ("kind", "limit"), [("numbers", 3000), ("numbers and categories", 3700), ("many categories", 3700), ("all kinds", 4300)]
+    ("kind", "limit"),
+    [("numbers", 3000), ("numbers and categories", 3700), ("many categories", 3700), ("all kinds", 4300)],
 )
 def test_the_runtime_beside_the_model_is_small(kind, limit, tmp_path):
     """What is the same for all models with such columns, without types and compressed, as in a page."""
@@ -403,9 +421,13 @@ def test_the_runtime_beside_the_model_is_small(kind, limit, tmp_path):
 
 @pytest.mark.skipif(TSC is None, reason="there is no tsc: npm install --global typescript")
 def test_the_module_has_strict_types(tmp_path):
-    for k, (kind, target) in enumerate([("all kinds", "text"), ("numbers", "numbers"), ("many categories", "booleans")]):
+    for k, (kind, target) in enumerate(
+        [("all kinds", "text"), ("numbers", "numbers"), ("many categories", "booleans")]
+    ):
         to_js(predictor_of(TABLES[kind], TARGETS[target], n_bins=3), tmp_path / f"m{k}.mjs", int8=k == 1)
-    for k, name in enumerate(("layer Residual", "layer Lookup", "layer Periodic", "layer LayerNorm", "loss cross_entropy")):
+    for k, name in enumerate(
+        ("layer Residual", "layer Lookup", "layer Periodic", "layer LayerNorm", "loss cross_entropy")
+    ):
         to_js(NETWORKS[name](), tmp_path / f"n{k}.mjs")
     to_js(predictor_of(ODD, np.array(["*/", "b", "*/", "b"])), tmp_path / "odd.mjs")
     (tmp_path / "use.mts").write_text(
@@ -489,7 +511,9 @@ def test_it_runs_under_a_strict_content_security_policy(who, tmp_path):
 @needs_node
 def test_several_outputs_and_classes_that_are_no_texts(tmp_path):
     network = mlp(3, 4, 2, loss="cross_entropy", seed=0)
-    booleans = Predictor(TabularEncoder.raw(["a", "b", "c"]), network, ClassTarget("y", "bool", (False, True), (0.5, 0.5)))
+    booleans = Predictor(
+        TabularEncoder.raw(["a", "b", "c"]), network, ClassTarget("y", "bool", (False, True), (0.5, 0.5))
+    )
     to_js(booleans, tmp_path / "raw.mjs")
     row = {"a": 1, "b": "2", "c": 0.5}
     label, names, missing = called(
@@ -501,11 +525,15 @@ def test_several_outputs_and_classes_that_are_no_texts(tmp_path):
     assert names == ["false", "true"]
     assert missing == 'CellError: column "b", row 1: expected a finite number, got null'
     two = Predictor(
-        TabularEncoder.raw(["a", "b", "c"]), Ensemble((mlp(3, 4, 2, seed=0),)), NumberTarget("y", (1.0, 2.0), (3.0, 4.0))
+        TabularEncoder.raw(["a", "b", "c"]),
+        Ensemble((mlp(3, 4, 2, seed=0),)),
+        NumberTarget("y", (1.0, 2.0), (3.0, 4.0)),
     )
     to_js(two, tmp_path / "two.mjs")
     np.testing.assert_allclose(
-        called(tmp_path / "two.mjs", "m.predict(given)", row), two.predict([{"a": 1.0, "b": 2.0, "c": 0.5}])[0], rtol=1e-5
+        called(tmp_path / "two.mjs", "m.predict(given)", row),
+        two.predict([{"a": 1.0, "b": 2.0, "c": 0.5}])[0],
+        rtol=1e-5,
     )
     assert not called(tmp_path / "two.mjs", "'predictProba' in m")
 

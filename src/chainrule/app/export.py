@@ -97,9 +97,9 @@ def _python_usage(model: Model, out: Path) -> list[str]:
 def _js_usage(model: Model, out: Path) -> list[str]:
     if out.suffix == ".js":
         return [f"<script> with the file's text, then  {stem_of(out)}.predict(row), {stem_of(out)}.selfTest()"]
-    test = f'import({json.dumps("./" + out.name)}).then((m) => console.log(m.selfTest()))'
+    test = f"import({json.dumps('./' + out.name)}).then((m) => console.log(m.selfTest()))"
     return [
-        f'import {{ predict, predictAll }} from {json.dumps("./" + out.name)};',
+        f"import {{ predict, predictAll }} from {json.dumps('./' + out.name)};",
         "predict({ ... });  // an object of cells",
         f"node -e {shlex.quote(test)}",
     ]

@@ -150,7 +150,11 @@ def _name_of(label: Any) -> str:
 def _schema(program: ir.Program) -> str:
     """Return the schema, with each array as an array of what it may contain for those who check types."""
     schema = schema_of(program)
-    return "/** What the model takes and predicts. */\nexport const schema = /* @__PURE__ */ frozen(" + _quoted(schema) + ");"
+    return (
+        "/** What the model takes and predicts. */\nexport const schema = /* @__PURE__ */ frozen("
+        + _quoted(schema)
+        + ");"
+    )
 
 
 def _golden(program: ir.Program, golden: Golden) -> str:
@@ -318,9 +322,7 @@ def _quantized(step: ir.Quantized, width: int, weights: _Weights) -> str:
 
 
 _STEPS: dict[type[ir.Step], Callable[[Any, int, _Weights], str]] = {
-    ir.Affine: lambda step, width, weights: (
-        f"affine(x, {width}, {step.width}, F, {weights.add(step.W.T, step.b)})"
-    ),
+    ir.Affine: lambda step, width, weights: f"affine(x, {width}, {step.width}, F, {weights.add(step.W.T, step.b)})",
     ir.BlockAffine: _block_affine,
     ir.Quantized: _quantized,
     ir.AffineElementwise: lambda step, width, weights: (
