@@ -435,7 +435,7 @@ def test_dates_become_days(tmp_path):
     calls.append("who_days_of_unix(1.6e9)")
     lines = "".join(f'    printf("%.9f ", {call});\n' for call in calls)
     (tmp_path / "dates.c").write_text(
-        f'#include <stdio.h>\n#define WHO_IMPLEMENTATION\n#include "who.h"\nint main(void)\n{{\n{lines}    return 0;\n}}\n'
+        f'#include <stdio.h>\n#define WHO_IMPLEMENTATION\n#include "who.h"\nint main(void)\n{{\n{lines}    return 0;\n}}'
     )
     done = subprocess.run([compiled(tmp_path / "dates.c")], capture_output=True, text=True, check=True)
     expected = [*map(days_of, dates), 1.6e9 / 86400]

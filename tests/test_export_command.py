@@ -62,7 +62,7 @@ def test_a_bare_network_is_exported_too(here):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["who.chainrule", "--to", "python", "--int8"], "--int8 requires --to c, got --to python"),
+        (["who.chainrule", "--to", "python", "--int8"], "--int8 requires --to c or js, got --to python"),
         (["who.chainrule", "--to", "c", "--pure"], "--pure requires --to python, got --to c"),
         (["none.chainrule", "--to", "c"], "none.chainrule: "),
         (["who.chainrule", "--to", "c", "--out", "who.chainrule"], "--out must not be the same file as MODEL"),

@@ -143,7 +143,7 @@ def test_rows_are_objects_or_arrays_in_the_order_of_the_schema(who):
 
 @needs_node
 def test_predictions_of_columns_fill_a_typed_array(who):
-    predictor, path = who
+    _, path = who
     table = plain(query_table("all kinds", 5))
     same, kind, message = called(
         path,
@@ -164,8 +164,8 @@ USUAL = {
 HOSTILE = {
     "height": [
         "", " ", " NA ", "171.5", " 1.7e2", True, 171, "1 171", "(5)", "-5", "- 5", "0x1F", "12abc", "1_000", "007",
-        "true", "False", "+3.", ".5", "1,234", "$5", "5%", "\u22125", "1'234", "1'23", "nan", "inf", "Infinity", "1e400",
-        [], {}, "--", "1.2.3", "5e", "e5",
+        "true", "False", "+3.", ".5", "1,234", "$5", "5%", "\u22125", "1'234", "1'23", "nan", "inf", "Infinity",
+        "1e400", [], {}, "--", "1.2.3", "5e", "e5",
     ],
     "color": ["red", "RED", " red ", "", "violet", 3, 3.5, True, "Deep  Blue", "ｒｅｄ", "deep blue", '"?@\\*/É'],
     "sex": ["f", "m", "M", "true", "1", "no", 0],
@@ -285,7 +285,7 @@ def test_a_bad_cell_names_its_column_row_and_value(who):
     _, path = who
     message, name, fields = called(
         path,
-        """((error) => [error.message, error.name, [error.column, error.row, error.value, error instanceof m.CellError]])(
+        """((e) => [e.message, e.name, [e.column, e.row, e.value, e instanceof m.CellError]])(
           (() => { try { m.predictAll(given) } catch (error) { return error } })())""",
         [USUAL, USUAL | {"height": "tall"}],
     )

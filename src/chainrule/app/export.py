@@ -36,11 +36,11 @@ def write_export(model: Model, to: Language, out: Path, title: str, **given: Any
     reporter.say(*_export_lines(exported), "", *writer.usage(model, out))
 
 
-def read_sample(model: Model, path: Path) -> Any:
+def read_sample(model: Model, path: Path, options: ReadingOptions | None = None) -> Any:
     """Return the rows of a table as a model takes them."""
     if not isinstance(model, Predictor):
         return TableFile(path).read().to_numpy()
-    return open_table(model, path, ReadingOptions()).read(text_columns(model))
+    return open_table(model, path, options or ReadingOptions()).read(text_columns(model))
 
 
 def _export_lines(exported: Export) -> list[str]:

@@ -426,6 +426,65 @@ def export_path(model: Path, to: Language, inline: bool = False) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistilOptions(Options):
+    """Train one small network to predict what a model does, write it as a model, and export it.
+
+    It learns from the rows of a table, whose target is not needed, or else from rows drawn from what the model knows of
+    its columns. The difference from the model is measured on other rows, and stated in all files.
+
+    Example: `chainrule distil penguins.chainrule penguins.csv --size 16 --to c`
+    """
+
+    model: _ModelArgument
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help=_TABLE)] = None
+    size: Annotated[
+        str | None,
+        _option("Use hidden layers of these sizes.", default="16,16", metavar="N,N,...", parser=parsers.sizes),
+    ] = None
+    max_loss: Annotated[
+        float | None,
+        _option(
+            "Try larger and larger networks until the root mean square difference of the predictions is at most this.",
+            **parsers.number("a number > 0", lambda value: value > 0),
+        ),
+    ] = None
+    max_bytes: Annotated[
+        int | None, _option("Use no network whose weights need more bytes, 4 for each.", **parsers.integer(1))
+    ] = None
+    out: Annotated[
+        Path | None, _option("Write the model to this file.", default="MODEL's name with -small.chainrule", **_FILE)
+    ] = None
+    to: Annotated[
+        Language | None,
+        _option("Export to this language too, next to the model.", "--to", default=False, **parsers.choice(Language)),
+    ] = None
+    seed: Annotated[int, _option("Seed the rows, the initialization and the shuffling.", **parsers.integer(0))] = 0
+    table: ReadingOptions
+
+    @property
+    def output(self) -> Path:
+        """The model file to write."""
+        return self.out or Path(f"{self.model.name.split('.')[0]}-small.chainrule")
+
+    @property
+    def export(self) -> Path | None:
+        """The export to write."""
+        return None if self.to is None else self.output.parent / export_path(self.output, self.to)
+
+    @property
+    def sizes(self) -> tuple[int, ...] | None:
+        """The sizes of the hidden layers, if they were given."""
+        return None if self.size is None else tuple(map(int, self.size.split(",")))
+
+    def check(self) -> None:
+        if self.size is not None and (self.max_loss is not None or self.max_bytes is not None):
+            raise ValueError("--size cannot be combined with --max-loss or --max-bytes, which choose one")
+        check_places({"--out": self.output, "--to": self.export}, {"MODEL": self.model, "FILE": self.file})
+        if self.file is not None:
+            require_table(self.file, self.table.kind)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TraceOptions(_ModelOptions):
     """Show every quantity in one training step on rows of a table, forward and backward. The model is not changed.
 

@@ -11,9 +11,18 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.data.columns import Column
-from chainrule.data.features import Categorical, Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave
+from chainrule.data.features import (
+    Feature,
+    Index,
+    Levels,
+    Missing,
+    Ramps,
+    SmoothClip,
+    Value,
+    Wave,
+    categories_of,
+)
 from chainrule.export.golden import days_of
-from chainrule.export.schema import categories_of
 from chainrule.export.steps import Program
 
 # Names.
@@ -24,11 +33,11 @@ _MAX_LITERAL_BYTES = 4094
 
 def lookup_functions(program: Program) -> dict[str, str]:
     """Return the public functions that name columns and classes and look up categories: declaration -> body."""
-    functions = {}
+    functions: dict[str, str] = {}
     if program.columns is not None:
         functions |= _text_function("@_column", [column.name for column in program.columns])
         for k, column in enumerate(program.columns):
-            for categories in (of.categories for of in column.features if isinstance(of, Categorical)):
+            if categories := categories_of(column):
                 functions |= _category_function(k, categories)
         if any(column.source == "dates" for column in program.columns):
             functions |= _DATES

@@ -1,23 +1,21 @@
 """Golden rows: synthetic rows stored in every export with the model's own predictions, for its self-test.
 
 A model file contains no rows of its training table, so golden rows are drawn, with a fixed seed, from the statistics
-kept by the encoder: numbers distributed around each column's center at its scale, or missing; every category of every
-categorical column, an unseen category and a missing one; dates around their center.
+kept by the encoder (see `chainrule.data.synthetic`), with every category of every categorical column among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from math import ceil
 from typing import Any
 
 import numpy as np
 
 from chainrule.arrays import Array, as_matrix
 from chainrule.data.columns import Column
-from chainrule.data.features import Categorical, SmoothClip
+from chainrule.data.features import categories_of
+from chainrule.data.synthetic import DECIMALS, synthetic_table
 from chainrule.data.targets import NumberTarget
 from chainrule.export import steps as ir
 from chainrule.export.steps import Model, as_ensemble
@@ -25,8 +23,6 @@ from chainrule.model.predictor import Predictor
 
 TOLERANCE = 1e-5
 """Largest accepted difference between the predictions of an export and of the model, in units of `Golden.units`."""
-_DECIMALS = 3
-"""Digits of raw golden numbers after the point: more would only make files longer."""
 _MIN_ROWS, _MAX_ROWS = 16, 256
 """Numbers of golden rows; a column with more categories than the minimum needs more."""
 
@@ -77,7 +73,7 @@ def golden_of(model: Model) -> Golden:
     rng = np.random.default_rng(0)
     if isinstance(model, Predictor):
         return _golden_from(model, _golden_rows(model.encoder.columns, rng))
-    return _golden_from(model, np.round(rng.normal(size=(_MIN_ROWS, as_ensemble(model).n_in)), _DECIMALS))
+    return _golden_from(model, np.round(rng.normal(size=(_MIN_ROWS, as_ensemble(model).n_in)), DECIMALS))
 
 
 def _golden_from(model: Model, rows: Any) -> Golden:
@@ -146,65 +142,8 @@ def days_of(text: str | None) -> float | None:
 
 def _golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[str, Any]]:
     """Return rows that cover every kind of cell in every column; the last row has every cell missing, where allowed."""
-    n_categories = (len(_categories_of(column)) + 2 for column in columns)
+    n_categories = (len(categories_of(column) or ()) + 2 for column in columns)
     n = min(max(_MIN_ROWS - 1, *n_categories), _MAX_ROWS)
-    cells = {column.name: CELLS[column.source](column, n, rng) for column in columns}
+    cells = synthetic_table(columns, n, rng)
     last = {column.name: 0.0 if column.source == "X" else None for column in columns}
     return [*({name: values[i] for name, values in cells.items()} for i in range(n)), last]
-
-
-def _spread(column: Column) -> tuple[float, float]:
-    """Return the center of a column's numbers or days in training, and the reciprocal of their spread."""
-    scaled = (of for of in column.features if isinstance(of, SmoothClip) and of.part in ("", "days"))
-    return next(((of.center, of.scale) for of in scaled), (0.0, 1.0))
-
-
-def _numbers(column: Column, n: int, rng: np.random.Generator) -> list[float | None]:
-    """Draw numbers around the column's center at its scale; about one in eight is missing, and one is a sentinel."""
-    center, scale = _spread(column)
-    with np.errstate(over="ignore"):
-        drawn = center + rng.normal(size=n) / scale
-        limit = float(np.finfo(np.float64).max)
-        values = np.clip(drawn, -limit, limit).tolist()
-    values[: len(column.sentinels)] = column.sentinels
-    return [None if missing else value for value, missing in zip(values, rng.random(n) < 1 / 8)]
-
-
-def _categories_of(column: Column) -> list[str]:
-    return [category for of in column.features if isinstance(of, Categorical) for category in of.categories]
-
-
-def _categories(column: Column, n: int, rng: np.random.Generator) -> list[str | None]:
-    """Return every category, an unseen one and a missing one, repeated to n cells in random order.
-
-    Of more than n - 2 categories, every second one is returned, or every third one, and so on.
-    """
-    categories = _categories_of(column)
-    categories = categories[:: ceil(len(categories) / (n - 2))]
-    unseen = "unseen"
-    while unseen in categories:
-        unseen += "?"
-    cells = [*categories, unseen, None]
-    return [cells[i % len(cells)] for i in rng.permutation(n)]
-
-
-_EARLIEST, _LATEST = -70 * 365.25, 130 * 365.25
-"""Range of the golden dates in days since 1970: 1900 to 2100."""
-
-
-def _dates(column: Column, n: int, rng: np.random.Generator) -> list[str | None]:
-    """Draw dates as ISO text, with a time of day if the column uses it; about one in eight is missing."""
-    center, scale = _spread(column)
-    days = np.clip(center + rng.normal(size=n) / scale, _EARLIEST, _LATEST)
-    days = np.rint(days * 86400) / 86400
-    length = 19 if any(feature.part == "hour" for feature in column.features) else 10
-    texts = [(datetime(1970, 1, 1) + timedelta(days=day)).isoformat()[:length] for day in days.tolist()]
-    return [None if missing else text for text, missing in zip(texts, rng.random(n) < 1 / 8)]
-
-
-CELLS: dict[str, Callable[[Column, int, np.random.Generator], list[Any]]] = {
-    "numbers": _numbers,
-    "X": lambda column, n, rng: np.round(rng.normal(size=n), _DECIMALS).tolist(),
-    "categories": _categories,
-    "dates": _dates,
-}

@@ -19,10 +19,10 @@ import numpy as np
 from chainrule.arrays import Array
 from chainrule.data import formats
 from chainrule.data.columns import Column
-from chainrule.data.features import Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave
+from chainrule.data.features import Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave, categories_of
 from chainrule.export import steps as ir
 from chainrule.export.golden import TOLERANCE, Golden, in_single_precision
-from chainrule.export.schema import categories_of, notes_of, schema_of
+from chainrule.export.schema import notes_of, schema_of
 from chainrule.export.writing import Export, stem_of, write
 from chainrule.files.archive import Path
 from chainrule.languages import JAVASCRIPT
@@ -85,7 +85,7 @@ def _module(program: ir.Program, golden: Golden, notes: Sequence[str]) -> str:
 
 
 def _as_expression(module: str, name: str) -> str:
-    """Return a module as the definition of one constant, the object of what it exports, without types and indentation."""
+    """Return a module as the definition of one constant, an object, without types and indentation."""
     exports = re.findall(r"^export (?:const|function|class) (\w+)", module, re.M)
     opening, body = module.split("\n */\n", 1)
     body = re.sub(r"\n\s*", "\n", re.sub(r"^export ", "", _COMMENT.sub("", body), flags=re.M)).strip()
@@ -121,7 +121,7 @@ def _opening(program: ir.Program, notes: Sequence[str]) -> str:
     names = " | ".join(_quoted(_name_of(label)) for label in labels or ())
     types = [
         f"@typedef {{{{{', '.join(map(_cell_type, program.inputs))}}}}} CellsByName",
-        "@typedef {CellsByName | ArrayLike<unknown>} Row an object of cells, or their array in the order of schema.columns",
+        "@typedef {CellsByName | ArrayLike<unknown>} Row an object, or an array in the order of schema.columns",
         f"@typedef {{{answer}}} Answer",
         *([f"@typedef {{{names}}} LabelName"] if names else []),
         "@typedef {(value: unknown) => number | undefined} Reader",
@@ -158,11 +158,8 @@ def _schema(program: ir.Program) -> str:
 
 
 def _golden(program: ir.Program, golden: Golden) -> str:
-    rows = golden.rows
-    if program.columns is None:
-        rows = _short(golden.X)
-    else:
-        rows = [[row[column.name] for column in program.columns] for row in golden.rows]
+    rows: Any = golden.rows
+    rows = _short(golden.X) if program.columns is None else [[row[of.name] for of in program.columns] for row in rows]
     predictions, units = _short(golden.predictions), _short(golden.units)
     data = {"rows": rows, "predictions": predictions, "units": units, "tolerance": TOLERANCE}
     return f"const GOLDEN = {_quoted(data)};"
@@ -409,7 +406,8 @@ _COMMENT = re.compile(r"/\*\*.*?\*/ ?", re.S)
 def _shortened(block: str) -> str:
     """Return a helper without its description, unless it is public: what is left are types."""
     comment, code = block.split("*/", 1)
-    description, types = re.fullmatch(r"/\*\* \w+: (.*?)((?:@.*)?)", comment, re.S).groups()
+    description, at, types = comment.partition(": ")[2].partition("@")
+    types = at + types
     if code.startswith("\nexport "):
         return f"/** {description[0].upper()}{description[1:]}{types}*/{code}"
     return f"/** {types}*/{code}" if types else code.lstrip()

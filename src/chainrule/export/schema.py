@@ -7,9 +7,10 @@ from typing import Any
 
 import chainrule
 from chainrule.data.columns import CategoryColumn, Column
-from chainrule.data.features import Categorical
+from chainrule.data.features import categories_of
 from chainrule.data.formats import NumberFormat
 from chainrule.export.steps import Program
+from chainrule.model.distillation import describe
 
 REFUSED, SEEN, UNSEEN = "refused", "seen", "unseen"
 """What is known of missing values: they are an error; training had some; training had none."""
@@ -44,11 +45,6 @@ def _column_schema(column: Column, ends: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def categories_of(column: Column) -> list[str] | None:
-    """Return a column's categories in order; None if it has none."""
-    return next((list(of.categories) for of in column.features if isinstance(of, Categorical)), None)
-
-
 def _missing(column: Column) -> str:
     if column.source == "X":
         return REFUSED
@@ -58,4 +54,4 @@ def _missing(column: Column) -> str:
 
 def notes_of(program: Program) -> Sequence[str]:
     """Return what every export says of the model beside its schema."""
-    return program.metadata.get("export notes", ())
+    return [describe(program.metadata["distillation"])] if "distillation" in program.metadata else []

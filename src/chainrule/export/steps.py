@@ -152,7 +152,8 @@ class Program:
     """The computation of a model: the sum over `members` of their steps, clipped to `bounds` (2, n_out) if not None.
 
     If the target is learned as a logarithm, `exponential` is true, and the prediction is the exponential of that sum.
-    `columns`, `target` and `metadata` are a predictor's; a bare network has none of them and takes `n_in` numeric columns.
+    `columns`, `target` and `metadata` are a predictor's; a bare network has none of them and takes `n_in`
+    numeric columns.
     """
 
     members: tuple[tuple[Step, ...], ...]
