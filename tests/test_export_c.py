@@ -341,8 +341,8 @@ def test_the_status_names_the_cell_that_is_not_valid(tmp_path):
     usual = ["9000", "19800.5", "1", "0", "0", "2", "171", "70"]
     valid = [(0, "NAN"), (0, "-719162"), (2, "-1"), (2, "3"), (2, "NAN"), (6, "NAN"), (6, "1e300"), (7, "-5")]
     wrong = [
-        (0, "1.6e9"), (0, "-800000"), (1, "INFINITY"), (2, "4"), (2, "-2"), (2, "0.5"), (3, "INFINITY"), (5, "-INFINITY"),
-        (6, "INFINITY"), (7, "-INFINITY"),
+        (0, "1.6e9"), (0, "-800000"), (1, "INFINITY"), (2, "4"), (2, "-2"), (2, "0.5"), (3, "INFINITY"),
+        (5, "-INFINITY"), (6, "INFINITY"), (7, "-INFINITY"),
     ]  # fmt: skip
     given = statuses(tmp_path / "who.h", usual, valid + wrong)
     assert given[: len(valid)] == [(0, 0)] * len(valid)
@@ -435,7 +435,8 @@ def test_dates_become_days(tmp_path):
     calls.append("who_days_of_unix(1.6e9)")
     lines = "".join(f'    printf("%.9f ", {call});\n' for call in calls)
     (tmp_path / "dates.c").write_text(
-        f'#include <stdio.h>\n#define WHO_IMPLEMENTATION\n#include "who.h"\nint main(void)\n{{\n{lines}    return 0;\n}}'
+        '#include <stdio.h>\n#define WHO_IMPLEMENTATION\n#include "who.h"\n'
+        f"int main(void)\n{{\n{lines}    return 0;\n}}\n"
     )
     done = subprocess.run([compiled(tmp_path / "dates.c")], capture_output=True, text=True, check=True)
     expected = [*map(days_of, dates), 1.6e9 / 86400]

@@ -2,7 +2,7 @@
 
 The student learns the teacher's predictions for rows of a table, and for more rows with cells from different ones.
 Without a table, rows are drawn from what the model file knows of its columns. Its loss is measured on other rows, and
-stored in the metadata.
+stored in the metadata. A student is not calibrated: it has no prediction intervals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chainrule.data.reading import Columns, read_columns, take_rows
 from chainrule.data.synthetic import synthetic_table
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model.embeddings import Lookup
-from chainrule.model.ensemble import N_QUANTILES, Ensemble
+from chainrule.model.ensemble import Ensemble
 from chainrule.nn.layers import Activation, Dense, Layer
 from chainrule.nn.losses import CrossEntropy, SquaredError
 from chainrule.nn.network import Network
@@ -208,14 +208,8 @@ _KEPT = ("numpy", "target", "task", "columns", "table", "reading", "id", "weight
 
 
 def _predictor(teacher: Predictor, student: _Student, measured_on: str) -> Predictor:
-    """Return the student; its intervals are the teacher's, wider by the largest difference at both ends."""
-    ensemble = teacher.ensemble
-    residuals = ensemble.residuals
-    if residuals is not None:
-        levels = np.arange(1, N_QUANTILES + 1)[:, np.newaxis] / (N_QUANTILES + 1)
-        residuals = residuals + student.largest * np.sign(levels - 0.5)
-    bounds = ensemble.bounds if isinstance(teacher.target, NumberTarget) else None
+    """Return the student as a predictor, within the bounds of the teacher's predictions."""
+    bounds = teacher.ensemble.bounds if isinstance(teacher.target, NumberTarget) else None
     metadata = {name: teacher.metadata[name] for name in _KEPT if name in teacher.metadata}
     metadata |= {"chainrule": chainrule.__version__, "distillation": _record(student, teacher, measured_on)}
-    distilled = Ensemble((student.network,), bounds=bounds, residuals=residuals)
-    return type(teacher)(teacher.encoder, distilled, teacher.target, metadata)
+    return type(teacher)(teacher.encoder, Ensemble((student.network,), bounds=bounds), teacher.target, metadata)

@@ -216,7 +216,7 @@ class Predictor:
 
         Its loss is the root mean square of the differences from this predictor, of probabilities or in standard
         deviations of the target, on rows that it was not taught. The entry "distillation" of its metadata contains it,
-        and exports state it.
+        and exports state it. The new predictor has no prediction intervals: it was not calibrated.
 
         Parameters
         ----------
