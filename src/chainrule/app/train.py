@@ -230,10 +230,21 @@ def _publish(job: _Job, columns: list[dict[str, Any]], fitted: Fitted, reporter:
     reporter.say(*(["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else []))
     planned.table.notices += fitted.target_notices
     outcome = {"columns": columns, "tested on": tested_on, "findings": findings, "seconds": round(seconds, 3)}
-    predictor.metadata |= _metadata(job, result) | outcome | {"command": shlex.join(["chainrule", *sys.argv[1:]])}
+    predictor.metadata |= _metadata(job, result) | outcome | {"command": _command(options)}
     predictor.save(options.output)
     reporter.say("", f"model   {options.output}  ({options.output.stat().st_size / 1024:,.0f} KB)")
     return result
+
+
+def _command(options: TrainOptions) -> str:
+    """Return the command line with files by their names: the directories of this machine are nobody else's concern."""
+    paths = (options.file, options.test, options.out, options.report, options.checkpoint)
+    names = {str(path): path.name for path in paths if path is not None}
+    arguments = []
+    for argument in sys.argv[1:]:
+        option, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)
+        arguments.append(option + equals + names.get(str(Path(value)), value))
+    return shlex.join(["chainrule", *arguments])
 
 
 def _metadata(job: _Job, result: Result) -> dict[str, Any]:
