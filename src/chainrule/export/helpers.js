@@ -231,8 +231,10 @@ function categoryReader(names) {
   return (value) => {
     if (isMissing(value)) return NaN;
     if (typeof value === "object" || typeof value === "function") return undefined;
-    const text = textOf(value), trimmed = text.trim(), key = folded(trimmed);
-    const ways = [exact.get(text), spelled.get(spelling(trimmed)), loose.get(key), opposites.get(key)];
+    const text = textOf(value), place = exact.get(text);
+    if (place !== undefined) return place;
+    const trimmed = text.trim(), key = folded(trimmed);
+    const ways = [spelled.get(spelling(trimmed)), loose.get(key), opposites.get(key)];
     return ways.find((place) => (place ?? -1) >= 0) ?? NaN;
   };
 }
@@ -410,7 +412,8 @@ function floats(text) {
 /** bytes: bytes from base64.
  * @param {string} text */
 function bytes(text) {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const characters = atob(text);
+  return new Uint8Array(characters.length).map((_, i) => characters.charCodeAt(i));
 }
 
 /** frozen: a value that nothing can change, nor anything within it.
