@@ -82,6 +82,15 @@ def test_the_loss_is_measured_on_rows_that_were_not_taught(classifier):
     assert drawn["measured on"] == "2,000 rows drawn from the model"
 
 
+def test_held_out_rows_are_not_taught(regressor, monkeypatch):
+    taught = []
+    monkeypatch.setattr("chainrule.model.distillation.train", lambda network, X, Y, **options: taught.append(X))
+    regressor.distil(TABLE)
+    values = np.unique(taught[0][:, 0])
+    assert len(np.unique(regressor.encoder.transform(TABLE)[:, 0])) == N
+    assert len(values) == N - 75
+
+
 def test_sizes_are_searched_until_the_loss_is_small_enough(regressor):
     first = regressor.distil(TABLE, sizes=(4,), epochs=10).metadata["distillation"]["loss"]
     student = regressor.distil(TABLE, max_loss=0.999 * first, epochs=10)

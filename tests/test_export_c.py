@@ -368,8 +368,22 @@ def test_nan_in_a_raw_column_is_never_answered(activation, loss, tmp_path):
 
 @needs_a_compiler
 def test_numbers_beyond_the_range_of_floats_are_not_answered(tmp_path):
-    to_c(mlp(1, 8, 8, 1, activation="relu", seed=0), tmp_path / "net.h")
-    assert statuses(tmp_path / "net.h", ["1"], [(0, "3.4e38f"), (0, "1e3f")]) == [(-1, 1), (0, 0)]
+    networks = {"nan": mlp(1, 8, 8, 1, activation="relu", seed=0), "inf": Network([Dense(1, 1)])}
+    networks["inf"].theta = np.array([2.0, 0.0])
+    for name, network in networks.items():
+        to_c(network, tmp_path / f"{name}.h")
+        assert statuses(tmp_path / f"{name}.h", ["1"], [(0, "3.4e38f"), (0, "1e3f")]) == [(-1, 1), (0, 0)]
+
+
+@needs_a_compiler
+def test_a_missing_category_may_be_nan(tmp_path):
+    predictor = predictor_of(TABLES["many categories"], TARGETS["text"])
+    to_c(predictor, tmp_path / "who.h")
+    X = raw_rows(predictor, query_table("many categories", 50))
+    codes = [column.source == "categories" for column in predictor.encoder.columns]
+    with_nan = np.where((X == -1) & codes, np.nan, X)
+    assert np.isnan(with_nan[:, codes]).any()
+    np.testing.assert_array_equal(run_header(tmp_path / "who.h", with_nan, 3), run_header(tmp_path / "who.h", X, 3))
 
 
 @needs_a_compiler
