@@ -61,8 +61,7 @@ class Model:
     def predictions(self, rows: Any) -> Any:
         """Return the networks' predictions, one row each: probabilities, or values in the target's unit."""
         sums = self.sums(rows)
-        rows = [list(map(float, row)) for row in sums]  # plain numbers, which json can write
-        return [list(map(math.exp, row)) for row in rows] if self.exponential else rows
+        return [list(map(math.exp, row)) for row in sums] if self.exponential else sums
 
     def predict(self, rows: Any) -> Any:
         """Return a label or a number for each row, a dict of cells; for a bare network, its outputs."""
