@@ -53,9 +53,8 @@ class Model:
         """Return the sums over the networks, one row each: probabilities, or values or their logarithms."""
         if self.columns is not None:
             rows = encode(self.columns, as_dicts(self.columns, rows))
-        for row in rows:
-            if self.columns is None and (len(row) != self.n_in or not all(map(math.isfinite, row))):
-                raise ValueError(f"each row must have {self.n_in} finite values, got {list(row)!r:.60}")
+        elif any(len(row) != self.n_in or not all(map(math.isfinite, row)) for row in rows):
+            raise ValueError(f"each row must have {self.n_in} finite values")
         return infer(self.members, self.bounds, rows) if len(rows) else []
 
     def predictions(self, rows: Any) -> Any:
