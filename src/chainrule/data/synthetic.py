@@ -22,7 +22,7 @@ DECIMALS = 3
 
 def synthetic_table(columns: Sequence[Column], n: int, rng: np.random.Generator) -> dict[str, list[Any]]:
     """Return n cells for each of the columns, None where missing."""
-    return {column.name: _CELLS[column.source](column, n, rng) for column in columns}
+    return {column.name: CELLS[column.source](column, n, rng) for column in columns}
 
 
 def _spread(column: Column) -> tuple[float, float]:
@@ -70,7 +70,7 @@ def _dates(column: Column, n: int, rng: np.random.Generator) -> list[str | None]
     return [None if missing else text for text, missing in zip(texts, rng.random(n) < 1 / 8)]
 
 
-_CELLS: dict[str, Callable[[Column, int, np.random.Generator], list[Any]]] = {
+CELLS: dict[str, Callable[[Column, int, np.random.Generator], list[Any]]] = {
     "numbers": _numbers,
     "X": lambda column, n, rng: np.round(rng.normal(size=n), DECIMALS).tolist(),
     "categories": _categories,

@@ -88,7 +88,7 @@ def _quoted(text: str) -> str:
 
 _FIRST_DAY, _LAST_DAY = -719162, 2932896
 """The days since 1970 of 0001-01-01 and 9999-12-31: the dates that a table can contain."""
-_CHECKS: dict[str, Callable[[Column, str], str]] = {
+CHECKS: dict[str, Callable[[Column, str], str]] = {
     "X": lambda column, x: f"!isfinite({x})",
     "numbers": lambda column, x: f"isinf({x})",
     "dates": lambda column, x: f"{x} < {_FIRST_DAY} || {x} > {_LAST_DAY + 1}",
@@ -102,9 +102,7 @@ def check(columns: Sequence[Column]) -> str:
     if all(column.source == "X" for column in columns):
         lines = ["int k;", f"for (k = 0; k < {len(columns)}; k++) if (!isfinite(x[k])) return k + 1;"]
     else:
-        lines = [
-            f"if ({_CHECKS[column.source](column, f'x[{k}]')}) return {k + 1};" for k, column in enumerate(columns)
-        ]
+        lines = [f"if ({CHECKS[column.source](column, f'x[{k}]')}) return {k + 1};" for k, column in enumerate(columns)]
     body = "\n    ".join([*lines, "return @@_OK;"])
     return f"static inline int @_check(const @@_REAL *x)\n{{\n    {body}\n}}"
 

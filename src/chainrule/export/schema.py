@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import chainrule
-from chainrule.data.columns import CategoryColumn, Column
-from chainrule.data.features import categories_of
+from chainrule.data.columns import Column
+from chainrule.data.features import Missing, categories_of
 from chainrule.data.formats import NumberFormat
 from chainrule.export.steps import Program
 from chainrule.model.distillation import describe
@@ -36,7 +36,7 @@ def schema_of(program: Program) -> dict[str, Any]:
 def _column_schema(column: Column, ends: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": column.name,
-        "kind": column.kind,
+        "kind": KINDS[column.source],
         "min": ends.get("min"),
         "max": ends.get("max"),
         "categories": categories_of(column),
@@ -45,11 +45,15 @@ def _column_schema(column: Column, ends: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+KINDS = {"numbers": "number", "X": "raw", "dates": "date", "categories": "category"}
+"""From the source of a column to what the schema calls its cells."""
+
+
 def _missing(column: Column) -> str:
     if column.source == "X":
         return REFUSED
-    seen = column.missing > 0 if isinstance(column, CategoryColumn) else getattr(column, "indicator", False)
-    return SEEN if seen else UNSEEN
+    marked = any(isinstance(feature, Missing) for feature in column.features)
+    return SEEN if marked or getattr(column, "missing", 0) > 0 else UNSEEN
 
 
 def notes_of(program: Program) -> Sequence[str]:

@@ -17,9 +17,10 @@ import numpy as np
 
 from chainrule.arrays import Array, all_finite
 from chainrule.curves import CURVES, Z, capped_exp
-from chainrule.data.columns import Column, RawColumn
+from chainrule.data.columns import Column
 from chainrule.data.features import Missing
 from chainrule.data.reading import matrix_names
+from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model import embeddings
 from chainrule.model.embedding_curves import EMBEDDING_CURVES
@@ -167,7 +168,7 @@ class Program:
     @property
     def inputs(self) -> tuple[Column, ...]:
         """The columns; those of a bare network are raw, and called x0, x1, ..."""
-        return self.columns or tuple(map(RawColumn, matrix_names(self.n_in)))
+        return self.columns or tuple(TabularEncoder.raw(list(matrix_names(self.n_in))).columns)
 
     @property
     def exponential(self) -> bool:
