@@ -441,6 +441,29 @@ def test_batches_give_the_same_predictions_as_the_whole_table(model, monkeypatch
     assert files(".") == ["t.csv"]
 
 
+def test_the_stored_command_names_files_without_their_directories(house, here, monkeypatch):
+    (here / "secret").mkdir()
+    os.rename("house.csv", "secret/house.csv")
+    arguments = [
+        "train", f"{here}/secret/house.csv", "--target", "price", "--out=./secret/h.chainrule", "--drop", "a/b", *QUICK,
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/chainrule", *arguments])
+    assert run(*arguments[:4], "--out=./secret/h.chainrule", *QUICK).exit_code == 0
+    metadata = load("secret/h.chainrule").metadata
+    command = "chainrule train house.csv --target price --out=h.chainrule --drop a/b "
+    assert metadata["command"].startswith(command)
+    assert "secret" not in json.dumps(metadata)
+
+
+def test_a_bare_network_is_inspected():
+    save(mlp(2, 3, 1, seed=0), "net.chainrule")
+    output = run("inspect", "net.chainrule").stdout
+    assert output.startswith("a network without a table, 13 parameters, ")
+    assert "Dense(2, 3" in output
+    document = json.loads(run("inspect", "net.chainrule", "--json").stdout)
+    assert (document["networks"], document["parameters"], len(document["layers"])) == (1, 13, 3)
+
+
 def test_a_model_is_inspected(model):
     output = run("inspect", model).stdout
     for line in (

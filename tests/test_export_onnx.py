@@ -87,7 +87,7 @@ def test_labels_have_standard_types_and_there_is_no_zipmap(tmp_path):
         to_onnx(predictor_of(NUMBERS, TARGETS[target]), tmp_path / "table.onnx")
         model = onnx.load(tmp_path / "table.onnx")
         assert {node.domain for node in model.graph.node} == {""}
-        assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 19)]
+        assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 12)]
         types[target] = model.graph.output[0].type.tensor_type.elem_type
     text, integers, booleans = onnx.TensorProto.STRING, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
     assert types == {"text": text, "integers": integers, "booleans": booleans}
@@ -104,8 +104,46 @@ def test_the_metadata_lists_the_columns_in_order(tmp_path):
     predictor = predictor_of(TABLES["numbers and categories"], TARGETS["text"])
     to_onnx(predictor, tmp_path / "table.onnx")
     (entry,) = onnx.load(tmp_path / "table.onnx").metadata_props
-    columns = json.loads(entry.value)["columns"]
-    assert columns == {"numbers": list(NUMBERS), "categories": list(CATEGORIES)}
+    metadata = json.loads(entry.value)
+    assert metadata["columns"] == {"numbers": list(NUMBERS), "categories": list(CATEGORIES)}
+    assert metadata["classes"] == list(predictor.target.labels)
+    schema = {column["name"]: column for column in metadata["schema"]}
+    assert schema["sex"] == {
+        "name": "sex", "kind": "category", "min": None, "max": None, "categories": ["f", "m"], "unit": "",
+        "missing": "seen",
+    }  # fmt: skip
+    inputs = onnx.load(tmp_path / "table.onnx").graph.input
+    assert {given.name: given.doc_string for given in inputs}["numbers"] == "height, weight"
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "opset"),
+    [
+        ("raw", lambda: mlp(3, 4, 2, loss="cross_entropy", seed=0), 9),
+        ("embeddings", lambda: NETWORKS["layer Lookup"](), 18),  # for mish
+        ("normalized", lambda: NETWORKS["layer LayerNorm"](), 18),
+        ("numbers", lambda: predictor_of(TABLES["numbers"], TARGETS["text"], 3), 12),
+        ("indices", lambda: predictor_of({"shop": TABLES["many categories"]["shop"]}, TARGETS["text"]), 9),
+        ("categories", lambda: predictor_of(TABLES["categories"], TARGETS["text"]), 19),
+    ],
+)
+def test_the_operator_set_is_as_low_as_the_operators_need(name, model, opset, tmp_path):
+    path = tmp_path / f"{name}.onnx"
+    to_onnx(model(), path)
+    loaded = onnx.load(path)
+    versions = {given.domain: given.version for given in loaded.opset_import}
+    assert versions == {"": opset} | ({"ai.onnx.ml": 2} if name == "indices" else {})
+    if opset > 9:
+        next(given for given in loaded.opset_import if not given.domain).version = opset - 1
+        onnx.save(loaded, path)
+        with pytest.raises((onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ModelFileError)):
+            checked(path)
+
+
+def checked(path):
+    """Verify a file after the checks that onnxruntime leaves out."""
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    return verify_onnx(path)
 
 
 def test_verification_passes_and_fails_for_a_modified_file(tmp_path):

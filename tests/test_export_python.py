@@ -1,6 +1,8 @@
 import ast
 import csv
 import importlib.util
+import json
+import math
 import re
 import shutil
 import subprocess
@@ -14,7 +16,7 @@ import polars as pl
 import pytest
 
 from chainrule import Activation, Dense, Network, Predictor, TabularEncoder, mlp
-from chainrule.data.targets import NumberTarget
+from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.export import to_python
 from chainrule.model.ensemble import Ensemble
 from exported import NETWORKS, TABLES, TARGETS, N, predictions_of, predictor_of, query_table, rows_for
@@ -125,6 +127,67 @@ def test_rows_that_are_not_dicts_are_rejected(place, rows):
     to_python(predictor_of(TABLES["numbers"], TARGETS["text"]), place / "table.py", pure=True)
     with pytest.raises(ValueError, match=r"each row must be a dict of cells, got .+"):
         imported(place / "table.py").predict(rows)
+
+
+@FORMS
+def test_predictions_are_plain_data_that_json_can_write(pure, place):
+    predictor, table = predictor_of(TABLES["numbers"], TARGETS["text"]), query_table("numbers", 3)
+    to_python(predictor, place / "table.py", pure)
+    module = imported(place / "table.py")
+    proba = module.predict_proba(dicts(table))
+    assert json.loads(json.dumps(proba)) == proba
+    assert {type(value) for row in proba for value in row} == {float}
+    to_python(NETWORKS["layer Dense"](), place / "net.py", pure)
+    outputs = imported(place / "net.py").predict([[1.0, 2, 3, 4, 5, 6]])
+    assert json.loads(json.dumps(outputs)) == outputs
+
+
+@FORMS
+def test_dataframes_are_taken_as_rows(pure, place):
+    predictor, table = predictor_of(TABLES["all kinds"], TARGETS["text"]), query_table("all kinds", 30)
+    to_python(predictor, place / "table.py", pure)
+    predict, expected = imported(place / "table.py").predict, predictor.predict(table).tolist()
+    frame = pl.DataFrame({name: list(cells) for name, cells in table.items()})
+    assert predict(frame) == expected
+    pandas = pytest.importorskip("pandas")
+    assert predict(pandas.DataFrame({name: list(cells) for name, cells in table.items()})) == expected
+
+
+@FORMS
+def test_a_matrix_is_taken_where_all_columns_are_raw(pure, place):
+    network = mlp(3, 4, 2, loss="cross_entropy", seed=0)
+    target = ClassTarget("y", "int64", (0, 1), (0.5, 0.5))
+    predictor = Predictor(TabularEncoder.raw(["a", "b", "c"]), network, target)
+    to_python(predictor, place / "raw.py", pure)
+    X = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    module = imported(place / "raw.py")
+    assert module.predict(X) == module.predict(X.tolist()) == predictor.predict(dict(zip("abc", X.T))).tolist()
+    with pytest.raises(ValueError, match="each row must have 3 values, got 2"):
+        module.predict(X[:, :2])
+    with pytest.raises(ValueError, match="column 'b', row 1: expected a finite number"):
+        module.predict([[1.0, math.nan, 2.0]])
+
+
+@FORMS
+def test_a_network_refuses_rows_that_are_short_or_not_finite(pure, place):
+    to_python(mlp(2, 3, 1, activation="relu", seed=0), place / "net.py", pure)
+    for row in ([1.0], [1.0, math.nan], [math.inf, 1.0]):
+        with pytest.raises(ValueError, match="each row must have 2 finite values"):
+            imported(place / "net.py").predict([[1.0, 2.0], row])
+
+
+def test_a_reader_may_close_the_pipe(place):
+    to_python(predictor_of(TABLES["numbers"], TARGETS["text"]), place / "table.py")
+    lines = "height,weight\n" + "170,70\n" * 50_000
+    with subprocess.Popen(
+        [sys.executable, place / "table.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdin.write(lines.encode())
+        process.stdin.close()
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 @FORMS

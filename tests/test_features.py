@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from chainrule import Predictor, TabularEncoder, load, mlp
-from chainrule.data import columns, features
+from chainrule.data import columns, features, synthetic
 from chainrule.data.columns import READERS, Column
 from chainrule.data.features import Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave
 from chainrule.data.layout import Layout
 from chainrule.data.targets import fit_target
-from chainrule.export import c_columns, golden, to_c, to_python
+from chainrule.export import c_columns, javascript, schema, to_c, to_js, to_python
 from chainrule.export.standalone import cells
 from fuzz_model_file import GOLDEN
 
@@ -43,7 +43,7 @@ def test_encoded_matrices_are_the_same_as_ever():
 def test_every_feature_has_an_encoder_and_is_exported():
     assert len(FEATURES) >= 6
     assert set(features.ENCODERS) == set(FEATURES)
-    assert set(c_columns.PRINTERS) == set(FEATURES)
+    assert set(c_columns.PRINTERS) == set(javascript.PRINTERS) == set(FEATURES)
     assert set(cells.FEATURES) == {kind.__name__ for kind in FEATURES}
 
 
@@ -56,7 +56,8 @@ def test_onnx_has_every_feature():
 
 
 def test_every_source_is_read_and_drawn():
-    assert set(READERS) == set(cells.READERS) == set(golden.CELLS)
+    assert set(READERS) == set(cells.READERS) == set(synthetic.CELLS)
+    assert set(READERS) == set(c_columns.CHECKS) == set(schema.KINDS)
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,13 @@ def test_a_new_kind_of_column_is_exported_to_c(predictor, tmp_path):
     subprocess.run([tmp_path / "test"], check=True, capture_output=True)
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
+def test_a_new_kind_of_column_is_exported_to_javascript(predictor, tmp_path):
+    to_js(predictor, tmp_path / "model.mjs")
+    test = "import('./model.mjs').then((m) => process.exit(m.selfTest().ok ? 0 : 1))"
+    subprocess.run(["node", "-e", test], check=True, cwd=tmp_path)
+
+
 def test_a_new_kind_of_column_is_exported_to_onnx(predictor, tmp_path):
     pytest.importorskip("onnxruntime")
     from chainrule.export import to_onnx, verify_onnx
@@ -193,7 +201,7 @@ def test_a_new_kind_of_column_is_exported_to_onnx(predictor, tmp_path):
     assert verify_onnx(tmp_path / "model.onnx") < 1e-5
 
 
-@pytest.mark.parametrize("write", [to_c, to_python])
+@pytest.mark.parametrize("write", [to_c, to_js, to_python])
 def test_a_column_that_marks_missing_categories_is_not_exported(write, predictor, tmp_path):
     predictor.encoder.columns[1] = Cell("sex", "categories", (Levels(("f", "m")), Missing()))
     with pytest.raises(ValueError, match="model must not mark missing categories, as column 'sex' does"):

@@ -53,8 +53,8 @@ _LOWERED: dict[str, Callable[..., Term]] = {
     "power": _power_lowered,
     "greater": lambda a, b: where(Operation("greater", (a, b)), 1, 0),
     "sign": lambda a: where(Operation("greater", (a, ZERO)), 1, where(Operation("greater", (ZERO, a)), -1, 0)),
-    "maximum": lambda a, b: where(Operation("greater", (a, b)), a, b),
-    "minimum": lambda a, b: where(Operation("greater", (b, a)), a, b),
+    "maximum": lambda a, b: where(Operation("greater", (b, a)), b, a),  # a where it is NaN
+    "minimum": lambda a, b: where(Operation("greater", (a, b)), b, a),
     "expm1": lambda a: exp(a) - 1,
     "log1p": lambda a: log(1 + a),
 }

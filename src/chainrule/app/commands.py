@@ -33,6 +33,7 @@ _COMMANDS: dict[str, type[options.Options]] = {
     "inspect": options.InspectOptions,
     "report": options.ReportOptions,
     "export": options.ExportOptions,
+    "distil": options.DistilOptions,
     "trace": options.TraceOptions,
     "playground": options.PlaygroundOptions,
 }

@@ -1,12 +1,18 @@
-"""The command `export`: write a model as ONNX, C or Python, and show how to use the file."""
+"""The command `export`: write a model as ONNX, C, Python or JavaScript, and show how to use the file."""
 
+import json
+import shlex
 from collections.abc import Callable
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chainrule.app.options import ExportOptions, Language
+from chainrule.app.options import ExportOptions, Language, ReadingOptions
+from chainrule.app.plan import text_columns
 from chainrule.app.reporter import Reporter
-from chainrule.export import to_c, to_python
+from chainrule.app.results import open_table
+from chainrule.app.tables import TableFile
+from chainrule.export import to_c, to_js, to_python
 from chainrule.export.steps import Model
 from chainrule.export.writing import Export, stem_of
 from chainrule.files.model import load
@@ -15,12 +21,26 @@ from chainrule.model.predictor import Predictor
 
 def run(options: ExportOptions) -> None:
     """Write the export, and print how to use it."""
-    writer, reporter = _WRITERS[options.to], Reporter()
-    given = {name: True for name in ("int8", "pure") if getattr(options, name)}
     loaded = load(options.model)
-    with reporter.step(f"exporting {options.model}"):
-        exported = writer.write(loaded, options.output, **given)
-    reporter.say(*_export_lines(exported), "", *writer.usage(loaded, options.output))
+    given: dict[str, Any] = {name: True for name in ("int8", "pure", "inline") if getattr(options, name)}
+    if options.rows is not None:
+        given["rows"] = read_sample(loaded, options.rows)
+    write_export(loaded, options.to, options.output, f"exporting {options.model}", **given)
+
+
+def write_export(model: Model, to: Language, out: Path, title: str, **given: Any) -> None:
+    """Write a model in a language, and print how to use the file."""
+    writer, reporter = _WRITERS[to], Reporter()
+    with reporter.step(title):
+        exported = writer.write(model, out, **given)
+    reporter.say(*_export_lines(exported), "", *writer.usage(model, out))
+
+
+def read_sample(model: Model, path: Path, options: ReadingOptions | None = None) -> Any:
+    """Return the rows of a table as a model takes them."""
+    if not isinstance(model, Predictor):
+        return TableFile(path).read().to_numpy()
+    return open_table(model, path, options or ReadingOptions()).read(text_columns(model))
 
 
 def _export_lines(exported: Export) -> list[str]:
@@ -56,19 +76,32 @@ def _onnx_usage(model: Model, out: Path) -> list[str]:
 
 
 def _c_usage(model: Model, out: Path) -> list[str]:
-    name = stem_of(out)
+    name, file = stem_of(out), shlex.quote(str(out))
     return [
         f'#include "{out.name}"',
         f"{name}_predict(x, out);",
-        f"cc -std=c99 -D{name.upper()}_SELF_TEST -x c {out} -o self_test -lm && ./self_test",
+        f"cc -std=c99 -D{name.upper()}_SELF_TEST -x c {file} -o self_test -lm && ./self_test",
     ]
 
 
 def _python_usage(model: Model, out: Path) -> list[str]:
+    """Return the commands, and an import, which a name that is no identifier needs a function for."""
+    file, stem = shlex.quote(str(out)), out.stem
+    if stem.isidentifier() and not iskeyword(stem):
+        imported = f"import {stem}; {stem}.predict(rows)"
+    else:
+        imported = f"importlib.import_module({stem!r}).predict(rows)"
+    return [f"python {file} < rows.csv", f"python {file} --test", imported]
+
+
+def _js_usage(model: Model, out: Path) -> list[str]:
+    if out.suffix == ".js":
+        return [f"<script> with the file's text, then  {stem_of(out)}.predict(row), {stem_of(out)}.selfTest()"]
+    test = f"import({json.dumps('./' + out.name)}).then((m) => console.log(m.selfTest()))"
     return [
-        f"python {out} < rows.csv",
-        f"python {out} --test",
-        f"import {stem_of(out)}; {stem_of(out)}.predict(rows)",
+        f"import {{ predict, predictAll }} from {json.dumps('./' + out.name)};",
+        "predict({ ... });  // an object of cells",
+        f"node -e {shlex.quote(test)}",
     ]
 
 
@@ -83,4 +116,5 @@ _WRITERS = {
     Language.onnx: _Writer(_write_onnx, _onnx_usage),
     Language.c: _Writer(to_c, _c_usage),
     Language.python: _Writer(to_python, _python_usage),
+    Language.js: _Writer(to_js, _js_usage),
 }

@@ -15,6 +15,7 @@ from chainrule.errors import shorten
 from chainrule.metrics import METRICS
 from chainrule.model.predictor import Predictor
 from chainrule.model.seen import TRAINING_ROWS
+from chainrule.nn.network import Network
 
 _MAX_COLUMNS_SHOWN = 60
 
@@ -106,6 +107,15 @@ def _as_text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_as_text, value))
     return format_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def network_lines(network: Network, size: int) -> list[str]:
+    """Return a description of a bare network."""
+    return [
+        f"a network without a table, {network.theta.size:,} parameters, {size / 1024:,.0f} KB:",
+        "",
+        *str(network).splitlines(),
+    ]
 
 
 def model_lines(predictor: Predictor, size: int) -> list[str]:

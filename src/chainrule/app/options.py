@@ -24,7 +24,7 @@ from chainrule.errors import ModelFileError, TableError
 Task = StrEnum("Task", ["classification", "regression"])
 Kind = StrEnum("Kind", ["csv", "parquet", "arrow", "jsonl"])
 Quality = StrEnum("Quality", ["fast", "default", "best"])
-Language = StrEnum("Language", ["onnx", "c", "python"])
+Language = StrEnum("Language", ["onnx", "c", "python", "js"])
 Form = StrEnum("Form", ["text", "latex", "html", "json"])
 Notation = StrEnum("Notation", ["row", "column"])
 
@@ -456,24 +456,105 @@ class ExportOptions(Options):
     to: Annotated[Language, _option("Export to this language.", "--to", **parsers.choice(Language))]
     out: Annotated[
         Path | None,
-        _option("Write the export to this file.", default="MODEL's name with .onnx, .h or .py", **_FILE),
+        _option("Write the export to this file.", default="MODEL's name with .onnx, .h, .py or .mjs", **_FILE),
     ] = None
     int8: Annotated[
-        bool, _option("For C: quantize the weights to 8 bits, and print the error this causes.", "--int8")
+        bool, _option("For C and JavaScript: quantize the weights to 8 bits, and print the error.", "--int8")
     ] = False
+    rows: Annotated[
+        Path | None,
+        _option("Measure the error of --int8 on this table.", default="synthetic rows drawn from the model", **_FILE),
+    ] = None
     pure: Annotated[bool, _option("For Python: write a file that does not need NumPy.", "--pure")] = False
+    inline: Annotated[
+        bool, _option("For JavaScript: write a constant for a script within a page, not a module.", "--inline")
+    ] = False
 
     @property
     def output(self) -> Path:
         """The file to write."""
-        suffixes = {Language.onnx: ".onnx", Language.c: ".h", Language.python: ".py"}
-        return self.out or Path(f"{self.model.name.split('.')[0]}{suffixes[self.to]}")
+        return self.out or export_path(self.model, self.to, self.inline)
 
     def check(self) -> None:
-        for name, given, language in (("int8", self.int8, Language.c), ("pure", self.pure, Language.python)):
-            if given and self.to != language:
-                raise ValueError(f"--{name} requires --to {language}, got --to {self.to}")
-        check_places({"--out": self.output}, {"MODEL": self.model})
+        for name, languages in _EXPORT_OPTIONS.items():
+            if getattr(self, name) and self.to not in languages:
+                raise ValueError(f"--{name} requires --to {' or '.join(languages)}, got --to {self.to}")
+        if self.rows is not None and not self.int8:
+            raise ValueError("--rows requires --int8, whose error they measure")
+        check_places({"--out": self.output}, {"MODEL": self.model, "--rows": self.rows})
+
+
+_EXPORT_OPTIONS = {
+    "int8": (Language.c, Language.js),
+    "pure": (Language.python,),
+    "inline": (Language.js,),
+}
+"""From an option of `export` to the languages that have it."""
+
+
+def export_path(model: Path, to: Language, inline: bool = False) -> Path:
+    """Return the default file of an export, in the current directory."""
+    suffixes = {Language.onnx: ".onnx", Language.c: ".h", Language.python: ".py", Language.js: ".mjs"}
+    return Path(f"{model.name.split('.')[0]}{'.js' if inline else suffixes[to]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilOptions(Options):
+    """Train one small network to predict what a model does, write it as a model, and export it.
+
+    It learns from the rows of a table, whose target is not needed, or else from rows drawn from what the model knows of
+    its columns. The difference from the model is measured on other rows, and stated in all files.
+
+    Example: `chainrule distil penguins.chainrule penguins.csv --size 16 --to c`
+    """
+
+    model: _ModelArgument
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help=_TABLE)] = None
+    size: Annotated[
+        str | None,
+        _option("Use hidden layers of these sizes.", default="16,16", metavar="N,N,...", parser=parsers.sizes),
+    ] = None
+    max_loss: Annotated[
+        float | None,
+        _option(
+            "Try larger and larger networks until the root mean square difference of the predictions is at most this.",
+            **parsers.number("a number > 0", lambda value: value > 0),
+        ),
+    ] = None
+    max_bytes: Annotated[
+        int | None, _option("Use no network whose weights need more bytes, 4 for each.", **parsers.integer(1))
+    ] = None
+    out: Annotated[
+        Path | None, _option("Write the model to this file.", default="MODEL's name with -small.chainrule", **_FILE)
+    ] = None
+    to: Annotated[
+        Language | None,
+        _option("Export to this language too, next to the model.", "--to", default=False, **parsers.choice(Language)),
+    ] = None
+    seed: Annotated[int, _option("Seed the rows, the initialization and the shuffling.", **parsers.integer(0))] = 0
+    table: ReadingOptions
+
+    @property
+    def output(self) -> Path:
+        """The model file to write."""
+        return self.out or Path(f"{self.model.name.split('.')[0]}-small.chainrule")
+
+    @property
+    def export(self) -> Path | None:
+        """The export to write."""
+        return None if self.to is None else self.output.parent / export_path(self.output, self.to)
+
+    @property
+    def sizes(self) -> tuple[int, ...] | None:
+        """The sizes of the hidden layers, if they were given."""
+        return None if self.size is None else tuple(map(int, self.size.split(",")))
+
+    def check(self) -> None:
+        if self.size is not None and (self.max_loss is not None or self.max_bytes is not None):
+            raise ValueError("--size cannot be combined with --max-loss or --max-bytes, which choose one")
+        check_places({"--out": self.output, "--to": self.export}, {"MODEL": self.model, "FILE": self.file})
+        if self.file is not None:
+            require_table(self.file, self.table.kind)
 
 
 @dataclass(frozen=True, kw_only=True)

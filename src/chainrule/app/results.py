@@ -24,6 +24,7 @@ from chainrule.insight.thresholds import Goal, threshold_curve
 from chainrule.model.fitting import Fitted
 from chainrule.model.predictor import Predictor
 from chainrule.model.seen import TRAINING_ROWS, fraction_seen
+from chainrule.nn.network import Network
 from chainrule.training.history import History
 
 _MIN_OVERLAP = 0.05
@@ -98,14 +99,19 @@ class Training:
         return {"class": str(target.labels[1]), "goal": goal, "value": threshold}
 
 
-def load_predictor(path: Path) -> Predictor:
-    """Return the predictor in a model file."""
+def load_model(path: Path) -> Predictor | Network:
+    """Return the model in a file."""
     try:
-        model = load(path)
+        return load(path)
     except ModelFileError:
         if path.is_file() and has_table_suffix(path):
             raise ModelFileError(f"{path} is a table, not a model. The model comes first, then the table.") from None
         raise
+
+
+def load_predictor(path: Path) -> Predictor:
+    """Return the predictor in a model file."""
+    model = load_model(path)
     if not isinstance(model, Predictor):
         raise ModelFileError(f"{path} contains a bare network, not a model of a table. Load it in Python.")
     return model

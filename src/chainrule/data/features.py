@@ -112,6 +112,11 @@ Categorical = Levels | Index
 """The features of a cell's category."""
 
 
+def categories_of(column: Any) -> list[str] | None:
+    """Return the categories that a column's features encode, in order; None if it has none."""
+    return next((list(of.categories) for of in column.features if isinstance(of, Categorical)), None)
+
+
 @final
 @dataclass(frozen=True)
 class Wave(Feature):

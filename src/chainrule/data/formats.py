@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from math import nan
 from typing import Any, Callable, Dict, NamedTuple, Sequence, Tuple
 
-_MISSING_WORDS = frozenset(
+MISSING_WORDS = frozenset(
     {"na", "n/a", "nan", "-nan", "null", "none", "nil", "?", "-", ".", "--", "---", "..", "...", "\u2013", "\u2014"}
     | {"#n/a", "#na", "#n/a n/a", "n.a.", "n.a", "<na>", "nat", "(null)", "\\n", "unknown", "missing", "undefined"}
     | {"not available", "not applicable", "no data", "nodata", "#value!", "#div/0!", "#ref!", "#num!", "#name?"}
@@ -33,8 +33,8 @@ def is_missing(value: Any) -> bool:
 
 
 def is_missing_word(text: str) -> bool:
-    """Return whether text stands for a missing number or date; see _MISSING_WORDS."""
-    return text.strip().lower() in _MISSING_WORDS
+    """Return whether text stands for a missing number or date; see MISSING_WORDS."""
+    return text.strip().lower() in MISSING_WORDS
 
 
 def to_text(value: Any) -> str:
@@ -51,7 +51,7 @@ class NumberFormat(NamedTuple):
     """How the numbers of a column are written; the default is what `float` reads.
 
     `unit` is a currency, a percent sign or a unit of measurement, before or after the number. `words` stand for missing
-    values in addition to _MISSING_WORDS, `sentinels` are numbers that do, such as -999.
+    values in addition to MISSING_WORDS, `sentinels` are numbers that do, such as -999.
     """
 
     decimal: str = "."
@@ -62,7 +62,7 @@ class NumberFormat(NamedTuple):
 
 
 PLAIN = NumberFormat()
-_TRUTH = {"true": 1.0, "false": 0.0}
+TRUTH = {"true": 1.0, "false": 0.0}
 
 _CURRENCY = r"(?:US|CA|AU|NZ|HK|MX|SG|[ACRS])?\$|[€£¥₹₽₩₺₴₫฿₪₦¢]"
 _CODE = (
@@ -70,11 +70,19 @@ _CODE = (
     "Rs[.]?|kr[.]?|Fr[.]?"
 )
 _MEASURE = r"[%‰‱]|°\s?[CFK]?|[^\W\d_](?:[^\W\d_]|[./²³°·^% ]){0,14}[23]?"
-_NUMBER = re.compile(
-    rf"(?P<open>\()?(?P<sign>[+-]?) ?(?P<before>{_CURRENCY}|{_CODE})? ?(?P<minus>-?)"
-    rf"(?P<digits>\d+(?:[.,' ]\d+)*[.,]?|[.,]\d+)(?P<exponent>[eE][+-]?\d+)? ?(?P<after>{_CURRENCY}|{_MEASURE})?"
-    r"(?P<close>\))?"
-)
+BEFORE, AFTER = f"{_CURRENCY}|{_CODE}", f"{_CURRENCY}|{_MEASURE}"
+"""Patterns of units before and after a number."""
+
+
+def number_pattern(before: str, after: str) -> str:
+    """Return the pattern of a number with separators, a sign of any kind and units that match these patterns."""
+    return (
+        rf"(?P<open>\()?(?P<sign>[+-]?) ?(?P<before>{before})? ?(?P<minus>-?)"
+        rf"(?P<digits>\d+(?:[.,' ]\d+)*[.,]?|[.,]\d+)(?P<exponent>[eE][+-]?\d+)? ?(?P<after>{after})?(?P<close>\))?"
+    )
+
+
+_NUMBER = re.compile(number_pattern(BEFORE, AFTER))
 
 
 class _WrittenNumber(NamedTuple):
@@ -131,7 +139,7 @@ def read_number(value: Any, number_format: NumberFormat = PLAIN) -> float:
                 raise ValueError("float would accept underscores between digits")
             return number
     text = value.strip()
-    if not text or text.lower() in _MISSING_WORDS or text in number_format.words:
+    if not text or text.lower() in MISSING_WORDS or text in number_format.words:
         return nan
     parts = split_number(text)
     if parts is None or parts.unit not in ("", number_format.unit):
@@ -144,7 +152,7 @@ def to_number(value: Any, number_format: NumberFormat = PLAIN) -> float:
     try:
         number = read_number(value, number_format)
     except ValueError:
-        number = _TRUTH.get(value.strip().lower(), nan) if isinstance(value, str) else nan
+        number = TRUTH.get(value.strip().lower(), nan) if isinstance(value, str) else nan
         if number != number:
             raise
     return nan if number_format.sentinels and number in number_format.sentinels else number
@@ -152,14 +160,16 @@ def to_number(value: Any, number_format: NumberFormat = PLAIN) -> float:
 
 # Dates.
 
-_ISO_DATE = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d\d):?(\d\d))?)?"
+ISO_DATE = re.compile(
+    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
+    r"(?:[T ](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?)?"
+    r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d))?)?"
 )
 _CLOCK = (
     r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?"
     r"(?: ?(?P<half>[AaPp])[.]?[Mm][.]?)?"
 )
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAY, _MONTH = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?", r"(?P<month>\d{1,2}|[A-Za-z]{3,9})[.]?"
 _YEAR = r"(?P<year>\d{4}|\d\d)"
 _BETWEEN = r"(?:[-/.]|,? )"
@@ -171,12 +181,12 @@ _WRITTEN_DATES: Dict[str, str] = {
     "yyyymmdd": r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)",
     "time of day": _CLOCK,
 }
-DATE_ORDERS = {"ISO 8601": _ISO_DATE, **{name: re.compile(pattern) for name, pattern in _WRITTEN_DATES.items()}}
+DATE_ORDERS = {"ISO 8601": ISO_DATE, **{name: re.compile(pattern) for name, pattern in _WRITTEN_DATES.items()}}
 """From the name of a way to write dates to its pattern. A time of day is that time on 1970-01-01."""
 
 
 class DateFormat(NamedTuple):
-    """How the dates of a column are written: one of DATE_ORDERS, and words for missing dates beside _MISSING_WORDS."""
+    """How the dates of a column are written: one of DATE_ORDERS, and words for missing dates beside MISSING_WORDS."""
 
     order: str = "ISO 8601"
     words: Tuple[str, ...] = ()
@@ -195,9 +205,9 @@ def to_date(value: Any, date_format: DateFormat = ISO) -> datetime | None:
         return None
     if isinstance(value, str):
         text = value.strip()
-        if text.lower() in _MISSING_WORDS or text in date_format.words:
+        if text.lower() in MISSING_WORDS or text in date_format.words:
             return None
-        iso = date_format.order == "ISO 8601" or _ISO_DATE.fullmatch(text)
+        iso = date_format.order == "ISO 8601" or ISO_DATE.fullmatch(text)
         value = _iso_date(text) if iso else _written_date(text, date_format.order)
     elif type(value).__name__ == "datetime64":
         value = value.astype("M8[us]").item()
@@ -215,7 +225,7 @@ def to_date(value: Any, date_format: DateFormat = ISO) -> datetime | None:
 
 
 def _iso_date(text: str) -> datetime:
-    match = _ISO_DATE.fullmatch(text)
+    match = ISO_DATE.fullmatch(text)
     if not match:
         raise ValueError("not an ISO 8601 date")
     if sys.version_info >= (3, 11):  # three times as fast as what follows
@@ -240,7 +250,7 @@ def _written_date(text: str, order: str) -> datetime:
         if month.isdigit() and "-" in text:
             raise ValueError("the year may stand first or last")
         year = f"{20 if int(year) < 69 else 19}{year}"
-    number = int(month) if month.isdigit() else _MONTHS.index(month[:3].lower()) + 1
+    number = int(month) if month.isdigit() else MONTHS.index(month[:3].lower()) + 1
     hour = int(fields.get("hour") or 0)
     if fields.get("half"):
         if not 1 <= hour <= 12:
@@ -257,7 +267,7 @@ def _written_date(text: str, order: str) -> datetime:
 def spelling(text: str) -> str:
     """Return the canonical spelling of a category: "01" and "1.0" become "1", "true" becomes "True"."""
     if text[:1] in "tTfF":
-        return text.capitalize() if text.lower() in _TRUTH else text
+        return text.capitalize() if text.lower() in TRUTH else text
     return (
         to_text(float(text))
         if text[:1] in "+-0123456789" and re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?", text)
@@ -272,7 +282,7 @@ def folded(text: str) -> str:
     return spelling(" ".join(text.split()).casefold())
 
 
-_OPPOSITES = (("False", "True"), ("f", "t"), ("no", "yes"), ("n", "y"), ("off", "on"), ("0", "1"))
+OPPOSITES = (("False", "True"), ("f", "t"), ("no", "yes"), ("n", "y"), ("off", "on"), ("0", "1"))
 """Pairs of words for false and true, as `folded` spells them."""
 
 
@@ -294,10 +304,10 @@ class Categories:
         self.spelled = self._unique(spelling)
         self.folded = self._unique(folded)
         self.opposites: Dict[str, int] = {}
-        pairs = [pair for pair in _OPPOSITES if all(self.folded.get(word, -1) >= 0 for word in pair)]
+        pairs = [pair for pair in OPPOSITES if all(self.folded.get(word, -1) >= 0 for word in pair)]
         if len(pairs) == 1 and (len(categories) == 2 or "1" not in pairs[0]):
             truth = [self.folded[word] for word in pairs[0]]
-            for pair in _OPPOSITES if len(categories) == 2 else _OPPOSITES[:-1]:
+            for pair in OPPOSITES if len(categories) == 2 else OPPOSITES[:-1]:
                 self.opposites.update(zip(pair, truth))
 
     def _unique(self, key: Callable[[str], str]) -> Dict[str, int]:

@@ -1,11 +1,12 @@
 """C99: a model as one header file that requires only math.h and allocates no memory.
 
-`NAME_predict(x, out)` fills `out` with probabilities or numbers; NAME is the file's stem. Compiled with the macro
-NAME_SELF_TEST defined, the header is a program that predicts its golden rows and compares the results. For a predictor,
-`x` is a raw row: numbers unchanged, NaN where missing, dates as days since 1970-01-01 in UTC, and each category as its
-index, which `NAME_category_K(text)` returns for column K.
+`NAME_predict(x, out)` fills `out` with probabilities or numbers and returns a status; NAME is the file's stem. As in
+other single-file libraries, the program defines NAME_IMPLEMENTATION in one of its source files, so that the weights
+exist once. Compiled with the macro NAME_SELF_TEST defined, the header is a program that predicts its golden rows and
+compares the results. For a predictor, `x` is a raw row: numbers unchanged, NaN where missing, dates as days since
+1970-01-01 in UTC, and each category as its index, which `NAME_category_K(text)` returns for column K.
 
-In the templates here and in `c_columns`, @ stands for NAME and @@ for NAME in upper case.
+In the templates here, in `c_columns` and in `c_names`, @ stands for NAME and @@ for NAME in upper case.
 """
 
 from __future__ import annotations
@@ -13,23 +14,22 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
-import chainrule
 from chainrule.arrays import Array
 from chainrule.export import steps as ir
-from chainrule.export.c_columns import HINTS, encoder, lookup_functions, raw_rows, required_helpers
-from chainrule.export.golden import TOLERANCE, Golden, golden_of
+from chainrule.export.c_columns import check, encoder, lookup_functions, raw_rows, required_helpers
+from chainrule.export.c_names import enumerations, opening
+from chainrule.export.golden import TOLERANCE, Golden, in_single_precision
 from chainrule.export.writing import Export, stem_of, write
 from chainrule.files.archive import Path
 from chainrule.languages import C
 
 
-def to_c(model: ir.Model, path: Path, int8: bool = False) -> Export:
+def to_c(model: ir.Model, path: Path, int8: bool = False, rows: object = None) -> Export:
     """Write a model as a C99 header.
 
     Parameters
@@ -40,93 +40,130 @@ def to_c(model: ir.Model, path: Path, int8: bool = False) -> Export:
         The file's stem is the prefix of all names in it.
     int8 : bool
         Store weights as 8-bit integers with one scale per output column, in a quarter of the bytes. The quantization
-        error on the golden rows is returned as `loss`; the self-test compares with the quantized predictions.
+        error is returned as `loss`; the self-test compares with the quantized predictions.
+    rows : table or (n, n_in), optional
+        Measure the quantization error on these rows. Default: on the golden rows.
 
     Raises
     ------
     ValueError
         If the model contains a custom layer, activation or Loss class. Nothing is written.
     """
-    program, golden = ir.program_of(model), golden_of(model)
-    program = replace(program, members=tuple(map(ir.fold, program.members)))
-    loss = None
-    if int8:
-        program = replace(program, members=tuple(map(ir.quantize, program.members)))
-        quantized = ir.infer(program, golden.X).astype(np.float64)
-        loss = golden.difference(quantized)
-        golden = replace(golden, predictions=quantized)
-    difference = golden.require_close(golden.difference(ir.infer(program, golden.X)))
-    text = _header(program, golden, path, loss)
-    return write(path, text.encode(), len(golden.X), difference, loss)
+    single = in_single_precision(model, int8, rows)
+    text = _header(single.program, single.golden, os.path.basename(os.fspath(path)), stem_of(path), single.notes)
+    return write(path, text.encode(), len(single.golden.X), single.difference, single.loss)
 
 
-def _header(program: ir.Program, golden: Golden, path: Path, loss: float | None) -> str:
+def _header(program: ir.Program, golden: Golden, file: str, name: str, notes: Sequence[str]) -> str:
+    """Return the header: what users see, and the implementation."""
     members = [_Member(program, steps, k) for k, steps in enumerate(program.members)]
-    columns = program.columns or ()
-    helpers = {helper for member in members for helper in member.helpers}
-    helpers = helpers.union(*map(required_helpers, columns))
-    activations = {
-        name: C.define(f"@_{name}", term).rstrip() for name, term in ir.functions_of(_LARGEST_EXPONENT).items()
-    }
-    parts = [
-        _opening(program, os.path.basename(os.fspath(path)), loss),
-        *(text for helper, text in (_read_helpers() | activations).items() if helper in helpers),
-        *lookup_functions(program),
-        *([encoder(columns, _cell_type(program))] if columns else []),
+    functions = {"int @_predict(const @@_REAL *x, float *out)": _predict_body(program)} | lookup_functions(program)
+    stack = max(member.stack for member in members) + (0 if _takes_raw_cells(program) else 4 * program.n_in)
+    public = [
+        _macros(program),
+        *enumerations(program),
+        "\n".join(f"{declaration};" for declaration in functions),
+    ]
+    private = [
+        *_helpers(program, members),
+        *([] if program.columns is None or _takes_raw_cells(program) else [encoder(program.columns)]),
+        check(program.inputs),
         *(part for member in members for part in (*member.arrays, member.function())),
-        _predict_function(program),
+        *_bounds(program),
+        *(f"{declaration}\n{{\n{body}\n}}" for declaration, body in functions.items()),
         _self_test(program, golden),
     ]
-    name = stem_of(path)
-    text = _TOP + "\n\n".join(parts) + _BOTTOM
-    return text.replace("@@", name.upper()).replace("@", name)
+    parts = [opening(program, file, notes, stack), _TOP, *public, _MIDDLE, *private, _BOTTOM]
+    return "\n\n".join(parts).replace("@@", name.upper()).replace("@", name)
 
 
+_TOP = """\
+#ifndef @@_H
+#define @@_H
+
+#include <math.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif"""
+_MIDDLE = """\
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+#if (defined(@@_IMPLEMENTATION) || defined(@@_SELF_TEST)) && !defined(@@_IMPLEMENTED)
+#define @@_IMPLEMENTED
+
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#error "-ffast-math breaks NAN, which stands for a missing value"
+#endif
+
+/* Where the weights are placed: redefine it for a section or another memory. */
+#ifndef @@_WEIGHTS
+#define @@_WEIGHTS static const
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif"""
+_BOTTOM = """\
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+"""
 _LARGEST_EXPONENT = 87.7
 """Close to the largest number whose exponential is a finite float."""
-_TOP = "#ifndef @@_H\n#define @@_H\n\n"
-_BOTTOM = "\n\n#endif\n"
 
 
-def _opening(program: ir.Program, file: str, loss: float | None) -> str:
-    """Return the opening comment, which documents usage, input and output, and the macros."""
-    shown = file if re.fullmatch(r"[\w.-]+", file) else "FILE"
-    n_columns = program.n_in if program.columns is None else len(program.columns)
-    x = "the network's input columns" if program.columns is None else "@_column(0), ...: numbers, NAN if missing"
-    out = "numbers" if program.labels is None else "probabilities; @_label(@_class(out)) is the most probable class"
-    lines = [
-        f"/* Generated by chainrule {chainrule.__version__}. C99; requires only math.h and allocates no memory.",
-        "",
-        f"     {_cell_type(program)} x[@@_N_IN]; float out[@@_N_OUT];",
-        "     @_predict(x, out);",
-        "",
-        f"   x    {x}",
-        *(
-            f"        x[{k}] = {HINTS[column.source].format(k=k)}"
-            for k, column in enumerate(program.columns or ())
-            if column.source in HINTS
-        ),
-        f"   out  {out}",
-        "",
-        f"   Self-test:  cc -std=c99 -D@@_SELF_TEST -x c {shown} -o @ -lm && ./@",
+def _takes_raw_cells(program: ir.Program) -> bool:
+    """Return whether the networks take the cells as they are."""
+    return all(column.source == "X" for column in program.inputs)
+
+
+def _macros(program: ir.Program) -> str:
+    """Return the sizes, the statuses and the type of a cell.
+
+    That is double if cells have to be scaled first, which may need more digits than a float.
+    """
+    c_type, hint = "double", "float spares a processor without doubles most of the time; run the self-test with it"
+    if _takes_raw_cells(program):
+        c_type, hint = "float", "float or double"
+    return f"""\
+/* The type of a cell: {hint}. */
+#ifndef @@_REAL
+#define @@_REAL {c_type}
+#endif
+#define @@_R(number) ((@@_REAL)(number))
+
+#define @@_N_IN {len(program.inputs)}
+#define @@_N_OUT {program.n_out}
+#define @@_OK 0
+#define @@_NOT_FINITE (-1)"""
+
+
+def _helpers(program: ir.Program, members: Sequence[_Member]) -> list[str]:
+    """Return the functions that columns and networks call."""
+    names = {name for member in members for name in member.helpers}
+    names = names.union(*map(required_helpers, program.columns or ()))
+    terms = ir.functions_of(_LARGEST_EXPONENT)
+    functions = {name: C.define(f"@_f_{name}", term).rstrip() for name, term in terms.items()}
+    texts = _read_helpers()
+    # An activation may have the name of a function of cells, such as cos.
+    return [texts[name] for name in texts if name in names] + [
+        functions[name[2:]] for name in sorted(names) if name[:2] == "f:"
     ]
-    if loss is not None:
-        lines.append(f"   Weights are quantized to 8 bits; largest difference on the golden rows: {loss:.1e}.")
-    defines = f"#include <math.h>\n\n#define @@_N_IN {n_columns}\n#define @@_N_OUT {program.n_out}"
-    return "\n".join([*lines[:-1], f"{lines[-1]} */", "", defines])
 
 
 # Literals.
 
 
-def _cell_type(program: ir.Program) -> str:
-    """Return the C type of a raw cell: double if it has to be scaled first, which may need more digits than a float."""
-    return "float" if all(column.source == "X" for column in program.columns or ()) else "double"
-
-
 def _float_array(name: str, values: Array) -> str:
     """Return an array of floats as C source, each value in the shortest form that round-trips."""
-    return _array("float", name, _literals(values.astype(np.float32)))
+    return _array("@@_WEIGHTS float", name, _literals(values.astype(np.float32)))
 
 
 def _literals(values: Array) -> list[str]:
@@ -136,7 +173,7 @@ def _literals(values: Array) -> list[str]:
 
 def _array(c_type: str, name: str, literals: Sequence[str], per_line: int = 8) -> str:
     rows = [", ".join(literals[i : i + per_line]) for i in range(0, len(literals), per_line)]
-    return f"static const {c_type} {name}[{len(literals)}] = {{\n    " + ",\n    ".join(rows) + "};"
+    return f"{c_type} {name}[{len(literals)}] = {{\n    " + ",\n    ".join(rows) + "};"
 
 
 # A network.
@@ -150,6 +187,7 @@ class _Member:
 
     def __init__(self, program: ir.Program, steps: Sequence[ir.Step], k: int) -> None:
         self.k, self.n_in, self.n_out = k, program.n_in, program.n_out
+        self.c_type = "@@_REAL" if _takes_raw_cells(program) else "float"
         self.arrays: list[str] = []
         self.helpers: set[str] = set()
         self.lines: list[str] = []
@@ -171,12 +209,12 @@ class _Member:
 
     def int_array(self, values: Array) -> str:
         name = f"@_{self.k}_{len(self.arrays)}"
-        self.arrays.append(_array("int", name, list(map(str, values.tolist())), 25))
+        self.arrays.append(_array("@@_WEIGHTS int", name, list(map(str, values.tolist())), 25))
         return name
 
     def int8_array(self, values: Array) -> str:
         name = f"@_{self.k}_{len(self.arrays)}"
-        self.arrays.append(_array("signed char", name, list(map(str, values.ravel().tolist())), 25))
+        self.arrays.append(_array("@@_WEIGHTS signed char", name, list(map(str, values.ravel().tolist())), 25))
         return name
 
     def call(self, helper: str, *arguments: object) -> None:
@@ -198,18 +236,23 @@ class _Member:
         """Swap the buffers, so that the next step reads what this one has written."""
         self.source, self.target, self.needs_target = self.target, self.source, True
 
+    @property
+    def stack(self) -> int:
+        """Bytes of the function's arrays."""
+        return 4 * ((1 + self.needs_target) * self.max_width + sum(self.saved_widths))
+
     def function(self) -> str:
         saved = "".join(f", saved_{i}[{width}]" for i, width in enumerate(self.saved_widths))
         second = f", b[{self.max_width}]" if self.needs_target else ""
         lines = [
             f"float a[{self.max_width}]{second}{saved};",
             "int i;",
-            f"for (i = 0; i < {self.n_in}; i++) a[i] = x[i];",
+            f"for (i = 0; i < {self.n_in}; i++) a[i] = (float)x[i];",
             *self.lines,
             f"for (i = 0; i < {self.n_out}; i++) out[i] += {self.source}[i];",
         ]
         body = "\n    ".join(lines)
-        return f"static inline void @_member_{self.k}(const float *x, float *out)\n{{\n    {body}\n}}"
+        return f"static inline void @_member_{self.k}(const {self.c_type} *x, float *out)\n{{\n    {body}\n}}"
 
 
 def _write_affine(member: _Member, step: ir.Affine) -> None:
@@ -231,9 +274,9 @@ def _write_affine_elementwise(member: _Member, step: ir.AffineElementwise) -> No
 
 
 def _write_elementwise(member: _Member, step: ir.Elementwise) -> None:
-    member.helpers.add(step.function)
+    member.helpers.add(f"f:{step.function}")
     x = f"{member.source}[i]"
-    member.loop(step.width, f"{x} = @_{step.function}({x})")
+    member.loop(step.width, f"{x} = @_f_{step.function}({x})")
 
 
 def _write_residual_block(member: _Member, step: ir.ResidualBlock) -> None:
@@ -272,7 +315,7 @@ def _write_rows(member: _Member, step: ir.Rows) -> None:
     E, starts, lasts = member.float_array(step.E), member.int_array(step.starts), member.int_array(step.lasts)
     n_out = step.E.shape[1]
     j, x = f"i / {n_out}", f"{member.source}[i / {n_out}]"
-    k = f"(int)fminf(fmaxf({x}, 0.0f), {lasts}[{j}])"
+    k = f"(int)fminf(fmaxf({x}, 0.0f), (float){lasts}[{j}])"
     member.loop(step.width, f"{member.target}[i] = {E}[({starts}[{j}] + {k}) * {n_out} + i % {n_out}]")
     member.swap()
 
@@ -294,46 +337,57 @@ _STEPS: dict[type[ir.Step], Callable[[_Member, Any], None]] = {
 
 def _read_helpers() -> dict[str, str]:
     """Return the functions of `helpers.h`, keyed by the first word of the comment above each."""
-    text = (files("chainrule.export") / "helpers.h").read_text("utf-8").strip().replace("NAME_", "@_")
+    text = (files("chainrule.export") / "helpers.h").read_text("utf-8").strip()
+    text = re.sub(r"NAME_(?=REAL|R\()", "@@_", text).replace("NAME_", "@_")
     return {block[3 : block.index(":")]: block for block in re.split(r"\n\n(?=/\* \w+: )", text)}
 
 
 # The public function and the self-test.
 
 
-def _predict_function(program: ir.Program) -> str:
-    """Return the source of `NAME_predict`: encode a row, add up the members, clip the sum, exponentiate it."""
-    width = program.n_in
-    declarations = [] if program.columns is None else [f"float X[{width}];"]
-    encode = [] if program.columns is None else ["@_encode(x, X);"]
-    X = "x" if program.columns is None else "X"
+def _predict_body(program: ir.Program) -> str:
+    """Return the body of `NAME_predict`: check and encode a row, add up the members, clip the sum, exponentiate it."""
+    raw = _takes_raw_cells(program)
+    X = "x" if raw else "X"
+    fill = "for (j = 0; j < @@_N_OUT; j++) out[j]"
     lines = [
-        *declarations,
-        "int j;",
-        *encode,
-        "for (j = 0; j < @@_N_OUT; j++) out[j] = 0.0f;",
+        *([] if raw else [f"float X[{program.n_in}];"]),
+        "int j, status = @_check(x);",
+        f"{fill} = status ? NAN : 0.0f;",
+        "if (status) return status;",
+        *([] if raw else ["@_encode(x, X);"]),
         *(f"@_member_{k}({X}, out);" for k in range(len(program.members))),
     ]
-    arrays = []
     if program.single_bounds is not None:
-        arrays = [_float_array(f"@_{name}", bound) for name, bound in zip(("lower", "upper"), program.single_bounds)]
-        lines.append("for (j = 0; j < @@_N_OUT; j++) out[j] = fmaxf(@_lower[j], fminf(@_upper[j], out[j]));")
+        lines.append(f"{fill} = out[j] < @_lower[j] ? @_lower[j] : out[j] > @_upper[j] ? @_upper[j] : out[j];")
     if program.exponential:
-        lines.append("for (j = 0; j < @@_N_OUT; j++) out[j] = expf(out[j]);")
-    body = "\n    ".join(lines)
-    function = f"static inline void @_predict(const {_cell_type(program)} *x, float *out)\n{{\n    {body}\n}}"
-    return "\n\n".join([*arrays, function])
+        lines.append(f"{fill} = expf(out[j]);")
+    lines += [
+        "for (j = 0; j < @@_N_OUT; j++) if (!isfinite(out[j])) status = @@_NOT_FINITE;",
+        f"if (status) {fill} = NAN;",
+        "return status;",
+    ]
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _bounds(program: ir.Program) -> list[str]:
+    if program.single_bounds is None:
+        return []
+    return [_float_array(f"@_{name}", bound) for name, bound in zip(("lower", "upper"), program.single_bounds)]
 
 
 def _self_test(program: ir.Program, golden: Golden) -> str:
     """Return the self-test program, guarded by its macro."""
     rows = golden.X if program.columns is None else raw_rows(program.columns, golden.rows)
-    c_type = _cell_type(program)
+    if _takes_raw_cells(program):
+        literals = _literals(rows.astype(np.float32))
+    else:
+        literals = [text if text == "NAN" else f"@@_R({text})" for text in _literals(rows.astype(np.float64))]
     parts = [
         "#ifdef @@_SELF_TEST\n#include <stdio.h>",
-        _array(c_type, "@_golden_rows", _literals(rows.astype(np.float32 if c_type == "float" else np.float64))),
-        _float_array("@_golden_predictions", golden.predictions),
-        _float_array("@_golden_units", golden.units),
+        _array("static const @@_REAL", "@_golden_rows", literals),
+        _array("static const float", "@_golden_predictions", _literals(golden.predictions.astype(np.float32))),
+        _array("static const float", "@_golden_units", _literals(golden.units.astype(np.float32))),
         _SELF_TEST.replace("ROWS", str(len(rows))).replace("TOLERANCE", repr(TOLERANCE)),
         "#endif",
     ]
@@ -346,13 +400,13 @@ int main(void)
     float out[@@_N_OUT], largest = 0.0f;
     int i, j, wrong = 0;
     for (i = 0; i < ROWS; i++) {
-        @_predict(@_golden_rows + i * @@_N_IN, out);
+        if (@_predict(@_golden_rows + i * @@_N_IN, out) != @@_OK) wrong++;
         for (j = 0; j < @@_N_OUT; j++) {
             const float difference = fabsf(out[j] - @_golden_predictions[i * @@_N_OUT + j]) / @_golden_units[j];
             if (difference > largest) largest = difference;
             if (!(difference <= TOLERANCEf)) wrong++;
         }
     }
-    printf("ROWS golden rows: largest difference %.1e, %d wrong predictions\\n", largest, wrong);
+    printf("ROWS golden rows: largest difference %.1e, %d wrong predictions\\n", (double)largest, wrong);
     return wrong ? 1 : 0;
 }"""

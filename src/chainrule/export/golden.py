@@ -1,24 +1,23 @@
 """Golden rows: synthetic rows stored in every export with the model's own predictions, for its self-test.
 
 A model file contains no rows of its training table, so golden rows are drawn, with a fixed seed, from the statistics
-kept by the encoder: numbers distributed around each column's center at its scale, or missing; every category of every
-categorical column, an unseen category and a missing one; dates around their center.
+kept by the encoder (see `chainrule.data.synthetic`), with every category of every categorical column among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from math import ceil
 from typing import Any
 
 import numpy as np
 
-from chainrule.arrays import Array
+from chainrule.arrays import Array, as_matrix
 from chainrule.data.columns import Column
-from chainrule.data.features import Categorical, SmoothClip
+from chainrule.data.features import categories_of
+from chainrule.data.synthetic import DECIMALS, synthetic_table
 from chainrule.data.targets import NumberTarget
+from chainrule.export import steps as ir
 from chainrule.export.steps import Model, as_ensemble
 from chainrule.model.predictor import Predictor
 
@@ -72,12 +71,18 @@ def largest_difference(predictions: Array, expected: Array, units: Array) -> flo
 def golden_of(model: Model) -> Golden:
     """Return a model's golden rows."""
     rng = np.random.default_rng(0)
+    if isinstance(model, Predictor):
+        return _golden_from(model, _golden_rows(model.encoder.columns, rng))
+    return _golden_from(model, np.round(rng.normal(size=(_MIN_ROWS, as_ensemble(model).n_in)), DECIMALS))
+
+
+def _golden_from(model: Model, rows: Any) -> Golden:
+    """Return rows with the model's predictions for them."""
     if not isinstance(model, Predictor):
         ensemble = as_ensemble(model)
-        X = rng.normal(size=(_MIN_ROWS, ensemble.n_in)).astype(np.float32)
+        X = as_matrix(rows, ensemble.n_in, np.dtype(np.float32))
         predictions = ensemble.predict(X)
         return Golden(X, X, predictions, np.maximum(1, np.abs(predictions).max(axis=0)))
-    rows = _golden_rows(model.encoder.columns, rng)
     predictions = model.predictions(rows)
     units = np.ones(predictions.shape[1])
     if isinstance(model.target, NumberTarget):
@@ -87,6 +92,49 @@ def golden_of(model: Model) -> Golden:
     return Golden(rows, model.encoder.transform(rows), predictions, units)
 
 
+@dataclass(frozen=True, eq=False)
+class SinglePrecision:
+    """A model's folded program with weights of 32 or 8 bits, its golden rows, and how far its predictions differ.
+
+    `difference` is that of the arithmetic on the golden rows, `loss` that of 8-bit weights, None without them, and
+    `loss_rows` what the loss was measured on.
+    """
+
+    program: ir.Program
+    golden: Golden
+    difference: float
+    loss: float | None
+    loss_rows: str
+
+    @property
+    def notes(self) -> list[str]:
+        """What an export says of its 8-bit weights."""
+        if self.loss is None:
+            return []
+        return [f"Weights have 8 bits; largest difference this causes on {self.loss_rows}: {self.loss:.1e}."]
+
+
+def in_single_precision(model: Model, int8: bool = False, rows: object = None) -> SinglePrecision:
+    """Return a model as languages compute it that keep weights in 32 bits, or in 8.
+
+    The loss of 8-bit weights is measured on `rows`, cells of a predictor or (n, n_in) of a network; default: on the
+    golden rows. With 8-bit weights, the golden predictions are those of the quantized program.
+    """
+    program, golden = ir.program_of(model), golden_of(model)
+    program = replace(program, members=tuple(map(ir.fold, program.members)))
+    loss, loss_rows = None, f"{len(golden.X)} golden rows"
+    if rows is not None and not int8:
+        raise ValueError("rows must be given with int8=True, whose error they measure")
+    if int8:
+        program = replace(program, members=tuple(map(ir.quantize, program.members)))
+        measured = golden if rows is None else _golden_from(model, rows)
+        loss = measured.difference(ir.infer(program, measured.X).astype(np.float64))
+        loss_rows = loss_rows if rows is None else f"{len(measured.X):,} given rows"
+        golden = replace(golden, predictions=ir.infer(program, golden.X).astype(np.float64))
+    difference = golden.require_close(golden.difference(ir.infer(program, golden.X)))
+    return SinglePrecision(program, golden, difference, loss, loss_rows)
+
+
 def days_of(text: str | None) -> float | None:
     """Return the days from 1970-01-01 to a golden date; None if it is missing."""
     return None if text is None else (datetime.fromisoformat(text) - datetime(1970, 1, 1)) / timedelta(days=1)
@@ -94,65 +142,8 @@ def days_of(text: str | None) -> float | None:
 
 def _golden_rows(columns: list[Column], rng: np.random.Generator) -> list[dict[str, Any]]:
     """Return rows that cover every kind of cell in every column; the last row has every cell missing, where allowed."""
-    n_categories = (len(_categories_of(column)) + 2 for column in columns)
+    n_categories = (len(categories_of(column) or ()) + 2 for column in columns)
     n = min(max(_MIN_ROWS - 1, *n_categories), _MAX_ROWS)
-    cells = {column.name: CELLS[column.source](column, n, rng) for column in columns}
+    cells = synthetic_table(columns, n, rng)
     last = {column.name: 0.0 if column.source == "X" else None for column in columns}
     return [*({name: values[i] for name, values in cells.items()} for i in range(n)), last]
-
-
-def _spread(column: Column) -> tuple[float, float]:
-    """Return the center of a column's numbers or days in training, and the reciprocal of their spread."""
-    scaled = (of for of in column.features if isinstance(of, SmoothClip) and of.part in ("", "days"))
-    return next(((of.center, of.scale) for of in scaled), (0.0, 1.0))
-
-
-def _numbers(column: Column, n: int, rng: np.random.Generator) -> list[float | None]:
-    """Draw numbers around the column's center at its scale; about one in eight is missing, and one is a sentinel."""
-    center, scale = _spread(column)
-    with np.errstate(over="ignore"):
-        drawn = center + rng.normal(size=n) / scale
-        limit = float(np.finfo(np.float64).max)
-        values = np.clip(drawn, -limit, limit).tolist()
-    values[: len(column.sentinels)] = column.sentinels
-    return [None if missing else value for value, missing in zip(values, rng.random(n) < 1 / 8)]
-
-
-def _categories_of(column: Column) -> list[str]:
-    return [category for of in column.features if isinstance(of, Categorical) for category in of.categories]
-
-
-def _categories(column: Column, n: int, rng: np.random.Generator) -> list[str | None]:
-    """Return every category, an unseen one and a missing one, repeated to n cells in random order.
-
-    Of more than n - 2 categories, every second one is returned, or every third one, and so on.
-    """
-    categories = _categories_of(column)
-    categories = categories[:: ceil(len(categories) / (n - 2))]
-    unseen = "unseen"
-    while unseen in categories:
-        unseen += "?"
-    cells = [*categories, unseen, None]
-    return [cells[i % len(cells)] for i in rng.permutation(n)]
-
-
-_EARLIEST, _LATEST = -70 * 365.25, 130 * 365.25
-"""Range of the golden dates in days since 1970: 1900 to 2100."""
-
-
-def _dates(column: Column, n: int, rng: np.random.Generator) -> list[str | None]:
-    """Draw dates as ISO text, with a time of day if the column uses it; about one in eight is missing."""
-    center, scale = _spread(column)
-    days = np.clip(center + rng.normal(size=n) / scale, _EARLIEST, _LATEST)
-    days = np.rint(days * 86400) / 86400
-    length = 19 if any(feature.part == "hour" for feature in column.features) else 10
-    texts = [(datetime(1970, 1, 1) + timedelta(days=day)).isoformat()[:length] for day in days.tolist()]
-    return [None if missing else text for text, missing in zip(texts, rng.random(n) < 1 / 8)]
-
-
-CELLS: dict[str, Callable[[Column, int, np.random.Generator], list[Any]]] = {
-    "numbers": _numbers,
-    "X": lambda column, n, rng: rng.normal(size=n).astype(np.float32).tolist(),
-    "categories": _categories,
-    "dates": _dates,
-}

@@ -1,3 +1,27 @@
+/* floor: of NAME_REAL; the condition is constant, so that a program for floats contains no double. */
+static inline NAME_REAL NAME_floor(NAME_REAL x)
+{
+    return sizeof x == sizeof(float) ? (NAME_REAL)floorf((float)x) : (NAME_REAL)floor((double)x);
+}
+
+/* sqrt: of NAME_REAL; the condition is constant, so that a program for floats contains no double. */
+static inline NAME_REAL NAME_sqrt(NAME_REAL x)
+{
+    return sizeof x == sizeof(float) ? (NAME_REAL)sqrtf((float)x) : (NAME_REAL)sqrt((double)x);
+}
+
+/* sin: of NAME_REAL; the condition is constant, so that a program for floats contains no double. */
+static inline NAME_REAL NAME_sin(NAME_REAL x)
+{
+    return sizeof x == sizeof(float) ? (NAME_REAL)sinf((float)x) : (NAME_REAL)sin((double)x);
+}
+
+/* cos: of NAME_REAL; the condition is constant, so that a program for floats contains no double. */
+static inline NAME_REAL NAME_cos(NAME_REAL x)
+{
+    return sizeof x == sizeof(float) ? (NAME_REAL)cosf((float)x) : (NAME_REAL)cos((double)x);
+}
+
 /* affine: y = x W + b, one row of W at a time, so that memory is read in order. */
 static inline void NAME_affine(const float *x, const float *W, const float *b, int n_in, int n_out, float *y)
 {
@@ -11,7 +35,7 @@ static inline void NAME_affine(const float *x, const float *W, const float *b, i
 
 /* quantized: y = (x W) scale + b with 8-bit weights. */
 static inline void NAME_quantized(const float *x, const signed char *W, const float *scale, const float *b,
-                               int n_in, int n_out, float *y)
+                        int n_in, int n_out, float *y)
 {
     int i, j;
     for (j = 0; j < n_out; j++) y[j] = 0.0f;
@@ -44,51 +68,61 @@ static inline void NAME_softmax(float *z, int n)
 }
 
 /* smooth_clip: z / sqrt(1 + (z / 3)^2) with z = (x - center) * scale; 0 if x is missing. */
-static inline float NAME_smooth_clip(double x, double center, double scale)
+static inline float NAME_smooth_clip(NAME_REAL x, NAME_REAL center, NAME_REAL scale)
 {
-    const double z = fmax(-1e6, fmin(1e6, (x - center) * scale));
-    return isnan(x) ? 0.0f : (float)(z / sqrt(1.0 + z * z / 9.0));
+    const NAME_REAL far = 1000000, y = (x - center) * scale, z = y < -far ? -far : y > far ? far : y;
+    return isnan(x) ? 0.0f : (float)(z / NAME_sqrt(1 + z * z / 9));
 }
 
 /* bin_position: piecewise-linear encoding of one bin, rising from 0 at low to 1 at high; 0 if x is missing. */
-static inline float NAME_bin_position(double x, double low, double high)
+static inline float NAME_bin_position(NAME_REAL x, NAME_REAL low, NAME_REAL high)
 {
-    const double position = (x / 2 - low / 2) / (high / 2 - low / 2);
-    return isnan(x) ? 0.0f : (float)fmax(0.0, fmin(1.0, position));
+    const NAME_REAL position = (x / 2 - low / 2) / (high / 2 - low / 2);
+    return isnan(x) || position < 0 ? 0.0f : position > 1 ? 1.0f : (float)position;
 }
 
-/* dates: calendar and clock fields of days since 1970-01-01, and the sine and cosine of a periodic field. For months,
-   years begin in March, and 400 years have 146097 days. */
-static inline double NAME_months(double days)
+/* dates: calendar and clock fields of days since 1970-01-01, the sine and cosine of a periodic field, and the days
+   themselves. For months, years begin in March, and 400 years have 146097 days. */
+static inline NAME_REAL NAME_months(NAME_REAL days)
 {
-    const double day = floor(days) + 719468, era = floor(day / 146097), of_era = day - era * 146097;
-    const double leap = floor(of_era / 1460) - floor(of_era / 36524) + floor(of_era / 146096);
-    const double year = floor((of_era - leap) / 365);
-    const double of_year = of_era - (365 * year + floor(year / 4) - floor(year / 100));
-    return 12 * (era * 400 + year) + floor((5 * of_year + 2) / 153) + 2 - 12 * 1970;
+    const NAME_REAL day = NAME_floor(days) + 719468, era = NAME_floor(day / 146097), of_era = day - era * 146097;
+    const NAME_REAL leap = NAME_floor(of_era / 1460) - NAME_floor(of_era / 36524) + NAME_floor(of_era / 146096);
+    const NAME_REAL year = NAME_floor((of_era - leap) / 365);
+    const NAME_REAL of_year = of_era - (365 * year + NAME_floor(year / 4) - NAME_floor(year / 100));
+    return 12 * (era * 400 + year) + NAME_floor((5 * of_year + 2) / 153) + 2 - 12 * 1970;
 }
 
-static inline double NAME_year(double days) { return 1970 + floor(NAME_months(days) / 12); }
-static inline double NAME_month(double days) { return NAME_months(days) - 12 * floor(NAME_months(days) / 12); }
-static inline double NAME_weekday(double days) { return floor(days) + 3 - 7 * floor((floor(days) + 3) / 7); }
-static inline double NAME_hour(double days) { return 24 * (days - floor(days)); }
+static inline NAME_REAL NAME_year(NAME_REAL days) { return 1970 + NAME_floor(NAME_months(days) / 12); }
+static inline NAME_REAL NAME_month(NAME_REAL days) { return NAME_months(days) - 12 * NAME_floor(NAME_months(days) / 12); }
+static inline NAME_REAL NAME_weekday(NAME_REAL days) { return NAME_floor(days) + 3 - 7 * NAME_floor((NAME_floor(days) + 3) / 7); }
+static inline NAME_REAL NAME_hour(NAME_REAL days) { return 24 * (days - NAME_floor(days)); }
 
-static inline float NAME_sine(double field, double period)
+static inline float NAME_sine(NAME_REAL field, NAME_REAL period)
 {
-    return isnan(field) ? 0.0f : (float)sin(field * (6.283185307179586 / period));
+    return isnan(field) ? 0.0f : (float)NAME_sin(field * (NAME_R(6.283185307179586) / period));
 }
-static inline float NAME_cosine(double field, double period)
+static inline float NAME_cosine(NAME_REAL field, NAME_REAL period)
 {
-    return isnan(field) ? 0.0f : (float)cos(field * (6.283185307179586 / period));
+    return isnan(field) ? 0.0f : (float)NAME_cos(field * (NAME_R(6.283185307179586) / period));
 }
 
-/* find: the index of a text in a null-terminated list of categories; -1 if it is not in the list. */
-static inline float NAME_find(const char *const *categories, const char *text)
+/* is_index: whether a cell is the index of one of n categories, or -1 or NAN. */
+static inline int NAME_is_index(NAME_REAL x, int n)
+{
+    const NAME_REAL fraction = x > -2 && x < (NAME_REAL)n ? x - (NAME_REAL)(int)x : 1;
+    return isnan(x) || (x >= -1 && !(fraction < 0) && !(fraction > 0));
+}
+
+/* index: a cell as the index of a category, -1 if it is missing. */
+static inline int NAME_index(NAME_REAL x) { return isnan(x) ? -1 : (int)x; }
+
+/* find: the index of a text in a null-terminated list of categories; -1 if it is missing, or not in the list. */
+static inline NAME_REAL NAME_find(const char *const *categories, const char *text)
 {
     int k, i;
-    for (k = 0; categories[k]; k++) {
+    for (k = 0; text && categories[k]; k++) {
         for (i = 0; categories[k][i] && categories[k][i] == text[i]; i++) {}
-        if (categories[k][i] == text[i]) return (float)k;
+        if (categories[k][i] == text[i]) return (NAME_REAL)k;
     }
-    return -1.0f;
+    return -1;
 }

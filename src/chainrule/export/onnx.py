@@ -2,7 +2,8 @@
 
 A network takes `X` (n, n_in), float, and returns `Y` (n, n_out). A predictor takes raw cells, with one input for each
 kind of column that the table has. The file's metadata, under the key "chainrule", lists the columns of each input in
-order, and the golden rows.
+order, their categories and ranges, the classes and the golden rows. The operator set is the lowest that has all
+operators: 9 for raw columns, 12 for numbers, 19 for categories that are compared.
 
     numbers     double (n, columns)   NaN where missing
     dates       double (n, columns)   days since 1970-01-01 in UTC; NaN where missing
@@ -28,14 +29,13 @@ from chainrule.errors import ModelFileError, first_line
 from chainrule.export import steps as ir
 from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, largest_difference
 from chainrule.export.onnx_columns import INPUTS, encode, inputs_of
-from chainrule.export.onnx_graph import ML_DOMAIN, Graph, TensorProto, helper, numpy_helper, onnx, onnxruntime
+from chainrule.export.onnx_graph import Graph, TensorProto, helper, numpy_helper, onnx, onnxruntime
+from chainrule.export.schema import notes_of, schema_of
 from chainrule.export.writing import Export, write
 from chainrule.files.archive import Path
 from chainrule.languages import expand
 from chainrule.terms import Number, Symbol, Term
 
-_OPSETS, _IR_VERSION = {"": 19, ML_DOMAIN: 3}, 9
-"""The first operator set that compares strings, with that of preprocessing, and the file version released with it."""
 _KEY = "chainrule"
 """Metadata key of the columns and the golden rows."""
 
@@ -110,8 +110,8 @@ def _model_of(program: ir.Program, golden: Golden) -> Any:
     made = helper.make_graph(graph.nodes, "chainrule", inputs, outputs, graph.constants)
     model = helper.make_model(
         made,
-        opset_imports=[helper.make_opsetid(domain, _OPSETS[domain]) for domain in sorted({"", *graph.domains})],
-        ir_version=_IR_VERSION,
+        opset_imports=graph.opsets,
+        ir_version=helper.find_min_ir_version_for(graph.opsets),
         producer_name="chainrule",
         producer_version=chainrule.__version__,
     )
@@ -230,20 +230,20 @@ _OPERATORS = {
 
 
 def _metadata(program: ir.Program, golden: Golden) -> dict[str, Any]:
-    """Return the file's metadata: the version, the columns of each input in order, the target and the golden rows."""
-    metadata: dict[str, Any] = {"version": chainrule.__version__}
+    """Return the file's metadata: its schema, the columns of each input in order, and the golden rows."""
+    schema = schema_of(program)
+    metadata = {name: schema[name] for name in ("version", "target", "task")} | {"notes": list(notes_of(program))}
     if program.columns is None:
         inputs: dict[str, Any] = {"X": golden.X.tolist()}
     else:
         by_input = {name: [column.name for column in program.columns if column.source == name] for name in INPUTS}
         metadata["columns"] = {name: names for name, names in by_input.items() if names}
+        metadata |= {"classes": schema["labels"], "schema": schema["columns"]}
         rows: Any = golden.rows
         inputs = {
             name: [[days_of(row[column]) if name == "dates" else row[column] for column in columns] for row in rows]
             for name, columns in metadata["columns"].items()
         }
-    if program.target is not None:
-        metadata |= {"target": program.target.name, "task": program.target.task}
     golden_rows = {"inputs": inputs, "predictions": golden.predictions.tolist(), "units": golden.units.tolist()}
     return metadata | {"golden": golden_rows}
 

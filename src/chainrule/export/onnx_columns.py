@@ -26,14 +26,18 @@ INPUTS = {
 """From the source of columns, the name of the graph's input for their cells, to the type of its elements."""
 
 
+_STRINGS = 19
+"""The operator set since which strings can be compared."""
+
+
 def inputs_of(columns: Sequence[Column]) -> list[Any]:
     """Return the graph inputs for a table with these columns."""
-    n_columns = Counter(column.source for column in columns)
-    return [
-        helper.make_tensor_value_info(name, element, ["n", n_columns[name]])
-        for name, element in INPUTS.items()
-        if name in n_columns
-    ]
+    inputs = []
+    for name, element in INPUTS.items():
+        names = [column.name for column in columns if column.source == name]
+        if names:
+            inputs.append(helper.make_tensor_value_info(name, element, ["n", len(names)], doc_string=", ".join(names)))
+    return inputs
 
 
 def encode(graph: Graph, columns: Sequence[Column]) -> tuple[str, Array]:
@@ -106,7 +110,7 @@ def _ramps(graph: Graph, x: str, features: Sequence[Ramps]) -> str:
 def _levels(graph: Graph, x: str, features: Sequence[Levels]) -> str:
     """Add a column for each category, also for two of them."""
     categories = [category for feature in features for category in feature.categories]
-    return _as_float(graph, graph.add("Equal", x, graph.constant(categories, object)))
+    return _as_float(graph, graph.add("Equal", x, graph.constant(categories, object), since=_STRINGS))
 
 
 def _indices(graph: Graph, x: str, features: Sequence[Index]) -> str:

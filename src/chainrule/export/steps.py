@@ -8,8 +8,8 @@ every other affine step, into adjacent weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import pi
 from typing import Any
 
@@ -19,6 +19,8 @@ from chainrule.arrays import Array, all_finite
 from chainrule.curves import CURVES, Z, capped_exp
 from chainrule.data.columns import Column
 from chainrule.data.features import Missing
+from chainrule.data.reading import matrix_names
+from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.model import embeddings
 from chainrule.model.embedding_curves import EMBEDDING_CURVES
@@ -151,7 +153,8 @@ class Program:
     """The computation of a model: the sum over `members` of their steps, clipped to `bounds` (2, n_out) if not None.
 
     If the target is learned as a logarithm, `exponential` is true, and the prediction is the exponential of that sum.
-    `columns` and `target` are a predictor's; a bare network has neither and takes `n_in` numeric columns.
+    `columns`, `target` and `metadata` are a predictor's; a bare network has none of them and takes `n_in`
+    numeric columns.
     """
 
     members: tuple[tuple[Step, ...], ...]
@@ -160,6 +163,12 @@ class Program:
     n_out: int
     columns: tuple[Column, ...] | None
     target: ClassTarget | NumberTarget | None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> tuple[Column, ...]:
+        """The columns; those of a bare network are raw, and called x0, x1, ..."""
+        return self.columns or tuple(TabularEncoder.raw(list(matrix_names(self.n_in))).columns)
 
     @property
     def exponential(self) -> bool:
@@ -209,6 +218,7 @@ def program_of(model: Model) -> Program:
         ensemble.n_out,
         columns,
         target,
+        predictor.metadata if predictor else {},
     )
 
 

@@ -231,6 +231,45 @@ class Predictor:
             self._inference.infer(np.zeros((n_rows, self.ensemble.n_in), self.ensemble.dtype))
         return self
 
+    def distil(
+        self,
+        table: object = None,
+        *,
+        sizes: Sequence[int] | None = None,
+        max_loss: float | None = None,
+        max_bytes: int | None = None,
+        epochs: int = 60,
+        seed: int = 0,
+    ) -> Self:
+        """Return a predictor with one small network that has learned to predict what this one does.
+
+        Its loss is the root mean square of the differences from this predictor, of probabilities or in standard
+        deviations of the target, on rows that it was not taught. The entry "distillation" of its metadata contains it,
+        and exports state it. The new predictor has no prediction intervals: it was not calibrated.
+
+        Parameters
+        ----------
+        table : table, optional
+            Rows to learn from; the target is not needed. Default: rows drawn from what the model knows of its columns.
+        sizes : sequence of int, optional
+            Units of each hidden layer. Default: (16, 16).
+        max_loss : float, optional
+            Instead of `sizes`: try larger and larger networks until the loss is at most this.
+        max_bytes : int, optional
+            Instead of `sizes`, or with `max_loss`: use no network whose weights, of 4 bytes, need more. Without
+            `max_loss`, the largest one is used.
+        epochs, seed : int
+
+        Raises
+        ------
+        ValueError
+            If no network is small or accurate enough; the message has the best one.
+        """
+        from chainrule.model.distillation import distil  # a process that only predicts loads no training
+
+        options: dict[str, Any] = {"max_loss": max_loss, "max_bytes": max_bytes, "epochs": epochs, "seed": seed}
+        return distil(self, table, sizes=sizes, **options)  # type: ignore[return-value]
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, which `chainrule.load` reads; see `chainrule.files.model`."""
         from chainrule import save

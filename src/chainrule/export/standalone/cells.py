@@ -105,14 +105,30 @@ def encode_cell(column: Column, parts: Parts) -> list[float]:
     return encoded
 
 
+def as_dicts(columns: list[Column], rows: Any) -> list[dict[str, Any]]:
+    """Return rows as dicts of cells: they may be one dict, a DataFrame or, where all columns are raw, a matrix."""
+    if hasattr(rows, "to_dicts"):  # polars
+        return list(rows.to_dicts())
+    if hasattr(rows, "to_dict"):  # pandas
+        return list(rows.to_dict("records"))
+    rows = [rows] if isinstance(rows, dict) or not hasattr(rows, "__iter__") else list(rows)
+    names = [column["name"] for column in columns]
+    if all(column["source"] == "X" for column in columns):
+        for row in rows:
+            if not hasattr(row, "get") and len(row) != len(names):
+                raise ValueError(f"each row must have {len(names)} values, got {len(row)}")
+        return [row if hasattr(row, "get") else dict(zip(names, row)) for row in rows]
+    for row in rows:
+        if not hasattr(row, "get"):
+            raise ValueError(f"each row must be a dict of cells, got {row!r:.60}")
+    return rows
+
+
 def encode(columns: list[Column], rows: list[dict[str, Any]]) -> list[array[float]]:
     """Return the rows, dicts of cells, as the float32 columns that the networks take.
 
     `columns` are as `prepare` returns them.
     """
-    for row in rows:
-        if not hasattr(row, "get"):
-            raise ValueError(f"each row must be a dict of cells, got {row!r:.60}")
     missing = [column["name"] for column in columns if rows and not any(column["name"] in row for row in rows)]
     if missing:
         subject = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import sys
 from base64 import b64decode
 from io import BytesIO, StringIO
 from typing import Any
 
-from chainrule.export.standalone.cells import encode, prepare
+from chainrule.export.standalone.cells import as_dicts, encode, prepare
 from chainrule.export.standalone.pure import infer, read_array
 
 
@@ -51,10 +52,9 @@ class Model:
     def sums(self, rows: Any) -> Any:
         """Return the sums over the networks, one row each: probabilities, or values or their logarithms."""
         if self.columns is not None:
-            single = isinstance(rows, dict) or not hasattr(rows, "__iter__")
-            rows = encode(self.columns, [rows] if single else list(rows))
-        elif len(rows) and len(rows[0]) != self.n_in:
-            raise ValueError(f"each row must have {self.n_in} values, got {len(rows[0])}")
+            rows = encode(self.columns, as_dicts(self.columns, rows))
+        elif any(len(row) != self.n_in or not all(map(math.isfinite, row)) for row in rows):
+            raise ValueError(f"each row must have {self.n_in} finite values")
         return infer(self.members, self.bounds, rows) if len(rows) else []
 
     def predictions(self, rows: Any) -> Any:
@@ -66,9 +66,9 @@ class Model:
         """Return a label or a number for each row, a dict of cells; for a bare network, its outputs."""
         predictions = self.predictions(rows)
         if self.labels is not None:
-            return [self.labels[max(range(len(row)), key=list(row).__getitem__)] for row in predictions]
+            return [self.labels[max(range(len(row)), key=row.__getitem__)] for row in predictions]
         one_output = self.columns is not None and len(self.golden_units) == 1
-        return [float(row[0]) for row in predictions] if one_output else predictions
+        return [row[0] for row in predictions] if one_output else predictions
 
     def predict_proba(self, rows: Any) -> Any:
         """Return the probabilities of `MODEL.labels` for each row."""
@@ -140,8 +140,12 @@ class Model:
             print(error, file=sys.stderr)
             return 2
         n_out = len(self.golden_units)
-        writer = csv.writer(sys.stdout, lineterminator="\n")
         multiple = self.labels is None and (n_out > 1 or self.columns is None)
-        writer.writerow([f"{self.target}{j}" for j in range(n_out)] if multiple else [self.target])
-        writer.writerows(map(list, predictions) if multiple else ([label] for label in predictions))
+        try:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow([f"{self.target}{j}" for j in range(n_out)] if multiple else [self.target])
+            writer.writerows(predictions if multiple else ([label] for label in predictions))
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader, for example `head`, has closed the pipe
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

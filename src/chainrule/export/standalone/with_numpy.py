@@ -16,10 +16,10 @@ def read_array(kind: str, shape: list[int], data: BytesIO) -> Any:
 
 
 def infer(members: list[Any], bounds: Any, rows: Any) -> Any:
-    """Return the predictions (n, n_out) for encoded rows: the sum over the members, clipped to `bounds`."""
+    """Return the predictions for encoded rows as lists: the sum over the members, clipped to `bounds`."""
     X = np.array(rows, np.float64)
-    predictions = sum(run(steps, X) for steps in members)
-    return predictions if bounds is None else np.clip(predictions, bounds[0], bounds[1])
+    predictions: Any = sum(run(steps, X) for steps in members)
+    return (predictions if bounds is None else np.clip(predictions, bounds[0], bounds[1])).tolist()
 
 
 def run(steps: list[Any], X: Any) -> Any:

@@ -1,0 +1,413 @@
+"""JavaScript: a model as one ES module without dependencies, or as one expression for a script within a page.
+
+It runs in browsers, workers, Node, Deno and Bun, also under a strict content security policy: nothing is fetched and no
+text is executed. Rows are objects of cells, read as the encoder reads them. Sums are double precision, weights 32-bit
+or 8-bit. The functions that a model needs are taken from `helpers.js`, in which each is named by its comment.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from chainrule.arrays import Array
+from chainrule.data import formats
+from chainrule.data.columns import Column
+from chainrule.data.features import Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave, categories_of
+from chainrule.export import steps as ir
+from chainrule.export.golden import TOLERANCE, Golden, in_single_precision
+from chainrule.export.schema import notes_of, schema_of
+from chainrule.export.writing import Export, stem_of, write
+from chainrule.files.archive import Path
+from chainrule.languages import JAVASCRIPT
+
+_LARGEST_EXPONENT = 708
+"""Close to the largest number whose exponential is a finite double."""
+_MAX_CATEGORIES_IN_TYPES = 50
+"""A longer union of literal types helps nobody who types a category."""
+
+
+def to_js(model: ir.Model, path: Path, int8: bool = False, inline: bool = False, rows: object = None) -> Export:
+    """Write a model as an ES module.
+
+    Parameters
+    ----------
+    model : Predictor, Ensemble or Network
+        An ensemble or a network takes its own columns, x0, x1, ..., a predictor raw cells.
+    path : str or Path
+    int8 : bool
+        Store weights as 8-bit integers with one scale per output column, in a quarter of the bytes. The quantization
+        error is returned as `loss`.
+    inline : bool
+        Write the constant NAME, an object of the same functions, for a script within a page. NAME is the file's stem.
+    rows : table or (n, n_in), optional
+        Measure the quantization error on these rows. Default: on the golden rows.
+
+    Raises
+    ------
+    ValueError
+        If the model contains a custom layer, activation or Loss class. Nothing is written.
+    """
+    single = in_single_precision(model, int8, rows)
+    text = _module(single.program, single.golden, [*notes_of(single.program), *single.notes])
+    if inline:
+        text = _as_expression(text, stem_of(path))
+    return write(path, text.encode("ascii"), len(single.golden.X), single.difference, single.loss)
+
+
+def _module(program: ir.Program, golden: Golden, notes: Sequence[str]) -> str:
+    """Return the text of the module."""
+    weights = _Weights()
+    members = [_member(program, steps, k, weights) for k, steps in enumerate(program.members)]
+    model = [
+        _encode_function(program),
+        *_functions(program),
+        *members,
+        _infer_function(program),
+        _answer_function(program),
+        _model_function(program, weights),
+    ]
+    public = ["predict", "predictAll", "predictColumns", "unusual", "selfTest", "CellError"]
+    public += ["predictProba"] if program.labels is not None else []
+    text, schema = "\n\n".join(model), _schema(program)
+    helpers = _helpers_for(schema + text, public)
+    constants = [f"const {name} = {value};" for name, value in _constants().items() if name in helpers + text]
+    data = [f"const WEIGHTS = {_quoted(weights.text(weights.floats, '<f4'))};"]
+    data += [f"const WEIGHTS_8_BIT = {_quoted(weights.text(weights.integers, 'i1'))};"] if weights.integers else []
+    parts = [_opening(program, notes), schema, helpers, "\n".join(constants), text, *data, _golden(program, golden)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _as_expression(module: str, name: str) -> str:
+    """Return a module as the definition of one constant, an object, without types and indentation."""
+    exports = re.findall(r"^export (?:const|function|class) (\w+)", module, re.M)
+    opening, body = module.split("\n */\n", 1)
+    body = re.sub(r"\n\s*", "\n", re.sub(r"^export ", "", _COMMENT.sub("", body), flags=re.M)).strip()
+    title = opening.partition(" *\n")[0]
+    return f"{title} */\nconst {name} = (() => {{\n{body}\nreturn {{ {', '.join(exports)} }};\n}})();\n"
+
+
+# Texts.
+
+
+def _quoted(value: Any) -> str:
+    """Return plain data as ASCII source that can stand in a script within a page, and in a comment."""
+    return json.dumps(value, separators=(",", ":")).replace("<", r"\u003c").replace("*", r"\u002a")
+
+
+def _regular_expression(pattern: str) -> str:
+    """Return a pattern of Python for a whole text as a literal of JavaScript, which names groups otherwise."""
+    translated = pattern.replace("(?P<", "(?<").replace("/", r"\/")
+    text = f"/^(?:{translated})$/u"
+    return "".join(c if ord(c) < 128 else f"\\u{{{ord(c):x}}}" for c in text)
+
+
+def _opening(program: ir.Program, notes: Sequence[str]) -> str:
+    """Return the opening comment and the types of a row, an answer and the readers of cells."""
+    schema = schema_of(program)
+    subject = "the outputs of a network" if schema["target"] is None else _quoted(schema["target"])
+    lines = [f"Predicts {subject}. Generated by chainrule {schema['version']}.", *notes]
+    labels = schema["labels"]
+    one, several = ("number", "number[]") if labels is None else (" | ".join(map(_quoted, labels)), "")
+    answer = one if program.n_out == 1 or labels is not None else several
+    if program.columns is None:
+        answer = "number[]"
+    names = " | ".join(_quoted(_name_of(label)) for label in labels or ())
+    types = [
+        f"@typedef {{{{{', '.join(map(_cell_type, program.inputs))}}}}} CellsByName",
+        "@typedef {CellsByName | ArrayLike<unknown>} Row an object, or an array in the order of schema.columns",
+        f"@typedef {{{answer}}} Answer",
+        *([f"@typedef {{{names}}} LabelName"] if names else []),
+        "@typedef {(value: unknown) => number | undefined} Reader",
+        "@typedef {Record<string, string | undefined>} Fields",
+    ]
+    return "/**\n" + "\n".join(f" * {line}" for line in [*lines, "", *types]).replace(" * \n", " *\n") + "\n */"
+
+
+def _cell_type(column: Column) -> str:
+    """Return the type of a column's cells as a property."""
+    kinds = {"dates": "Date | string", "X": "number | string", "numbers": "number | string | boolean"}
+    if column.source == "categories":
+        names = categories_of(column) or []
+        literals = " | ".join(map(_quoted, names[:_MAX_CATEGORIES_IN_TYPES]))
+        kind = f"{literals} | (string & {{}}) | number | boolean"
+    else:
+        kind = kinds[column.source]
+    return f"{_quoted(column.name)}: {kind}" + ("" if column.source == "X" else " | null | undefined")
+
+
+def _name_of(label: Any) -> str:
+    """Return a label as the name of a property."""
+    return str(label).lower() if isinstance(label, bool) else f"{label:g}" if isinstance(label, float) else str(label)
+
+
+def _schema(program: ir.Program) -> str:
+    """Return the schema, with each array as an array of what it may contain for those who check types."""
+    schema = schema_of(program)
+    return (
+        "/** What the model takes and predicts. */\nexport const schema = /* @__PURE__ */ frozen("
+        + _quoted(schema)
+        + ");"
+    )
+
+
+def _golden(program: ir.Program, golden: Golden) -> str:
+    rows: Any = golden.rows
+    rows = _short(golden.X) if program.columns is None else [[row[of.name] for of in program.columns] for row in rows]
+    predictions, units = _short(golden.predictions), _short(golden.units)
+    data = {"rows": rows, "predictions": predictions, "units": units, "tolerance": TOLERANCE}
+    return f"const GOLDEN = {_quoted(data)};"
+
+
+def _short(values: Array) -> Any:
+    """Return numbers as plain data with no more digits than a float32 has."""
+    return values.astype(np.float32).astype("U").astype(np.float64).tolist()
+
+
+# Reading and encoding.
+
+_EXPECTED = {"date": "a date such as 2024-03-01", "category": "a category"}
+"""What an error says of a column's cells, by its kind, where they are not numbers."""
+
+
+def _constants() -> dict[str, str]:
+    """Return the definitions of the constants that helpers use, by name."""
+    return {
+        "EXPECTED": f"/** @type {{Record<string, string>}} */ ({_quoted(_EXPECTED)})",
+        "MISSING_WORDS": f"/* @__PURE__ */ new Set({_quoted('|'.join(sorted(formats.MISSING_WORDS)))}.split('|'))",
+        "TRUTH": '/* @__PURE__ */ new Map([["true", 1], ["false", 0]])',
+        "NUMBER": _regular_expression(formats.number_pattern("", "")),
+        "ISO_DATE": _regular_expression(formats.ISO_DATE.pattern),
+        "MONTHS": _quoted(formats.MONTHS),
+        "OPPOSITES": _quoted(formats.OPPOSITES),
+    }
+
+
+def _reader(column: Column) -> str:
+    """Return the reader of a column's cells."""
+    if column.source == "categories":
+        return f"categoryReader({_quoted(categories_of(column))})"
+    if column.source == "X":
+        return "rawReader()"
+    if isinstance(column.format, formats.NumberFormat):
+        unit = column.format.unit
+        pattern = _regular_expression(formats.number_pattern(*_sides(unit))) if unit else "NUMBER"
+        return f"numberReader({', '.join([pattern, *map(_quoted, column.format)])})"
+    order, words = column.format
+    if order == "ISO 8601":
+        return f"dateReader({_quoted(words)})"
+    other = f"written({_regular_expression(formats.DATE_ORDERS[order].pattern)})"
+    return f"dateReader({_quoted(words)}, {other}{', true' * (order == 'yyyymmdd')})"
+
+
+def _sides(unit: str) -> tuple[str, str]:
+    """Return the patterns of what may stand before a number, and of what after it, of a unit."""
+    before, after = (unit if re.fullmatch(side, unit) else "" for side in (formats.BEFORE, formats.AFTER))
+    if not before and not after:
+        before, _, after = unit.partition(" ")
+    literal = re.compile(r"[\\^$.*+?()[\]{}|]")
+    return literal.sub(r"\\\g<0>", before), literal.sub(r"\\\g<0>", after)
+
+
+def _encode_function(program: ir.Program) -> str:
+    """Return the function that encodes the parts p of a row's cells."""
+    lines, at = [], 0
+    for k, column in enumerate(program.inputs):
+        for feature in column.features:
+            part = f"p[{k}]" if feature.part in ("", "days") else f"{feature.part}Of(p[{k}])"
+            lines.append(PRINTERS[type(feature)](feature, part, at))
+            at += feature.width
+    if program.columns is None or all(column.source == "X" for column in program.columns):
+        lines = ["X.set(p);"]
+    body = "\n  ".join(lines)
+    return f"""\
+/** @param {{number[]}} p */
+function encode(p) {{
+  const X = new Float32Array({at});
+  {body}
+  return new Float64Array(X);
+}}"""
+
+
+def _levels(feature: Levels, x: str, at: int) -> str:
+    if len(feature.categories) == 2:
+        return f"X[{at}] = {x} >= 0 ? 2 * {x} - 1 : 0;"
+    return f"if ({x} >= 0) X[{at} + {x}] = 1;"
+
+
+PRINTERS: dict[type[Feature], Callable[[Any, str, int], str]] = {
+    Value: lambda feature, x, at: f"X[{at}] = {x};",
+    SmoothClip: lambda feature, x, at: f"X[{at}] = smoothClip({x}, {feature.center!r}, {feature.scale!r});",
+    Ramps: lambda feature, x, at: f"ramps(X, {at}, {x}, {list(feature.edges)!r});",
+    Missing: lambda feature, x, at: f"X[{at}] = Number(Number.isNaN({x}));",
+    Levels: _levels,
+    Index: lambda feature, x, at: f"X[{at}] = {x} >= 0 ? {x} + 1 : 0;",
+    Wave: lambda feature, x, at: f"waves(X, {at}, {x}, {feature.period});",
+}
+"""From a kind of feature to the statement that fills its columns of X, given the part of the cell and the first."""
+
+
+# Networks.
+
+
+class _Weights:
+    """The arrays of all steps, one after the other: floats, and integers of 8 bits."""
+
+    def __init__(self) -> None:
+        self.floats: list[Array] = []
+        self.integers: list[Array] = []
+
+    def add(self, *arrays: Array) -> int:
+        """Append arrays to the floats and return the place of the first value."""
+        return _append(self.floats, arrays)
+
+    def add_integers(self, array: Array) -> int:
+        """Append an array to the integers and return the place of its first value."""
+        return _append(self.integers, [array])
+
+    @staticmethod
+    def text(arrays: Sequence[Array], dtype: str) -> str:
+        """Return arrays as base64."""
+        return b64encode(b"".join(array.astype(dtype).tobytes() for array in arrays)).decode()
+
+
+def _append(arrays: list[Array], others: Sequence[Array]) -> int:
+    place = sum(array.size for array in arrays)
+    arrays += others
+    return place
+
+
+def _member(program: ir.Program, steps: Sequence[ir.Step], k: int, weights: _Weights) -> str:
+    """Return the function of a network."""
+    body = _statements(steps, program.n_in, weights, "  ")
+    return f"""\
+/** @param {{Float64Array}} x @param {{Float32Array}} F @param {{Int8Array}} B */
+function member{k}(x, F, B) {{
+{body}
+  return x;
+}}"""
+
+
+def _statements(steps: Sequence[ir.Step], width: int, weights: _Weights, indent: str) -> str:
+    """Return the statements that apply steps to a row x of that width."""
+    lines = []
+    for step in steps:
+        if isinstance(step, ir.Nested):
+            body = _statements(step.steps, width, weights, indent + "  ")
+            name = "residual" if isinstance(step, ir.ResidualBlock) else "appended"
+            lines.append(f"{indent}x = {name}(x, (x) => {{\n{body}\n{indent}  return x;\n{indent}}});")
+        else:
+            lines.append(f"{indent}x = {_STEPS[type(step)](step, width, weights)};")
+        width = step.width
+    return "\n".join(lines)
+
+
+def _block_affine(step: ir.BlockAffine, width: int, weights: _Weights) -> str:
+    _, k, _ = step.W.shape
+    return f"affine(x, {k}, {step.width}, F, {weights.add(step.W.transpose(0, 2, 1), step.b)})"
+
+
+def _quantized(step: ir.Quantized, width: int, weights: _Weights) -> str:
+    place = weights.add_integers(step.W.T)
+    return f"quantized(x, {step.width}, B, {place}, F, {weights.add(step.scale, step.b)})"
+
+
+_STEPS: dict[type[ir.Step], Callable[[Any, int, _Weights], str]] = {
+    ir.Affine: lambda step, width, weights: f"affine(x, {width}, {step.width}, F, {weights.add(step.W.T, step.b)})",
+    ir.BlockAffine: _block_affine,
+    ir.Quantized: _quantized,
+    ir.AffineElementwise: lambda step, width, weights: (
+        f"scaled(x, F, {weights.add(step.center, step.scale, step.shift)})"
+    ),
+    ir.Elementwise: lambda step, width, weights: f"x.map({step.function})",
+    ir.Normalized: lambda step, width, weights: f"normalized(x, {step.epsilon!r})",
+    ir.Softmax: lambda step, width, weights: "softmax(x)",
+    ir.Columns: lambda step, width, weights: f"picked(x, {step.width}, F, {weights.add(step.columns)})",
+    ir.Rows: lambda step, width, weights: (
+        f"lookedUp(x, {step.E.shape[1]}, F, {weights.add(step.starts, step.lasts, step.E)})"
+    ),
+}
+"""From a type of step to the expression of its output for a row x of that width."""
+
+
+def _functions(program: ir.Program) -> list[str]:
+    """Return the definitions of the program's elementwise functions."""
+    steps = [step for member in program.members for step in ir.flattened(member)]
+    names = sorted({step.function for step in steps if isinstance(step, ir.Elementwise)})
+    terms = ir.functions_of(_LARGEST_EXPONENT)
+    return [f"/** @param {{number}} z */\n{JAVASCRIPT.define(name, terms[name]).rstrip()}" for name in names]
+
+
+def _infer_function(program: ir.Program) -> str:
+    """Return the function from an encoded row to the prediction: the sum of the members, clipped, its exponential."""
+    terms = " + ".join(f"Y{k}[j]" for k in range(len(program.members)))
+    members = "\n  ".join(f"const Y{k} = member{k}(x, F, B);" for k in range(len(program.members)))
+    lines = [f"const Y = Y0.map((_, j) => {terms});"]
+    if program.single_bounds is not None:
+        lower, upper = (_quoted(_short(bound)) for bound in program.single_bounds)
+        lines.append(f"const lower = {lower}, upper = {upper};")
+        lines.append("Y.forEach((y, j) => (Y[j] = Math.max(lower[j], Math.min(upper[j], y))));")
+    lines.append("return Y.map(Math.exp);" if program.exponential else "return Y;")
+    body = "\n  ".join(lines)
+    return f"""\
+/** @param {{Float64Array}} x */
+function infer(x) {{
+  const {{ F, B }} = model();
+  {members}
+  {body}
+}}"""
+
+
+def _answer_function(program: ir.Program) -> str:
+    """Return the function from a prediction to what a caller of `predict` wants."""
+    if program.labels is not None:
+        value = "/** @type {any} */ (schema.labels[largest(Y)])"
+    else:
+        value = "Array.from(Y)" if program.columns is None or program.n_out > 1 else "Y[0]"
+    return f"/** @param {{Float64Array}} Y @returns {{Answer}} */\nfunction answer(Y) {{\n  return {value};\n}}"
+
+
+def _model_function(program: ir.Program, weights: _Weights) -> str:
+    """Return the function that decodes the weights and builds the readers when they are needed first."""
+    readers = ",\n    ".join(map(_reader, program.inputs))
+    eight_bit = "Int8Array.from(bytes(WEIGHTS_8_BIT))" if weights.integers else "new Int8Array()"
+    return f"""\
+/** @type {{{{ F: Float32Array, B: Int8Array, readers: Reader[] }} | undefined}} */
+let loaded;
+function model() {{
+  return (loaded ??= {{ F: floats(WEIGHTS), B: {eight_bit}, readers: [
+    {readers}
+  ] }});
+}}"""
+
+
+def _helpers_for(text: str, public: Sequence[str]) -> str:
+    """Return the public functions of `helpers.js` and those that the text and they use, in the order of the file."""
+    source = (files("chainrule.export") / "helpers.js").read_text("utf-8").strip()
+    blocks = {block[4 : block.index(":")]: block for block in re.split(r"\n\n(?=/\*\* \w+: )", source)}
+    code = {name: _COMMENT.sub("", block) for name, block in blocks.items()}
+    wanted, found = set(public), text + "".join(code[name] for name in public)
+    while new := {name for name in blocks if name not in wanted and re.search(rf"\b{name}\b", found)}:
+        wanted |= new
+        found = "".join(code[name] for name in new)
+    return "\n\n".join(_shortened(block) for name, block in blocks.items() if name in wanted)
+
+
+_COMMENT = re.compile(r"/\*\*.*?\*/ ?", re.S)
+"""A comment; texts contain none, because their */ is escaped."""
+
+
+def _shortened(block: str) -> str:
+    """Return a helper without its description, unless it is public: what is left are types."""
+    comment, code = block.split("*/", 1)
+    description, at, types = comment.partition(": ")[2].partition("@")
+    types = at + types
+    if code.startswith("\nexport "):
+        return f"/** {description[0].upper()}{description[1:]}{types}*/{code}"
+    return f"/** {types}*/{code}" if types else code.lstrip()
