@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, exp, floor, isfinite, log
 from numbers import Real
 from typing import Any, Self
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_matrix, require
+from chainrule.model.quantiles import Distribution, MeanAndQuantiles, in_order, mean_only
 from chainrule.model.threads import in_parallel, one_blas_thread
-from chainrule.nn.losses import CrossEntropy
+from chainrule.nn.losses import CrossEntropy, Loss
 from chainrule.nn.network import Network
 
 _MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.02, 50.0
@@ -44,8 +45,9 @@ class Ensemble:
         rows are not certain about the next one.
     bounds : (2, n_out), optional
         Minimum and maximum of the predictions: the range of the training targets.
-    residuals : (999, n_out), optional
-        Row k - 1 is the quantile k / 1000 of target - prediction on held-out rows.
+    scores : (999, n_out), optional
+        Calibration of the quantiles: row k - 1 is the quantile k / 1000 of the scores of held-out rows' targets in
+        their predicted distributions (`chainrule.model.quantiles.Distribution.scores`).
     """
 
     networks: tuple[Network, ...]
@@ -53,7 +55,7 @@ class Ensemble:
     temperature: float = 1.0
     smoothing: float = 0.0
     bounds: Array | None = None
-    residuals: Array | None = None
+    scores: Array | None = None
 
     def __post_init__(self) -> None:
         require(len(self.networks) >= 1, "networks", "contain at least one network", self.networks)
@@ -70,7 +72,7 @@ class Ensemble:
         temperature, smoothing = self.temperature, self.smoothing
         require(temperature > 0 and isfinite(temperature), "temperature", "be finite and > 0", temperature)
         require(smoothing >= 0 and isfinite(smoothing), "smoothing", "be finite and >= 0", smoothing)
-        for name, array, n_rows in (("bounds", self.bounds, 2), ("residuals", self.residuals, N_QUANTILES)):
+        for name, array, n_rows in (("bounds", self.bounds, 2), ("scores", self.scores, N_QUANTILES)):
             if array is not None:
                 shape = (n_rows, self.n_out)
                 require(array.shape == shape, name, f"have shape {shape}", array.shape)
@@ -81,15 +83,16 @@ class Ensemble:
     def of_numbers(
         cls,
         networks: Sequence[Network],
-        Z: Array,
+        outputs: Array,
         Y: Array,
         bounds: Array,
         weight: Array | None = None,
         weights: Sequence[float] = (),
     ) -> Self:
-        """Calibrate regressors on the predictions Z for held-out rows of targets Y, both (n, n_out)."""
-        residuals = conformal_quantiles(Y - np.clip(Z, *bounds), weight)
-        return cls(tuple(networks), tuple(weights), bounds=bounds, residuals=residuals)
+        """Calibrate regressors on their mean raw outputs for held-out rows of targets Y (n, n_out)."""
+        ensemble = cls(tuple(networks), tuple(weights), bounds=bounds)
+        scores = ensemble._distribution(outputs).scores(Y)
+        return replace(ensemble, scores=conformal_quantiles(scores, weight))
 
     @property
     def n_in(self) -> int:
@@ -103,8 +106,18 @@ class Ensemble:
 
     @property
     def n_out(self) -> int:
-        """Number of outputs."""
-        return self.networks[0].n_out
+        """Number of predictions for each row."""
+        return self.networks[0].n_out // self.loss.width
+
+    @property
+    def loss(self) -> Loss:
+        """The loss of the networks, with their link function."""
+        return self.networks[0].loss
+
+    @property
+    def means(self) -> Self:
+        """The ensemble without its quantiles: its predictions are the same."""
+        return replace(self, networks=tuple(map(mean_only, self.networks)), scores=None)
 
     def predict(self, X: ArrayLike) -> Array:
         """Return the predictions (n, n_out) for rows X (n, n_in)."""
@@ -125,12 +138,23 @@ class Ensemble:
 
     def predictions(self, outputs: Sequence[Array]) -> Array:
         """Combine the raw outputs (n, n_out) of each network into the predictions (n, n_out)."""
-        loss = self.networks[0].loss
-        if isinstance(loss, CrossEntropy):
+        if isinstance(self.loss, CrossEntropy):
             tempered = outputs if self.temperature == 1 else [Z / self.temperature for Z in outputs]
-            return self.smoothed(self._mean([loss.predict(Z) for Z in tempered]))
-        mean = self._mean([loss.predict(Z) for Z in outputs])
-        return mean if self.bounds is None else np.clip(mean, *self.bounds)
+            return self.smoothed(self._mean([self.loss.predict(Z) for Z in tempered]))
+        return self._bounded(self._mean([self.loss.predict(Z) for Z in outputs]))
+
+    def _bounded(self, means: Array) -> Array:
+        return means if self.bounds is None else np.clip(means, *self.bounds)
+
+    def distribution(self, X: Array) -> Distribution:
+        """Return the means, which `infer` returns, and the distributions around them, not yet calibrated."""
+        return self._distribution(self._mean([in_order(self.loss, Z) for Z in self._outputs(X)]))
+
+    def _distribution(self, outputs: Array) -> Distribution:
+        means = self._bounded(self.loss.predict(outputs))
+        if isinstance(self.loss, MeanAndQuantiles):
+            return Distribution.of(self.loss, outputs, means)
+        return Distribution.around(means)
 
     def smoothed(self, P: Array) -> Array:
         """Mix probabilities (n, K) with the uniform distribution."""
@@ -139,26 +163,26 @@ class Ensemble:
     def _mean(self, predictions: Sequence[Array]) -> Array:
         return predictions[0] if len(predictions) == 1 else weighted_mean(self.weights, predictions)
 
-    def residual_quantile(self, quantile: float) -> Array:
-        """Return a quantile (n_out,) of target - prediction: a prediction plus it is that quantile of the target.
+    def score(self, level: float) -> Array:
+        """Return the score (n_out,) at which `distribution` has the calibrated quantile of that level.
 
-        Quantiles are rounded outwards, to thousandths, so that the coverage between two of them is never too small.
+        Levels are rounded outwards, to thousandths, so that the coverage between two of them is never too small.
         Infinite within a thousandth of 0 or 1, and if too few rows were available for calibration. Raises ValueError if
         the ensemble was not calibrated for intervals.
         """
-        require(isinstance(quantile, Real) and 0 < quantile < 1, "quantile", "be strictly between 0 and 1", quantile)
-        if self.residuals is None:
+        require(isinstance(level, Real) and 0 < level < 1, "quantile", "be strictly between 0 and 1", level)
+        if self.scores is None:
             raise ValueError("intervals and quantiles are only available for a calibrated regression model")
-        place = round(quantile * (N_QUANTILES + 1), 9)
-        k = floor(place) if quantile < 0.5 else ceil(place)
+        place = round(level * (N_QUANTILES + 1), 9)
+        k = floor(place) if level < 0.5 else ceil(place)
         if 1 <= k <= N_QUANTILES:
-            return self.residuals[k - 1]
-        return np.full(self.n_out, -np.inf if quantile < 0.5 else np.inf)
+            return self.scores[k - 1]
+        return np.full(self.n_out, -np.inf if level < 0.5 else np.inf)
 
-    def residual_quantiles(self, coverage: float) -> tuple[Array, Array]:
-        """Return the residual quantiles, each (n_out,), at the ends of the central interval of that coverage."""
+    def ends(self, coverage: float) -> tuple[Array, Array]:
+        """Return the scores, each (n_out,), at the ends of the central interval of that coverage."""
         require(isinstance(coverage, Real) and 0 < coverage < 1, "coverage", "be strictly between 0 and 1", coverage)
-        return self.residual_quantile((1 - coverage) / 2), self.residual_quantile((1 + coverage) / 2)
+        return self.score((1 - coverage) / 2), self.score((1 + coverage) / 2)
 
 
 def weighted_mean(weights: Sequence[float], predictions: Sequence[Array]) -> Array:

@@ -40,8 +40,9 @@ from chainrule.arrays import Array
 from chainrule.data.splits import Split
 from chainrule.metrics import Metric, as_metric
 from chainrule.model.embeddings import Lookup, Periodic
+from chainrule.model.quantiles import MeanAndQuantiles
 from chainrule.nn.layers import Activation, Dense, Dropout, Layer, Scale
-from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
+from chainrule.nn.losses import CrossEntropy, Loss
 from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback, KeepBest, TimeLimit
@@ -87,7 +88,7 @@ class Recipe:
             layers += [Dense(width, size, "lecun_normal", "normal"), Activation(self.activation)]
             layers += [Dropout(self.dropout)] if self.dropout else []
             width = size
-        return Network([*layers, Dense(width, n_out, "zeros", "zeros")], self.loss, seed=seed)
+        return Network([*layers, Dense(width, n_out * self.loss.width, "zeros", "zeros")], self.loss, seed=seed)
 
     def learning_rate_multipliers(self, network: Network) -> dict[str, float]:
         """Return the learning-rate multiplier of each block."""
@@ -118,7 +119,7 @@ class Recipe:
 
 
 CLASSIFICATION = Recipe("plain", "selu", 0.04, CrossEntropy(label_smoothing=0.1), "brier", sigma=0.5)
-REGRESSION = Recipe("plain", "mish", 0.07, SquaredError(), "mse")
+REGRESSION = Recipe("plain", "mish", 0.07, MeanAndQuantiles(), "mse")
 
 
 @dataclass(frozen=True)

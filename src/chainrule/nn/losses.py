@@ -30,6 +30,11 @@ class Loss(Checked, ABC):
     is_classification: ClassVar[bool] = False
     """Whether `predict` returns probabilities."""
 
+    @property
+    def width(self) -> int:
+        """Number of raw outputs for each predicted number; default: 1."""
+        return 1
+
     @abstractmethod
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         """Return the loss of each row (n,), summed over outputs, and its derivative with respect to Z, a new array."""
@@ -274,8 +279,6 @@ LOSSES: dict[str, type[Loss]] = {
     "binary_cross_entropy": BinaryCrossEntropy,
     "cross_entropy": CrossEntropy,
 }
-
-
 ALIASES = {
     "mse": "squared_error",
     "mean_squared_error": "squared_error",
