@@ -133,7 +133,7 @@ def predictor_of(table, target, n_bins=0, members=3, networks=None):
     else:
         residuals = np.linspace(-1, 2, N_QUANTILES)[:, np.newaxis]
         residuals[:10], residuals[980:] = -np.inf, np.inf
-        ensemble = Ensemble(tuple(networks), bounds=np.array([[-1.4], [1.1]]), residuals=residuals)
+        ensemble = Ensemble(tuple(networks), bounds=np.array([[-1.4], [1.1]]), scores=residuals)
     return Predictor(encoder, ensemble, fitted)
 
 

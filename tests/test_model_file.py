@@ -645,7 +645,7 @@ INVALID_EMBEDDINGS = [
 """Embeddings that no network contains, or that the next layer, of five inputs, or the parameters do not fit."""
 
 INVALID_DOCUMENTS = {
-    "version": lambda d: d.update(version=2),
+    "version": lambda d: d.update(version=3),
     "version as text": lambda d: d.update(version="1"),
     "format": lambda d: d.update(format="torch"),
     "kind": lambda d: d.update(kind="ensemble"),
@@ -755,7 +755,7 @@ def test_column_names_that_claim_gigabytes_allocate_none(names, saved):
 
 def test_a_later_format_version_is_named(saved):
     change_document(saved, INVALID_DOCUMENTS["version"])
-    with pytest.raises(ModelFileError, match="format version 2 is not supported; this version of chainrule reads 1"):
+    with pytest.raises(ModelFileError, match="format version 3 is not supported; this version of chainrule reads 1 and 2"):
         load(saved)
 
 

@@ -15,7 +15,7 @@ from chainrule.app.csv_file import Show
 from chainrule.app.options import ReportOptions
 from chainrule.app.reporter import Reporter
 from chainrule.app.results import Result, read_to_score, score_on
-from chainrule.app.scores import format_scores
+from chainrule.app.scores import format_scores, format_uncertainty
 from chainrule.arrays import Array
 from chainrule.data.formats import is_missing
 from chainrule.data.targets import ClassTarget, NumberTarget
@@ -112,9 +112,8 @@ def _scores(result: Result) -> list[dict[str, str]]:
             result.scores, result.intervals, result.baseline
         ).items()
     ]
-    if result.coverage is not None:
-        coverage = {"name": "coverage of 90% prediction intervals", "value": f"{result.coverage:.1%}"}
-        shown.append(dict.fromkeys(("interval", "baseline", "better"), "") | coverage)
+    empty = dict.fromkeys(("interval", "baseline", "better"), "")
+    shown += [empty | {"name": name, "value": text} for name, text in format_uncertainty(result.uncertainty).items()]
     return shown
 
 

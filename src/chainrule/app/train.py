@@ -245,7 +245,7 @@ def _metadata(job: _Job, result: Result) -> dict[str, Any]:
         "scores": result.scores,
         "intervals": {name: list(ends) for name, ends in result.intervals.items()},
         "baseline": result.baseline,
-        "coverage": result.coverage,
+        **result.uncertainty,
         "table": job.source.name,
         "reading": job.source.state,
         "id": options.identifier or [],

@@ -45,9 +45,10 @@ class Ensemble:
         rows are not certain about the next one.
     bounds : (2, n_out), optional
         Minimum and maximum of the predictions: the range of the training targets.
-    scores : (999, n_out), optional
-        Calibration of the quantiles: row k - 1 is the quantile k / 1000 of the scores of held-out rows' targets in
-        their predicted distributions (`chainrule.model.quantiles.Distribution.scores`).
+    scores : (999, n_out), or (999, 1 + n_out) for classifiers, optional
+        Row k - 1 is the conformal quantile k / 1000 of the scores of held-out rows: for numbers, the places of the
+        targets in their predicted distributions (`chainrule.model.quantiles.Distribution.scores`); for classes, the
+        ranks of the true ones (`class_scores`), first of all rows, then of those of each class.
     """
 
     networks: tuple[Network, ...]
@@ -72,9 +73,10 @@ class Ensemble:
         temperature, smoothing = self.temperature, self.smoothing
         require(temperature > 0 and isfinite(temperature), "temperature", "be finite and > 0", temperature)
         require(smoothing >= 0 and isfinite(smoothing), "smoothing", "be finite and >= 0", smoothing)
-        for name, array, n_rows in (("bounds", self.bounds, 2), ("scores", self.scores, N_QUANTILES)):
+        n_scores = self.n_out + isinstance(self.loss, CrossEntropy)
+        shapes = ("bounds", self.bounds, (2, self.n_out)), ("scores", self.scores, (N_QUANTILES, n_scores))
+        for name, array, shape in shapes:
             if array is not None:
-                shape = (n_rows, self.n_out)
                 require(array.shape == shape, name, f"have shape {shape}", array.shape)
                 if not (array[1:] >= array[:-1]).all():
                     raise ValueError(f"{name} must not decrease from row to row")
@@ -93,6 +95,13 @@ class Ensemble:
         ensemble = cls(tuple(networks), tuple(weights), bounds=bounds)
         scores = ensemble._distribution(outputs).scores(Y)
         return replace(ensemble, scores=conformal_quantiles(scores, weight))
+
+    def for_sets(self, P: Array, y: Array, weight: Array | None = None) -> Self:
+        """Calibrate a classifier for prediction sets on its probabilities P (n, K) for held-out rows of classes y."""
+        own = class_scores(P)[np.arange(len(y)), y][:, np.newaxis]
+        parts = [y >= 0, *(y == k for k in range(self.n_out))]
+        columns = [conformal_quantiles(own[rows], None if weight is None else weight[rows]) for rows in parts]
+        return replace(self, scores=np.hstack(columns))
 
     @property
     def n_in(self) -> int:
@@ -171,18 +180,43 @@ class Ensemble:
         the ensemble was not calibrated for intervals.
         """
         require(isinstance(level, Real) and 0 < level < 1, "quantile", "be strictly between 0 and 1", level)
-        if self.scores is None:
+        if self.scores is None or isinstance(self.loss, CrossEntropy):
             raise ValueError("intervals and quantiles are only available for a calibrated regression model")
+        return self._score(level)
+
+    def _score(self, level: float) -> Array:
+        """Return the row of scores of a level, rounded outwards."""
+        assert self.scores is not None
         place = round(level * (N_QUANTILES + 1), 9)
         k = floor(place) if level < 0.5 else ceil(place)
         if 1 <= k <= N_QUANTILES:
             return self.scores[k - 1]
-        return np.full(self.n_out, -np.inf if level < 0.5 else np.inf)
+        return np.full(self.scores.shape[1], -np.inf if level < 0.5 else np.inf)
 
     def ends(self, coverage: float) -> tuple[Array, Array]:
         """Return the scores, each (n_out,), at the ends of the central interval of that coverage."""
         require(isinstance(coverage, Real) and 0 < coverage < 1, "coverage", "be strictly between 0 and 1", coverage)
         return self.score((1 - coverage) / 2), self.score((1 + coverage) / 2)
+
+    def sets(self, P: Array, coverage: float, by_class: bool = False) -> Array:
+        """Return true (n, K) for the classes in the prediction set of each row with probabilities P (n, K).
+
+        A set contains the classes whose score is no larger than that of the true class in this fraction of held-out
+        rows, or with `by_class` in this fraction of the rows of that class, and always the most probable class. Raises
+        ValueError if the ensemble was not calibrated for sets.
+        """
+        require(isinstance(coverage, Real) and 0 < coverage < 1, "coverage", "be strictly between 0 and 1", coverage)
+        if self.scores is None or not isinstance(self.loss, CrossEntropy):
+            raise ValueError("prediction sets are only available for a calibrated classification model")
+        limits = self._score(coverage)
+        contained = class_scores(P) <= (limits[1:] if by_class else limits[0])
+        contained[np.arange(len(P)), P.argmax(axis=1)] = True
+        return contained
+
+
+def class_scores(P: Array) -> Array:
+    """Return a score for each class of rows with probabilities P (n, K): the less plausible it is, the larger."""
+    return 1 - P
 
 
 def weighted_mean(weights: Sequence[float], predictions: Sequence[Array]) -> Array:
@@ -228,7 +262,7 @@ def conformal_quantiles(residuals: Array, weight: Array | None = None) -> Array:
     symmetric. Infinite if n is too small for it. With weights (n,), a row counts as many times as its weight, and the
     new row as the mean weight (Tibshirani et al. 2019, eq. 5).
     """
-    if weight is not None:
+    if weight is not None and len(weight):
         return np.column_stack([_weighted_quantiles(column, weight) for column in residuals.T])
     n, n_out = residuals.shape
     ends = np.full((1, n_out), np.inf)

@@ -62,7 +62,8 @@ def mix_classes(families: Sequence[Family], y: Array, weight: Array | None) -> t
     temperature = exp(minimize(lambda t: error(mixed(t)), log(0.1), log(10), 20))
     networks, weights = _weighted(families, shares)
     ensemble = Ensemble(networks, weights, temperature, smoothing=1 / len(y))
-    return ensemble, ensemble.smoothed(mixed(log(temperature)))
+    P = ensemble.smoothed(mixed(log(temperature)))
+    return ensemble.for_sets(P, y, weight), P
 
 
 def _tempered(family: Family, temperature: float) -> Family:

@@ -179,6 +179,23 @@ class Predictor:
         least, most = self.target.decode(self.ensemble.bounds)
         return np.clip(decoded, np.where(least >= 0, 0.0, -np.inf), np.where(most <= 0, 0.0, np.inf))
 
+    def predict_set(self, table: object, coverage: float = 0.9, by_class: bool = False) -> list[list[Any]]:
+        """Return for each row the classes that are plausible, the most probable first: the true one is among them.
+
+        It is so in a fraction `coverage` of new rows, or with `by_class` of the new rows of each class, so that a rare
+        class is not missed for the sake of the others. Conformal prediction on held-out rows: the coverage holds on
+        average over rows (of the class), provided that new rows follow the distribution of the old ones. A set is never
+        empty, which makes the coverage at least the accuracy. Raises ValueError for a regression model, and for a model
+        that was not calibrated.
+        """
+        return self.sets_of(self.predictions(table), coverage, by_class)
+
+    def sets_of(self, P: Array, coverage: float, by_class: bool = False) -> list[list[Any]]:
+        """Return the prediction sets of rows with probabilities P (n, K)."""
+        contained = self.ensemble.sets(P, coverage, by_class)
+        order = np.argsort(-P, axis=1, kind="stable")
+        return [self.classes[ks[row[ks]]].tolist() for ks, row in zip(order, contained)]
+
     @property
     def classes(self) -> Array:
         """The labels, in the order of `predict_proba`'s columns; only classifiers have them."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from chainrule.arrays import Array, as_targets
+from chainrule.nn.layers import Dense
 from chainrule.nn.losses import Loss, SquaredError
 from chainrule.nn.network import Network
 
@@ -41,6 +42,12 @@ class MeanAndQuantiles(Loss):
     def width(self) -> int:
         return 1 + len(self.levels)
 
+    @property
+    def logits(self) -> Array:
+        """log(level / (1 - level)) of the levels."""
+        levels = np.array(self.levels)
+        return np.log(levels / (1 - levels))
+
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         R = Z.reshape(*Y.shape, self.width) - Y[:, :, np.newaxis]
         dZ = (R > 0) - np.array([0, *self.levels], Z.dtype)
@@ -54,7 +61,6 @@ class MeanAndQuantiles(Loss):
 
     def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
         return as_targets(y, n_out // self.width, dtype)
-
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,10 @@ class Distribution:
     @classmethod
     def of(cls, loss: MeanAndQuantiles, Z: Array, means: Array) -> Self:
         """Return the distribution with these means and the sorted quantiles among raw outputs."""
-        levels = np.array(loss.levels)
-        logits = np.log(levels / (1 - levels))
-        values = Z.reshape(*means.shape, loss.width)[:, :, 1:] + _LEAST_SLOPE * logits
+        logits = loss.logits
+        values = Z.reshape(*means.shape, loss.width)[:, :, 1:] + added_to_outputs(loss)[1:]
         between = np.diff(values) / np.diff(logits)
-        middle = len(levels) // 2
+        middle = len(logits) // 2
         tails = [(values[..., end] - values[..., middle]) / (logits[end] - logits[middle]) for end in (0, -1)]
         slopes = np.concatenate([tails[0][..., np.newaxis], between, tails[1][..., np.newaxis]], axis=2)
         return cls(means, values, logits, slopes)
@@ -86,6 +91,10 @@ class Distribution:
     def around(cls, means: Array) -> Self:
         """Return distributions of one width for all rows."""
         return cls(means, means[:, :, np.newaxis], np.zeros(1), np.ones((*means.shape, 2)))
+
+    def part(self, rows: Array) -> Self:
+        """Return the distributions of these rows."""
+        return replace(self, means=self.means[rows], values=self.values[rows], slopes=self.slopes[rows])
 
     def at(self, scores: Array) -> Array:
         """Return the quantiles (n, k) at the level with the logit scores[j], for each number j."""
@@ -102,6 +111,11 @@ class Distribution:
         knot = np.maximum(segment - 1, 0)
         value, slope = np.take_along_axis(self.values, knot, 2), np.take_along_axis(self.slopes, segment, 2)
         return (self.logits[knot] + (Y[:, :, np.newaxis] - value) / slope)[:, :, 0]
+
+
+def added_to_outputs(loss: Loss) -> Array:
+    """Return what is added to the sorted raw outputs (width,) of each number, so that no two quantiles are equal."""
+    return np.array([0, *_LEAST_SLOPE * loss.logits]) if isinstance(loss, MeanAndQuantiles) else np.zeros(loss.width)
 
 
 def in_order(loss: Loss, Z: Array) -> Array:
@@ -132,9 +146,9 @@ def mean_only(network: Network) -> Network:
     loss = network.loss
     if not isinstance(loss, MeanAndQuantiles):
         return network
-    *layers, last = network.layers
     *weights, ends = network.get_weights()
-    dense = replace(last, n_out=network.n_out // loss.width)
-    plain = Network.empty([*layers, dense], SquaredError(), l1=network.l1, l2=network.l2, dtype=network.dtype.name)
+    dense = Dense(len(ends["W"]), network.n_out // loss.width)
+    layers = [*network.layers[:-1], dense]
+    plain = Network.empty(layers, SquaredError(), l1=network.l1, l2=network.l2, dtype=network.dtype.name)
     plain.set_weights([*weights, {name: array[..., :: loss.width] for name, array in ends.items()}])
     return plain
