@@ -64,6 +64,8 @@ class Ensemble:
         require(
             len(kinds) == 1, "networks", "have the same number of inputs and outputs, loss and dtype", sorted(kinds)
         )
+        n_raw, width = self.networks[0].n_out, self.loss.width
+        require(n_raw % width == 0, "networks", f"have {width} raw outputs for each prediction, as {self.loss}", n_raw)
         n = len(self.networks)
         weights = tuple(self.weights) or (1 / n,) * n
         numbers = len(weights) == n and all(isinstance(weight, Real) and weight >= 0 for weight in weights)

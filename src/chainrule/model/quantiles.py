@@ -17,7 +17,7 @@ from typing import Annotated, Self, final
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from chainrule.arrays import Array, as_targets
+from chainrule.arrays import Array, as_targets, require
 from chainrule.nn.layers import Dense
 from chainrule.nn.losses import Loss, SquaredError
 from chainrule.nn.network import Network
@@ -37,6 +37,11 @@ class MeanAndQuantiles(Loss):
 
     levels: Annotated[tuple[float, ...], "strictly between 0 and 1"] = LEVELS
     factor: Annotated[float, "> 0"] = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        increasing = len(self.levels) >= 3 and bool((np.diff(self.logits) > 0).all())
+        require(increasing, "levels", "be at least 3 numbers that increase", self.levels)
 
     @property
     def width(self) -> int:
@@ -146,6 +151,7 @@ def mean_only(network: Network) -> Network:
     loss = network.loss
     if not isinstance(loss, MeanAndQuantiles):
         return network
+    require(isinstance(network.layers[-1], Dense), "network", "end in a Dense layer", network.layers[-1])
     *weights, ends = network.get_weights()
     dense = Dense(len(ends["W"]), network.n_out // loss.width)
     layers = [*network.layers[:-1], dense]
