@@ -18,8 +18,9 @@ from chainrule import (
 )
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
+from chainrule.model.conformal import N_QUANTILES
 from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Unclip
-from chainrule.model.ensemble import N_QUANTILES, Ensemble
+from chainrule.model.ensemble import Ensemble
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.losses import LOSSES
 

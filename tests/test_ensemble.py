@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from chainrule import mlp
-from chainrule.model.ensemble import Ensemble, best_temperature, conformal_quantiles, minimize
+from chainrule.model.conformal import conformal_quantiles
+from chainrule.model.ensemble import Ensemble, best_temperature, minimize
 from chainrule.nn.losses import CrossEntropy, softmax
 
 

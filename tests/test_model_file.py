@@ -764,7 +764,9 @@ def test_column_names_that_claim_gigabytes_allocate_none(names, saved):
 
 def test_a_later_format_version_is_named(saved):
     change_document(saved, INVALID_DOCUMENTS["version"])
-    with pytest.raises(ModelFileError, match="format version 3 is not supported; this version of chainrule reads 1 and 2"):
+    with pytest.raises(
+        ModelFileError, match="format version 3 is not supported; this version of chainrule reads 1 and 2"
+    ):
         load(saved)
 
 

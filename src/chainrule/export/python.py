@@ -66,7 +66,7 @@ def to_python(model: ir.Model, path: Path, pure: bool = False) -> Export:
 
 def _describe(program: ir.Program, golden: Golden, ensemble: Ensemble) -> dict[str, Any]:
     """Return the model as plain lists, dicts and arrays, which the exported `fill` reads."""
-    loss, scores = ensemble.loss, ensemble.scores
+    loss, scores, contrast = ensemble.loss, ensemble.scores, ensemble.contrast
     columns, target = None, program.target
     rows: Any = golden.rows
     if program.columns is not None:
@@ -74,7 +74,9 @@ def _describe(program: ir.Program, golden: Golden, ensemble: Ensemble) -> dict[s
         rows = [[row[column["name"]] for column in columns] for row in rows]
     if isinstance(target, ClassTarget):
         scores = None
-    elif scores is not None and target is not None and not isinstance(loss, MeanAndQuantiles):
+    elif target is not None and contrast is not None:
+        contrast = contrast * np.array([np.ones(len(target.stds)), target.stds])
+    elif target is not None and scores is not None:
         scores = scores * np.array(target.stds)  # distances from the means
     return {
         "target": "y" if target is None else target.name,
@@ -86,6 +88,7 @@ def _describe(program: ir.Program, golden: Golden, ensemble: Ensemble) -> dict[s
         "exponential": program.exponential,
         "logits": loss.logits.tolist() if isinstance(loss, MeanAndQuantiles) else [],
         "scores": scores,
+        "contrast": contrast,
         "golden_rows": rows,
         "golden_predictions": golden.predictions,
         "golden_units": golden.units,

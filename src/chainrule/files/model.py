@@ -3,10 +3,11 @@
 An archive (see `chainrule.files.archive`) of a few arrays and one document. The document describes layers, loss and
 activations by name, encoder and target by their fields. Names are looked up in the tables of the library and nowhere
 else. Networks with the same description are a family, whose arrays have one row per network: `theta` contains the
-parameters and `buffers` the running statistics. `bounds` and `scores` are those of `chainrule.model.ensemble`.
+parameters and `buffers` the running statistics. `bounds`, `scores` and `contrast` are those of
+`chainrule.model.ensemble`.
 
     {"format": "chainrule", "version": 2, "kind": "predictor" or "network", "written_by": {"chainrule", "numpy"},
-     "families": [{"layers", "loss", "l1", "l2", "dtype", "theta", "buffers"}, ...], "bounds", "scores",
+     "families": [{"layers", "loss", "l1", "l2", "dtype", "theta", "buffers"}, ...], "bounds", "scores", "contrast",
      "ensemble": {"weights", "temperature", "smoothing"}, "encoder", "target", "metadata"}
 
 In version 1, whose networks predict no quantiles, the scores are called "residuals".
@@ -92,7 +93,7 @@ def pack(model: Predictor | Network) -> bytes:
     if isinstance(model, Predictor):
         ensemble = model.ensemble
         options = {name: getattr(ensemble, name) for name in ("weights", "temperature", "smoothing")}
-        optional = {"bounds": ensemble.bounds, "scores": ensemble.scores}
+        optional = {name: getattr(ensemble, name) for name in ("bounds", "scores", "contrast")}
         document |= {name: shortened(array) for name, array in optional.items() if array is not None}
         document |= {
             "kind": "predictor",
@@ -171,7 +172,7 @@ def _unpack(document: Mapping[str, Any]) -> Predictor | Network:
 def _build_ensemble(document: Mapping[str, Any]) -> Ensemble:
     networks = tuple(_build_networks(document))
     options = {name: document["ensemble"][name] for name in ("weights", "temperature", "smoothing")}
-    names = {"bounds": "bounds", "scores" if document["version"] > 1 else "residuals": "scores"}
+    names = {"bounds": "bounds", "contrast": "contrast", "scores" if document["version"] > 1 else "residuals": "scores"}
     arrays: Any = {names[name]: _floats(document, name) for name in names if name in document}
     return Ensemble(networks, **options, **arrays)
 

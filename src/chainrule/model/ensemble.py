@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, exp, floor, isfinite, log
+from math import exp, isfinite, log
 from numbers import Real
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_matrix, require
+from chainrule.model.conformal import N_QUANTILES, at_level, calibrate, class_scores, conformal_quantiles
 from chainrule.model.quantiles import Distribution, MeanAndQuantiles, in_order, mean_only
 from chainrule.model.threads import in_parallel, one_blas_thread
 from chainrule.nn.losses import CrossEntropy, Loss
@@ -20,8 +21,6 @@ from chainrule.nn.network import Network
 _MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.02, 50.0
 _MIN_BLAS_WORK, _MIN_PARALLEL_WORK = 2**21, 2**23
 """Multiplications from which BLAS would use several threads, which stall on a busy machine, and from which ours pay."""
-N_QUANTILES = 999
-"""Number of quantiles of the residuals that an ensemble stores: 0.001 to 0.999."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,11 @@ class Ensemble:
     scores : (999, n_out), or (999, 1 + n_out) for classifiers, optional
         Row k - 1 is the conformal quantile k / 1000 of the scores of held-out rows: for numbers, the places of the
         targets in their predicted distributions (`chainrule.model.quantiles.Distribution.scores`); for classes, the
-        ranks of the true ones (`class_scores`), first of all rows, then of those of each class.
+        ranks of the true ones (`chainrule.model.conformal.class_scores`), first of all rows, then of those of each
+        class.
+    contrast : (2, n_out), optional
+        How the spread of the predicted distributions is corrected before that: exponents, and typical spreads
+        (`chainrule.model.quantiles.Distribution.contrasted`).
     """
 
     networks: tuple[Network, ...]
@@ -57,6 +60,7 @@ class Ensemble:
     smoothing: float = 0.0
     bounds: Array | None = None
     scores: Array | None = None
+    contrast: Array | None = None
 
     def __post_init__(self) -> None:
         require(len(self.networks) >= 1, "networks", "contain at least one network", self.networks)
@@ -82,6 +86,11 @@ class Ensemble:
                 require(array.shape == shape, name, f"have shape {shape}", array.shape)
                 if not (array[1:] >= array[:-1]).all():
                     raise ValueError(f"{name} must not decrease from row to row")
+        if self.contrast is not None:
+            require(self.contrast.shape == (2, self.n_out), "contrast", "have 2 rows of n_out", self.contrast.shape)
+            exponents, spreads = self.contrast
+            valid = (exponents >= 0) & (exponents <= 10) & (spreads > 0) & np.isfinite(spreads)
+            require(bool(valid.all()), "contrast", "contain exponents from 0 to 10 and spreads > 0", self.contrast)
 
     @classmethod
     def of_numbers(
@@ -95,8 +104,8 @@ class Ensemble:
     ) -> Self:
         """Calibrate regressors on their mean raw outputs for held-out rows of targets Y (n, n_out)."""
         ensemble = cls(tuple(networks), tuple(weights), bounds=bounds)
-        scores = ensemble._distribution(outputs).scores(Y)
-        return replace(ensemble, scores=conformal_quantiles(scores, weight))
+        contrast, scores = calibrate(ensemble._distribution(outputs), Y, weight)
+        return replace(ensemble, contrast=contrast, scores=scores)
 
     def for_sets(self, P: Array, y: Array, weight: Array | None = None) -> Self:
         """Calibrate a classifier for prediction sets on its probabilities P (n, K) for held-out rows of classes y."""
@@ -163,9 +172,10 @@ class Ensemble:
 
     def _distribution(self, outputs: Array) -> Distribution:
         means = self._bounded(self.loss.predict(outputs))
-        if isinstance(self.loss, MeanAndQuantiles):
-            return Distribution.of(self.loss, outputs, means)
-        return Distribution.around(means)
+        if not isinstance(self.loss, MeanAndQuantiles):
+            return Distribution.around(means)
+        distribution = Distribution.of(self.loss, outputs, means)
+        return distribution if self.contrast is None else distribution.contrasted(*self.contrast)
 
     def smoothed(self, P: Array) -> Array:
         """Mix probabilities (n, K) with the uniform distribution."""
@@ -184,16 +194,7 @@ class Ensemble:
         require(isinstance(level, Real) and 0 < level < 1, "quantile", "be strictly between 0 and 1", level)
         if self.scores is None or isinstance(self.loss, CrossEntropy):
             raise ValueError("intervals and quantiles are only available for a calibrated regression model")
-        return self._score(level)
-
-    def _score(self, level: float) -> Array:
-        """Return the row of scores of a level, rounded outwards."""
-        assert self.scores is not None
-        place = round(level * (N_QUANTILES + 1), 9)
-        k = floor(place) if level < 0.5 else ceil(place)
-        if 1 <= k <= N_QUANTILES:
-            return self.scores[k - 1]
-        return np.full(self.scores.shape[1], -np.inf if level < 0.5 else np.inf)
+        return at_level(self.scores, level)
 
     def ends(self, coverage: float) -> tuple[Array, Array]:
         """Return the scores, each (n_out,), at the ends of the central interval of that coverage."""
@@ -210,15 +211,10 @@ class Ensemble:
         require(isinstance(coverage, Real) and 0 < coverage < 1, "coverage", "be strictly between 0 and 1", coverage)
         if self.scores is None or not isinstance(self.loss, CrossEntropy):
             raise ValueError("prediction sets are only available for a calibrated classification model")
-        limits = self._score(coverage)
+        limits = at_level(self.scores, coverage)
         contained = class_scores(P) <= (limits[1:] if by_class else limits[0])
         contained[np.arange(len(P)), P.argmax(axis=1)] = True
         return contained
-
-
-def class_scores(P: Array) -> Array:
-    """Return a score for each class of rows with probabilities P (n, K): the less plausible it is, the larger."""
-    return 1 - P
 
 
 def weighted_mean(weights: Sequence[float], predictions: Sequence[Array]) -> Array:
@@ -254,33 +250,3 @@ def minimize(function: Callable[[float], float], low: float, high: float, steps:
             right = low + golden * (high - low)
             at_right = function(right)
     return (low + high) / 2
-
-
-def conformal_quantiles(residuals: Array, weight: Array | None = None) -> Array:
-    """Return the conformal quantiles (999, n_out), at 0.001 to 0.999, of residuals (n, n_out) on held-out rows.
-
-    For a quantile c < 1/2 this is the floor((n + 1) c)-th smallest residual, from 1/2 on the ceil((n + 1) c)-th: split
-    conformal prediction (Lei et al. 2018, algorithm 2), applied to each tail separately because errors need not be
-    symmetric. Infinite if n is too small for it. With weights (n,), a row counts as many times as its weight, and the
-    new row as the mean weight (Tibshirani et al. 2019, eq. 5).
-    """
-    if weight is not None and len(weight):
-        return np.column_stack([_weighted_quantiles(column, weight) for column in residuals.T])
-    n, n_out = residuals.shape
-    ends = np.full((1, n_out), np.inf)
-    padded = np.vstack([-ends, np.sort(residuals, axis=0), ends])
-    thousandths = np.arange(1, N_QUANTILES + 1)
-    below, above = (n + 1) * thousandths // (N_QUANTILES + 1), -(-(n + 1) * thousandths // (N_QUANTILES + 1))
-    return padded[np.where(2 * thousandths < N_QUANTILES + 1, below, above)]
-
-
-def _weighted_quantiles(residuals: Array, weight: Array) -> Array:
-    order = np.argsort(residuals)
-    ordered, mass = residuals[order], weight[order] / (weight.sum() + weight.mean())
-    levels = np.arange(1, N_QUANTILES + 1) / (N_QUANTILES + 1)
-    # From each side, the first residual at which the mass up to it reaches the level; 1e-9 for rounding.
-    below = np.searchsorted(mass[::-1].cumsum(), 1 - levels - 1e-9)
-    above = np.searchsorted(mass.cumsum(), levels - 1e-9)
-    low = np.append(ordered[::-1], -np.inf)[below]
-    high = np.append(ordered, np.inf)[above]
-    return np.where(levels < 0.5, low, high)

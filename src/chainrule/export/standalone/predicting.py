@@ -46,6 +46,7 @@ class Model:
     exponential: bool
     logits: Any
     scores: Any
+    contrast: Any
     golden_rows: Any
     golden_predictions: Any
     golden_units: Any
@@ -111,7 +112,16 @@ class Model:
         knot = max(k - 1, 0)
         a, b = (k - 1, k) if 0 < k < len(logits) else (middle, knot)
         slope = (values[b] - values[a]) / (logits[b] - logits[a])
-        return self.in_range(j, inverse(values[knot] + slope * (score - logits[knot])))
+        value = values[knot] + slope * (score - logits[knot])
+        return self.in_range(j, inverse(values[middle] + self.factor(j, values) * (value - values[middle])))
+
+    def factor(self, j: int, values: Any) -> float:
+        """Return by how much the distances between the quantiles of number j are to be corrected."""
+        if self.contrast is None:
+            return 1.0
+        (exponent, typical), q = [row[j] for row in self.contrast], len(values)
+        spread = max(values[q - 1 - q // 4] - values[q // 4], 2.0**-23 * typical)
+        return float((spread / typical) ** (exponent - 1))
 
     def in_range(self, j: int, value: float) -> float:
         """Return 0 for a value beyond it if all values in training were on the other side."""
