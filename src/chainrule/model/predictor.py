@@ -177,7 +177,9 @@ class Predictor:
         if self.ensemble.bounds is None:
             return decoded
         least, most = self.target.decode(self.ensemble.bounds)
-        return np.clip(decoded, np.where(least >= 0, 0.0, -np.inf), np.where(most <= 0, 0.0, np.inf))
+        rounding = 1e-9 * (most - least)
+        zeros = np.where(least >= -rounding, 0.0, -np.inf), np.where(most <= rounding, 0.0, np.inf)
+        return np.clip(decoded, *zeros)
 
     def predict_set(self, table: object, coverage: float = 0.9, by_class: bool = False) -> list[list[Any]]:
         """Return for each row the classes that are plausible, the most probable first: the true one is among them.

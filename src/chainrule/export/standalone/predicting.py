@@ -128,7 +128,8 @@ class Model:
         if self.bounds is None or self.exponential:
             return value
         low, high = (ends[j * (1 + len(self.logits))] for ends in self.bounds)
-        return max(value, 0.0) if low >= 0 else min(value, 0.0) if high <= 0 else value
+        rounding = 1e-9 * (high - low)
+        return max(value, 0.0) if low >= -rounding else min(value, 0.0) if high <= rounding else value
 
     def difference(self) -> float:
         """Return the largest difference between the predictions for the golden rows and the stored ones."""
