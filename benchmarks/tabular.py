@@ -2,9 +2,8 @@
 
 Reads `name.csv.gz`, `splits.npz` (row numbers `name/split/train` and `test`) and `peers.csv` (dataset, split_seed,
 model, metric, value, fit_s), and `kinds.json` (the categories of each table), from the folder CHAINRULE_DATA; skipped
-if that is not set. Also scores
-prediction intervals and sets of classes on unseen rows, and intervals on scikit-learn's data sets too. With names of data sets as
-arguments, only those are run, and nothing is written.
+if that is not set. Also scores prediction intervals and sets of classes on unseen rows, and intervals on scikit-learn's
+data sets too. With names of data sets as arguments, only those are run, and nothing is written.
 """
 
 import csv
@@ -191,8 +190,8 @@ def main(names):
         "averaged geometrically over the splits that it was run on: RealMLP-TD, LightGBM and CatBoost on the first "
         "one; below 1 is better. The last rows are geometric means over the tables but penguins, in brackets how many.",
         table(header, comparison(folder, scores, times)),
-        "The 90 % prediction intervals on unseen rows: coverage, overall and in fifths of the rows from the lowest to the "
-        "highest predictions, Winkler score, and CRPS of 99 quantiles:",
+        "The 90 % prediction intervals on unseen rows: coverage, overall and in fifths of the rows in the order of the "
+        "predictions, Winkler score, and CRPS of 99 quantiles:",
         means(uncertainties, [*NUMBERS, *OTHERS]),
         "The 90 % prediction sets on unseen rows, with the coverage on average over rows and over those of each class:",
         means(uncertainties, CLASSES),

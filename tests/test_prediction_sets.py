@@ -43,7 +43,7 @@ def test_by_class_each_class_is_covered_even_the_rare_one(rng):
     rare = new == K - 1
     assert set_coverage(new[rare], on_average[rare]) < 0.7
     for k in range(K):
-        assert set_coverage(new[new == k], by_class[new == k]) == pytest.approx(0.9, abs=0.04)
+        assert set_coverage(new[new == k], by_class[new == k]) == pytest.approx(0.9, abs=0.05)
     assert set_size(by_class) > set_size(on_average)
 
 
