@@ -514,8 +514,9 @@ validation_data, time_limit, random_state, n_jobs, verbose
     def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
         """Return prediction intervals that contain the true values of a fraction `coverage` of new rows.
 
-        Split conformal prediction: the errors are those on rows held out from training. The coverage holds on average
-        over rows, for any distribution, if new rows come from the same one as the training rows.
+        Intervals are wider for rows whose numbers scatter more: their ends are quantiles that the networks predict,
+        calibrated by conformal prediction on rows held out from training. The coverage holds on average over rows, for
+        any distribution, if new rows come from the same one as the training rows.
 
         Returns
         -------

@@ -64,7 +64,7 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         require(len(self.networks) >= 1, "networks", "contain at least one network", self.networks)
-        kinds = {(net.n_in, net.n_out, str(net.loss), net.dtype.name) for net in self.networks}
+        kinds = {(net.n_in, net.n_out, repr(net.loss), net.dtype.name) for net in self.networks}
         require(
             len(kinds) == 1, "networks", "have the same number of inputs and outputs, loss and dtype", sorted(kinds)
         )
@@ -79,18 +79,21 @@ class Ensemble:
         temperature, smoothing = self.temperature, self.smoothing
         require(temperature > 0 and isfinite(temperature), "temperature", "be finite and > 0", temperature)
         require(smoothing >= 0 and isfinite(smoothing), "smoothing", "be finite and >= 0", smoothing)
+        self._check_arrays()
+
+    def _check_arrays(self) -> None:
         n_scores = self.n_out + isinstance(self.loss, CrossEntropy)
-        shapes = ("bounds", self.bounds, (2, self.n_out)), ("scores", self.scores, (N_QUANTILES, n_scores))
-        for name, array, shape in shapes:
+        shapes = {"bounds": (2, self.n_out), "scores": (N_QUANTILES, n_scores), "contrast": (2, self.n_out)}
+        for name, shape in shapes.items():
+            array = getattr(self, name)
             if array is not None:
                 require(array.shape == shape, name, f"have shape {shape}", array.shape)
-                if not (array[1:] >= array[:-1]).all():
+                if name != "contrast" and not (array[1:] >= array[:-1]).all():
                     raise ValueError(f"{name} must not decrease from row to row")
         if self.contrast is not None:
-            require(self.contrast.shape == (2, self.n_out), "contrast", "have 2 rows of n_out", self.contrast.shape)
             exponents, spreads = self.contrast
             valid = (exponents >= 0) & (exponents <= 10) & (spreads > 0) & np.isfinite(spreads)
-            require(bool(valid.all()), "contrast", "contain exponents from 0 to 10 and spreads > 0", self.contrast)
+            require(bool(valid.all()), "contrast", "have exponents in [0, 10] and finite spreads > 0", self.contrast)
 
     @classmethod
     def of_numbers(

@@ -5,7 +5,8 @@
                      classification                    regression, standardized target
     layers           Scale, then 3 x (Dense 128, activation), then Dense; the last one's weights start at 0
     activation       selu                              mish
-    loss             cross-entropy, label smoothing 0.1    squared error
+    loss             cross-entropy, label smoothing 0.1    squared error of the mean, and quantile loss
+                                                           of 19 levels (`chainrule.model.quantiles`)
     initialization   weights N(0, 1 / n_in), biases N(0, 1)
     learning rate    0.04 / sqrt(n_in)                 0.07 / sqrt(n_in); biases x 0.1, Scale x 6, categories x 0.1,
                                                        without the root

@@ -228,7 +228,7 @@ class CrossEntropy(Loss):
         if np.ndim(y) == 2:
             Y = super().targets(y, n_out, dtype)
             if Y.min(initial=0) < 0 or not np.allclose(Y.sum(axis=1), 1, atol=1e-3):
-                raise ValueError("rows of y must be probabilities for cross_entropy, >= 0 and summing to 1 in each row")
+                raise ValueError("rows of y must be probabilities for cross_entropy: >= 0, each row summing to 1")
             return Y / Y.sum(axis=1, keepdims=True)
         require_no_mask(y, "y")
         return as_class_numbers(np.asarray(y), n_out)
