@@ -2,9 +2,8 @@
 
 Reads `name.csv.gz`, `splits.npz` (row numbers `name/split/train` and `test`) and `peers.csv` (dataset, split_seed,
 model, metric, value, fit_s), and `kinds.json` (the categories of each table), from the folder CHAINRULE_DATA; skipped
-if that is not set. Also measures the coverage of
-prediction intervals on unseen rows, on these regression data sets and on scikit-learn's. With names of data sets as
-arguments, only those are run, and nothing is written.
+if that is not set. Also scores prediction intervals and sets of classes on unseen rows, and intervals on scikit-learn's
+data sets too. With names of data sets as arguments, only those are run, and nothing is written.
 """
 
 import csv
@@ -19,7 +18,7 @@ import polars as pl
 from sklearn.datasets import load_diabetes, make_friedman1, make_friedman2, make_friedman3, make_sparse_uncorrelated
 from sklearn.model_selection import train_test_split
 
-from chainrule import TabularClassifier, TabularRegressor
+from chainrule import TabularClassifier, TabularRegressor, metrics
 from chainrule.data.tabular import read_columns
 from harness import machine, publish, table
 
@@ -58,6 +57,7 @@ PEERS = {
 KEYS = ("dataset", "split_seed", "model", "metric")
 SPLITS = 3
 COVERAGE = 0.9
+LEVELS = np.arange(1, 100) / 100
 OTHERS = {
     "diabetes": lambda: load_diabetes(return_X_y=True),
     "friedman1": lambda: make_friedman1(1000, noise=1.0, random_state=0),
@@ -68,18 +68,29 @@ OTHERS = {
 
 
 def numbers(model, X, y):
-    """Return the root mean squared error and the coverage of the intervals."""
-    low, high = model.predict_interval(X, COVERAGE).T
-    inside = float(np.mean((low <= y) & (y <= high)))
-    return {"rmse": float(np.sqrt(np.mean((model.predict(X) - y) ** 2)))}, inside
+    """Return the root mean squared error, and the scores of the intervals and quantiles."""
+    prediction, interval = model.predict(X), model.predict_interval(X, COVERAGE)
+    fifths = metrics.coverage_by_part(y, interval, prediction)
+    uncertainty = {
+        "coverage": metrics.coverage(y, interval),
+        **{f"fifth {k}": share for k, share in enumerate(fifths, 1)},
+        "Winkler score": metrics.winkler(y, interval, COVERAGE),
+        "CRPS": metrics.crps(y, model.predict_quantiles(X, LEVELS), LEVELS),
+    }
+    return {"rmse": float(np.sqrt(np.mean((prediction - y) ** 2)))}, uncertainty
 
 
 def classes(model, X, y):
-    """Return the error rate and the log loss, and None for the coverage."""
+    """Return the error rate and the log loss, and the scores of the sets of classes."""
     P = model.predict_proba(X)
     k = np.searchsorted(model.classes_, y)
     log_loss = float(-np.log(P[np.arange(len(k)), k]).mean())
-    return {"error": float(np.mean(P.argmax(axis=1) != k)), "logloss": log_loss}, None
+    uncertainty = {}
+    for name, by_class in (("", False), (" by class", True)):
+        sets = model.ensemble_.sets(P, COVERAGE, by_class)
+        uncertainty[f"coverage{name}"] = metrics.set_coverage(k, sets)
+        uncertainty[f"classes in a set{name}"] = metrics.set_size(sets)
+    return {"error": float(np.mean(P.argmax(axis=1) != k)), "logloss": log_loss}, uncertainty
 
 
 def trained(name, X, y, seed):
@@ -106,29 +117,36 @@ def fixed_splits(folder, names):
 
 
 def score_all(folder, names):
-    """Return lists, one entry a split: the scores by (metric, name), the seconds and the coverages by name."""
-    scores, times, coverages = {}, {}, {}
+    """Return lists, one entry a split: the scores by (metric, name), the seconds and the uncertainties by name."""
+    scores, times, uncertainties = {}, {}, {}
     for name, split, (train, test) in fixed_splits(folder, names):
         model, seconds = trained(name, *train, split)
-        results, coverage = (classes if name in CLASSES else numbers)(model, *test)
+        results, uncertainty = (classes if name in CLASSES else numbers)(model, *test)
         for metric, value in results.items():
             scores.setdefault((metric, name), []).append(value)
         times.setdefault(name, []).append(seconds)
-        if coverage is not None:
-            coverages.setdefault(name, []).append(coverage)
+        uncertainties.setdefault(name, []).append(uncertainty)
         shown = "  ".join(f"{metric} {value:.4f}" for metric, value in results.items())
         print(f"{name:<20}{split}  {shown}  {seconds:.1f} s", flush=True)
-    return scores, times, coverages
+    return scores, times, uncertainties
 
 
-def cover_others(coverages):
-    """Add the coverages on scikit-learn's tables."""
+def score_others(uncertainties):
+    """Add the scores of the intervals on scikit-learn's tables."""
     for name, load in OTHERS.items():
         X, y = load()
         for split in range(SPLITS):
             X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=split)
             model, _ = trained(name, X_train, y_train, split)
-            coverages.setdefault(name, []).append(numbers(model, X_test, y_test)[1])
+            uncertainties.setdefault(name, []).append(numbers(model, X_test, y_test)[1])
+
+
+def means(uncertainties, names):
+    """Return a table of the scores of the named tables, averaged over splits."""
+    shown = {name: runs for name, runs in uncertainties.items() if name in names}
+    columns = list(dict.fromkeys(column for runs in shown.values() for column in runs[0]))
+    rows = [[name, *(f"{np.mean([run[c] for run in runs]):.3g}" for c in columns)] for name, runs in shown.items()]
+    return table(["table", *columns], rows)
 
 
 def ratio(ours, theirs):
@@ -162,9 +180,9 @@ def main(names):
         print("skipped: set CHAINRULE_DATA to the folder of the tables")
         return
     folder = Path(os.environ["CHAINRULE_DATA"])
-    scores, times, coverages = score_all(folder, names or TARGETS)
+    scores, times, uncertainties = score_all(folder, names or TARGETS)
     if not names:
-        cover_others(coverages)
+        score_others(uncertainties)
     header = ["table, metric", "chainrule", *(f"/ {peer}" for peer in PEERS.values()), "seconds"]
     parts = [
         machine(["chainrule", "numpy"]),
@@ -172,8 +190,11 @@ def main(names):
         "averaged geometrically over the splits that it was run on: RealMLP-TD, LightGBM and CatBoost on the first "
         "one; below 1 is better. The last rows are geometric means over the tables but penguins, in brackets how many.",
         table(header, comparison(folder, scores, times)),
-        "Coverage of the 90 % prediction intervals on unseen rows:",
-        table(["table", "coverage"], [[n, f"{np.mean(c):.3f}"] for n, c in coverages.items()]),
+        "The 90 % prediction intervals on unseen rows: coverage, overall and in fifths of the rows in the order of the "
+        "predictions, Winkler score, and CRPS of 99 quantiles:",
+        means(uncertainties, [*NUMBERS, *OTHERS]),
+        "The 90 % prediction sets on unseen rows, with the coverage on average over rows and over those of each class:",
+        means(uncertainties, CLASSES),
     ]
     if names:
         print("\n\n".join(parts))

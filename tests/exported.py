@@ -18,8 +18,9 @@ from chainrule import (
 )
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
+from chainrule.model.conformal import N_QUANTILES
 from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Select, Unclip
-from chainrule.model.ensemble import N_QUANTILES, Ensemble
+from chainrule.model.ensemble import Ensemble
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.losses import LOSSES
 
@@ -134,7 +135,7 @@ def predictor_of(table, target, n_bins=0, members=3, networks=None):
     else:
         residuals = np.linspace(-1, 2, N_QUANTILES)[:, np.newaxis]
         residuals[:10], residuals[980:] = -np.inf, np.inf
-        ensemble = Ensemble(tuple(networks), bounds=np.array([[-1.4], [1.1]]), residuals=residuals)
+        ensemble = Ensemble(tuple(networks), bounds=np.array([[-1.4], [1.1]]), scores=residuals)
     return Predictor(encoder, ensemble, fitted)
 
 

@@ -108,6 +108,9 @@ def test_the_output_describes_the_table_the_training_and_the_scores(house):
         "on 24 held-out rows +network +90% interval +mean",
         r"rmse .lower is better. +\d+\S* +\d+\S* to \d+\S* +\d+",
         r"coverage of 90% prediction intervals +\d+\.\d%",
+        r"the same, from the lowest fifth of predictions to the highest( +\d+%){5}",
+        r"Winkler score of 90% prediction intervals .lower is better. +\d+",
+        r"CRPS of the quantiles .lower is better. +\d+",
         "model +house.chainrule",
         "report +house.html",
         "next:\n  chainrule predict house.chainrule NEW_TABLE --out predictions.csv\n"
@@ -137,6 +140,8 @@ def test_quiet_prints_nothing_and_json_prints_a_single_object(house):
     assert set(document["scores"]) == set(document["baseline"]) == set(document["intervals"]) == {"rmse", "mae", "r2"}
     assert all(low < document["scores"][name] < high for name, (low, high) in document["intervals"].items())
     assert 0.5 < document["coverage"] <= 1
+    assert np.mean(document["coverage_by_fifth"]) == pytest.approx(document["coverage"], abs=0.02)
+    assert 0 < document["crps"] < document["scores"]["rmse"] < document["winkler"]
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another_model(house):
@@ -373,6 +378,19 @@ def test_intervals_are_added_to_the_predictions_and_have_their_coverage(house):
     assert wide.columns == ["price", "price low", "price high"]
     assert ((wide["price low"] < narrow["price low"]) & (narrow["price high"] < wide["price high"])).all()
     assert house["price"].is_between(wide["price low"], wide["price high"]).mean() > 0.8
+
+
+def test_sets_of_classes_are_added_to_the_predictions():
+    assert run("train", PENGUINS, "--target", "species", "--out", "p.chainrule", *QUICK).exit_code == 0
+    frame = pl.read_csv(run("predict", "p.chainrule", PENGUINS, "--coverage", 0.95).stdout.encode())
+    assert frame.columns == ["species", "species set"]
+    sets = [text.split("|") for text in frame["species set"]]
+    assert [labels[0] for labels in sets] == frame["species"].to_list()
+    truth = pl.read_csv(PENGUINS, null_values=["NA", ""])["species"]
+    assert np.mean([label in labels for label, labels in zip(truth, sets)]) > 0.9
+    done = run("evaluate", "p.chainrule", PENGUINS)
+    assert re.search(r"coverage of 90% prediction sets +\d+\.\d%", done.stdout)
+    assert re.search(r"classes in a 90% prediction set .lower is better. +\d\.\d\d", done.stdout)
 
 
 def test_a_column_of_weights_is_not_an_input_and_rows_of_small_weight_have_little_influence():
@@ -857,7 +875,6 @@ MISTAKES = {
     "a weight of zero": ([*TRAIN, "--weight", "x"], WORDS, "--weight column 'x', row 1: .* > 0, got 0"),
     "the target as weight": ([*TRAIN, "--weight", "y"], WORDS, "--weight must not name the target, got 'y'"),
     "a mistyped number": (TRAIN, WORDS.replace("\n7,b", "\no7,b") + WORDS[4:], "'x'.* row 8.* 'o7'.* Correct this"),
-    "intervals of classes": (["predict", "MODEL", "t.csv", "--interval", "0.9"], WORDS, "requires a regression model"),
     "no such column to copy": (["predict", "MODEL", "PENGUINS", "--id", "nr"], WORDS, "column 'nr'"),
     "no directory for the model": ([*TRAIN, "--out", "no/m"], WORDS, "no/m cannot be written: the directory no does"),
     "no directory for the report": ([*TRAIN, "--report", "no/r.html"], WORDS, "the directory no does not exist"),
@@ -895,7 +912,7 @@ USAGE = {
     "train t.csv --target y --format xls": "--format must be one of {'csv', 'parquet', 'arrow', 'jsonl'}, got 'xls'",
     "predict m": "FILE is required",
     "predict m t.csv u.csv": "unexpected argument: u.csv",
-    "predict m t.csv --interval high": "--interval must be a number in [0.001, 0.999], got 'high'",
+    "predict m t.csv --interval high": "--coverage must be a number in [0.001, 0.999], got 'high'",
     "export m --to pyton": "--to must be one of {'onnx', 'c', 'python'}, got 'pyton'. Did you mean 'python'?",
     "trace m t.csv --row 0": "--row must be an integer >= 1, got 0",
     "trace m t.csv --row 1 --row two": "--row must be an integer >= 1, got 'two'",

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from chainrule import mlp
-from chainrule.model.ensemble import Ensemble, best_temperature, conformal_quantiles, minimize
+from chainrule.model.conformal import conformal_quantiles
+from chainrule.model.ensemble import Ensemble, best_temperature, minimize
 from chainrule.nn.losses import CrossEntropy, softmax
 
 
@@ -129,18 +130,18 @@ def test_an_interval_is_rounded_outwards(rng):
     net = mlp(2, 1, seed=0)
     bounds = np.array([[-1.0], [1.0]])
     ensemble = Ensemble.of_numbers([net], rng.normal(size=(5000, 1)), rng.normal(size=(5000, 1)), bounds)
-    R = ensemble.residuals
-    assert ensemble.residual_quantiles(0.9) == (R[49], R[949])
-    assert ensemble.residual_quantiles(0.9001) == (R[48], R[950])
-    assert ensemble.residual_quantiles(0.07) == (R[464], R[534])
-    assert ensemble.residual_quantiles(0.9999) == (-np.inf, np.inf)
+    R = ensemble.scores
+    assert ensemble.ends(0.9) == (R[49], R[949])
+    assert ensemble.ends(0.9001) == (R[48], R[950])
+    assert ensemble.ends(0.07) == (R[464], R[534])
+    assert ensemble.ends(0.9999) == (-np.inf, np.inf)
     for coverage in (0, 1, -0.5, np.nan, "0.9", None, [0.9]):
         with pytest.raises(ValueError, match="coverage must be strictly between 0 and 1"):
-            ensemble.residual_quantiles(coverage)
+            ensemble.ends(coverage)
         with pytest.raises(ValueError, match="quantile must be strictly between 0 and 1"):
-            ensemble.residual_quantile(coverage)
+            ensemble.score(coverage)
     with pytest.raises(ValueError, match="only available for a calibrated regression model"):
-        Ensemble((net,)).residual_quantiles(0.9)
+        Ensemble((net,)).ends(0.9)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_an_interval_is_rounded_outwards(rng):
         lambda: Ensemble((mlp(2, 1),), smoothing=-1),
         lambda: Ensemble((mlp(2, 1),), bounds=np.array([[1.0], [0.0]])),
         lambda: Ensemble((mlp(2, 1),), bounds=np.zeros((2, 2))),
-        lambda: Ensemble((mlp(2, 1),), residuals=np.full((999, 1), np.nan)),
+        lambda: Ensemble((mlp(2, 1),), scores=np.full((999, 1), np.nan)),
     ],
 )
 def test_an_inconsistent_ensemble_is_refused(make):

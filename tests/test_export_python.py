@@ -209,7 +209,7 @@ def test_several_outputs_per_row_are_predicted(pure, place):
     X, Y = {"x": np.arange(N) % 7.0}, np.random.default_rng(0).normal(3, 100, (N, 2))
     encoder = TabularEncoder().fit(X)
     ensemble = Ensemble(
-        (mlp(1, 4, 2, seed=0, dtype="float64"),), bounds=np.array([[-1.0, -1], [1, 1]]), residuals=np.ones((999, 2))
+        (mlp(1, 4, 2, seed=0, dtype="float64"),), bounds=np.array([[-1.0, -1], [1, 1]]), scores=np.ones((999, 2))
     )
     predictor = Predictor(encoder, ensemble, NumberTarget.of("y", Y))
     to_python(predictor, place / "two.py", pure)

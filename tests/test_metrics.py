@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
-from chainrule import mlp, train
+from chainrule import metrics, mlp, train
 from chainrule.metrics import METRICS, as_metric
 
 
@@ -190,3 +190,89 @@ def test_metrics_in_training_measure_probabilities(loss, rng):
     assert history["accuracy"][-1] == pytest.approx(theirs.accuracy_score(y, net.predict(X)))
     assert history["log_loss"][-1] == pytest.approx(theirs.log_loss(y, net.predict_proba(X)), rel=1e-5)
     assert history["roc_auc"][-1] == pytest.approx(theirs.roc_auc_score(y, net.predict_proba(X)[:, 1]))
+
+
+# Intervals, quantiles and sets, against loops over the rows.
+
+
+def weighted_mean(values, weight):
+    total = sum(w * value for w, value in zip(weight, values))
+    return total / sum(weight)
+
+
+@pytest.fixture(params=["equal", "weights"])
+def rows(request, rng):
+    """Numbers (53,), intervals (53, 2), and weights, or None and ones."""
+    y = rng.normal(size=53)
+    interval = np.sort(rng.normal(size=(53, 2)), axis=1)
+    interval[0] = y[0]
+    weight = rng.uniform(0.1, 3, size=53) if request.param == "weights" else None
+    return y, interval, weight, np.ones(53) if weight is None else weight
+
+
+def test_coverage_is_the_fraction_of_rows_inside(rows):
+    y, interval, weight, w = rows
+    inside = [float(low <= value <= high) for value, (low, high) in zip(y, interval)]
+    assert inside[0] == 1
+    assert metrics.coverage(y, interval, weight) == pytest.approx(weighted_mean(inside, w))
+
+
+def test_coverage_by_part_is_that_of_rows_next_to_each_other_in_an_order(rows, rng):
+    y, interval, weight, w = rows
+    by = rng.normal(size=53)
+    ranks = [sum(other < value for other in by) for value in by]
+    expected = []
+    for first, last in ((0, 11), (11, 22), (22, 33), (33, 43), (43, 53)):
+        part = [i for i in range(53) if first <= ranks[i] < last]
+        inside = [float(interval[i, 0] <= y[i] <= interval[i, 1]) for i in part]
+        expected.append(weighted_mean(inside, w[part]))
+    np.testing.assert_allclose(metrics.coverage_by_part(y, interval, by, weight=weight), expected)
+
+
+def test_a_part_without_rows_has_no_coverage():
+    shares = metrics.coverage_by_part(np.zeros(2), np.zeros((2, 2)), np.arange(2.0), 3)
+    np.testing.assert_array_equal(shares, [1, 1, np.nan])
+
+
+def test_the_winkler_score_is_the_width_and_a_penalty_for_rows_outside(rows):
+    y, interval, weight, w = rows
+    scores = []
+    for value, (low, high) in zip(y, interval):
+        outside = low - value if value < low else value - high if value > high else 0
+        scores.append(high - low + 2 / 0.2 * outside)
+    assert metrics.winkler(y, interval, 0.8, weight) == pytest.approx(weighted_mean(scores, w))
+
+
+def test_the_winkler_score_is_lowest_for_the_true_quantiles(rng):
+    y = rng.exponential(size=50_000)
+    true = -np.log(1 - np.array([0.05, 0.95]))
+    best = metrics.winkler(y, np.tile(true, (len(y), 1)), 0.9)
+    for shift in ([0.03, 0.5], [0.03, -0.5], [0, 0.5], [0, -0.5]):
+        assert metrics.winkler(y, np.tile(true + shift, (len(y), 1)), 0.9) > best
+
+
+def test_crps_is_twice_the_mean_quantile_loss(rows):
+    y, interval, weight, w = rows
+    levels, scores = np.array([0.25, 0.75]), []
+    for value, quantiles in zip(y, interval):
+        losses = [
+            level * (value - q) if value > q else (1 - level) * (q - value) for level, q in zip(levels, quantiles)
+        ]
+        scores.append(2 * sum(losses) / 2)
+    assert metrics.crps(y, interval, levels, weight) == pytest.approx(weighted_mean(scores, w))
+
+
+def test_crps_is_the_integral_of_the_squared_distance_to_a_step():
+    levels = (np.arange(2000) + 0.5) / 2000
+    value = 0.3  # of a uniform distribution on [0, 1]: the integral of z^2 up to it, and of (1 - z)^2 beyond
+    assert metrics.crps(np.array([value]), levels[np.newaxis], levels) == pytest.approx((0.3**3 + 0.7**3) / 3, abs=1e-3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_scores_of_sets(weighted, rng):
+    sets, y = rng.random(size=(40, 4)) < 0.6, rng.integers(0, 4, 40)
+    weight = rng.uniform(0.1, 3, size=40) if weighted else None
+    w = np.ones(40) if weight is None else weight
+    hits, sizes = [float(row[k]) for row, k in zip(sets, y)], [sum(map(int, row)) for row in sets]
+    assert metrics.set_coverage(y, sets, weight) == pytest.approx(weighted_mean(hits, w))
+    assert metrics.set_size(sets, weight) == pytest.approx(weighted_mean(sizes, w))

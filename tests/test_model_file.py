@@ -231,6 +231,14 @@ def test_a_golden_file_predicts_the_same_as_ever(path):
     np.testing.assert_allclose(predict(load(path)), json.loads(path.with_suffix(".json").read_text()), rtol=1e-5)
 
 
+@pytest.mark.parametrize("version", range(1, FORMAT.version + 1))
+def test_a_golden_regressor_has_the_same_intervals_as_ever(version):
+    expected = json.loads((GOLDEN / "intervals.json").read_text())[str(version)]
+    table = json.loads((GOLDEN / "table.json").read_text())
+    regressor = load(GOLDEN / f"regressor-{version}.chainrule")
+    np.testing.assert_allclose(regressor.predict_interval(table, 0.75), expected, rtol=1e-5)
+
+
 def test_there_are_golden_files_for_every_version():
     stems = {path.stem for path in GOLDEN.glob("*.chainrule")}
     kinds = ("network", "classifier", "regressor")
@@ -260,13 +268,14 @@ with open("rows.csv", "w", newline="") as file:
     writer.writerows(rows)
 cells = list(csv.DictReader(open("rows.csv", newline="")))
 structured = np.array([tuple(row.values()) for row in rows], dtype=[(name, object) for name in asked])
-regressor, classifier = (chainrule.load(f"{golden}/{name}-1.chainrule") for name in ("regressor", "classifier"))
+regressor, classifier = (chainrule.load(f"{golden}/{name}-2.chainrule") for name in ("regressor", "classifier"))
 for table in (asked, rows, cells, {name: structured[name] for name in asked}):
     np.testing.assert_array_equal(regressor.predict(table), regressor.predict(asked))
     np.testing.assert_array_equal(regressor.predict_interval(table), regressor.predict_interval(asked))
     np.testing.assert_array_equal(classifier.predict(table), classifier.predict(asked))
     np.testing.assert_array_equal(classifier.predict_proba(table), classifier.predict_proba(asked))
-network = chainrule.load(f"{golden}/network-1.chainrule")
+    assert classifier.predict_set(table) == classifier.predict_set(asked)
+network = chainrule.load(f"{golden}/network-2.chainrule")
 assert network(np.zeros((2, 4))).shape == (2, 3)
 loaded = {name.partition(".")[0] for name in set(sys.modules) - at_start}
 print(*loaded - set(sys.stdlib_module_names))
@@ -284,7 +293,7 @@ def test_models_predict_with_no_package_but_numpy(tmp_path):
 
 def test_a_dataframe_gives_the_same_predictions_as_its_columns():
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
-    asked, model = json.loads((GOLDEN / "table.json").read_text()), load(GOLDEN / "regressor-1.chainrule")
+    asked, model = json.loads((GOLDEN / "table.json").read_text()), load(GOLDEN / "regressor-2.chainrule")
     for frame in (pandas.DataFrame(asked), polars.DataFrame(asked)):
         np.testing.assert_array_equal(model.predict_interval(frame), model.predict_interval(asked))
 
@@ -648,7 +657,7 @@ INVALID_EMBEDDINGS = [
 """Embeddings that no network contains, or that the next layer, of five inputs, or the parameters do not fit."""
 
 INVALID_DOCUMENTS = {
-    "version": lambda d: d.update(version=2),
+    "version": lambda d: d.update(version=3),
     "version as text": lambda d: d.update(version="1"),
     "format": lambda d: d.update(format="torch"),
     "kind": lambda d: d.update(kind="ensemble"),
@@ -761,7 +770,9 @@ def test_column_names_that_claim_gigabytes_allocate_none(names, saved):
 
 def test_a_later_format_version_is_named(saved):
     change_document(saved, INVALID_DOCUMENTS["version"])
-    with pytest.raises(ModelFileError, match="format version 2 is not supported; this version of chainrule reads 1"):
+    with pytest.raises(
+        ModelFileError, match="format version 3 is not supported; this version of chainrule reads 1 and 2"
+    ):
         load(saved)
 
 

@@ -84,7 +84,7 @@ def test_every_variant_is_a_network_of_its_own(recipe, rng):
     shown = {(str(variant.network(3, 2, seed=0).layers), variant.epochs, variant.name) for variant in variants}
     assert len(shown) == len(variants) == len({variant.name for variant in variants})
     for variant in variants:
-        assert variant.network(3, 2, seed=0).outputs(X).shape == (100, 2)
+        assert variant.network(3, 2, seed=0)(X).shape == (100, 2)
 
 
 def test_variants_see_the_numbers_plainly_as_waves_as_pieces_and_linearly(rng):
@@ -99,7 +99,7 @@ def test_variants_see_the_numbers_plainly_as_waves_as_pieces_and_linearly(rng):
         np.testing.assert_allclose(edges, np.quantile(X[:, column], np.linspace(0, 1, 25)), atol=1e-4)
     for variant in (plain, waves, pieces, linear):
         network = variant.network(3, 2, seed=0)
-        assert (network.n_in, network.n_out) == (3, 2)
+        assert (network.n_in, network.n_out) == (3, 2 * recipe.loss.width)
         assert not network.outputs(X).any()
 
 
@@ -173,7 +173,8 @@ def test_every_variant_looks_up_categories_first_and_finds_the_numbers_behind(na
     assert all(embedding.columns == (0, 2) for embedding in others if name in ("waves", "pieces"))
     network = variant.network(4, 1, seed=0)
     assert variant.learning_rate_multipliers(network)["0.E"] == variant.lookup_rate
-    assert network.outputs(X).shape == (300, 1)
+    assert network(X).shape == (300, 1)
+
 
 
 def test_predictions_continue_what_is_linear_but_keep_the_sign_of_the_target(rng):

@@ -151,6 +151,57 @@ def r2(y: Array, prediction: Array, weight: Weight = None) -> float:
     return float(np.mean(1 - error / np.where(variance > 0, variance, 1)))
 
 
+# Scores of intervals, quantiles and sets, which are no metrics of `train`: they need more than `net(X)`.
+
+
+def coverage(y: Array, interval: Array, weight: Weight = None) -> float:
+    """Fraction of numbers y (n,) inside their intervals (n, 2), the ends included."""
+    low, high = interval.T
+    return float(np.average((low <= y) & (y <= high), weights=weight))
+
+
+def coverage_by_part(y: Array, interval: Array, by: Array, n_parts: int = 5, weight: Weight = None) -> list[float]:
+    """Coverage in each of `n_parts` parts of the rows, as equal in number as possible, in the order of `by` (n,).
+
+    Intervals of one width for all rows cover too much in one part and too little in another. NaN for a part without
+    rows.
+    """
+    parts = np.array_split(np.argsort(by, kind="stable"), n_parts)
+    return [coverage(y[rows], interval[rows], _part(weight, rows)) if len(rows) else nan for rows in parts]
+
+
+def winkler(y: Array, interval: Array, coverage: float, weight: Weight = None) -> float:
+    """Mean width of intervals (n, 2), plus 2 / (1 - coverage) times the distance of each y (n,) that is outside.
+
+    Lowest for the true quantiles at (1 - coverage) / 2 and (1 + coverage) / 2 (Winkler 1972).
+    """
+    low, high = interval.T
+    outside = np.maximum(low - y, 0) + np.maximum(y - high, 0)
+    return float(np.average(high - low + 2 / (1 - coverage) * outside, weights=weight))
+
+
+def crps(y: Array, quantiles: Array, levels: Array, weight: Weight = None) -> float:
+    """Continuous ranked probability score of quantiles (n, q) at evenly spaced levels (q,), for numbers y (n,).
+
+    Twice the mean quantile loss over the levels, which for many of them tends to the integral of the squared difference
+    between the predicted distribution function and the step at y; for a single predicted number it would be the
+    absolute error (Gneiting & Raftery 2007, section 4.2).
+    """
+    above = y[:, np.newaxis] - quantiles
+    losses = np.maximum(levels * above, (levels - 1) * above)
+    return float(2 * np.average(losses.mean(axis=1), weights=weight))
+
+
+def set_coverage(y: Array, sets: Array, weight: Weight = None) -> float:
+    """Fraction of rows whose class number y (n,) is in their set: sets (n, K) are true for the classes in them."""
+    return float(np.average(sets[np.arange(len(y)), y], weights=weight))
+
+
+def set_size(sets: Array, weight: Weight = None) -> float:
+    """Mean number of classes in sets (n, K)."""
+    return float(np.average(sets.sum(axis=1), weights=weight))
+
+
 def _part(weight: Weight, rows: Array) -> Weight:
     return None if weight is None else weight[rows]
 

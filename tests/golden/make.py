@@ -18,7 +18,8 @@ from chainrule.files.model import FORMAT, save
 from chainrule.model.embeddings import Periodic, PiecewiseLinear, Unclip
 from chainrule.model.ensemble import Ensemble, best_temperature, weighted_mean
 from chainrule.model.predictor import Predictor
-from chainrule.nn.losses import CrossEntropy
+from chainrule.model.quantiles import MeanAndQuantiles, in_order
+from chainrule.nn.losses import CrossEntropy, softmax
 
 HERE = Path(__file__).parent
 LAYERS = [
@@ -71,20 +72,21 @@ def predictor(values, loss, n_bins, calibrate):
     X, y = encoder.transform(columns), target.encode(values)
     networks = []
     for seed, n_hidden in enumerate((5, 5, 3)):
-        net = mlp(X.shape[1], n_hidden, target.n_outputs, activation="selu", loss=loss, seed=seed)
+        net = mlp(X.shape[1], n_hidden, target.n_outputs * loss.width, activation="selu", loss=loss, seed=seed)
         train(net, X[:40], y[:40], epochs=5)
         networks.append(net.copy("float64"))
-    outputs = weighted_mean(WEIGHTS, [net.outputs(X[40:]) for net in networks])
+    outputs = weighted_mean(WEIGHTS, [in_order(loss, net.outputs(X[40:])) for net in networks])
     return Predictor(encoder, calibrate(networks, outputs, y[40:]), target, {"seed": 0, "scores": {"loss": 0.5}})
 
 
 def classifier():
     labels = np.where(table()[1] > 3, "long é", "short")
-    return predictor(labels, "cross_entropy", 0, of_classes)
+    return predictor(labels, CrossEntropy(), 0, of_classes)
 
 
 def of_classes(networks, outputs, y):
-    return Ensemble(tuple(networks), WEIGHTS, temperature=best_temperature(outputs, y), smoothing=1 / len(y))
+    ensemble = Ensemble(tuple(networks), WEIGHTS, temperature=best_temperature(outputs, y), smoothing=1 / len(y))
+    return ensemble.for_sets(softmax(outputs / ensemble.temperature), y)
 
 
 def of_numbers(networks, outputs, y):
@@ -92,7 +94,7 @@ def of_numbers(networks, outputs, y):
 
 
 def regressor():
-    return predictor(table()[1] * 10 + 5, "squared_error", 4, of_numbers)
+    return predictor(table()[1] * 10 + 5, MeanAndQuantiles((0.1, 0.3, 0.5, 0.7, 0.9)), 4, of_numbers)
 
 
 def rows_for(net):
@@ -108,3 +110,6 @@ if __name__ == "__main__":
         save(model, HERE / f"{name}.chainrule")
         predictions = model(rows_for(model)) if make is network else model.predictions(TABLE)
         (HERE / f"{name}.json").write_text(json.dumps(predictions.tolist(), indent=1) + "\n")
+    intervals = json.loads((HERE / "intervals.json").read_text())
+    intervals[str(FORMAT.version)] = model.predict_interval(TABLE, 0.75).tolist()
+    (HERE / "intervals.json").write_text(json.dumps(intervals, indent=1) + "\n")

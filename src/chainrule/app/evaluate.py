@@ -22,7 +22,7 @@ def run(options: EvaluateOptions) -> None:
             "model": str(options.model),
             "rows": len(table.known),
             "notices": notices,
-            "coverage": result.coverage,
+            **result.uncertainty,
             "scores": result.scores,
             "intervals": result.intervals,
             "baseline": result.baseline,

@@ -8,7 +8,7 @@ from typing import Any
 from chainrule.app.options import TrainOptions
 from chainrule.app.plan import Plan
 from chainrule.app.results import Result
-from chainrule.app.scores import Target, format_scores
+from chainrule.app.scores import Target, format_scores, format_uncertainty
 from chainrule.data.targets import ClassTarget
 from chainrule.display import aligned, count, format_number, format_numbers
 from chainrule.errors import shorten
@@ -86,8 +86,7 @@ def score_lines(result: Result, heading: str) -> list[str]:
     rows = [[heading, "network", "90% interval", baseline_of(result.predictor.target)]]
     for name, texts in format_scores(result.scores, result.intervals, result.baseline).items():
         rows.append([f"{name.replace('_', ' ')} ({better_is(name)} is better)", *texts])
-    if result.coverage is not None:
-        rows.append(["coverage of 90% prediction intervals", f"{result.coverage:.1%}", "", ""])
+    rows += [[name, text, "", ""] for name, text in format_uncertainty(result.uncertainty).items()]
     return aligned(rows, (38, 8, 20, 18))
 
 

@@ -326,10 +326,12 @@ class PredictOptions(_ModelOptions):
         ),
     ] = None
     proba: Annotated[bool, _option("Add the probability of each class.", "--proba")] = False
-    interval: Annotated[
+    coverage: Annotated[
         float | None,
         _option(
-            "Add prediction intervals with this coverage, such as 0.9.",
+            "Add prediction intervals, or sets of classes joined by |, with this coverage, such as 0.9.",
+            "--coverage",
+            "--interval",
             **parsers.number("a number in [0.001, 0.999]", lambda value: 0.001 <= value <= 0.999),
         ),
     ] = None

@@ -29,8 +29,6 @@ def run(options: PredictOptions) -> None:
     is_classifier = isinstance(predictor.target, ClassTarget)
     if options.proba and not is_classifier:
         raise TableError(f"--proba requires a classification model, got {options.model}, a regression model")
-    if options.interval is not None and is_classifier:
-        raise TableError(f"--interval requires a regression model, got {options.model}, a classification model")
     source = open_table(predictor, options.file, options.table)
     predictions = _Predictions(predictor, source, options)
     rows_are_seen = options.out is None and sys.stdout.isatty()
@@ -60,9 +58,9 @@ class _Predictions:
             copied = self._copied(frame)
             notices: list[str] = []
             with warnings_as(notices):
-                predictions = self.predictor.predictions(with_numbers(frame, numeric), first_row=row)
+                columns = self._columns(with_numbers(frame, numeric), row)
             self._note([*notices, *(self._first_notices(frame, copied) if not row else [])])
-            yield pl.DataFrame({name: frame[name] for name in copied} | self._columns(predictions))
+            yield pl.DataFrame({name: frame[name] for name in copied} | columns)
             row += len(frame)
             show(f"{row:,} rows", self.source.fraction)
         self._note(self.source.notices)
@@ -79,22 +77,27 @@ class _Predictions:
                 raise TableError(f"--id must not name the predicted column, got {name!r}")
         return names
 
-    def _columns(self, predictions: Array) -> dict[str, object]:
-        """Return decoded predictions (n, n_outputs), then the ends of intervals and the probabilities, if asked for."""
-        target, options = self.predictor.target, self.options
-        columns = self._decoded(predictions)
-        if options.interval is not None:
-            for end, shift in zip((" low", " high"), self.predictor.ensemble.residual_quantiles(options.interval)):
-                columns |= self._decoded(predictions + shift, end)
-        if options.proba and isinstance(target, ClassTarget):
-            columns |= {f"{target.name}={label}": predictions[:, k] for k, label in enumerate(target.labels)}
+    def _columns(self, table: object, first_row: int) -> dict[str, object]:
+        """Return the predictions for a table, then intervals or sets, and probabilities, if they are asked for."""
+        target, coverage, predictor = self.predictor.target, self.options.coverage, self.predictor
+        if not isinstance(target, ClassTarget):
+            distribution = predictor.distribution(table, first_row)
+            columns = self._named(target.decode(distribution.means))
+            for end, score in zip((" low", " high"), () if coverage is None else predictor.ensemble.ends(coverage)):
+                columns |= self._named(predictor.decode_end(distribution.at(score)), end)
+            return columns
+        P = predictor.predictions(table, first_row)
+        columns = self._named(target.decode(P))
+        if coverage is not None:
+            columns[f"{target.name} set"] = ["|".join(map(str, labels)) for labels in predictor.sets_of(P, coverage)]
+        if self.options.proba:
+            columns |= {f"{target.name}={label}": P[:, k] for k, label in enumerate(target.labels)}
         return columns
 
-    def _decoded(self, predictions: Array, end: str = "") -> dict[str, object]:
+    def _named(self, decoded: Array, end: str = "") -> dict[str, object]:
         """Return one column per output, with `end` appended to its name."""
         names = self.predictor.target.output_names
-        columns = self.predictor.target.decode(predictions).reshape(len(predictions), len(names)).T
-        return {name + end: column.tolist() for name, column in zip(names, columns)}
+        return {name + end: column.tolist() for name, column in zip(names, decoded.reshape(-1, len(names)).T)}
 
     def _first_notices(self, frame: pl.DataFrame, copied: Sequence[str]) -> list[str]:
         """Return notices about the file and about columns that training did not use."""

@@ -12,7 +12,7 @@ from chainrule.app.options import EvaluateOptions, ReadingOptions, ReportOptions
 from chainrule.app.paths import has_table_suffix, shown
 from chainrule.app.plan import Plan, Table
 from chainrule.app.reporter import Reporter
-from chainrule.app.scores import score, score_baseline, score_interval
+from chainrule.app.scores import score, score_baseline, score_interval, score_intervals, score_sets
 from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
 from chainrule.data.reading import Columns
@@ -45,7 +45,7 @@ _REMEDIES = {
 class Result:
     """A predictor with its predictions for rows whose target is known, their scores, and the scores' intervals.
 
-    `rows` are the rows' numbers in their file, from 1.
+    `rows` are the rows' numbers in their file, from 1, and `uncertainty` the scores of prediction intervals or sets.
     """
 
     predictor: Predictor
@@ -56,18 +56,9 @@ class Result:
     scores: dict[str, float]
     baseline: dict[str, float]
     intervals: dict[str, tuple[float, float]]
+    uncertainty: dict[str, Any]
     histories: list[History] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-
-    @property
-    def coverage(self) -> float | None:
-        """The fraction of rows within their 90 % prediction interval; None if the model has no intervals."""
-        target, ensemble = self.predictor.target, self.predictor.ensemble
-        if not isinstance(target, NumberTarget) or ensemble.residuals is None:
-            return None
-        low, high = ensemble.residual_quantiles(0.9)
-        residuals = target.encode(self.values) - self.predictions
-        return float(np.mean((low <= residuals) & (residuals <= high)))
 
 
 @dataclass(frozen=True)
@@ -145,8 +136,12 @@ def score_on(
     notices: list[str] = []
     show("predictions")
     with planning.warnings_as(notices):  # predict all rows, so that errors give the row's number in the file
-        predictions = predictor.predictions(table.inputs)
-    predictions = predictions[table.known]
+        if isinstance(target, NumberTarget):
+            distribution = predictor.distribution(table.inputs).part(table.known)
+            predictions, uncertainty = distribution.means, score_intervals(predictor, distribution, held.values)
+        else:
+            predictions = predictor.predictions(table.inputs)[table.known]
+            uncertainty = score_sets(predictor, predictions, held.values)
     show("confidence intervals")
     return Result(
         predictor,
@@ -157,6 +152,7 @@ def score_on(
         score(target, held.values, predictions),
         score_baseline(target, held.values),
         score_interval(target, held.values, predictions, groups=held.groups),
+        uncertainty,
         list(histories),
         notices,
     )
@@ -184,7 +180,7 @@ def diagnose_fit(plan: Plan, fitted: Fitted, result: Result) -> Diagnosis:
     predictor = fitted.predictor
     seen, target, encoder = plan.table.part(plan.training), predictor.target, predictor.encoder
     findings = diagnose(
-        predictor.ensemble.networks[0],
+        predictor.ensemble.means.networks[0],
         encoder.transform(seen.inputs),
         target.encode(seen.values),
         next(iter(fitted.histories), None),

@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
+from chainrule import metrics
 from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.display import format_numbers
+from chainrule.display import format_number, format_numbers
 from chainrule.insight.evaluation import wilson_interval
 from chainrule.metrics import METRICS, roc_auc
+from chainrule.model.predictor import Predictor
+from chainrule.model.quantiles import Distribution
 
 Target = ClassTarget | NumberTarget
 
@@ -77,6 +81,51 @@ def score_interval(
         low_closed, high_closed = closed.get(name, (low, high))
         intervals[name] = (float(min(low, low_closed)), float(max(high, high_closed)))
     return intervals
+
+
+def score_intervals(predictor: Predictor, distribution: Distribution, values: Array) -> dict[str, Any]:
+    """Return the scores of the 90 % prediction intervals and of the quantiles for target values (n,).
+
+    The scores of this function and the next are empty if the model was not calibrated on held-out rows.
+    """
+    target = predictor.target
+    if predictor.ensemble.scores is None or not isinstance(target, NumberTarget):
+        return {}
+    y, levels = target.numbers(values)[:, 0], np.arange(1, 100) / 100
+    ends, centiles = predictor.ensemble.ends(_CONFIDENCE), map(predictor.ensemble.score, levels)
+    interval, quantiles = (
+        np.column_stack([predictor.decode_end(distribution.at(score)) for score in scores])
+        for scores in (ends, centiles)
+    )
+    return {
+        "coverage": metrics.coverage(y, interval),
+        "coverage_by_fifth": metrics.coverage_by_part(y, interval, distribution.means[:, 0]),
+        "winkler": metrics.winkler(y, interval, _CONFIDENCE),
+        "crps": metrics.crps(y, quantiles, levels),
+    }
+
+
+def score_sets(predictor: Predictor, P: Array, values: Array) -> dict[str, Any]:
+    """Return the scores of the 90 % prediction sets of rows with probabilities P (n, K) for target values (n,)."""
+    if predictor.ensemble.scores is None:
+        return {}
+    y, sets = predictor.target.encode(values), predictor.ensemble.sets(P, _CONFIDENCE)
+    return {"coverage": metrics.set_coverage(y, sets), "set_size": metrics.set_size(sets)}
+
+
+def format_uncertainty(scores: Mapping[str, Any]) -> dict[str, str]:
+    """Return the scores of intervals or sets as text, by what they are."""
+    shown = {}
+    if "set_size" in scores:
+        shown["coverage of 90% prediction sets"] = f"{scores['coverage']:.1%}"
+        shown["classes in a 90% prediction set (lower is better)"] = f"{scores['set_size']:.2f}"
+    elif scores:
+        shown["coverage of 90% prediction intervals"] = f"{scores['coverage']:.1%}"
+        fifths = " ".join(f"{share:.0%}" for share in scores["coverage_by_fifth"])
+        shown["the same, from the lowest fifth of predictions to the highest"] = fifths
+        shown["Winkler score of 90% prediction intervals (lower is better)"] = format_number(scores["winkler"])
+        shown["CRPS of the quantiles (lower is better)"] = format_number(scores["crps"])
+    return shown
 
 
 def _resamples(n: int, groups: Array | None, rng: np.random.Generator) -> tuple[list[Array], float]:

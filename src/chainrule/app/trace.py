@@ -48,7 +48,7 @@ def run(options: TraceOptions) -> None:
 
 def _member(predictor: Predictor, number: int) -> Network:
     """Return a network of the predictor's ensemble, numbered from 1."""
-    networks = predictor.ensemble.networks
+    networks = predictor.ensemble.means.networks
     if number > len(networks):
         raise TableError(f"--member must be <= {len(networks)}, the number of networks, got {number}")
     return networks[number - 1]

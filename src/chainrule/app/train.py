@@ -257,7 +257,7 @@ def _metadata(job: _Job, result: Result) -> dict[str, Any]:
         "scores": result.scores,
         "intervals": {name: list(ends) for name, ends in result.intervals.items()},
         "baseline": result.baseline,
-        "coverage": result.coverage,
+        **result.uncertainty,
         "table": job.source.name,
         "file": {"rows": len(job.plan.table.values), "columns": job.n_columns, "sha256": job.source.sha256},
         "reading": job.source.state,

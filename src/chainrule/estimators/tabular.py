@@ -466,6 +466,16 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         """Return the logarithm of `predict_proba(X)`."""
         return np.log(self.predict_proba(X))
 
+    def predict_set(self, X: Any, coverage: float = 0.9, by_class: bool = False) -> list[list[Any]]:
+        """Return for each row a list of classes that contains the true one in a fraction `coverage` of new rows.
+
+        Conformal prediction on rows held out from training: the coverage holds on average over rows, if new rows come
+        from the same distribution as the training rows. With `by_class`, it holds for the rows of each class, and sets
+        are larger. The most probable class is always in the set, and first.
+        """
+        table = self._table(X)
+        return self.predictor_.predict_set(table, coverage, by_class)
+
 
 @dataclass(eq=False, repr=False)
 class TabularRegressor(RegressorMixin, BaseTabular):
@@ -531,8 +541,9 @@ validation_data, time_limit, random_state, n_jobs, verbose
     def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
         """Return prediction intervals that contain the true values of a fraction `coverage` of new rows.
 
-        Split conformal prediction: the errors are those on rows held out from training. The coverage holds on average
-        over rows, for any distribution, if new rows come from the same one as the training rows.
+        Intervals are wider for rows whose numbers scatter more: their ends are quantiles that the networks predict,
+        calibrated by conformal prediction on rows held out from training. The coverage holds on average over rows, for
+        any distribution, if new rows come from the same one as the training rows.
 
         Returns
         -------

@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 
 import chainrule
-from chainrule.arrays import Array
 from chainrule.data.columns import Column
-from chainrule.data.targets import NumberTarget
+from chainrule.data.targets import ClassTarget
 from chainrule.export import steps as ir
 from chainrule.export.golden import Golden, golden_of
 from chainrule.export.schema import notes_of
@@ -28,6 +27,8 @@ from chainrule.export.writing import Export, write
 from chainrule.files.archive import Path, flatten
 from chainrule.files.model import shortened
 from chainrule.languages import NUMPY, PYTHON, Language
+from chainrule.model.ensemble import Ensemble
+from chainrule.model.quantiles import MeanAndQuantiles
 
 _LINE_WIDTH = 120
 _LARGEST_EXPONENT = 708
@@ -51,8 +52,8 @@ def to_python(model: ir.Model, path: Path, pure: bool = False) -> Export:
     ValueError
         If the model contains a custom layer, activation or Loss class. Nothing is written.
     """
-    program, golden = ir.program_of(model), golden_of(model)
-    description = _describe(program, golden, ir.as_ensemble(model).residuals)
+    program, golden = ir.program_of(model, quantiles=True), golden_of(model)
+    description = _describe(program, golden, ir.as_ensemble(model))
     arithmetic, language = ("pure", PYTHON) if pure else ("with_numpy", NUMPY)
     text = _source(description, _docstring(program, path), arithmetic, _functions(program, language))
     namespace: dict[str, Any] = {"__name__": "exported"}
@@ -64,15 +65,20 @@ def to_python(model: ir.Model, path: Path, pure: bool = False) -> Export:
 # The model as plain data.
 
 
-def _describe(program: ir.Program, golden: Golden, residuals: Array | None) -> dict[str, Any]:
+def _describe(program: ir.Program, golden: Golden, ensemble: Ensemble) -> dict[str, Any]:
     """Return the model as plain lists, dicts and arrays, which the exported `fill` reads."""
+    loss, scores, contrast = ensemble.loss, ensemble.scores, ensemble.contrast
     columns, target = None, program.target
     rows: Any = golden.rows
     if program.columns is not None:
         columns = list(map(_describe_column, program.columns))
         rows = [[row[column["name"]] for column in columns] for row in rows]
-    if residuals is not None and isinstance(target, NumberTarget):
-        residuals = residuals * np.array(target.stds)
+    if isinstance(target, ClassTarget):
+        scores = None
+    elif target is not None and contrast is not None:
+        contrast = contrast * np.array([np.ones(len(target.stds)), target.stds])
+    elif target is not None and scores is not None:
+        scores = scores * np.array(target.stds)  # distances from the means
     return {
         "target": "y" if target is None else target.name,
         "labels": None if program.labels is None else list(program.labels),
@@ -81,7 +87,9 @@ def _describe(program: ir.Program, golden: Golden, residuals: Array | None) -> d
         "members": [[_describe_step(step) for step in steps] for steps in program.members],
         "bounds": program.bounds,
         "exponential": program.exponential,
-        "residuals": residuals,
+        "logits": loss.logits.tolist() if isinstance(loss, MeanAndQuantiles) else [],
+        "scores": scores,
+        "contrast": contrast,
         "golden_rows": rows,
         "golden_predictions": golden.predictions,
         "golden_units": golden.units,
@@ -111,6 +119,7 @@ _DESCRIBED: dict[type[ir.Step], Callable[[Any], list[Any]]] = {
     ir.ResidualBlock: lambda step: ["residual_block", [_describe_step(inner) for inner in step.steps]],
     ir.Appended: lambda step: ["appended", [_describe_step(inner) for inner in step.steps]],
     ir.Columns: lambda step: ["columns", step.columns.tolist()],
+    ir.InOrder: lambda step: ["in_order", step.block],
     ir.Rows: lambda step: ["rows", step.E, step.starts.tolist(), step.lasts.tolist()],
     ir.BlockAffine: lambda step: ["block_affine", step.W.transpose(0, 2, 1).reshape(step.width, -1), step.b.ravel()],
 }

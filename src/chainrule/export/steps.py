@@ -26,6 +26,7 @@ from chainrule.model import embeddings
 from chainrule.model.embedding_curves import EMBEDDING_CURVES
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
+from chainrule.model.quantiles import MeanAndQuantiles, added_to_outputs
 from chainrule.nn import layers, losses
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.custom import is_custom
@@ -128,6 +129,13 @@ class Appended(Step):
     steps: tuple[Step, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class InOrder(Step):
+    """X with all but the first of each `block` values sorted: the quantiles of each number."""
+
+    block: int
+
+
 Nested = ResidualBlock | Appended
 
 
@@ -187,8 +195,8 @@ class Program:
         return None if self.bounds is None else np.clip(self.bounds, -limit, limit).astype(np.float32)
 
 
-def program_of(model: Model) -> Program:
-    """Return a model's program.
+def program_of(model: Model, quantiles: bool = False) -> Program:
+    """Return a model's program; with `quantiles`, each prediction is followed by its quantiles if the model has any.
 
     Raises ValueError for custom layers or losses, for parameters that are not finite, and for columns that mark missing
     categories: in C and ONNX, a category is an index or a text, which cannot be NaN.
@@ -198,12 +206,10 @@ def program_of(model: Model) -> Program:
     predictor = model if isinstance(model, Predictor) else None
     target = predictor.target if predictor else None
     columns = tuple(predictor.encoder.columns) if predictor else None
-    ensemble = as_ensemble(model)
+    ensemble = as_ensemble(model) if quantiles else as_ensemble(model).means
     _require_exportable(ensemble, columns or ())
-    scale, shift = np.ones(ensemble.n_out), np.zeros(ensemble.n_out)
-    if isinstance(target, NumberTarget):
-        scale, shift = np.array(target.stds), np.array(target.means)
-    bounds, smoothing = ensemble.bounds, 0.0
+    scale, shift, bounds = _units(ensemble, target)
+    smoothing = 0.0
     if isinstance(ensemble.networks[0].loss, losses.CrossEntropy):
         bounds, smoothing = None, ensemble.smoothing
     members = []
@@ -213,13 +219,26 @@ def program_of(model: Model) -> Program:
         members.append((*_network_steps(network, ensemble.temperature), *term))
     return Program(
         tuple(members),
-        None if bounds is None else bounds * scale + shift,
+        bounds,
         ensemble.n_in,
-        ensemble.n_out,
+        len(scale),
         columns,
         target,
         predictor.metadata if predictor else {},
     )
+
+
+def _units(ensemble: Ensemble, target: ClassTarget | NumberTarget | None) -> tuple[Array, Array, Array | None]:
+    """Return scale and shift of each raw output to the target's unit, and their bounds in it."""
+    n, width = ensemble.n_out, ensemble.loss.width
+    stds, means = (target.stds, target.means) if isinstance(target, NumberTarget) else (np.ones(n), np.zeros(n))
+    scale = np.repeat(stds, width)
+    shift = scale * np.tile(added_to_outputs(ensemble.loss), n) + np.repeat(means, width)
+    if ensemble.bounds is None:
+        return scale, shift, None
+    bounds = np.tile([[-np.inf], [np.inf]], n * width)
+    bounds[:, ::width] = ensemble.bounds * stds + means
+    return scale, shift, bounds
 
 
 def as_ensemble(model: Model) -> Ensemble:
@@ -246,7 +265,7 @@ def _require_exportable(ensemble: Ensemble, columns: Sequence[Column]) -> None:
 
 def _network_steps(network: Network, temperature: float = 1.0) -> list[Step]:
     """Return the steps of a network, including the link function of its loss."""
-    link = LINKS[type(network.loss)](network.n_out, temperature)
+    link = LINKS[type(network.loss)](network, temperature)
     return [*_lower(network.layers, network.params, network.n_in), *link]
 
 
@@ -332,24 +351,25 @@ LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {
 """From a layer type to the function that returns its steps, given the layer, its parameters and its input width."""
 
 
-def _identity_link(width: int, temperature: float) -> list[Step]:
+def _identity_link(network: Network, temperature: float) -> list[Step]:
     return []
 
 
-LINKS: dict[type[losses.Loss], Callable[[int, float], list[Step]]] = {
+LINKS: dict[type[losses.Loss], Callable[[Network, float], list[Step]]] = {
     losses.SquaredError: _identity_link,
     losses.AbsoluteError: _identity_link,
     losses.Huber: _identity_link,
     losses.Quantile: _identity_link,
     losses.CustomLoss: _identity_link,
-    losses.Poisson: lambda width, temperature: [Elementwise(width, "exp")],
-    losses.BinaryCrossEntropy: lambda width, temperature: [Elementwise(width, "sigmoid")],
-    losses.CrossEntropy: lambda width, temperature: [
-        *_affine_elementwise(np.full(width, 1 / temperature), np.zeros(width)),
-        Softmax(width),
+    losses.Poisson: lambda network, temperature: [Elementwise(network.n_out, "exp")],
+    losses.BinaryCrossEntropy: lambda network, temperature: [Elementwise(network.n_out, "sigmoid")],
+    losses.CrossEntropy: lambda network, temperature: [
+        *_affine_elementwise(np.full(network.n_out, 1 / temperature), np.zeros(network.n_out)),
+        Softmax(network.n_out),
     ],
+    MeanAndQuantiles: lambda network, temperature: [InOrder(network.n_out, network.loss.width)],
 }
-"""From a loss type to the function that returns the steps of its link function, given width and temperature."""
+"""From a loss type to the function that returns the steps of a network's link function, given the temperature."""
 
 
 # Folding.

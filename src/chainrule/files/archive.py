@@ -58,10 +58,11 @@ _CHECKSUM_BYTES = 64
 
 
 class Format(NamedTuple):
-    """A file format's name and version."""
+    """A file format's name, its version, and how many versions before it are still read."""
 
     name: str
     version: int
+    n_older: int = 0
 
 
 # Writing.
@@ -172,8 +173,9 @@ def read(path: Path, form: Format) -> dict[str, Tree]:
         document = _parse(header.pop("__metadata__")["document"].encode())
         name, version = document.get("format"), document.get("version")
         require_that(name == form.name, f"its format must be {form.name!r}, got {name!r}")
-        rule = f"this version of chainrule reads {form.version}"
-        is_read = type(version) is int and version == form.version
+        versions = range(form.version - form.n_older, form.version + 1)
+        rule = f"this version of chainrule reads {' and '.join(map(str, versions))}"
+        is_read = type(version) is int and version in versions
         require_that(is_read, f"format version {version!r} is not supported; {rule}")
         arrays = _read_arrays(file, header, n_bytes)
     tree = _unflatten(document, arrays)

@@ -3,12 +3,14 @@
 An archive (see `chainrule.files.archive`) of a few arrays and one document. The document describes layers, loss and
 activations by name, encoder and target by their fields. Names are looked up in the tables of the library and nowhere
 else. Networks with the same description are a family, whose arrays have one row per network: `theta` contains the
-parameters and `buffers` the running statistics. `bounds` and `residuals` are those of `chainrule.model.ensemble`,
-`background` that of `chainrule.Predictor`.
+parameters and `buffers` the running statistics. `bounds`, `scores` and `contrast` are those of
+`chainrule.model.ensemble`, `background` that of `chainrule.Predictor`.
 
-    {"format": "chainrule", "version": 1, "kind": "predictor" or "network", "written_by": {"chainrule", "numpy"},
-     "families": [{"layers", "loss", "l1", "l2", "dtype", "theta", "buffers"}, ...], "bounds", "residuals",
+    {"format": "chainrule", "version": 2, "kind": "predictor" or "network", "written_by": {"chainrule", "numpy"},
+     "families": [{"layers", "loss", "l1", "l2", "dtype", "theta", "buffers"}, ...], "bounds", "scores", "contrast",
      "background", "ensemble": {"weights", "temperature", "smoothing"}, "encoder", "target", "metadata"}
+
+In version 1, whose networks predict no quantiles, the scores are called "residuals".
 """
 
 import json
@@ -28,14 +30,16 @@ from chainrule.errors import look_up
 from chainrule.files import archive
 from chainrule.files.archive import Format, Path
 from chainrule.model import embeddings  # noqa: F401 # adds its layers to LAYERS
-from chainrule.model.ensemble import N_QUANTILES, Ensemble
+from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
+from chainrule.model.quantiles import MeanAndQuantiles
 from chainrule.nn.layers import LAYERS
 from chainrule.nn.losses import LOSSES
 from chainrule.nn.network import Network
 from chainrule.nn.vector import lay_out, size_of
 
-FORMAT = Format("chainrule", 1)
+FORMAT = Format("chainrule", 2, n_older=1)
+_LOSSES = LOSSES | {"mean_and_quantiles": MeanAndQuantiles}
 _MAX_LAYERS = 10_000
 """Limit on the layers of all networks together."""
 
@@ -89,7 +93,8 @@ def pack(model: Predictor | Network) -> bytes:
     if isinstance(model, Predictor):
         ensemble = model.ensemble
         options = {name: getattr(ensemble, name) for name in ("weights", "temperature", "smoothing")}
-        optional = {"bounds": ensemble.bounds, "residuals": ensemble.residuals, "background": model.background}
+        optional = {name: getattr(ensemble, name) for name in ("bounds", "scores", "contrast")}
+        optional |= {"background": model.background}
         document |= {name: shortened(array) for name, array in optional.items() if array is not None}
         document |= {
             "kind": "predictor",
@@ -124,7 +129,7 @@ def _describe_network(network: Network) -> dict[str, Any]:
     """Return what a network is but for its numbers."""
     return {
         "layers": [_describe(layer, LAYERS, "layer") for layer in network.layers],
-        "loss": _describe(network.loss, LOSSES, "loss"),
+        "loss": _describe(network.loss, _LOSSES, "loss"),
         "l1": network.l1,
         "l2": network.l2,
         "dtype": network.dtype.name,
@@ -172,15 +177,20 @@ def _unpack(document: Mapping[str, Any]) -> Predictor | Network:
 def _build_ensemble(document: Mapping[str, Any]) -> Ensemble:
     networks = tuple(_build_networks(document))
     options = {name: document["ensemble"][name] for name in ("weights", "temperature", "smoothing")}
-    shapes = {"bounds": (2, networks[0].n_out), "residuals": (N_QUANTILES, networks[0].n_out)}
-    arrays: Any = {name: _array(document, name, shape) for name, shape in shapes.items() if name in document}
+    names = {"bounds": "bounds", "contrast": "contrast", "scores" if document["version"] > 1 else "residuals": "scores"}
+    arrays: Any = {names[name]: _floats(document, name) for name in names if name in document}
     return Ensemble(networks, **options, **arrays)
 
 
-def _array(document: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Array:
+def _floats(document: Mapping[str, Any], name: str) -> Array:
     array = document[name]
     is_real = isinstance(array, np.ndarray) and array.dtype.kind == "f"
     archive.require_that(is_real, f"{name} must be an array of floats")
+    return array
+
+
+def _array(document: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Array:
+    array = _floats(document, name)
     require(array.shape == shape, name, f"have shape {shape}", array.shape)
     return array
 
@@ -200,7 +210,7 @@ def _count_layers(descriptions: Sequence[Mapping[str, Any]]) -> int:
 def _build_family(family: Mapping[str, Any]) -> list[Network]:
     """Return networks with their parameters, allocated only after checking that the file contains so many."""
     layers = [_build(LAYERS, "layer", layer) for layer in family["layers"]]
-    loss, n_networks = _build(LOSSES, "loss", family["loss"]), len(family["theta"])
+    loss, n_networks = _build(_LOSSES, "loss", family["loss"]), len(family["theta"])
     theta = _array(family, "theta", (n_networks, size_of(lay_out([layer.shapes for layer in layers]))))
     buffers = _array(family, "buffers", (n_networks, size_of(lay_out([layer.buffer_shapes for layer in layers]))))
     archive.require_that(all_finite(theta) and all_finite(buffers), "theta and buffers must be finite")

@@ -176,7 +176,7 @@ def saliency_ranking(model: Predictor, table: object, n_columns: int, seed: int 
     rng = as_generator(seed)
     columns = read_columns(table)
     columns = take_rows(columns, sample_rows(n_rows(columns), 500, rng))
-    network = model.ensemble.networks[0].copy()
+    network = model.ensemble.means.networks[0].copy()
     X = model.encoder.transform(columns).astype(network.dtype)
     Z, backwards = network.forward(X)
     grads_of, sources = network.grads, np.array(model.encoder.sources, object)

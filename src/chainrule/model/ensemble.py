@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import ceil, exp, floor, isfinite, log
+from dataclasses import dataclass, replace
+from math import exp, isfinite, log
 from numbers import Real
 from typing import Any, Self
 
@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_matrix, require
+from chainrule.model.conformal import N_QUANTILES, at_level, calibrate, class_scores, conformal_quantiles
+from chainrule.model.quantiles import Distribution, MeanAndQuantiles, in_order, mean_only
 from chainrule.model.threads import in_parallel, one_blas_thread
-from chainrule.nn.losses import CrossEntropy
+from chainrule.nn.losses import CrossEntropy, Loss
 from chainrule.nn.network import Network
 
 _MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.02, 50.0
 _MIN_BLAS_WORK, _MIN_PARALLEL_WORK = 2**21, 2**23
 """Multiplications from which BLAS would use several threads, which stall on a busy machine, and from which ours pay."""
-N_QUANTILES = 999
-"""Number of quantiles of the residuals that an ensemble stores: 0.001 to 0.999."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,14 @@ class Ensemble:
         rows are not certain about the next one.
     bounds : (2, n_out), optional
         Minimum and maximum of the predictions: the range of the training targets.
-    residuals : (999, n_out), optional
-        Row k - 1 is the quantile k / 1000 of target - prediction on held-out rows.
+    scores : (999, n_out), or (999, 1 + n_out) for classifiers, optional
+        Row k - 1 is the conformal quantile k / 1000 of the scores of held-out rows: for numbers, the places of the
+        targets in their predicted distributions (`chainrule.model.quantiles.Distribution.scores`); for classes, the
+        ranks of the true ones (`chainrule.model.conformal.class_scores`), first of all rows, then of those of each
+        class.
+    contrast : (2, n_out), optional
+        How the spread of the predicted distributions is corrected before that: exponents, and typical spreads
+        (`chainrule.model.quantiles.Distribution.contrasted`).
     """
 
     networks: tuple[Network, ...]
@@ -53,14 +59,17 @@ class Ensemble:
     temperature: float = 1.0
     smoothing: float = 0.0
     bounds: Array | None = None
-    residuals: Array | None = None
+    scores: Array | None = None
+    contrast: Array | None = None
 
     def __post_init__(self) -> None:
         require(len(self.networks) >= 1, "networks", "contain at least one network", self.networks)
-        kinds = {(net.n_in, net.n_out, str(net.loss), net.dtype.name) for net in self.networks}
+        kinds = {(net.n_in, net.n_out, repr(net.loss), net.dtype.name) for net in self.networks}
         require(
             len(kinds) == 1, "networks", "have the same number of inputs and outputs, loss and dtype", sorted(kinds)
         )
+        n_raw, width = self.networks[0].n_out, self.loss.width
+        require(n_raw % width == 0, "networks", f"have {width} raw outputs for each prediction, as {self.loss}", n_raw)
         n = len(self.networks)
         weights = tuple(self.weights) or (1 / n,) * n
         numbers = len(weights) == n and all(isinstance(weight, Real) and weight >= 0 for weight in weights)
@@ -70,26 +79,43 @@ class Ensemble:
         temperature, smoothing = self.temperature, self.smoothing
         require(temperature > 0 and isfinite(temperature), "temperature", "be finite and > 0", temperature)
         require(smoothing >= 0 and isfinite(smoothing), "smoothing", "be finite and >= 0", smoothing)
-        for name, array, n_rows in (("bounds", self.bounds, 2), ("residuals", self.residuals, N_QUANTILES)):
+        self._check_arrays()
+
+    def _check_arrays(self) -> None:
+        n_scores = self.n_out + isinstance(self.loss, CrossEntropy)
+        shapes = {"bounds": (2, self.n_out), "scores": (N_QUANTILES, n_scores), "contrast": (2, self.n_out)}
+        for name, shape in shapes.items():
+            array = getattr(self, name)
             if array is not None:
-                shape = (n_rows, self.n_out)
                 require(array.shape == shape, name, f"have shape {shape}", array.shape)
-                if not (array[1:] >= array[:-1]).all():
+                if name != "contrast" and not (array[1:] >= array[:-1]).all():
                     raise ValueError(f"{name} must not decrease from row to row")
+        if self.contrast is not None:
+            exponents, spreads = self.contrast
+            valid = (exponents >= 0) & (exponents <= 10) & (spreads > 0) & np.isfinite(spreads)
+            require(bool(valid.all()), "contrast", "have exponents in [0, 10] and finite spreads > 0", self.contrast)
 
     @classmethod
     def of_numbers(
         cls,
         networks: Sequence[Network],
-        Z: Array,
+        outputs: Array,
         Y: Array,
         bounds: Array,
         weight: Array | None = None,
         weights: Sequence[float] = (),
     ) -> Self:
-        """Calibrate regressors on the predictions Z for held-out rows of targets Y, both (n, n_out)."""
-        residuals = conformal_quantiles(Y - np.clip(Z, *bounds), weight)
-        return cls(tuple(networks), tuple(weights), bounds=bounds, residuals=residuals)
+        """Calibrate regressors on their mean raw outputs for held-out rows of targets Y (n, n_out)."""
+        ensemble = cls(tuple(networks), tuple(weights), bounds=bounds)
+        contrast, scores = calibrate(ensemble._distribution(outputs), Y, weight)
+        return replace(ensemble, contrast=contrast, scores=scores)
+
+    def for_sets(self, P: Array, y: Array, weight: Array | None = None) -> Self:
+        """Calibrate a classifier for prediction sets on its probabilities P (n, K) for held-out rows of classes y."""
+        own = class_scores(P)[np.arange(len(y)), y][:, np.newaxis]
+        parts = [y >= 0, *(y == k for k in range(self.n_out))]
+        columns = [conformal_quantiles(own[rows], None if weight is None else weight[rows]) for rows in parts]
+        return replace(self, scores=np.hstack(columns))
 
     @property
     def n_in(self) -> int:
@@ -103,8 +129,18 @@ class Ensemble:
 
     @property
     def n_out(self) -> int:
-        """Number of outputs."""
-        return self.networks[0].n_out
+        """Number of predictions for each row."""
+        return self.networks[0].n_out // self.loss.width
+
+    @property
+    def loss(self) -> Loss:
+        """The loss of the networks, with their link function."""
+        return self.networks[0].loss
+
+    @property
+    def means(self) -> Self:
+        """The ensemble without its quantiles: its predictions are the same."""
+        return replace(self, networks=tuple(map(mean_only, self.networks)), scores=None)
 
     def predict(self, X: ArrayLike) -> Array:
         """Return the predictions (n, n_out) for rows X (n, n_in)."""
@@ -125,12 +161,24 @@ class Ensemble:
 
     def predictions(self, outputs: Sequence[Array]) -> Array:
         """Combine the raw outputs (n, n_out) of each network into the predictions (n, n_out)."""
-        loss = self.networks[0].loss
-        if isinstance(loss, CrossEntropy):
+        if isinstance(self.loss, CrossEntropy):
             tempered = outputs if self.temperature == 1 else [Z / self.temperature for Z in outputs]
-            return self.smoothed(self._mean([loss.predict(Z) for Z in tempered]))
-        mean = self._mean([loss.predict(Z) for Z in outputs])
-        return mean if self.bounds is None else np.clip(mean, *self.bounds)
+            return self.smoothed(self._mean([self.loss.predict(Z) for Z in tempered]))
+        return self._bounded(self._mean([self.loss.predict(Z) for Z in outputs]))
+
+    def _bounded(self, means: Array) -> Array:
+        return means if self.bounds is None else np.clip(means, *self.bounds)
+
+    def distribution(self, X: Array) -> Distribution:
+        """Return the means, which `infer` returns, and the distributions around them, not yet calibrated."""
+        return self._distribution(self._mean([in_order(self.loss, Z) for Z in self._outputs(X)]))
+
+    def _distribution(self, outputs: Array) -> Distribution:
+        means = self._bounded(self.loss.predict(outputs))
+        if not isinstance(self.loss, MeanAndQuantiles):
+            return Distribution.around(means)
+        distribution = Distribution.of(self.loss, outputs, means)
+        return distribution if self.contrast is None else distribution.contrasted(*self.contrast)
 
     def smoothed(self, P: Array) -> Array:
         """Mix probabilities (n, K) with the uniform distribution."""
@@ -139,26 +187,37 @@ class Ensemble:
     def _mean(self, predictions: Sequence[Array]) -> Array:
         return predictions[0] if len(predictions) == 1 else weighted_mean(self.weights, predictions)
 
-    def residual_quantile(self, quantile: float) -> Array:
-        """Return a quantile (n_out,) of target - prediction: a prediction plus it is that quantile of the target.
+    def score(self, level: float) -> Array:
+        """Return the score (n_out,) at which `distribution` has the calibrated quantile of that level.
 
-        Quantiles are rounded outwards, to thousandths, so that the coverage between two of them is never too small.
+        Levels are rounded outwards, to thousandths, so that the coverage between two of them is never too small.
         Infinite within a thousandth of 0 or 1, and if too few rows were available for calibration. Raises ValueError if
         the ensemble was not calibrated for intervals.
         """
-        require(isinstance(quantile, Real) and 0 < quantile < 1, "quantile", "be strictly between 0 and 1", quantile)
-        if self.residuals is None:
+        require(isinstance(level, Real) and 0 < level < 1, "quantile", "be strictly between 0 and 1", level)
+        if self.scores is None or isinstance(self.loss, CrossEntropy):
             raise ValueError("intervals and quantiles are only available for a calibrated regression model")
-        place = round(quantile * (N_QUANTILES + 1), 9)
-        k = floor(place) if quantile < 0.5 else ceil(place)
-        if 1 <= k <= N_QUANTILES:
-            return self.residuals[k - 1]
-        return np.full(self.n_out, -np.inf if quantile < 0.5 else np.inf)
+        return at_level(self.scores, level)
 
-    def residual_quantiles(self, coverage: float) -> tuple[Array, Array]:
-        """Return the residual quantiles, each (n_out,), at the ends of the central interval of that coverage."""
+    def ends(self, coverage: float) -> tuple[Array, Array]:
+        """Return the scores, each (n_out,), at the ends of the central interval of that coverage."""
         require(isinstance(coverage, Real) and 0 < coverage < 1, "coverage", "be strictly between 0 and 1", coverage)
-        return self.residual_quantile((1 - coverage) / 2), self.residual_quantile((1 + coverage) / 2)
+        return self.score((1 - coverage) / 2), self.score((1 + coverage) / 2)
+
+    def sets(self, P: Array, coverage: float, by_class: bool = False) -> Array:
+        """Return true (n, K) for the classes in the prediction set of each row with probabilities P (n, K).
+
+        A set contains the classes whose score is no larger than that of the true class in this fraction of held-out
+        rows, or with `by_class` in this fraction of the rows of that class, and always the most probable class. Raises
+        ValueError if the ensemble was not calibrated for sets.
+        """
+        require(isinstance(coverage, Real) and 0 < coverage < 1, "coverage", "be strictly between 0 and 1", coverage)
+        if self.scores is None or not isinstance(self.loss, CrossEntropy):
+            raise ValueError("prediction sets are only available for a calibrated classification model")
+        limits = at_level(self.scores, coverage)
+        contained = class_scores(P) <= (limits[1:] if by_class else limits[0])
+        contained[np.arange(len(P)), P.argmax(axis=1)] = True
+        return contained
 
 
 def weighted_mean(weights: Sequence[float], predictions: Sequence[Array]) -> Array:
@@ -194,33 +253,3 @@ def minimize(function: Callable[[float], float], low: float, high: float, steps:
             right = low + golden * (high - low)
             at_right = function(right)
     return (low + high) / 2
-
-
-def conformal_quantiles(residuals: Array, weight: Array | None = None) -> Array:
-    """Return the conformal quantiles (999, n_out), at 0.001 to 0.999, of residuals (n, n_out) on held-out rows.
-
-    For a quantile c < 1/2 this is the floor((n + 1) c)-th smallest residual, from 1/2 on the ceil((n + 1) c)-th: split
-    conformal prediction (Lei et al. 2018, algorithm 2), applied to each tail separately because errors need not be
-    symmetric. Infinite if n is too small for it. With weights (n,), a row counts as many times as its weight, and the
-    new row as the mean weight (Tibshirani et al. 2019, eq. 5).
-    """
-    if weight is not None:
-        return np.column_stack([_weighted_quantiles(column, weight) for column in residuals.T])
-    n, n_out = residuals.shape
-    ends = np.full((1, n_out), np.inf)
-    padded = np.vstack([-ends, np.sort(residuals, axis=0), ends])
-    thousandths = np.arange(1, N_QUANTILES + 1)
-    below, above = (n + 1) * thousandths // (N_QUANTILES + 1), -(-(n + 1) * thousandths // (N_QUANTILES + 1))
-    return padded[np.where(2 * thousandths < N_QUANTILES + 1, below, above)]
-
-
-def _weighted_quantiles(residuals: Array, weight: Array) -> Array:
-    order = np.argsort(residuals)
-    ordered, mass = residuals[order], weight[order] / (weight.sum() + weight.mean())
-    levels = np.arange(1, N_QUANTILES + 1) / (N_QUANTILES + 1)
-    # From each side, the first residual at which the mass up to it reaches the level; 1e-9 for rounding.
-    below = np.searchsorted(mass[::-1].cumsum(), 1 - levels - 1e-9)
-    above = np.searchsorted(mass.cumsum(), levels - 1e-9)
-    low = np.append(ordered[::-1], -np.inf)[below]
-    high = np.append(ordered, np.inf)[above]
-    return np.where(levels < 0.5, low, high)

@@ -26,6 +26,7 @@ from chainrule.model.executors import Executor, Serial
 from chainrule.model.mixture import families_of, mix_classes, mix_numbers
 from chainrule.model.portfolio import QUALITIES, n_first, names, portfolio
 from chainrule.model.predictor import Predictor
+from chainrule.model.quantiles import shift_quantiles
 from chainrule.model.recipe import (
     CLASSIFICATION,
     LEAST_EPOCHS,
@@ -346,11 +347,13 @@ def _calibrate(
         ensemble, out_of_fold[held_out], temperatures = mix_classes(families, y[held_out], weight)
         return target, ensemble, out_of_fold, temperatures
     bounds = _bounds(target, y)
-    networks, weights, predictions = mix_numbers(families, y[held_out], bounds, weight)
+    networks, weights, outputs = mix_numbers(families, y[held_out], bounds, weight)
+    predictions = np.clip(networks[0].loss.predict(outputs), *bounds)
     centered = target.centered(predictions, y[held_out])
     shift = (np.array(target.means) - centered.means) / target.stds
+    outputs = shift_quantiles(networks, outputs, shift)
     bounds = bounds + shift
-    ensemble = Ensemble.of_numbers(networks, predictions, y[held_out] + shift, bounds, weight, weights)
+    ensemble = Ensemble.of_numbers(networks, outputs, y[held_out] + shift, bounds, weight, weights)
     out_of_fold[held_out] = np.clip(predictions, *bounds)
     return centered, ensemble, out_of_fold, ()
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.model.ensemble import Ensemble, best_temperature, minimize, weighted_mean
+from chainrule.model.quantiles import in_order
 from chainrule.model.recipe import Member
 from chainrule.nn.losses import CrossEntropy, softmax
 from chainrule.nn.network import Network
@@ -20,7 +21,7 @@ _STEPS = 20
 
 @dataclass(frozen=True)
 class Family:
-    """Networks of one variant, and their mean raw outputs (m, n_out) for rows (m,) that they were not trained on."""
+    """Networks of one variant, and their mean raw outputs (m, n_raw) for rows (m,) that they were not trained on."""
 
     networks: tuple[Network, ...]
     rows: Array
@@ -36,7 +37,7 @@ def families_of(members: Sequence[Member]) -> list[Family]:
 
 def _family(members: Sequence[Member]) -> Family:
     pooled = np.concatenate([member.rows for member in members])
-    outputs = np.concatenate([member.outputs for member in members]).astype(np.float64)
+    outputs = np.concatenate([in_order(member.network.loss, member.outputs) for member in members]).astype(np.float64)
     rows, places, counts = np.unique(pooled, return_inverse=True, return_counts=True)
     sums = np.zeros((len(rows), outputs.shape[1]))
     np.add.at(sums, places, outputs)
@@ -70,7 +71,8 @@ def mix_classes(
     used = [
         t * temperature for t, family, share in zip(temperatures, families, shares) if share for _ in family.networks
     ]
-    return ensemble, ensemble.smoothed(mixed(log(temperature))), tuple(used)
+    P = ensemble.smoothed(mixed(log(temperature)))
+    return ensemble.for_sets(P, y, weight), P, tuple(used)
 
 
 def _tempered(family: Family, temperature: float) -> Family:
@@ -85,14 +87,18 @@ def _tempered(family: Family, temperature: float) -> Family:
 def mix_numbers(
     families: Sequence[Family], Y: Array, bounds: Array, weight: Array | None
 ) -> tuple[tuple[Network, ...], tuple[float, ...], Array]:
-    """Return networks, weights, and the predictions (m, n_out) for the held-out rows, of targets Y (m, n_out)."""
-    predictions = [np.clip(family.outputs, *bounds) for family in families]
+    """Return networks, weights, and the raw outputs (m, n_raw) for the held-out rows, of targets Y (m, n_out).
+
+    The weights are those with which the mean of the predictions, clipped to the bounds, has a small squared error.
+    """
+    loss = families[0].networks[0].loss
+    predictions = [np.clip(loss.predict(family.outputs), *bounds) for family in families]
 
     def error(P: Array) -> float:
         return float(np.average(((P - Y) ** 2).mean(axis=1), weights=weight))
 
     shares = greedy_weights(predictions, error)
-    return *_weighted(families, shares), weighted_mean(shares, predictions)
+    return *_weighted(families, shares), weighted_mean(shares, [family.outputs for family in families])
 
 
 def _weighted(families: Sequence[Family], shares: Sequence[float]) -> tuple[tuple[Network, ...], tuple[float, ...]]:

@@ -18,6 +18,7 @@ from chainrule.data.targets import ClassTarget, NumberTarget, learn_target
 from chainrule.errors import MissingExtraError, TableError, did_you_mean
 from chainrule.model.background import background_rows
 from chainrule.model.ensemble import Ensemble
+from chainrule.model.quantiles import Distribution
 from chainrule.nn.network import Network, mlp
 
 if TYPE_CHECKING:
@@ -69,15 +70,16 @@ class Predictor:
         metadata: dict[str, Any] | None = None,
         background: Array | None = None,
     ) -> None:
+        ensemble = Ensemble((network,)) if isinstance(network, Network) else network
         inputs = f"have {encoder.n_features} inputs, one per encoded column"
-        require(network.n_in == encoder.n_features, "network", inputs, network.n_in)
+        require(ensemble.n_in == encoder.n_features, "network", inputs, ensemble.n_in)
         outputs = f"have {target.n_outputs} outputs, as the target needs"
-        require(network.n_out == target.n_outputs, "network", outputs, network.n_out)
+        require(ensemble.n_out == target.n_outputs, "network", outputs, ensemble.n_out)
         if background is not None:
             shaped = background.ndim == 2 and len(background) > 0 and background.shape[1] == encoder.n_features
             require(shaped, "background", f"have shape (n, {encoder.n_features}) with n >= 1", background.shape)
         self.encoder = encoder
-        self.ensemble = Ensemble((network,)) if isinstance(network, Network) else network
+        self.ensemble = ensemble
         self.target = target
         self.metadata = {} if metadata is None else metadata
         self.background = background
@@ -159,26 +161,57 @@ class Predictor:
     def predict_interval(self, table: object, coverage: float = 0.9) -> Array:
         """Return the ends (n, 2) of a prediction interval that contains the target of a new row with that probability.
 
-        Split conformal prediction (Lei et al. 2018, algorithm 2) on held-out rows: the coverage holds on average over
-        rows, provided that new rows follow the distribution of the old ones. (n, n_outputs, 2) for several outputs.
-        Raises ValueError for a classifier, and for a model that was not calibrated.
+        The interval of a row lies between two quantiles that the networks predict for it, calibrated on held-out rows:
+        the coverage holds on average over rows, provided that new rows follow the distribution of the old ones.
+        (n, n_outputs, 2) for several outputs. Raises ValueError for a classifier, and for a model that was not
+        calibrated.
         """
-        return self._add_residuals(table, self.ensemble.residual_quantiles(coverage))
+        return self._at(table, self.ensemble.ends(coverage))
 
     def predict_quantiles(self, table: object, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> Array:
         """Return k quantiles (n, k) of each row's target.
 
-        Computed from the same held-out rows as `predict_interval`, and valid on average in the same sense.
+        Calibrated on the same held-out rows as `predict_interval`, and valid on average in the same sense.
         (n, n_outputs, k) for several outputs. Raises ValueError for a classifier, and for a model that was not
         calibrated.
         """
         require(not isinstance(quantiles, float), "quantiles", "be a sequence such as (0.1, 0.5, 0.9)", quantiles)
-        return self._add_residuals(table, [self.ensemble.residual_quantile(quantile) for quantile in quantiles])
+        return self._at(table, [self.ensemble.score(quantile) for quantile in quantiles])
 
-    def _add_residuals(self, table: object, residuals: Sequence[Array]) -> Array:
-        """Return the predictions for a table plus each of the residuals, in the target's unit."""
-        predictions = self.predictions(table)
-        return np.stack([self.target.decode(predictions + residual) for residual in residuals], axis=-1)
+    def _at(self, table: object, scores: Sequence[Array]) -> Array:
+        """Return the values of a table's distributions at the scores, each (n_outputs,), in the target's unit."""
+        distribution = self.distribution(table)
+        return np.stack([self.decode_end(distribution.at(score)) for score in scores], axis=-1)
+
+    def decode_end(self, values: Array) -> Array:
+        """Return the ends of intervals (n, n_outputs) in the target's unit: 0 if they lie beyond it and no target does.
+
+        A price that was above 0 in all training rows has no interval that begins below 0.
+        """
+        decoded = self.target.decode(values)
+        if self.ensemble.bounds is None:
+            return decoded
+        least, most = self.target.decode(self.ensemble.bounds)
+        rounding = 1e-9 * (most - least)
+        zeros = np.where(least >= -rounding, 0.0, -np.inf), np.where(most <= rounding, 0.0, np.inf)
+        return np.clip(decoded, *zeros)
+
+    def predict_set(self, table: object, coverage: float = 0.9, by_class: bool = False) -> list[list[Any]]:
+        """Return for each row the classes that are plausible, the most probable first: the true one is among them.
+
+        It is so in a fraction `coverage` of new rows, or with `by_class` of the new rows of each class, so that a rare
+        class is not missed for the sake of the others. Conformal prediction on held-out rows: the coverage holds on
+        average over rows (of the class), provided that new rows follow the distribution of the old ones. A set is never
+        empty, which makes the coverage at least the accuracy. Raises ValueError for a regression model, and for a model
+        that was not calibrated.
+        """
+        return self.sets_of(self.predictions(table), coverage, by_class)
+
+    def sets_of(self, P: Array, coverage: float, by_class: bool = False) -> list[list[Any]]:
+        """Return the prediction sets of rows with probabilities P (n, K)."""
+        contained = self.ensemble.sets(P, coverage, by_class)
+        order = np.argsort(-P, axis=1, kind="stable")
+        return [self.classes[ks[row[ks]]].tolist() for ks, row in zip(order, contained)]
 
     @property
     def classes(self) -> Array:
@@ -189,11 +222,19 @@ class Predictor:
 
     def predictions(self, table: object, first_row: int = 0) -> Array:
         """Return the raw predictions (n, n_outputs) for a table; error messages count rows from `first_row` + 1."""
+        return self._inference.infer(self._encoded(table, first_row))
+
+    def distribution(self, table: object, first_row: int = 0) -> Distribution:
+        """Return the distributions predicted for a table, as the target encodes it, whose means are `predictions`."""
+        return self._inference.distribution(self._encoded(table, first_row))
+
+    def _encoded(self, table: object, first_row: int) -> Array:
+        """Return a table as the networks take it; they check whether it is finite."""
         columns = open_columns(table)
-        X = self.encoder.layout.as_given(columns)  # the networks check whether it is finite
+        X = self.encoder.layout.as_given(columns)
         if X is None:
             X = self.encoder.transform(columns, first_row)
-        return self._inference.infer(X.astype(self.ensemble.dtype, copy=False))
+        return X.astype(self.ensemble.dtype, copy=False)
 
     def explain(
         self,

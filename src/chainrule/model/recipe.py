@@ -5,7 +5,8 @@
                      classification                    regression, standardized target
     layers           Scale, then 3 x (Dense 128, activation), then Dense; the last one's weights start at 0
     activation       selu                              mish
-    loss             cross-entropy, label smoothing 0.1    squared error
+    loss             cross-entropy, label smoothing 0.1    squared error of the mean, and quantile loss
+                                                           of 19 levels (`chainrule.model.quantiles`)
     initialization   weights N(0, 1 / n_in), biases N(0, 1)
     learning rate    0.04 / sqrt(n_in)                 0.07 / sqrt(n_in); biases x 0.1, Scale x 6, categories x 0.1,
                                                        without the root
@@ -42,8 +43,9 @@ from chainrule.arrays import Array
 from chainrule.data.splits import Split
 from chainrule.metrics import Metric, as_metric
 from chainrule.model.embeddings import Lookup, Periodic, Select
+from chainrule.model.quantiles import MeanAndQuantiles
 from chainrule.nn.layers import Activation, Dense, Dropout, Layer, Scale
-from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
+from chainrule.nn.losses import CrossEntropy, Loss
 from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback, KeepBest, TimeLimit
@@ -100,7 +102,7 @@ class Recipe:
             layers += [Dense(width, size, "lecun_normal", "normal"), Activation(self.activation)]
             layers += [Dropout(self.dropout)] if self.dropout else []
             width = size
-        return Network([*layers, Dense(width, n_out, "zeros", "zeros")], self.loss, seed=seed)
+        return Network([*layers, Dense(width, n_out * self.loss.width, "zeros", "zeros")], self.loss, seed=seed)
 
     def learning_rate_multipliers(self, network: Network) -> dict[str, float]:
         """Return the learning-rate multiplier of each block."""
@@ -147,7 +149,7 @@ def correlation(X: Array, y: Array, weight: Array | None = None) -> Array:
 
 
 CLASSIFICATION = Recipe("plain", "selu", 0.04, CrossEntropy(label_smoothing=0.1), "brier", sigma=0.5)
-REGRESSION = Recipe("plain", "mish", 0.07, SquaredError(), "mse")
+REGRESSION = Recipe("plain", "mish", 0.07, MeanAndQuantiles(), "mse")
 
 
 @dataclass(frozen=True)

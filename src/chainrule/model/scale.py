@@ -12,6 +12,7 @@ from chainrule.arrays import Array, as_generator
 from chainrule.data.splits import Split
 from chainrule.data.targets import NumberTarget
 from chainrule.model.recipe import Recipe, TimeBudget, train_member
+from chainrule.nn.losses import SquaredError
 from chainrule.training.batches import Batch
 
 _MIN_SKEWNESS = 1.0
@@ -62,7 +63,7 @@ def choose_scale(
     if len(rows) > _MAX_ROWS:
         rows = np.sort(as_generator(seed).permutation(len(rows))[:_MAX_ROWS])
     logarithmic = NumberTarget.of(target.name, numbers[rows, np.newaxis], "log")
-    tried = replace(recipe, epochs=min(recipe.epochs, _EPOCHS))
+    tried = replace(recipe, epochs=min(recipe.epochs, _EPOCHS), loss=SquaredError())
     parts = [
         Split(np.flatnonzero(np.isin(rows, split.training)), np.flatnonzero(np.isin(rows, split.held_out)))
         for split in splits[:_FOLDS]

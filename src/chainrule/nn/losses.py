@@ -30,6 +30,11 @@ class Loss(Checked, ABC):
     is_classification: ClassVar[bool] = False
     """Whether `predict` returns probabilities."""
 
+    @property
+    def width(self) -> int:
+        """Number of raw outputs for each predicted number; default: 1."""
+        return 1
+
     @abstractmethod
     def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         """Return the loss of each row (n,), summed over outputs, and its derivative with respect to Z, a new array."""
@@ -223,9 +228,7 @@ class CrossEntropy(Loss):
         if np.ndim(y) == 2:
             Y = super().targets(y, n_out, dtype)
             if Y.min(initial=0) < 0 or not np.allclose(Y.sum(axis=1), 1, atol=1e-3):
-                raise ValueError(
-                    "rows of y must be probabilities for cross_entropy: each entry >= 0, each row summing to 1"
-                )
+                raise ValueError("rows of y must be probabilities for cross_entropy: >= 0, each row summing to 1")
             return Y / Y.sum(axis=1, keepdims=True)
         require_no_mask(y, "y")
         return as_class_numbers(np.asarray(y), n_out)
@@ -274,8 +277,6 @@ LOSSES: dict[str, type[Loss]] = {
     "binary_cross_entropy": BinaryCrossEntropy,
     "cross_entropy": CrossEntropy,
 }
-
-
 ALIASES = {
     "mse": "squared_error",
     "mean_squared_error": "squared_error",
@@ -296,5 +297,4 @@ def as_loss(loss: str | Loss | RowLosses) -> Loss:
     if callable(loss):
         return CustomLoss(loss)
     name = loss.lower().replace("-", "_").replace(" ", "_") if isinstance(loss, str) else loss
-    name = ALIASES.get(name, name)
-    return look_up(LOSSES, name if name in LOSSES else loss, "loss")()
+    return look_up(LOSSES, name if name in LOSSES else ALIASES.get(name, loss), "loss")()

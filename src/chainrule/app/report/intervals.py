@@ -22,7 +22,7 @@ _MIN_ROWS_PER_PART = 4
 
 def section(study: Study) -> Section | None:
     """Return the intervals and their coverage by fifths of the prediction; None for classes, and without intervals."""
-    if not isinstance(study.target, NumberTarget) or study.result.coverage is None:
+    if not isinstance(study.target, NumberTarget) or not study.result.uncertainty:
         return None
     study.show("prediction intervals", None)
     low, high = study.predictor.predict_interval(study.result.inputs, COVERAGE).T

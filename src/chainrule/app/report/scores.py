@@ -7,6 +7,7 @@ from chainrule.app.report.baselines import rounds
 from chainrule.app.report.blocks import Section, Table, Text
 from chainrule.app.report.study import Study
 from chainrule.app.report.wording import joined, percent, short
+from chainrule.app.scores import format_uncertainty
 from chainrule.data.targets import ClassTarget
 from chainrule.display import format_numbers
 
@@ -30,10 +31,8 @@ def _table(study: Study) -> Table:
         interval = " to ".join(texts[1 : 1 + len(ends)])
         shown = ["" if isnan(other) else text for other, text in zip(others, texts[1 + len(ends) :])]
         rows.append([(name.replace("_", " "), f"{messages.better_is(name)} is better"), (texts[0], interval), *shown])
-    if result.coverage is not None:
-        rows.append(
-            ["coverage of 90% prediction intervals", f"{result.coverage:.1%}", *("" for _ in models), ""],
-        )
+    for name, text in format_uncertainty(result.uncertainty).items():
+        rows.append([name, text, *("" for _ in models), ""])
     if study.training is not None:
         seconds = [study.training.seconds, *(model.seconds for model in models)]
         rows.append(["seconds of training", *(f"{value:.1f}" for value in seconds), ""])

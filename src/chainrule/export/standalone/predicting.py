@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from base64 import b64decode
+from bisect import bisect_left
 from io import BytesIO, StringIO
 from typing import Any
 
@@ -44,13 +45,18 @@ class Model:
     members: Any
     bounds: Any
     exponential: bool
-    residuals: Any
+    logits: Any
+    scores: Any
+    contrast: Any
     golden_rows: Any
     golden_predictions: Any
     golden_units: Any
 
     def sums(self, rows: Any) -> Any:
-        """Return the sums over the networks, one row each: probabilities, or values or their logarithms."""
+        """Return the sums over the networks, one row each: probabilities, or values or their logarithms.
+
+        Each value is followed by its quantiles, at the levels with these logits.
+        """
         if self.columns is not None:
             rows = encode(self.columns, as_dicts(self.columns, rows))
         elif any(len(row) != self.n_in or not all(map(math.isfinite, row)) for row in rows):
@@ -59,7 +65,8 @@ class Model:
 
     def predictions(self, rows: Any) -> Any:
         """Return the networks' predictions, one row each: probabilities, or values in the target's unit."""
-        sums = self.sums(rows)
+        sums, width = self.sums(rows), 1 + len(self.logits)
+        sums = sums[:, ::width] if hasattr(sums, "shape") else [row[::width] for row in sums]
         return [list(map(math.exp, row)) for row in sums] if self.exponential else sums
 
     def predict(self, rows: Any) -> Any:
@@ -80,17 +87,49 @@ class Model:
         """Return a prediction interval (low, high) with the given coverage for each row; a list for several outputs."""
         if not 0 < coverage < 1:
             raise ValueError(f"coverage must be strictly between 0 and 1, got {coverage!r}")
-        if self.residuals is None:
+        if self.scores is None:
             raise ValueError("predict_interval requires a regressor calibrated on held-out rows")
-        n_levels = len(self.residuals)
+        n_levels, width = len(self.scores), 1 + len(self.logits)
         below = math.floor(round((1 - coverage) / 2 * (n_levels + 1), 9))
         above = math.ceil(round((1 + coverage) / 2 * (n_levels + 1), 9))
         infinite = [math.inf] * len(self.golden_units)
-        low = self.residuals[below - 1] if below >= 1 else [-end for end in infinite]
-        high = self.residuals[above - 1] if above <= n_levels else infinite
+        low = self.scores[below - 1] if below >= 1 else [-end for end in infinite]
+        high = self.scores[above - 1] if above <= n_levels else infinite
+        intervals = []
+        for row in self.sums(rows):
+            outputs = [row[width * j : width * (j + 1)] for j in range(len(infinite))]
+            ends = [[self.at(j, output, score[j]) for score in (low, high)] for j, output in enumerate(outputs)]
+            intervals.append([tuple(pair) for pair in ends])
+        return [row[0] for row in intervals] if len(infinite) == 1 else intervals
+
+    def at(self, j: int, output: Any, score: float) -> float:
+        """Return the value of number j at a score: between its quantiles, beyond them, or that far from its mean."""
         inverse = math.exp if self.exponential else float
-        intervals = [[(inverse(y + a), inverse(y + b)) for y, a, b in zip(row, low, high)] for row in self.sums(rows)]
-        return [row[0] for row in intervals] if len(self.golden_units) == 1 else intervals
+        values, logits = output[1:], self.logits
+        if not logits:
+            return self.in_range(j, inverse(output[0] + score))
+        k, middle = bisect_left(logits, score), len(logits) // 2
+        knot = max(k - 1, 0)
+        a, b = (k - 1, k) if 0 < k < len(logits) else (middle, knot)
+        slope = (values[b] - values[a]) / (logits[b] - logits[a])
+        value = values[knot] + slope * (score - logits[knot])
+        return self.in_range(j, inverse(values[middle] + self.factor(j, values) * (value - values[middle])))
+
+    def factor(self, j: int, values: Any) -> float:
+        """Return by how much the distances between the quantiles of number j are to be corrected."""
+        if self.contrast is None:
+            return 1.0
+        (exponent, typical), q = [row[j] for row in self.contrast], len(values)
+        spread = max(values[q - 1 - q // 4] - values[q // 4], 2.0**-23 * typical)
+        return float((spread / typical) ** (exponent - 1))
+
+    def in_range(self, j: int, value: float) -> float:
+        """Return 0 for a value beyond it if all values in training were on the other side."""
+        if self.bounds is None or self.exponential:
+            return value
+        low, high = (ends[j * (1 + len(self.logits))] for ends in self.bounds)
+        rounding = 1e-9 * (high - low)
+        return max(value, 0.0) if low >= -rounding else min(value, 0.0) if high <= rounding else value
 
     def difference(self) -> float:
         """Return the largest difference between the predictions for the golden rows and the stored ones."""

@@ -58,6 +58,12 @@ def rows_of(x: Row, E: list[Row], starts: list[int], lasts: list[int]) -> Row:
     return [value for row in rows for value in row]
 
 
+def in_order(x: Row, block: int) -> Row:
+    """Return x with all but the first of each `block` values sorted."""
+    blocks = [x[i : i + block] for i in range(0, len(x), block)]
+    return [value for first, *others in blocks for value in (first, *sorted(others))]
+
+
 def normalized(x: Row, epsilon: float) -> Row:
     """Return (x - mean) / sqrt(variance + epsilon)."""
     mean = sum(x) / len(x)
@@ -91,6 +97,7 @@ STEPS: dict[str, Callable[..., Row]] = {
     ],
     "normalized": normalized,
     "softmax": softmax,
+    "in_order": in_order,
     "residual_block": residual_block,
     "appended": lambda x, steps: [*x, *run(steps, x)],
     "columns": lambda x, columns: [x[j] for j in columns],

@@ -41,6 +41,12 @@ def rows_of(X: Any, E: Any, starts: list[int], lasts: list[int]) -> Any:
     return E[np.clip(X, 0, lasts).astype(int) + starts].reshape(len(X), -1)
 
 
+def in_order(X: Any, block: int) -> Any:
+    """Return X with all but the first of each `block` values sorted."""
+    blocks = X.reshape(len(X), -1, block)
+    return np.concatenate([blocks[:, :, :1], np.sort(blocks[:, :, 1:], axis=2)], axis=2).reshape(X.shape)
+
+
 def normalized(X: Any, epsilon: float) -> Any:
     """Return (X - mean) / sqrt(variance + epsilon), with the mean and variance of each row."""
     H = X - X.mean(axis=1, keepdims=True)
@@ -63,6 +69,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "affine_elementwise": lambda X, center, scale, shift: (X - center) * scale + shift,
     "normalized": normalized,
     "softmax": softmax,
+    "in_order": in_order,
     "residual_block": lambda X, steps: X + run(steps, X),
     "appended": lambda X, steps: np.concatenate([X, run(steps, X)], axis=1),
     "columns": lambda X, columns: X[:, columns],
