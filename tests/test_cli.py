@@ -913,7 +913,7 @@ USAGE = {
     "predict m": "FILE is required",
     "predict m t.csv u.csv": "unexpected argument: u.csv",
     "predict m t.csv --interval high": "--coverage must be a number in [0.001, 0.999], got 'high'",
-    "export m --to pyton": "--to must be one of {'onnx', 'c', 'python'}, got 'pyton'. Did you mean 'python'?",
+    "export m --to pyton": "--to must be one of {'onnx', 'c', 'python', 'js'}, got 'pyton'. Did you mean 'python'?",
     "trace m t.csv --row 0": "--row must be an integer >= 1, got 0",
     "trace m t.csv --row 1 --row two": "--row must be an integer >= 1, got 'two'",
     "trace m t.csv --rate -1": "--rate must be a finite number > 0, got -1",
@@ -1034,7 +1034,10 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments):
 # Help, and the report.
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "explain", "inspect", "report", "export", "trace"])
+COMMANDS = ["train", "predict", "evaluate", "explain", "inspect", "report", "export", "distil", "trace"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example(command):
     done = run(command, "--help")
     assert done.exit_code == 0

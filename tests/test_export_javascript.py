@@ -547,6 +547,14 @@ def test_several_outputs_and_classes_that_are_no_texts(tmp_path):
     assert not called(tmp_path / "two.mjs", "'predictProba' in m")
 
 
+@needs_node
+@pytest.mark.parametrize(("file", "name"), [("my model.js", "my_model"), ("class.js", "class_"), ("2.js", "n2")])
+def test_a_script_for_a_page_defines_a_constant_that_has_a_valid_name(file, name, tmp_path):
+    to_js(mlp(2, 3, 1, seed=0), tmp_path / file, inline=True)
+    code = (tmp_path / file).read_text() + f"console.log(JSON.stringify({name}.selfTest().ok));"
+    assert node(code) is True
+
+
 def test_custom_layers_are_rejected_by_name(tmp_path):
     own = Activation(lambda Z: (Z, lambda dA: dA))
     with pytest.raises(ValueError, match=r"got Activation.* as layer 1"):

@@ -99,7 +99,7 @@ def test_variants_see_the_numbers_plainly_as_waves_as_pieces_and_linearly(rng):
         np.testing.assert_allclose(edges, np.quantile(X[:, column], np.linspace(0, 1, 25)), atol=1e-4)
     for variant in (plain, waves, pieces, linear):
         network = variant.network(3, 2, seed=0)
-        assert (network.n_in, network.n_out) == (3, 2 * recipe.loss.width)
+        assert (network.n_in, network.n_out) == (3, 2 * REGRESSION.loss.width)
         assert not network.outputs(X).any()
 
 
@@ -174,7 +174,6 @@ def test_every_variant_looks_up_categories_first_and_finds_the_numbers_behind(na
     network = variant.network(4, 1, seed=0)
     assert variant.learning_rate_multipliers(network)["0.E"] == variant.lookup_rate
     assert network(X).shape == (300, 1)
-
 
 
 def test_predictions_continue_what_is_linear_but_keep_the_sign_of_the_target(rng):

@@ -13,6 +13,7 @@ from chainrule.app.reporter import Reporter
 from chainrule.app.results import open_table
 from chainrule.app.tables import TableFile
 from chainrule.export import to_c, to_js, to_python
+from chainrule.export.javascript import script_name
 from chainrule.export.steps import Model
 from chainrule.export.writing import Export, stem_of
 from chainrule.files.model import load
@@ -96,7 +97,8 @@ def _python_usage(model: Model, out: Path) -> list[str]:
 
 def _js_usage(model: Model, out: Path) -> list[str]:
     if out.suffix == ".js":
-        return [f"<script> with the file's text, then  {stem_of(out)}.predict(row), {stem_of(out)}.selfTest()"]
+        name = script_name(out)
+        return ["in a page, after a <script> with the text of the file:", f"{name}.predict(row)", f"{name}.selfTest()"]
     test = f"import({json.dumps('./' + out.name)}).then((m) => console.log(m.selfTest()))"
     return [
         f"import {{ predict, predictAll }} from {json.dumps('./' + out.name)};",
