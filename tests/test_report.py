@@ -421,6 +421,9 @@ def test_inputs_show_missing_cells_and_frequencies(folder):
     heights = [float(height) for height in re.findall(r'height="([\d.]+)"', cards["body_mass_g"])]
     counts = np.histogram(X["body_mass_g"].drop_nulls().to_numpy(), 24)[0]
     np.testing.assert_allclose(heights, (counts / counts.max())[counts > 0], atol=1e-3)
+    assert re.findall(r'<rect x="(\d+)"', cards["year"]) == ["0", "12", "23"]
+    assert "number, median 2008<" in cards["year"]
+    assert re.search("<span>2007</span><span>2009</span>", cards["year"])
 
 
 def file_digest(path):
