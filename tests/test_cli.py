@@ -979,7 +979,7 @@ MODULES_OF_HELP = {
     "chainrule.app.options", "chainrule.app.parsers", "chainrule.app.paths", "chainrule.display", "chainrule.errors",
 }  # fmt: skip
 TYPER = {"typer", "annotated_doc", "click", "shellingham", "typing_extensions"}
-RICH = {"rich", "markdown_it", "mdurl", "pygments"}
+RICH = {"rich", "attr", "attrs", "markdown_it", "mdurl", "pygments"}
 
 
 @pytest.mark.parametrize(
