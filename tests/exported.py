@@ -18,7 +18,7 @@ from chainrule import (
 )
 from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
-from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Unclip
+from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Select, Unclip
 from chainrule.model.ensemble import N_QUANTILES, Ensemble
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.losses import LOSSES
@@ -38,6 +38,7 @@ LAYER_EXAMPLES = {
     "PiecewiseLinear": PiecewiseLinear(WIDTH, (4, 0), ((-0.7, 0.1), (-1.0, 0.0, 0.8))),
     "Periodic": Periodic(WIDTH, (1, 2, 5), n_waves=4, n_out=2, sigma=0.3),
     "Lookup": Lookup(WIDTH, (4, 1), (3, 2), n_out=2),
+    "Select": Select(WIDTH, (2, 0)),
     "Unclip": Unclip(),
 }
 assert LAYER_EXAMPLES.keys() == LAYERS.keys()

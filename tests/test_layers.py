@@ -19,7 +19,7 @@ from chainrule import (
     train,
 )
 from chainrule.errors import GradientError
-from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Unclip
+from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Select, Unclip
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.losses import LOSSES
 from oracles import targets_for
@@ -37,6 +37,7 @@ EXAMPLES = {
     "PiecewiseLinear": PiecewiseLinear(WIDTH, (2, 0), ((-0.7, 0.1), (-1.0, 0.0, 0.8))),
     "Periodic": Periodic(WIDTH, (1, 2), n_waves=5, n_out=2, sigma=0.3),
     "Lookup": Lookup(WIDTH, (2, 0), (3, 2), n_out=2),
+    "Select": Select(WIDTH, (2, 0)),
     "Unclip": Unclip(),
 }
 

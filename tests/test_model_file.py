@@ -21,7 +21,7 @@ from chainrule.data.targets import fit_target
 from chainrule.errors import ModelFileError
 from chainrule.files.archive import with_checksum
 from chainrule.files.model import FORMAT, load, pack, save
-from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Unclip
+from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Select, Unclip
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.predictor import Predictor
@@ -36,6 +36,7 @@ EVERY_LAYER = [
     PiecewiseLinear(4, (3, 1), ((-1.5, 0, 0.25), (-2, 2))),
     Periodic(7, (0, 2), n_waves=3, n_out=2, sigma=0.5),
     Lookup(11, (9,), (3,)),
+    Select(14, tuple(range(13, -1, -1))),
     Dense(14, 6, "he_normal", "uniform"),
     BatchNorm(6, decay=0.5),
     Activation("relu"),

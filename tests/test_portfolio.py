@@ -10,14 +10,14 @@ from chainrule.data.targets import fit_target
 from chainrule.model.embeddings import Periodic, PiecewiseLinear, Unclip
 from chainrule.model.fitting import fit_predictor, recipe_of
 from chainrule.model.portfolio import MAX_EMBEDDED, MAX_PIECES, QUALITIES, n_first, names, portfolio
-from chainrule.model.recipe import CLASSIFICATION, REGRESSION
+from chainrule.model.recipe import CLASSIFICATION, REGRESSION, correlation
 
 ALL = ["plain", "waves", "pieces", "linear"]
 
 
 def test_the_qualities_are_subsets_of_each_other():
     for task in ("classification", "regression"):
-        fast, default, best = (names(quality, task, 3) for quality in ("fast", "default", "best"))
+        fast, default, best = (names(quality, task, 3, 5, 100) for quality in ("fast", "default", "best"))
         assert set(fast) < set(default) < set(best)
         assert best[: n_first(best)] == ["plain", "waves", "pieces", "linear"]
         assert n_first(default) == len(default)
@@ -25,14 +25,62 @@ def test_the_qualities_are_subsets_of_each_other():
 
 @pytest.mark.parametrize("n_numbers", [0, MAX_EMBEDDED + 1])
 def test_without_numbers_or_with_very_many_there_are_no_embeddings(n_numbers):
-    assert names("fast", "regression", n_numbers) == ["plain", "linear"]
-    assert all(name.startswith(("plain", "linear")) for name in names("best", "classification", n_numbers))
+    assert names("fast", "regression", n_numbers, 5, 100) == ["plain", "linear"]
+    assert all(name.startswith(("plain", "linear")) for name in names("best", "classification", n_numbers, 5, 100))
+
+
+def test_a_table_with_more_columns_than_half_its_rows_has_variants_on_few_columns():
+    STRONGEST = ["strongest 8", "strongest 8, linear", "strongest 32", "strongest 32, linear"]
+    assert names("default", "regression", 60, 60, 100) == ["waves", "pieces", "linear", *STRONGEST]
+    assert (
+        names("best", "regression", 60, 60, 100)[: n_first(names("best", "regression", 60, 60, 100))][4:] == STRONGEST
+    )
+    assert names("default", "regression", 50, 50, 100) == ["waves", "pieces", "linear"]
+
+
+def test_the_strength_of_columns_is_their_correlation_with_numbers_or_classes(rng):
+    X, weight = rng.normal(size=(50, 4)), rng.integers(1, 3, 50)
+    X[:, 3] = 7
+    y = rng.integers(0, 2, 50)
+    for target in (y, (y + rng.normal(size=50))[:, np.newaxis]):
+        expected = [abs(np.corrcoef(np.repeat(x, weight), np.repeat(target, weight))[0, 1]) for x in X.T[:3]]
+        np.testing.assert_allclose(correlation(X, target, weight), [*expected, 0])
+    three = rng.integers(0, 3, 50)
+    squares = [[np.corrcoef(x, three == k)[0, 1] ** 2 for k in range(3)] for x in X.T[:3]]
+    np.testing.assert_allclose(correlation(X, three)[:3], np.sqrt(np.mean(squares, axis=1)))
+
+
+def test_members_select_columns_by_their_own_training_rows_and_never_indices(rng):
+    X = rng.normal(size=(40, 60)).astype(np.float32)
+    X[:, 5] = rng.integers(0, 60, 40)
+    y = (X[:, [5]] / 20 + X[:, [7]]).astype(np.float32)
+    recipe = replace(portfolio(REGRESSION, ["strongest 8, linear"], X, [7], {5: 60})[0], epochs=1)
+    selected = []
+    for rows in (slice(0, 30), slice(10, 40)):
+        fitted = recipe.fitted(X[rows], y[rows], None)
+        select, unclip = fitted.front
+        strength = correlation(X[rows], y[rows])
+        strength[5] = 0
+        assert select.columns == tuple(sorted(np.argsort(-strength)[:8]))
+        assert (unclip, fitted.network(60, 1, seed=0).n_in) == (Unclip(), 60)
+        selected.append(select.columns)
+    assert selected[0] != selected[1]
+
+
+def test_few_informative_columns_among_very_many_are_found(rng):
+    X = rng.normal(size=(400, 300))
+    y = X[:, :3].sum(axis=1) + 0.3 * rng.normal(size=400)
+    target = fit_target("y", y[:100])
+    options = {"hidden": (8,)}
+    predictor = fit_predictor(read_columns(X[:100]), y[:100], target, n_folds=3, options=options).predictor
+    error = np.sqrt(np.mean((predictor.predict(read_columns(X[100:])) - y[100:]) ** 2))
+    assert error < 0.6
 
 
 @pytest.mark.parametrize("recipe", [CLASSIFICATION, REGRESSION])
 def test_every_variant_is_a_network_of_its_own(recipe, rng):
     X = np.column_stack([rng.normal(size=100), rng.integers(0, 2, 100), rng.normal(size=100)]).astype(np.float32)
-    variants = portfolio(replace(recipe, hidden=(8,)), names("best", "classification", 2), X, [0, 2], {})
+    variants = portfolio(replace(recipe, hidden=(8,)), names("best", "classification", 2, 3, 100), X, [0, 2], {})
     shown = {(str(variant.network(3, 2, seed=0).layers), variant.epochs, variant.name) for variant in variants}
     assert len(shown) == len(variants) == len({variant.name for variant in variants})
     for variant in variants:
@@ -58,7 +106,9 @@ def test_variants_see_the_numbers_plainly_as_waves_as_pieces_and_linearly(rng):
 @pytest.mark.parametrize("n_numbers", [0, 1, 100, MAX_EMBEDDED, MAX_EMBEDDED + 1])
 def test_tables_without_numbers_and_with_very_many_have_no_embeddings(n_numbers, rng):
     X = rng.normal(size=(50, n_numbers + 1)).astype(np.float32)
-    recipes = portfolio(CLASSIFICATION, names("best", "classification", n_numbers), X, range(n_numbers), {})
+    recipes = portfolio(
+        CLASSIFICATION, names("best", "classification", n_numbers, n_numbers + 1, 1000), X, range(n_numbers), {}
+    )
     assert any(recipe.front for recipe in recipes if recipe.hidden) == (0 < n_numbers <= MAX_EMBEDDED)
     assert all(recipe.network(n_numbers + 1, 2, seed=0).n_in == n_numbers + 1 for recipe in recipes)
     widths = [layer.width for recipe in recipes for layer in recipe.front if isinstance(layer, PiecewiseLinear)]
@@ -109,9 +159,9 @@ def test_the_best_quality_trains_further_variants_while_there_is_time(rng):
     target = fit_target("y", y)
     options = {"hidden": (4,)}
     fitted = fit_predictor(columns, y, target, quality="best", n_folds=2, epochs=2, options=options, time_limit=30)
-    assert len(fitted.histories) == 2 * len(names("best", "regression", 2))
+    assert len(fitted.histories) == 2 * len(names("best", "regression", 2, 2, 60))
     brief = fit_predictor(columns, y, target, quality="best", n_folds=2, epochs=2000, options=options, time_limit=0.5)
-    assert len(brief.histories) < 2 * len(names("best", "regression", 2))
+    assert len(brief.histories) < 2 * len(names("best", "regression", 2, 2, 60))
 
 
 @pytest.mark.parametrize("name", ["plain", "waves", "pieces", "linear"])

@@ -34,7 +34,7 @@ from chainrule.errors import GradientError
 from chainrule.insight.trace.layers import FORMULAS
 from chainrule.insight.trace.losses import COSTS
 from chainrule.insight.trace.steps import RULES
-from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Unclip
+from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Select, Unclip
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss, Quantile, SquaredError
 from chainrule.training.optimizers import OPTIMIZERS
@@ -54,6 +54,7 @@ def middles(d):
         "PiecewiseLinear": [PiecewiseLinear(d, (2, 0), ((-0.7, 0.1), (-1.0, 0.0, 0.8)))],
         "Periodic": [Periodic(d, (1,), n_waves=2, n_out=1, sigma=0.3)],
         "Lookup": [Lookup(d, (2, 0), (3, 2), n_out=1, rate=0.2)],
+        "Select": [Select(d, (2, *range(d - 1)))],
         "Unclip": [Unclip()],
         "Residual": [Residual([Dense(d, d), Dropout(0.3), Residual([BatchNorm(d), Activation("gelu")]), Dense(d, d)])],
     }

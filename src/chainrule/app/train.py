@@ -59,8 +59,9 @@ class _Job:
     @property
     def members(self) -> int:
         """The number of networks."""
-        n_numbers = len(self.plan.encoder.numbers)
-        return self.folds * len(portfolio.names(self.options.quality, self.plan.target.task, n_numbers))
+        encoder, n_rows = self.plan.encoder, len(self.plan.training)
+        sizes = len(encoder.numbers), encoder.n_features, n_rows
+        return self.folds * len(portfolio.names(self.options.quality, self.plan.target.task, *sizes))
 
 
 def run(options: TrainOptions) -> None:

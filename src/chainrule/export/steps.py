@@ -316,6 +316,7 @@ LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {
     embeddings.PiecewiseLinear: _lower_piecewise_linear,
     embeddings.Periodic: _lower_periodic,
     embeddings.Lookup: _lower_lookup,
+    embeddings.Select: lambda layer, params, width: [Columns(len(layer.columns), np.array(layer.columns))],
     embeddings.Unclip: lambda layer, params, width: [Elementwise(width, "unclip")],
 }
 """From a layer type to the function that returns its steps, given the layer, its parameters and its input width."""

@@ -2,7 +2,8 @@
 
 A small network learns smooth functions of its inputs easily and jagged ones slowly. An `Embedding` appends to X, which
 it passes on, several functions of single columns, out of which the next layer composes jagged ones: pieces of straight
-lines, or waves. A `Lookup` replaces the categories of columns that have many of them by learned vectors.
+lines, or waves. A `Lookup` replaces categories, of columns that have many, by learned vectors; `Select` leaves columns
+out.
 
 Shapes: X (n, n_in) -> Y (n, n_out). C denotes the columns that are embedded, m their number.
 """
@@ -266,6 +267,40 @@ class Lookup(Layer):
 @suggest_keywords
 @final
 @dataclass(frozen=True, repr=False)
+class Select(Layer):
+    """Y = X[:, columns]: the other columns are left out."""
+
+    n_in: Annotated[int, "an integer >= 1"]
+    columns: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "columns", _as_columns(self.columns, self.n_in))
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return self.n_in, len(self.columns)
+
+    def __str__(self) -> str:
+        """Name and sizes: columns may be many."""
+        return f"Select({self.n_in}, {len(self.columns)} columns)"
+
+    __repr__ = __str__
+
+    def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
+        def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
+            if not need_dX:
+                return dY
+            dX = np.zeros_like(X)
+            dX[:, self.columns] = dY
+            return dX
+
+        return X.take(self.columns, axis=1), backward
+
+
+@suggest_keywords
+@final
+@dataclass(frozen=True, repr=False)
 class Unclip(Layer):
     """Y = X / sqrt(1 - (X / 3)^2), |X| < 2.87: undoes the smooth clip of an encoder within +-10, for a linear model.
 
@@ -286,5 +321,5 @@ LARGEST_CLIPPED = 2.87
 """Number whose `Unclip` is about 10."""
 
 
-LAYERS |= {layer.__name__: layer for layer in (PiecewiseLinear, Periodic, Lookup, Unclip)}
+LAYERS |= {layer.__name__: layer for layer in (PiecewiseLinear, Periodic, Lookup, Select, Unclip)}
 """Every kind of layer by its name, these included: model files, exports and traces look them up there."""
