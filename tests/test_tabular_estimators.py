@@ -20,7 +20,7 @@ WEIGHTS_ARE_NOT_REPETITIONS = {
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@pytest.mark.parametrize("estimator", [TabularClassifier(n_folds=2, epochs=8), TabularRegressor(n_folds=2, epochs=8)])
+@pytest.mark.parametrize("estimator", [TabularClassifier(n_folds=2, epochs=3), TabularRegressor(n_folds=2, epochs=3)])
 def test_check_estimator_passes(estimator):
     results = check_estimator(estimator, expected_failed_checks=WEIGHTS_ARE_NOT_REPETITIONS, on_fail=None)
     assert [result["check_name"] for result in results if result["status"] == "failed"] == []
