@@ -23,14 +23,12 @@ default_rng = np.random.default_rng
 unused_seeds = count()
 UNMEASURED = {
     "test_derivatives_figure",
-    "test_diagnosis",
     "test_examples",
     "test_fast",
     "test_playground_page",
     "test_readme",
     "test_robustness",
     "test_sklearn_mlp",
-    "test_viz_quality",
 }
 """Modules whose tests run without measuring coverage, which doubles their time: long runs of what others cover."""
 

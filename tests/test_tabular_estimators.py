@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from chainrule import TabularClassifier, TabularRegressor, load
 
-QUICK = {"n_folds": 3, "epochs": 16, "random_state": 0}
+QUICK = {"n_folds": 2, "epochs": 8, "random_state": 0}
 WEIGHTS_ARE_NOT_REPETITIONS = {
     f"check_sample_weight_equivalence_on_{kind}_data": "folds are drawn by row: a repeated row may be in several"
     for kind in ("dense", "sparse")
