@@ -174,3 +174,17 @@ def test_every_variant_looks_up_categories_first_and_finds_the_numbers_behind(na
     network = variant.network(4, 1, seed=0)
     assert variant.learning_rate_multipliers(network)["0.E"] == variant.lookup_rate
     assert network.outputs(X).shape == (300, 1)
+
+def test_predictions_continue_what_is_linear_but_keep_the_sign_of_the_target(rng):
+    X = rng.normal(size=(60, 2))
+    far = read_columns(np.array([[6.0, 6.0], [-6.0, -6.0]]))
+    predicted = {}
+    for offset in (0.0, 3.0):
+        y = np.maximum(X.sum(axis=1) + offset, 0.01 if offset else -np.inf)
+        target = fit_target("y", y)
+        fitted = fit_predictor(read_columns(X), y, target, n_folds=3, options={"hidden": (8,)})
+        high, low = fitted.predictor.predict(far)
+        assert high == pytest.approx(y.max() + np.ptp(y) / 2, rel=0.02)
+        predicted[offset] = low
+    assert predicted[0.0] < -4
+    assert predicted[3.0] == pytest.approx(0, abs=0.05)

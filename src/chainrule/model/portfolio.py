@@ -92,7 +92,7 @@ def _edges(x: Array, n: int) -> tuple[float, ...]:
 
 
 def _linear(recipe: Recipe, table: _Table) -> Recipe:
-    return replace(recipe, hidden=(), front=(*table.lookup, Unclip()))
+    return replace(recipe, hidden=(), front=(*table.lookup, Unclip()), least_batch_size=8)
 
 
 def _strongest(recipe: Recipe, table: _Table, n: int) -> Recipe:
