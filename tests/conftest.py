@@ -1,3 +1,9 @@
+import os
+
+# One thread in each worker and in the commands that tests start: OpenBLAS reads this when NumPy is imported, and its
+# threads wait for each other actively, which multiplies the time of small matrix products when all processors are busy.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import signal
 import sys
 from itertools import count
@@ -15,6 +21,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jo
 
 default_rng = np.random.default_rng
 unused_seeds = count()
+UNMEASURED = {
+    "test_derivatives_figure",
+    "test_examples",
+    "test_fast",
+    "test_playground_page",
+    "test_readme",
+    "test_robustness",
+    "test_sklearn_mlp",
+}
+"""Modules whose tests run without measuring coverage, which doubles their time: long runs of what others cover."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in UNMEASURED:
+            item.add_marker("no_cover")
 
 
 def pytest_runtest_setup(item):
@@ -36,6 +58,13 @@ def deterministic_generators():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def two_blas_threads():
+    """As in a process that takes the default number of threads on two processors."""
+    with pytest.importorskip("threadpoolctl").threadpool_limits(2, user_api="blas"):
+        yield
 
 
 @pytest.fixture

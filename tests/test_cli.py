@@ -1017,18 +1017,36 @@ def test_without_the_extra_the_command_names_what_to_install(package, monkeypatc
     )
 
 
+MODULES_OF_HELP = {
+    "chainrule", "chainrule.app", "chainrule.app.cli", "chainrule.app.commands", "chainrule.app.dialects",
+    "chainrule.app.options", "chainrule.app.parsers", "chainrule.app.paths", "chainrule.display", "chainrule.errors",
+}  # fmt: skip
+TYPER = {"typer", "annotated_doc", "click", "shellingham", "typing_extensions"}
+RICH = {"rich", "attr", "attrs", "markdown_it", "mdurl", "pygments"}
+
+
 @pytest.mark.parametrize(
-    "arguments", ["--help", "train --help", "predict --help", "trian", "train t.csv --target y", "export m --to pyton"]
+    ("arguments", "packages"),
+    [
+        ("--help", TYPER | RICH),
+        ("train --help", TYPER | RICH),
+        ("trian", TYPER),
+        ("train --epohcs 3", TYPER),
+        ("export m --to pyton", TYPER | {"annotated_types", "pydantic", "pydantic_core", "typing_inspection"}),
+    ],
 )
-def test_help_and_usage_errors_import_nothing_heavy(arguments):
+def test_help_and_usage_errors_import_the_options_and_what_prints_them(arguments, packages):
     program = (
-        "import sys\nfrom chainrule.app import cli\n"
+        "import sys\nat_start = set(sys.modules)\nfrom chainrule.app import cli\n"
         f"sys.argv = ['chainrule', *{arguments.split()}]\n"
         "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
-        "print('loaded:', {'numpy', 'polars', 'matplotlib', 'sklearn', 'numba', 'jinja2'} & set(sys.modules))\n"
+        "print('imported:', *sorted(set(sys.modules) - at_start))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("loaded: set()\n")
+    imported = set(done.stdout.partition("imported: ")[2].split())
+    assert {name for name in imported if name.startswith("chainrule")} == MODULES_OF_HELP
+    others = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"chainrule"}
+    assert {name for name in others if not name.startswith("_sysconfigdata")} <= packages
 
 
 # Help, and the report.

@@ -70,9 +70,9 @@ def test_the_single_neuron_learns_the_line_from_each_of_20_seeds(tmp_path):
 
 
 def test_three_hidden_neurons_enclose_the_disc(tmp_path):
-    result = load("disc").main(tmp_path)
-    assert len(result["accuracies"]) == 5
-    assert result["median"] >= 0.95
+    result = load("disc").main(tmp_path, seeds=range(3))
+    assert len(result["accuracies"]) == 3
+    assert min(result["accuracies"]) >= 0.95
     assert_drawn(tmp_path, "disc")
 
 

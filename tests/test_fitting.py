@@ -3,6 +3,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from chainrule import Callback
 from chainrule.data.reading import read_columns
@@ -122,20 +123,17 @@ def test_an_error_in_one_thread_stops_all_and_is_raised(table):
         fitted(table, epochs=100_000, executor=Threads(2), callbacks_for=lambda k: [Fails()] if k == 1 else [])
 
 
-def test_nested_contexts_restore_the_number_of_blas_threads():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
-
+def test_nested_contexts_restore_the_number_of_blas_threads(two_blas_threads):
     def threads():
-        return [one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+        return {one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"}
 
-    before = threads()
     first, second = ExitStack(), ExitStack()
     first.enter_context(one_blas_thread)
     second.enter_context(one_blas_thread)
     first.close()
-    assert set(threads()) <= {1}
+    assert threads() == {1}
     second.close()
-    assert threads() == before
+    assert threads() == {2}
 
 
 def test_the_time_limit_is_shared_by_the_members(table):

@@ -41,7 +41,7 @@ X_LABELS, Y_LABELS = make_multilabel_classification(100, random_state=0)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@pytest.mark.parametrize("estimator", [MLPClassifier(), MLPRegressor()])
+@pytest.mark.parametrize("estimator", [MLPClassifier(max_iter=30), MLPRegressor(max_iter=30)])
 def test_check_estimator_passes_completely(estimator):
     failed = [r["check_name"] for r in check_estimator(estimator, on_fail=None) if r["status"] in ("failed", "xfail")]
     assert failed == []

@@ -584,6 +584,6 @@ def test_a_table_that_is_written_differently_is_learned_as_well(spelling, rng):
     x = rng.normal(0, 3, 500)
     y = 2 * x + rng.normal(0, 0.5, 500)
     table = pd.DataFrame({"x": SPELLINGS[spelling](x), "z": rng.normal(size=500)})
-    model = TabularRegressor(n_folds=2, epochs=40, random_state=0).fit(table[:400], y[:400])
+    model = TabularRegressor(n_folds=2, epochs=16, random_state=0).fit(table[:400], y[:400])
     rmse = np.sqrt(np.mean((model.predict(table[400:]) - y[400:])[1:] ** 2))
     assert rmse < (3.5 if spelling in ("words", "sentinel", "categorical") else 1.2)  # of 6.0

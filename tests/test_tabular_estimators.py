@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from chainrule import TabularClassifier, TabularRegressor, load
 
-QUICK = {"n_folds": 3, "epochs": 16, "random_state": 0}
+QUICK = {"n_folds": 2, "epochs": 8, "random_state": 0}
 WEIGHTS_ARE_NOT_REPETITIONS = {
     f"check_sample_weight_equivalence_on_{kind}_data": "folds are drawn by row: a repeated row may be in several"
     for kind in ("dense", "sparse")
@@ -20,7 +20,7 @@ WEIGHTS_ARE_NOT_REPETITIONS = {
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@pytest.mark.parametrize("estimator", [TabularClassifier(n_folds=2, epochs=8), TabularRegressor(n_folds=2, epochs=8)])
+@pytest.mark.parametrize("estimator", [TabularClassifier(n_folds=2, epochs=3), TabularRegressor(n_folds=2, epochs=3)])
 def test_check_estimator_passes(estimator):
     results = check_estimator(estimator, expected_failed_checks=WEIGHTS_ARE_NOT_REPETITIONS, on_fail=None)
     assert [result["check_name"] for result in results if result["status"] == "failed"] == []

@@ -54,7 +54,7 @@ def middles(d):
         "PiecewiseLinear": [PiecewiseLinear(d, (2, 0), ((-0.7, 0.1), (-1.0, 0.0, 0.8)))],
         "Periodic": [Periodic(d, (1,), n_waves=2, n_out=1, sigma=0.3)],
         "Lookup": [Lookup(d, (2, 0), (3, 2), n_out=1, rate=0.2)],
-        "Select": [Select(d, (2, *range(d - 1)))],
+        "Select": [Select(d, tuple(reversed(range(d))))],
         "Unclip": [Unclip()],
         "Residual": [Residual([Dense(d, d), Dropout(0.3), Residual([BatchNorm(d), Activation("gelu")]), Dense(d, d)])],
     }

@@ -125,6 +125,12 @@ def _interrupt(number: int, frame: object) -> None:
 class _Commands(TyperGroup):
     """A group of commands that prints usage errors like all other errors: in one line, with exit status 2."""
 
+    def get_params(self, ctx: Any) -> Any:
+        flags = super().get_params(ctx)
+        for flag in flags:
+            flag.default = False  # with the default None, typer imports pydantic, which takes as long as typer itself
+        return flags
+
     def main(self, *args: Any, **options: Any) -> Any:
         if not options.get("standalone_mode", True):
             return super().main(*args, **options)
