@@ -99,7 +99,7 @@ def test_variants_see_the_numbers_plainly_as_waves_as_pieces_and_linearly(rng):
         np.testing.assert_allclose(edges, np.quantile(X[:, column], np.linspace(0, 1, 25)), atol=1e-4)
     for variant in (plain, waves, pieces, linear):
         network = variant.network(3, 2, seed=0)
-        assert (network.n_in, network.n_out) == (3, 2 * REGRESSION.loss.width)
+        assert (network.n_in, network.n_out) == (3, 2 * variant.loss.width)
         assert not network.outputs(X).any()
 
 

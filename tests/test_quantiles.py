@@ -118,6 +118,7 @@ def test_a_distribution_passes_through_the_sorted_quantiles(rng):
 
 def test_the_mean_of_sorted_outputs_is_sorted(rng):
     Z = [in_order(FEW, rng.normal(size=(30, 10))) for _ in range(3)]
+    assert (np.diff(sum(Z).reshape(30, 2, 5)[:, :, 1:]) >= 0).all()
     np.testing.assert_array_equal(in_order(FEW, sum(Z)), sum(Z))
 
 

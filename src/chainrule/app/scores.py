@@ -1,6 +1,6 @@
 """Scores of predictions, of a baseline that ignores the inputs, and their confidence intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -13,7 +13,7 @@ from chainrule.display import format_number, format_numbers
 from chainrule.insight.evaluation import wilson_interval
 from chainrule.metrics import METRICS, roc_auc
 from chainrule.model.predictor import Predictor
-from chainrule.model.quantiles import Distribution
+from chainrule.model.quantiles import LEVELS, Distribution
 
 Target = ClassTarget | NumberTarget
 
@@ -91,18 +91,15 @@ def score_intervals(predictor: Predictor, distribution: Distribution, values: Ar
     target = predictor.target
     if predictor.ensemble.scores is None or not isinstance(target, NumberTarget):
         return {}
-    y, levels = target.numbers(values)[:, 0], np.arange(1, 100) / 100
-    ends, centiles = predictor.ensemble.ends(_CONFIDENCE), map(predictor.ensemble.score, levels)
+    y, levels = target.numbers(values)[:, 0], np.array(LEVELS)
+    ends, shown = predictor.ensemble.ends(_CONFIDENCE), map(predictor.ensemble.score, levels)
     interval, quantiles = (
-        np.column_stack([predictor.decode_end(distribution.at(score)) for score in scores])
-        for scores in (ends, centiles)
+        np.column_stack([predictor.decode_end(distribution.at(score)) for score in scores]) for scores in (ends, shown)
     )
-    return {
-        "coverage": metrics.coverage(y, interval),
-        "coverage_by_fifth": metrics.coverage_by_part(y, interval, distribution.means[:, 0]),
-        "winkler": metrics.winkler(y, interval, _CONFIDENCE),
-        "crps": metrics.crps(y, quantiles, levels),
-    }
+    fifths = metrics.coverage_by_part(y, interval, distribution.means[:, 0])
+    covered = {"coverage": metrics.coverage(y, interval)} | ({"coverage_by_fifth": fifths} if len(y) >= 5 else {})
+    scores = {"winkler": metrics.winkler(y, interval, _CONFIDENCE), "crps": metrics.crps(y, quantiles, levels)}
+    return covered | {name: value for name, value in scores.items() if isfinite(value)}  # infinite ends of few rows
 
 
 def score_sets(predictor: Predictor, P: Array, values: Array) -> dict[str, Any]:
@@ -113,18 +110,23 @@ def score_sets(predictor: Predictor, P: Array, values: Array) -> dict[str, Any]:
     return {"coverage": metrics.set_coverage(y, sets), "set_size": metrics.set_size(sets)}
 
 
+_UNCERTAINTY: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "coverage": ("coverage of 90% prediction intervals", lambda share: f"{share:.1%}"),
+    "coverage_by_fifth": (
+        "the same, from the lowest fifth of predictions to the highest",
+        lambda shares: " ".join(f"{share:.0%}" for share in shares),
+    ),
+    "winkler": ("Winkler score of 90% prediction intervals (lower is better)", format_number),
+    "crps": ("CRPS of the quantiles (lower is better)", format_number),
+    "set_size": ("classes in a 90% prediction set (lower is better)", lambda size: f"{size:.2f}"),
+}
+
+
 def format_uncertainty(scores: Mapping[str, Any]) -> dict[str, str]:
     """Return the scores of intervals or sets as text, by what they are."""
-    shown = {}
+    shown = {_UNCERTAINTY[name][0]: _UNCERTAINTY[name][1](value) for name, value in scores.items()}
     if "set_size" in scores:
-        shown["coverage of 90% prediction sets"] = f"{scores['coverage']:.1%}"
-        shown["classes in a 90% prediction set (lower is better)"] = f"{scores['set_size']:.2f}"
-    elif scores:
-        shown["coverage of 90% prediction intervals"] = f"{scores['coverage']:.1%}"
-        fifths = " ".join(f"{share:.0%}" for share in scores["coverage_by_fifth"])
-        shown["the same, from the lowest fifth of predictions to the highest"] = fifths
-        shown["Winkler score of 90% prediction intervals (lower is better)"] = format_number(scores["winkler"])
-        shown["CRPS of the quantiles (lower is better)"] = format_number(scores["crps"])
+        shown = {name.replace("prediction intervals", "prediction sets"): text for name, text in shown.items()}
     return shown
 
 

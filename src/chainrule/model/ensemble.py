@@ -115,7 +115,9 @@ class Ensemble:
         own = class_scores(P)[np.arange(len(y)), y][:, np.newaxis]
         parts = [y >= 0, *(y == k for k in range(self.n_out))]
         columns = [conformal_quantiles(own[rows], None if weight is None else weight[rows]) for rows in parts]
-        return replace(self, scores=np.hstack(columns))
+        scores = np.hstack(columns)
+        single = scores.astype(np.float32)  # rounded up, for a model file of half the size
+        return replace(self, scores=np.where(single < scores, np.nextafter(single, np.float32(np.inf)), single))
 
     @property
     def n_in(self) -> int:
