@@ -142,8 +142,8 @@ def fit_predictor(
             training.choose_scale(target, target.numbers(given)[data.first_rows], plain)
         members = training.run(executor or Serial(), callbacks_for)
     target, ensemble, out_of_fold, temperatures = _calibrate(training.target, members, training.data.rows)
-    metadata = _training_metadata(encoder, target, training, members) | {"rows": {"training": len(values)}}
-    metadata |= {"temperatures": list(temperatures)} if temperatures else {}
+    metadata = _training_metadata(encoder, target, training, members)
+    metadata |= {"rows": {"training": len(values)}, "temperatures": list(temperatures)}
     return Fitted(
         Predictor(encoder, ensemble, target, metadata, background_rows(*training.data.rows, seed)),
         [member.history for member in members],

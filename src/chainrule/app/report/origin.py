@@ -37,7 +37,11 @@ _ENTRIES: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 def section(study: Study) -> Section:
     """Return what is needed to repeat the training."""
-    shown = [(label, write(study.metadata[key])) for key, (label, write) in _ENTRIES.items() if key in study.metadata]
+    shown = [
+        (label, write(study.metadata[key]))
+        for key, (label, write) in _ENTRIES.items()
+        if study.metadata.get(key) not in (None, [])
+    ]
     if study.evaluated:
         shown.insert(0, ("evaluated on", f"{study.evaluated['name']}: {_digest(study.evaluated)}"))
     networks = {str(network.loss) for network in study.ensemble.networks}
