@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from chainrule import viz
+from chainrule.app import messages
 from chainrule.app.report.blocks import Block, Figure, Section, Text
 from chainrule.app.report.study import Study
 from chainrule.app.report.wording import short
@@ -56,7 +57,10 @@ def _caption(dependence: Dependence) -> str:
     what = f"{'probability' if dependence.are_probabilities else 'prediction'} of {dependence.names[k]}"
     low, high = int(curve.argmin()), int(curve.argmax())
     are_numbers = dependence.values.dtype.kind == "f"
-    at = [short(dependence.values[i]) if are_numbers else str(dependence.values[i]) for i in (low, high)]
+    at = [
+        messages.format_cell(float(dependence.values[i])) if are_numbers else str(dependence.values[i])
+        for i in (low, high)
+    ]
     return (
         f"With all else as it is, the mean {what} is {short(curve[low])} at {dependence.column} = {at[0]}, and "
         f"{short(curve[high])} at {at[1]}."

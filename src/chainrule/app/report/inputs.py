@@ -8,7 +8,7 @@ import numpy as np
 from chainrule.app import messages
 from chainrule.app.report.blocks import Card, Cards, Section, Text
 from chainrule.app.report.study import Study
-from chainrule.app.report.wording import joined, percent, short
+from chainrule.app.report.wording import joined, percent
 from chainrule.arrays import Array
 from chainrule.data.cells import as_dates, factorize, missing_rows
 from chainrule.data.columns import CategoryColumn, Column, DateColumn
@@ -66,10 +66,10 @@ def _card(inputs: Columns, column: Column | None, about: Mapping[str, Any], name
 def _numbers(name: str, known: Array, missing: float) -> Card:
     if not len(known):
         return Card(name, "number", missing)
-    about = f"number, median {short(float(np.median(known)))}"
+    about = f"number, median {messages.format_cell(float(np.median(known)))}"
     distinct, counts = np.unique(known, return_counts=True)
     if len(distinct) > 1 and counts.max() >= _FREQUENT * len(known):
-        about += f"; {percent(counts.max() / len(known))} are {short(float(distinct[counts.argmax()]))}"
+        about += f"; {percent(counts.max() / len(known))} are {messages.format_cell(float(distinct[counts.argmax()]))}"
     ends = [messages.format_cell(float(value)) for value in (known.min(), known.max())]
     return Card(name, about, missing, _heights(known), ends)
 

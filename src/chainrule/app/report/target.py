@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chainrule.app import messages
 from chainrule.app.report.blocks import Figure, Section
 from chainrule.app.report.study import Study
-from chainrule.app.report.wording import percent, short
+from chainrule.app.report.wording import percent
 from chainrule.data.targets import ClassTarget
 from chainrule.viz.style import palette_for, shorten
 
@@ -44,9 +45,10 @@ def _bars(study: Study) -> Figure:
 
 
 def _histogram(study: Study) -> Figure:
-    low, quarter, half, three_quarters, high = np.quantile(study.actual, [0, 0.25, 0.5, 0.75, 1]).tolist()
-    caption = f"From {short(low)} to {short(high)}; half of the {study.rows_name} are between {short(quarter)} and "
-    caption += f"{short(three_quarters)}, the median is {short(half)}."
+    quantiles = np.quantile(study.actual, [0, 0.25, 0.5, 0.75, 1]).tolist()
+    low, quarter, half, three_quarters, high = map(messages.format_cell, quantiles)
+    caption = f"From {low} to {high}; half of the {study.rows_name} are between {quarter} and {three_quarters}, the "
+    caption += f"median is {half}."
     if getattr(study.target, "transform", "identity") == "log":
         caption += " The networks learn the logarithm, which was better out of fold."
     bins = int(np.clip(2 * np.sqrt(len(study.actual)), 5, 40))
