@@ -1089,6 +1089,7 @@ def test_the_report_is_a_single_file_without_external_resources(house):
         "Prediction intervals",
         "Permutation importance",
         "Partial dependence",
+        "Explanations",
         "Disagreement of the members",
         "Largest errors",
         "Learning curves",

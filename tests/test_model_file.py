@@ -174,10 +174,11 @@ def test_the_file_of_a_table_is_hardly_larger_than_its_parameters(n_columns, lab
     parameters = sum(network.theta.size for network in networks)
     pieces = {layer for network in networks for layer in network.layers if isinstance(layer, PiecewiseLinear)}
     n_edges = sum(len(edges) for layer in pieces for edges in layer.edges)
-    assert model.background.size <= 0.06 * parameters
+    assert model.background.size <= 64 * model.encoder.n_features
     numbers = parameters + model.background.size
     assert path.stat().st_size <= 4 * numbers + overhead + per_column * n_columns + 10 * n_edges
-    assert path.stat().st_size <= 1.05 * 4 * numbers
+    if any(len(network.layers) > 1 for network in networks):  # linear networks are tiny
+        assert path.stat().st_size <= 1.05 * 4 * numbers
 
 
 def test_networks_of_different_layers_are_restored_in_their_order(path, rng):
