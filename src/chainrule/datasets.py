@@ -11,6 +11,8 @@ import numpy as np
 from chainrule.arrays import Array, as_generator, require
 from chainrule.errors import TableError, look_up
 
+__all__ = ["GATES", "MNIST_SHAPE", "MNIST_TRAINING_ROWS", "disc", "half_plane", "load_mnist", "spiral", "truth_table"]
+
 Rows = tuple[Array, Array]
 """`(X, y)`: inputs (n, d) and class numbers (n,)."""
 

@@ -17,6 +17,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+__all__ = [
+    "ChainruleError",
+    "DivergenceError",
+    "GradientError",
+    "MissingExtraError",
+    "ModelFileError",
+    "OutOfRangeError",
+    "TableError",
+]
+
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any])
 

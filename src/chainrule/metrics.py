@@ -14,6 +14,21 @@ import numpy as np
 from chainrule.arrays import Array
 from chainrule.errors import look_up
 
+__all__ = [
+    "METRICS",
+    "Metric",
+    "accuracy",
+    "balanced_accuracy",
+    "brier",
+    "f1_macro",
+    "log_loss",
+    "mae",
+    "mse",
+    "r2",
+    "rmse",
+    "roc_auc",
+]
+
 
 @dataclass(frozen=True)
 class Metric:
