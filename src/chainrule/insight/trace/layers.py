@@ -120,6 +120,10 @@ def _piecewise_linear(p: Pass, x: Symbol) -> Symbol:
     return p.output(x, p.tape.unit("o"), _append(x, e))
 
 
+def _select(p: Pass, x: Symbol) -> Symbol:
+    return p.output(x, p.tape.unit("o"), _columns(np.array(p.layer.columns))(x))
+
+
 def _columns(columns: Array) -> Function:
     """Return the function X -> X[:, columns]."""
 
@@ -293,6 +297,7 @@ FORMULAS: dict[type[Layer], Callable[[Pass, Symbol], Symbol]] = {
     embeddings.PiecewiseLinear: _piecewise_linear,
     embeddings.Periodic: _custom,
     embeddings.Lookup: _custom,
+    embeddings.Select: _select,
     embeddings.Unclip: _unclip,
 }
 
