@@ -176,8 +176,6 @@ def test_every_variant_looks_up_categories_first_and_finds_the_numbers_behind(na
     assert network(X).shape == (300, 1)
 
 
-
-
 def test_predictions_continue_what_is_linear_but_keep_the_sign_of_the_target(rng):
     X = rng.normal(size=(60, 2))
     far = read_columns(np.array([[6.0, 6.0], [-6.0, -6.0]]))
