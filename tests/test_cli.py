@@ -1099,7 +1099,7 @@ def test_the_report_is_a_single_file_without_external_resources(house):
         "Data and reproduction",
     ]
     assert re.search(r'<th scope="row">trained</th><td>\d{4}-\d\d-\d\d \d\d:\d\d UTC</td>', page)
-    assert page.count("<figure><svg ") == 11
+    assert page.count("<figure><svg ") == 14
     assert not re.search(r"""(src|href)=(?!["']?#)|@import|url\((?!#)|<script""", page)
     assert "#010203" not in page
     assert "prefers-color-scheme: dark" in page

@@ -177,7 +177,7 @@ def test_the_file_of_a_table_is_hardly_larger_than_its_parameters(n_columns, lab
     assert model.background.size <= 64 * model.encoder.n_features
     numbers = parameters + model.background.size
     assert path.stat().st_size <= 4 * numbers + overhead + per_column * n_columns + 10 * n_edges
-    if any(len(network.layers) > 1 for network in networks):  # linear networks are tiny
+    if parameters > 10_000:  # linear networks, which may fit best, have few
         assert path.stat().st_size <= 1.05 * 4 * numbers
 
 

@@ -75,7 +75,8 @@ def partial_dependence(
     else:
         ax.set_ylabel("Mean probability" if result.are_probabilities else "Mean prediction")
         add_legend(ax)
-    ax.set(xlabel=shorten(result.column), title=title)
+    ax.set_xlabel(shorten(result.column))
+    ax.set_title(title, pad=18 if ax.texts else None)  # above the notes
     ax.grid(alpha=0.25)
     return ax
 
@@ -110,7 +111,9 @@ def interaction(result: Interaction, ax: Axes | None = None, title: str = "Stron
     colors = palette_for(ax)
     k = shown_outputs(result, 1)[0]
     means = result.predictions[:, :, k]
-    image = ax.imshow(means, aspect="auto", origin="lower", cmap=colors.scale, interpolation="nearest")
+    edges = [np.arange(n + 1) - 0.5 for n in means.T.shape]
+    # Shapes rather than a picture, in a vector file; of 50 colors or more, the color bar would be a picture.
+    image = ax.pcolormesh(*edges, means, cmap=colors.scale.resampled(40), edgecolors="face", linewidth=0.3)
     down, across = np.nonzero(result.counts == 0)
     ax.plot(across, down, "x", color=colors.ink, markersize=4, alpha=0.6, linestyle="none")
     for axis, values in ((ax.yaxis, result.values[0]), (ax.xaxis, result.values[1])):
