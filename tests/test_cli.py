@@ -119,7 +119,7 @@ def test_the_output_describes_the_table_the_training_and_the_scores(house):
         "  chainrule export house.chainrule --to python\n$",
     ):
         assert re.search(line, done.stdout), line
-    assert done.stderr.endswith("writing the report house.html ...\n")
+    assert "\nwriting the report house.html ...\n" in done.stderr
     assert files(".") == ["house.chainrule", "house.csv", "house.html"]
     scores = load("house.chainrule").metadata["scores"]
     assert scores["r2"] > 0.5

@@ -162,7 +162,8 @@ def diagnose(
     held_out = None if validation is None else net.check(*validation)[:2]
     P = None if predictions is None else np.asarray(predictions, np.float64)
     if P is not None:
-        require(P.shape == (len(X), net.n_out), "predictions", f"have shape {(len(X), net.n_out)}", P.shape)
+        shape = len(X), net.n_out // net.loss.width
+        require(P.shape == shape, "predictions", f"have shape {shape}", P.shape)
     row_numbers = np.arange(1, len(X) + 1) if rows is None else np.asarray(rows)
     require(len(row_numbers) == len(X), "len(rows)", f"be {len(X)}, one for each row of X", len(row_numbers))
     labels = [f"class {k}" for k in range(max(2, net.n_out))] if labels is None else list(labels)

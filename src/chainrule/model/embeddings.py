@@ -261,7 +261,9 @@ class Lookup(Layer):
             dX[:, self.others] = dY[:, :n_others]
             return dX
 
-        return np.concatenate([X.take(self.others, axis=1), E.reshape(len(X), -1)], axis=1), backward
+        return np.concatenate(
+            [X.take(self.others, axis=1), E.reshape(len(X), rows.shape[1] * self.n_out)], axis=1
+        ), backward
 
 
 @suggest_keywords

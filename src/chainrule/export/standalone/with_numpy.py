@@ -32,18 +32,18 @@ def run(steps: list[Any], X: Any) -> Any:
 def block_affine(X: Any, W: Any, b: Any) -> Any:
     """Return x W + b for each output; each takes one block of k values of X, and consecutive outputs share blocks."""
     n, k = len(X), W.shape[1]
-    blocks = X.reshape(n, -1, 1, k)
-    return (blocks * W.reshape(blocks.shape[1], -1, k)).sum(axis=3).reshape(n, -1) + b
+    blocks = X.reshape(n, X.shape[1] // k, 1, k)
+    return (blocks * W.reshape(blocks.shape[1], -1, k)).sum(axis=3).reshape(n, len(b)) + b
 
 
 def rows_of(X: Any, E: Any, starts: list[int], lasts: list[int]) -> Any:
     """Return for each index k the row start + k of E, one after the other; k is limited to 0, ..., last."""
-    return E[np.clip(X, 0, lasts).astype(int) + starts].reshape(len(X), -1)
+    return E[np.clip(X, 0, lasts).astype(int) + starts].reshape(len(X), X.shape[1] * E.shape[1])
 
 
 def in_order(X: Any, block: int) -> Any:
     """Return X with all but the first of each `block` values sorted."""
-    blocks = X.reshape(len(X), -1, block)
+    blocks = X.reshape(len(X), X.shape[1] // block, block)
     return np.concatenate([blocks[:, :, :1], np.sort(blocks[:, :, 1:], axis=2)], axis=2).reshape(X.shape)
 
 
