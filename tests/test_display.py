@@ -150,7 +150,8 @@ def test_train_evaluate_and_inspect_show_large_numbers_that_can_be_read(incomes)
     assert report.exit_code == 0
     page = (folder / "r.html").read_text()
     assert not re.search(r"<t[dh][^>]*>[^<]*\de[+-]\d", page)
-    assert "12,285" in page and "1,490,400" in page
+    assert "12,285" in page
+    assert "1,490,400" in page
 
 
 def test_json_keeps_every_digit(incomes):
