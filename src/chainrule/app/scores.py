@@ -113,12 +113,12 @@ def score_sets(predictor: Predictor, P: Array, values: Array) -> dict[str, Any]:
 _UNCERTAINTY: dict[str, tuple[str, Callable[[Any], str]]] = {
     "coverage": ("coverage of 90% prediction intervals", lambda share: f"{share:.1%}"),
     "coverage_by_fifth": (
-        "the same, from the lowest fifth of predictions to the highest",
+        "coverage by fifths of the prediction",
         lambda shares: " ".join(f"{share:.0%}" for share in shares),
     ),
-    "winkler": ("Winkler score of 90% prediction intervals (lower is better)", format_number),
-    "crps": ("CRPS of the quantiles (lower is better)", format_number),
-    "set_size": ("classes in a 90% prediction set (lower is better)", lambda size: f"{size:.2f}"),
+    "winkler": ("Winkler score (lower is better)", format_number),
+    "crps": ("CRPS (lower is better)", format_number),
+    "set_size": ("classes in a set (lower is better)", lambda size: f"{size:.2f}"),
 }
 
 
