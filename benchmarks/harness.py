@@ -59,7 +59,8 @@ def machine(packages: Iterable[str]) -> str:
     if info.exists():
         model = next((line.split(":")[1].strip() for line in info.open() if line.startswith("model name")), model)
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
-    return f"{len(os.sched_getaffinity(0))} cores, {model}; Python {platform.python_version()}, {versions}"
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} core{'s' * (cores > 1)}, {model}; Python {platform.python_version()}, {versions}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
