@@ -28,11 +28,12 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 default_role = "code"
-suppress_warnings = ["ref.python"]  # ordinary words in parameter types that are also Python names
+suppress_warnings = ["ref.python"]  # errors have two public names, as chainrule.TableError and in chainrule.errors
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -60,10 +61,11 @@ pygments_dark_style = "monokai"
 def setup(app: Sphinx) -> None:
     """Add the directives and the trace of the learning pages; finish notebooks; escape docstrings first."""
     from directives import Drawn, Fold
-    from site_parts import escape_markup, finish_notebooks, write_trace
+    from site_parts import escape_markup, finish_notebooks, unlink_words, write_trace
 
     app.add_directive("drawn", Drawn)
     app.add_directive("fold", Fold)
     app.connect("builder-inited", finish_notebooks, priority=900)  # after the gallery has written them
     app.connect("build-finished", write_trace)
     app.connect("autodoc-process-docstring", escape_markup, priority=100)
+    app.connect("doctree-read", unlink_words)

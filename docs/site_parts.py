@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx_gallery.scrapers import figure_rst
 
@@ -76,3 +78,12 @@ def escape_markup(app: object, what: str, name: str, obj: object, options: objec
             parts = re.split(r"(`[^`]*`)", line)
             parts[::2] = [re.sub(r"[|*]|(?<=\w)_(?!\w)", r"\\\g<0>", part) for part in parts[::2]]
             lines[i] = "".join(parts)
+    if what == "property" and lines:
+        lines[0] = f": {lines[0]}"  # an empty type, as napoleon takes the text before a colon for one
+
+
+def unlink_words(app: Sphinx, doctree: nodes.document) -> None:
+    """Unlink ordinary words in parameter types, such as `shape`, that are also the names of attributes."""
+    for reference in list(doctree.findall(addnodes.pending_xref)):
+        if reference["reftype"] == "class" and reference["reftarget"].islower():
+            reference.replace_self(reference.children)

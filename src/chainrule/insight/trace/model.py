@@ -30,8 +30,10 @@ class Trace:
     optimizer : str
     n_rows : int
         Number of rows of data.
-    columns, outputs : tuple of str
-        Names of the columns of X and of the network's outputs, or empty.
+    columns : tuple of str
+        Names of the columns of X, or empty.
+    outputs : tuple of str
+        Names of the network's outputs, or empty.
     """
 
     quantities: tuple[Quantity, ...]
