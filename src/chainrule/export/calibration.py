@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.targets import NumberTarget
+from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.export import steps as ir
 from chainrule.export.steps import Model, Program, as_ensemble
 from chainrule.model.ensemble import Ensemble
+from chainrule.model.predictor import Predictor
 from chainrule.model.quantiles import MeanAndQuantiles
 from chainrule.nn.losses import CrossEntropy
 
@@ -93,5 +94,5 @@ def set_limits_of(model: Model) -> Array | None:
 
     First for all rows, then for those of each class; None if the model has no labels or was not calibrated for sets.
     """
-    labels = getattr(getattr(model, "target", None), "labels", None)
-    return None if labels is None else as_ensemble(model).scores
+    classifies = isinstance(model, Predictor) and isinstance(model.target, ClassTarget)
+    return as_ensemble(model).scores if classifies else None
