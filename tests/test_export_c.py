@@ -102,7 +102,7 @@ int main(void)
     return 0;
 }
 """
-COVERAGES = (0.05, 0.5, 0.7706, 0.9, 0.93, 0.995, 0.9991)
+COVERAGES = (0.05, 0.5, 0.7706, 0.9, 0.966, 0.995, 0.9991)
 
 
 def calibrated_answers(predictor, table, directory, answer, dtype, *options):
@@ -167,6 +167,16 @@ def test_a_coverage_must_be_strictly_between_0_and_1(tmp_path):
             fwrite(&right, 1, 1, stdout);"""
     answers = calibrated_answers(predictor, query_table("numbers", 2), tmp_path, answer, np.uint8, "-Wno-float-equal")
     assert answers.all()
+
+
+def test_intervals_share_the_weights_of_the_predictions(tmp_path):
+    to_c(calibrated(TABLES["all kinds"], NUMBERS["quantiles"][0]), tmp_path / "model.h")
+    arrays = re.findall(
+        r"MODEL_WEIGHTS float model_(?:member|quantiles)\w+\[\d+\] = \{(.*?)\}",
+        (tmp_path / "model.h").read_text(),
+        re.S,
+    )
+    assert len(arrays) == len(set(arrays)) > 10
 
 
 @needs_a_compiler

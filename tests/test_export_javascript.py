@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 import zlib
+from dataclasses import replace
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 
@@ -225,6 +226,20 @@ def test_intervals_and_sets_are_present_if_the_model_is_calibrated(who, tmp_path
     assert low < high
     assert [low, high] == nine_tenths
     assert refused == "RangeError: coverage must be strictly between 0 and 1, got 1"
+
+
+def n_floats(path):
+    return len(re.search(r'const WEIGHTS = "(.*)"', path.read_text())[1]) * 3 // 16
+
+
+def test_intervals_need_only_the_weights_of_the_last_layer_again(tmp_path):
+    predictor = calibrated(TABLES["all kinds"], INTERVALS["quantiles"][0])
+    plain = Predictor(predictor.encoder, replace(predictor.ensemble, scores=None, contrast=None), predictor.target)
+    to_js(predictor, tmp_path / "calibrated.mjs")
+    to_js(plain, tmp_path / "plain.mjs")
+    last_layers = 3 * (12 * 20 + 20 + 3 * 20)  # with the scaling to the target's unit
+    added = n_floats(tmp_path / "calibrated.mjs") - n_floats(tmp_path / "plain.mjs")
+    assert 999 < added <= 999 + 4 + last_layers
 
 
 USUAL = {
