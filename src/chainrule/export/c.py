@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -53,48 +52,33 @@ def to_c(model: ir.Model, path: Path, int8: bool = False, rows: object = None) -
         If the model contains a custom layer, activation or Loss class. Nothing is written.
     """
     single = in_single_precision(model, int8, rows)
-    calibration = _Calibration(intervals_of(model, int8), set_limits_of(model))
+    calibration = intervals_of(model, int8), set_limits_of(model)
     file, name = os.path.basename(os.fspath(path)), stem_of(path)
-    text = _header(single.program, calibration, single.golden, file, name, single.notes)
+    text = _header(single.program, *calibration, single.golden, file, name, single.notes)
     return write(path, text.encode(), len(single.golden.X), single.difference, single.loss)
 
 
-@dataclass(frozen=True, eq=False)
-class _Calibration:
-    """What `NAME_interval` and `NAME_set` need; None if the model is not calibrated for them."""
-
-    intervals: Intervals | None
-    sets: Array | None
-
-    @property
-    def comment(self) -> Sequence[str]:
-        """The documentation of the function."""
-        if self.intervals is not None:
-            return c_calibration.INTERVAL_COMMENT
-        return [] if self.sets is None else c_calibration.SET_COMMENT
-
-    @property
-    def declaration(self) -> list[str]:
-        """The declaration of the function, where its macro is defined."""
-        if self.intervals is not None:
-            return [c_calibration.guarded("INTERVALS", [f"{c_calibration.INTERVAL};"])]
-        return [] if self.sets is None else [c_calibration.guarded("SETS", [f"{c_calibration.SET};"])]
-
-
 def _header(
-    program: ir.Program, calibration: _Calibration, golden: Golden, file: str, name: str, notes: Sequence[str]
+    program: ir.Program,
+    intervals: Intervals | None,
+    sets: Array | None,
+    golden: Golden,
+    file: str,
+    name: str,
+    notes: Sequence[str],
 ) -> str:
     """Return the header: what users see, and the implementation."""
     stored: dict[str, str] = {}
     members = [_Member(program, steps, f"@_member_{k}", stored) for k, steps in enumerate(program.members)]
-    intervals = [] if calibration.intervals is None else _intervals(calibration.intervals, stored)
+    options = [] if intervals is None else [_interval_option(intervals, stored)]
+    options += [] if sets is None else [_set_option(sets)]
     functions = {"int @_predict(const @@_REAL *x, float *out)": _predict_body(program)} | lookup_functions(program)
-    stack = max(member.stack for member in members) + (0 if _takes_raw_cells(program) else 4 * program.n_in)
+    stack = _stack(program, members)
     public = [
         _macros(program),
         *enumerations(program),
         "\n".join(f"{declaration};" for declaration in functions),
-        *calibration.declaration,
+        *(option.declared for option in options),
     ]
     private = [
         *_helpers(program, members),
@@ -103,11 +87,11 @@ def _header(
         *(part for member in members for part in (*member.arrays, member.function())),
         *_bounds(program),
         *(f"{declaration}\n{{\n{body}\n}}" for declaration, body in functions.items()),
-        *intervals,
-        *([] if calibration.sets is None else [_sets(calibration.sets)]),
+        *(option.defined for option in options),
         _self_test(program, golden),
     ]
-    parts = [opening(program, file, notes, calibration.comment, stack), _TOP, *public, _MIDDLE, *private, _BOTTOM]
+    comment = [line for option in options for line in option.comment]
+    parts = [opening(program, file, notes, comment, stack), _TOP, *public, _MIDDLE, *private, _BOTTOM]
     return "\n\n".join(parts).replace("@@", name.upper()).replace("@", name)
 
 
@@ -156,6 +140,11 @@ _LARGEST_EXPONENT = 87.7
 def _takes_raw_cells(program: ir.Program) -> bool:
     """Return whether the networks take the cells as they are."""
     return all(column.source == "X" for column in program.inputs)
+
+
+def _stack(program: ir.Program, members: Sequence[_Member]) -> int:
+    """Return the bytes of the arrays on the stack that the members need, one after the other, and the encoded row."""
+    return max(member.stack for member in members) + (0 if _takes_raw_cells(program) else 4 * program.n_in)
 
 
 def _macros(program: ir.Program) -> str:
@@ -419,8 +408,8 @@ def _bounds(program: ir.Program) -> list[str]:
     return [_float_array(f"@_{name}", bound) for name, bound in zip(("lower", "upper"), program.single_bounds)]
 
 
-def _intervals(intervals: Intervals, stored: dict[str, str]) -> list[str]:
-    """Return `NAME_interval` with the last layers that predict quantiles, where its macro is defined."""
+def _interval_option(intervals: Intervals, stored: dict[str, str]) -> c_calibration.Option:
+    """Return `NAME_interval`, with last layers that predict quantiles."""
     program = intervals.program
     members = [_Member(program, steps, f"@_quantiles_{k}", stored) for k, steps in enumerate(program.members)]
     names, encoded = [member.name for member in members], not _takes_raw_cells(program)
@@ -432,13 +421,15 @@ def _intervals(intervals: Intervals, stored: dict[str, str]) -> list[str]:
         c_calibration.value_function(intervals),
         c_calibration.interval_function(intervals, encoded, names, program.single_bounds is not None),
     ]
-    return [c_calibration.guarded("INTERVALS", parts)]
+    stack = f"        it has arrays of {_stack(program, members) + 4 * program.n_out:,} bytes on the stack"
+    comment = [*c_calibration.INTERVAL_COMMENT, stack, ""]
+    return c_calibration.Option("INTERVALS", comment, c_calibration.INTERVAL, parts)
 
 
-def _sets(limits: Array) -> str:
-    """Return `NAME_set`, where its macro is defined."""
+def _set_option(limits: Array) -> c_calibration.Option:
+    """Return `NAME_set`."""
     parts = [c_calibration.THOUSANDTH, _float_array("@_set_limits", limits[:, 0]), c_calibration.set_function()]
-    return c_calibration.guarded("SETS", parts)
+    return c_calibration.Option("SETS", [*c_calibration.SET_COMMENT, ""], c_calibration.SET, parts)
 
 
 def _self_test(program: ir.Program, golden: Golden) -> str:

@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from chainrule.arrays import Array
 from chainrule.export.calibration import Intervals
+
+
+@dataclass(frozen=True)
+class Option:
+    """A function that is declared and defined only where a macro is, with the parts that it consists of."""
+
+    macro: str
+    comment: Sequence[str]
+    declaration: str
+    parts: Sequence[str]
+
+    @property
+    def declared(self) -> str:
+        return self._guarded([f"{self.declaration};"])
+
+    @property
+    def defined(self) -> str:
+        return self._guarded(self.parts)
+
+    def _guarded(self, parts: Sequence[str]) -> str:
+        return "\n\n".join([f"#ifdef @@_{self.macro}", *parts, "#endif"])
+
 
 INTERVAL = "int @_interval(const @@_REAL *x, float coverage, float *low, float *high)"
 SET = "int @_set(const @@_REAL *x, float coverage, unsigned char *contained)"
@@ -13,12 +36,10 @@ SET = "int @_set(const @@_REAL *x, float coverage, unsigned char *contained)"
 INTERVAL_COMMENT = [
     "ends    with @@_INTERVALS defined wherever the header is included:  float low[@@_N_OUT], high[@@_N_OUT];",
     "        status = @_interval(x, 0.9f, low, high); the interval contains 90 % of new numbers",
-    "",
 ]
 SET_COMMENT = [
     "set     with @@_SETS defined wherever the header is included:  unsigned char contained[@@_N_OUT];",
     "        status = @_set(x, 0.9f, contained); the classes with 1 are the plausible ones",
-    "",
 ]
 
 THOUSANDTH = """\
@@ -41,11 +62,6 @@ static inline float @_contrasted(const float *v, int q, float place, float power
 }
 
 """
-
-
-def guarded(macro: str, parts: Sequence[str]) -> str:
-    """Return parts that are compiled only where a macro is defined."""
-    return "\n\n".join([f"#ifdef @@_{macro}", *parts, "#endif"])
 
 
 def value_function(intervals: Intervals) -> str:
