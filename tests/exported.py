@@ -17,12 +17,13 @@ from chainrule import (
     mlp,
 )
 from chainrule.data.reading import read_columns
-from chainrule.data.targets import fit_target
+from chainrule.data.targets import ClassTarget, fit_target
 from chainrule.model.conformal import N_QUANTILES
 from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Select, Unclip
 from chainrule.model.ensemble import Ensemble
+from chainrule.model.quantiles import MeanAndQuantiles, in_order
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.nn.losses import LOSSES
+from chainrule.nn.losses import LOSSES, CrossEntropy
 
 WIDTH = 6
 LAYER_EXAMPLES = {
@@ -137,6 +138,24 @@ def predictor_of(table, target, n_bins=0, members=3, networks=None):
         residuals[:10], residuals[980:] = -np.inf, np.inf
         ensemble = Ensemble(tuple(networks), bounds=np.array([[-1.4], [1.1]]), scores=residuals)
     return Predictor(encoder, ensemble, fitted)
+
+
+def calibrated(table, target, loss=None, members=3):
+    """Return an untrained predictor, calibrated on its own rows: of classes, or of numbers with quantiles."""
+    encoder = TabularEncoder(categories=["stars"] if "stars" in table else (), n_bins=3).fit(table)
+    X = encoder.transform(table)
+    loss = loss or (CrossEntropy() if isinstance(target, ClassTarget) else MeanAndQuantiles())
+    n_out = target.n_outputs * loss.width
+    layers = [Dense(encoder.n_features, 12), Activation("selu"), Dense(12, n_out)]
+    networks = [perturbed(Network(layers, loss, seed=k, dtype="float64"), k) for k in range(members)]
+    outputs = np.mean([in_order(loss, network.outputs(X)) for network in networks], axis=0)
+    rng = np.random.default_rng(4)
+    if isinstance(target, ClassTarget):
+        P, y = loss.predict(outputs), rng.integers(0, target.n_outputs, len(X))
+        return Predictor(encoder, Ensemble(tuple(networks)).for_sets(P, y), target)
+    Y = loss.predict(outputs) + rng.normal(size=(len(X), target.n_outputs))
+    bounds = np.array([Y.min(axis=0), Y.max(axis=0)])
+    return Predictor(encoder, Ensemble.of_numbers(networks, outputs, Y, bounds), target)
 
 
 def predictions_of(predictor, table):

@@ -1,6 +1,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,15 +9,17 @@ import pytest
 from chainrule import Activation, Dense, Layer, Network, mlp
 from chainrule.data.columns import DateColumn
 from chainrule.data.tabular import TabularEncoder
-from chainrule.data.targets import ClassTarget
+from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.export import to_c
 from chainrule.model.embeddings import LAYERS
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
+from chainrule.nn.losses import SquaredError
 from exported import (
     NETWORKS,
     TABLES,
     TARGETS,
+    calibrated,
     days_of,
     predictions_of,
     predictor_of,
@@ -78,6 +81,115 @@ def raw_rows(predictor, table):
             cells = [levels.index(cell) if cell in levels else -1 for cell in cells]
         columns.append(list(map(days_of, cells)) if isinstance(column, DateColumn) else cells)
     return np.array(columns, np.float64).T
+
+
+CALIBRATED = """
+#include <stdio.h>
+#define MODEL_IMPLEMENTATION
+#define MODEL_INTERVALS
+#define MODEL_SETS
+#include "model.h"
+int main(void)
+{
+    static const float coverages[] = {COVERAGES};
+    double x[MODEL_N_IN];
+    unsigned i;
+    while (fread(x, sizeof x, 1, stdin) == 1) {
+        for (i = 0; i < sizeof coverages / sizeof *coverages; i++) {
+            ANSWER
+        }
+    }
+    return 0;
+}
+"""
+COVERAGES = (0.05, 0.5, 0.7706, 0.9, 0.966, 0.995, 0.9991)
+
+
+def calibrated_answers(predictor, table, directory, answer, dtype, *options):
+    """Return what a program writes for each row and coverage, (n, coverages, ...)."""
+    to_c(predictor, directory / "model.h")
+    code = CALIBRATED.replace("COVERAGES", ", ".join(f"{c}f" for c in COVERAGES)).replace("ANSWER", answer)
+    (directory / "use.c").write_text(code)
+    X = raw_rows(predictor, table)
+    done = subprocess.run([compiled(directory / "use.c", *options)], input=X.tobytes(), capture_output=True, check=True)
+    return np.frombuffer(done.stdout, dtype).reshape(len(X), len(COVERAGES), -1)
+
+
+NUMBERS = {
+    "quantiles": (NumberTarget("y", (5e4,), (1e3,)), None),
+    "positive": (NumberTarget("y", (300.0,), (100.0,)), None),
+    "logarithm": (NumberTarget("y", (3.0,), (0.7,), transform="log"), None),
+    "several": (NumberTarget("y", (1.0, -50.0), (3.0, 4.0)), None),
+    "one width": (NumberTarget("y", (0.0,), (1.0,)), SquaredError()),
+}
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("name", NUMBERS)
+def test_intervals_match_the_predictor(name, tmp_path):
+    predictor, table = calibrated(TABLES["all kinds"], *NUMBERS[name]), query_table("all kinds", 60)
+    answer = """
+            float low[MODEL_N_OUT], high[MODEL_N_OUT];
+            if (model_interval(x, coverages[i], low, high) != MODEL_OK) return 1;
+            fwrite(low, sizeof low, 1, stdout);
+            fwrite(high, sizeof high, 1, stdout);"""
+    given = calibrated_answers(predictor, table, tmp_path, answer, np.float32)
+    expected = np.stack([predictor.predict_interval(table, coverage) for coverage in COVERAGES], axis=1)
+    if expected.ndim == 4:
+        expected = expected.swapaxes(2, 3).reshape(given.shape)  # all lower ends, then all upper ones
+    finite = expected[np.isfinite(expected)]
+    assert len(finite) > expected.size / 2
+    np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-5 * np.abs(finite).max())
+
+
+@needs_a_compiler
+def test_sets_match_the_predictor(tmp_path):
+    target = ClassTarget("y", "str", ("a", "b", "c"), (0.2, 0.3, 0.5))
+    predictor, table = calibrated(TABLES["all kinds"], target), query_table("all kinds", 60)
+    answer = """
+            unsigned char contained[MODEL_N_OUT];
+            if (model_set(x, coverages[i], contained) != MODEL_OK) return 1;
+            fwrite(contained, sizeof contained, 1, stdout);"""
+    given = calibrated_answers(predictor, table, tmp_path, answer, np.uint8)
+    for i, coverage in enumerate(COVERAGES):
+        sets = [[label for label, one in zip(target.labels, row) if one] for row in given[:, i]]
+        assert sets == [sorted(one) for one in predictor.predict_set(table, coverage)]
+    assert len(set(given.sum(axis=2).ravel())) > 1
+
+
+@needs_a_compiler
+def test_a_coverage_must_be_strictly_between_0_and_1(tmp_path):
+    predictor = calibrated(TABLES["numbers"], NUMBERS["quantiles"][0])
+    answer = """
+            float low[1], high[1];
+            const int wrong = model_interval(x, 1.0f, low, high) + 10 * model_interval(x, 0.0f, low, high);
+            const unsigned char right = wrong == 11 * MODEL_NOT_A_COVERAGE && low[0] != low[0] && high[0] != high[0];
+            fwrite(&right, 1, 1, stdout);"""
+    answers = calibrated_answers(predictor, query_table("numbers", 2), tmp_path, answer, np.uint8, "-Wno-float-equal")
+    assert answers.all()
+
+
+def test_intervals_share_the_weights_of_the_predictions(tmp_path):
+    to_c(calibrated(TABLES["all kinds"], NUMBERS["quantiles"][0]), tmp_path / "model.h")
+    arrays = re.findall(
+        r"MODEL_WEIGHTS float model_(?:member|quantiles)\w+\[\d+\] = \{(.*?)\}",
+        (tmp_path / "model.h").read_text(),
+        re.S,
+    )
+    assert len(arrays) == len(set(arrays)) > 10
+
+
+@needs_a_compiler
+def test_a_program_without_intervals_has_no_code_or_weights_for_them(tmp_path):
+    predictor = calibrated(TABLES["numbers"], NUMBERS["quantiles"][0])
+    plain = Predictor(predictor.encoder, replace(predictor.ensemble, scores=None, contrast=None), predictor.target)
+    objects = []
+    for name, model in ("calibrated", predictor), ("plain", plain):
+        (tmp_path / name).mkdir()
+        to_c(model, tmp_path / name / "model.h")
+        command = [COMPILER, *FLAGS, "-DMODEL_IMPLEMENTATION", "-x", "c", "-S", "-o", "-", "model.h"]
+        objects.append(subprocess.run(command, cwd=tmp_path / name, capture_output=True, check=True).stdout)
+    assert objects[0] == objects[1]
 
 
 @needs_a_compiler

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 import zlib
+from dataclasses import replace
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 
@@ -16,10 +17,13 @@ import pytest
 from chainrule import Activation, Dense, Network, Predictor, TabularEncoder, mlp
 from chainrule.data.columns import DateColumn, NumberColumn, as_plain
 from chainrule.data.formats import DATE_ORDERS, DateFormat, NumberFormat
-from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.data.reading import read_columns
+from chainrule.data.targets import ClassTarget, NumberTarget, fit_target
 from chainrule.export import to_js
 from chainrule.model.ensemble import Ensemble
-from exported import NETWORKS, TABLES, TARGETS, predictions_of, predictor_of, query_table, rows_for
+from chainrule.model.quantiles import MeanAndQuantiles
+from chainrule.nn.losses import SquaredError
+from exported import NETWORKS, TABLES, TARGETS, calibrated, predictions_of, predictor_of, query_table, rows_for
 
 NODE, TSC = shutil.which("node"), shutil.which("tsc") or os.environ.get("TSC")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -155,6 +159,87 @@ def test_predictions_of_columns_fill_a_typed_array(who):
     assert message == "RangeError: out must have length 15, got 3"
     table["sex"] = table["sex"][:-1]
     assert called(path, "attempt(() => m.predictColumns(given))", table).endswith("columns must be of equal length")
+
+
+INTERVALS = {
+    "quantiles": (NumberTarget("y", (5e4,), (1e3,)), None),
+    "positive": (NumberTarget("y", (300.0,), (100.0,)), None),
+    "logarithm": (NumberTarget("y", (3.0,), (0.7,), transform="log"), None),
+    "several": (NumberTarget("y", (1.0, -50.0), (3.0, 4.0)), None),
+    "few quantiles": (NumberTarget("y", (0.0,), (1.0,)), MeanAndQuantiles((0.1, 0.3, 0.5, 0.9))),
+    "one width": (NumberTarget("y", (0.0,), (1.0,)), SquaredError()),
+}
+COVERAGES = (0.05, 0.5, 0.7706, 0.9, 0.93, 0.995, 0.9991)
+
+
+@needs_node
+@pytest.mark.parametrize("name", INTERVALS)
+def test_intervals_match_the_predictor(name, tmp_path):
+    predictor, table = calibrated(TABLES["all kinds"], *INTERVALS[name]), query_table("all kinds", 60)
+    to_js(predictor, tmp_path / "m.mjs")
+    given = called(
+        tmp_path / "m.mjs",
+        "given.rows.map((row) => given.coverages.map((c) => m.predictInterval(row, c).flat().map(String)))",
+        {"rows": dicts(plain(table)), "coverages": COVERAGES},
+    )
+    expected = np.stack([predictor.predict_interval(table, coverage) for coverage in COVERAGES], axis=1)
+    expected = expected.reshape(len(given), len(COVERAGES), -1)
+    finite = expected[np.isfinite(expected)]
+    assert len(finite) > expected.size / 2
+    np.testing.assert_allclose(np.array(given, float), expected, rtol=1e-5, atol=1e-5 * np.abs(finite).max())
+
+
+@needs_node
+@pytest.mark.parametrize("target", ["text", "integers", "booleans"])
+def test_sets_match_the_predictor(target, tmp_path):
+    predictor = calibrated(TABLES["all kinds"], fit_target("y", read_columns({"y": TARGETS[target]})["y"]))
+    table = query_table("all kinds", 60)
+    to_js(predictor, tmp_path / "m.mjs")
+    given = called(
+        tmp_path / "m.mjs",
+        "[false, true].map((byClass) => given.coverages.map("
+        "(c) => given.rows.map((row) => m.predictSet(row, c, {byClass}))))",
+        {"rows": dicts(plain(table)), "coverages": COVERAGES},
+    )
+    expected = [[predictor.predict_set(table, c, by_class) for c in COVERAGES] for by_class in (False, True)]
+    assert given == expected
+    assert len({len(one) for sets in given[0] for one in sets}) > 1
+    assert given[0] != given[1]
+
+
+@needs_node
+def test_intervals_and_sets_are_present_if_the_model_is_calibrated(who, tmp_path):
+    predictor, path = who
+    names = "['predictInterval', 'predictSet'].map((name) => name in m)"
+    assert called(path, names) == [False, False]
+    to_js(calibrated(TABLES["numbers"], predictor.target), tmp_path / "set.mjs")
+    assert called(tmp_path / "set.mjs", names) == [False, True]
+    to_js(calibrated(TABLES["numbers"], INTERVALS["quantiles"][0]), tmp_path / "interval.mjs", int8=True)
+    row = {"height": 171, "weight": 70}
+    present, (low, high), nine_tenths, refused = called(
+        tmp_path / "interval.mjs",
+        f"[{names}, m.predictInterval(given), m.predictInterval(given, 0.9),"
+        " attempt(() => m.predictInterval(given, 1))]",
+        row,
+    )
+    assert present == [True, False]
+    assert low < high
+    assert [low, high] == nine_tenths
+    assert refused == "RangeError: coverage must be strictly between 0 and 1, got 1"
+
+
+def n_floats(path):
+    return len(re.search(r'const WEIGHTS = "(.*)"', path.read_text())[1]) * 3 // 16
+
+
+def test_intervals_need_only_the_weights_of_the_last_layer_again(tmp_path):
+    predictor = calibrated(TABLES["all kinds"], INTERVALS["quantiles"][0])
+    plain = Predictor(predictor.encoder, replace(predictor.ensemble, scores=None, contrast=None), predictor.target)
+    to_js(predictor, tmp_path / "calibrated.mjs")
+    to_js(plain, tmp_path / "plain.mjs")
+    last_layers = 3 * (12 * 20 + 20 + 3 * 20)  # with the scaling to the target's unit
+    added = n_floats(tmp_path / "calibrated.mjs") - n_floats(tmp_path / "plain.mjs")
+    assert 999 < added <= 999 + 4 + last_layers
 
 
 USUAL = {
@@ -439,19 +524,27 @@ def test_the_module_has_strict_types(tmp_path):
     ):
         to_js(NETWORKS[name](), tmp_path / f"n{k}.mjs")
     to_js(predictor_of(ODD, np.array(["*/", "b", "*/", "b"])), tmp_path / "odd.mjs")
+    for name in ("quantiles", "several"):
+        to_js(calibrated(TABLES["numbers"], INTERVALS[name][0]), tmp_path / f"{name}.mjs")
+    to_js(calibrated(TABLES["numbers"], ClassTarget("y", "str", ("a", "b"), (0.5, 0.5))), tmp_path / "set.mjs")
     (tmp_path / "use.mts").write_text(
         """
         import { predict, predictAll, predictProba, schema, selfTest, unusual } from "./m0.mjs";
         import { predict as number } from "./m1.mjs";
+        import { predictInterval } from "./quantiles.mjs";
+        import { predictInterval as intervals } from "./several.mjs";
+        import { predictSet } from "./set.mjs";
         const row = { born: "1999-01-02", seen: new Date(), color: "red", sex: null, only: undefined, stars: 3,
                       height: 171, weight: "70" };
         const label: "a" | 'b, "c"' | "\\u00fc" = predict(row);
         const proba: number = predictProba(row)["a"];
         const y: number = number([1, 2]);
         const all: string[] = predictAll([row, row]);
+        const low: number = predictInterval([1, 2])[0], high: number = intervals([1, 2], 0.8)[1][1];
+        const set: ("a" | "b")[] = predictSet([1, 2], 0.8, { byClass: true });
         // @ts-expect-error
         predict({ born: "1999-01-02" });
-        console.log(label, proba, y, all, schema.columns[0].name, selfTest().ok, unusual(row)[0].why);
+        console.log(label, proba, y, all, low, high, set, schema.columns[0].name, selfTest().ok, unusual(row)[0].why);
         """
     )
     flags = ["--allowJs", "--checkJs", "--strict", "--noEmit", "--target", "es2022", "--module", "nodenext"]

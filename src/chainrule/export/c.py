@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
+from chainrule.export import c_calibration
 from chainrule.export import steps as ir
 from chainrule.export.c_columns import check, encoder, lookup_functions, raw_rows, required_helpers
 from chainrule.export.c_names import enumerations, opening
+from chainrule.export.calibration import Intervals, intervals_of, set_limits_of
 from chainrule.export.golden import TOLERANCE, Golden, in_single_precision
 from chainrule.export.writing import Export, stem_of, write
 from chainrule.files.archive import Path
@@ -50,19 +52,33 @@ def to_c(model: ir.Model, path: Path, int8: bool = False, rows: object = None) -
         If the model contains a custom layer, activation or Loss class. Nothing is written.
     """
     single = in_single_precision(model, int8, rows)
-    text = _header(single.program, single.golden, os.path.basename(os.fspath(path)), stem_of(path), single.notes)
+    calibration = intervals_of(model, int8), set_limits_of(model)
+    file, name = os.path.basename(os.fspath(path)), stem_of(path)
+    text = _header(single.program, *calibration, single.golden, file, name, single.notes)
     return write(path, text.encode(), len(single.golden.X), single.difference, single.loss)
 
 
-def _header(program: ir.Program, golden: Golden, file: str, name: str, notes: Sequence[str]) -> str:
+def _header(
+    program: ir.Program,
+    intervals: Intervals | None,
+    sets: Array | None,
+    golden: Golden,
+    file: str,
+    name: str,
+    notes: Sequence[str],
+) -> str:
     """Return the header: what users see, and the implementation."""
-    members = [_Member(program, steps, k) for k, steps in enumerate(program.members)]
+    stored: dict[str, str] = {}
+    members = [_Member(program, steps, f"@_member_{k}", stored) for k, steps in enumerate(program.members)]
+    options = [] if intervals is None else [_interval_option(intervals, stored)]
+    options += [] if sets is None else [_set_option(sets)]
     functions = {"int @_predict(const @@_REAL *x, float *out)": _predict_body(program)} | lookup_functions(program)
-    stack = max(member.stack for member in members) + (0 if _takes_raw_cells(program) else 4 * program.n_in)
+    stack = _stack(program, members)
     public = [
         _macros(program),
         *enumerations(program),
         "\n".join(f"{declaration};" for declaration in functions),
+        *(option.declared for option in options),
     ]
     private = [
         *_helpers(program, members),
@@ -71,9 +87,11 @@ def _header(program: ir.Program, golden: Golden, file: str, name: str, notes: Se
         *(part for member in members for part in (*member.arrays, member.function())),
         *_bounds(program),
         *(f"{declaration}\n{{\n{body}\n}}" for declaration, body in functions.items()),
+        *(option.defined for option in options),
         _self_test(program, golden),
     ]
-    parts = [opening(program, file, notes, stack), _TOP, *public, _MIDDLE, *private, _BOTTOM]
+    comment = [line for option in options for line in option.comment]
+    parts = [opening(program, file, notes, comment, stack), _TOP, *public, _MIDDLE, *private, _BOTTOM]
     return "\n\n".join(parts).replace("@@", name.upper()).replace("@", name)
 
 
@@ -124,6 +142,11 @@ def _takes_raw_cells(program: ir.Program) -> bool:
     return all(column.source == "X" for column in program.inputs)
 
 
+def _stack(program: ir.Program, members: Sequence[_Member]) -> int:
+    """Return the bytes of the arrays on the stack that the members need, one after the other, and the encoded row."""
+    return max(member.stack for member in members) + (0 if _takes_raw_cells(program) else 4 * program.n_in)
+
+
 def _macros(program: ir.Program) -> str:
     """Return the sizes, the statuses and the type of a cell.
 
@@ -142,7 +165,8 @@ def _macros(program: ir.Program) -> str:
 #define @@_N_IN {len(program.inputs)}
 #define @@_N_OUT {program.n_out}
 #define @@_OK 0
-#define @@_NOT_FINITE (-1)"""
+#define @@_NOT_FINITE (-1)
+#define @@_NOT_A_COVERAGE (-2)"""
 
 
 def _helpers(program: ir.Program, members: Sequence[_Member]) -> list[str]:
@@ -168,7 +192,10 @@ def _float_array(name: str, values: Array) -> str:
 
 def _literals(values: Array) -> list[str]:
     suffix = "f" if values.dtype == np.float32 else ""
-    return ["NAN" if text == "nan" else f"{text}{suffix}" for text in values.ravel().astype("U").tolist()]
+    return [_NOT_FINITE.get(text, f"{text}{suffix}") for text in values.ravel().astype("U").tolist()]
+
+
+_NOT_FINITE = {"nan": "NAN", "inf": "INFINITY", "-inf": "-INFINITY"}
 
 
 def _array(c_type: str, name: str, literals: Sequence[str], per_line: int = 8) -> str:
@@ -183,10 +210,12 @@ class _Member:
     """One network as a C function that adds its term to `out`, with its constant `arrays` and the `helpers` it calls.
 
     The row alternates between two buffers: a step that changes the width reads `self.source` and writes `self.target`.
+    An array that another member has `stored` is read there.
     """
 
-    def __init__(self, program: ir.Program, steps: Sequence[ir.Step], k: int) -> None:
-        self.k, self.n_in, self.n_out = k, program.n_in, program.n_out
+    def __init__(self, program: ir.Program, steps: Sequence[ir.Step], name: str, stored: dict[str, str]) -> None:
+        self.name, self.n_in, self.n_out = name, program.n_in, program.n_out
+        self.stored = stored
         self.c_type = "@@_REAL" if _takes_raw_cells(program) else "float"
         self.arrays: list[str] = []
         self.helpers: set[str] = set()
@@ -203,19 +232,21 @@ class _Member:
             self.width = step.width
 
     def float_array(self, values: Array) -> str:
-        name = f"@_{self.k}_{len(self.arrays)}"
-        self.arrays.append(_float_array(name, values))
-        return name
+        return self.array("float", _literals(values.astype(np.float32)))
 
     def int_array(self, values: Array) -> str:
-        name = f"@_{self.k}_{len(self.arrays)}"
-        self.arrays.append(_array("@@_WEIGHTS int", name, list(map(str, values.tolist())), 25))
-        return name
+        return self.array("int", list(map(str, values.tolist())), 25)
 
     def int8_array(self, values: Array) -> str:
-        name = f"@_{self.k}_{len(self.arrays)}"
-        self.arrays.append(_array("@@_WEIGHTS signed char", name, list(map(str, values.ravel().tolist())), 25))
-        return name
+        return self.array("signed char", list(map(str, values.ravel().tolist())), 25)
+
+    def array(self, c_type: str, literals: Sequence[str], per_line: int = 8) -> str:
+        """Return the name of a constant array, which is a new one unless an equal one is stored."""
+        content = _array(c_type, "", literals)
+        if content not in self.stored:
+            self.stored[content] = f"{self.name}_{len(self.arrays)}"
+            self.arrays.append(_array(f"@@_WEIGHTS {c_type}", self.stored[content], literals, per_line))
+        return self.stored[content]
 
     def call(self, helper: str, *arguments: object) -> None:
         self.helpers.add(helper)
@@ -252,7 +283,7 @@ class _Member:
             f"for (i = 0; i < {self.n_out}; i++) out[i] += {self.source}[i];",
         ]
         body = "\n    ".join(lines)
-        return f"static inline void @_member_{self.k}(const {self.c_type} *x, float *out)\n{{\n    {body}\n}}"
+        return f"static inline void {self.name}(const {self.c_type} *x, float *out)\n{{\n    {body}\n}}"
 
 
 def _write_affine(member: _Member, step: ir.Affine) -> None:
@@ -327,6 +358,7 @@ _STEPS: dict[type[ir.Step], Callable[[_Member, Any], None]] = {
     ir.Elementwise: _write_elementwise,
     ir.Normalized: lambda member, step: member.call("normalize", member.source, step.width, f"{step.epsilon!r}f"),
     ir.Softmax: lambda member, step: member.call("softmax", member.source, step.width),
+    ir.InOrder: lambda member, step: member.call("in_order", member.source, step.width, step.block),
     ir.ResidualBlock: _write_residual_block,
     ir.Appended: _write_appended,
     ir.Columns: _write_columns,
@@ -374,6 +406,30 @@ def _bounds(program: ir.Program) -> list[str]:
     if program.single_bounds is None:
         return []
     return [_float_array(f"@_{name}", bound) for name, bound in zip(("lower", "upper"), program.single_bounds)]
+
+
+def _interval_option(intervals: Intervals, stored: dict[str, str]) -> c_calibration.Option:
+    """Return `NAME_interval`, with last layers that predict quantiles."""
+    program = intervals.program
+    members = [_Member(program, steps, f"@_quantiles_{k}", stored) for k, steps in enumerate(program.members)]
+    names, encoded = [member.name for member in members], not _takes_raw_cells(program)
+    parts = [
+        *([_read_helpers()["in_order"]] if intervals.n_quantiles else []),
+        c_calibration.THOUSANDTH,
+        *(part for member in members for part in (*member.arrays, member.function())),
+        *(_float_array(f"@_{name}", array) for name, array in c_calibration.interval_arrays(intervals).items()),
+        c_calibration.value_function(intervals),
+        c_calibration.interval_function(intervals, encoded, names, program.single_bounds is not None),
+    ]
+    stack = f"        it has arrays of {_stack(program, members) + 4 * program.n_out:,} bytes on the stack"
+    comment = [*c_calibration.INTERVAL_COMMENT, stack, ""]
+    return c_calibration.Option("INTERVALS", comment, c_calibration.INTERVAL, parts)
+
+
+def _set_option(limits: Array) -> c_calibration.Option:
+    """Return `NAME_set`."""
+    parts = [c_calibration.THOUSANDTH, _float_array("@_set_limits", limits[:, 0]), c_calibration.set_function()]
+    return c_calibration.Option("SETS", [*c_calibration.SET_COMMENT, ""], c_calibration.SET, parts)
 
 
 def _self_test(program: ir.Program, golden: Golden) -> str:

@@ -16,12 +16,15 @@ _RESERVED = {
     "N_OUT",
     "OK",
     "NOT_FINITE",
+    "NOT_A_COVERAGE",
     "REAL",
     "R",
     "WEIGHTS",
     "IMPLEMENTATION",
     "IMPLEMENTED",
     "SELF_TEST",
+    "INTERVALS",
+    "SETS",
 }
 _MAX_TEXTS_SHOWN = 12
 """Categories and classes listed in the comment; the enumerations have all."""
@@ -64,7 +67,7 @@ def _enumeration(names: Sequence[str]) -> str:
     return "enum {\n    " + ",\n    ".join(lines) + "\n};"
 
 
-def opening(program: Program, file: str, notes: Sequence[str], stack: int) -> str:
+def opening(program: Program, file: str, notes: Sequence[str], calibrated: Sequence[str], stack: int) -> str:
     """Return the comment that documents purpose, use, input, output, errors and the need of memory."""
     shown = file if re.fullmatch(r"[\w.-]+", file) else "FILE"
     lines = [
@@ -81,6 +84,7 @@ def opening(program: Program, file: str, notes: Sequence[str], stack: int) -> st
         "",
         *_outputs(program),
         "",
+        *calibrated,
         "status  @@_OK; or 1 + the index of the first cell of x that is not valid, or @@_NOT_FINITE where the",
         "        numbers leave the range of a float: `out` is NAN then.",
         "memory  nothing is allocated; @_predict and what it calls have arrays of",

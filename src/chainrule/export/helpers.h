@@ -126,3 +126,15 @@ static inline NAME_REAL NAME_find(const char *const *categories, const char *tex
     }
     return -1;
 }
+
+/* in_order: all but the first of each block of n values sorted, by insertion. */
+static inline void NAME_in_order(float *x, int width, int n)
+{
+    int i, j;
+    for (i = 0; i < width; i++) {
+        const float value = x[i];
+        if (i % n < 2) continue;
+        for (j = i; j % n > 1 && x[j - 1] > value; j--) x[j] = x[j - 1];
+        x[j] = value;
+    }
+}

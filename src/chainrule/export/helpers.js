@@ -30,6 +30,26 @@ export function predictProba(row) {
   return /** @type {any} */ (Object.fromEntries(schema.labels.map((label, k) => [label, P[k]])));
 }
 
+/** predictInterval: an interval that contains the number of a new row with this probability, for a row.
+ * @param {Row} row @param {number} [coverage] @returns {Interval} */
+export function predictInterval(row, coverage = 0.9) {
+  requireCoverage(coverage);
+  requireColumns([row]);
+  const Y = sums(encode(parts(cellsOf(row), 0)));
+  const ends = Array.from({ length: schema.outputs }, (_, j) => [valueAt(Y, (1 - coverage) / 2, j), valueAt(Y, (1 + coverage) / 2, j)]);
+  return /** @type {any} */ (schema.outputs > 1 ? ends : ends[0]);
+}
+
+/** predictSet: the plausible labels for a row, the most probable first. They contain the label of a new row with this
+ * probability, with `byClass` also among the rows of each label.
+ * @param {Row} row @param {number} [coverage] @param {{byClass?: boolean}} [options] @returns {Answer[]} */
+export function predictSet(row, coverage = 0.9, { byClass = false } = {}) {
+  requireCoverage(coverage);
+  const [P] = rowPredictions([row]), top = largest(P);
+  const order = [...P.keys()].sort((a, b) => P[b] - P[a]);
+  return order.filter((k) => k === top || 1 - P[k] <= setLimit(coverage, byClass ? k : undefined)).map((k) => /** @type {any} */ (schema.labels[k]));
+}
+
 /** predictColumns: the probabilities or numbers for a table of arrays, row after row.
  * @param {Record<string, ArrayLike<unknown>>} columns
  * @param {Float64Array} [out] an array to fill: rows times schema.outputs
@@ -80,6 +100,12 @@ function rowPredictions(rows) {
  * @param {(k: number) => unknown} cell @param {number} i */
 function outputs(cell, i) {
   return infer(encode(parts(cell, i)));
+}
+
+/** requireCoverage: refuse what is no probability between 0 and 1.
+ * @param {number} coverage */
+function requireCoverage(coverage) {
+  if (!(coverage > 0 && coverage < 1)) throw new RangeError(`coverage must be strictly between 0 and 1, got ${coverage}`);
 }
 
 /** requireColumns: refuse a table in which no row has some column; in single rows, cells may be left out.
@@ -400,6 +426,39 @@ function residual(x, steps) {
  * @param {Float64Array} x @param {(x: Float64Array) => Float64Array} steps */
 function appended(x, steps) {
   return Float64Array.from([...x, ...steps(x)]);
+}
+
+/** inOrder: x with all but the first of each block of values sorted.
+ * @param {Float64Array} x @param {number} block */
+function inOrder(x, block) {
+  const Y = x.slice();
+  for (let i = 0; i < Y.length; i += block) Y.subarray(i + 1, i + block).sort();
+  return Y;
+}
+
+/** calibrated: the value at a level in column j of the n of a table in F, whose rows are thousandths; a level between
+ * two of them is rounded outwards.
+ * @param {number} level @param {number} at @param {number} n @param {number} j */
+function calibrated(level, at, n, j) {
+  const exact = Math.round(level * 1e12) / 1e9, k = level < 0.5 ? Math.floor(exact) : Math.ceil(exact);
+  return k < 1 ? -Infinity : k > 999 ? Infinity : model().F[at + (k - 1) * n + j];
+}
+
+/** contrasted: the value at a place among quantiles, and its distance from the median times a power of their spread.
+ * @param {Float64Array} v @param {number} place @param {number} power @param {number} typical */
+function contrasted(v, place, power, typical) {
+  const middle = v[v.length >> 1], quarter = v.length >> 2, spread = v[v.length - 1 - quarter] - v[quarter];
+  return middle + (interpolated(v, place, middle) - middle) * Math.max(spread / typical, 2 ** -23) ** power;
+}
+
+/** interpolated: the value at a place among increasing values, of which beyond the ends each lies as far from the next
+ * as the end from the middle one.
+ * @param {Float64Array} v @param {number} place @param {number} middle */
+function interpolated(v, place, middle) {
+  const last = v.length - 1, k = Math.min(Math.floor(place), last - 1);
+  if (place < 0) return v[0] + place * (middle - v[0]);
+  if (place > last) return v[last] + (place - last) * (v[last] - middle);
+  return v[k] + (place - k) * (v[k + 1] - v[k]);
 }
 
 /** floats: 32-bit numbers from base64.

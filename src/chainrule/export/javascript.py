@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -21,6 +21,7 @@ from chainrule.data import formats
 from chainrule.data.columns import Column
 from chainrule.data.features import Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave, categories_of
 from chainrule.export import steps as ir
+from chainrule.export.calibration import Intervals, intervals_of, set_limits_of
 from chainrule.export.golden import TOLERANCE, Golden, in_single_precision
 from chainrule.export.schema import notes_of, schema_of
 from chainrule.export.writing import Export, stem_of, write
@@ -55,7 +56,8 @@ def to_js(model: ir.Model, path: Path, int8: bool = False, inline: bool = False,
         If the model contains a custom layer, activation or Loss class. Nothing is written.
     """
     single = in_single_precision(model, int8, rows)
-    text = _module(single.program, single.golden, [*notes_of(single.program), *single.notes])
+    calibration = intervals_of(model, int8), set_limits_of(model)
+    text = _module(single.program, *calibration, single.golden, [*notes_of(single.program), *single.notes])
     if inline:
         text = _as_expression(text, script_name(path))
     return write(path, text.encode("ascii"), len(single.golden.X), single.difference, single.loss)
@@ -74,25 +76,29 @@ _KEYWORDS = (
 )
 
 
-def _module(program: ir.Program, golden: Golden, notes: Sequence[str]) -> str:
+def _module(
+    program: ir.Program, intervals: Intervals | None, sets: Array | None, golden: Golden, notes: Sequence[str]
+) -> str:
     """Return the text of the module."""
     weights = _Weights()
-    members = [_member(program, steps, k, weights) for k, steps in enumerate(program.members)]
     model = [
         _encode_function(program),
         *_functions(program),
-        *members,
-        _infer_function(program),
+        *_infer_functions(program, "infer", weights, program.exponential),
         _answer_function(program),
+        *([] if intervals is None else _interval_functions(intervals, weights)),
+        *([] if sets is None else [_set_function(sets, weights)]),
         _model_function(program, weights),
     ]
     public = ["predict", "predictAll", "predictColumns", "unusual", "selfTest", "CellError"]
     public += ["predictProba"] if program.labels is not None else []
+    public += ["predictInterval"] if intervals is not None else []
+    public += ["predictSet"] if sets is not None else []
     text, schema = "\n\n".join(model), _schema(program)
     helpers = _helpers_for(schema + text, public)
     constants = [f"const {name} = {value};" for name, value in _constants().items() if name in helpers + text]
-    data = [f"const WEIGHTS = {_quoted(weights.text(weights.floats, '<f4'))};"]
-    data += [f"const WEIGHTS_8_BIT = {_quoted(weights.text(weights.integers, 'i1'))};"] if weights.integers else []
+    data = [f"const WEIGHTS = {_quoted(weights.text(weights.floats))};"]
+    data += [f"const WEIGHTS_8_BIT = {_quoted(weights.text(weights.integers))};"] if weights.integers else []
     parts = [_opening(program, notes), schema, helpers, "\n".join(constants), text, *data, _golden(program, golden)]
     return "\n\n".join(parts) + "\n"
 
@@ -134,6 +140,7 @@ def _opening(program: ir.Program, notes: Sequence[str]) -> str:
         f"@typedef {{{{{', '.join(map(_cell_type, program.inputs))}}}}} CellsByName",
         "@typedef {CellsByName | ArrayLike<unknown>} Row an object, or an array in the order of schema.columns",
         f"@typedef {{{answer}}} Answer",
+        f"@typedef {{[low: number, high: number]{'[]' * (program.n_out > 1)}}} Interval",
         *([f"@typedef {{{names}}} LabelName"] if names else []),
         "@typedef {(value: unknown) => number | undefined} Reader",
         "@typedef {Record<string, string | undefined>} Fields",
@@ -264,38 +271,36 @@ PRINTERS: dict[type[Feature], Callable[[Any, str, int], str]] = {
 
 
 class _Weights:
-    """The arrays of all steps, one after the other: floats, and integers of 8 bits."""
+    """The arrays of all steps, one after the other and equal ones once: floats, and integers of 8 bits."""
 
     def __init__(self) -> None:
-        self.floats: list[Array] = []
-        self.integers: list[Array] = []
+        self.floats: dict[bytes, int] = {}
+        self.integers: dict[bytes, int] = {}
 
     def add(self, *arrays: Array) -> int:
         """Append arrays to the floats and return the place of the first value."""
-        return _append(self.floats, arrays)
+        return _append(self.floats, b"".join(array.astype("<f4").tobytes() for array in arrays), 4)
 
     def add_integers(self, array: Array) -> int:
         """Append an array to the integers and return the place of its first value."""
-        return _append(self.integers, [array])
+        return _append(self.integers, array.astype("i1").tobytes(), 1)
 
     @staticmethod
-    def text(arrays: Sequence[Array], dtype: str) -> str:
+    def text(stored: Iterable[bytes]) -> str:
         """Return arrays as base64."""
-        return b64encode(b"".join(array.astype(dtype).tobytes() for array in arrays)).decode()
+        return b64encode(b"".join(stored)).decode()
 
 
-def _append(arrays: list[Array], others: Sequence[Array]) -> int:
-    place = sum(array.size for array in arrays)
-    arrays += others
-    return place
+def _append(places: dict[bytes, int], data: bytes, size: int) -> int:
+    return places.setdefault(data, sum(map(len, places)) // size)
 
 
-def _member(program: ir.Program, steps: Sequence[ir.Step], k: int, weights: _Weights) -> str:
+def _member(program: ir.Program, steps: Sequence[ir.Step], name: str, weights: _Weights) -> str:
     """Return the function of a network."""
     body = _statements(steps, program.n_in, weights, "  ")
     return f"""\
 /** @param {{Float64Array}} x @param {{Float32Array}} F @param {{Int8Array}} B */
-function member{k}(x, F, B) {{
+function {name}(x, F, B) {{
 {body}
   return x;
 }}"""
@@ -335,6 +340,7 @@ _STEPS: dict[type[ir.Step], Callable[[Any, int, _Weights], str]] = {
     ir.Elementwise: lambda step, width, weights: f"x.map({step.function})",
     ir.Normalized: lambda step, width, weights: f"normalized(x, {step.epsilon!r})",
     ir.Softmax: lambda step, width, weights: "softmax(x)",
+    ir.InOrder: lambda step, width, weights: f"inOrder(x, {step.block})",
     ir.Columns: lambda step, width, weights: f"picked(x, {step.width}, F, {weights.add(step.columns)})",
     ir.Rows: lambda step, width, weights: (
         f"lookedUp(x, {step.E.shape[1]}, F, {weights.add(step.starts, step.lasts, step.E)})"
@@ -351,23 +357,53 @@ def _functions(program: ir.Program) -> list[str]:
     return [f"/** @param {{number}} z */\n{JAVASCRIPT.define(name, terms[name]).rstrip()}" for name in names]
 
 
-def _infer_function(program: ir.Program) -> str:
-    """Return the function from an encoded row to the prediction: the sum of the members, clipped, its exponential."""
-    terms = " + ".join(f"Y{k}[j]" for k in range(len(program.members)))
-    members = "\n  ".join(f"const Y{k} = member{k}(x, F, B);" for k in range(len(program.members)))
+def _infer_functions(program: ir.Program, name: str, weights: _Weights, exponential: bool) -> list[str]:
+    """Return the functions of the members, and the one from an encoded row to their sum, clipped, its exponential."""
+    names = [f"{name}{k}" for k in range(len(program.members))]
+    members = [_member(program, steps, of, weights) for of, steps in zip(names, program.members)]
+    summands = "\n  ".join(f"const Y{k} = {of}(x, F, B);" for k, of in enumerate(names))
+    terms = " + ".join(f"Y{k}[j]" for k in range(len(names)))
     lines = [f"const Y = Y0.map((_, j) => {terms});"]
     if program.single_bounds is not None:
         lower, upper = (_quoted(_short(bound)) for bound in program.single_bounds)
         lines.append(f"const lower = {lower}, upper = {upper};")
         lines.append("Y.forEach((y, j) => (Y[j] = Math.max(lower[j], Math.min(upper[j], y))));")
-    lines.append("return Y.map(Math.exp);" if program.exponential else "return Y;")
+    lines.append("return Y.map(Math.exp);" if exponential else "return Y;")
     body = "\n  ".join(lines)
-    return f"""\
+    function = f"""\
 /** @param {{Float64Array}} x */
-function infer(x) {{
+function {name}(x) {{
   const {{ F, B }} = model();
-  {members}
+  {summands}
   {body}
+}}"""
+    return [*members, function]
+
+
+def _interval_functions(intervals: Intervals, weights: _Weights) -> list[str]:
+    """Return the function `sums`, and the one from a row's sums to the value of number j at a level."""
+    k, q = intervals.places.shape[1], intervals.n_quantiles
+    places, contrast, limits = map(weights.add, (intervals.places, intervals.contrast, intervals.limits))
+    value = f"Y[{1 + q} * j] + place"
+    if q:
+        quantiles = f"Y.subarray({1 + q} * j + 1, {1 + q} * (j + 1))"
+        value = f"contrasted({quantiles}, place, F[{contrast} + j], F[{contrast + k} + j])"
+    value = f"Math.exp({value})" if intervals.program.exponential else value
+    function = f"""\
+/** @param {{Float64Array}} Y @param {{number}} level @param {{number}} j */
+function valueAt(Y, level, j) {{
+  const {{ F }} = model(), place = calibrated(level, {places}, {k}, j);
+  return Math.max(F[{limits} + j], Math.min(F[{limits + k} + j], {value}));
+}}"""
+    return [*_infer_functions(intervals.program, "sums", weights, exponential=False), function]
+
+
+def _set_function(sets: Array, weights: _Weights) -> str:
+    """Return the function from a level to the largest 1 - P in a set: of all rows, or of those of a class."""
+    return f"""\
+/** @param {{number}} level @param {{number}} [label] */
+function setLimit(level, label) {{
+  return calibrated(level, {weights.add(sets)}, {sets.shape[1]}, label === undefined ? 0 : 1 + label);
 }}"""
 
 
