@@ -61,7 +61,7 @@ class _Job:
     def members(self) -> int:
         """The number of networks."""
         encoder, n_rows = self.plan.encoder, len(self.plan.training)
-        sizes = len(encoder.numbers), encoder.n_features, n_rows
+        sizes = len(encoder.numbers), encoder.n_features - len(encoder.indices), n_rows
         return self.folds * len(portfolio.names(self.options.quality, self.plan.target.task, *sizes))
 
 

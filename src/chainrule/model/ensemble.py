@@ -43,7 +43,7 @@ class Ensemble:
         Weight of the uniform distribution. 1 / n for n rows is Laplace's rule: even networks that were right on all n
         rows are not certain about the next one.
     bounds : (2, n_out), optional
-        Minimum and maximum of the predictions: the range of the training targets.
+        Minimum and maximum of the predictions, for a table those of its target and half their distance more.
     scores : (999, n_out), or (999, 1 + n_out) for classifiers, optional
         Row k - 1 is the conformal quantile k / 1000 of the scores of held-out rows: for numbers, the places of the
         targets in their predicted distributions (`chainrule.model.quantiles.Distribution.scores`); for classes, the

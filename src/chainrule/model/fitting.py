@@ -134,7 +134,8 @@ def fit_predictor(
         data = _folded(inputs, rows, recipe.folds, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
-    variants = names(quality, target.task, len(encoder.numbers), data.rows[0].shape[1], len(values))
+    n_columns = encoder.n_features - len(encoder.indices)
+    variants = names(quality, target.task, len(encoder.numbers), n_columns, len(values))
     plain, *recipes = portfolio(recipe, ["plain", *variants], data.rows[0], encoder.numbers, encoder.indices)
     training = _Training(recipes, n_first(variants), data, target, seed, end)
     with one_blas_thread:

@@ -7,17 +7,20 @@ other::
     waves     with periodic functions of each (`chainrule.model.embeddings.Periodic`)
     pieces    with piecewise-linear functions of each, on 24 quantile bins (`PiecewiseLinear`)
     linear    no hidden layers, and numbers that are not clipped: few rows, and what is linear anyway
-    strongest on the 8 or 32 columns that correlate most with the target, and linear on these: more columns than rows
+    strongest only the 8 or 32 columns that correlate most with the target, plain or linear: more columns than rows
 
     quality    classification             regression
     fast       waves, linear              waves, linear                width 64, 16 epochs, 3 folds
     default    plain, waves, linear       waves, pieces, linear
     best       all four, then wider and longer ones, with other frequencies, pieces, activations and seeds
 
-A table without numbers, or with very many, has plain and linear ones only, and one with more encoded columns than half
-its rows the strongest ones, too. Every variant looks up learned vectors of
-the categories of columns with more than 50 (`Lookup`): on 1,000 categories of 10 rows each, the AUC is 0.77 with them
-and 0.61 without.
+A table without numbers, or with very many, has plain and linear ones only. The others look up learned vectors of the
+categories of columns with more than 50 (`Lookup`): on 1,000 categories of 10 rows each, the AUC is 0.77 with them and
+0.61 without.
+
+A table with more columns than half its rows, encoded and without indices, has the strongest ones, too: on 200 rows of
+2,000 columns, five of which matter, accuracy is 0.87 with them and 0.51 without; L1-penalized logistic regression has
+0.87. Each member selects columns by its own training rows, so that the errors out of fold are not too small.
 
 Beside five plain networks of twice the width, in about the same time: on five regression tables, over three splits, the
 default has 4 % less RMSE. On four classification tables, over three splits, it has 2 % more error and log loss, which
@@ -159,13 +162,13 @@ QUALITIES = {
 }
 
 
-def names(quality: str, task: str, n_numbers: int, n_in: int, n_rows: int) -> list[str]:
-    """Return the names of the variants for a table with so many numbers, encoded columns and rows."""
+def names(quality: str, task: str, n_numbers: int, n_columns: int, n_rows: int) -> list[str]:
+    """Return the names of the variants for a table with so many numbers, encoded columns but indices, and rows."""
     variants = list(getattr(look_up(QUALITIES, quality, "quality"), task))
     if not 0 < n_numbers <= MAX_EMBEDDED:
         variants = list(dict.fromkeys(["plain", *(name for name in variants if not name.startswith(_ON_NUMBERS))]))
     first = n_first(variants)
-    return [*variants[:first], *(_STRONGEST if n_in > n_rows / 2 else ()), *variants[first:]]
+    return [*variants[:first], *(_STRONGEST if n_columns > n_rows / 2 else ()), *variants[first:]]
 
 
 def n_first(names: Sequence[str]) -> int:
