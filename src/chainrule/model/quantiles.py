@@ -32,8 +32,8 @@ _LEAST_SLOPE = 1e-3
 class MeanAndQuantiles(Loss):
     """(M - Y)^2 / 2 plus `factor` times the mean `Quantile` loss of the levels, for raw outputs [M, Q_1, ..., Q_q].
 
-    Derivatives: M - Y, and `factor` / q times those of `Quantile`. Link function: the mean M. On 11 tables, the RMSE of
-    the means is that of networks without quantiles within the noise: 1.004 times for a factor of 1, 1.008 times for 3.
+    Derivatives: M - Y, and `factor` / q times those of `Quantile`. Link function: the mean M. On 7 tables,
+    over 3 splits, RMSE is 0.99 times that of networks without quantiles, which is within the noise.
     """
 
     levels: Annotated[tuple[float, ...], "strictly between 0 and 1"] = LEVELS
