@@ -73,15 +73,16 @@ def write_report(
 
 
 def _summary(study: Study) -> str:
-    """Return one sentence about the model and the rows of the report."""
+    """Return one or two sentences about the model and the rows of the report."""
     metadata, networks = study.metadata, study.ensemble.networks
-    trained = ""
+    trained = duration = ""
     if "seconds" in metadata:
-        trained = f", trained on {metadata['rows']['training']:,} rows in {metadata['seconds']:.1f} s"
+        trained = f", trained on {metadata['rows']['training']:,} rows"
+        duration = f" Reading, training and scoring took {metadata['seconds']:.1f} s."
     rows = count(study.n_rows, "row")
     if study.result.histories:  # of the training, not of a later evaluation
         rows = metadata.get("tested on", rows)
-    return f"{count(len(networks), 'network')} for {study.target.task}{trained}; evaluated on {rows}."
+    return f"{count(len(networks), 'network')} for {study.target.task}{trained}; evaluated on {rows}.{duration}"
 
 
 def _notices(study: Study) -> Section | None:
