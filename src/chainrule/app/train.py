@@ -60,9 +60,9 @@ class _Job:
     @property
     def members(self) -> int:
         """The number of networks."""
-        encoder, n_rows = self.plan.encoder, len(self.plan.training)
-        sizes = len(encoder.numbers), encoder.n_features - len(encoder.indices), n_rows
-        return self.folds * len(portfolio.names(self.options.quality, self.plan.target.task, *sizes))
+        planned = self.plan
+        names = portfolio.names_for(planned.encoder, self.options.quality, planned.target.task, len(planned.training))
+        return self.folds * len(names)
 
 
 def run(options: TrainOptions) -> None:

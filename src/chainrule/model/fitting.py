@@ -24,7 +24,7 @@ from chainrule.model.background import background_rows
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.executors import Executor, Serial
 from chainrule.model.mixture import families_of, mix_classes, mix_numbers
-from chainrule.model.portfolio import QUALITIES, n_first, names, portfolio
+from chainrule.model.portfolio import QUALITIES, n_first, names_for, portfolio
 from chainrule.model.predictor import Predictor
 from chainrule.model.quantiles import shift_quantiles
 from chainrule.model.recipe import (
@@ -134,8 +134,7 @@ def fit_predictor(
         data = _folded(inputs, rows, recipe.folds, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
-    n_columns = encoder.n_features - len(encoder.indices)
-    variants = names(quality, target.task, len(encoder.numbers), n_columns, len(values))
+    variants = names_for(encoder, quality, target.task, len(values))
     plain, *recipes = portfolio(recipe, ["plain", *variants], data.rows[0], encoder.numbers, encoder.indices)
     training = _Training(recipes, n_first(variants), data, target, seed, end)
     with one_blas_thread:

@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
+from chainrule.data.tabular import TabularEncoder
 from chainrule.errors import look_up
 from chainrule.model.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.model.recipe import Recipe
@@ -169,6 +170,11 @@ def names(quality: str, task: str, n_numbers: int, n_columns: int, n_rows: int) 
         variants = list(dict.fromkeys(["plain", *(name for name in variants if not name.startswith(_ON_NUMBERS))]))
     first = n_first(variants)
     return [*variants[:first], *(_STRONGEST if n_columns > n_rows / 2 else ()), *variants[first:]]
+
+
+def names_for(encoder: TabularEncoder, quality: str, task: str, n_rows: int) -> list[str]:
+    """Return the names of the variants for a table of that many rows, to which the encoder was fitted."""
+    return names(quality, task, len(encoder.numbers), encoder.n_features - len(encoder.indices), n_rows)
 
 
 def n_first(names: Sequence[str]) -> int:
