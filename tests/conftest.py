@@ -55,6 +55,14 @@ def deterministic_generators():
         yield
 
 
+@pytest.fixture(autouse=True)
+def closed_figures():
+    """Close what a test drew: pyplot keeps figures, and the next test would see them."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
