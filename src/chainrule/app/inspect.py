@@ -5,14 +5,14 @@ from typing import Any
 from chainrule.app.messages import model_lines, network_lines
 from chainrule.app.options import InspectOptions
 from chainrule.app.reporter import Reporter
-from chainrule.app.results import load_model
+from chainrule.files.model import load
 from chainrule.model.predictor import Predictor
 
 
 def run(options: InspectOptions) -> None:
     """Print a model's target, columns, networks, scores and training; of a bare network, its layers."""
     reporter = Reporter(as_json=options.as_json)
-    model, size = load_model(options.model), options.model.stat().st_size
+    model, size = load(options.model), options.model.stat().st_size
     networks = model.ensemble.networks if isinstance(model, Predictor) else (model,)
     reporter.say(*(model_lines(model, size) if isinstance(model, Predictor) else network_lines(model, size)))
     described: dict[str, Any] = {"model": str(options.model), "bytes": size}
