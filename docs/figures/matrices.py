@@ -19,8 +19,9 @@ _N, _D, _M = 5.0, 2.0, 3.0
 
 
 def start() -> dict[str, Any]:
-    """Return what the figure to play with begins with."""
-    return {"n": 5, "d": 3, "m": 2}
+    """Return what the figure to play with begins with: sizes, and entries for sizes up to 6."""
+    rng = np.random.default_rng(0)
+    return {"n": 5, "d": 3, "m": 2} | {name: rng.integers(-3, 4, (6, 6)).tolist() for name in ("X", "W", "dZ")}
 
 
 def relu() -> list[Axes]:
