@@ -26,9 +26,9 @@ def start() -> dict[str, Any]:
 
 def relu() -> list[Axes]:
     """ReLU and its derivative."""
-    ax = new(3.6, 2.4, xlabel="$r$", title=r"$\max(0, r)$ and its derivative")
+    ax = new(3.6, 2.4, xlabel="$z$", title=r"$\max(0, z)$ and its derivative")
     colors = palette_for(ax)
-    ax.plot([-3, 0, 3], [0, 0, 3], color=colors.blue, linewidth=2, label=r"$\max(0, r)$")
+    ax.plot([-3, 0, 3], [0, 0, 3], color=colors.blue, linewidth=2, label=r"$\max(0, z)$")
     ax.plot([-3, 0, 0, 3], [0, 0, 1, 1], color=colors.orange, linestyle="--", label="derivative")
     ax.legend(frameon=False)
     return [ax]

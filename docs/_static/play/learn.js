@@ -239,14 +239,14 @@ function playNudge(figure, start) {
     edges.forEach(([tail, head, name]) => graph.line(tail, head, name in slopes ? "pull" : "pale"));
     graph.line(source, at(second ? "z²" : "z¹", to), "pull");
     edges.filter(([, , name]) => name in slopes).forEach(([tail, head, name]) => {
-      graph.write([0.45 * tail[0] + 0.55 * head[0], 0.45 * tail[1] + 0.55 * head[1] + 0.16], slopes[name].toFixed(3), "label slope");
+      graph.write([0.42 * tail[0] + 0.58 * head[0], 0.42 * tail[1] + 0.58 * head[1] + 0.1], slopes[name].toFixed(3), "label slope");
     });
-    graph.write(source, `${parameter.value[0]}${parameter.value[1]}`, "label slope");
-    graph.write([source[0] + 0.62, source[1]], lit[0].factors[0].toFixed(3), "label slope");
+    graph.write(source, parameter.value.slice(0, 2), "label slope");
+    graph.write([source[0] + 0.45, source[1] + (to ? 0.33 : -0.33)], lit[0].factors[0].toFixed(3), "label slope");
     for (const [name, values] of Object.entries(columns)) {
       values.forEach((number, i) => {
         graph.dot(at(name, i), "node", 8);
-        graph.write(at(name, i), name);
+        graph.write(at(name, i), name + "₁₂"[i]);
         graph.write([at(name, i)[0], at(name, i)[1] - 0.42], number.toFixed(3), "label small");
       });
     }
