@@ -31,4 +31,4 @@ def penguin() -> list[Axes]:
 
 def penguins() -> list[Axes]:
     """The contributions to all predictions."""
-    return [beeswarm(explained(), new(4.7, 3.8), "Contributions to the log-odds of Gentoo", output="Gentoo")]
+    return [beeswarm(explained(), new(4.9, 4.2), "Contributions to the log-odds of Gentoo", output="Gentoo")]

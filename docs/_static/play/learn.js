@@ -6,7 +6,7 @@ function playDisc(figure, start) {
   const controls = element(figure, "div", { class: "controls" });
   const wires = chart(controls, [-0.15, 2.15], [-0.4, 2.4], "The network, with lines as thick as its weights are large", 0.55);
   const curve = chart(controls, [0, start.epochs], [0, 0.3], "The cost by epoch", 0.25);
-  const label = choice(controls, "a click adds", { 1: "an orange point", 0: "a blue point" }, () => {});
+  const label = choice(controls, "a click adds", { 0: "a blue point", 1: "an orange point" }, () => {});
   buttons(controls, { "train again": begin, "pause or continue": () => { moving = !moving; move(); } });
   const text = element(controls, "p");
   const places = [[[0, 1.6], [0, 0.4]], [[1, 2], [1, 1], [1, 0]], [[2, 1.6], [2, 0.4]]];
@@ -292,7 +292,8 @@ function playBlanks(figure, start) {
 }
 
 function playShapes(figure, start) {
-  const drawing = chart(figure, [0, 22], [0, 8], "Two matrices and their product, cell by cell", 8 / 22, 260);
+  const [width, height] = [20, 8];
+  const drawing = chart(figure, [0, width], [0, height], "Two matrices and their product, cell by cell", height / width, 220);
   const controls = element(figure, "div", { class: "controls" });
   const wanted = choice(controls, "wanted", { Z: "Z - b", dX: "dX", dW: "dW" }, draw);
   const names = ["X", "Xᵀ", "W", "Wᵀ", "dZ", "dZᵀ"];
@@ -302,6 +303,7 @@ function playShapes(figure, start) {
   const cell = ["row", "column"].map((name) => slider(controls, `${name} of the cell`, 1, 6, 1, draw, whole));
   const text = element(controls, "p", { "aria-live": "polite" });
   const correct = { Z: ["X", "W"], dX: ["dZ", "Wᵀ"], dW: ["Xᵀ", "dZ"] };
+  let side; // of a cell
   [wanted.value, left.value, right.value] = ["dW", "Xᵀ", "dZ"];
 
   const transpose = (A) => A[0].map((_, j) => A.map((row) => row[j]));
@@ -313,13 +315,15 @@ function playShapes(figure, start) {
     const [A, B] = [matrix(left.value), matrix(right.value)];
     const C = product(A, B);
     const [i, j] = C ? cell.map((input, k) => Math.min(Math.round(input.value), [C, C[0]][k].length) - 1) : [-1, -1];
+    const columns = A[0].length + B[0].length + (C ? C[0].length : 0);
+    side = Math.min(1.5, (width - 3) / columns, (height - 1.4) / Math.max(A.length, B.length));
     drawing.clear();
     let x = 0.3;
     x = drawMatrix(x, A, left.value, "zero", (row) => row === i);
     x = drawMatrix(x, B, right.value, "one", (_, column) => column === j);
     if (C) {
-      drawing.write([x - 0.35, 3.3], "=");
-      drawMatrix(x + 0.3, C, "", "result", (row, column) => row === i && column === j, (row, column) => {
+      drawing.write([x - 0.2, 3.3], "=");
+      drawMatrix(x + 0.5, C, "", "result", (row, column) => row === i && column === j, (row, column) => {
         cell[0].show(row + 1);
         cell[1].show(column + 1);
         draw();
@@ -329,15 +333,15 @@ function playShapes(figure, start) {
     text.innerText = verdict(A, B, C, shape) + (C ? `\nCell (${i + 1}, ${j + 1}): ${terms(A, B, i, j)} = ${C[i][j]}` : "");
   }
   function drawMatrix(x, A, name, look, lit, hovered) {
-    const top = 3.3 + (A.length * 0.95) / 2;
-    drawing.write([x + (A[0].length * 0.95) / 2, 7.3], `${name} (${A.length}, ${A[0].length})`);
+    const top = 3.3 + (A.length * side) / 2;
+    drawing.write([x + (A[0].length * side) / 2, 7.4], `${name} (${A.length}, ${A[0].length})`);
     A.forEach((row, i) => row.forEach((value, j) => {
-      const corner = [x + 0.95 * j, top - 0.95 * (i + 1)];
-      const square = drawing.rectangle(corner, 0.88, 0.88, lit(i, j) ? `${look} lit` : look);
-      drawing.write([corner[0] + 0.44, corner[1] + 0.42], String(value), "label small");
+      const corner = [x + side * j, top - side * (i + 1)];
+      const square = drawing.rectangle(corner, 0.93 * side, 0.93 * side, lit(i, j) ? `${look} lit` : look);
+      drawing.write(corner.map((v) => v + 0.46 * side), String(value), "label small");
       if (hovered) square.addEventListener("pointerenter", () => { if (!lit(i, j)) hovered(i, j); });
     }));
-    return x + 0.95 * A[0].length + 0.9;
+    return x + side * A[0].length + 1;
   }
   const signed = (number) => (number < 0 ? `(${number})` : `${number}`);
   const terms = (A, B, i, j) => A[i].map((a, k) => `${signed(a)} · ${signed(B[k][j])}`).join(" + ");
@@ -450,6 +454,7 @@ function playMistakes(figure, start) {
     drawing.curve(start.mistakes[now].wrong.map(place), "zero");
     text.textContent = "One of four mistakes is in this network (blue; dashed without it). Which one?";
     bars.clear();
+    bars.write([0.35, 3.2], "not compared yet");
   }
   function compare() {
     bars.clear();
