@@ -56,8 +56,8 @@ def beyond() -> list[Axes]:
     ax.axvspan(0, 1, color=colors.pale, alpha=0.2, linewidth=0)
     ax.plot(shown, curve(shown), color=colors.pale, linewidth=2, label="target")
     for activation, color, dash in (("relu", colors.blue, "-"), ("tanh", colors.orange, "--")):
-        net = mlp(1, 32, 32, 1, activation=activation, loss="squared_error", seed=0)
-        train(net, inside, curve(inside), optimizer=Adam(0.01), schedule="cosine", epochs=300, batch_size=20, seed=0)
+        net = mlp(1, 64, 64, 1, activation=activation, loss="squared_error", seed=0)
+        train(net, inside, curve(inside), optimizer=Adam(0.01), schedule="cosine", epochs=400, batch_size=20, seed=0)
         ax.plot(shown, net.predict(shown[:, np.newaxis]), color=color, linestyle=dash, label=activation)
     ax.legend(frameon=False, fontsize=8)
     return [ax]

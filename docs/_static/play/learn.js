@@ -259,16 +259,18 @@ function playNudge(figure, start) {
 
 function playBlanks(figure, start) {
   const controls = element(figure, "div", { class: "controls" });
-  const names = Object.fromEntries(start.blanks.map((blank, k) => [k, blank.name]));
+  const names = Object.fromEntries(start.exercises[0].map((blank, k) => [k, blank.name]));
   const which = choice(controls, "blank", names, ask);
+  buttons(controls, { "other numbers": () => { exercise = (exercise + 1) % start.exercises.length; ask(); } });
   const formula = element(controls, "p");
   const given = element(controls, "pre");
   const cells = element(controls, "div");
   const text = element(controls, "p", { "aria-live": "polite" });
+  let exercise = 0;
   const close = (a, b) => a.every((v, k) => Math.abs(v - b[k]) <= 1e-3 * Math.max(...b.map(Math.abs)));
 
   function ask() {
-    const blank = start.blanks[which.value];
+    const blank = start.exercises[exercise][which.value];
     formula.textContent = `${blank.formula}, of shape (${blank.shape})`;
     given.textContent = blank.given.map(([name, values]) => `${name} = ${JSON.stringify(values)}`).join("\n");
     cells.replaceChildren();
@@ -279,7 +281,7 @@ function playBlanks(figure, start) {
     });
   }
   function check() {
-    const blank = start.blanks[which.value];
+    const blank = start.exercises[exercise][which.value];
     const answers = [...cells.children].map((cell) => (cell.value === "" ? NaN : Number(cell.value)));
     if (answers.some(Number.isNaN)) text.textContent = "Fill in every entry, row by row.";
     else if (close(answers, blank.right)) text.textContent = "Correct.";
@@ -377,6 +379,7 @@ function playSoftmax(figure, start) {
     values.forEach((value, k) => {
       const x = left + 0.4 * k;
       drawing.line([x, 0], [x, value], `bar ${look}`);
+      drawing.write([x, value < 0 ? 0.08 : -0.08], String(k + 1));
     });
   }
   function draw() {
@@ -386,6 +389,8 @@ function playSoftmax(figure, start) {
     drawing.line([-1.5, 0], [1.5, 0], "ink");
     bars(-1.3, p, "zero");
     bars(0.5, dz, "one");
+    drawing.write([-0.9, 1.02], "p");
+    drawing.write([0.9, 1.02], "dz");
     const show = (values) => values.map((value) => value.toFixed(4)).join(", ");
     text.textContent = `p = (${show(p)}), on the left; dz = (${show(dz)}), on the right; L = ${cost.toFixed(4)}`;
   }
