@@ -167,11 +167,11 @@ def test_long_names_are_elided_in_the_middle():
     assert shorten("$10 to $20") == r"\$10 to \$20"
     for name in ("flipper_length_mm", "x"):
         for value in ("213.0", "a very long category"):
-            label = shorten_equation(name, value, 16)
+            label = shorten_equation((name, value), 16)
             assert re.fullmatch(rf"{name[:4]}.* = {value[0]}.*", label)
             assert len(label) <= 16
-    assert shorten_equation("flipper", "213", 16) == "flipper = 213"
-    assert shorten_equation("the other columns", "", 9) == "the o\N{HORIZONTAL ELLIPSIS}mns"
+    assert shorten_equation(("flipper", "213"), 16) == "flipper = 213"
+    assert shorten_equation(("the other columns", ""), 9) == "the o\N{HORIZONTAL ELLIPSIS}mns"
 
 
 # Diagrams.

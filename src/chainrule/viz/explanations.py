@@ -67,7 +67,7 @@ def waterfall(
     ax.axvline(prediction, color=colors.pale, linewidth=1)
     low, high = min(*begins, *ends), max(*begins, *ends)
     names = [(entry.column, entry.value) for entry in entries]
-    label_ticks(ax.yaxis, names, _MAX_LABEL, lambda name, length: shorten_equation(*name, length))
+    label_ticks(ax.yaxis, names, _MAX_LABEL, shorten_equation)
     ax.set(ylim=(len(entries) - 0.4, -0.6), xlim=(low - 0.06 * span, high + 0.16 * span))
     texts = format_numbers([float(one.baseline), prediction], span)
     if one.unit == "log-odds":

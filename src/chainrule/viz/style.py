@@ -116,13 +116,14 @@ def shorter_side(ax: Axes) -> float:
     return float(min(extent.width, extent.height)) * 72 / figure_of(ax).dpi
 
 
-def shorten_equation(name: object, value: object, max_length: int) -> str:
+def shorten_equation(sides: tuple[str, str], max_length: int) -> str:
     """Return "name = value", or the name alone if the value is empty, with the middle of each elided if it is long."""
+    name, value = sides
     if not value:
         return shorten(name, max_length)
     room = max_length - len(" = ")
-    for_value = max(room // 3, room - len(str(name)))
-    return f"{shorten(name, room - min(len(str(value)), for_value))} = {shorten(value, for_value)}"
+    for_value = max(room // 3, room - len(name))
+    return f"{shorten(name, room - min(len(value), for_value))} = {shorten(value, for_value)}"
 
 
 def label_ticks(
