@@ -50,7 +50,7 @@ def kinks() -> list[Axes]:
 
 def beyond() -> list[Axes]:
     """Networks trained between 0 and 1, and what they predict outside."""
-    ax = new(5.0, 2.9, xlabel="$x$", ylim=(-1.6, 1.6), title="Trained on the gray interval")
+    ax = new(4.4, 2.7, xlabel="$x$", ylim=(-1.6, 1.6), title="Trained on the gray interval")
     colors = palette_for(ax)
     inside, shown = np.linspace(0, 1, 100)[:, np.newaxis], np.linspace(-1, 2, 301)
     ax.axvspan(0, 1, color=colors.pale, alpha=0.2, linewidth=0)

@@ -33,7 +33,7 @@ def folds() -> list[Axes]:
 
 def vanishing() -> list[Axes]:
     """The largest gradient of each weight matrix in networks with twelve hidden layers, before training."""
-    ax = new(5.0, 2.9, xlabel="weight matrix", ylabel="largest gradient", yscale="log")
+    ax = new(4.4, 2.9, xlabel="weight matrix", ylabel="largest gradient", yscale="log")
     ax.set_title("Twelve hidden layers of 30 units, before training")
     colors = palette_for(ax)
     nets = {"sigmoid": colors.red, "relu": colors.blue, "sigmoid, residual blocks": colors.green}

@@ -238,12 +238,16 @@ function playKinks(figure, start) {
   const controls = element(figure, "div", { class: "controls" });
   const target = choice(controls, "target", Object.fromEntries(Object.keys(start.targets).map((name) => [name, name])), draw);
   const count = slider(controls, "ReLU units", 1, 16, start.units, () => place(flat()), whole);
-  const chosen = slider(controls, "point", 0, start.units, 1, show, whole);
-  const across = slider(controls, "its place", 0, 1, 0, () => move([Number(across.value), Number(up.value)]));
+  const across = slider(controls, "place of a point", 0, 1, 0, () => move([Number(across.value), Number(up.value)]));
   const up = slider(controls, "its height", -1.2, 1.2, 0, () => move([Number(across.value), Number(up.value)]));
-  buttons(controls, { "put it on the curve": fit, "train": train, "flat again": () => place(flat()) });
+  buttons(controls, {
+    "next point": () => { chosen = (chosen + 1) % cornersOf(units).length; show(); },
+    "all on the curve": fit,
+    "train": train,
+    "flat again": () => place(flat()),
+  });
   const text = element(controls, "p", { "aria-live": "polite" });
-  let units, run = 0;
+  let units, chosen = 1, run = 0;
 
   const truth = () => start.targets[target.value];
   const flat = () => Array.from({ length: Number(count.value) + 1 }, (_, k) => [k / count.value, 0]);
@@ -262,17 +266,16 @@ function playKinks(figure, start) {
   }
   function show() {
     const points = cornersOf(units);
-    chosen.max = points.length - 1;
-    chosen.show(Math.min(chosen.value, points.length - 1));
-    across.show(points[chosen.value][0]);
-    up.show(points[chosen.value][1]);
+    chosen = Math.min(chosen, points.length - 1);
+    across.show(points[chosen][0]);
+    up.show(points[chosen][1]);
     draw();
   }
   function move([x, y]) {
     const points = cornersOf(units);
-    const k = Number(chosen.value);
-    const inside = Math.min(Math.max(x, (points[k - 1]?.[0] ?? 0) + 0.01), (points[k + 1]?.[0] ?? 1) - 0.01);
-    points[k] = [k === 0 ? 0 : k === points.length - 1 ? 1 : inside, Math.min(Math.max(y, -1.2), 1.2)];
+    const [before, here, after] = [-1, 0, 1].map((k) => points[chosen + k]?.[0]);
+    const isEnd = before === undefined || after === undefined;
+    points[chosen] = [isEnd ? here : Math.min(Math.max(x, before + 0.01), after - 0.01), Math.min(Math.max(y, -1.2), 1.2)];
     place(points);
   }
   function train() {
@@ -299,13 +302,13 @@ function playKinks(figure, start) {
     drawing.line([-0.2, 0], [1.2, 0], "pale");
     drawing.curve(start.x.map((x, r) => [x, truth()[r]]), "fault");
     drawing.curve([-0.2, ...points.map((point) => point[0]), 1.2].map((x) => [x, unitSum(units, x)]), "zero");
-    points.forEach((point, k) => drawing.dot(point, k === Number(chosen.value) ? "one" : "zero", 4));
+    points.forEach((point, k) => drawing.dot(point, k === chosen ? "one" : "zero", 4));
     const { cost } = unitsCost({ x: start.x, y: truth(), units });
     text.textContent = `${units.w.length} units, ${points.length - 2} kinks between 0 and 1; C = ${cost.toFixed(5)}`;
   }
   drawing.follow(move, ([x, y]) => {
     const distances = cornersOf(units).map((point) => Math.hypot(point[0] - x, (point[1] - y) / 2));
-    chosen.show(distances.indexOf(Math.min(...distances)));
+    chosen = distances.indexOf(Math.min(...distances));
   });
   place(flat());
 }
