@@ -234,7 +234,7 @@ def test_the_paths_from_a_parameter_to_the_loss(rng):
     np.testing.assert_allclose(found[0]["a2"], net.outputs(x[np.newaxis])[0], rtol=1e-12)
 
 
-def test_the_units_of_a_polygonal_line(rng):
+def test_the_units_of_a_piecewise_linear_curve(rng):
     points = np.column_stack([[0, 0.2, 0.5, 0.8, 1], rng.normal(size=5)])
     units = call("unitsOf", points=points.tolist())
     np.testing.assert_allclose(call_with("cornersOf", units), points, atol=1e-12)

@@ -37,7 +37,7 @@ def curve(x: Array) -> Array:
 
 
 def kinks() -> list[Axes]:
-    """A sine, and polygonal lines of three, five and ten pieces through points of it."""
+    """A sine, and piecewise-linear curves of three, five and ten pieces through points of it."""
     x, panels = np.linspace(0, 1, 201), []
     for n in (3, 5, 10):
         ax = new(2.35, 2.1, title=f"{n} units", xlabel="$x$", ylim=(-1.1, 1.1))

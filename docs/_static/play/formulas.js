@@ -188,7 +188,7 @@ function fold({ layers, knot, height }) {
   return corners;
 }
 
-/** The ReLU units whose sum is the polygonal line through points, x increasing; the line begins at the first one. */
+/** The ReLU units whose sum is the piecewise-linear curve through points, x increasing; it begins at the first one. */
 function unitsOf({ points }) {
   const slopes = points.slice(1).map(([x, y], i) => (y - points[i][1]) / (x - points[i][0]));
   return {

@@ -234,7 +234,7 @@ function playFolds(figure, start) {
 }
 
 function playKinks(figure, start) {
-  const drawing = chart(figure, [-0.2, 1.2], [-1.25, 1.25], "A curve, and a polygonal line of ReLU units with its kinks", 0.65, 260);
+  const drawing = chart(figure, [-0.2, 1.2], [-1.25, 1.25], "A curve, and a sum of ReLU units with its kinks", 0.65, 260);
   const controls = element(figure, "div", { class: "controls" });
   const target = choice(controls, "target", Object.fromEntries(Object.keys(start.targets).map((name) => [name, name])), draw);
   const count = slider(controls, "ReLU units", 1, 16, start.units, () => place(flat()), whole);
