@@ -140,7 +140,9 @@ def test_the_layers_behind_an_embedding_are_compiled():
     pytest.importorskip("numba")
     from chainrule.model.compiled import CompiledNetwork
 
-    net = Network([Periodic(3, (0, 2)), Scale(9), Dense(9, 5), Activation("selu"), Dense(5, 2)], "cross_entropy", seed=0)
+    net = Network(
+        [Periodic(3, (0, 2)), Scale(9), Dense(9, 5), Activation("selu"), Dense(5, 2)], "cross_entropy", seed=0
+    )
     compiled, x = CompiledNetwork(net), np.array([[0.5, -1, 2]], np.float32)
     assert len(compiled.row_steps) == 4
     np.testing.assert_allclose(compiled.infer(x), net.infer(x), rtol=1e-5)
