@@ -2,6 +2,7 @@
 
 import sys
 from html import escape
+from importlib import import_module
 from threading import Lock
 from time import perf_counter
 from typing import Any, TextIO
@@ -66,9 +67,7 @@ def _output_of_cell() -> Any:
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if not hasattr(shell, "kernel"):
         return None
-    from IPython.display import display
-
-    return display({"text/plain": ""}, raw=True, display_id=True)
+    return import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True)
 
 
 def _as_html(fraction: float, text: str) -> str:

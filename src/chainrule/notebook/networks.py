@@ -11,7 +11,7 @@ from chainrule.model.embeddings import Periodic, PiecewiseLinear
 from chainrule.nn.gradcheck import GradientReport
 from chainrule.nn.layers import Activation, BatchNorm, Bounded, Dense, Dropout, Layer, LayerNorm
 from chainrule.nn.network import Network
-from chainrule.notebook.elements import Point, card, element, pale, polyline, segment, svg, table, to_html
+from chainrule.notebook.elements import Content, Point, card, element, pale, polyline, segment, svg, table, to_html
 
 _WIDTH, _HEIGHT = 150.0, 44.0
 """Size of the picture of a layer."""
@@ -33,7 +33,7 @@ def diagram(net: Network) -> Element:
     for layer in net.layers:
         sizes.append(layer.width_after(sizes[-1]))
     lanes = [_lane(size, max(sizes)) for size in sizes]
-    rows = [[_picture("inputs", lanes[0]), "inputs", "", f"(n, {net.n_in:,})", ""]]
+    rows: list[list[Content]] = [[_picture("inputs", lanes[0]), "inputs", "", f"(n, {net.n_in:,})", ""]]
     for i, layer in enumerate(net.layers):
         blocks = [block for block in net.blocks if block.layer == i]
         shapes = ", ".join(f"{block.name} {f' {_TIMES} '.join(map(str, block.shape))}" for block in blocks)
@@ -120,7 +120,7 @@ def _(report: GradientReport) -> str:
     return card(title, facts, table(head, rows, numbers=(1, 2, 3)), mark=report.ok)
 
 
-def _compared(comparison: Comparison, tolerance: float) -> list[Element | str]:
+def _compared(comparison: Comparison, tolerance: float) -> list[Content]:
     """Return a row with the error as a bar on a logarithmic scale, on which the tolerance is in the middle."""
     error, is_ok = comparison.error, comparison.error <= tolerance
     decades = log10(error / tolerance) if 0 < error < float("inf") else -6.0 if error == 0 else 6.0
