@@ -300,7 +300,7 @@ def test_the_time_remaining_of_a_resumed_training_counts_only_what_it_trained(tm
     class Later(Callback):
         def on_batch_end(self, run):
             now[0] += 11  # for each batch
-            seen.append(display.line()) if display.latest else None
+            seen.append(display.line()) if display.runs else None
 
     monkeypatch.setattr("chainrule.model.progress.perf_counter", lambda: now[0])
     callbacks = [Checkpoint(tmp_path / "c", resume=True), Later(), *display.callbacks_for(0)]
