@@ -7,7 +7,7 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chainrule.app.options import ExportOptions, Language, ReadingOptions
+from chainrule.app.options import EXPORT_FLAGS, ExportOptions, Language, ReadingOptions
 from chainrule.app.plan import text_columns
 from chainrule.app.reporter import Reporter
 from chainrule.app.results import open_table
@@ -23,7 +23,7 @@ from chainrule.model.predictor import Predictor
 def run(options: ExportOptions) -> None:
     """Write the export, and print how to use it."""
     loaded = load(options.model)
-    given: dict[str, Any] = {name: True for name in ("int8", "pure", "inline") if getattr(options, name)}
+    given: dict[str, Any] = {name: True for name in EXPORT_FLAGS if getattr(options, name)}
     if options.rows is not None:
         given["rows"] = read_sample(loaded, options.rows)
     write_export(loaded, options.to, options.output, f"exporting {options.model}", **given)
@@ -51,7 +51,8 @@ def _export_lines(exported: Export) -> list[str]:
         f"largest difference on its {exported.n_rows} golden rows: {exported.difference:.1e}",
     ]
     if exported.loss is not None:
-        lines.append(f"largest difference caused by the 8-bit weights: {exported.loss:.1e}")
+        ends = "" if exported.loss_of_ends is None else f", to the ends of 90% intervals: {exported.loss_of_ends:.1e}"
+        lines.append(f"largest difference caused by the 8-bit weights: {exported.loss:.1e}{ends}")
     return lines
 
 

@@ -471,6 +471,13 @@ class ExportOptions(Options):
     inline: Annotated[
         bool, _option("For JavaScript: write a constant for a script within a page, not a module.", "--inline")
     ] = False
+    contributions: Annotated[
+        bool,
+        _option(
+            "For JavaScript: explain predictions. Stores the model's sample of encoded training rows in the file.",
+            "--contributions",
+        ),
+    ] = False
 
     @property
     def output(self) -> Path:
@@ -478,7 +485,7 @@ class ExportOptions(Options):
         return self.out or export_path(self.model, self.to, self.inline)
 
     def check(self) -> None:
-        for name, languages in _EXPORT_OPTIONS.items():
+        for name, languages in EXPORT_FLAGS.items():
             if getattr(self, name) and self.to not in languages:
                 raise ValueError(f"--{name} requires --to {' or '.join(languages)}, got --to {self.to}")
         if self.rows is not None and not self.int8:
@@ -486,10 +493,11 @@ class ExportOptions(Options):
         check_places({"--out": self.output}, {"MODEL": self.model, "--rows": self.rows})
 
 
-_EXPORT_OPTIONS = {
+EXPORT_FLAGS = {
     "int8": (Language.c, Language.js),
     "pure": (Language.python,),
     "inline": (Language.js,),
+    "contributions": (Language.js,),
 }
 """From an option of `export` to the languages that have it."""
 

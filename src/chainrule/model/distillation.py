@@ -41,14 +41,22 @@ SIZES = ((4,), (8,), (16,), (16, 16), (32, 32), (64, 64), (128, 128))
 
 @dataclass(frozen=True, eq=False)
 class _Lessons:
-    """Encoded rows (n, n_in) and the teacher's predictions (n, n_out) for them."""
+    """Encoded rows (n, n_in) and what the student is to say of them: the teacher's predictions (n, n_out).
+
+    With `intervals`, each number is followed by the quantiles that the teacher predicts.
+    """
 
     X: Array
     Y: Array
 
     @classmethod
-    def of(cls, teacher: Predictor, table: Columns) -> _Lessons:
-        return cls(teacher.encoder.transform(table), teacher.predictions(table))
+    def of(cls, teacher: Predictor, table: Columns, intervals: bool) -> _Lessons:
+        X, loss = teacher.encoder.transform(table), teacher.ensemble.loss
+        if not intervals or not isinstance(loss, MeanAndQuantiles):
+            return cls(X, teacher.predictions(table))
+        outputs = replace(teacher.ensemble, contrast=None).distribution(X.astype(teacher.ensemble.dtype, copy=False))
+        quantiles = outputs.values - added_to_outputs(loss)[1:]
+        return cls(X, np.concatenate([outputs.means[:, :, np.newaxis], quantiles], axis=2).reshape(len(X), -1))
 
 
 def distil(
@@ -58,6 +66,7 @@ def distil(
     sizes: Sequence[int] | None = None,
     max_loss: float | None = None,
     max_bytes: int | None = None,
+    intervals: bool = False,
     epochs: int = 60,
     seed: int = 0,
 ) -> Predictor:
@@ -65,7 +74,9 @@ def distil(
     require(
         sizes is None or (max_loss is None and max_bytes is None), "sizes", "be None with max_loss or max_bytes", sizes
     )
-    learned, held_out, measured_on = _lessons(teacher, table, np.random.default_rng(seed))
+    if intervals and teacher.ensemble.scores is None:
+        raise ValueError("intervals must be False for a model that was not calibrated for intervals or sets")
+    learned, held_out, measured_on = _lessons(teacher, table, intervals, np.random.default_rng(seed))
     n_in, n_out, indices = learned.X.shape[1], learned.Y.shape[1], teacher.encoder.indices
     loss = CrossEntropy() if isinstance(teacher.target, ClassTarget) else SquaredError()
     best: _Student | None = None
@@ -73,7 +84,7 @@ def distil(
         network = Network(_layers(candidate, n_in, n_out, indices), loss, seed=seed)
         options: dict[str, Any] = {"schedule": "cosine", "epochs": epochs, "batch_size": _BATCH_SIZE, "seed": seed}
         train(network, learned.X, learned.Y, optimizer=Adam(_LEARNING_RATE), **options)
-        student = _Student(candidate, network, _difference(network, teacher, held_out))
+        student = _Student(candidate, network, _difference(network, teacher, held_out), held_out.X)
         best = student if best is None or student.loss < best.loss else best
         if max_loss is not None and student.loss <= max_loss:
             break
@@ -81,7 +92,7 @@ def distil(
     if max_loss is not None and best.loss > max_loss:
         within = "" if max_bytes is None else f" within {max_bytes:,} bytes"
         raise ValueError(f"max_loss must be >= {best.loss:.2g}, the lowest one found{within}, got {max_loss:g}")
-    return _predictor(teacher, best, measured_on)
+    return _predictor(teacher, best, intervals, measured_on)
 
 
 def _candidates(
@@ -125,12 +136,14 @@ def _layers(sizes: Sequence[int], n_in: int, n_out: int, indices: Mapping[int, i
 # Rows.
 
 
-def _lessons(teacher: Predictor, table: object, rng: np.random.Generator) -> tuple[_Lessons, _Lessons, str]:
+def _lessons(
+    teacher: Predictor, table: object, intervals: bool, rng: np.random.Generator
+) -> tuple[_Lessons, _Lessons, str]:
     """Return the rows to learn from and those to measure the loss on, and what the latter are."""
     columns = teacher.encoder.columns
     if table is None:
         drawn = [read_columns(synthetic_table(columns, n, rng)) for n in (_N_TRAINING, _N_HELD_OUT)]
-        learned, held_out = (_Lessons.of(teacher, rows) for rows in drawn)
+        learned, held_out = (_Lessons.of(teacher, rows, intervals) for rows in drawn)
         return learned, held_out, f"{_N_HELD_OUT:,} rows drawn from the model"
     rows = read_columns(table)
     rows = {column.name: rows[column.name] for column in columns if column.name in rows}
@@ -139,9 +152,9 @@ def _lessons(teacher: Predictor, table: object, rng: np.random.Generator) -> tup
     order = rng.permutation(n)
     n_held = max(1, round(_HELD_OUT * n))
     held, kept = take_rows(rows, order[:n_held]), take_rows(rows, order[n_held:])
-    real, mixed = _Lessons.of(teacher, kept), _Lessons.of(teacher, _mixed(kept, rng))
+    real, mixed = (_Lessons.of(teacher, part, intervals) for part in (kept, _mixed(kept, rng)))
     learned = _Lessons(np.concatenate([real.X, mixed.X]), np.concatenate([real.Y, mixed.Y]))
-    return learned, _Lessons.of(teacher, held), f"{n_held:,} rows of the table that it was not taught"
+    return learned, _Lessons.of(teacher, held, intervals), f"{n_held:,} rows of the table that it was not taught"
 
 
 def _mixed(rows: Columns, rng: np.random.Generator) -> Columns:
