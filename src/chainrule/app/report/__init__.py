@@ -26,11 +26,12 @@ from chainrule.app.report import (
     members,
     numbers,
     origin,
+    panel,
     scores,
     target,
     threshold,
 )
-from chainrule.app.report.blocks import Bullets, Section
+from chainrule.app.report.blocks import Bullets, Panel, Section
 from chainrule.app.report.study import MAX_COMPARED, MAX_PERMUTED, REPEATS, Study
 from chainrule.app.reporter import Reporter
 from chainrule.app.results import Result, Training, read_to_score, score_on
@@ -63,8 +64,10 @@ def write_report(
     """Write the report of a training, or of an evaluation on a table. The file is complete or absent."""
     study = Study(result, training, baselines, show, evaluated)
     sections = [section for make in SECTIONS if (section := make(study)) is not None]
+    panels = (block for section in sections for block in section.blocks if isinstance(block, Panel))
     page = render(
         "report.html",
+        scripts=" ".join(block.digest for block in panels) or "'none'",
         title=f"{study.target.name} from {study.metadata.get('table', 'a table')}",
         summary=_summary(study),
         sections=[(section.title, section.anchor, list(section.drawn(show))) for section in sections],
@@ -107,6 +110,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     importance.section,
     dependence.section,
     explanations.section,
+    panel.section,
     members.section,
     errors.section,
     curves.section,
