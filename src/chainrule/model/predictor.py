@@ -287,8 +287,8 @@ class Predictor:
 
         Its loss is the root mean square of the differences from this predictor, of probabilities or in standard
         deviations of the target, on rows that it was not taught. The entry "distillation" of its metadata contains it,
-        and exports state it. The new predictor was not calibrated: it has no prediction intervals or sets unless it learns
-        those of this one.
+        and exports state it. The new predictor was not calibrated: it has no prediction intervals or sets, unless it
+        learns those of this one.
 
         Parameters
         ----------
@@ -308,7 +308,8 @@ class Predictor:
         Raises
         ------
         ValueError
-            If the model has no intervals to learn; if no network is small or accurate enough; the message has the best one.
+            If the model has no intervals to learn, or if no network is small or accurate enough; the message then has
+            the best one.
         """
         from chainrule.model.distillation import distil  # a process that only predicts loads no training
 

@@ -179,21 +179,24 @@ function showChanges() {
   find("unchanged").hidden = found.length > 0;
 }
 
-// Slow parts wait until the reader pauses.
+// Slow parts leave the page time to move: contributions follow at intervals, changes when the reader pauses.
 
-const waiting = new Map();
-function after(milliseconds, action) {
-  clearTimeout(waiting.get(action));
-  waiting.set(action, setTimeout(action, milliseconds));
+let following = 0, pausing = 0;
+function follow() {
+  if (cost < 25) showContributions();
+  else following ||= setTimeout(() => {
+    following = 0;
+    showContributions();
+  }, cost);
 }
 
 function update() {
   const Y = predicted(cells);
   labels ? showClasses(Y) : showNumber(Y);
   showNotes();
-  if (cost < 25) showContributions();
-  else after(60, showContributions);
-  after(180, showChanges);
+  follow();
+  clearTimeout(pausing);
+  pausing = setTimeout(showChanges, 200);
   find("own").hidden = controls.some(({name}) => cells[name] !== PANEL.rows[start].cells[name]);
 }
 

@@ -182,13 +182,12 @@ def _control(study: Study, column: Column) -> Control:
     if column.source == "categories":
         return Control(column.name, "category", options=categories_of(column) or [])
     known = _known(study, column)
-    digits = _decimals(known)
-    if column.source != "dates":
-        low, high = (round(float(end), digits) for end in (known.min(), known.max()))
-        return Control(column.name, "number", low=repr(low), high=repr(high), step=f"{10.0**-digits:.{digits}f}")
-    kind = "datetime-local" if _has_time(column) else "date"
-    low, high = (f"{end:.5f}" if _has_time(column) else f"{np.floor(end):.0f}" for end in (known.min(), known.max()))
-    return Control(column.name, kind, low=low, high=high, step="any" if _has_time(column) else "1")
+    kind, digits, step = "number", _decimals(known), ""
+    if column.source == "dates":
+        with_time = _has_time(column)
+        kind, digits, step = ("datetime-local", 5, "any") if with_time else ("date", 0, "1")
+    low, high = (f"{end:.{digits}f}" for end in (known.min(), known.max()))
+    return Control(column.name, kind, low, high, step or f"{10.0**-digits:.{digits}f}")
 
 
 # Rows.
@@ -204,7 +203,9 @@ class _Rows:
     def offered(self) -> Sequence[tuple[str, dict[str, Any], str]]:
         """The label, the cells and the prediction of each."""
         study = self.study
-        indices = dict(self._indices())
+        indices: dict[int, str] = {}
+        for i, why in self._reasons():
+            indices[i] = f"{indices[i]}, {why}" if i in indices else why
         chosen = np.array(list(indices))
         columns = study.predictor.encoder.columns
         cells = {column.name: (column, _numbers(study, column, chosen).tolist()) for column in columns}
@@ -217,8 +218,8 @@ class _Rows:
             for k, (i, why) in enumerate(indices.items())
         ]
 
-    def _indices(self) -> Iterator[tuple[int, str]]:
-        """Yield the indices of rows and why they are offered; a later reason of the same row replaces the first."""
+    def _reasons(self) -> Iterator[tuple[int, str]]:
+        """Yield the indices of rows and why they are offered."""
         study, predictions = self.study, self.study.result.predictions
         if isinstance(study.target, ClassTarget):
             top = predictions.argmax(axis=1)
@@ -241,7 +242,7 @@ class _Rows:
         if isinstance(study.target, ClassTarget):
             P = study.result.predictions[i]
             return f"{study.labels[int(P.argmax())]} ({P.max():.1%})"
-        return messages.format_cell(float(f"{study.predicted[i]:.6g}"))
+        return messages.format_cell(round(float(study.predicted[i]), _target_data(study)["decimals"]))
 
 
 # The target.

@@ -24,8 +24,8 @@ MAX_PERMUTED = 40
 """Number of columns whose permutation importance is measured, preselected by gradient saliency."""
 REPEATS = 5
 _MAX_EXPLAINED, _MAX_NETWORK_ROWS = 100, 150_000
-"""Number of rows that are explained, and for which the networks evaluate about as many as for the permutation importance
-of 15 columns."""
+"""Number of rows that are explained, and that the networks evaluate for it: about as many as for the permutation
+importance of 15 columns."""
 MAX_COMPARED = 5_000
 """Number of rows on which the members are compared."""
 
