@@ -106,8 +106,8 @@ def test_the_metadata_lists_the_columns_in_order(tmp_path):
     (entry,) = onnx.load(tmp_path / "table.onnx").metadata_props
     metadata = json.loads(entry.value)
     assert metadata["columns"] == {"numbers": list(NUMBERS), "categories": list(CATEGORIES)}
-    assert metadata["classes"] == list(predictor.target.labels)
-    schema = {column["name"]: column for column in metadata["schema"]}
+    assert metadata["schema"]["labels"] == list(predictor.target.labels)
+    schema = {column["name"]: column for column in metadata["schema"]["columns"]}
     assert schema["sex"] == {
         "name": "sex", "kind": "category", "min": None, "max": None, "categories": ["f", "m"], "unit": "",
         "missing": "seen",

@@ -6,6 +6,7 @@ from chainrule.app.messages import model_lines, network_lines
 from chainrule.app.options import InspectOptions
 from chainrule.app.reporter import Reporter
 from chainrule.app.results import load_model
+from chainrule.files.model import digest_of
 from chainrule.model.predictor import Predictor
 
 
@@ -15,7 +16,7 @@ def run(options: InspectOptions) -> None:
     model, size = load_model(options.model), options.model.stat().st_size
     networks = model.ensemble.networks if isinstance(model, Predictor) else (model,)
     reporter.say(*(model_lines(model, size) if isinstance(model, Predictor) else network_lines(model, size)))
-    described: dict[str, Any] = {"model": str(options.model), "bytes": size}
+    described: dict[str, Any] = {"model": str(options.model), "bytes": size, "sha256": digest_of(model)}
     if isinstance(model, Predictor):
         described |= {"task": model.target.task, "target": model.target.name}
     described |= {

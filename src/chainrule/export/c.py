@@ -418,9 +418,11 @@ def _interval_option(intervals: Intervals, stored: dict[str, str]) -> c_calibrat
 
 
 def _set_option(limits: Array) -> c_calibration.Option:
-    """Return `NAME_set`."""
-    parts = [c_calibration.THOUSANDTH, _float_array("@_set_limits", limits[:, 0]), c_calibration.set_function()]
-    return c_calibration.Option("SETS", [*c_calibration.SET_COMMENT, ""], c_calibration.SET, parts)
+    """Return `NAME_set` and `NAME_set_by_class`."""
+    arrays = [_float_array("@_set_limits", limits[:, 0]), _float_array("@_class_limits", limits[:, 1:])]
+    parts = [c_calibration.THOUSANDTH, *arrays, c_calibration.set_functions()]
+    declarations = f"{c_calibration.SET};\n{c_calibration.SET_BY_CLASS}"
+    return c_calibration.Option("SETS", [*c_calibration.SET_COMMENT, ""], declarations, parts)
 
 
 def _self_test(program: ir.Program, golden: Golden) -> str:

@@ -24,7 +24,7 @@ from chainrule.data.targets import ClassTarget
 from chainrule.export import steps as ir
 from chainrule.export.calibration import Intervals
 from chainrule.export.golden import TOLERANCE, Golden, SinglePrecision, in_single_precision
-from chainrule.export.schema import notes_of, schema_of
+from chainrule.export.schema import as_json, notes_of, schema_of
 from chainrule.export.writing import Export, stem_of
 from chainrule.files.archive import Path
 from chainrule.insight.explanation import LEAST_PROBABILITY, explained_outputs, orders_of
@@ -186,7 +186,7 @@ def _name_of(label: Any) -> str:
 
 def _schema(program: ir.Program) -> str:
     """Return the definition of the schema."""
-    value = f"/* @__PURE__ */ frozen({_quoted(schema_of(program))})"
+    value = f"/* @__PURE__ */ frozen({as_json(program)})"
     return f"/** What the model takes and predicts. */\nexport const schema = {value};"
 
 

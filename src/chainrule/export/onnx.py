@@ -232,13 +232,12 @@ _OPERATORS = {
 def _metadata(program: ir.Program, golden: Golden) -> dict[str, Any]:
     """Return the file's metadata: its schema, the columns of each input in order, and the golden rows."""
     schema = schema_of(program)
-    metadata = {name: schema[name] for name in ("version", "target", "task")} | {"notes": list(notes_of(program))}
+    metadata: dict[str, Any] = {"schema": schema, "notes": list(notes_of(program))}
     if program.columns is None:
         inputs: dict[str, Any] = {"X": golden.X.tolist()}
     else:
         by_input = {name: [column.name for column in program.columns if column.source == name] for name in INPUTS}
         metadata["columns"] = {name: names for name, names in by_input.items() if names}
-        metadata |= {"classes": schema["labels"], "schema": schema["columns"]}
         rows: Any = golden.rows
         inputs = {
             name: [[days_of(row[column]) if name == "dates" else row[column] for column in columns] for row in rows]

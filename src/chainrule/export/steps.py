@@ -22,6 +22,7 @@ from chainrule.data.features import Missing
 from chainrule.data.reading import matrix_names
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.files.model import digest_of
 from chainrule.model import embeddings
 from chainrule.model.embedding_curves import EMBEDDING_CURVES
 from chainrule.model.ensemble import Ensemble
@@ -162,7 +163,7 @@ class Program:
 
     If the target is learned as a logarithm, `exponential` is true, and the prediction is the exponential of that sum.
     `columns`, `target` and `metadata` are a predictor's; a bare network has none of them and takes `n_in`
-    numeric columns.
+    numeric columns. `digest` is the model's, None for an ensemble.
     """
 
     members: tuple[tuple[Step, ...], ...]
@@ -172,6 +173,7 @@ class Program:
     columns: tuple[Column, ...] | None
     target: ClassTarget | NumberTarget | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    digest: str | None = None
 
     @property
     def inputs(self) -> tuple[Column, ...]:
@@ -225,6 +227,7 @@ def program_of(model: Model, quantiles: bool = False) -> Program:
         columns,
         target,
         predictor.metadata if predictor else {},
+        None if isinstance(model, Ensemble) else digest_of(model),
     )
 
 
