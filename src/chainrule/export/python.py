@@ -1,7 +1,7 @@
 """Python: a model as one file for Python 3.8 and later that requires NumPy, or nothing at all.
 
 It reads rows as dicts, or a CSV on standard input, exactly as the encoder does, including dates and missing cells, and
-provides `predict`, `predict_proba`, `predict_interval` and `predict_set`. `python FILE --test` checks the golden rows it contains.
+provides `predict`, `predict_proba`, `predict_interval` and `predict_set`. `python FILE --test` checks the golden rows.
 Parameters are stored bit for bit and nothing is folded: it computes the model's own steps in double precision.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 
 import chainrule
 from chainrule.data.columns import Column
+from chainrule.data.targets import NumberTarget
 from chainrule.export import steps as ir
 from chainrule.export.golden import Golden, golden_of
 from chainrule.export.schema import notes_of, schema_of
@@ -75,9 +76,9 @@ def _describe(program: ir.Program, golden: Golden, ensemble: Ensemble) -> dict[s
         rows = [[row[column["name"]] for column in columns] for row in rows]
     if isinstance(loss, CrossEntropy):
         scores, set_limits = None, None if target is None else scores
-    elif target is not None and contrast is not None:
+    elif isinstance(target, NumberTarget) and contrast is not None:
         contrast = contrast * np.array([np.ones(len(target.stds)), target.stds])
-    elif target is not None and scores is not None:
+    elif isinstance(target, NumberTarget) and scores is not None:
         scores = scores * np.array(target.stds)  # distances from the means
     return {
         "schema": schema_of(program),
