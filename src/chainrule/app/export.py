@@ -23,7 +23,7 @@ from chainrule.model.predictor import Predictor
 def run(options: ExportOptions) -> None:
     """Write the export, and print how to use it."""
     loaded = load(options.model)
-    given: dict[str, Any] = {name: True for name in EXPORT_FLAGS if getattr(options, name)}
+    given: dict[str, Any] = {name: value for name in EXPORT_FLAGS if (value := getattr(options, name))}
     if options.rows is not None:
         given["rows"] = read_sample(loaded, options.rows)
     write_export(loaded, options.to, options.output, f"exporting {options.model}", **given)
@@ -59,10 +59,10 @@ def _export_lines(exported: Export) -> list[str]:
 # One writer and one usage per language.
 
 
-def _write_onnx(model: Model, out: Path) -> Export:
+def _write_onnx(model: Model, out: Path, coverage: float | None = None) -> Export:
     from chainrule.export import to_onnx  # here, because it needs the package onnx
 
-    return to_onnx(model, out)
+    return to_onnx(model, out, coverage)
 
 
 def _onnx_usage(model: Model, out: Path) -> list[str]:

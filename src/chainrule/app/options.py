@@ -427,7 +427,12 @@ class InspectOptions(Options):
     """
 
     model: _ModelArgument
+    markdown: Annotated[bool, _option("Print a model card in Markdown.", "--markdown")] = False
     as_json: _JsonOption = False
+
+    def check(self) -> None:
+        if self.markdown and self.as_json:
+            raise ValueError("--markdown cannot be combined with --json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -478,6 +483,14 @@ class ExportOptions(Options):
             "--contributions",
         ),
     ] = False
+    coverage: Annotated[
+        float | None,
+        _option(
+            "For ONNX: return prediction intervals or sets with this coverage too. The other languages take it as an "
+            "argument.",
+            **parsers.number("strictly between 0 and 1", lambda value: 0 < value < 1),
+        ),
+    ] = None
 
     @property
     def output(self) -> Path:
@@ -498,6 +511,7 @@ EXPORT_FLAGS = {
     "pure": (Language.python,),
     "inline": (Language.js,),
     "contributions": (Language.js,),
+    "coverage": (Language.onnx,),
 }
 """From an option of `export` to the languages that have it."""
 
@@ -541,6 +555,9 @@ class DistilOptions(Options):
         Language | None,
         _option("Export to this language too, next to the model.", "--to", default=False, **parsers.choice(Language)),
     ] = None
+    intervals: Annotated[
+        bool, _option("Learn the prediction intervals too, or keep the limits of prediction sets.", "--intervals")
+    ] = False
     seed: Annotated[int, _option("Seed the rows, the initialization and the shuffling.", **parsers.integer(0))] = 0
     table: ReadingOptions
 
@@ -565,6 +582,19 @@ class DistilOptions(Options):
         check_places({"--out": self.output, "--to": self.export}, {"MODEL": self.model, "FILE": self.file})
         if self.file is not None:
             require_table(self.file, self.table.kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftOptions(_ModelOptions):
+    """Compare a table with what a model was trained on, column by column, with a verdict for each.
+
+    The table does not need the target. Distances from 0 to 1 are those from the training rows that the model contains.
+
+    Example: `chainrule drift penguins.chainrule new.csv`
+    """
+
+    table: ReadingOptions
+    as_json: _JsonOption = False
 
 
 @dataclass(frozen=True, kw_only=True)
