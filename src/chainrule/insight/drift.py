@@ -1,8 +1,8 @@
 """Drift: whether the columns of a table still look like those that a model was trained on.
 
 A model file knows of each column its range, its categories, how many cells were missing, and has a sample of encoded
-training rows. Numbers and dates are compared with the sample by the Kolmogorov-Smirnov distance, categories by the total
-variation distance: both are between 0 and 1. A distance counts where chance alone would hardly produce it.
+training rows. Numbers and dates are compared with the sample by the Kolmogorov-Smirnov distance, categories by the
+total variation distance: both are between 0 and 1. A distance counts where chance alone would hardly produce it.
 """
 
 from __future__ import annotations
@@ -120,14 +120,14 @@ class _Comparison:
         if self.model.background is None:
             return ColumnDrift(PREDICTIONS, "not known", None, None, 0.0, 0.0, None)
         ensemble = self.model.ensemble
-        both = (
+        old, new = (
             in_target_unit(self.model, ensemble.infer(rows.astype(ensemble.dtype, copy=False)))
             for rows in (self.model.background, X)
         )
-        old, new = both
         compared = [_kolmogorov_smirnov(old[:, k], new[:, k]) for k in range(old.shape[1])]
         distance, probability = max(compared)
-        verdict = self._verdict(min(1.0, probability * len(compared)), 0.0, 0.0, None, False)
+        probability = min(1.0, probability * len(compared))
+        verdict = self._verdict(probability, 0.0, 0.0, None, False)
         return ColumnDrift(PREDICTIONS, verdict, distance, probability, 0.0, 0.0, None)
 
     def _verdict(
