@@ -1052,7 +1052,7 @@ def test_help_and_usage_errors_import_the_options_and_what_prints_them(arguments
 # Help, and the report.
 
 
-COMMANDS = ["train", "predict", "evaluate", "explain", "inspect", "report", "export", "distil", "trace"]
+COMMANDS = ["train", "predict", "evaluate", "explain", "inspect", "report", "export", "distil", "drift", "trace"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

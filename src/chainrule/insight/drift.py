@@ -28,6 +28,7 @@ _LEVEL = 0.01
 _NOTABLE = 0.01
 """Share of cells outside the range of training, or of unknown categories, from which on a verdict names them."""
 _MORE_MISSING = 0.05
+"""How much larger the share of missing cells is that a verdict names, where it is not by chance."""
 _MAX_ROWS = 20_000
 """Number of rows that stand for a larger table."""
 
@@ -136,11 +137,17 @@ class _Comparison:
         parts = []
         if unusual > _NOTABLE:
             parts.append(f"{unusual:.0%} {'unknown categories' if is_category else 'outside the range'}")
-        if before is not None and missing - before > _MORE_MISSING:
+        if before is not None and missing - before > max(_MORE_MISSING, self._chance(missing, before)):
             parts.append(f"{missing:.0%} missing, {before:.0%} before")
         if probability is not None and probability < _LEVEL / self.n_columns:
             parts.append("shifted")
         return ", ".join(parts) or "ok"
+
+    def _chance(self, missing: float, before: float) -> float:
+        """Return four standard errors of the difference between two shares of missing cells."""
+        n, n_before = n_rows(self.rows), self.n_before
+        pooled = (missing * n + before * n_before) / (n + n_before)
+        return 4 * sqrt(pooled * (1 - pooled) * (1 / n + 1 / n_before))
 
 
 def _is_unusual(column: Column, values: Array, about: Mapping[str, Any]) -> Array:
