@@ -135,13 +135,22 @@ class _Comparison:
         self, probability: float | None, unusual: float, missing: float, before: float | None, is_category: bool
     ) -> str:
         parts = []
-        if unusual > _NOTABLE:
+        if unusual > max(_NOTABLE, 0.0 if is_category else self._outside_by_chance()):
             parts.append(f"{unusual:.0%} {'unknown categories' if is_category else 'outside the range'}")
         if before is not None and missing - before > max(_MORE_MISSING, self._chance(missing, before)):
             parts.append(f"{missing:.0%} missing, {before:.0%} before")
         if probability is not None and probability < _LEVEL / self.n_columns:
             parts.append("shifted")
         return ", ".join(parts) or "ok"
+
+    def _outside_by_chance(self) -> float:
+        """Return the share of cells that chance leaves outside the range of as many rows as the training had.
+
+        That is 2 / (rows + 1) on average; four standard errors are added.
+        """
+        n = n_rows(self.rows)
+        expected = 2 * n / (self.n_before + 1) if self.n_before else 0.0
+        return (expected + 4 * sqrt(expected)) / n
 
     def _chance(self, missing: float, before: float) -> float:
         """Return four standard errors of the difference between two shares of missing cells."""
