@@ -135,5 +135,6 @@ def seconds_for_report(result: Result, seconds_per_row: float, n_rows: int) -> f
     n_figures = 11 + (7 if is_classifier else 5) + min(n_columns, dependence.N_DEPENDENCES)
     permuted = min(n_rows, 2_000) * (1 + REPEATS * min(n_columns, MAX_PERMUTED))
     explained = dependence.network_rows(n_rows, n_columns) + explanations.network_rows(n_rows, n_columns)
-    compared = 2 * min(n_rows, MAX_COMPARED)
-    return n_figures * (perf_counter() - begin) + seconds_per_row * (permuted + explained + compared)
+    compared, taught = 2 * min(n_rows, MAX_COMPARED), panel.network_rows(n_rows)
+    predicted = permuted + explained + compared + taught
+    return panel.SECONDS + n_figures * (perf_counter() - begin) + seconds_per_row * predicted

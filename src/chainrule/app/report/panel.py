@@ -32,6 +32,8 @@ MAX_WEIGHTS = 20_000
 """Weights of a model that is in the page itself: its 8,192 predictions that explain one of seven columns take 0.1 s."""
 SIZES, EPOCHS, _MAX_TAUGHT = (32, 32), 40, 8_000
 """Hidden layers of a portrait, the epochs of its training, and the rows of the table that it learns from at most."""
+SECONDS = 2.5
+"""What that training takes, on a table of seven columns."""
 _MIN_TAUGHT = 50
 """Fewer rows say less of a model than rows drawn from what it knows of its columns."""
 _MAX_SHOWN = 12
@@ -78,6 +80,11 @@ def section(study: Study) -> Section | None:
         script=Panel.joined(script, data, code),
     )
     return Section("Try the model", [*blocks, panel])
+
+
+def network_rows(n_rows: int) -> int:
+    """Return how many rows the networks evaluate for the section at most, of which 6,000 are mixtures."""
+    return min(n_rows, _MAX_TAUGHT) + 6_000
 
 
 def shown_model(study: Study) -> Predictor:
