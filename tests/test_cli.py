@@ -467,6 +467,8 @@ def test_the_stored_command_names_files_without_their_directories(house, here, m
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["/opt/bin/chainrule", *arguments])
     assert run(*arguments[:4], "--out=./secret/h.chainrule", *QUICK).exit_code == 0
+    assert "command" not in load("secret/h.chainrule").metadata
+    assert run(*arguments[:4], "--out=./secret/h.chainrule", "--keep-command", *QUICK).exit_code == 0
     metadata = load("secret/h.chainrule").metadata
     command = "chainrule train house.csv --target price --out=h.chainrule --drop a/b "
     assert metadata["command"].startswith(command)

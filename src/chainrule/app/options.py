@@ -174,6 +174,9 @@ class TrainOptions(Options):
             "--baselines/--no-baselines",
         ),
     ] = True
+    keep_command: Annotated[
+        bool, _option("Store this command in the model file, without directories.", "--keep-command")
+    ] = False
     goal: Annotated[
         str | None,
         _option(
