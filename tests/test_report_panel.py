@@ -165,6 +165,22 @@ def test_what_would_change_the_answer_does(kind, tab, tmp_path, monkeypatch):
         assert tab.locator("[data-own]").is_visible()
 
 
+def test_a_small_model_without_training_rows_is_compared_with_the_rows_of_the_report(monkeypatch):
+    study = study_of("numbers", monkeypatch)
+    study.predictor.background = None
+    model = panel.shown_model(study)
+    assert model.ensemble is study.ensemble
+    assert len(model.background) == 64
+    assert "portrait" not in str([block.text for block in panel.section(study).blocks[:-1]])
+
+
+def test_wide_tables_are_compared_with_fewer_rows(monkeypatch):
+    study = study_of("numbers", monkeypatch)
+    monkeypatch.setattr(panel, "MAX_PREDICTIONS", 4 * 2 ** len(TABLE))
+    study.predictor.background = study.predictor.encoder.transform(TABLE)[:60]
+    assert len(panel.shown_model(study).background) == 8
+
+
 def test_a_model_that_cannot_be_exported_has_no_panel(monkeypatch):
     study = study_of("numbers", monkeypatch)
     own = Network([Dense(study.ensemble.n_in, 2), Activation(lambda Z: (Z, lambda dA: dA)), Dense(2, 1)])
