@@ -25,7 +25,7 @@ from chainrule.data.cells import are_numbers, as_dates_only
 from chainrule.data.formats import is_missing, to_number
 from chainrule.data.reading import n_rows, read_columns
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.display import aligned, count, format_number, format_numbers, html_table, printable, signed_bar
+from chainrule.display import Shown, aligned, count, format_number, format_numbers, printable, signed_bar
 from chainrule.insight.responses import in_target_unit
 from chainrule.model.predictor import Predictor
 
@@ -48,7 +48,7 @@ class Contribution(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(Shown):
     """The contribution of each of d columns to each of n predictions.
 
     Attributes
@@ -237,10 +237,6 @@ class Explanation:
     def __repr__(self) -> str:
         n, d = self.values.shape
         return f"Explanation({self.unit} of {', '.join(self.outputs)}: {count(n, 'row')}, {count(d, 'column')})"
-
-    def _repr_html_(self) -> str:
-        head = ["column", "value", "contribution"]
-        return html_table([head, *(row[:3] for row in self.texts()), [self.headline(), "", ""]])
 
 
 def probability(log_odds: float) -> float:

@@ -15,6 +15,7 @@ from chainrule.data.cells import missing_rows
 from chainrule.data.reading import open_columns, read_columns, take_rows
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, learn_target
+from chainrule.display import Shown
 from chainrule.errors import MissingExtraError, TableError, did_you_mean
 from chainrule.model.background import background_rows
 from chainrule.model.ensemble import Ensemble
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from chainrule import Explanation
 
 
-class Predictor:
+class Predictor(Shown):
     """A trained model for tables: everything needed to predict, and nothing but NumPy required.
 
     Parameters
