@@ -1,10 +1,10 @@
 """The command `distil`: a small model that predicts what a large one does, and its export."""
 
 from chainrule.app.export import read_sample, write_export
+from chainrule.app.models import load_predictor
 from chainrule.app.options import DistilOptions
 from chainrule.app.paths import shown
 from chainrule.app.reporter import Reporter
-from chainrule.app.results import load_predictor
 from chainrule.model.distillation import describe
 
 

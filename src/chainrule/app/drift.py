@@ -1,10 +1,9 @@
 """The command `drift`: compare a table with what a model was trained on, column by column."""
 
+from chainrule.app.models import load_predictor, open_table, text_columns, warnings_as
 from chainrule.app.options import DriftOptions
 from chainrule.app.paths import shown
-from chainrule.app.plan import text_columns, warnings_as
 from chainrule.app.reporter import Reporter
-from chainrule.app.results import load_predictor, open_table
 from chainrule.data.reading import n_rows, read_columns
 from chainrule.display import aligned, count
 from chainrule.insight.drift import ColumnDrift, drift
@@ -16,7 +15,7 @@ def run(options: DriftOptions) -> None:
     predictor = load_predictor(options.model)
     source = open_table(predictor, options.file, options.table)
     with reporter.step(f"reading {shown(options.file)}") as show:
-        table = read_columns(source.read(text_columns(predictor), show))
+        table = read_columns(source.read(text_columns(predictor.encoder, predictor.target), show))
     predictor.encoder.layout.require(table)
     notices: list[str] = []
     with warnings_as(notices):

@@ -7,10 +7,9 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from chainrule.app.models import open_table, text_columns
 from chainrule.app.options import EXPORT_FLAGS, ExportOptions, Language, ReadingOptions
-from chainrule.app.plan import text_columns
 from chainrule.app.reporter import Reporter
-from chainrule.app.results import open_table
 from chainrule.app.tables import TableFile
 from chainrule.export import to_c, to_js, to_python
 from chainrule.export.javascript import script_name
@@ -41,7 +40,7 @@ def read_sample(model: Model, path: Path, options: ReadingOptions | None = None)
     """Return the rows of a table as a model takes them."""
     if not isinstance(model, Predictor):
         return TableFile(path).read().to_numpy()
-    return open_table(model, path, options or ReadingOptions()).read(text_columns(model))
+    return open_table(model, path, options or ReadingOptions()).read(text_columns(model.encoder, model.target))
 
 
 def _export_lines(exported: Export) -> list[str]:

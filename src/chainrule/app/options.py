@@ -15,7 +15,7 @@ import typer
 
 from chainrule.app import parsers
 from chainrule.app.dialects import Reading
-from chainrule.app.paths import FIGURE_KINDS, OUTPUT_KINDS, STDIN, check_places, kind_of, require_table
+from chainrule.app.paths import FIGURE_KINDS, OUTPUT_KINDS, STDIN, check_places, kind_of, require_model, require_table
 from chainrule.errors import ModelFileError, TableError
 
 # Choices, and what several commands share.
@@ -109,6 +109,8 @@ class _ModelOptions(Options):
         if self.model == STDIN:
             raise ModelFileError("MODEL must be a file, got standard input. The model comes first, then the table.")
         check_places({"--out": self.output}, {"MODEL": self.model, "FILE": self.file})
+        require_model(self.model)
+        require_table(self.file, getattr(self, "table", ReadingOptions()).kind)
 
 
 # Commands.
@@ -436,6 +438,7 @@ class InspectOptions(Options):
     def check(self) -> None:
         if self.markdown and self.as_json:
             raise ValueError("--markdown cannot be combined with --json")
+        require_model(self.model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -507,6 +510,7 @@ class ExportOptions(Options):
         if self.rows is not None and not self.int8:
             raise ValueError("--rows requires --int8, whose error they measure")
         check_places({"--out": self.output}, {"MODEL": self.model, "--rows": self.rows})
+        require_model(self.model)
 
 
 EXPORT_FLAGS = {
@@ -583,6 +587,7 @@ class DistilOptions(Options):
         if self.size is not None and (self.max_loss is not None or self.max_bytes is not None):
             raise ValueError("--size cannot be combined with --max-loss or --max-bytes, which choose one")
         check_places({"--out": self.output, "--to": self.export}, {"MODEL": self.model, "FILE": self.file})
+        require_model(self.model)
         if self.file is not None:
             require_table(self.file, self.table.kind)
 
