@@ -47,7 +47,7 @@ from chainrule import (
     train,
 )
 from chainrule.app import commands
-from chainrule.app.progress import TrainingDisplay
+from chainrule.app.training_display import TrainingDisplay
 from chainrule.errors import DivergenceError, TableError
 from chainrule.estimators import tabular
 from chainrule.model.embeddings import LAYERS

@@ -10,11 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
-from chainrule.display import count, format_duration
-from chainrule.model.progress import MembersProgress, epoch_of, latest_values
-from chainrule.training.run import Run
+from chainrule.display import format_duration
 
 INTERVAL_SECONDS = 10.0
 """Time between two lines where there is no terminal, and to the first one: what is quick writes none."""
@@ -46,7 +44,7 @@ class Display(ABC):
         """Show the state on a terminal."""
 
     @property
-    def _elapsed(self) -> float:
+    def elapsed(self) -> float:
         """The time since the beginning, in seconds."""
         return perf_counter() - self.start
 
@@ -94,7 +92,7 @@ class Step(Display):
         self.detail, self.fraction = detail, fraction or 0.0
 
     def _state(self) -> str:
-        parts = [self.detail] * bool(self.detail) + [f"{format_duration(self._elapsed)} elapsed"]
+        parts = [self.detail] * bool(self.detail) + [f"{format_duration(self.elapsed)} elapsed"]
         if 0 < self.fraction < 1:
             remaining = (perf_counter() - self.begin) * (1 / self.fraction - 1)
             parts.append(f"about {format_duration(remaining)} remaining")
@@ -106,31 +104,3 @@ class Step(Display):
     def refresh(self) -> None:
         total = 1.0 if self.fraction else None
         self.bars.update(self.task, total=total, completed=self.fraction, state=self._state())
-
-
-_MOST_BARS = 8
-"""Members up to which the bars of finished ones stay."""
-
-
-class TrainingDisplay(MembersProgress, Display):
-    """Shows the training of the members: a bar for each, and the time remaining."""
-
-    def __init__(self, members: int, silent: bool = False, console: Console | None = None) -> None:
-        Display.__init__(self, silent, console)
-        MembersProgress.__init__(self, members)
-        self.tasks: dict[int, TaskID] = {-1: self.bars.add_task("training", total=1.0, state="")}
-
-    def finish(self, member: int, run: Run) -> None:
-        super().finish(member, run)
-        self.write(f"{self.result(member)}\n")
-
-    def refresh(self) -> None:
-        self.bars.update(self.tasks[-1], completed=self.fraction, state=", ".join(self.state()))
-        for k, run in sorted(self.runs.items()):
-            if k not in self.tasks:
-                self.tasks[k] = self.bars.add_task(f"member {k + 1}", total=1.0, state="")
-            ended = k in self.finished
-            state = count(len(run.history), "epoch") if ended else epoch_of(run)
-            done = 1.0 if ended else run.progress
-            shown = not ended or self.members <= _MOST_BARS
-            self.bars.update(self.tasks[k], completed=done, state=f"{state}{latest_values(run.history)}", visible=shown)
