@@ -1108,6 +1108,7 @@ def test_the_report_is_a_single_file_without_external_resources(house):
         "Permutation importance",
         "Partial dependence",
         "Explanations",
+        "Try the model",
         "Disagreement of the members",
         "Largest errors",
         "Learning curves",
@@ -1118,7 +1119,8 @@ def test_the_report_is_a_single_file_without_external_resources(house):
     ]
     assert re.search(r'<th scope="row">trained</th><td>\d{4}-\d\d-\d\d \d\d:\d\d UTC</td>', page)
     assert page.count("<figure><svg ") == 14
-    assert not re.search(r"""(src|href)=(?!["']?#)|@import|url\((?!#)|<script""", page)
+    assert not re.search(r"""(src|href)=(?!["']?#)|@import|url\((?!#)|<script """, page)
+    assert "default-src 'none'" in page
     assert "#010203" not in page
     assert "prefers-color-scheme: dark" in page
 
