@@ -1167,9 +1167,9 @@ def test_characters_missing_from_the_font_give_no_warning(house):
 
 
 def test_without_matplotlib_a_report_names_what_to_install_before_any_work(house, monkeypatch):
+    monkeypatch.delattr("chainrule.viz")
     for module in [name for name in sys.modules if name.startswith(("chainrule.viz", "chainrule.app.report"))]:
         monkeypatch.delitem(sys.modules, module)
-    monkeypatch.delattr("chainrule.viz", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     Path("m").touch()
     train_command = ["train", "house.csv", "--target", "price", *QUICK, "--report", "r.html"]
