@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from warnings import catch_warnings, simplefilter
 
 from chainrule.app.options import ReadingOptions
-from chainrule.app.tables import TableFile
 from chainrule.data.columns import CategoryColumn, NumberColumn
 from chainrule.data.formats import PLAIN
 from chainrule.data.tabular import TabularEncoder
@@ -14,6 +14,9 @@ from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.errors import ModelFileError
 from chainrule.files.model import load
 from chainrule.model.predictor import Predictor
+
+if TYPE_CHECKING:
+    from chainrule.app.tables import TableFile
 
 
 def load_predictor(path: Path) -> Predictor:
@@ -24,8 +27,10 @@ def load_predictor(path: Path) -> Predictor:
     return model
 
 
-def open_table(predictor: Predictor, path: Path, options: ReadingOptions) -> TableFile:
+def open_table(predictor: Predictor, path: Path, options: ReadingOptions) -> "TableFile":
     """Return a table for a model, to be read like the training table unless options say otherwise."""
+    from chainrule.app.tables import TableFile  # a process that describes a model reads no table
+
     names = [column.name for column in predictor.encoder.columns]
     return TableFile(path, options.kind, options.reading(predictor.metadata.get("reading"), names))
 

@@ -12,6 +12,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from chainrule.display import format_duration
+
 INTERVAL_SECONDS = 10.0
 """Time between two lines where there is no terminal, and to the first one: what is quick writes none."""
 _REFRESH_SECONDS = 0.2
@@ -90,10 +92,10 @@ class Step(Display):
         self.detail, self.fraction = detail, fraction or 0.0
 
     def _state(self) -> str:
-        parts = [self.detail] * bool(self.detail) + [f"{duration_text(self.elapsed)} elapsed"]
+        parts = [self.detail] * bool(self.detail) + [f"{format_duration(self.elapsed)} elapsed"]
         if 0 < self.fraction < 1:
             remaining = (perf_counter() - self.begin) * (1 / self.fraction - 1)
-            parts.append(f"about {duration_text(remaining)} remaining")
+            parts.append(f"about {format_duration(remaining)} remaining")
         return ", ".join(parts)
 
     def line(self) -> str:
@@ -102,10 +104,3 @@ class Step(Display):
     def refresh(self) -> None:
         total = 1.0 if self.fraction else None
         self.bars.update(self.task, total=total, completed=self.fraction, state=self._state())
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration in its largest sensible unit: 45 s, 22 min, 1.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
