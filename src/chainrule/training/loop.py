@@ -15,6 +15,7 @@ from chainrule.errors import suggest_keywords
 from chainrule.metrics import AnyMetric, as_metrics
 from chainrule.nn.gradcheck import require_gradients
 from chainrule.nn.network import Network
+from chainrule.training.batches import Windows
 from chainrule.training.callbacks import Callback, ProgressBar, as_callbacks, hooks_of
 from chainrule.training.epoch import train_epoch
 from chainrule.training.guard import DivergedError, Guard, KeepBestIfInterrupted, StepRatio
@@ -36,6 +37,7 @@ def train(
     epochs: int = 30,
     batch_size: int | None = 128,
     sample_weight: ArrayLike | None = None,
+    more: Windows | None = None,
     validation: Sequence[ArrayLike] | None = None,
     metrics: AnyMetric | Sequence[AnyMetric] = (),
     clip_norm: float | None = None,
@@ -67,6 +69,8 @@ def train(
         smaller; its mean is over its own rows.
     sample_weight : (n,), optional
         Weight of each row in the mean of its batch.
+    more : Windows, optional
+        Further rows in parts, such as `chainrule.data.rowfile.RowFile`, for the steps only.
     validation : (X, y) or (X, y, sample_weight), optional
         Held-out rows, evaluated after each epoch; the weights count in the loss and in the metrics.
     metrics : sequence of str, Metric or function
@@ -139,6 +143,7 @@ def train(
         rng=as_generator(seed),
         kernels=kernels,
         seeded=seed is not None,
+        more=more,
     )
     return fit(run, watching, max_rollbacks)
 
