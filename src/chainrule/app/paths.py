@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from chainrule.data.parts import files_of
 from chainrule.errors import TableError
 
 STDIN = Path("-")
@@ -58,10 +59,21 @@ def has_table_suffix(path: Path) -> bool:
     return path.name.lower().endswith(tuple(_KINDS))
 
 
+def tables_in(path: Path) -> list[Path]:
+    """Return the tables in a folder, or that match a pattern such as 2024-*.parquet, sorted; or the file itself."""
+    return files_of(path, _KINDS)
+
+
 def require_table(path: Path, kind: str | None = None) -> str:
     """Return the kind of a table to read; TableError unless it is known, and the file exists and is not empty."""
     if path == STDIN:
         return kind or "csv"
+    files = tables_in(path)
+    if files and files != [path]:
+        kinds = {require_table(of, kind) for of in files}
+        if len(kinds) > 1:
+            raise TableError(f"{path} must contain files of one kind, got {' and '.join(sorted(kinds))}")
+        return kinds.pop()
     kind = kind or kind_of(path, _KINDS)
     if not path.exists():
         raise TableError(f"{path}: no such file. The current directory is {Path.cwd()}.")

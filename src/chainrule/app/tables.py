@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ import polars as pl
 
 from chainrule.app.csv_file import CsvFile, Show
 from chainrule.app.dialects import Reading
-from chainrule.app.paths import EMPTY, OUTPUT_KINDS, STDIN, kind_of, require_table, shown
+from chainrule.app.paths import EMPTY, OUTPUT_KINDS, STDIN, kind_of, require_table, shown, tables_in
+from chainrule.data.survey import Parts
 from chainrule.errors import TableError, first_line, shorten
 from chainrule.files.archive import write_whole
 
@@ -42,17 +43,22 @@ class TableFile:
         self.reading = reading or Reading()
         self.noted: list[str] = []
         source = self._spooled() if path == STDIN else path
-        if not os.stat(source).st_size:
+        self._sources = tables_in(source)
+        if not any(os.stat(of).st_size for of in self._sources):
             raise TableError(f"{self.name} {EMPTY}")
-        self._source = source
         with self._readable():
-            self.content = self._opened(source)
+            several = self._sources != [source]
+            self.content = _ColumnarFile(self._sources, self.kind) if several else self._opened(source)
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the file's bytes, in hexadecimal."""
-        with self._source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """The SHA-256 of the bytes of the file, or of all files one after the other, in hexadecimal."""
+        total = hashlib.sha256()
+        for path in self._sources:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    total.update(block)
+        return total.hexdigest()
 
     @property
     def notices(self) -> list[str]:
@@ -91,6 +97,22 @@ class TableFile:
         with self._readable():
             yield from self.content.batches(frozenset(text), BATCH_ROWS)
 
+    def parts(self, text: Iterable[str] = ()) -> Parts:
+        """Return the table as `read` does, in order and in parts of about a number of rows."""
+        names = frozenset(text)
+
+        def parts(n_rows: int) -> Iterator[pl.DataFrame]:
+            with self._readable():
+                yield from self.content.parts(names, n_rows)
+
+        return parts
+
+    @property
+    def n_cells(self) -> float:
+        """About the number of cells."""
+        with self._readable():
+            return self.content.n_cells
+
     def require_scalars(self, names: Iterable[str]) -> None:
         """Raise TableError if one of the names is a column of lists or structs, which is left out."""
         for name in names:
@@ -124,7 +146,7 @@ class TableFile:
         if self.reading.choices:
             option = self.reading.choices[0]
             raise TableError(f"{option} applies to CSV only, got {self.name}, {self.kind.capitalize()}")
-        return _ColumnarFile(source, self.kind)
+        return _ColumnarFile([source], self.kind)
 
     @property
     def _failure(self) -> str:
@@ -148,12 +170,12 @@ class TableFile:
 
 
 class _ColumnarFile:
-    """A table in a file whose columns have types, read by polars."""
+    """A table in files whose columns have types, read by polars."""
 
     fraction = None
 
-    def __init__(self, source: Path, kind: str) -> None:
-        self.scan: Callable[[], pl.LazyFrame] = partial(_SCANNERS[kind], source)
+    def __init__(self, sources: Sequence[Path], kind: str) -> None:
+        self.scan: Callable[[], pl.LazyFrame] = partial(_scan, sources, kind)
         self.state: dict[str, Any] = {}
         self.notices: list[str] = []
         self.nested: dict[str, str] = {}
@@ -169,6 +191,13 @@ class _ColumnarFile:
             yield self._without_nested(frame)
         if not any_batch:
             yield self._without_nested(self.scan().collect())
+
+    parts = batches
+
+    @property
+    def n_cells(self) -> float:
+        """The number of cells."""
+        return float(self.scan().select(pl.len()).collect().item() * len(self.scan().collect_schema()))
 
     def _without_nested(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return a table without columns of lists and structs, and with integers too large for NumPy as text."""
@@ -196,11 +225,21 @@ def _first_bytes(path: Path, n: int) -> bytes:
         return file.read(n)
 
 
+def _scan(sources: Sequence[Path], kind: str) -> pl.LazyFrame:
+    """Return the rows of one file after the other."""
+    frames = [_SCANNERS[kind](source) for source in sources]
+    return frames[0] if len(frames) == 1 else pl.concat(frames)
+
+
 _SCANNERS: dict[str, Callable[[Path], pl.LazyFrame]] = {
     "parquet": pl.scan_parquet,
     "arrow": _scan_arrow,
     "jsonl": lambda source: pl.scan_ndjson(source, infer_schema_length=None),
+    "csv": lambda source: pl.scan_csv(
+        source, separator="\t" if ".tsv" in source.name else ",", infer_schema_length=None
+    ),
 }
+"""Kind -> how polars scans a file; of CSV files only those of a folder, or that match a pattern."""
 
 
 def with_numbers(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable
 from glob import glob
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chainrule.data.survey import Parts
 from chainrule.errors import MissingExtraError, TableError, first_line
+
+if TYPE_CHECKING:
+    from chainrule.data.survey import Parts
 
 _SCANNERS: dict[str, Callable[[Any, list[Path]], Any]] = {
     ".parquet": lambda pl, paths: pl.scan_parquet(paths),
@@ -25,12 +27,12 @@ _SCANNERS: dict[str, Callable[[Any, list[Path]], Any]] = {
 
 
 def parts_of(source: object) -> Parts | None:
-    """Return the parts of a file, a folder, a pattern such as "2024-*.parquet", a polars LazyFrame or a pyarrow Dataset.
+    """Return the parts of a file, a folder, a pattern such as "2024-*.csv", a polars LazyFrame or a pyarrow Dataset.
 
     None for anything else. Raises TableError for a path without files of a known format.
     """
     if isinstance(source, str | os.PathLike):
-        return _batches(_scan(os.fspath(source)))
+        return _batches(_scan(Path(source)))
     if hasattr(source, "collect_batches"):
         return _batches(source)
     if hasattr(source, "to_batches") and hasattr(source, "get_fragments"):
@@ -39,15 +41,16 @@ def parts_of(source: object) -> Parts | None:
     return None
 
 
-def files_of(path: str) -> list[Path]:
-    """Return the file of that name, the files in a folder, or those that match a pattern, sorted."""
-    if os.path.isdir(path):
-        return sorted(of for of in Path(path).rglob("*") if of.suffix.lower() in _SCANNERS)
-    return [Path(path)] if os.path.isfile(path) else [Path(name) for name in sorted(glob(path, recursive=True))]
+def files_of(path: Path, suffixes: Iterable[str]) -> list[Path]:
+    """Return the files in a folder that end so, the files that match a pattern, both sorted, or the file itself."""
+    if path.is_dir():
+        return sorted(of for of in path.rglob("*") if of.is_file() and of.name.lower().endswith(tuple(suffixes)))
+    is_pattern = any(mark in str(path) for mark in "*?[") and not path.exists()
+    return sorted(map(Path, glob(str(path), recursive=True))) if is_pattern else [path]
 
 
-def _scan(path: str) -> Any:
-    files = files_of(path)
+def _scan(path: Path) -> Any:
+    files = files_of(path, _SCANNERS)
     suffixes = {of.suffix.lower() for of in files}
     if len(suffixes) != 1 or not suffixes <= _SCANNERS.keys():
         kinds = ", ".join(_SCANNERS)

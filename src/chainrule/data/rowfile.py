@@ -1,7 +1,7 @@
 """Rows on disk: encoded rows with their targets in a temporary file, in an order that is as good as shuffled.
 
-The file consists of buckets, each of which fits into memory. Every row goes to a random bucket, so that each is a random
-subset of the table, also of a sorted one. An epoch reads the buckets in a random order, and shuffles each.
+The file consists of buckets, each of which fits into memory. Every row goes to a random bucket, so that a bucket is a
+random subset of the table, also of a sorted one. An epoch reads the buckets in a random order, and shuffles each.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class RowFile:
             self.filled[k] += len(rows)
 
     def _parts(self, X: Array, values: Array, weight: Array | None) -> list[Array]:
-        parts = [np.ascontiguousarray(X, np.float32), np.ascontiguousarray(values, np.float64)]
+        parts: list[Array] = [np.ascontiguousarray(X, np.float32), np.ascontiguousarray(values, np.float64)]
         return parts if weight is None else [*parts, np.ascontiguousarray(weight, np.float64)]
 
     def _offsets(self, bucket: int) -> Iterator[int]:
@@ -114,8 +114,7 @@ class RowFile:
     def buffers(self) -> list[Array]:
         """Return arrays that hold X, values and weights of any bucket."""
         n = int(self.capacities.max())
-        shapes = [((n, self.n_columns), np.float32), *[((n,), np.float64)] * (1 + self.weighted)]
-        return [np.empty(shape, dtype) for shape, dtype in shapes]
+        return [np.empty((n, self.n_columns), np.float32), *(np.empty(n) for _ in range(1 + self.weighted))]
 
     def read(self, bucket: int, buffers: list[Array]) -> list[Array]:
         """Return X, values and weights of a bucket's rows, read into buffers."""

@@ -156,8 +156,9 @@ class BaseTabular(BaseEstimator):
             such as "2024-*.parquet", a polars LazyFrame or a pyarrow Dataset is read in parts, and may be larger than
             memory: see `max_memory`.
         y : array-like of shape (n_samples,), or (n_samples, n_outputs) in regression; or str
-            The name of the column to predict of a table that is read in parts. Otherwise class labels, or numbers. Rows in which it is missing are not used, with a warning. In regression, numbers
-            such as $12.50 are read as numbers, and rows in which it is not a number are not used either.
+            Class labels, or numbers. Rows in which it is missing are not used, with a warning. In regression, numbers
+            such as $12.50 are read as numbers, and rows in which it is not a number are not used either. For a table
+            that is read in parts, the name of its column.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights. If None, all samples have equal weight.
         groups : array-like of shape (n_samples,), default=None
@@ -201,7 +202,7 @@ class BaseTabular(BaseEstimator):
             warnings.warn(notice, UserWarning, stacklevel=5)  # the line that calls fit, which is decorated
         encoder = more = None
         if self._larger is not None:
-            encoder = self._larger.encoder(encoder_for(target), list(rows.columns))
+            encoder = self._larger.fit(encoder_for(target), rows.columns)
             more = self._larger.rest(encoder, target)
         fitted = fit_predictor(
             rows.columns,

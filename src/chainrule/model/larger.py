@@ -7,7 +7,7 @@ no more than a bucket (`chainrule.data.rowfile`) is in memory for each member in
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -66,8 +66,8 @@ class Larger:
     def _rows_per_part(self) -> int:
         return min(100_000, max(_PROBE_ROWS, self.memory // 40 // (8 * self._n_columns)))
 
-    def encoder(self, encoder: TabularEncoder, inputs: Sequence[str]) -> TabularEncoder:
-        """Fit an encoder to all rows of these columns."""
+    def fit(self, encoder: TabularEncoder, inputs: Iterable[str]) -> TabularEncoder:
+        """Fit an encoder to all rows of these columns, and return it."""
         return encoder.fit_statistics({name: self.survey.statistics[name] for name in inputs})
 
     def rest(self, encoder: TabularEncoder, target: ClassTarget | NumberTarget) -> RowFile | None:
@@ -101,6 +101,11 @@ class Larger:
 def _numbers(target: ClassTarget | NumberTarget, values: Array) -> Array:
     """Return class numbers (n,), or the numbers of a single output (n,)."""
     return target.encode(values) if isinstance(target, ClassTarget) else target.numbers(values)[:, 0]
+
+
+def fits(n_cells: float, memory: int) -> bool:
+    """Return whether a table of that many cells is trained on in memory."""
+    return n_cells * _BYTES_PER_CELL <= memory
 
 
 def available_memory() -> int:
