@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator
 
 import numpy as np
 
 from chainrule.arrays import Array
 
 Batch = tuple[Array, Array, Array | None]
-
-
-class Windows(Protocol):
-    """Rows that are read in parts, each of one of the `sizes`; `rng` shuffles the parts."""
-
-    @property
-    def sizes(self) -> Sequence[int]: ...
-    def windows(self, rng: np.random.Generator | None) -> Iterator[Batch]: ...
 
 
 def batches(

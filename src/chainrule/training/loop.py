@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, all_finite, as_generator, is_integer, require, require_integer
+from chainrule.data.rowfile import EncodedRows
 from chainrule.errors import suggest_keywords
 from chainrule.metrics import AnyMetric, as_metrics
 from chainrule.nn.gradcheck import require_gradients
 from chainrule.nn.network import Network
-from chainrule.training.batches import Windows
 from chainrule.training.callbacks import Callback, ProgressBar, as_callbacks, hooks_of
 from chainrule.training.epoch import train_epoch
 from chainrule.training.guard import DivergedError, Guard, KeepBestIfInterrupted, StepRatio
@@ -37,7 +37,7 @@ def train(
     epochs: int = 30,
     batch_size: int | None = 128,
     sample_weight: ArrayLike | None = None,
-    more: Windows | None = None,
+    more: EncodedRows | None = None,
     validation: Sequence[ArrayLike] | None = None,
     metrics: AnyMetric | Sequence[AnyMetric] = (),
     clip_norm: float | None = None,
@@ -69,8 +69,8 @@ def train(
         smaller; its mean is over its own rows.
     sample_weight : (n,), optional
         Weight of each row in the mean of its batch.
-    more : Windows, optional
-        Further rows in parts, such as `chainrule.data.rowfile.RowFile`, for the steps only.
+    more : EncodedRows, optional
+        Further rows to train on, which are on disk.
     validation : (X, y) or (X, y, sample_weight), optional
         Held-out rows, evaluated after each epoch; the weights count in the loss and in the metrics.
     metrics : sequence of str, Metric or function

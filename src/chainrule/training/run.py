@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require
+from chainrule.data.rowfile import EncodedRows
 from chainrule.errors import OutOfRangeError
 from chainrule.metrics import Metric
-from chainrule.training.batches import Batch, Windows, batches
+from chainrule.training.batches import Batch, batches
 from chainrule.training.history import History
 from chainrule.training.kernels import choose
 from chainrule.training.optimizers import Optimizer
@@ -72,8 +73,8 @@ class Run:
     multipliers: float | Array
     shuffle: bool
     rng: np.random.Generator
-    more: Windows | None = None
-    """Further rows to train on, which need not fit into memory."""
+    more: EncodedRows | None = None
+    """Further rows to train on, which are on disk."""
     kernels: str = "auto"
     seeded: bool = True
     """Whether the caller chose the generator: a checkpoint then checks that it is the same one."""
