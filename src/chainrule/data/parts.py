@@ -36,8 +36,7 @@ def parts_of(source: object) -> Parts | None:
     if hasattr(source, "collect_batches"):
         return _batches(source)
     if hasattr(source, "to_batches") and hasattr(source, "get_fragments"):
-        dataset: Any = source
-        return lambda n: dataset.to_batches(batch_size=n, batch_readahead=1, fragment_readahead=1)
+        return _batches_of_dataset(source)
     return None
 
 
@@ -60,6 +59,16 @@ def _scan(path: Path) -> Any:
     except ImportError:
         raise MissingExtraError("reading a file in parts", "cli") from None
     return _SCANNERS[suffixes.pop()](polars, files)
+
+
+def _batches_of_dataset(dataset: Any) -> Parts:
+    table = import_module("pyarrow").Table
+
+    def parts(n_rows: int) -> Iterable[object]:
+        for batch in dataset.to_batches(batch_size=n_rows, batch_readahead=1, fragment_readahead=1):
+            yield table.from_batches([batch])
+
+    return parts
 
 
 def _batches(frame: Any) -> Parts:

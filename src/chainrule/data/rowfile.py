@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import final
+from weakref import finalize
 from zlib import crc32
 
 import numpy as np
@@ -62,7 +63,8 @@ class RowFile:
         self.rng, self.checksum, self.lock = as_generator(seed), 0, Lock()
         self.ends = np.array([np.inf, -np.inf])
         self.folder = os.fspath(folder)
-        self.file = TemporaryFile(dir=folder, prefix="chainrule-", buffering=0)  # noqa: SIM115 # lives with the object
+        self.file = TemporaryFile(dir=folder, prefix="chainrule-", buffering=0)  # noqa: SIM115 # open as long as the object
+        finalize(self, self.file.close)
 
     def __len__(self) -> int:
         """Number of rows."""

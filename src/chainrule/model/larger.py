@@ -27,7 +27,7 @@ from chainrule.data.targets import ClassTarget, NumberTarget, clean_target
 _PROBE_ROWS = 1_000
 _MAX_SAMPLE = 100_000
 """Rows of the sample: a fifth of them are held out by each member, and tell two scores apart that differ by 1 %."""
-_BYTES_PER_CELL = 48
+_BYTES_PER_CELL = 72
 """Memory that training takes for each cell of a table in memory: its array, its encoding, and the rows of each fold."""
 
 
