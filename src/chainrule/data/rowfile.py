@@ -30,7 +30,7 @@ class RowFile:
     Parameters
     ----------
     folder : path
-        Where the file is created. It has no name there, so that nothing is left behind, however the process ends.
+        Where the file is created. It has no name there, so that nothing of it is left when the process ends.
     n_rows, n_columns : int
         The most rows that will be appended, and the columns of X.
     bucket_bytes : int

@@ -130,8 +130,8 @@ def fit_predictor(
     time_limit = time_limit or look_up(QUALITIES, quality, "quality").time_limit
     end = None if time_limit is None else perf_counter() + time_limit
     encoder = encoder or encoder_for(target).fit(columns)
-    chosen = {"folds": n_folds, "epochs": epochs, "selected_by": metric} | dict(options or {})
     n = len(values) + (len(more) if more else 0)
+    chosen = {"folds": n_folds, "epochs": epochs, "selected_by": metric} | dict(options or {})
     recipe = recipe_of(target, quality, n, chosen)
     rows = encoder.transform(columns), target.encode(values), weight
     if validation is None:
@@ -147,17 +147,7 @@ def fit_predictor(
             given = values if validation is None else np.concatenate([values, validation[1]])
             training.choose_scale(target, target.numbers(given)[data.first_rows], plain)
         members = training.run(executor or Serial(), callbacks_for)
-    target, ensemble, out_of_fold, temperatures = _calibrate(training.target, members, training.data.rows, more)
-    metadata = _training_metadata(encoder, target, training, members)
-    metadata |= {"rows": {"training": n}, "temperatures": list(temperatures)}
-    return Fitted(
-        Predictor(encoder, ensemble, target, metadata, background_rows(*training.data.rows, seed)),
-        [member.history for member in members],
-        out_of_fold[data.places],
-        training.notices,
-        training.findings,
-        training.target_notices,
-    )
+    return _fitted(encoder, training, members, n)
 
 
 class _Training:
@@ -232,6 +222,22 @@ class _Training:
         if isinstance(self.target, ClassTarget):
             return values.astype(np.intp)
         return self.target.encode(values).astype(np.float32)
+
+
+def _fitted(encoder: TabularEncoder, training: _Training, members: list[Member], n_rows: int) -> Fitted:
+    """Return the predictor of members that were trained on so many rows, calibrated, and what is known of it."""
+    data = training.data
+    target, ensemble, out_of_fold, temperatures = _calibrate(training.target, members, data.rows, training.more)
+    metadata = _training_metadata(encoder, target, training, members)
+    metadata |= {"rows": {"training": n_rows}, "temperatures": list(temperatures)}
+    return Fitted(
+        Predictor(encoder, ensemble, target, metadata, background_rows(*data.rows, training.seed)),
+        [member.history for member in members],
+        out_of_fold[data.places],
+        training.notices,
+        training.findings,
+        training.target_notices,
+    )
 
 
 def _kernels_for(recipe: Recipe, n_in: int, n_out: int, n_rows: int) -> str:

@@ -122,12 +122,10 @@ def train(
     require(clip_norm is None or clip_norm > 0, "clip_norm", "be > 0", clip_norm)
     if validation is not None:
         require(len(validation) in (2, 3), "len(validation)", "be 2 or 3: X, y and optionally weight", len(validation))
-    watching = [*as_callbacks(callbacks), *([ProgressBar()] if progress else [])]
     rows = net.check(X, y, sample_weight)
     if isinstance(net, Network):
         require_gradients(net, *rows[:2])
-    n = len(rows[0])
-    size = min(batch_size or n, n)
+    size = min(batch_size or len(rows[0]), len(rows[0]))
     run = Run(
         net=net,
         rows=rows,
@@ -139,13 +137,13 @@ def train(
         metrics=as_metrics(metrics),
         clip_norm=clip_norm or inf,
         multipliers=_multipliers(net, learning_rate_multipliers or {}),
-        shuffle=shuffle and size < n,
+        shuffle=shuffle and size < len(rows[0]),
         rng=as_generator(seed),
         kernels=kernels,
         seeded=seed is not None,
         more=more,
     )
-    return fit(run, watching, max_rollbacks)
+    return fit(run, [*as_callbacks(callbacks), *([ProgressBar()] if progress else [])], max_rollbacks)
 
 
 def _multipliers(net: Trainable, values: Mapping[str, float]) -> float | Array:
