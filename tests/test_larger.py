@@ -115,6 +115,25 @@ def rows_on_disk(folder, rng, scale=1.0):
     return file.encoded(lambda values: values[:, np.newaxis].astype(np.float32))
 
 
+class Count(Callback):
+    def on_train_begin(self, run):
+        self.rows, self.steps = [], 0
+
+    def on_batch_end(self, run):
+        self.rows += run.batch_rows[1][:, 0].tolist()
+        self.steps += 1
+        self.n_batches = run.n_batches
+
+
+def test_an_epoch_has_every_row_in_memory_and_on_disk_once(tmp_path):
+    rng = np.random.default_rng(0)
+    X, more, counted = rng.normal(size=(40, 2)), rows_on_disk(tmp_path, rng), Count()
+    train(mlp(2, 1), X, X[:, 0], more=more, epochs=1, batch_size=16, callbacks=counted, seed=0)
+    assert counted.steps == counted.n_batches == sum(-(-size // 16) for size in [40, *more.sizes])
+    on_disk = np.concatenate([y[:, 0].copy() for _, y, _ in more.windows(None)])
+    np.testing.assert_array_equal(np.sort(counted.rows), np.sort(np.append(X[:, 0].astype(np.float32), on_disk)))
+
+
 class Killed(Callback):
     def on_epoch_begin(self, run):
         if run.epoch == 2:
@@ -152,7 +171,20 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(folder, tmp_path, monkeypatc
 def test_the_command_line_trains_on_a_folder_or_a_csv_file_larger_than_memory(table, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table.write_csv("t.csv")
-    options = ["--target", "kind", "--memory", "1MB", "--quality", "fast", "--folds", "2", "--epochs", "1"]
+    options = [
+        "--target",
+        "kind",
+        "--memory",
+        "1MB",
+        "--quality",
+        "fast",
+        "--folds",
+        "2",
+        "--epochs",
+        "1",
+        "--hidden",
+        "8",
+    ]
     models = []
     for source in (str(folder), "t.csv"):
         done = CliRunner().invoke(commands.app, ["train", source, *options, "--drop", "y", "--out", "m.chainrule"])

@@ -18,7 +18,8 @@ import polars as pl
 
 from chainrule.app.csv_file import CsvFile, Show
 from chainrule.app.dialects import Reading
-from chainrule.app.paths import EMPTY, OUTPUT_KINDS, STDIN, kind_of, require_table, shown, tables_in
+from chainrule.app.paths import EMPTY, OUTPUT_KINDS, STDIN, kind_of, require_table, shown
+from chainrule.data.parts import files_of, scan
 from chainrule.data.survey import Parts
 from chainrule.errors import TableError, first_line, shorten
 from chainrule.files.archive import write_whole
@@ -43,7 +44,7 @@ class TableFile:
         self.reading = reading or Reading()
         self.noted: list[str] = []
         source = self._spooled() if path == STDIN else path
-        self._sources = tables_in(source)
+        self._sources = files_of(source)
         if not any(os.stat(of).st_size for of in self._sources):
             raise TableError(f"{self.name} {EMPTY}")
         with self._readable():
@@ -175,7 +176,7 @@ class _ColumnarFile:
     fraction = None
 
     def __init__(self, sources: Sequence[Path], kind: str) -> None:
-        self.scan: Callable[[], pl.LazyFrame] = partial(_scan, sources, kind)
+        self.scan: Callable[[], pl.LazyFrame] = partial(scan, sources, kind)
         self.state: dict[str, Any] = {}
         self.notices: list[str] = []
         self.nested: dict[str, str] = {}
@@ -215,31 +216,9 @@ class _ColumnarFile:
         return frame
 
 
-def _scan_arrow(source: Path) -> pl.LazyFrame:
-    """Return an Arrow file, or one in Arrow's stream format, which has the same suffix but no magic bytes."""
-    return pl.scan_ipc(source) if _first_bytes(source, 6) == b"ARROW1" else pl.read_ipc_stream(source).lazy()
-
-
 def _first_bytes(path: Path, n: int) -> bytes:
     with open(path, "rb") as file:
         return file.read(n)
-
-
-def _scan(sources: Sequence[Path], kind: str) -> pl.LazyFrame:
-    """Return the rows of one file after the other."""
-    frames = [_SCANNERS[kind](source) for source in sources]
-    return frames[0] if len(frames) == 1 else pl.concat(frames)
-
-
-_SCANNERS: dict[str, Callable[[Path], pl.LazyFrame]] = {
-    "parquet": pl.scan_parquet,
-    "arrow": _scan_arrow,
-    "jsonl": lambda source: pl.scan_ndjson(source, infer_schema_length=None),
-    "csv": lambda source: pl.scan_csv(
-        source, separator="\t" if ".tsv" in source.name else ",", infer_schema_length=None
-    ),
-}
-"""Kind -> how polars scans a file; of CSV files only those of a folder, or that match a pattern."""
 
 
 def with_numbers(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:

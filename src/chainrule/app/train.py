@@ -144,9 +144,10 @@ def _read(options: TrainOptions, source: TableFile, show: Show) -> tuple[Columns
         return read_columns(source.read(options.category or [], show)), None
     show("in parts", None)
     folder, names = options.output.absolute().parent, options.category or []
-    larger = Larger(source.parts(names), options.target, memory, names, options.weight, folder, options.seed)
+    parts, ignored = source.parts(names), options.not_inputs
+    larger = Larger(parts, options.target, memory, names, ignored, options.weight, folder, options.seed)
     columns = larger.survey.sample
-    if len(larger.survey.rows) == larger.survey.n_rows:
+    if larger.in_memory:
         return columns, None
     for option, name in (("--group", options.group), ("--time", options.time)):
         if name is not None:

@@ -38,12 +38,19 @@ class Survey:
 
 
 def survey(
-    parts: Iterable[object], target: str, most: int, n_sample: int, categories: Sequence[str] = (), seed: int = 0
+    parts: Iterable[object],
+    target: str,
+    most: int,
+    n_sample: int,
+    categories: Sequence[str] = (),
+    ignored: Sequence[str] = (),
+    seed: int = 0,
 ) -> Survey:
     """Return the survey of a table: all rows if there are at most `most`, else a uniform sample of `n_sample`.
 
-    The sample contains every class of the target. `categories` are the columns whose numbers are names. Raises
-    TableError if the table is empty or lacks the target, and errors that name a cell.
+    The sample contains every class of the target. `categories` are the columns whose numbers are names; the target and
+    the columns in `ignored` have no statistics. Raises TableError if the table is empty or lacks the target, and for a
+    cell that is not finite.
     """
     rng, start = as_generator(seed), 0
     statistics: dict[str, Statistic] = {}
@@ -54,8 +61,9 @@ def survey(
         if not n:
             continue
         require_names(columns, [target, *categories])
-        of_part = summarize(columns, categories, start)
-        statistics = merge(statistics, of_part) if statistics else {name: of_part[name] for name in of_part}
+        every = summarize(columns, categories, start)
+        of_part = {name: every[name] for name in every if name != target and name not in ignored}
+        statistics = merge(statistics, of_part) if statistics else of_part
         keys = rng.random(n)
         if len(seen) < _MAX_ALWAYS:
             keys[_first_rows(target, columns[target], seen)] = -1

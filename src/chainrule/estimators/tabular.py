@@ -202,6 +202,8 @@ class BaseTabular(BaseEstimator):
             warnings.warn(notice, UserWarning, stacklevel=5)  # the line that calls fit, which is decorated
         encoder = more = None
         if self._larger is not None:
+            if weight is not None and not self._larger.in_memory:
+                raise ValueError("class_weight must be None for a table that does not fit into memory")
             encoder = self._larger.fit(encoder_for(target), rows.columns)
             more = self._larger.rest(encoder, target)
         fitted = fit_predictor(

@@ -37,13 +37,15 @@ class Larger:
     """A table that is read in parts, of which `target` names the column to predict.
 
     Training takes about `memory` bytes, whatever the number of rows. `categories` are the columns whose numbers are
-    names, `weight` is the column of sample weights. Encoded rows are kept in `folder` while they are needed.
+    names, `ignored` those that are no inputs, and `weight` is the column of sample weights. Encoded rows are kept in
+    `folder` while they are needed.
     """
 
     parts: Parts
     target: str
     memory: int
     categories: Sequence[str] = ()
+    ignored: Sequence[str] = ()
     weight: str | None = None
     folder: str | os.PathLike[str] = field(default_factory=gettempdir)
     seed: int = 0
@@ -53,7 +55,13 @@ class Larger:
         """The statistics, and a sample of rows: all if they fit into memory."""
         most = self.memory // (_BYTES_PER_CELL * self._n_columns)
         n_sample = min(_MAX_SAMPLE, max(_PROBE_ROWS, most // 8))
-        return survey(self.parts(self._rows_per_part), self.target, most, n_sample, self.categories, self.seed)
+        parts, columns = self.parts(self._rows_per_part), (self.categories, self.ignored)
+        return survey(parts, self.target, most, n_sample, *columns, self.seed)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the sample consists of all rows."""
+        return len(self.survey.rows) == self.survey.n_rows
 
     @cached_property
     def _n_columns(self) -> int:
@@ -76,9 +84,9 @@ class Larger:
         Rows with a missing target are not among them. Raises OSError if the disk is full, and TableError for a cell
         that cannot be encoded.
         """
-        n = self.survey.n_rows - len(self.survey.rows)
-        if not n:
+        if self.in_memory:
             return None
+        n = self.survey.n_rows - len(self.survey.rows)
         weighted = self.weight is not None
         file = RowFile(self.folder, n, encoder.n_features, self.memory // 16, weighted, self.seed)
         for start, columns, kept in others(self.parts(self._rows_per_part), self.survey.rows):
