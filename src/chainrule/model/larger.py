@@ -29,6 +29,8 @@ _MAX_SAMPLE = 100_000
 """Rows of the sample: a fifth of them are held out by each member, and tell two scores apart that differ by 1 %."""
 _BYTES_PER_CELL = 72
 """Memory that training takes for each cell of a table in memory: its array, its encoding, and the rows of each fold."""
+_LIBRARIES = 250 * 10**6
+"""Memory that Python takes with NumPy, polars and scikit-learn."""
 
 
 @final
@@ -53,7 +55,7 @@ class Larger:
     @cached_property
     def survey(self) -> Survey:
         """The statistics, and a sample of rows: all if they fit into memory."""
-        most = self.memory // (_BYTES_PER_CELL * self._n_columns)
+        most = _for_rows(self.memory) // (_BYTES_PER_CELL * self._n_columns)
         n_sample = min(_MAX_SAMPLE, max(_PROBE_ROWS, most // 8))
         parts, columns = self.parts(self._rows_per_part), (self.categories, self.ignored)
         return survey(parts, self.target, most, n_sample, *columns, self.seed)
@@ -72,7 +74,7 @@ class Larger:
 
     @property
     def _rows_per_part(self) -> int:
-        return min(100_000, max(_PROBE_ROWS, self.memory // 40 // (8 * self._n_columns)))
+        return min(100_000, max(_PROBE_ROWS, _for_rows(self.memory) // 40 // (8 * self._n_columns)))
 
     def fit(self, encoder: TabularEncoder, inputs: Iterable[str]) -> TabularEncoder:
         """Fit an encoder to all rows of these columns, and return it."""
@@ -88,7 +90,7 @@ class Larger:
             return None
         n = self.survey.n_rows - len(self.survey.rows)
         weighted = self.weight is not None
-        file = RowFile(self.folder, n, encoder.n_features, self.memory // 16, weighted, self.seed)
+        file = RowFile(self.folder, n, encoder.n_features, _for_rows(self.memory) // 16, weighted, self.seed)
         for start, columns, kept in others(self.parts(self._rows_per_part), self.survey.rows):
             values, _ = clean_target(self.target, columns[self.target], target.task)
             kept = np.flatnonzero(kept & ~missing_rows(self.target, values))
@@ -113,7 +115,12 @@ def _numbers(target: ClassTarget | NumberTarget, values: Array) -> Array:
 
 def fits(n_cells: float, memory: int) -> bool:
     """Return whether a table of that many cells is trained on in memory."""
-    return n_cells * _BYTES_PER_CELL <= memory
+    return n_cells * _BYTES_PER_CELL <= _for_rows(memory)
+
+
+def _for_rows(memory: int) -> int:
+    """Return what the libraries leave of the memory, at least a quarter."""
+    return max(memory - _LIBRARIES, memory // 4)
 
 
 def available_memory() -> int:
