@@ -3,7 +3,7 @@
 Color is never the only cue: classes also differ in their markers, curves in their dashes, edges in their labels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,7 +116,22 @@ def shorter_side(ax: Axes) -> float:
     return float(min(extent.width, extent.height)) * 72 / figure_of(ax).dpi
 
 
-def label_ticks(axis: Axis, names: Iterable[object], max_length: int = MAX_NAME_LENGTH) -> None:
+def shorten_equation(sides: tuple[str, str], max_length: int) -> str:
+    """Return "name = value", or the name alone if the value is empty, with the middle of each elided if it is long."""
+    name, value = sides
+    if not value:
+        return shorten(name, max_length)
+    room = max_length - len(" = ")
+    for_value = max(room // 3, room - len(name))
+    return f"{shorten(name, room - min(len(value), for_value))} = {shorten(value, for_value)}"
+
+
+def label_ticks(
+    axis: Axis,
+    names: Iterable[object],
+    max_length: int = MAX_NAME_LENGTH,
+    shorten: Callable[[Any, int], str] = shorten,
+) -> None:
     """Label positions 0, 1, 2, ... of an axis, in text as large and long as fits."""
     names, is_x = list(names), axis is axis.axes.xaxis
     extent = axis.axes.get_window_extent()
