@@ -1,3 +1,7 @@
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -121,3 +125,27 @@ def test_a_misspelled_name_is_refused_with_the_closest_one(name):
 def test_a_missing_extra_is_reported_with_the_command_that_installs_it():
     with pytest.raises(ImportError, match=r"a figure .*'plot'.*pip install 'chainrule\[plot\]'"):
         raise MissingExtraError("a figure", "plot")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_the_arrays_of_a_batch_reuse_memory():
+    program = """
+import resource
+import numpy as np
+import chainrule.arrays
+
+def new_pages():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def step():
+    a = np.ones((256, 160), np.float32)
+    return (a + 1) * a
+
+step()
+before = new_pages()
+for _ in range(100):
+    step()
+print(new_pages() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 500  # 100 steps write 12,000 pages

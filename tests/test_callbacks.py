@@ -280,6 +280,7 @@ def test_the_progress_bar_writes_about_ten_lines_elsewhere(data):
     lines = out.getvalue().splitlines()
     assert 9 <= len(lines) <= 12
     assert "\r" not in out.getvalue()
+    assert lines[0].startswith("[#-------------------] epoch 9/95  loss ")
     assert "epoch 95/95" in lines[-1]
 
 

@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from chainrule import mlp
 from chainrule import train as train_network
 from chainrule.app import cli, commands, scores, tables, train
-from chainrule.app.progress import TrainingDisplay
 from chainrule.app.tables import TableFile
+from chainrule.app.training_display import TrainingDisplay
 from chainrule.data.splits import Structure, hold_out
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.files.model import load, save
@@ -462,6 +462,8 @@ def test_the_stored_command_names_files_without_their_directories(house, here, m
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["/opt/bin/chainrule", *arguments])
     assert run(*arguments[:4], "--out=./secret/h.chainrule", *QUICK).exit_code == 0
+    assert "command" not in load("secret/h.chainrule").metadata
+    assert run(*arguments[:4], "--out=./secret/h.chainrule", "--keep-command", *QUICK).exit_code == 0
     metadata = load("secret/h.chainrule").metadata
     command = "chainrule train house.csv --target price --out=h.chainrule --drop a/b "
     assert metadata["command"].startswith(command)
@@ -676,7 +678,7 @@ def test_a_real_interrupt_keeps_a_model_too(sent, jobs, house):
 
 NEVER_ENDING = """
 import sys
-from chainrule.app import cli, progress
+from chainrule.app import cli, training_display
 from chainrule.training.callbacks import Callback
 
 class Announce(Callback):
@@ -686,7 +688,7 @@ class Announce(Callback):
         if run.epoch == 5:
             print("epoch 5", file=sys.stderr)
 
-progress.TrainingDisplay.callbacks_for = lambda display, member: [Announce()]
+training_display.TrainingDisplay.callbacks_for = lambda display, member: [Announce()]
 sys.argv = ["chainrule", *{arguments}]
 cli.main()
 """
@@ -1030,10 +1032,26 @@ RICH = {"rich", "attr", "attrs", "markdown_it", "mdurl", "pygments"}
         ("train --help", TYPER | RICH),
         ("trian", TYPER),
         ("train --epohcs 3", TYPER),
-        ("export m --to pyton", TYPER | {"annotated_types", "pydantic", "pydantic_core", "typing_inspection"}),
+        ("export m --to pyton", TYPER),
+        ("train no.csv --target x", TYPER),
+        ("predict no.chainrule new.csv", TYPER),
     ],
 )
-def test_help_and_usage_errors_import_the_options_and_what_prints_them(arguments, packages):
+def test_help_and_errors_import_the_options_and_what_prints_them(arguments, packages):
+    imported = imported_by(arguments)
+    assert {name for name in imported if name.startswith("chainrule")} == MODULES_OF_HELP
+    assert packages_of(imported) <= packages
+
+
+def test_inspecting_a_model_imports_no_reader_of_tables(tmp_path):
+    save(mlp(2, 3, 1), tmp_path / "m.chainrule")
+    packages = packages_of(imported_by(f"inspect {tmp_path / 'm.chainrule'}"))
+    assert "numpy" in packages
+    assert packages.isdisjoint({"polars", "narwhals", "pydantic", "matplotlib", "jinja2"})
+
+
+def imported_by(arguments):
+    """Return the modules that a command imports."""
     program = (
         "import sys\nat_start = set(sys.modules)\nfrom chainrule.app import cli\n"
         f"sys.argv = ['chainrule', *{arguments.split()}]\n"
@@ -1041,16 +1059,19 @@ def test_help_and_usage_errors_import_the_options_and_what_prints_them(arguments
         "print('imported:', *sorted(set(sys.modules) - at_start))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    imported = set(done.stdout.partition("imported: ")[2].split())
-    assert {name for name in imported if name.startswith("chainrule")} == MODULES_OF_HELP
-    others = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"chainrule"}
-    assert {name for name in others if not name.startswith("_sysconfigdata")} <= packages
+    return set(done.stdout.partition("imported: ")[2].split())
+
+
+def packages_of(modules):
+    """Return the packages of modules that are neither Python's nor our own."""
+    packages = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names - {"chainrule"}
+    return {name for name in packages if not name.startswith("_sysconfigdata")}
 
 
 # Help, and the report.
 
 
-COMMANDS = ["train", "predict", "evaluate", "explain", "inspect", "report", "export", "distil", "trace"]
+COMMANDS = ["train", "predict", "evaluate", "explain", "inspect", "report", "export", "distil", "drift", "trace"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -1088,6 +1109,7 @@ def test_the_report_is_a_single_file_without_external_resources(house):
         "Permutation importance",
         "Partial dependence",
         "Explanations",
+        "Try the model",
         "Disagreement of the members",
         "Largest errors",
         "Learning curves",
@@ -1098,7 +1120,8 @@ def test_the_report_is_a_single_file_without_external_resources(house):
     ]
     assert re.search(r'<th scope="row">trained</th><td>\d{4}-\d\d-\d\d \d\d:\d\d UTC</td>', page)
     assert page.count("<figure><svg ") == 14
-    assert not re.search(r"""(src|href)=(?!["']?#)|@import|url\((?!#)|<script""", page)
+    assert not re.search(r"""(src|href)=(?!["']?#)|@import|url\((?!#)|<script """, page)
+    assert "default-src 'none'" in page
     assert "#010203" not in page
     assert "prefers-color-scheme: dark" in page
 

@@ -470,3 +470,17 @@ def test_a_memory_mapped_table_is_trained_on_without_being_read_into_memory(tmp_
     finally:
         tracemalloc.stop()
     assert history.loss[-1] < history.loss[0]
+
+
+def test_progress_is_the_fraction_of_all_batches_that_is_done():
+    seen = []
+
+    class Record(Callback):
+        def on_epoch_begin(self, run):
+            seen.append(run.progress)
+
+        def on_batch_end(self, run):
+            seen.append(run.progress)
+
+    train(mlp(1, 1, seed=0), np.zeros((4, 1)), np.zeros((4, 1)), batch_size=2, epochs=2, callbacks=Record())
+    assert seen == [0, 0.25, 0.5, 0.5, 0.75, 1]

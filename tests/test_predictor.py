@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from chainrule import Adam, load, mlp, train
+from chainrule import Activation, Adam, Dense, Network, Periodic, Scale, load, mlp, train
 from chainrule.data.reading import read_columns
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import fit_target
@@ -134,6 +134,20 @@ def test_a_compiled_predictor_predicts_the_same(kind, name, request):
         table = {name: values[:n_rows] for name, values in TABLE.items()}
         np.testing.assert_allclose(compiled.predictions(table), plain.predictions(table), rtol=2e-5, atol=1e-6)
     assert compiled.predict(TABLE).shape == (200,)
+
+
+def test_the_layers_behind_an_embedding_are_compiled():
+    pytest.importorskip("numba")
+    from chainrule.model.compiled import CompiledNetwork
+
+    net = Network(
+        [Periodic(3, (0, 2)), Scale(9), Dense(9, 5), Activation("selu"), Dense(5, 2)], "cross_entropy", seed=0
+    )
+    compiled, x = CompiledNetwork(net), np.array([[0.5, -1, 2]], np.float32)
+    assert len(compiled.row_steps) == 4
+    np.testing.assert_allclose(compiled.infer(x), net.infer(x), rtol=1e-5)
+    with pytest.raises(ValueError, match="finite"):
+        compiled.infer(np.array([[0, np.nan, 0]], np.float32))
 
 
 def test_a_compiled_predictor_is_saved_and_pickled_as_before(ensembles, tmp_path):

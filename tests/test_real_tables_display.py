@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from chainrule import Checkpoint, ModelFileError, Predictor, TabularEncoder, mlp, train
-from chainrule.app import commands, csv_file, progress, tables
+from chainrule.app import commands, csv_file, progress, tables, training_display
 from chainrule.app import evaluate as app_evaluate
 from chainrule.app import report as app_report
 from chainrule.app import train as app_train
@@ -206,7 +206,8 @@ def slow(function):
 
 
 TRAINING = (
-    r"[0-5] of 6 members trained, epoch [12] of 2, about \d+ s remaining(, training loss \S+, validation loss \S+, .*)?"
+    r"[0-5] of 6 members trained, member [1-6]: epoch [12] of 2, "
+    r"about \d+ s remaining(, training loss \S+, validation loss \S+, .*)?"
 )
 
 
@@ -294,14 +295,14 @@ def test_the_time_remaining_of_a_resumed_training_counts_only_what_it_trained(tm
     X, y = np.zeros((4, 1)), np.zeros((4, 1))
     options = {"batch_size": 2, "seed": 0, "schedule": "constant"}
     train(mlp(1, 1, seed=0), X, y, epochs=98, callbacks=Checkpoint(tmp_path / "c"), **options)
-    display, seen, now = progress.TrainingDisplay(1, silent=True), [], [100.0]
+    display, seen, now = training_display.TrainingDisplay(1, silent=True), [], [100.0]
 
     class Later(Callback):
         def on_batch_end(self, run):
             now[0] += 11  # for each batch
-            seen.append(display.line()) if display.latest else None
+            seen.append(display.line()) if display.runs else None
 
-    monkeypatch.setattr(progress, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("chainrule.model.progress.perf_counter", lambda: now[0])
     callbacks = [Checkpoint(tmp_path / "c", resume=True), Later(), *display.callbacks_for(0)]
     train(mlp(1, 1, seed=0), X, y, epochs=100, callbacks=callbacks, **options)
     assert "epoch 99 of 100, about 22 s remaining" in seen[0]
@@ -309,8 +310,8 @@ def test_the_time_remaining_of_a_resumed_training_counts_only_what_it_trained(tm
 
 def test_members_are_expected_to_stop_as_early_as_those_that_have_stopped(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(progress, "perf_counter", lambda: now[0])
-    display = progress.TrainingDisplay(3, silent=True)
+    monkeypatch.setattr("chainrule.model.progress.perf_counter", lambda: now[0])
+    display = training_display.TrainingDisplay(3, silent=True)
 
     def run_at(done):
         return SimpleNamespace(progress=done, epoch=0, epochs=100, history=History())

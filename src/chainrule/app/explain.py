@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from chainrule.app.models import load_predictor, open_table, text_columns, warnings_as
 from chainrule.app.options import ExplainOptions
 from chainrule.app.paths import FIGURE_KINDS, kind_of, shown
-from chainrule.app.plan import text_columns, warnings_as
 from chainrule.app.reporter import Reporter
-from chainrule.app.results import load_predictor, open_table
 from chainrule.app.tables import write_table
 from chainrule.arrays import Array
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
@@ -74,7 +73,7 @@ def _read(predictor: Predictor, path: Path, options: ExplainOptions, reporter: R
     """Return a table with at least one row, and the notices about its file."""
     source = open_table(predictor, path, options.table)
     with reporter.step(f"reading {shown(path)}") as show:
-        table = read_columns(source.read(text_columns(predictor), show))
+        table = read_columns(source.read(text_columns(predictor.encoder, predictor.target), show))
     if not n_rows(table):
         raise TableError(f"{source.name} must have at least one row, got only a header")
     return table, source.notices

@@ -3,19 +3,22 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chainrule.app.options import TrainOptions
-from chainrule.app.plan import Plan
-from chainrule.app.results import Result
 from chainrule.app.scores import Target, format_scores, format_uncertainty
 from chainrule.data.targets import ClassTarget
 from chainrule.display import aligned, count, format_number, format_numbers
 from chainrule.errors import shorten
+from chainrule.files.model import digest_of
 from chainrule.metrics import METRICS
 from chainrule.model.predictor import Predictor
 from chainrule.model.seen import TRAINING_ROWS
 from chainrule.nn.network import Network
+
+if TYPE_CHECKING:  # a process that describes a model reads no table
+    from chainrule.app.plan import Plan
+    from chainrule.app.results import Result
 
 _MAX_COLUMNS_SHOWN = 60
 
@@ -65,13 +68,13 @@ def _describe_target(target: Target) -> str:
     return f"numeric, mean {mean}, standard deviation {std}"
 
 
-def split_lines(plan: Plan, n_training: int, n_test: int, members: int, source: str) -> list[str]:
+def split_lines(plan: "Plan", n_training: int, n_test: int, members: int, source: str) -> list[str]:
     """Return the notices, and the numbers of training rows, test rows and members."""
     split = f"{n_training:,} training rows, {n_test:,} test rows{source}, {members} members"
     return [*(f"  note: {notice}" for notice in plan.notices), "", split]
 
 
-def history_line(result: Result, seconds: float) -> str:
+def history_line(result: "Result", seconds: float) -> str:
     """Return each member's best epoch, the total time, and notes about the training."""
     histories = result.histories
     epochs = shorten([f"{(history.best_epoch or 0) + 1} of {len(history)}" for history in histories])
@@ -81,7 +84,7 @@ def history_line(result: Result, seconds: float) -> str:
     return f"{restored}best epoch of each member: {epochs}; total time {seconds:.1f} s{notes}"
 
 
-def score_lines(result: Result, heading: str) -> list[str]:
+def score_lines(result: "Result", heading: str) -> list[str]:
     """Return a table of the scores, their intervals, and the scores of the baseline."""
     rows = [[heading, "network", "90% interval", baseline_of(result.predictor.target)]]
     for name, texts in format_scores(result.scores, result.intervals, result.baseline).items():
@@ -134,7 +137,7 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
     ]
     shown_elsewhere = ("columns", "reading", "notices", "findings", "scores", "baseline", "intervals", TRAINING_ROWS)
     as_text: dict[str, Callable[[Any], str]] = {"date": readable_date, "seed": str}
-    shown = {
+    shown = {"sha256": digest_of(predictor)} | {
         name.replace("_", " "): as_text.get(name, _as_text)(value)
         for name, value in metadata.items()
         if name not in shown_elsewhere and value not in (None, [], "")

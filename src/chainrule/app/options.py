@@ -15,7 +15,7 @@ import typer
 
 from chainrule.app import parsers
 from chainrule.app.dialects import Reading
-from chainrule.app.paths import FIGURE_KINDS, OUTPUT_KINDS, STDIN, check_places, kind_of, require_table
+from chainrule.app.paths import FIGURE_KINDS, OUTPUT_KINDS, STDIN, check_places, kind_of, require_model, require_table
 from chainrule.errors import ModelFileError, TableError
 
 # Choices, and what several commands share.
@@ -109,6 +109,8 @@ class _ModelOptions(Options):
         if self.model == STDIN:
             raise ModelFileError("MODEL must be a file, got standard input. The model comes first, then the table.")
         check_places({"--out": self.output}, {"MODEL": self.model, "FILE": self.file})
+        require_model(self.model)
+        require_table(self.file, getattr(self, "table", ReadingOptions()).kind)
 
 
 # Commands.
@@ -174,6 +176,9 @@ class TrainOptions(Options):
             "--baselines/--no-baselines",
         ),
     ] = True
+    keep_command: Annotated[
+        bool, _option("Store this command in the model file, without directories.", "--keep-command")
+    ] = False
     goal: Annotated[
         str | None,
         _option(
@@ -436,7 +441,13 @@ class InspectOptions(Options):
     """
 
     model: _ModelArgument
+    markdown: Annotated[bool, _option("Print a model card in Markdown.", "--markdown")] = False
     as_json: _JsonOption = False
+
+    def check(self) -> None:
+        if self.markdown and self.as_json:
+            raise ValueError("--markdown cannot be combined with --json")
+        require_model(self.model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -480,6 +491,21 @@ class ExportOptions(Options):
     inline: Annotated[
         bool, _option("For JavaScript: write a constant for a script within a page, not a module.", "--inline")
     ] = False
+    contributions: Annotated[
+        bool,
+        _option(
+            "For JavaScript: explain predictions. Stores the model's sample of encoded training rows in the file.",
+            "--contributions",
+        ),
+    ] = False
+    coverage: Annotated[
+        float | None,
+        _option(
+            "For ONNX: return prediction intervals or sets with this coverage too. The other languages take it as an "
+            "argument.",
+            **parsers.number("strictly between 0 and 1", lambda value: 0 < value < 1),
+        ),
+    ] = None
 
     @property
     def output(self) -> Path:
@@ -487,18 +513,21 @@ class ExportOptions(Options):
         return self.out or export_path(self.model, self.to, self.inline)
 
     def check(self) -> None:
-        for name, languages in _EXPORT_OPTIONS.items():
+        for name, languages in EXPORT_FLAGS.items():
             if getattr(self, name) and self.to not in languages:
                 raise ValueError(f"--{name} requires --to {' or '.join(languages)}, got --to {self.to}")
         if self.rows is not None and not self.int8:
             raise ValueError("--rows requires --int8, whose error they measure")
         check_places({"--out": self.output}, {"MODEL": self.model, "--rows": self.rows})
+        require_model(self.model)
 
 
-_EXPORT_OPTIONS = {
+EXPORT_FLAGS = {
     "int8": (Language.c, Language.js),
     "pure": (Language.python,),
     "inline": (Language.js,),
+    "contributions": (Language.js,),
+    "coverage": (Language.onnx,),
 }
 """From an option of `export` to the languages that have it."""
 
@@ -542,6 +571,9 @@ class DistilOptions(Options):
         Language | None,
         _option("Export to this language too, next to the model.", "--to", default=False, **parsers.choice(Language)),
     ] = None
+    intervals: Annotated[
+        bool, _option("Learn the prediction intervals too, or keep the limits of prediction sets.", "--intervals")
+    ] = False
     seed: Annotated[int, _option("Seed the rows, the initialization and the shuffling.", **parsers.integer(0))] = 0
     table: ReadingOptions
 
@@ -564,8 +596,22 @@ class DistilOptions(Options):
         if self.size is not None and (self.max_loss is not None or self.max_bytes is not None):
             raise ValueError("--size cannot be combined with --max-loss or --max-bytes, which choose one")
         check_places({"--out": self.output, "--to": self.export}, {"MODEL": self.model, "FILE": self.file})
+        require_model(self.model)
         if self.file is not None:
             require_table(self.file, self.table.kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftOptions(_ModelOptions):
+    """Compare a table with what a model was trained on, column by column, with a verdict for each.
+
+    The table does not need the target. Distances from 0 to 1 are those from the training rows that the model contains.
+
+    Example: `chainrule drift penguins.chainrule new.csv`
+    """
+
+    table: ReadingOptions
+    as_json: _JsonOption = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chainrule.data.parts import KINDS, files_of
-from chainrule.errors import TableError
+from chainrule.errors import ModelFileError, TableError
 
 STDIN = Path("-")
 
@@ -22,6 +22,8 @@ OUTPUT_KINDS = {
 """Suffix of a table to write -> kind."""
 FIGURE_KINDS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 """Suffix of a figure -> kind."""
+MODEL_BEGIN = b'{"__metadata__":'
+"""What a model or a checkpoint has from its ninth byte on."""
 EMPTY = "is empty. A table needs a header line with column names, followed by rows."
 
 
@@ -38,11 +40,6 @@ def kind_of(path: Path, kinds: Mapping[str, str]) -> str:
             raise TableError(f"{path} is a directory, not a file")
         raise TableError(f"{path} must end in one of {' '.join(kinds)}")
     return kinds[max(suffixes, key=len)]
-
-
-def has_table_suffix(path: Path) -> bool:
-    """Return whether the path ends like a table."""
-    return path.name.lower().endswith(tuple(KINDS))
 
 
 def require_table(path: Path, kind: str | None = None) -> str:
@@ -63,6 +60,16 @@ def require_table(path: Path, kind: str | None = None) -> str:
     if not os.stat(path).st_size:
         raise TableError(f"{path} {EMPTY}")
     return kind
+
+
+def require_model(path: Path) -> None:
+    """Raise ModelFileError if a model file does not exist, or is a table."""
+    if not path.exists():
+        raise ModelFileError(f"{path}: no such file")
+    if path.is_file() and path.name.lower().endswith(tuple(KINDS)):
+        with path.open("rb") as file:
+            if file.read(8 + len(MODEL_BEGIN))[8:] != MODEL_BEGIN:
+                raise ModelFileError(f"{path} is a table, not a model. The model comes first, then the table.")
 
 
 def require_writable(path: Path) -> None:

@@ -1,26 +1,25 @@
 """Plans: from a table to its target, its training and test rows, and the encoder of its inputs."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
 from chainrule.app.csv_file import Show
+from chainrule.app.models import text_columns, warnings_as
 from chainrule.app.scores import Target
 from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
 from chainrule.data import reading, splits
 from chainrule.data.cells import as_dates, as_numbers, factorize, missing_rows
-from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
-from chainrule.data.formats import PLAIN, is_missing, to_text
+from chainrule.data.columns import DateColumn, NumberColumn
+from chainrule.data.formats import is_missing, to_text
 from chainrule.data.reading import Columns
 from chainrule.data.recognition import Reading, recognize_cells, require_no_strays
 from chainrule.data.statistics import Cells
 from chainrule.data.tabular import TabularEncoder, notices_of
-from chainrule.data.targets import ClassTarget, NumberTarget, clean_target, learn_target
+from chainrule.data.targets import NumberTarget, clean_target, learn_target
 from chainrule.display import count
 from chainrule.errors import TableError
 from chainrule.model.fitting import encoder_for
@@ -243,7 +242,7 @@ def table_to_score(model: Predictor | Plan, source: TableFile, show: Show = lamb
     name, n_outputs = model.target.name, len(model.target.output_names)
     if n_outputs > 1:
         raise TableError(f"the model must predict a single target, got {n_outputs}")
-    columns = reading.read_columns(source.read(text_columns(model), show))
+    columns = reading.read_columns(source.read(text_columns(model.encoder, model.target), show))
     inputs, values = _inputs_and_target(columns, name)
     group = model.ties.group if isinstance(model, Plan) else next(iter(model.metadata.get("group", [])), None)
     groups = (group, columns[group]) if group in columns else None
@@ -253,17 +252,6 @@ def table_to_score(model: Predictor | Plan, source: TableFile, show: Show = lamb
     return table, columns
 
 
-def text_columns(model: Predictor | Plan) -> list[str]:
-    """Return the columns that the model reads as text, even if they look like numbers in another file."""
-    names = [
-        column.name
-        for column in model.encoder.columns
-        if isinstance(column, CategoryColumn) or (isinstance(column, NumberColumn) and column.format[:3] != PLAIN[:3])
-    ]
-    target = model.target
-    return [*names, target.name] if isinstance(target, ClassTarget) and target.dtype == "str" else names
-
-
 def require_scorable(plan: Plan, held: Table) -> list[str]:
     """Raise TableError unless the table can be scored on, before any training; return the encoder's warnings."""
     plan.target.encode(held.values[held.known])
@@ -271,15 +259,6 @@ def require_scorable(plan: Plan, held: Table) -> list[str]:
     with warnings_as(notices):
         plan.encoder.transform(held.inputs)
     return notices
-
-
-@contextmanager
-def warnings_as(notices: list[str]) -> Iterator[None]:
-    """A context in which warnings to the user are not printed but added to a list."""
-    with catch_warnings(record=True) as caught:
-        simplefilter("always", UserWarning)
-        yield
-    notices += [str(warning.message) for warning in caught]
 
 
 # Findings and descriptions.

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 import polars as pl
 import typer
 
+from chainrule.app.models import load_predictor, open_table, text_columns, warnings_as
 from chainrule.app.options import PredictOptions
 from chainrule.app.paths import shown
-from chainrule.app.plan import text_columns, warnings_as
 from chainrule.app.progress import Step
 from chainrule.app.reporter import Reporter
-from chainrule.app.results import load_predictor, open_table
 from chainrule.app.tables import TableFile, with_numbers, write_csv, write_table
 from chainrule.arrays import Array
 from chainrule.data.columns import NumberColumn, RawColumn
@@ -51,7 +50,8 @@ class _Predictions:
 
     def frames(self, show: Step) -> Iterator[pl.DataFrame]:
         """Yield the predictions in batches; show the number of rows so far."""
-        encoder, text, row = self.predictor.encoder, text_columns(self.predictor), 0
+        encoder, row = self.predictor.encoder, 0
+        text = text_columns(encoder, self.predictor.target)
         numbers = (column.name for column in encoder.columns if isinstance(column, NumberColumn | RawColumn))
         numeric = [name for name in numbers if name not in text]
         for frame in self.source.batches(text):

@@ -4,7 +4,7 @@ import json
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.text import Text
 
 from chainrule.app import progress
 from chainrule.display import printable
+
+if TYPE_CHECKING:
+    from chainrule.app.training_display import TrainingDisplay
 
 
 class Reporter:
@@ -42,9 +45,11 @@ class Reporter:
         """Return a context that shows that something is being done."""
         return progress.Step(text, self.silent, announce)
 
-    def training(self, members: int) -> progress.TrainingDisplay:
+    def training(self, members: int) -> "TrainingDisplay":
         """Return a context that shows the training of the members."""
-        return progress.TrainingDisplay(members, self.silent)
+        from chainrule.app.training_display import TrainingDisplay  # other commands load no training
+
+        return TrainingDisplay(members, self.silent)
 
 
 @contextmanager

@@ -2,29 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chainrule.app import plan as planning
-from chainrule.app.options import EvaluateOptions, ReadingOptions, ReportOptions, TraceOptions
-from chainrule.app.paths import has_table_suffix, shown
-from chainrule.app.plan import Plan, Table
+from chainrule.app.models import load_predictor, open_table, warnings_as
+from chainrule.app.options import EvaluateOptions, ReportOptions, TraceOptions
+from chainrule.app.paths import shown
+from chainrule.app.plan import Plan, Table, table_to_score
 from chainrule.app.reporter import Reporter
 from chainrule.app.scores import score, score_baseline, score_interval, score_intervals, score_sets
 from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
 from chainrule.data.reading import Columns
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.errors import ModelFileError
-from chainrule.files.model import load
 from chainrule.insight.diagnosis import Diagnosis, diagnose
 from chainrule.insight.thresholds import Goal, threshold_curve
 from chainrule.model.fitting import Fitted
 from chainrule.model.predictor import Predictor
 from chainrule.model.seen import TRAINING_ROWS, fraction_seen
-from chainrule.nn.network import Network
 from chainrule.training.history import History
 
 _MIN_OVERLAP = 0.05
@@ -65,7 +61,8 @@ class Result:
 class Training:
     """What a training knows beyond its result: its rows, all with a target, and the predictions for them out of fold.
 
-    `out_of_fold` (n, n_outputs) is NaN for rows that no member held out. `seconds` is how long the networks took.
+    `out_of_fold` (n, n_outputs) is NaN for rows that no member held out. `seconds` is how long the networks took, and
+    `command` the command line without directories.
     """
 
     inputs: Columns
@@ -73,6 +70,7 @@ class Training:
     weights: Array | None
     out_of_fold: Array
     seconds: float
+    command: str = ""
 
     @property
     def predicted(self) -> Array:
@@ -90,30 +88,6 @@ class Training:
         return {"class": str(target.labels[1]), "goal": goal, "value": threshold}
 
 
-def load_model(path: Path) -> Predictor | Network:
-    """Return the model in a file."""
-    try:
-        return load(path)
-    except ModelFileError:
-        if path.is_file() and has_table_suffix(path):
-            raise ModelFileError(f"{path} is a table, not a model. The model comes first, then the table.") from None
-        raise
-
-
-def load_predictor(path: Path) -> Predictor:
-    """Return the predictor in a model file."""
-    model = load_model(path)
-    if not isinstance(model, Predictor):
-        raise ModelFileError(f"{path} contains a bare network, not a model of a table. Load it in Python.")
-    return model
-
-
-def open_table(predictor: Predictor, path: Path, options: ReadingOptions) -> TableFile:
-    """Return a table for a model, to be read like the training table unless options say otherwise."""
-    names = [column.name for column in predictor.encoder.columns]
-    return TableFile(path, options.kind, options.reading(predictor.metadata.get("reading"), names))
-
-
 def read_to_score(
     options: EvaluateOptions | ReportOptions | TraceOptions, reporter: Reporter
 ) -> tuple[Predictor, Table, TableFile]:
@@ -121,7 +95,7 @@ def read_to_score(
     predictor = load_predictor(options.model)
     source = open_table(predictor, options.file, options.table)
     with reporter.step(f"reading {shown(options.file)}") as show:
-        table, _ = planning.table_to_score(predictor, source, show)
+        table, _ = table_to_score(predictor, source, show)
     return predictor, table, source
 
 
@@ -135,7 +109,7 @@ def score_on(
     held, target = table.part(table.known), predictor.target
     notices: list[str] = []
     show("predictions")
-    with planning.warnings_as(notices):  # predict all rows, so that errors give the row's number in the file
+    with warnings_as(notices):  # predict all rows, so that errors give the row's number in the file
         if isinstance(target, NumberTarget):
             distribution = predictor.distribution(table.inputs).part(table.known)
             predictions, uncertainty = distribution.means, score_intervals(predictor, distribution, held.values)
@@ -164,7 +138,7 @@ def training_overlap(predictor: Predictor, table: Table) -> list[str]:
     if sample is None:
         return []
     held = table.part(table.known)
-    with planning.warnings_as([]):  # those that `score_on` has noted already
+    with warnings_as([]):  # those that `score_on` has noted already
         X = predictor.encoder.transform(held.inputs)
     fraction = fraction_seen(sample, X, predictor.target.encode(held.values))
     if fraction < _MIN_OVERLAP:

@@ -18,7 +18,7 @@ import polars as pl
 
 from chainrule.app.csv_file import CsvFile, Show
 from chainrule.app.dialects import Reading
-from chainrule.app.paths import EMPTY, OUTPUT_KINDS, STDIN, kind_of, require_table, shown
+from chainrule.app.paths import EMPTY, MODEL_BEGIN, OUTPUT_KINDS, STDIN, kind_of, require_table, shown
 from chainrule.data.parts import files_of, scan
 from chainrule.data.survey import Parts
 from chainrule.errors import TableError, first_line, shorten
@@ -131,7 +131,7 @@ class TableFile:
         """Return the content, of the kind that the first bytes indicate if it is not CSV after all."""
         begin = _first_bytes(source, 24) if self.kind == "csv" else b""
         detected = next((kind for magic, kind in _MAGIC.items() if begin.startswith(magic)), None)
-        if begin[8:].startswith(b'{"__metadata__":'):
+        if begin[8:].startswith(MODEL_BEGIN):
             raise TableError(f"{self.name} is a model or a checkpoint, not a table.")
         if detected == "zip":
             raise TableError(f"{self.name} is an Excel workbook or another zip archive. Save the table as CSV.")

@@ -22,15 +22,26 @@ RELU = CODES["relu"]
 
 @final
 class CompiledNetwork(FusedNetwork):
-    """The network `original`, on the same vectors; a single row goes through one compiled loop."""
+    """The network `original`, on the same vectors; a single row goes through one compiled loop.
+
+    Layers at the front that the loop does not have, such as embeddings, are computed as usual.
+    """
 
     def __init__(self, original: Network) -> None:
         super().__init__(original)
-        self.row_steps = np.array(_row_steps(original.layers), np.intp)
+        layers, n_front = original.layers, 0
+        while n_front < len(layers) and not _row_steps(layers[n_front:]):
+            n_front += 1
+        self.front = list(zip(layers[:n_front], original.params))
+        self.row_steps = np.array(_row_steps(layers[n_front:]), np.intp)
+        self.row_theta = self._theta[sum(array.size for _, params in self.front for array in params.values()) :]
 
     def infer(self, X: Array) -> Array:
         if len(X) == 1 and len(self.row_steps) and self._theta.size <= MAX_PARAMETERS:
-            Z = _predict_row(self._theta, self.row_steps, np.array(X[0]))
+            row = X
+            for layer, params in self.front:
+                row, _ = layer.forward(row, params)
+            Z = _predict_row(self.row_theta, self.row_steps, np.array(row[0]))
             if all_finite(Z):
                 return Z
         return super().infer(X)

@@ -163,10 +163,11 @@ class Ensemble:
 
     def predictions(self, outputs: Sequence[Array]) -> Array:
         """Combine the raw outputs (n, n_out) of each network into the predictions (n, n_out)."""
-        if isinstance(self.loss, CrossEntropy):
-            tempered = outputs if self.temperature == 1 else [Z / self.temperature for Z in outputs]
-            return self.smoothed(self._mean([self.loss.predict(Z) for Z in tempered]))
-        return self._bounded(self._mean([self.loss.predict(Z) for Z in outputs]))
+        Z = np.concatenate(outputs)  # the link function is called once for all networks
+        if isinstance(self.loss, CrossEntropy) and self.temperature != 1:
+            Z /= self.temperature
+        mean = self._mean(np.split(self.loss.predict(Z), len(outputs)))
+        return self.smoothed(mean) if isinstance(self.loss, CrossEntropy) else self._bounded(mean)
 
     def _bounded(self, means: Array) -> Array:
         return means if self.bounds is None else np.clip(means, *self.bounds)

@@ -18,7 +18,7 @@ from chainrule.nn.layers import Activation, Dense, Layer, Params
 if TYPE_CHECKING:
     from chainrule.nn.network import Network
 
-SLICE_ELEMENTS, SLICE_ROWS = 2**21, 2048
+SLICE_ELEMENTS, SLICE_ROWS = 2**21, 512
 """Maximum elements of a layer's output, and rows, that go through at once: measured to suit the caches."""
 CHECKED_ROWS = 10
 """Rows on which custom parts are checked."""

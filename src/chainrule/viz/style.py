@@ -5,6 +5,8 @@ Color is never the only cue: classes also differ in their markers, curves in the
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -71,10 +73,17 @@ _TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 
 def new_axes(ax: Axes | None, width: float = 5.0, height: float = 5.0) -> Axes:
     """Return `ax`, or the Axes of a new figure of this size in inches if it is None."""
-    if ax is not None:
-        return ax
-    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    vars(ax)["_ipython_display_"] = partial(_show_figure, ax)
     return ax
+
+
+def _show_figure(ax: Axes) -> None:
+    """Show the figure, not the name of its Axes, in IPython; `%matplotlib inline` itself shows those that are open."""
+    figure = figure_of(ax)
+    if not plt.fignum_exists(getattr(figure, "number", -1)):
+        import_module("IPython.display").display(figure)
 
 
 def palette_for(target: Axes | Figure) -> Palette:
