@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -134,17 +134,55 @@ def fit_predictor(
         data = _folded(inputs, rows, recipe.folds, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
-    variants = names_for(encoder, quality, target.task, len(values))
+    numbers = None
+    if isinstance(target, NumberTarget):
+        given = values if validation is None else np.concatenate([values, validation[1]])
+        numbers = target.numbers(given)[data.first_rows]
+    return fit_encoded(data, encoder, target, numbers, recipe, quality, len(values), seed, end, executor, callbacks_for)
+
+
+class MemberTrainer(Protocol):
+    """Trains a member as `chainrule.model.recipe.train_member` does, perhaps on more rows than it is passed."""
+
+    def __call__(
+        self,
+        recipe: Recipe,
+        rows: Batch,
+        split: Split,
+        target: ClassTarget | NumberTarget,
+        seed: int,
+        callbacks: Sequence[Callback],
+        kernels: str,
+        /,
+    ) -> Member:
+        """Return the member whose best epoch was chosen on the held-out rows of the split."""
+
+
+def fit_encoded(
+    data: Data,
+    encoder: TabularEncoder,
+    target: ClassTarget | NumberTarget,
+    numbers: Array | None,
+    recipe: Recipe,
+    quality: str,
+    n_rows: int,
+    seed: int,
+    end: float | None = None,
+    executor: Executor | None = None,
+    callbacks_for: CallbacksFor | None = None,
+    train: MemberTrainer = train_member,
+) -> Fitted:
+    """Return a predictor trained on encoded rows, of a table with `n_rows`; `numbers` are the values of its target."""
+    variants = names_for(encoder, quality, target.task, n_rows)
     plain, *recipes = portfolio(recipe, ["plain", *variants], data.rows[0], encoder.numbers, encoder.indices)
-    training = _Training(recipes, n_first(variants), data, target, seed, end)
+    training = _Training(recipes, n_first(variants), data, target, seed, end, train)
     with one_blas_thread:
-        if isinstance(target, NumberTarget):
-            given = values if validation is None else np.concatenate([values, validation[1]])
-            training.choose_scale(target, target.numbers(given)[data.first_rows], plain)
+        if numbers is not None:
+            training.choose_scale(target, numbers, plain)
         members = training.run(executor or Serial(), callbacks_for)
     target, ensemble, out_of_fold, temperatures = _calibrate(training.target, members, training.data.rows)
     metadata = _training_metadata(encoder, target, training, members)
-    metadata |= {"rows": {"training": len(values)}, "temperatures": list(temperatures)}
+    metadata |= {"rows": {"training": n_rows}, "temperatures": list(temperatures)}
     return Fitted(
         Predictor(encoder, ensemble, target, metadata, background_rows(*training.data.rows, seed)),
         [member.history for member in members],
@@ -162,12 +200,14 @@ class _Training:
         self,
         recipes: list[Recipe],
         n_first: int,
-        data: _Data,
+        data: Data,
         target: ClassTarget | NumberTarget,
         seed: int,
         end: float | None,
+        train: MemberTrainer,
     ) -> None:
         self.recipes, self.data, self.target, self.seed, self.end = recipes, data, target, seed, end
+        self.train = train
         self.n_folds = recipes[0].folds
         self.n_first = n_first * self.n_folds
         self.numbers: Array | None = None
@@ -203,8 +243,8 @@ class _Training:
                     return None
                 callbacks.append(budget)
             recipe, fold = self.recipes[k // self.n_folds], k % self.n_folds
-            rows, split, n_out = self.data.rows, self.data.split(fold), self.target.n_outputs
-            member = train_member(recipe, rows, split, n_out, self.seed + k, callbacks, self.kernels)
+            rows, split = self.data.rows, self.data.split(fold)
+            member = self.train(recipe, rows, split, self.target, self.seed + k, callbacks, self.kernels)
             clock.note(member.history)
             return member
 
@@ -224,7 +264,7 @@ def _kernels_for(recipe: Recipe, n_in: int, n_out: int, n_rows: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Data:
+class Data:
     """Rows to train on and to hold out, the splits of the members, and for each row of the table its place in them."""
 
     rows: Batch
@@ -242,7 +282,7 @@ class _Data:
         return self.splits[k % len(self.splits)]
 
 
-def _folded(inputs: Columns, rows: Batch, n_folds: int, seed: int, groups: Array | None, times: Array | None) -> _Data:
+def _folded(inputs: Columns, rows: Batch, n_folds: int, seed: int, groups: Array | None, times: Array | None) -> Data:
     """Return the rows, without copies, and their folds."""
     places, notices = np.arange(len(rows[0])), []
     # Copies with another time are no copies. With groups they need no special treatment.
@@ -256,7 +296,7 @@ def _folded(inputs: Columns, rows: Batch, n_folds: int, seed: int, groups: Array
         raise TableError("groups must not all have rows among the latest ones. Pass groups or time, not both.")
     if groups is not None and len(splits) < n_folds and times is None:
         notices.append(f"{len(splits)} groups for {n_folds} members: some members hold out the same group")
-    return _Data(rows, splits, places, notices)
+    return Data(rows, splits, places, notices)
 
 
 _TIME = "\0time"
@@ -270,7 +310,7 @@ def _merged(rows: Batch, units: Array) -> Batch:
     return X[first], y[first], np.bincount(units, weight).astype(np.float64)
 
 
-def _validated(rows: Batch, validation: tuple[Array, Array]) -> _Data:
+def _validated(rows: Batch, validation: tuple[Array, Array]) -> Data:
     """Return the rows followed by the validation rows, which every member holds out."""
     X, y, weight = rows
     n, n_validation = len(X), len(validation[0])
@@ -278,7 +318,7 @@ def _validated(rows: Batch, validation: tuple[Array, Array]) -> _Data:
         weight = np.concatenate([weight, np.ones(n_validation)])
     places = np.arange(n + n_validation)
     joined = np.concatenate([X, validation[0]]), np.concatenate([y, validation[1]]), weight
-    return _Data(joined, [Split(places[:n], places[n:])], places, [])
+    return Data(joined, [Split(places[:n], places[n:])], places, [])
 
 
 class _Clock:
