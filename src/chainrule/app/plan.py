@@ -17,7 +17,8 @@ from chainrule.data.cells import as_dates, as_numbers, factorize, missing_rows
 from chainrule.data.columns import CategoryColumn, DateColumn, NumberColumn
 from chainrule.data.formats import PLAIN, is_missing, to_text
 from chainrule.data.reading import Columns
-from chainrule.data.recognition import Reading, recognize, require_no_strays
+from chainrule.data.recognition import Reading, recognize_cells, require_no_strays
+from chainrule.data.statistics import Cells
 from chainrule.data.tabular import TabularEncoder, notices_of
 from chainrule.data.targets import ClassTarget, NumberTarget, clean_target, learn_target
 from chainrule.display import count
@@ -177,8 +178,12 @@ def _require_rows(name: str, values: Array) -> None:
 
 def _read_kind(name: str, values: Array) -> Reading:
     """Return how to read a column; TableError if it contains an infinity, or a few cells of another kind."""
-    kind = recognize(name, values) if values.dtype.kind not in "mM" else Reading("date")
-    require_no_strays(name, values, kind, f"pass --category {name} or --drop {name}")
+    if values.dtype.kind in "mM":
+        return Reading("date")
+    cells = Cells.of(name, values) if values.dtype.kind not in "iuf" else None
+    kind = Reading("number") if cells is None else recognize_cells(cells.cells, cells.counts.tolist())
+    if cells is not None:
+        require_no_strays(name, cells, kind, f"pass --category {name} or --drop {name}")
     if kind.kind == "number":
         as_numbers(name, values, 0, kind.number_format)
     return kind

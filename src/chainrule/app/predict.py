@@ -71,7 +71,7 @@ class _Predictions:
         self.source.require_scalars(names or ())
         if names is None:
             return [name for name in self.predictor.metadata.get("id", []) if name in frame.columns]
-        require_names(dict.fromkeys(frame.columns), names)  # type: ignore[arg-type]
+        require_names(dict.fromkeys(frame.columns), names)
         for name in self.predictor.target.output_names:
             if name in names:
                 raise TableError(f"--id must not name the predicted column, got {name!r}")

@@ -4,7 +4,7 @@ A cell is missing if it is None, NaN, NaT or text without anything but whitespac
 `chainrule.data.formats` reads the single cells.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from types import NoneType
 from typing import Any
@@ -142,10 +142,7 @@ def as_numbers(name: str, values: Array, first_row: int = 0, number_format: Numb
     else:
         read = to_number if number_format is PLAIN else partial(to_number, number_format=number_format)
         numbers = _parse(name, values, read, "a finite number", np.float64, first_row)
-    infinite = np.isinf(numbers)
-    if infinite.any():
-        row = int(np.argmax(infinite))
-        raise TableError(f"column {name!r}, row {first_row + row + 1}: expected a finite number, got {values[row]}")
+    require_finite(name, numbers, values, lambda row: first_row + row)
     for sentinel in number_format.sentinels:
         numbers[numbers == sentinel] = np.nan
     return numbers
@@ -175,11 +172,30 @@ def _parse(
 ) -> Array:
     """Apply `read` to every distinct cell; raise TableError for the first that it cannot parse."""
     distinct, codes = factorize(name, values)
+    return parse_distinct(name, distinct, read, kind, dtype, lambda i: first_row + int(np.argmax(codes == i)))[codes]
+
+
+def parse_distinct(
+    name: str,
+    cells: Sequence[Any],
+    read: Callable[[Any], object],
+    kind: str,
+    dtype: type | str,
+    row_of: Callable[[int], int],
+) -> Array:
+    """Apply `read` to different cells, of which the i-th is in row `row_of(i)`; TableError if it cannot parse one."""
     parsed = []
-    for i, value in enumerate(distinct):
+    for i, value in enumerate(cells):
         try:
             parsed.append(read(value))
         except (TypeError, ValueError, OverflowError):
-            row = first_row + int(np.argmax(codes == i)) + 1
-            raise TableError(f"column {name!r}, row {row}: expected {kind}, got {value!r}") from None
-    return np.array(parsed, dtype)[codes]
+            raise TableError(f"column {name!r}, row {row_of(i) + 1}: expected {kind}, got {value!r}") from None
+    return np.array(parsed, dtype)
+
+
+def require_finite(name: str, numbers: Array, cells: Sequence[Any] | Array, row_of: Callable[[int], int]) -> None:
+    """Raise TableError for the first of numbers (n,) that is infinite; cells[i] is in row `row_of(i)`."""
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        i = int(np.argmax(infinite))
+        raise TableError(f"column {name!r}, row {row_of(i) + 1}: expected a finite number, got {cells[i]}")

@@ -17,6 +17,7 @@ from chainrule.arrays import Array, require
 from chainrule.data.cells import as_dates, as_numbers, factorize
 from chainrule.data.features import Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave
 from chainrule.data.formats import DATE_ORDERS, ISO, PLAIN, Categories, DateFormat, NumberFormat
+from chainrule.data.statistics import Numbers, Statistics, quantiles
 from chainrule.errors import TableError, look_up
 
 
@@ -163,12 +164,11 @@ class NumberColumn(Column):
     source: ClassVar[str] = "numbers"
 
     @classmethod
-    def fit(cls, name: str, numbers: Array, n_bins: int = 0, number_format: NumberFormat = PLAIN) -> Self:
-        """Fit to finite numbers (n,), NaN where missing, with at least two different values."""
-        known = numbers[~np.isnan(numbers)]
-        center, scale, quantiles = _center_and_scale(known, n_bins)
+    def fit(cls, name: str, numbers: Numbers, n_bins: int = 0, number_format: NumberFormat = PLAIN) -> Self:
+        """Fit to finite numbers, at least two different ones."""
+        center, scale, quantiles = _center_and_scale(numbers.values, numbers.counts, n_bins)
         edges = _merge_edges(quantiles) if n_bins else ()
-        return cls(name, center, scale, len(known) < len(numbers), edges, number_format)
+        return cls(name, center, scale, numbers.n_missing > 0, edges, number_format)
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -223,14 +223,14 @@ def _merge_edges(quantiles: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(edges) if len(edges) > 1 else ()
 
 
-def _center_and_scale(known: Array, bins: int = 0) -> tuple[float, float, tuple[float, ...]]:
-    """Return the numbers' median, their scale, and the edges of that many quantile bins; see `NumberColumn`."""
+def _center_and_scale(known: Array, counts: Array, bins: int = 0) -> tuple[float, float, tuple[float, ...]]:
+    """Return the median and the scale of sorted numbers (k,) that occur so often, and the edges of quantile bins."""
     percents = [25, 50, 75, *(np.linspace(0, 100, bins + 1) if bins else ())]
     # Percentiles interpolate, and the difference of two halves cannot overflow.
-    low, center, high, *edges = (2 * float(q) for q in np.percentile(known / 2, percents))
+    low, center, high, *edges = (2 * q for q in quantiles(known / 2, counts, percents))
     scale = _reciprocal(high, low)
     if not isfinite(scale):
-        scale = 2 * _reciprocal(float(known.max()), float(known.min()))
+        scale = 2 * _reciprocal(float(known[-1]), float(known[0]))
     return center, scale if isfinite(scale) else 1.0, tuple(edges)
 
 
@@ -250,7 +250,7 @@ MIN_SHARED_COLUMNS = 64
 """Minimum number of numeric columns for which a common range is not put down to coincidence."""
 
 
-def shared_columns(columns: Mapping[str, Array], excluded: Sequence[str] = ()) -> dict[str, NumberColumn]:
+def shared_columns(columns: Statistics, excluded: Sequence[str] = ()) -> dict[str, NumberColumn]:
     """Return the columns with a common range, such as the pixels of images, scaled by one mean and standard deviation.
 
     Scaled separately, a pixel at the border that is almost always 0 would weigh as much as one in the center. At least
@@ -262,13 +262,15 @@ def shared_columns(columns: Mapping[str, Array], excluded: Sequence[str] = ()) -
         return {}
     stats: dict[str, tuple[float, float, float, float]] = {}
     distinct: set[float] = set()
-    for name, values in columns.items():
-        if values.dtype.kind in "iuf" and name not in excluded:
-            x = values.astype(np.float64)
-            with np.errstate(over="ignore", invalid="ignore"):
-                stats[name] = (float(x.min()), float(x.max()), float(x.mean()), float(x.var()))
+    for name in columns:
+        of = columns[name] if name not in excluded else None
+        if isinstance(of, Numbers) and not of.is_date:
+            n, mean, square = of.moments
+            complete = n > 0 and not of.n_missing
+            ends = (float(of.values[0]), float(of.largest)) if complete else (nan, nan)
+            stats[name] = (*ends, mean, square / max(n, 1))
             if len(distinct) < 3:
-                distinct.update(x[:1000].tolist())
+                distinct.update(of.values[:3].tolist())
     varying = {name: of for name, of in stats.items() if of[0] < of[1] and isfinite(of[3])}
     if len(stats) < MIN_SHARED_COLUMNS or len(varying) < len(stats) / 2 or len(distinct) < 3:
         return {}
@@ -308,13 +310,13 @@ class DateColumn(Column):
     source: ClassVar[str] = "dates"
 
     @classmethod
-    def fit(cls, name: str, dates: Array, date_format: DateFormat = ISO) -> Self:
-        """Fit to times in microseconds (n,), NaT where missing, of which at least one is known."""
-        known = date_parts(dates[~np.isnat(dates)])
+    def fit(cls, name: str, dates: Numbers, date_format: DateFormat = ISO) -> Self:
+        """Fit to times, at least one of them known."""
+        known = date_parts(dates.values)
         varying = tuple(part for part in PARTS if np.ptp(known[part]) > 0)
-        days_center, days_scale, _ = _center_and_scale(known["days"])
-        year_center, year_scale, _ = _center_and_scale(known["year"])
-        indicator = len(known["days"]) < len(dates)
+        days_center, days_scale, _ = _center_and_scale(known["days"], dates.counts)
+        year_center, year_scale, _ = _center_and_scale(known["year"], dates.counts)
+        indicator = dates.n_missing > 0
         return cls(name, varying, days_center, days_scale, year_center, year_scale, indicator, date_format)
 
     @property

@@ -97,7 +97,7 @@ def take_rows(columns: Columns, rows: Array) -> Columns:
     return {name: values[rows] for name, values in columns.items()}
 
 
-def require_names(columns: Mapping[str, Array], names: Iterable[str]) -> None:
+def require_names(columns: Mapping[str, Any], names: Iterable[str]) -> None:
     """Raise a TableError that lists every name that is not a column, and suggests close ones."""
     required = dict.fromkeys(names)
     missing = [name for name in required if name not in columns]

@@ -17,6 +17,7 @@ import numpy as np
 from chainrule.arrays import Array
 from chainrule.data import formats
 from chainrule.data.cells import Category, as_dates, as_numbers, factorize
+from chainrule.data.statistics import Cells
 from chainrule.errors import TableError, shorten
 
 _MOSTLY = 0.95
@@ -285,16 +286,17 @@ def stray_rows(name: str, values: Array, reading: Reading) -> Array:
     return np.isin(factorize(name, values)[1], reading.strays)
 
 
-def require_no_strays(name: str, values: Array, reading: Reading, remedy: str = "") -> None:
+def require_no_strays(name: str, cells: Cells, reading: Reading, remedy: str = "") -> None:
     """Raise TableError for the first cell of a column that its reading calls a mistake; `remedy` is the alternative."""
-    strays = stray_rows(name, values, reading)
-    if strays.any():
-        row, n_strays = int(strays.argmax()), int(strays.sum())
-        kind = "a finite number" if reading.kind == "number" else "a date such as 2024-03-01"
-        cells = "this cell" if n_strays == 1 else f"the {n_strays:,} cells that are not {reading.kind}s"
-        remedy = remedy or "convert the column to a categorical type"
-        message = f"column {name!r}, row {row + 1}: expected {kind}, got {values.tolist()[row]!r}"
-        raise TableError(f"{message}. Correct {cells}, or {remedy}.")
+    if not reading.strays:
+        return
+    strays = list(reading.strays)
+    first, n_strays = min(strays, key=cells.rows.__getitem__), int(cells.counts[strays].sum())
+    kind = "a finite number" if reading.kind == "number" else "a date such as 2024-03-01"
+    which = "this cell" if n_strays == 1 else f"the {n_strays:,} cells that are not {reading.kind}s"
+    remedy = remedy or "convert the column to a categorical type"
+    message = f"column {name!r}, row {cells.rows[first] + 1}: expected {kind}, got {cells.cells[first]!r}"
+    raise TableError(f"{message}. Correct {which}, or {remedy}.")
 
 
 # Spellings.
@@ -325,30 +327,30 @@ _MIN_OTHERS = 5
 """Fewer different values show no range that a number could lie outside of."""
 
 
-def find_sentinels(known: Array) -> tuple[tuple[float, ...], list[float]]:
-    """Return the numbers that stand for missing values, and those that may do so, among finite numbers (n,).
+def find_sentinels(known: Array, counts: Array) -> tuple[dict[float, int], dict[float, int]]:
+    """Return the numbers that stand for missing values, and those that may do so, with their counts.
 
-    A sentinel is the smallest value of the column, occurs more than once, and either all others are >= 0 or it is
-    farther from them than they are from each other. A suspect is the smallest or the largest, as far from the others.
+    `known` (k,) are the different numbers of a column, sorted, which occur so often. A sentinel is the smallest one,
+    occurs more than once, and either all others are >= 0 or it is farther from them than they are from each other. A
+    suspect is the smallest or the largest, as far from the others.
     """
-    sentinels: list[float] = []
-    suspects: list[float] = []
+    sentinels: dict[float, int] = {}
+    suspects: dict[float, int] = {}
     while len(known):
-        low, high = float(known.min()), float(known.max())
-        value = next((end for end in (low, high) if end in _SUSPECTS), None)
-        if value is None:
+        place = next((place for place in (0, -1) if float(known[place]) in _SUSPECTS), None)
+        if place is None:
             break
-        others = known[known != value]
-        n_cells = len(known) - len(others)
-        if n_cells < 2 or len(np.unique(others[:_SAMPLE])) < _MIN_OTHERS:
+        value, n_cells = float(known[place]), int(counts[place])
+        others = slice(1, None) if place == 0 else slice(None, -1)
+        known, counts = known[others], counts[others]
+        if n_cells < 2 or len(known) < _MIN_OTHERS:
             break
-        spread = float(others.max() / 2 - others.min() / 2)
-        far = min(abs(float(others.min() / 2 - value / 2)), abs(float(others.max() / 2 - value / 2))) > spread
-        if value in _SENTINELS and value == low and (far or (value <= -999 and others.min() >= 0)):
-            sentinels.append(value)
+        low, high = float(known[0]), float(known[-1])
+        far = min(abs(low / 2 - value / 2), abs(high / 2 - value / 2)) > high / 2 - low / 2
+        if value in _SENTINELS and place == 0 and (far or (value <= -999 and low >= 0)):
+            sentinels[value] = n_cells
         elif far:
-            suspects.append(value)
+            suspects[value] = n_cells
         else:
             break
-        known = others
-    return tuple(sentinels), suspects
+    return sentinels, suspects

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from chainrule.arrays import Array, all_finite, require
-from chainrule.data.cells import as_dates, as_numbers, factorize
+from chainrule.data.cells import factorize
 from chainrule.data.columns import (
     COLUMNS,
     CategoryColumn,
@@ -38,7 +38,7 @@ from chainrule.data.formats import (
     to_text,
 )
 from chainrule.data.layout import Layout
-from chainrule.data.reading import Columns, are_nested, n_rows, open_columns, read_columns, require_names
+from chainrule.data.reading import Columns, n_rows, open_columns, read_columns, require_names
 from chainrule.data.recognition import (
     EARLIEST_COMPACT,
     LATEST_COMPACT,
@@ -49,6 +49,7 @@ from chainrule.data.recognition import (
     recognize_cells,
     require_no_strays,
 )
+from chainrule.data.statistics import Cells, Numbers, Statistics, summarize
 from chainrule.errors import TableError, shorten
 
 __all__ = ["Columns", "TabularEncoder", "read_columns"]
@@ -159,21 +160,27 @@ class TabularEncoder:
         if the table cannot be read, if a column of numbers or dates contains a cell that is neither, or if no usable
         column is left.
         """
-        columns = open_columns(table)
-        require_names(columns, self.categories)
-        if not n_rows(columns):
+        return self.fit_statistics(summarize(table, self.categories), readings=readings)
+
+    def fit_statistics(self, statistics: Statistics, *, readings: Mapping[str, Reading] | None = None) -> Self:
+        """Fit every column to the statistics of a table (see `chainrule.data.statistics`), as `fit` does to the table.
+
+        They may be merged from those of its parts, each of which is `summarize(part, encoder.categories)`.
+        """
+        require_names(statistics, self.categories)
+        if not statistics or not len(next(iter(statistics.values()))):
             raise TableError("table must have at least one row and one column, got an empty table")
         self.columns, self.left_out, self.notices = [], {}, []
-        index = [name for name in columns if re.fullmatch(_INDEX_NAME, name)]
-        shared = shared_columns(columns, [*self.categories, *index])
+        index = [name for name in statistics if re.fullmatch(_INDEX_NAME, name)]
+        shared = shared_columns(statistics, [*self.categories, *index])
         if shared:
             self.notices.append(
                 f"{shorten(list(shared))}: scaled with one common mean and standard deviation, because they have the "
                 "same range"
             )
-        for name in columns:
+        for name in statistics:
             reading = (readings or {}).get(name)
-            column = shared[name] if name in shared else self._fit_column(name, columns[name], reading)
+            column = shared[name] if name in shared else self._fit_column(name, statistics, reading)
             if isinstance(column, Column):
                 self.columns.append(column)
             else:
@@ -184,91 +191,81 @@ class TabularEncoder:
         self.layout = Layout(self.columns)
         return self
 
-    def _fit_column(self, name: str, values: Array, reading: Reading | None) -> Column | str:
+    def _fit_column(self, name: str, statistics: Statistics, reading: Reading | None) -> Column | str:
         """Return the fitted column, or the reason to leave it out; so do the methods below."""
         declared = name in self.categories
-        if declared and values.dtype.kind in "Mm":
-            raise TableError(f"categories must not name columns of dates or times, got {name!r}")
         if re.fullmatch(_INDEX_NAME, name) and not declared:
             return "index of a DataFrame"
-        if are_nested(values):
+        cells = statistics[name]
+        if isinstance(cells, Numbers):
+            if declared:
+                raise TableError(f"categories must not name columns of dates or times, got {name!r}")
+            return self._fit_dates(name, cells) if cells.is_date else self._fit_numbers(name, cells)
+        if cells.is_nested:
             return "lists or dicts"
-        if values.dtype.kind == "M":
-            return self._fit_dates(name, as_dates(name, values))
-        if values.dtype.kind in "iuf" and not declared:
-            return self._fit_numbers(name, values)
-        distinct, codes = factorize(name, values)
-        counts = np.bincount(codes, minlength=len(distinct)).tolist()
         if declared:
-            return self._fit_categories(name, distinct, counts, may_identify=False)
-        reading = reading or recognize_cells(distinct, counts)
-        require_no_strays(name, values, reading)
+            return self._fit_categories(name, cells, may_identify=False)
+        reading = reading or recognize_cells(cells.cells, cells.counts.tolist())
+        require_no_strays(name, cells, reading)
         self.notices += reading.notices(name)
-        if reading.kind == "number" and not any(map(_is_long_integer, distinct)):
-            return self._fit_numbers(name, values, reading.number_format)
+        if reading.kind == "number" and not any(map(_is_long_integer, cells.cells)):
+            return self._fit_numbers(name, cells.numbers(name, reading.number_format), reading.number_format)
         if reading.kind == "date":
-            return self._fit_dates(name, as_dates(name, values, 0, reading.date_format), reading.date_format)
-        if any(
-            (hasattr(value, "isoformat") or isinstance(value, timedelta)) and not is_missing(value)
-            for value in distinct
-        ):
+            return self._fit_dates(name, cells.dates(name, reading.date_format), reading.date_format)
+        if any(hasattr(value, "isoformat") or isinstance(value, timedelta) for value in cells.cells):
             return _UNSUPPORTED_TIMES
-        return self._fit_categories(name, distinct, counts, may_identify=True, hint=reading.hint)
+        return self._fit_categories(name, cells, may_identify=True, hint=reading.hint)
 
-    def _fit_numbers(self, name: str, values: Array, number_format: NumberFormat = PLAIN) -> Column | str:
-        numbers = as_numbers(name, values, 0, number_format)
-        known = numbers[~np.isnan(numbers)]
-        if not len(known):
+    def _fit_numbers(self, name: str, numbers: Numbers, number_format: NumberFormat = PLAIN) -> Column | str:
+        if not numbers.n_known:
             return _EMPTY
-        low, high = float(known.min()), float(known.max())
+        known = numbers.values
+        low, high = float(known[0]), float(numbers.largest)
         if low == high:
             # The only information is whether the number is missing, which a single category encodes.
-            missing = 1 - len(known) / len(values)
+            missing = 1 - numbers.n_known / len(numbers)
             return CategoryColumn(name, (to_text(low),), missing=missing) if missing else _CONSTANT
-        if low >= EARLIEST_COMPACT and high <= LATEST_COMPACT and are_compact_dates(np.unique(known).tolist()):
+        if low >= EARLIEST_COMPACT and high <= LATEST_COMPACT and are_compact_dates(known.tolist()):
             self.notices.append(f"{name}: read as dates: {low:.0f} as {to_date(low, _COMPACT):%Y-%m-%d}")
-            return self._fit_dates(name, as_dates(name, values, 0, _COMPACT), _COMPACT)
-        if re.search(_IDENTIFIER_NAME, name.strip()) and _all_integers(known) and _all_different(known):
+            dates = np.array([to_date(number, _COMPACT) for number in known.tolist()] + [None], "M8[us]")
+            return self._fit_dates(name, Numbers.of(dates, np.append(numbers.counts, numbers.n_missing)), _COMPACT)
+        named = re.search(_IDENTIFIER_NAME, name.strip()) and numbers.n_known >= _MIN_IDENTIFIER_ROWS
+        if named and bool(np.all(known == np.floor(known))) and numbers.all_differ:
             return "identifier: all values differ"
-        sentinels = self._sentinels(name, known)
+        sentinels = self._sentinels(name, numbers)
         if sentinels:
             number_format = number_format._replace(sentinels=sentinels)
-            numbers = as_numbers(name, values, 0, number_format)
+            numbers = numbers.without(sentinels)
         return NumberColumn.fit(name, numbers, self.n_bins, number_format)
 
-    def _sentinels(self, name: str, known: Array) -> tuple[float, ...]:
+    def _sentinels(self, name: str, numbers: Numbers) -> tuple[float, ...]:
         """Return the numbers that stand for missing values, and add notices about them and about suspects."""
-        sentinels, suspects = find_sentinels(known)
-        for value in sentinels:
-            n_cells = int((known == value).sum())
+        sentinels, suspects = find_sentinels(numbers.values, numbers.counts)
+        for value, n_cells in sentinels.items():
             self.notices.append(f"{name}: treated as missing: {value:.15g} ({n_cells:,})")
-        for value in suspects:
-            n_cells = int((known == value).sum())
+        for value, n_cells in suspects.items():
             remedy = "if it stands for a missing value, leave the cells empty"
             self.notices.append(f"{name}: {value:.15g} ({n_cells:,} cells) is far from all other values; {remedy}")
-        return sentinels
+        return tuple(sentinels)
 
-    def _fit_dates(self, name: str, dates: Array, date_format: DateFormat = ISO) -> Column | str:
-        if np.isnat(dates).all():
+    def _fit_dates(self, name: str, dates: Numbers, date_format: DateFormat = ISO) -> Column | str:
+        if not dates.n_known:
             return _EMPTY
         column = DateColumn.fit(name, dates, date_format)
         return column if column.n_features else _CONSTANT
 
-    def _fit_categories(
-        self, name: str, distinct: list[Any], cell_counts: list[int], may_identify: bool, hint: str = ""
-    ) -> Column | str:
+    def _fit_categories(self, name: str, cells: Cells, may_identify: bool, hint: str = "") -> Column | str:
         counts: dict[str, int] = {}
-        for value, count in zip(distinct, cell_counts):
-            if not is_missing(value):
-                text = to_text(value).strip()
-                counts[text] = counts.get(text, 0) + count
-        n_known = sum(counts.values())
+        for value, count in zip(cells.cells, cells.counts.tolist()):
+            text = to_text(value).strip()
+            counts[text] = counts.get(text, 0) + count
+        n_known = cells.n_known
         if not counts:
             return _EMPTY
-        if len(counts) == 1 and n_known == sum(cell_counts):
+        if len(counts) == 1 and not cells.n_missing:
             return _CONSTANT
         hint = f"; {hint}" if hint else _lookalike_hint(counts)
-        if may_identify and len(counts) == n_known >= _MIN_IDENTIFIER_ROWS:
+        if may_identify and max(counts.values()) == 1 and n_known >= _MIN_IDENTIFIER_ROWS:
             return f"identifier: all values differ{hint}"
         by_count = sorted(counts, key=lambda category: (-counts[category], category))
         frequent = [category for category in by_count[: self.max_indexed] if counts[category] >= MIN_INDEXED_CELLS]
@@ -277,9 +274,9 @@ class TabularEncoder:
             frequent = by_count[: self.max_categories]
         rest = n_known - sum(counts[category] for category in frequent)
         if rest:
-            n_rest = len(counts) - len(frequent)
+            others = f"{len(counts) - len(frequent):,}" + (" and more" if cells.n_dropped else "")
             self.notices.append(
-                f"{name}: kept the {len(frequent)} most frequent categories; the other {n_rest:,} "
+                f"{name}: kept the {len(frequent)} most frequent categories; the other {others} "
                 f"({rest / n_known:.0%} of values) are encoded as unknown{hint}"
             )
         elif hint and len(counts) > 2:
@@ -291,7 +288,7 @@ class TabularEncoder:
                 "cells empty"
             )
         self.notices += [f"{name}: {notice}" for notice in differences_in_spelling(frequent, "categories")]
-        missing = 1 - n_known / sum(cell_counts)
+        missing = 1 - n_known / len(cells)
         return CategoryColumn(name, tuple(sorted(frequent)), rest / n_known, missing, indexed)
 
     @property
@@ -443,15 +440,6 @@ def notices_of(left_out: Mapping[str, str]) -> list[str]:
     for name, reason in left_out.items():
         reasons.setdefault(reason, []).append(name)
     return [f"{shorten(names)}: left out ({reason})" for reason, names in reasons.items()]
-
-
-def _all_integers(known: Array) -> bool:
-    return bool(np.all(known == np.floor(known)))
-
-
-def _all_different(known: Array) -> bool:
-    """Return whether there are enough numbers for a difference to be significant, and no two are equal."""
-    return len(known) >= _MIN_IDENTIFIER_ROWS and len(np.unique(known)) == len(known)
 
 
 def _is_long_integer(value: object) -> bool:
