@@ -34,7 +34,7 @@ Y = (X[:, 0] > 0).astype(int)
 
 
 @pytest.mark.parametrize(
-    "name", ["datasets", "errors", "export", "losses", "metrics", "nn", "schedules", "viz", "nn.layers", "nn.losses"]
+    "name", ["datasets", "distributed", "errors", "export", "losses", "metrics", "nn", "schedules", "viz", "nn.layers", "nn.losses"]
 )
 def test_a_namespace_is_an_attribute(name):
     module = chainrule
@@ -43,7 +43,7 @@ def test_a_namespace_is_an_attribute(name):
     assert isinstance(module, ModuleType)
 
 
-@pytest.mark.parametrize("name", ["datasets", "errors", "export", "losses", "metrics", "nn", "schedules", "viz"])
+@pytest.mark.parametrize("name", ["datasets", "distributed", "errors", "export", "losses", "metrics", "nn", "schedules", "viz"])
 def test_a_namespace_can_be_imported_in_every_form(name):
     assert import_module(f"chainrule.{name}") is getattr(chainrule, name)
 

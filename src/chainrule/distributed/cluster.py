@@ -72,8 +72,8 @@ def _cluster_errors() -> Iterator[None]:
         yield
     except KilledWorker as error:
         raise ClusterError(
-            f"{error.task} was lost with {error.last_worker.address} and others before. Give the workers more memory, or "
-            "more shards."
+            f"several workers died of {error.task}, {error.last_worker.address} last. Give them more memory, or more "
+            "shards."
         ) from error
     except (CancelledError, CommClosedError) as error:
         raise ClusterError(f"the connection to the scheduler was lost: {error}") from error

@@ -9,7 +9,7 @@ from typing import Any
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 from dask import delayed
 
 from chainrule.arrays import Array

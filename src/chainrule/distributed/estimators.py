@@ -163,17 +163,17 @@ class DaskTabularClassifier(ClassifierMixin, BaseDaskTabular):
         Number of parts into which the rows are divided for training. Each network is trained by at most so many workers
         at the same time, but up to 16 networks are trained at once. The model depends on it.
     method : {"local", "exact"}, default="local"
-        How the shards are trained together. "local": each takes `local_steps` steps of its own from common weights, then
-        the weights follow the mean of the results (DiLoCo). "exact": one step follows the sum of the gradients of a
-        batch from each shard, as on one machine with batches `n_shards` times as large; it needs more communication.
+        How the shards are trained together. "local": each takes `local_steps` steps of its own from common weights,
+        then the weights follow the mean of the results (DiLoCo). "exact": one step follows the sum of the gradients of
+        a batch from each shard, as on one machine with batches `n_shards` times as large; it communicates more.
     local_steps : int, default=100
         Steps between two synchronizations with `method="local"`.
     checkpoint : str or path, default=None
         File to save checkpoints to, at the end of a round, once a second at most.
     resume : bool, default=False
         Whether to resume from `checkpoint` if the file exists.
-    quality, n_folds, hidden_layer_sizes, activation, learning_rate, dropout, weight_decay, batch_size, epochs, metric, \
-time_limit, random_state
+    quality, n_folds, hidden_layer_sizes, activation, learning_rate, dropout, weight_decay, batch_size, epochs, \
+metric, time_limit, random_state
         As for `chainrule.TabularClassifier`. Folds hold out a sample of the rows, 32,768 of all of them together at
         most, and may divide copies of a row.
 
@@ -211,8 +211,8 @@ class DaskTabularRegressor(RegressorMixin, BaseDaskTabular):
     ----------
     client, n_shards, method, local_steps, checkpoint, resume
         As for `DaskTabularClassifier`.
-    quality, n_folds, hidden_layer_sizes, activation, learning_rate, dropout, weight_decay, batch_size, epochs, metric, \
-time_limit, random_state
+    quality, n_folds, hidden_layer_sizes, activation, learning_rate, dropout, weight_decay, batch_size, epochs, \
+metric, time_limit, random_state
         As for `chainrule.TabularRegressor`.
 
     Attributes

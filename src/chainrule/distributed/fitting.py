@@ -144,9 +144,7 @@ def _make_shards(
     made = []
     for number, parts in enumerate(shards.pieces(lengths, settings.n_shards)):
         encoded = [delayed(shards.encoded)(partitions[i], start, stop, encoder, target) for i, start, stop in parts]
-        made.append(
-            delayed(shards.joined)(number, settings.n_shards, encoded, sum(lengths), n_folds, settings.seed)
-        )
+        made.append(delayed(shards.joined)(number, settings.n_shards, encoded, sum(lengths), n_folds, settings.seed))
     return cluster.compute(made)
 
 

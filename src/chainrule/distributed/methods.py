@@ -80,7 +80,7 @@ class Method:
         """Return the sums over the rows of a shard in a round."""
         network = self.network.copy()
         network.theta[...], network.buffers[...] = now.theta, now.buffers
-        rows = self._rows(shard, now.number)
+        rows = self.rows(shard, now.number)
         if not len(rows):
             return Sums(0.0, 0.0, np.zeros_like(network.theta), np.zeros_like(network.buffers))
         X, y, weight = shard.take(rows)
@@ -92,7 +92,8 @@ class Method:
         total = float(len(rows) if weight is None else weight.sum())
         return Sums(total, total * loss, grad * grad.dtype.type(total), network.buffers * grad.dtype.type(total))
 
-    def _rows(self, shard: Shard, number: int) -> Array:
+    def rows(self, shard: Shard, number: int) -> Array:
+        """Return the rows of a shard in the round of that number."""
         rows = np.flatnonzero(shard.fold != self.fold)
         one_pass, part = divmod(number, self.n_rounds)
         order = np.random.default_rng((self.seed, one_pass, shard.number)).permutation(len(rows))

@@ -18,10 +18,10 @@ import numpy as np
 from chainrule.arrays import Array, as_real
 from chainrule.data.cells import missing_rows
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
-from chainrule.data.statistics import Numbers, Statistics, merge, summarize
+from chainrule.data.statistics import Cells, Numbers, Statistics, merge, summarize
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.errors import TableError
+from chainrule.estimators.labels import check_labels
 from chainrule.training.batches import Batch
 
 MAX_HELD_OUT = 32_768
@@ -67,15 +67,20 @@ class Summary(NamedTuple):
 
     def target(self, task: str) -> ClassTarget | NumberTarget:
         """Return the target of the whole table."""
+        statistics = list(self.targets.values())
         if task == "classification":
-            cells = self.targets[_TARGET + "0"]
-            order = sorted(range(len(cells.cells)), key=cells.cells.__getitem__)
-            if len(order) < 2:
+            [cells] = statistics
+            assert isinstance(cells, Cells)
+            check_labels(np.array(cells.cells, object))
+            if len(cells.cells) < 2:
                 raise ValueError(f"y must have at least 2 classes, got {cells.cells}")
+            order = sorted(range(len(cells.cells)), key=cells.cells.__getitem__)
             return ClassTarget.of(_TARGET, np.array([cells.cells[i] for i in order]), cells.counts[order] / self.n_rows)
-        moments = [numbers.moments for numbers in self.targets.values()]
+        moments = [numbers.moments for numbers in statistics if isinstance(numbers, Numbers)]
         stds = [sqrt(square / n) or 1.0 for n, _, square in moments]
-        return NumberTarget(_TARGET, tuple(mean for _, mean, _ in moments), tuple(stds))
+        target = NumberTarget(_TARGET, tuple(mean for _, mean, _ in moments), tuple(stds))
+        target.check()
+        return target
 
 
 def summarized(partition: Partition, task: str, number: int) -> Summary:
@@ -136,8 +141,14 @@ def pieces(lengths: Sequence[int], n_shards: int) -> Iterator[list[tuple[int, in
 def joined(number: int, n_shards: int, batches: Sequence[Batch], n_rows: int, n_folds: int, seed: int) -> Shard:
     """Return the shard of that number from its pieces, for a table of n_rows."""
     X, y, weight = zip(*batches)
-    fold = folds_of(n_rows * number // n_shards, n_rows * (number + 1) // n_shards, n_rows, n_folds, seed)
-    return Shard(number, *map(np.concatenate, (X, y)), None if weight[0] is None else np.concatenate(weight), fold)
+    start, stop = (n_rows * k // n_shards for k in (number, number + 1))
+    return Shard(
+        number,
+        np.concatenate(X),
+        np.concatenate(y),
+        None if weight[0] is None else np.concatenate(weight),
+        folds_of(start, stop, n_rows, n_folds, seed),
+    )
 
 
 def held_out(shard: Shard) -> Shard:

@@ -573,7 +573,7 @@ def recipe_options(estimator: Any) -> dict[str, Any]:
     options = {name: getattr(estimator, name) for name in names}
     if estimator.hidden_layer_sizes is None:
         return options
-    sizes = tuple(estimator.hidden_layer_sizes)
+    sizes: tuple[Any, ...] = tuple(estimator.hidden_layer_sizes)
     valid = all(isinstance(size, Integral) and size >= 1 for size in sizes) and len(sizes) > 0
     require(valid, "hidden_layer_sizes", "be one or more integers >= 1", sizes)
     return options | {"hidden": tuple(map(int, sizes))}

@@ -177,7 +177,7 @@ def fit_encoded(
     plain, *recipes = portfolio(recipe, ["plain", *variants], data.rows[0], encoder.numbers, encoder.indices)
     training = _Training(recipes, n_first(variants), data, target, seed, end, train)
     with one_blas_thread:
-        if numbers is not None:
+        if isinstance(target, NumberTarget) and numbers is not None:
             training.choose_scale(target, numbers, plain)
         members = training.run(executor or Serial(), callbacks_for)
     target, ensemble, out_of_fold, temperatures = _calibrate(training.target, members, training.data.rows)

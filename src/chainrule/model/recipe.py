@@ -170,7 +170,7 @@ class Member:
 
 
 class KeepLatestBest(KeepBest):
-    """Keep the last of equally good epochs; stop when `patience` more than twice the best epoch's number have passed."""
+    """Keep the last of equally good epochs; stop when `patience` more than twice the best one's number have passed."""
 
     def __init__(self, metric: str | None = None, patience: int = 12) -> None:
         self.patience = patience
