@@ -87,7 +87,7 @@ def summarized(partition: Partition, task: str, number: int) -> Summary:
     """Return the summary of the partition of this number."""
     columns, y, _ = partition.rows()
     first_row = number << 32  # cells stay in the order of the partitions
-    targets = {f"{_TARGET}{j}": values for j, values in enumerate(y.reshape(len(y), -1).T)}
+    targets = {f"{_TARGET}{j}": values for j, values in enumerate(np.atleast_2d(y.T))}
     classes = list(targets) if task == "classification" else []
     return Summary(len(y), dict(summarize(columns, (), first_row)), dict(summarize(targets, classes, first_row)))
 
