@@ -7,6 +7,7 @@ against the measured times of whole trainings. Then the table grows with the clu
 
 from heapq import heappop, heappush
 from math import ceil, log2
+from resource import RUSAGE_SELF, getrusage
 from statistics import median
 from typing import NamedTuple
 
@@ -127,10 +128,24 @@ def measured(cluster, client, n_workers):
     return max(sum(history.seconds) for history in result.histories)
 
 
+def grown(client):
+    """Return the megabytes by which the peak memory of a worker grows in a training, at most, and those of its rows."""
+    X = da.random.default_rng(0).normal(size=(4 * N_ROWS, N_COLUMNS), chunks=(N_ROWS // 16, N_COLUMNS))
+    client.persist(X[:1]).compute()
+    before = client.run(_peak)
+    train(client, X, X[:, 0] + X[:, 1], task="regression", quality="fast", n_folds=2, epochs=1, n_shards=N_SHARDS)
+    after = client.run(_peak)
+    return max(after[worker] - before[worker] for worker in before), 4 * N_ROWS * N_COLUMNS * 4 / 1e6 / len(before)
+
+
+def _peak():
+    return getrusage(RUSAGE_SELF).ru_maxrss / 1024
+
+
 def main():
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
         client.wait_for_workers(2)
-        costs = measured_costs(client)
+        costs, (megabytes, rows_megabytes) = measured_costs(client), grown(client)
         times = {n: measured(cluster, client, n) for n in (1, 2, 4)}
     checks = [[str(n), f"{times[n]:.1f}", f"{simulated(costs, n, N_ROWS, cores=CORES):.1f}"] for n in times]
     rows = []
@@ -148,6 +163,8 @@ def main():
         table(["workers", "measured, s", "simulated, s"], checks),
         f"Measured costs: {1e6 * costs.row:.1f} us for a row, {1e3 * costs.vector:.2f} ms to send a vector of weights, "
         f"{1e3 * costs.task:.2f} ms to schedule a task, {1e3 * costs.round:.1f} ms of the client in each round.",
+        f"Memory: of two workers that train on {4 * N_ROWS:,} rows, {rows_megabytes:.0f} MB each as encoded, none grows "
+        f"by more than {megabytes:.0f} MB.",
         "How many times as fast as one core, simulated with these costs, for workers of one core each:",
         table(
             ["rows", "one core, h", "8", "32", "128", "512", "128, 64 shards", "512, 64 shards"],

@@ -16,8 +16,6 @@ from chainrule.errors import ClusterError
 
 _RETRIES = 2
 """Times that a task which fails, for example in reading a file, is tried again."""
-_FAN_IN = 16
-"""Results that one task combines."""
 _POLL_SECONDS, _PATIENCE = 2.0, 30
 """Interval at which a wait looks for workers, and such intervals without any after which the cluster counts as lost."""
 
@@ -87,8 +85,8 @@ def constant(value: Any) -> Delayed:
     return delayed(value, traverse=False)
 
 
-def tree(function: Callable[[Sequence[Any]], Any], values: Sequence[Delayed]) -> Delayed:
-    """Return the function of all values, applied to 16 of them at a time: the order depends on their number only."""
+def tree(function: Callable[[Sequence[Any]], Any], values: Sequence[Delayed], fan_in: int = 16) -> Delayed:
+    """Return the function of all values, `fan_in` of them at a time: the order depends on nothing but their number."""
     while len(values) > 1:
-        values = [delayed(function)(values[start : start + _FAN_IN]) for start in range(0, len(values), _FAN_IN)]
+        values = [delayed(function)(values[start : start + fan_in]) for start in range(0, len(values), fan_in)]
     return values[0]

@@ -169,7 +169,7 @@ class DaskTabularClassifier(ClassifierMixin, BaseDaskTabular):
     local_steps : int, default=100
         Steps between two synchronizations with `method="local"`.
     checkpoint : str or path, default=None
-        File to save checkpoints to, at the end of a round, once a second at most.
+        File to save a checkpoint to at the end of each round.
     resume : bool, default=False
         Whether to resume from `checkpoint` if the file exists.
     quality, n_folds, hidden_layer_sizes, activation, learning_rate, dropout, weight_decay, batch_size, epochs, \

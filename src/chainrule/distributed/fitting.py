@@ -97,7 +97,7 @@ def _train(cluster: Cluster, partitions: Sequence[Any], task: str, settings: Set
     end = None if time_limit is None else perf_counter() + time_limit
     summaries = [delayed(shards.summarized)(part, task, i) for i, part in enumerate(partitions)]
     lengths = delayed([delayed(_n_rows)(one) for one in summaries])
-    summary, lengths = cluster.results(cluster.compute([tree(shards.merged, summaries), lengths]))
+    summary, lengths = cluster.results(cluster.compute([tree(shards.merged, summaries, fan_in=2), lengths]))
     n = summary.n_rows
     require(n >= settings.n_shards, "X", f"have at least one row for each of {settings.n_shards} shards", n)
     target = summary.target(task)

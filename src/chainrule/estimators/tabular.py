@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from chainrule.arrays import Array, as_real, require, require_no_mask
+from chainrule.arrays import Array, as_real, is_integer, require, require_no_mask
 from chainrule.data.cells import missing_rows
 from chainrule.data.hints import suggestions
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
@@ -573,8 +573,8 @@ def recipe_options(estimator: Any) -> dict[str, Any]:
     options = {name: getattr(estimator, name) for name in names}
     if estimator.hidden_layer_sizes is None:
         return options
-    sizes: tuple[Any, ...] = tuple(estimator.hidden_layer_sizes)
-    valid = all(isinstance(size, Integral) and size >= 1 for size in sizes) and len(sizes) > 0
+    sizes = tuple(estimator.hidden_layer_sizes)
+    valid = all(is_integer(size, 1) for size in sizes) and len(sizes) > 0
     require(valid, "hidden_layer_sizes", "be one or more integers >= 1", sizes)
     return options | {"hidden": tuple(map(int, sizes))}
 
