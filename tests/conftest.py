@@ -64,6 +64,13 @@ def closed_figures():
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Leave out the figures of reports, which take most of the time of writing one: for tests of their text."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("chainrule.app.report.blocks.svg", lambda draw, width, height, label: f"<svg>{label}</svg>")
+
+
+@pytest.fixture
 def rng():
     return np.random.default_rng(0)
 

@@ -9,12 +9,6 @@ from chainrule.errors import TableError
 from chainrule.insight.dependence import partial_dependence, strongest_interaction
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def gains(rng):
     """A column that is zero in most rows and large in a few, with one extreme value."""

@@ -19,12 +19,6 @@ sys.path.append(str(FilePath(__file__).parent.parent / "docs"))
 from derivatives import Formulas, draw_derivatives
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def number(formulas, values):
     """Return the value of a product of formulas: adjacent ones are multiplied."""
     code = []

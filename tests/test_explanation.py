@@ -29,12 +29,6 @@ from chainrule.model.background import background_rows
 from chainrule.viz.style import ON_DARK, ON_LIGHT
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def people(n, seed=0):
     """A table with numbers, a missing one, categories, dates and a column that is left out."""
     rng = np.random.default_rng(seed)

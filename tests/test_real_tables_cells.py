@@ -424,7 +424,7 @@ def test_a_target_that_is_nearly_all_numbers_is_a_regression(write, word, tmp_pa
     text = [write(value) for value in y]
     text[41] = word
     pl.DataFrame({"x": y, "price": text}).write_csv("t.csv")
-    done = run("train", "t.csv", "--target", "price", "--folds", 2, "--epochs", 30, "--json")
+    done = run("train", "t.csv", "--target", "price", "--quality", "fast", "--json")
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["task"] == "regression"
@@ -586,6 +586,6 @@ def test_a_table_that_is_written_differently_is_learned_as_well(spelling, rng):
     x = rng.normal(0, 3, 500)
     y = 2 * x + rng.normal(0, 0.5, 500)
     table = pd.DataFrame({"x": SPELLINGS[spelling](x), "z": rng.normal(size=500)})
-    model = TabularRegressor(n_folds=2, epochs=16, random_state=0).fit(table[:400], y[:400])
+    model = TabularRegressor(quality="fast", n_folds=2, random_state=0).fit(table[:400], y[:400])
     rmse = np.sqrt(np.mean((model.predict(table[400:]) - y[400:])[1:] ** 2))
     assert rmse < (3.5 if spelling in ("words", "sentinel", "categorical") else 1.2)  # of 6.0

@@ -82,7 +82,7 @@ def write_csv(rows, name="t.csv", *, encoding="utf-8", separator=",", number=str
 def test_a_german_table_gives_the_same_model_as_the_plain_one(cell, encoding, rows):
     plain = train(write_csv(rows))
     name = write_csv(rows, "de.csv", encoding=encoding, separator=";", number=german, extra=[("other", cell)])
-    written = train(name, "--drop", "other", "--report", "r.html")
+    written = train(name, "--drop", "other")
     assert written["data"] == plain["data"]
     assert "decimal commas in size, y" in " ".join(written["notices"])
 
@@ -110,7 +110,7 @@ def test_whole_thousands_are_read_at_prediction_as_in_training(rows):
     assert run("predict", "m.chainrule", "new.csv").stdout == run("predict", "m.chainrule", "plain.csv").stdout
 
 
-def test_options_override_what_is_detected_in_every_command(rows):
+def test_options_override_what_is_detected_in_every_command(rows, undrawn):
     name = write_csv(rows, separator="^", number=german, encoding="cp1250", header=False)
     options = ["--separator", "^", "--decimal", ",", "--encoding", "cp1250", "--no-header"]
     written = train(name, *options, target="column_3")

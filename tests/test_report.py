@@ -135,7 +135,7 @@ def test_a_report_stays_small(folder):
         assert (folder / f"{name}.html").stat().st_size < 700_000
 
 
-def test_a_report_of_a_trained_model_has_no_curves_and_no_baselines(folder, monkeypatch):
+def test_a_report_of_a_trained_model_has_no_curves_and_no_baselines(folder, undrawn, monkeypatch):
     monkeypatch.chdir(folder)
     run("report", "sex.chainrule", "test.csv", "--out", "again.html")
     again = page(folder, "again")
@@ -330,7 +330,7 @@ def test_many_classes_take_fewer_rounds():
     assert [baselines.rounds(k) for k in (1, 2, 3, 6, 20, 1000)] == [100, 100, 100, 100, 30, 10]
 
 
-def test_baselines_can_be_left_out(folder, monkeypatch):
+def test_baselines_can_be_left_out(folder, undrawn, monkeypatch):
     monkeypatch.chdir(folder)
     run("train", "train.csv", "--target", "sex", *QUICK, "--no-baselines", "--out", "m", "--report", "plain.html")
     assert "gradient boosting" not in page(folder, "plain")
@@ -341,7 +341,7 @@ def test_without_scikit_learn_there_are_no_baselines(folder, monkeypatch):
     assert fitted(folder, "sex") == {}
 
 
-def test_a_report_is_written_where_a_baseline_fails(folder, monkeypatch):
+def test_a_report_is_written_where_a_baseline_fails(folder, undrawn, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     run("train", "train.csv", "--target", "sex", *QUICK, "--out", "m", "--report", "without.html")
@@ -489,7 +489,9 @@ def browser():
 def tab(request, browser):
     """A tab, which must not have written to the console when the test is done."""
     width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
     tab, messages = context.new_page(), []
     tab.on("console", lambda message: messages.append(message.text))
     tab.on("pageerror", lambda error: messages.append(str(error)))

@@ -26,12 +26,6 @@ RANGES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def axes(x, width=4.4, scale="linear"):
     figure, ax = plt.subplots(figsize=(width, 3), layout="constrained")
     ax.plot(x, x, "o")

@@ -32,12 +32,6 @@ from chainrule.viz.style import MARKERS, MAX_POINTS, ON_DARK, ON_EITHER, ON_LIGH
 from drawn import assert_texts_are_apart, color_of, sigmoid_net, texts
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def line_net(w=(2.0, 4.0), b=-1.0):
     net = Network([Dense(2, 1), Activation("sigmoid")])
     net.set_weights([{"W": np.reshape(w, (2, 1)), "b": [b]}, {}])

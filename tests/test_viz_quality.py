@@ -20,12 +20,6 @@ from chainrule.insight.evaluation import (
 from chainrule.viz.style import MAX_POINTS, ON_LIGHT
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def classified(n, K, seed=0):
     rng = np.random.default_rng(seed)
     y = np.append(np.arange(K), rng.integers(0, K, n - K))
@@ -87,9 +81,11 @@ def assert_sound(ax):
         assert limits[0] != limits[1]
 
 
-@pytest.mark.parametrize("case", CLASSIFICATION_CASES)
+@pytest.mark.parametrize(
+    ("case", "inches"),
+    [*((case, None) for case in CLASSIFICATION_CASES), ("26 classes", 2.5), ("long names", 2.5)],
+)
 @pytest.mark.parametrize("name", CLASSIFICATION_FIGURES)
-@pytest.mark.parametrize("inches", [None, 2.5])
 def test_every_classification_figure_handles_edge_cases(name, case, inches):
     y, P, labels = CLASSIFICATION_CASES[case]
     ax = plt.subplots(figsize=(inches, inches), layout="constrained")[1] if inches else None
@@ -99,9 +95,8 @@ def test_every_classification_figure_handles_edge_cases(name, case, inches):
     assert_sound(drawn)
 
 
-@pytest.mark.parametrize("case", REGRESSION_CASES)
+@pytest.mark.parametrize(("case", "inches"), [*((case, None) for case in REGRESSION_CASES), ("plain", 2.5)])
 @pytest.mark.parametrize("name", REGRESSION_FIGURES)
-@pytest.mark.parametrize("inches", [None, 2.5])
 def test_every_regression_figure_handles_edge_cases(name, case, inches):
     ax = plt.subplots(figsize=(inches, inches), layout="constrained")[1] if inches else None
     drawn = REGRESSION_FIGURES[name](*REGRESSION_CASES[case], "price", ax)

@@ -14,12 +14,6 @@ from chainrule.insight.surface import Surface, surface_around, surface_of_paths
 from chainrule.viz.style import ON_LIGHT
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def recorded(*sizes, epochs=4, activation="tanh"):
     net, path, samples = (
         mlp(*sizes, activation=activation, loss="cross_entropy", seed=0),
