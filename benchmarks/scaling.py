@@ -161,10 +161,10 @@ def main():
         f"Regression on {N_ROWS:,} rows of {N_COLUMNS} numbers, {N_NETWORKS} networks, {EPOCHS} epochs, {N_SHARDS} "
         f"shards, {LOCAL_STEPS} local steps. Here, {CORES} cores are shared by all workers.",
         table(["workers", "measured, s", "simulated, s"], checks),
-        f"Measured costs: {1e6 * costs.row:.1f} us for a row, {1e3 * costs.vector:.2f} ms to send a vector of weights, "
+        f"Measured costs: {1e6 * costs.row:.1f} us for a row, {1e3 * costs.vector:.2f} ms to send weights, "
         f"{1e3 * costs.task:.2f} ms to schedule a task, {1e3 * costs.round:.1f} ms of the client in each round.",
-        f"Memory: of two workers that train on {4 * N_ROWS:,} rows, {rows_megabytes:.0f} MB each as encoded, none grows "
-        f"by more than {megabytes:.0f} MB.",
+        f"Memory: of two workers that train on {4 * N_ROWS:,} rows, {rows_megabytes:.0f} MB each as encoded, none "
+        f"grows by more than {megabytes:.0f} MB.",
         "How many times as fast as one core, simulated with these costs, for workers of one core each:",
         table(
             ["rows", "one core, h", "8", "32", "128", "512", "128, 64 shards", "512, 64 shards"],
