@@ -11,18 +11,20 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from dask.distributed import Client, LocalCluster
+from dask.distributed import Client, LocalCluster, Status
 from sklearn.base import clone
 
 from chainrule import ClusterError, TabularClassifier, load
 from chainrule.data.targets import ClassTarget
 from chainrule.distributed import DaskTabularClassifier, DaskTabularRegressor, predict, shards, train
+from chainrule.distributed import cluster as cluster_module
 from chainrule.distributed.cluster import Cluster
 from chainrule.distributed.methods import METHODS, Round, add
 from chainrule.model.recipe import CLASSIFICATION
 
 QUICK = {"quality": "fast", "n_folds": 2, "hidden_layer_sizes": (8,), "epochs": 1, "batch_size": 64}
 QUICK |= {"n_shards": 2, "local_steps": 1}
+IN_PROCESS = {"processes": False, "n_workers": 1, "dashboard_address": ":0", "silence_logs": 50}
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +88,8 @@ def test_one_two_and_four_workers_give_the_same_bits(cluster, client, table, fit
 
 
 def kill_one(cluster, rng):
-    """Kill a worker process, if there is one; its nanny starts another one. Return whether there was one."""
-    pids = [nanny.process.pid for nanny in cluster.workers.values() if nanny.process and nanny.process.pid]
+    """Kill a running worker, if there is one; its nanny starts another one. Return whether there was one."""
+    pids = [nanny.process.pid for nanny in cluster.workers.values() if nanny.process.status == Status.running]
     if pids:
         os.kill(rng.choice(pids), signal.SIGKILL)
     return bool(pids)
@@ -124,14 +126,30 @@ def test_a_lost_scheduler_leaves_a_checkpoint_from_which_another_cluster_goes_on
 
     with monkeypatch.context() as patch:
         patch.setattr(Cluster, "results", lose)
-        local = {"processes": False, "n_workers": 1, "dashboard_address": ":0", "silence_logs": 50}
-        with LocalCluster(**local) as other, Client(other) as lost, pytest.raises(ClusterError, match="scheduler"):
+        with LocalCluster(**IN_PROCESS) as other, Client(other) as lost, pytest.raises(ClusterError, match="scheduler"):
             clone(fitted["local"]).set_params(client=lost, **options).fit(*collections(*table))
     assert options["checkpoint"].exists()
     resumed = clone(fitted["local"]).set_params(resume=True, **options).fit(*collections(*table))
     assert weights(resumed) == weights(fitted["local"])
     with pytest.raises(ValueError, match="n_shards was 2, now 4"):
         clone(fitted["local"]).set_params(resume=True, n_shards=4, **options).fit(*collections(*table))
+
+
+def test_without_any_worker_there_is_an_error_and_no_hang(table, monkeypatch):
+    monkeypatch.setattr(cluster_module, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(cluster_module, "PATIENCE", 5)
+    results, rounds = Cluster.results, []
+
+    def close_workers(self, futures):
+        rounds.append(1)
+        if len(rounds) == 4:
+            for worker in list(self.client.cluster.workers.values()):
+                self.client.cluster.sync(worker.close)
+        return results(self, futures)
+
+    monkeypatch.setattr(Cluster, "results", close_workers)
+    with LocalCluster(**IN_PROCESS) as other, Client(other) as client, pytest.raises(ClusterError, match="no worker"):
+        DaskTabularClassifier(client, **QUICK, random_state=0).fit(*collections(*table))
 
 
 def test_predictions_are_lazy_and_of_the_kind_given(client, table, fitted):

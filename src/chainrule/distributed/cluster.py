@@ -16,7 +16,7 @@ from chainrule.errors import ClusterError
 
 _RETRIES = 2
 """Times that a task which fails, for example in reading a file, is tried again."""
-_POLL_SECONDS, _PATIENCE = 2.0, 30
+POLL_SECONDS, PATIENCE = 2.0, 150
 """Interval at which a wait looks for workers, and such intervals without any after which the cluster counts as lost."""
 
 
@@ -42,22 +42,22 @@ class Cluster:
     def results(self, futures: Sequence[Future]) -> list[Any]:
         """Return the values of futures, when all are there.
 
-        Raises what a task has raised; ClusterError if the scheduler is lost, if there is no worker for a minute, or if
+        Raises what a task has raised; ClusterError if the scheduler is lost, if there is no worker for five minutes, or if
         several workers die of the same task.
         """
         with _cluster_errors():
             n_polls = 0
             while not self._are_done(futures):
                 n_polls = 0 if self.client.nthreads() else n_polls + 1
-                if n_polls == _PATIENCE:
-                    raise ClusterError(f"the cluster had no worker for {_PATIENCE * _POLL_SECONDS:.0f} s")
+                if n_polls == PATIENCE:
+                    raise ClusterError(f"the cluster had no worker for {PATIENCE * POLL_SECONDS:.0f} s")
             return self.client.gather(list(futures))
 
     def _are_done(self, futures: Sequence[Future]) -> bool:
         if self.client.status == "closed":
             raise ClusterError("the connection to the scheduler is closed")
         try:
-            wait(futures, timeout=_POLL_SECONDS)
+            wait(futures, timeout=POLL_SECONDS)
         except TimeoutError:
             return False
         return True
