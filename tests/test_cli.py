@@ -840,7 +840,7 @@ WORDS = "x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20))
 TRAIN = ["train", "t.csv", "--target", "y"]
 MISTAKES = {
     "no such file": (["train", "nothing.csv", "--target", "y"], "", "nothing.csv: no such file"),
-    "a directory": (["train", ".", "--target", "y"], "", r"\. is a directory, not a file"),
+    "a directory with an empty file": (["train", ".", "--target", "y"], "", "t.csv is empty"),
     "a directory named like a table": (["train", "directory.csv", "--target", "y"], "", "is a directory, not a file"),
     "an unknown suffix": (["train", "t.xlsx", "--target", "y"], "", "must end in one of .csv"),
     "an empty file": (TRAIN, "", "t.csv is empty. A table needs a header line"),
@@ -1016,7 +1016,8 @@ def test_without_the_extra_the_command_names_what_to_install(package, monkeypatc
 
 MODULES_OF_HELP = {
     "chainrule", "chainrule.app", "chainrule.app.cli", "chainrule.app.commands", "chainrule.app.dialects",
-    "chainrule.app.options", "chainrule.app.parsers", "chainrule.app.paths", "chainrule.display", "chainrule.errors",
+    "chainrule.app.options", "chainrule.app.parsers", "chainrule.app.paths", "chainrule.data", "chainrule.data.parts",
+    "chainrule.display", "chainrule.errors",
 }  # fmt: skip
 TYPER = {"typer", "annotated_doc", "click", "shellingham", "typing_extensions"}
 RICH = {"rich", "attr", "attrs", "markdown_it", "mdurl", "pygments"}

@@ -21,7 +21,7 @@ def mixed_table(rng):
     gaps = rng.random(N) < 0.1
     return {
         "user_id": rng.permutation(N) + 10**6,
-        "repeated_id": rng.permutation(N // 2).repeat(2),
+        "repeated_id": np.tile(rng.permutation(N // 2), 2),
         "dose": np.where(gaps, np.nan, rng.lognormal(3, 2, N)),
         "rooms": rng.integers(0, 9, N),
         "depth": np.where(rng.random(N) < 0.2, -999.0, rng.uniform(0, 50, N)),

@@ -383,10 +383,13 @@ def test_targets_and_options_that_cannot_be_fitted_are_rejected(kind, options, y
         kind(**QUICK, **options).fit(np.arange(80.0).reshape(40, 2), y)
 
 
-def test_a_lazy_frame_is_rejected():
-    frame = pl.DataFrame({"a": [1.0, 2.0] * 10}).lazy()
+def test_a_lazy_frame_is_fitted_by_the_name_of_its_target_and_not_predicted():
+    frame = pl.DataFrame({"a": [1.0, 2.0] * 10, "y": [0, 1] * 10})
+    with pytest.raises(ValueError, match="y must be the name of a column"):
+        TabularClassifier(**QUICK).fit(frame.lazy(), [0, 1] * 10)
+    model = TabularClassifier(**QUICK).fit(frame.lazy(), "y")
     with pytest.raises(ValueError, match="LazyFrame"):
-        TabularClassifier(**QUICK).fit(frame, [0, 1] * 10)
+        model.predict(frame.lazy())
 
 
 def test_a_single_quantile_is_rejected():

@@ -26,6 +26,10 @@ Show = Callable[[str, float | None], None]
 """Shows how far work has come: a text, and the fraction that is done, or None where it is not known."""
 
 
+_BYTES_PER_CELL, _COMPRESSION = 6, 5
+"""Size of a cell in text, and how much smaller it is compressed; a rough guess."""
+
+
 class CsvFile:
     """A table of text cells in a file, which `opener` decompresses. Its dialect is detected as far as not in `reading`.
 
@@ -38,6 +42,8 @@ class CsvFile:
         self.file: Any = None
         self.size = source.stat().st_size
         self.notes: list[str] = []
+        self.types: dict[str, pl.DataType] = {}
+        """The type of each column, as soon as the file is read in parts."""
         self.nested: dict[str, str] = {}
         """A CSV file has no columns of lists or structs."""
         self._detect_dialect()
@@ -72,6 +78,21 @@ class CsvFile:
         """Yield the table in order, in at least one part of at most `n_rows` rows; all cells are text."""
         for frame in self._frames():
             yield from self._with_points(frame, text).iter_slices(n_rows) if len(frame) else [frame]
+
+    def parts(self, text: frozenset[str], n_rows: int) -> Iterator[pl.DataFrame]:
+        """Yield the table that `read` returns in order, in at least one part of at most `n_rows` rows."""
+        if not self.types:
+            self.types = self._types(text)
+        booleans = [pl.col(name).str.to_lowercase() == "true" for name, of in self.types.items() if of == pl.Boolean]
+        others = {name: of for name, of in self.types.items() if of != pl.Boolean}
+        for frame in self.batches(text, n_rows):
+            yield frame.with_columns(booleans).cast(others)  # type: ignore[arg-type]
+
+    @property
+    def n_cells(self) -> float:
+        """About the number of cells."""
+        compressed = self.opener is not open or self._is_zstandard()
+        return self.size / _BYTES_PER_CELL * (_COMPRESSION if compressed else 1)
 
     # Text.
 
@@ -239,6 +260,15 @@ class CsvFile:
         self.dialect = replace(self.dialect, decimal=marks)
         return with_points(frame, marks)
 
+    def _types(self, text: frozenset[str]) -> dict[str, pl.DataType]:
+        """Return the types that `read` gives to the columns, by a pass over the file that keeps none of it."""
+        found: dict[str, set[pl.DataType]] = {}
+        for frame in self._frames():
+            for cells in self._with_points(frame, text):
+                known = cells.name not in text and cells.null_count() < len(cells)
+                found.setdefault(cells.name, set()).update([self._typed(cells).dtype] if known else [])
+        return {name: _common_type(types) for name, types in found.items()}
+
     def _typed(self, cells: pl.Series) -> pl.Series:
         """Return a column of text as integers, floats or booleans, if all its cells are such, and none is like 007."""
         if cells.null_count() == len(cells) or cells.str.contains(_LEADING_ZERO).any():
@@ -252,3 +282,10 @@ class CsvFile:
                 return numbers
         lower = cells.str.to_lowercase()
         return lower == "true" if lower.is_in(["true", "false"]).all() else cells
+
+
+def _common_type(types: set[pl.DataType]) -> pl.DataType:
+    """Return the type of a column with parts of these types: text, unless all are numbers, or all booleans."""
+    if types == {pl.Int64(), pl.Float64()}:
+        return pl.Float64()
+    return types.pop() if len(types) == 1 else pl.String()

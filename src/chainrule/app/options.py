@@ -34,7 +34,7 @@ def _option(help_text: str, *names: str, default: str | bool = True, **settings:
     return typer.Option(*names, help=help_text, show_default=default, **settings)
 
 
-_TABLE = "Table: .csv, .tsv, .csv.gz, .parquet, .arrow or .jsonl; - reads standard input."
+_TABLE = "Table: .csv, .tsv, .csv.gz, .parquet, .arrow or .jsonl, or a folder of them; - reads standard input."
 _FILE: Any = {"metavar": "FILE"}
 _COLUMN: Any = {"metavar": "COLUMN"}
 _FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help=_TABLE)]
@@ -251,6 +251,14 @@ class TrainOptions(Options):
             **parsers.number("a number >= 1", lambda value: value >= 1),
         ),
     ] = None
+    memory: Annotated[
+        int | None,
+        _option(
+            "Train in about this much memory: a larger table is read in parts, and encoded in a temporary file.",
+            default="half of what is free",
+            **parsers.size(),
+        ),
+    ] = None
     jobs: Annotated[
         int | None, _option("Train this many networks in parallel.", default="one per processor", **parsers.integer(1))
     ] = None
@@ -264,7 +272,8 @@ class TrainOptions(Options):
     @property
     def output(self) -> Path:
         """The model file to write."""
-        return self.out or Path(f"{'table' if self.file == STDIN else self.file.name.split('.')[0]}.chainrule")
+        name = self.file.name.split(".")[0].rstrip("*?[]-_")
+        return self.out or Path(f"{'table' if self.file == STDIN else name or 'table'}.chainrule")
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -33,6 +33,18 @@ def integer(least: int) -> dict[str, Any]:
     return number(f"an integer >= {least}", lambda value: value >= least, int)
 
 
+def size() -> dict[str, Any]:
+    """Return the arguments of `typer.Option` for a number of bytes, such as 500MB or 2GB."""
+
+    def parse(text: str) -> int:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT])i?B?", str(text), re.I)
+        if not match:
+            raise typer.BadParameter(f"must be a size such as 500MB or 2GB, got {_shown(str(text))}")
+        return int(float(match[1]) * 1000 ** (1 + "kmgt".index(match[2].lower())))
+
+    return {"parser": parse, "metavar": "SIZE"}
+
+
 def choice(kind: type[StrEnum]) -> dict[str, Any]:
     """Return the arguments of `typer.Option` for one of the names in `kind`."""
 

@@ -5,24 +5,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from chainrule.data.parts import KINDS, files_of
 from chainrule.errors import TableError
 
 STDIN = Path("-")
 
-_KINDS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".csv.gz": "csv",
-    ".tsv.gz": "csv",
-    ".csv.zst": "csv",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
-"""Suffix of a table to read -> kind."""
 OUTPUT_KINDS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -55,14 +42,20 @@ def kind_of(path: Path, kinds: Mapping[str, str]) -> str:
 
 def has_table_suffix(path: Path) -> bool:
     """Return whether the path ends like a table."""
-    return path.name.lower().endswith(tuple(_KINDS))
+    return path.name.lower().endswith(tuple(KINDS))
 
 
 def require_table(path: Path, kind: str | None = None) -> str:
     """Return the kind of a table to read; TableError unless it is known, and the file exists and is not empty."""
     if path == STDIN:
         return kind or "csv"
-    kind = kind or kind_of(path, _KINDS)
+    files = files_of(path)
+    if files and files != [path]:
+        kinds = {require_table(of, kind) for of in files}
+        if len(kinds) > 1:
+            raise TableError(f"{path} must contain files of one kind, got {' and '.join(sorted(kinds))}")
+        return kinds.pop()
+    kind = kind or kind_of(path, KINDS)
     if not path.exists():
         raise TableError(f"{path}: no such file. The current directory is {Path.cwd()}.")
     if not path.is_file():

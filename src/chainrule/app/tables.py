@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,8 @@ import polars as pl
 from chainrule.app.csv_file import CsvFile, Show
 from chainrule.app.dialects import Reading
 from chainrule.app.paths import EMPTY, OUTPUT_KINDS, STDIN, kind_of, require_table, shown
+from chainrule.data.parts import files_of, scan
+from chainrule.data.survey import Parts
 from chainrule.errors import TableError, first_line, shorten
 from chainrule.files.archive import write_whole
 
@@ -42,17 +44,22 @@ class TableFile:
         self.reading = reading or Reading()
         self.noted: list[str] = []
         source = self._spooled() if path == STDIN else path
-        if not os.stat(source).st_size:
+        self._sources = files_of(source)
+        if not any(os.stat(of).st_size for of in self._sources):
             raise TableError(f"{self.name} {EMPTY}")
-        self._source = source
         with self._readable():
-            self.content = self._opened(source)
+            several = self._sources != [source]
+            self.content = _ColumnarFile(self._sources, self.kind) if several else self._opened(source)
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the file's bytes, in hexadecimal."""
-        with self._source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """The SHA-256 of the bytes of the file, or of all files one after the other, in hexadecimal."""
+        total = hashlib.sha256()
+        for path in self._sources:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    total.update(block)
+        return total.hexdigest()
 
     @property
     def notices(self) -> list[str]:
@@ -91,6 +98,22 @@ class TableFile:
         with self._readable():
             yield from self.content.batches(frozenset(text), BATCH_ROWS)
 
+    def parts(self, text: Iterable[str] = ()) -> Parts:
+        """Return the table as `read` does, in order and in parts of about a number of rows."""
+        names = frozenset(text)
+
+        def parts(n_rows: int) -> Iterator[pl.DataFrame]:
+            with self._readable():
+                yield from self.content.parts(names, n_rows)
+
+        return parts
+
+    @property
+    def n_cells(self) -> float:
+        """About the number of cells."""
+        with self._readable():
+            return self.content.n_cells
+
     def require_scalars(self, names: Iterable[str]) -> None:
         """Raise TableError if one of the names is a column of lists or structs, which is left out."""
         for name in names:
@@ -124,7 +147,7 @@ class TableFile:
         if self.reading.choices:
             option = self.reading.choices[0]
             raise TableError(f"{option} applies to CSV only, got {self.name}, {self.kind.capitalize()}")
-        return _ColumnarFile(source, self.kind)
+        return _ColumnarFile([source], self.kind)
 
     @property
     def _failure(self) -> str:
@@ -148,12 +171,12 @@ class TableFile:
 
 
 class _ColumnarFile:
-    """A table in a file whose columns have types, read by polars."""
+    """A table in files whose columns have types, read by polars."""
 
     fraction = None
 
-    def __init__(self, source: Path, kind: str) -> None:
-        self.scan: Callable[[], pl.LazyFrame] = partial(_SCANNERS[kind], source)
+    def __init__(self, sources: Sequence[Path], kind: str) -> None:
+        self.scan: Callable[[], pl.LazyFrame] = partial(scan, sources, kind)
         self.state: dict[str, Any] = {}
         self.notices: list[str] = []
         self.nested: dict[str, str] = {}
@@ -169,6 +192,13 @@ class _ColumnarFile:
             yield self._without_nested(frame)
         if not any_batch:
             yield self._without_nested(self.scan().collect())
+
+    parts = batches
+
+    @property
+    def n_cells(self) -> float:
+        """The number of cells."""
+        return float(self.scan().select(pl.len()).collect().item() * len(self.scan().collect_schema()))
 
     def _without_nested(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return a table without columns of lists and structs, and with integers too large for NumPy as text."""
@@ -186,21 +216,9 @@ class _ColumnarFile:
         return frame
 
 
-def _scan_arrow(source: Path) -> pl.LazyFrame:
-    """Return an Arrow file, or one in Arrow's stream format, which has the same suffix but no magic bytes."""
-    return pl.scan_ipc(source) if _first_bytes(source, 6) == b"ARROW1" else pl.read_ipc_stream(source).lazy()
-
-
 def _first_bytes(path: Path, n: int) -> bytes:
     with open(path, "rb") as file:
         return file.read(n)
-
-
-_SCANNERS: dict[str, Callable[[Path], pl.LazyFrame]] = {
-    "parquet": pl.scan_parquet,
-    "arrow": _scan_arrow,
-    "jsonl": lambda source: pl.scan_ndjson(source, infer_schema_length=None),
-}
 
 
 def with_numbers(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -31,7 +31,8 @@ from chainrule.errors import TableError
 from chainrule.files.checkpoint import CheckpointFile
 from chainrule.model import portfolio
 from chainrule.model.executors import Executor, Serial, Threads
-from chainrule.model.fitting import Fitted, fit_predictor, recipe_of
+from chainrule.model.fitting import Fitted, encoder_for, fit_predictor, recipe_of
+from chainrule.model.larger import Larger, available_memory, fits
 
 _CHECKPOINT_SECONDS = 2.0
 """The least time between two writes of a member's checkpoint; its last epoch is always written."""
@@ -50,18 +51,30 @@ class _Job:
     weights: Array | None
     n_columns: int
     findings: list[str]
+    larger: Larger | None = None
+    """The table, if only a sample of its rows is in memory."""
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of the table."""
+        return self.larger.survey.n_rows if self.larger else len(self.plan.table.values)
+
+    @property
+    def n_training(self) -> int:
+        """Number of rows to train on; on disk, those with a missing target are among them."""
+        return len(self.plan.training) + self.n_rows - len(self.plan.table.values)
 
     @property
     def folds(self) -> int:
         """The number of folds: not more than rows."""
         given = {"folds": self.options.folds}
-        return recipe_of(self.plan.target, self.options.quality, len(self.plan.training), given).folds
+        return recipe_of(self.plan.target, self.options.quality, self.n_training, given).folds
 
     @property
     def members(self) -> int:
         """The number of networks."""
         planned = self.plan
-        names = portfolio.names_for(planned.encoder, self.options.quality, planned.target.task, len(planned.training))
+        names = portfolio.names_for(planned.encoder, self.options.quality, planned.target.task, self.n_training)
         return self.folds * len(names)
 
 
@@ -89,7 +102,7 @@ def run(options: TrainOptions) -> None:
 def _job(options: TrainOptions, show: Show) -> _Job:
     """Read the table and plan the training; raise TableError for everything that would fail after training."""
     source = TableFile(options.file, options.table.kind, options.table.reading(expected=[options.target]))
-    columns = read_columns(source.read(options.category or [], show))
+    columns, larger = _read(options, source, show)
     source.require_scalars(options.named)
     weights = None if options.weight is None else _weights_in(columns, options.weight)
     show("encoding", None)
@@ -116,7 +129,40 @@ def _job(options: TrainOptions, show: Show) -> _Job:
         findings += shared
     planned.table.notices[:] = [*source.notices, *planned.table.notices, *plan.require_scorable(planned, held)]
     weights = None if weights is None else weights[planned.training]
-    return _Job(options, source, planned, held, weights, len(columns), findings)
+    if larger is not None:
+        planned = replace(
+            planned, encoder=larger.fit(encoder_for(planned.target, options.category or []), planned.table.inputs)
+        )
+        planned.table.notices.append(_about(larger))
+    return _Job(options, source, planned, held, weights, len(columns), findings, larger)
+
+
+def _read(options: TrainOptions, source: TableFile, show: Show) -> tuple[Columns, Larger | None]:
+    """Return the columns of the table; if it is larger than the memory, those of a sample, and the way to the rest."""
+    memory = options.memory or available_memory()
+    if fits(source.n_cells, memory):
+        return read_columns(source.read(options.category or [], show)), None
+    show("in parts", None)
+    folder, names = options.output.absolute().parent, options.category or []
+    parts, ignored = source.parts(names), options.not_inputs
+    larger = Larger(parts, options.target, memory, names, ignored, options.weight, folder, options.seed)
+    columns = larger.survey.sample
+    if larger.in_memory:
+        return columns, None
+    for option, name in (("--group", options.group), ("--time", options.time)):
+        if name is not None:
+            remedy = "Increase --memory, or train on a part of the rows."
+            raise TableError(f"{option} requires a table that fits into {memory / 1e9:.3g} GB of memory. {remedy}")
+    return columns, larger
+
+
+def _about(larger: Larger) -> str:
+    """Return a notice about a table of which only a sample is in memory."""
+    n, n_sample = larger.survey.n_rows, len(larger.survey.rows)
+    return (
+        f"of {n:,} rows, a random {n_sample:,} are in memory: test rows, folds, calibration and report are of these; "
+        "every network is trained on all others, too"
+    )
 
 
 def _test_table(options: TrainOptions, source: TableFile, planned: Plan, columns: Columns) -> tuple[Table, list[str]]:
@@ -142,10 +188,10 @@ def _weights_in(columns: Columns, name: str) -> Array:
 def _describe(job: _Job, columns: list[dict[str, Any]], reporter: Reporter) -> None:
     """Print how each column is read, and how the rows are split."""
     options = job.options
-    reporter.say(f"{shown(options.file)}: {len(job.plan.table.values):,} rows, {job.n_columns} columns", "")
+    reporter.say(f"{shown(options.file)}: {job.n_rows:,} rows, {job.n_columns} columns", "")
     reporter.say(*messages.column_lines(columns, job.plan.target))
     test_source = "" if options.test is None else f" from {options.test}"
-    reporter.say(*messages.split_lines(job.plan, len(job.held.known), job.members, test_source))
+    reporter.say(*messages.split_lines(job.plan, job.n_training, len(job.held.known), job.members, test_source))
 
 
 # Job -> trained networks.
@@ -156,6 +202,10 @@ def _fit(job: _Job, reporter: Reporter) -> Fitted:
     options, planned = job.options, job.plan
     checkpoints = _checkpoints(job, reporter)
     seen = planned.table.part(planned.training)
+    more = None
+    if job.larger is not None:
+        with reporter.step("encoding the rows on disk"):
+            more = job.larger.rest(planned.encoder, planned.target)
     seconds = _seconds_for_training(job)
     with reporter.training(job.members) as display:
         return fit_predictor(
@@ -172,6 +222,7 @@ def _fit(job: _Job, reporter: Reporter) -> Fitted:
             time_limit=seconds,
             seed=options.seed,
             encoder=planned.encoder,
+            more=more,
             executor=_executor_for(options.jobs, job.members),
             callbacks_for=lambda k: [
                 *display.callbacks_for(k),
@@ -190,7 +241,7 @@ def _checkpoints(job: _Job, reporter: Reporter) -> CheckpointFile | None:
         "task": planned.target.task,
         "columns": list(planned.table.inputs),
         "seed": str(options.seed),
-        "number of training rows": f"{len(planned.training):,}",
+        "number of training rows": f"{job.n_training:,}",
     }
     checkpoints = CheckpointFile(options.checkpoint, job.members, resume=options.resume, about=about)
     if checkpoints.trainings:
@@ -252,14 +303,14 @@ def _metadata(job: _Job, result: Result) -> dict[str, Any]:
     """Return the rows, notices, scores and options, for the metadata of the model file."""
     options = job.options
     return {
-        "rows": {"training": len(job.plan.training), "test": len(result.values)},
+        "rows": {"training": job.n_training, "test": len(result.values)},
         "notices": job.plan.notices,
         "scores": result.scores,
         "intervals": {name: list(ends) for name, ends in result.intervals.items()},
         "baseline": result.baseline,
         **result.uncertainty,
         "table": job.source.name,
-        "file": {"rows": len(job.plan.table.values), "columns": job.n_columns, "sha256": job.source.sha256},
+        "file": {"rows": job.n_rows, "columns": job.n_columns, "sha256": job.source.sha256},
         "reading": job.source.state,
         "id": options.identifier or [],
         "weight": [options.weight] if options.weight else [],

@@ -42,8 +42,8 @@ class Cluster:
     def results(self, futures: Sequence[Future]) -> list[Any]:
         """Return the values of futures, when all are there.
 
-        Raises what a task has raised; ClusterError if the scheduler is lost, if there is no worker for five minutes, or if
-        several workers die of the same task.
+        Raises what a task has raised; ClusterError if the scheduler is lost, if there is no worker for five minutes, or
+        if several workers die of the same task.
         """
         with _cluster_errors():
             n_polls = 0

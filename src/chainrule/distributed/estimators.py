@@ -89,8 +89,8 @@ class BaseDaskTabular(BaseEstimator):
         Raises
         ------
         chainrule.ClusterError
-            If the scheduler is lost, if there is no worker for five minutes, or if several workers die of the same task.
-            With `checkpoint`, call `fit` again with `resume=True` on another cluster.
+            If the scheduler is lost, if there is no worker for five minutes, or if several workers die of the same
+            task. With `checkpoint`, call `fit` again with `resume=True` on another cluster.
         """
         fitted = train(
             self.client,

@@ -17,6 +17,7 @@ from dask import delayed
 from distributed import Client, Future
 
 from chainrule.arrays import Array, require, require_integer
+from chainrule.data.rowfile import EncodedRows
 from chainrule.data.splits import Split
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
@@ -122,7 +123,7 @@ def _train(cluster: Cluster, partitions: Sequence[Any], task: str, settings: Set
         end,
         Threads(_MEMBERS_AT_A_TIME),
         _checkpoints(settings, recipe, len(names_for(encoder, settings.quality, task, n))),
-        _Trainer(cluster, futures, n, fold, settings),
+        train=_Trainer(cluster, futures, n, fold, settings),
     )
 
 
@@ -176,6 +177,7 @@ class _Trainer:
         seed: int,
         callbacks: Sequence[Callback],
         kernels: str,
+        more: EncodedRows | None,
     ) -> Member:
         training, held_out = (_take(sample, rows) for rows in (split.training, split.held_out))
         recipe = recipe.fitted(*training)

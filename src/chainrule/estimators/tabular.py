@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from chainrule.arrays import Array, as_real, is_integer, require, require_no_mask
 from chainrule.data.cells import missing_rows
 from chainrule.data.hints import suggestions
+from chainrule.data.parts import parts_of
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
 from chainrule.data.splits import group_codes, time_numbers
 from chainrule.data.tabular import TabularEncoder
@@ -35,7 +36,8 @@ from chainrule.insight.explanation import Explanation
 from chainrule.metrics import METRICS, Metric, as_metric
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.executors import MemberTask
-from chainrule.model.fitting import Fitted, fit_predictor
+from chainrule.model.fitting import Fitted, encoder_for, fit_predictor
+from chainrule.model.larger import Larger, available_memory
 from chainrule.model.portfolio import QUALITIES
 from chainrule.model.recipe import Member
 from chainrule.nn.activations import ACTIVATIONS
@@ -87,6 +89,7 @@ class BaseTabular(BaseEstimator):
     random_state: int | np.random.RandomState | None = None
     n_jobs: int | None = None
     verbose: bool = False
+    max_memory: int | None = None
 
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True, "time": True}
     """With scikit-learn's metadata routing, groups and time are passed on without a request."""
@@ -107,7 +110,10 @@ class BaseTabular(BaseEstimator):
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["boolean"],
+        "max_memory": [Interval(Integral, 2**20, None, closed="left"), None],
     }
+    _larger: ClassVar[Larger | None] = None
+    """The table, if only a sample of its rows is in memory."""
 
     def _columns(self, X: Any, reset: bool) -> Columns:
         """Return a table's columns by the names seen in `fit`, which it remembers if `reset` is True.
@@ -145,11 +151,14 @@ class BaseTabular(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features)
-            The table; arrays and sparse matrices have columns named x0, x1, ...
-        y : array-like of shape (n_samples,), or (n_samples, n_outputs) in regression
+        X : DataFrame, dict of columns, list of dicts or array-like of shape (n_samples, n_features), or path
+            The table; arrays and sparse matrices have columns named x0, x1, ... A path of a file, a folder or a pattern
+            such as "2024-*.parquet", a polars LazyFrame or a pyarrow Dataset is read in parts, and may be larger than
+            memory: see `max_memory`.
+        y : array-like of shape (n_samples,), or (n_samples, n_outputs) in regression; or str
             Class labels, or numbers. Rows in which it is missing are not used, with a warning. In regression, numbers
-            such as $12.50 are read as numbers, and rows in which it is not a number are not used either.
+            such as $12.50 are read as numbers, and rows in which it is not a number are not used either. For a table
+            that is read in parts, the name of its column.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights. If None, all samples have equal weight.
         groups : array-like of shape (n_samples,), default=None
@@ -166,7 +175,19 @@ class BaseTabular(BaseEstimator):
         self : object
             The fitted estimator.
         """
-        self._learn(self._rows(X, y, sample_weight, groups, time))
+        parts = parts_of(X)
+        if parts is None:
+            self._learn(self._rows(X, y, sample_weight, groups, time))
+            return self
+        for name, values in (("sample_weight", sample_weight), ("groups", groups), ("time", time)):
+            require(values is None, name, "be None for a table that is read in parts", values)
+        require(isinstance(y, str), "y", "be the name of a column of a table that is read in parts", y)
+        self._larger = larger = Larger(parts, y, self.max_memory or available_memory())  # type: ignore[misc]
+        try:
+            sample = dict(larger.survey.sample)
+            self._learn(self._rows(sample, sample.pop(y), None, None, None))
+        finally:
+            del self._larger
         return self
 
     @abstractmethod
@@ -179,6 +200,12 @@ class BaseTabular(BaseEstimator):
         validation, about_validation = self._validation()
         for notice in rows.notices + target_notices(target, values) + about_validation:
             warnings.warn(notice, UserWarning, stacklevel=5)  # the line that calls fit, which is decorated
+        encoder = more = None
+        if self._larger is not None:
+            if weight is not None and not self._larger.in_memory:
+                raise ValueError("class_weight must be None for a table that does not fit into memory")
+            encoder = self._larger.fit(encoder_for(target), rows.columns)
+            more = self._larger.rest(encoder, target)
         fitted = fit_predictor(
             rows.columns,
             rows.y,
@@ -196,6 +223,8 @@ class BaseTabular(BaseEstimator):
             seed=int(check_random_state(self.random_state).randint(2**31 - MAX_MEMBERS)),
             executor=_Joblib(self.n_jobs) if self.n_jobs not in (None, 1) else None,
             callbacks_for=(lambda member: [ProgressBar()]) if self.verbose else None,
+            encoder=encoder,
+            more=more,
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
         remedies = (None if rows.groups is not None else "groups=", None if rows.times is not None else "time=")
@@ -370,6 +399,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Number of members trained in parallel by joblib, one thread each; None means 1, -1 all processors.
     verbose : bool, default=False
         Whether to show a progress bar for each member on stderr.
+    max_memory : int, default=None
+        Bytes of memory for a table that is read in parts. If it does not fit, a sample of its rows, at most 100,000, is
+        what this class describes: the folds, the calibration, `out_of_fold_proba_`. All members are trained on all the
+        other rows, too, which are encoded in a temporary file. If None, half of what is free.
     class_weight : dict or "balanced", default=None
         Weights of the classes in training, as {label: weight}. "balanced" weights classes inversely to their frequency.
         If None, all classes have weight 1.
@@ -477,7 +510,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     Parameters
     ----------
     quality, n_folds, hidden_layer_sizes, activation, learning_rate, dropout, weight_decay, batch_size, epochs, \
-validation_data, time_limit, random_state, n_jobs, verbose
+validation_data, time_limit, random_state, n_jobs, verbose, max_memory
         As for `TabularClassifier`.
     metric : str or callable, default=None
         Metric on the held-out fold that selects each member's best epoch: "mse", "rmse", "mae" or "r2", or a function

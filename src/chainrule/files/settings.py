@@ -36,6 +36,7 @@ def settings_of(run: Run) -> dict[str, str]:
         "callbacks": ", ".join(map(_describe, with_state(run))),
         "kernels": run.kernels,
         "X, y and sample_weight": _describe_rows(run.rows),
+        **({"further rows": repr(run.more)} if run.more else {}),
         "validation": "None" if run.validation is None else _describe_rows(run.validation),
         "seed": f"a generator in state {generator}" if run.seeded else "None",
     }

@@ -15,6 +15,7 @@ import numpy as np
 import chainrule
 from chainrule.arrays import Array, digest
 from chainrule.data.reading import Columns
+from chainrule.data.rowfile import EncodedRows, RowFile
 from chainrule.data.splits import Split, Structure, copies, describe_copies, folds, strata_of
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
@@ -88,6 +89,7 @@ def fit_predictor(
     executor: Executor | None = None,
     callbacks_for: CallbacksFor | None = None,
     encoder: TabularEncoder | None = None,
+    more: RowFile | None = None,
 ) -> Fitted:
     """Return a predictor trained on a table of at least two rows, by the recipe of `chainrule.model.recipe`.
 
@@ -116,6 +118,8 @@ def fit_predictor(
         Returns the callbacks of a member's training, given its number.
     encoder : TabularEncoder, optional
         An encoder from `encoder_for(target)` that was fitted to the table; default: a new one.
+    more : RowFile, optional
+        Further rows, encoded by this encoder and on disk, on which every member is trained; none is held out.
 
     Raises
     ------
@@ -126,8 +130,9 @@ def fit_predictor(
     time_limit = time_limit or look_up(QUALITIES, quality, "quality").time_limit
     end = None if time_limit is None else perf_counter() + time_limit
     encoder = encoder or encoder_for(target).fit(columns)
+    n = len(values) + (len(more) if more else 0)
     chosen = {"folds": n_folds, "epochs": epochs, "selected_by": metric} | dict(options or {})
-    recipe = recipe_of(target, quality, len(values), chosen)
+    recipe = recipe_of(target, quality, n, chosen)
     rows = encoder.transform(columns), target.encode(values), weight
     if validation is None:
         inputs = {column.name: columns[column.name] for column in encoder.columns}
@@ -138,7 +143,7 @@ def fit_predictor(
     if isinstance(target, NumberTarget):
         given = values if validation is None else np.concatenate([values, validation[1]])
         numbers = target.numbers(given)[data.first_rows]
-    return fit_encoded(data, encoder, target, numbers, recipe, quality, len(values), seed, end, executor, callbacks_for)
+    return fit_encoded(data, encoder, target, numbers, recipe, quality, n, seed, end, executor, callbacks_for, more)
 
 
 class MemberTrainer(Protocol):
@@ -153,6 +158,7 @@ class MemberTrainer(Protocol):
         seed: int,
         callbacks: Sequence[Callback],
         kernels: str,
+        more: EncodedRows | None,
         /,
     ) -> Member:
         """Return the member whose best epoch was chosen on the held-out rows of the split."""
@@ -170,27 +176,21 @@ def fit_encoded(
     end: float | None = None,
     executor: Executor | None = None,
     callbacks_for: CallbacksFor | None = None,
+    more: RowFile | None = None,
     train: MemberTrainer = train_member,
 ) -> Fitted:
-    """Return a predictor trained on encoded rows, of a table with `n_rows`; `numbers` are the values of its target."""
+    """Return a predictor trained on encoded rows, of a table with `n_rows`; `numbers` are the values of its target.
+
+    Other arguments are those of `fit_predictor`; `train` trains each member.
+    """
     variants = names_for(encoder, quality, target.task, n_rows)
     plain, *recipes = portfolio(recipe, ["plain", *variants], data.rows[0], encoder.numbers, encoder.indices)
-    training = _Training(recipes, n_first(variants), data, target, seed, end, train)
+    training = _Training(recipes, n_first(variants), data, target, seed, end, more, train)
     with one_blas_thread:
         if isinstance(target, NumberTarget) and numbers is not None:
             training.choose_scale(target, numbers, plain)
         members = training.run(executor or Serial(), callbacks_for)
-    target, ensemble, out_of_fold, temperatures = _calibrate(training.target, members, training.data.rows)
-    metadata = _training_metadata(encoder, target, training, members)
-    metadata |= {"rows": {"training": n_rows}, "temperatures": list(temperatures)}
-    return Fitted(
-        Predictor(encoder, ensemble, target, metadata, background_rows(*training.data.rows, seed)),
-        [member.history for member in members],
-        out_of_fold[data.places],
-        training.notices,
-        training.findings,
-        training.target_notices,
-    )
+    return _fitted(encoder, training, members, n_rows)
 
 
 class _Training:
@@ -204,16 +204,18 @@ class _Training:
         target: ClassTarget | NumberTarget,
         seed: int,
         end: float | None,
+        more: RowFile | None,
         train: MemberTrainer,
     ) -> None:
         self.recipes, self.data, self.target, self.seed, self.end = recipes, data, target, seed, end
-        self.train = train
+        self.more, self.train = more, train
         self.n_folds = recipes[0].folds
         self.n_first = n_first * self.n_folds
         self.numbers: Array | None = None
         self.target_notices: list[str] = []
         self.findings: list[str] = []
-        self.kernels = _kernels_for(recipes[0], data.rows[0].shape[1], target.n_outputs, len(data.split(0).training))
+        n = len(data.split(0).training) + (len(more) if more else 0)
+        self.kernels = _kernels_for(recipes[0], data.rows[0].shape[1], target.n_outputs, n)
 
     @property
     def notices(self) -> list[str]:
@@ -225,6 +227,8 @@ class _Training:
         X, _, weight = self.data.rows
         left = None if self.end is None else self.end - perf_counter()
         self.numbers = numbers
+        if self.more is not None and self.more.ends[0] <= 0:  # has no logarithm
+            return
         self.target, self.target_notices = choose_scale(
             recipe, (X, numbers, weight), target, self.data.splits, self.seed, left, self.kernels
         )
@@ -244,7 +248,8 @@ class _Training:
                 callbacks.append(budget)
             recipe, fold = self.recipes[k // self.n_folds], k % self.n_folds
             rows, split = self.data.rows, self.data.split(fold)
-            member = self.train(recipe, rows, split, self.target, self.seed + k, callbacks, self.kernels)
+            more = self.more.encoded(self._encoded) if self.more else None
+            member = self.train(recipe, rows, split, self.target, self.seed + k, callbacks, self.kernels, more)
             clock.note(member.history)
             return member
 
@@ -255,6 +260,28 @@ class _Training:
             members = [member for member in members if member.is_trained] or members[:1]
             self.findings = time_findings(members, self.n_first)
         return members
+
+    def _encoded(self, values: Array) -> Array:
+        """Return class numbers, or numbers, of further rows as the loss takes them."""
+        if isinstance(self.target, ClassTarget):
+            return values.astype(np.intp)
+        return self.target.encode(values).astype(np.float32)
+
+
+def _fitted(encoder: TabularEncoder, training: _Training, members: list[Member], n_rows: int) -> Fitted:
+    """Return the predictor of members that were trained on so many rows, calibrated, and what is known of it."""
+    data = training.data
+    target, ensemble, out_of_fold, temperatures = _calibrate(training.target, members, data.rows, training.more)
+    metadata = _training_metadata(encoder, target, training, members)
+    metadata |= {"rows": {"training": n_rows}, "temperatures": list(temperatures)}
+    return Fitted(
+        Predictor(encoder, ensemble, target, metadata, background_rows(*data.rows, training.seed)),
+        [member.history for member in members],
+        out_of_fold[data.places],
+        training.notices,
+        training.findings,
+        training.target_notices,
+    )
 
 
 def _kernels_for(recipe: Recipe, n_in: int, n_out: int, n_rows: int) -> str:
@@ -371,7 +398,7 @@ def time_findings(members: Sequence[Member], planned: int) -> list[str]:
 
 
 def _calibrate(
-    target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch
+    target: ClassTarget | NumberTarget, members: Sequence[Member], rows: Batch, more: RowFile | None
 ) -> tuple[ClassTarget | NumberTarget, Ensemble, Array, tuple[float, ...]]:
     """Return the target and the ensemble, calibrated on the members' held-out rows, and the out-of-fold predictions.
 
@@ -386,7 +413,7 @@ def _calibrate(
     if isinstance(target, ClassTarget):
         ensemble, out_of_fold[held_out], temperatures = mix_classes(families, y[held_out], weight)
         return target, ensemble, out_of_fold, temperatures
-    bounds = _bounds(target, y)
+    bounds = _bounds(target, y if more is None else np.vstack([y, target.encode(more.ends)]))
     networks, weights, outputs = mix_numbers(families, y[held_out], bounds, weight)
     predictions = np.clip(networks[0].loss.predict(outputs), *bounds)
     centered = target.centered(predictions, y[held_out])

@@ -40,6 +40,7 @@ from time import perf_counter
 import numpy as np
 
 from chainrule.arrays import Array
+from chainrule.data.rowfile import EncodedRows
 from chainrule.data.splits import Split
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.metrics import Metric, as_metric
@@ -236,8 +237,9 @@ def train_member(
     seed: int,
     callbacks: Sequence[Callback] = (),
     kernels: str = "auto",
+    more: EncodedRows | None = None,
 ) -> Member:
-    """Train one network on the training rows of (X, y, weight); keep its best epoch on the held-out ones."""
+    """Train one network on the training rows of (X, y, weight), and more; keep its best epoch on the held-out ones."""
     X, y, weight = rows
     kept, held_out = split.training, split.held_out
     recipe = recipe.fitted(X[kept], y[kept], None if weight is None else weight[kept])
@@ -252,7 +254,8 @@ def train_member(
         schedule=recipe.schedule,
         learning_rate_multipliers=recipe.learning_rate_multipliers(network),
         epochs=recipe.epochs,
-        batch_size=recipe.batch_size_for(len(kept)),
+        batch_size=recipe.batch_size_for(len(kept) + (len(more) if more else 0)),
+        more=more,
         validation=[part[held_out] for part in rows if part is not None],
         metrics=[selected_by],
         callbacks=[KeepLatestBest(f"validation_{selected_by.name}"), *callbacks],

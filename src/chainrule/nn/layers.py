@@ -215,7 +215,7 @@ class Dropout(Layer):
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         if rng is None or self.rate == 0:
-            return X, _pass_back
+            return X, lambda dY, grads, need_dX=True: dY
         kept = (rng.random(X.shape, dtype=X.dtype) >= self.rate) * X.dtype.type(1 / (1 - self.rate))
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
@@ -382,11 +382,6 @@ def describe(option: object) -> str:
     if isinstance(option, tuple):
         return f"[{', '.join(map(str, option))}]"
     return getattr(option, "__name__", repr(option))
-
-
-def _pass_back(dY: Array, grads: Params, need_dX: bool = True) -> Array:
-    """The backward of Y = X."""
-    return dY
 
 
 def as_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from inspect import Signature, signature
+from inspect import signature
 from time import perf_counter
 from typing import Any, ClassVar, TextIO
 
@@ -70,13 +70,12 @@ def as_callbacks(callbacks: Callback | Sequence[Callback]) -> list[Callback]:
             except TypeError:
                 is_run_only = False
             if not is_run_only:
-                name = f"{type(callback).__name__}.{hook}"
-                raise ValueError(f"{name} must have the signature (self, run), got {_with_self(form)}")
+                name, given = (
+                    f"{type(callback).__name__}.{hook}",
+                    ", ".join(["self", *map(str, form.parameters.values())]),
+                )
+                raise ValueError(f"{name} must have the signature (self, run), got ({given})")
     return several
-
-
-def _with_self(form: Signature) -> str:
-    return str(form).replace("(", "(self, ", 1).replace("(self, )", "(self)")
 
 
 def hooks_of(callbacks: Sequence[Callback]) -> dict[str, list[Any]]:

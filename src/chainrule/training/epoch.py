@@ -1,6 +1,6 @@
 """One epoch: a step against the gradient of each batch."""
 
-from chainrule.training.batches import Batch, batches
+from chainrule.training.batches import Batch
 from chainrule.training.run import Run
 
 
@@ -11,7 +11,7 @@ def train_epoch(run: Run) -> None:
     `run.net.objective`, and small networks go through `compiled.epochs` instead.
     """
     run.begin_epoch()
-    for k, batch in enumerate(batches(*run.rows, run.batch_size, run.rng if run.shuffle else None)):
+    for k, batch in enumerate(run.batches()):
         train_batch(run, k, batch)
         if run.stop:
             break

@@ -22,7 +22,7 @@ from chainrule.nn import inference
 from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 from chainrule.training.callbacks import Callback, KeepBest
-from chainrule.training.run import Objective, Run
+from chainrule.training.run import Run
 
 MAX_LOSS_RATIO = 100
 """A network on its way to a minimum may pass through ten times its first loss; one that diverges passes through this
@@ -77,8 +77,9 @@ class Guard(Callback):
     def on_gradient(self, run: Run) -> None:
         """Raise DivergedError if the loss or the gradient of a batch is not finite."""
         if not (isfinite(run.loss) and isfinite(run.gradient_norm)):
-            place = _first_non_finite(run.net, run.batch_rows)
-            raise DivergedError(f"batch {run.batch + 1}: {place} is not finite")
+            net = run.net
+            place = inference.first_non_finite(net, *run.batch_rows) if isinstance(net, Network) else "the loss"
+            raise DivergedError(f"batch {run.batch + 1}: {place or 'the gradient'} is not finite")
 
     def check_epoch(self, run: Run) -> None:
         """Raise DivergedError if the epoch has diverged; otherwise keep its state."""
@@ -88,7 +89,8 @@ class Guard(Callback):
         limit = MAX_LOSS_RATIO if self.max_rollbacks else MAX_LOSS_RATIO_WITHOUT_ROLLBACK
         if not isfinite(loss) or loss > limit * max(self.first_loss, 1):
             rise = f"the loss rose from {self.first_loss:.3g} to {loss:.3g}"
-            raise DivergedError(f"batch {run.batch + 1}: {rise}{_largest_output(run.net, self.probe[0])}")
+            rise += f"; {inference.largest_output(run.net, self.probe[0])}" if isinstance(run.net, Network) else ""
+            raise DivergedError(f"batch {run.batch + 1}: {rise}")
         self.keep(run)
 
     def roll_back(self, run: Run, failure: DivergedError) -> None:
@@ -145,13 +147,3 @@ class StepRatio(Callback):
     def _sample(self, run: Run) -> Array:
         theta = run.net.theta
         return theta[:: -(-theta.size // self.MAX_SAMPLE)]
-
-
-def _first_non_finite(net: Objective, batch: Batch) -> str:
-    """Name the first place where a value is not finite, as far as the objective can."""
-    place = inference.first_non_finite(net, *batch) if isinstance(net, Network) else "the loss"
-    return place or "the gradient"
-
-
-def _largest_output(net: Objective, X: Array) -> str:
-    return f"; {inference.largest_output(net, X)}" if isinstance(net, Network) else ""

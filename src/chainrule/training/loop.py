@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, all_finite, as_generator, is_integer, require, require_integer
+from chainrule.data.rowfile import EncodedRows
 from chainrule.errors import suggest_keywords
 from chainrule.metrics import AnyMetric, as_metrics
 from chainrule.nn.gradcheck import require_gradients
@@ -36,6 +37,7 @@ def train(
     epochs: int = 30,
     batch_size: int | None = 128,
     sample_weight: ArrayLike | None = None,
+    more: EncodedRows | None = None,
     validation: Sequence[ArrayLike] | None = None,
     metrics: AnyMetric | Sequence[AnyMetric] = (),
     clip_norm: float | None = None,
@@ -67,6 +69,8 @@ def train(
         smaller; its mean is over its own rows.
     sample_weight : (n,), optional
         Weight of each row in the mean of its batch.
+    more : EncodedRows, optional
+        Further rows to train on, which are on disk.
     validation : (X, y) or (X, y, sample_weight), optional
         Held-out rows, evaluated after each epoch; the weights count in the loss and in the metrics.
     metrics : sequence of str, Metric or function
@@ -118,12 +122,10 @@ def train(
     require(clip_norm is None or clip_norm > 0, "clip_norm", "be > 0", clip_norm)
     if validation is not None:
         require(len(validation) in (2, 3), "len(validation)", "be 2 or 3: X, y and optionally weight", len(validation))
-    watching = [*as_callbacks(callbacks), *([ProgressBar()] if progress else [])]
     rows = net.check(X, y, sample_weight)
     if isinstance(net, Network):
         require_gradients(net, *rows[:2])
-    n = len(rows[0])
-    size = min(batch_size or n, n)
+    size = min(batch_size or len(rows[0]), len(rows[0]))
     run = Run(
         net=net,
         rows=rows,
@@ -135,12 +137,13 @@ def train(
         metrics=as_metrics(metrics),
         clip_norm=clip_norm or inf,
         multipliers=_multipliers(net, learning_rate_multipliers or {}),
-        shuffle=shuffle and size < n,
+        shuffle=shuffle and size < len(rows[0]),
         rng=as_generator(seed),
         kernels=kernels,
         seeded=seed is not None,
+        more=more,
     )
-    return fit(run, watching, max_rollbacks)
+    return fit(run, [*as_callbacks(callbacks), *([ProgressBar()] if progress else [])], max_rollbacks)
 
 
 def _multipliers(net: Trainable, values: Mapping[str, float]) -> float | Array:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from math import inf, nan, sqrt
 from typing import Any, Protocol
 
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, require
+from chainrule.data.rowfile import EncodedRows
 from chainrule.errors import OutOfRangeError
 from chainrule.metrics import Metric
-from chainrule.training.batches import Batch
+from chainrule.training.batches import Batch, batches
 from chainrule.training.history import History
 from chainrule.training.kernels import choose
 from chainrule.training.optimizers import Optimizer
@@ -71,6 +73,8 @@ class Run:
     multipliers: float | Array
     shuffle: bool
     rng: np.random.Generator
+    more: EncodedRows | None = None
+    """Further rows to train on, which are on disk."""
     kernels: str = "auto"
     seeded: bool = True
     """Whether the caller chose the generator: a checkpoint then checks that it is the same one."""
@@ -95,7 +99,8 @@ class Run:
     """Whether training stopped before the end of the epoch."""
 
     def __post_init__(self) -> None:
-        self.n_batches = -(-len(self.rows[0]) // self.batch_size)
+        sizes = [len(self.rows[0]), *(self.more.sizes if self.more else [])]
+        self.n_batches = sum(-(-size // self.batch_size) for size in sizes)
         prefix = "" if self.validation is None else "validation_"
         names = [metric.name for metric in self.metrics]
         require(len(set(names)) == len(names), "metrics", "have different names", names)
@@ -128,6 +133,12 @@ class Run:
         """Call a hook of all callbacks."""
         for function in self.hooks[hook]:
             function(self)
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the batches of an epoch."""
+        rng = self.rng if self.shuffle else None
+        for rows in chain([self.rows], self.more.windows(rng) if self.more else ()):
+            yield from batches(*rows, self.batch_size, rng)
 
     def begin_epoch(self) -> None:
         """Start the sums over the epoch's batches."""

@@ -19,7 +19,7 @@ from chainrule.arrays import Array, require
 from chainrule.errors import DivergenceError, look_up
 from chainrule.insight.trace import Trace, trace
 from chainrule.nn.vector import Block
-from chainrule.training.batches import Batch, batches
+from chainrule.training.batches import Batch
 from chainrule.training.callbacks import hooks_of
 from chainrule.training.epoch import train_batch
 from chainrule.training.guard import DivergedError, Guard, StepRatio
@@ -96,7 +96,7 @@ class Training:
             try:
                 run.begin_epoch()
                 self.moment += 1
-                for k, self.batch in enumerate(batches(*run.rows, run.batch_size, run.rng if run.shuffle else None)):
+                for k, self.batch in enumerate(run.batches()):
                     run.batch = k
                     yield
                     self.before[...] = self.net.theta
