@@ -170,15 +170,15 @@ class Formulas:
         return rf"\,{self.functions[l - 1]}'({_at('z', l, i)})"
 
     def cost(self, i: int) -> str:
-        """Return the name of the cost of output i."""
-        return "C" if self.sizes[-1] == 1 else f"C_{i}"
+        """Return the name of the term of output i in the loss L."""
+        return "L" if self.sizes[-1] == 1 else f"C_{i}"
 
     def error(self, i: int) -> str:
-        """Return the derivative of the cost with respect to a_i^L."""
+        """Return the derivative of that term with respect to a_i^D."""
         return rf"{self.cost_factor}({_at('a', self.depth, i)} - y_{i})"
 
     def path(self, i: int, l: int) -> Factors:
-        """Return the fractions on the path from the cost C_i to z_i^l of the last layer."""
+        """Return the fractions on the path from the term C_i to z_i^l of the last layer."""
         C, a, z = self.cost(i), _at("a", l, i), _at("z", l, i)
         return [(_fraction(C, a), "C"), (r"\,", ""), (_fraction(a, z), f"a{l}"), (r"\,", "")]
 
@@ -191,7 +191,7 @@ class Formulas:
             for target, last in self.inputs(i, l):
                 chain = [_EQUALS, *self.path(i, l), (_fraction(_at("z", l, i), target), f"z{l}")]
                 product = [_EQUALS, (self.error(i), "C"), (self.derivative(str(i), l), f"a{l}"), *last]
-                lines.append(Line(_fraction(self.cost(i), target), chain, product))
+                lines.append(Line(_fraction("L", target), chain, product))
             units.append(lines)
         deltas = [
             [(_at(_DELTA, l, i), ""), _EQUALS, (self.error(i), "C"), (self.derivative(str(i), l), f"a{l}")]
@@ -222,7 +222,7 @@ class Formulas:
             for target, last in self.inputs(j, 1):
                 tail = [(r"\,", ""), (_fraction(a, z), "a1"), (r"\,", ""), (_fraction(z, target), "z1")]
                 product = [_EQUALS, *terms, (self.derivative(str(j), 1), "a1"), *last]
-                lines.append(Line(_fraction("C", target), [_EQUALS, *paths, *tail], product))
+                lines.append(Line(_fraction("L", target), [_EQUALS, *paths, *tail], product))
             units.append(lines)
         deltas = [[(_at(_DELTA, 1, j), "")] for j in self.numbers(1)]
         recursion = [
@@ -252,8 +252,8 @@ class Formulas:
         """Return the layer's derivatives in matrix form."""
         delta = (rf"\,=\,{_at(_DELTA, l)}", "")
         return [
-            [(_fraction("C", f"W^{{{l}}}"), ""), delta, (rf"\,({_at('a', l - 1)})^{{T}}", f"z{l}")],
-            [(_fraction("C", f"b^{{{l}}}"), ""), delta],
+            [(_fraction("L", f"W^{{{l}}}"), ""), delta, (rf"\,({_at('a', l - 1)})^{{T}}", f"z{l}")],
+            [(_fraction("L", f"b^{{{l}}}"), ""), delta],
         ]
 
 

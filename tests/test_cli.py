@@ -462,6 +462,8 @@ def test_the_stored_command_names_files_without_their_directories(house, here, m
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["/opt/bin/chainrule", *arguments])
     assert run(*arguments[:4], "--out=./secret/h.chainrule", *QUICK).exit_code == 0
+    assert "command" not in load("secret/h.chainrule").metadata
+    assert run(*arguments[:4], "--out=./secret/h.chainrule", "--keep-command", *QUICK).exit_code == 0
     metadata = load("secret/h.chainrule").metadata
     command = "chainrule train house.csv --target price --out=h.chainrule --drop a/b "
     assert metadata["command"].startswith(command)
@@ -1050,7 +1052,7 @@ def test_help_and_usage_errors_import_the_options_and_what_prints_them(arguments
 # Help, and the report.
 
 
-COMMANDS = ["train", "predict", "evaluate", "explain", "inspect", "report", "export", "distil", "trace"]
+COMMANDS = ["train", "predict", "evaluate", "explain", "inspect", "report", "export", "distil", "drift", "trace"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

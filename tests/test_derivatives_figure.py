@@ -84,8 +84,8 @@ def test_the_results_are_boxed():
     boxed = ["".join(formula for formula, _ in result) for result in formulas.first_layer().results]
     assert [formula.replace(r"\,", "") for formula in boxed] == [
         r"\delta^{1}=(W^{2})^{T}\delta^{2}\odot\sigma'(z^{1})",
-        r"\dfrac{\partial C}{\partial W^{1}}=\delta^{1}(a^{0})^{T}",
-        r"\dfrac{\partial C}{\partial b^{1}}=\delta^{1}",
+        r"\dfrac{\partial L}{\partial W^{1}}=\delta^{1}(a^{0})^{T}",
+        r"\dfrac{\partial L}{\partial b^{1}}=\delta^{1}",
     ]
     outlines = [patch.get_path() for patch in draw_derivatives(sigmoid_net(2, 2, 2)).patches]
     frames = [outline for outline in outlines if outline.codes is not None and Path.CLOSEPOLY in outline.codes]

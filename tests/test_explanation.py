@@ -370,7 +370,7 @@ def test_parts_and_outputs_are_selected():
         found.for_output("d")
     with pytest.raises(IndexError):
         found[5]
-    assert "<table>" in found[0]._repr_html_()
+    assert "<table" in found[0]._repr_html_()
     assert repr(found) == "Explanation(log-odds of a, b, c: 5 rows, 4 columns)"
 
 

@@ -23,7 +23,7 @@ from chainrule.export import to_js
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.quantiles import MeanAndQuantiles
 from chainrule.nn.losses import SquaredError
-from exported import NETWORKS, TABLES, TARGETS, calibrated, predictions_of, predictor_of, query_table, rows_for
+from exported import NETWORKS, NUMBERS, TABLES, TARGETS, calibrated, predictions_of, predictor_of, query_table, rows_for
 
 NODE, TSC = shutil.which("node"), shutil.which("tsc") or os.environ.get("TSC")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -169,6 +169,7 @@ INTERVALS = {
     "few quantiles": (NumberTarget("y", (0.0,), (1.0,)), MeanAndQuantiles((0.1, 0.3, 0.5, 0.9))),
     "one width": (NumberTarget("y", (0.0,), (1.0,)), SquaredError()),
 }
+N_MANY = 30
 COVERAGES = (0.05, 0.5, 0.7706, 0.9, 0.93, 0.995, 0.9991)
 
 
@@ -226,6 +227,52 @@ def test_intervals_and_sets_are_present_if_the_model_is_calibrated(who, tmp_path
     assert low < high
     assert [low, high] == nine_tenths
     assert refused == "RangeError: coverage must be strictly between 0 and 1, got 1"
+
+
+def with_background(predictor, table, n=6):
+    """Return the predictor with the first rows of a table to explain with."""
+    few = {name: cells[:n] for name, cells in table.items()}
+    parts = predictor.encoder, predictor.ensemble, predictor.target, predictor.metadata
+    return Predictor(*parts, predictor.encoder.transform(few))
+
+
+@needs_node
+@pytest.mark.parametrize("case", ["classes", "two classes", "numbers", "many columns"])
+def test_contributions_match_the_explanation(case, tmp_path):
+    """Exactly for few columns; in the same orders for many."""
+    table = TABLES["numbers and categories"]
+    target = {"classes": ClassTarget("y", "str", ("a", "b", "c"), (0.2, 0.3, 0.5))}.get(case, INTERVALS["several"][0])
+    if case == "two classes":
+        target = ClassTarget("y", "bool", (False, True), (0.5, 0.5))
+    if case == "many columns":
+        table = {f"x{k}": np.random.default_rng(k).normal(size=N_MANY).round(2) for k in range(12)}
+        target = INTERVALS["logarithm"][0]
+    predictor = with_background(calibrated(table, target), table)
+    to_js(predictor, tmp_path / "m.mjs", contributions=True, int8=False)
+    rows = dicts(plain({name: cells[6:8] for name, cells in table.items()}))
+    given = called(tmp_path / "m.mjs", "given.map(m.explain)", rows)
+    expected = predictor.explain(rows)
+    assert (expected.permutations is None) == (case != "many columns")
+    expected = expected.to_dict()
+    for explained, row in zip(given, expected["rows"], strict=True):
+        assert explained.keys() == row["outputs"].keys()
+        for name, output in row["outputs"].items():
+            baseline, prediction, contributions = explained[name].values()
+            assert baseline == pytest.approx(expected["baseline"][name], rel=1e-5)
+            assert prediction == pytest.approx(output["prediction"], rel=1e-5)
+            assert contributions == pytest.approx(output["contributions"], abs=1e-5 * max(1, abs(prediction)))
+            assert baseline + sum(contributions.values()) == pytest.approx(prediction, rel=1e-9)
+
+
+def test_training_rows_are_in_the_file_only_if_asked_for(tmp_path):
+    predictor = with_background(calibrated(TABLES["numbers"], INTERVALS["quantiles"][0]), TABLES["numbers"])
+    to_js(predictor, tmp_path / "without.mjs")
+    to_js(predictor, tmp_path / "with.mjs", contributions=True)
+    assert "explain" not in (tmp_path / "without.mjs").read_text()
+    assert n_floats(tmp_path / "with.mjs") - n_floats(tmp_path / "without.mjs") == predictor.background.size
+    predictor.background = None
+    with pytest.raises(ValueError, match="background rows"):
+        to_js(predictor, tmp_path / "none.mjs", contributions=True)
 
 
 def n_floats(path):
@@ -437,6 +484,24 @@ def test_the_self_test_passes_and_fails_for_a_modified_file(int8, tmp_path):
 
 
 @needs_node
+@pytest.mark.parametrize(
+    ("target", "right", "wrong"),
+    [
+        (INTERVALS["quantiles"][0], "2 ** -23) ** power", "2 ** -23) ** 0.99"),
+        (ClassTarget("y", "str", ("a", "b", "c"), (0.2, 0.3, 0.5)), "1 - P[k] <= setLimit", "1 - P[k] > setLimit"),
+    ],
+)
+def test_the_self_test_checks_intervals_and_sets(target, right, wrong, tmp_path):
+    path = tmp_path / "calibrated.mjs"
+    to_js(calibrated(TABLES["numbers"], target), path)
+    assert called(path, "m.selfTest()")["ok"]
+    text = path.read_text()
+    assert right in text
+    path.write_text(text.replace(right, wrong))
+    assert not called(path, "m.selfTest()")["ok"]
+
+
+@needs_node
 def test_8_bit_weights_are_smaller_and_their_loss_is_measured_on_given_rows(tmp_path):
     network = mlp(3, 64, 64, 2, seed=0, activation="tanh")
     X = np.random.default_rng(0).uniform(1000, 1100, (50, 3)).astype(np.float32)
@@ -526,14 +591,17 @@ def test_the_module_has_strict_types(tmp_path):
     to_js(predictor_of(ODD, np.array(["*/", "b", "*/", "b"])), tmp_path / "odd.mjs")
     for name in ("quantiles", "several"):
         to_js(calibrated(TABLES["numbers"], INTERVALS[name][0]), tmp_path / f"{name}.mjs")
-    to_js(calibrated(TABLES["numbers"], ClassTarget("y", "str", ("a", "b"), (0.5, 0.5))), tmp_path / "set.mjs")
+    set_predictor = calibrated(TABLES["numbers"], ClassTarget("y", "str", ("a", "b"), (0.5, 0.5)))
+    to_js(with_background(set_predictor, TABLES["numbers"]), tmp_path / "set.mjs", contributions=True)
+    wide = {f"x{k}": NUMBERS["weight"] + k for k in range(12)}
+    to_js(with_background(calibrated(wide, set_predictor.target), wide), tmp_path / "wide.mjs", contributions=True)
     (tmp_path / "use.mts").write_text(
         """
         import { predict, predictAll, predictProba, schema, selfTest, unusual } from "./m0.mjs";
         import { predict as number } from "./m1.mjs";
         import { predictInterval } from "./quantiles.mjs";
         import { predictInterval as intervals } from "./several.mjs";
-        import { predictSet } from "./set.mjs";
+        import { explain, predictSet } from "./set.mjs";
         const row = { born: "1999-01-02", seen: new Date(), color: "red", sex: null, only: undefined, stars: 3,
                       height: 171, weight: "70" };
         const label: "a" | 'b, "c"' | "\\u00fc" = predict(row);
@@ -541,10 +609,12 @@ def test_the_module_has_strict_types(tmp_path):
         const y: number = number([1, 2]);
         const all: string[] = predictAll([row, row]);
         const low: number = predictInterval([1, 2])[0], high: number = intervals([1, 2], 0.8)[1][1];
+        const moved: number = explain([1, 2])["b"].contributions["height"];
         const set: ("a" | "b")[] = predictSet([1, 2], 0.8, { byClass: true });
         // @ts-expect-error
         predict({ born: "1999-01-02" });
-        console.log(label, proba, y, all, low, high, set, schema.columns[0].name, selfTest().ok, unusual(row)[0].why);
+        console.log(label, proba, y, all, low, high, moved, set);
+        console.log(schema.columns[0].name, selfTest().ok, unusual(row)[0].why);
         """
     )
     flags = ["--allowJs", "--checkJs", "--strict", "--noEmit", "--target", "es2022", "--module", "nodenext"]
@@ -608,6 +678,18 @@ def test_it_runs_under_a_strict_content_security_policy(who, tmp_path):
         server.shutdown()
         server.server_close()
     assert [error for error in errors if not re.search("eval|TrustedScript|404", error)] == []
+
+
+@needs_node
+def test_raw_numbers_are_read_as_the_encoder_reads_them(tmp_path):
+    raw = Predictor(TabularEncoder.raw(["a"]), mlp(1, 4, 1, seed=0), NumberTarget("y", (1.0,), (3.0,)))
+    to_js(raw, tmp_path / "raw.mjs")
+    cells = [*HOSTILE["height"], 1e300, "1e300", None, True]
+    given = called(tmp_path / "raw.mjs", "given.map((a) => attempt(() => m.predict({a})))", cells)
+    for cell, answer in zip(cells, given):
+        expected = answers_of(raw, {"a": cell})
+        decoded = None if expected is None else pytest.approx(raw.predict([{"a": cell}])[0], rel=1e-5)
+        assert (None if isinstance(answer, str) else answer) == decoded, cell
 
 
 @needs_node

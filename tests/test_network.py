@@ -288,15 +288,15 @@ def test_repr_is_a_table_of_layers_outputs_and_parameters(net):
 
 def test_in_a_notebook_a_network_is_the_same_table_in_html(net):
     document = ElementTree.fromstring(net._repr_html_())
-    assert document.tag == "table"
-    assert [cell.text for cell in document.iter("th")] == ["layer", "output", "parameters"]
-    rows = [[cell.text for cell in row.iter("td")] for row in document.iter("tr")][1:]
+    assert [cell.text for cell in document.iter("th")] == [None, "layer", "arrays", "output", "parameters"]
+    rows = [["".join(cell.itertext()) for cell in row.iter("td")][1:] for row in document.iter("tr")][1:]
     assert rows == [
-        ["0  Dense(3, 4, 'he_normal')", "(n, 4)", "16"],
-        ["1  Activation('relu')", "(n, 4)", "0"],
-        ["2  Dense(4, 2, 'he_normal')", "(n, 2)", "10"],
-        ["loss CrossEntropy(label_smoothing=0.0)", None, "26"],
+        ["inputs", "", "(n, 3)", ""],
+        ["0 Dense(3, 4, 'he_normal')", "W 3 × 4, b 4", "(n, 4)", "16"],
+        ["1 Activation('relu')", "", "(n, 4)", ""],
+        ["2 Dense(4, 2, 'he_normal')", "W 4 × 2, b 2", "(n, 2)", "10"],
     ]
+    assert "26 parameters, float32, loss CrossEntropy(label_smoothing=0.0)" in "".join(document.itertext())
 
 
 def test_names_of_custom_parts_are_escaped_in_html(rng):

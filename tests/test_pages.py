@@ -11,7 +11,9 @@ from chainrule.pages import render
 def report(*blocks):
     """Return a report with a single section of these blocks, each a kind and its contents."""
     sections = [("A & B", "a", list(blocks))]
-    return render("report.html", title="<b>price</b> from a & b.csv", summary="1 network", sections=sections)
+    return render(
+        "report.html", title="<b>price</b> from a & b.csv", summary="1 network", scripts="'none'", sections=sections
+    )
 
 
 def test_values_are_escaped_and_figures_are_not():
@@ -41,7 +43,7 @@ def test_the_contents_link_to_every_section():
 
 def test_a_value_that_is_missing_is_an_error():
     with pytest.raises(Exception, match="'summary' is undefined"):
-        render("report.html", title="t", sections=[])
+        render("report.html", title="t", scripts="", sections=[])
 
 
 def test_every_page_has_the_stylesheet_for_phones_and_the_dark():

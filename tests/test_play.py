@@ -19,11 +19,21 @@ SCRIPT = Path(__file__).parent.parent / "docs" / "_static" / "play" / "formulas.
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
 
-def call(function, **arguments):
-    """Return the result of a function of the script."""
-    code = f"console.log(JSON.stringify(require({json.dumps(str(SCRIPT))}).{function}({json.dumps(arguments)})))"
+def run(code):
+    """Return the value of an expression of the functions of the script."""
+    code = f"with (require({json.dumps(str(SCRIPT))})) console.log(JSON.stringify({code}))"
     done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
+
+
+def call_with(function, *arguments):
+    """Return the result of a function of the script."""
+    return run(f"{function}(...{json.dumps(arguments)})")
+
+
+def call(function, **arguments):
+    """Return the result of a function of the script that takes its arguments by name."""
+    return call_with(function, arguments)
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
@@ -193,20 +203,48 @@ def test_softmax(T, rng):
 @pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "silu"])
 def test_the_activations(name):
     Z = np.linspace(-6, 6, 13)
-    code = f"console.log(JSON.stringify({Z.tolist()}.map(require({json.dumps(str(SCRIPT))}).ACTIVATIONS.{name})))"
-    done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
-    np.testing.assert_allclose(json.loads(done.stdout), ACTIVATIONS[name](Z)[0], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        run(f"{Z.tolist()}.map(ACTIVATIONS.{name})"), ACTIVATIONS[name](Z)[0], rtol=1e-12, atol=1e-15
+    )
 
 
-def test_shapes_and_spreads(rng):
-    code = f"""
-        const {{ productShape, spread }} = require({json.dumps(str(SCRIPT))});
-        console.log(JSON.stringify([productShape([5, 3], [3, 2]), productShape([5, 3], [5, 2]), spread(ROWS)]))
-    """
-    rows = rng.normal(size=(7, 3))
-    code = code.replace("ROWS", json.dumps(rows.tolist()))
-    done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
-    product, none, found = json.loads(done.stdout)
-    assert (product, none) == ([5, 2], None)
-    assert found["between"] == pytest.approx(rows.std(axis=0).mean(), rel=1e-12)
-    assert found["size"] == pytest.approx(np.sqrt(np.mean(rows**2)), rel=1e-12)
+def test_products_and_spreads(rng):
+    A, B = rng.normal(size=(5, 3)), rng.normal(size=(3, 2))
+    np.testing.assert_allclose(call_with("product", A.tolist(), B.tolist()), A @ B, rtol=1e-12)
+    assert call_with("product", A.tolist(), A.tolist()) is None
+    found = call_with("spread", A.tolist())
+    assert found["between"] == pytest.approx(A.std(axis=0).mean(), rel=1e-12)
+    assert found["size"] == pytest.approx(np.sqrt(np.mean(A**2)), rel=1e-12)
+
+
+def test_the_paths_from_a_parameter_to_the_loss(rng):
+    """Their products add up to the gradient of the library, from every parameter."""
+    x, y = rng.normal(size=2), np.array([0.0, 1.0])
+    options = {"activation": "sigmoid", "output_activation": "sigmoid", "biases": "normal", "dtype": "float64"}
+    net = mlp(2, 2, 2, **options, loss="squared_error", seed=0)
+    cost, grad = net.loss_and_grad(x[np.newaxis], y[np.newaxis])
+    parameters = [net.params[i][name].tolist() for i in (0, 2) for name in ("W", "b")]
+    places = [(part, *index) for part, array in enumerate(parameters) for index in np.ndindex(np.shape(array))]
+    row = {"x": x.tolist(), "y": y.tolist(), "parameters": parameters}
+    code = f"{json.dumps(places)}.map((place) => paths({{ ...{json.dumps(row)}, place }}))"
+    found = run(code)
+    np.testing.assert_allclose([sum(p["product"] for p in each["paths"]) for each in found], grad, rtol=1e-11)
+    assert [len(each["paths"]) for each in found] == [2] * 6 + [1] * 6
+    assert found[0]["cost"] == pytest.approx(cost, rel=1e-12)
+    np.testing.assert_allclose(found[0]["a2"], net.outputs(x[np.newaxis])[0], rtol=1e-12)
+
+
+def test_the_units_of_a_piecewise_linear_curve(rng):
+    points = np.column_stack([[0, 0.2, 0.5, 0.8, 1], rng.normal(size=5)])
+    units = call("unitsOf", points=points.tolist())
+    np.testing.assert_allclose(call_with("cornersOf", units), points, atol=1e-12)
+    units["w"] = [1.0, 1.2, 0.7, -1.0]  # as after training
+    net = Network([Dense(1, 4), Activation("relu"), Dense(4, 1)], "squared_error", dtype="float64")
+    net.set_weights(
+        [{"W": [units["w"]], "b": units["b"]}, {}, {"W": np.reshape(units["v"], (4, 1)), "b": [units["c"]]}]
+    )
+    x, y = rng.uniform(size=(20, 1)), rng.normal(size=20)
+    cost, grad = net.loss_and_grad(x, y)
+    found = call("unitsCost", x=x[:, 0].tolist(), y=y.tolist(), units=units)
+    assert found["cost"] == pytest.approx(cost, rel=1e-12)
+    np.testing.assert_allclose([*found["w"], *found["b"], *found["v"], found["c"]], grad, rtol=1e-9, atol=1e-12)

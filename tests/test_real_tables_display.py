@@ -206,7 +206,8 @@ def slow(function):
 
 
 TRAINING = (
-    r"[0-5] of 6 members trained, epoch [12] of 2, about \d+ s remaining(, training loss \S+, validation loss \S+, .*)?"
+    r"[0-5] of 6 members trained, member [1-6]: epoch [12] of 2, "
+    r"about \d+ s remaining(, training loss \S+, validation loss \S+, .*)?"
 )
 
 
@@ -299,9 +300,9 @@ def test_the_time_remaining_of_a_resumed_training_counts_only_what_it_trained(tm
     class Later(Callback):
         def on_batch_end(self, run):
             now[0] += 11  # for each batch
-            seen.append(display.line()) if display.latest else None
+            seen.append(display.line()) if display.runs else None
 
-    monkeypatch.setattr(progress, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("chainrule.model.progress.perf_counter", lambda: now[0])
     callbacks = [Checkpoint(tmp_path / "c", resume=True), Later(), *display.callbacks_for(0)]
     train(mlp(1, 1, seed=0), X, y, epochs=100, callbacks=callbacks, **options)
     assert "epoch 99 of 100, about 22 s remaining" in seen[0]
@@ -309,7 +310,7 @@ def test_the_time_remaining_of_a_resumed_training_counts_only_what_it_trained(tm
 
 def test_members_are_expected_to_stop_as_early_as_those_that_have_stopped(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(progress, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("chainrule.model.progress.perf_counter", lambda: now[0])
     display = progress.TrainingDisplay(3, silent=True)
 
     def run_at(done):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import chainrule
+from chainrule.deprecation import RENAMED, deprecated, removed_in, renamed
 from public_api import LISTED, public_api
 
 ROOT = Path(__file__).parent.parent
@@ -58,6 +59,52 @@ def test_a_workflow_has_no_permissions_but_those_of_its_jobs_and_pins_its_action
     assert used
     for action in used:
         assert re.fullmatch(r"[\w-]+/" + r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
+class Rate:
+    @renamed("1.3", lr="rate")
+    def __init__(self, rate):
+        self.rate = rate
+
+
+def test_what_is_deprecated_works_and_warns_where_it_is_used(monkeypatch):
+    with pytest.warns(
+        DeprecationWarning, match=r"'lr' of Rate .* since 1\.3 .* removed in 1\.5\. Use 'rate'\."
+    ) as caught:
+        assert Rate(lr=3).rate == Rate(rate=3).rate == 3
+    assert [warning.filename for warning in caught] == [__file__]
+    with (
+        pytest.warns(DeprecationWarning, match="lr"),
+        pytest.raises(TypeError, match="both 'rate' and its old name 'lr'"),
+    ):
+        Rate(lr=3, rate=3)
+    monkeypatch.setitem(RENAMED, "MLP", ("Network", "0.2"))
+    with pytest.warns(
+        DeprecationWarning, match=r"chainrule\.MLP .* removed in 0\.4\. Use chainrule\.Network\."
+    ) as caught:
+        assert chainrule.MLP is chainrule.Network
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(DeprecationWarning, match="fit is deprecated since 2.0 and will be removed in 2.2. Use train."):
+        deprecated("fit", "Use train", "2.0", stacklevel=1)
+
+
+def overdue(sources, renamed_names, version):
+    """Return the releases that deprecated what a version must not have any more."""
+    since = [old for text in sources for old in re.findall(r'(?:deprecated|renamed)\([^)]*?"(\d+\.\d+)"', text)]
+    release = tuple(map(int, version.split(".")[:2]))
+    due = [
+        old
+        for old in [*since, *(old for _, old in renamed_names)]
+        if tuple(map(int, removed_in(old).split("."))) <= release
+    ]
+    return sorted(due)
+
+
+def test_nothing_deprecated_is_due_for_removal():
+    used = ['deprecated("a", "Use b", "0.2")', '@renamed("0.3", lr="rate")']
+    assert overdue(used, [("B", "0.1")], "0.4.1") == ["0.1", "0.2"]
+    sources = [path.read_text() for path in (ROOT / "src").rglob("*.py") if path.name != "deprecation.py"]
+    assert overdue(sources, RENAMED.values(), chainrule.__version__) == []
 
 
 def test_the_citation_has_the_version():

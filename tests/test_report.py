@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from typer.testing import CliRunner
 
 from chainrule.app import commands, plan
-from chainrule.app.report import baselines, members, study, write_report
+from chainrule.app.report import baselines, members, panel, study, write_report
 from chainrule.app.results import Training, score_on
 from chainrule.app.tables import TableFile
 from chainrule.data.reading import read_columns
@@ -47,6 +47,7 @@ def folder(tmp_path_factory):
     table.filter(pl.col("index") % 4 == 0).drop("index").write_csv(folder / "test.csv")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(panel, "EPOCHS", 2)
         for target, options in TASKS.items():
             arguments = ["train", folder / "train.csv", "--test", "test.csv", "--target", target, *options, *QUICK]
             patch.setattr(sys, "argv", ["chainrule", *map(str, arguments)])
@@ -458,7 +459,7 @@ def test_a_report_needs_few_rows(folder, monkeypatch):
         table.filter(pl.col(target).is_not_null()).head(1).write_csv("one.csv")
         run("report", f"{target}.chainrule", "one.csv", "--out", "one.html")
         assert "<h2>Scores</h2>" in page(folder, "one")
-        assert "nan" not in re.sub("<svg.*?</svg>", "", page(folder, "one"), flags=re.DOTALL).lower().split()
+        assert "nan" not in re.sub(r"<(svg|script).*?</\1>", "", page(folder, "one"), flags=re.DOTALL).lower().split()
 
 
 # In a browser, if one is installed.

@@ -137,7 +137,7 @@ class Tabular(Estimator):
         make = TabularRegressor if is_regression(given.y) else TabularClassifier
         with pytest.MonkeyPatch.context() as patch:
             watched = partial(fit_predictor, callbacks_for=lambda member: callbacks)
-            patch.setattr(tabular, "fit_predictor", lambda *args, callbacks_for, **options: watched(*args, **options))
+            patch.setattr(tabular, "fit_predictor", lambda *args, **options: watched(*args, **options))
             model = make(n_folds=2, epochs=3, random_state=0).fit(given.X, given.y, sample_weight=given.weight)
         self.message = model.histories_[-1].stopped
         return model

@@ -98,7 +98,7 @@ def test_figures_to_play_with_take_the_place_of_the_still_ones_and_move(site, br
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     played = [path for path in sorted(site.rglob("*.html")) if "data-play=" in path.read_text()]
-    assert len(played) == 19
+    assert len(played) == 20
     for path in played:
         page.goto(path.as_uri())
         figure = page.locator("[data-play]")

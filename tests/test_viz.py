@@ -28,7 +28,16 @@ from chainrule.viz import (
 )
 from chainrule.viz.canvas import Canvas
 from chainrule.viz.diagrams import MAX_THICKNESS, MIN_THICKNESS
-from chainrule.viz.style import MARKERS, MAX_POINTS, ON_DARK, ON_EITHER, ON_LIGHT, palette_for, shorten
+from chainrule.viz.style import (
+    MARKERS,
+    MAX_POINTS,
+    ON_DARK,
+    ON_EITHER,
+    ON_LIGHT,
+    palette_for,
+    shorten,
+    shorten_equation,
+)
 from drawn import assert_texts_are_apart, color_of, sigmoid_net, texts
 
 
@@ -150,6 +159,13 @@ def test_long_names_are_elided_in_the_middle():
     assert shorten("abcdefghijkl", 9) == "abcde\N{HORIZONTAL ELLIPSIS}jkl"
     assert len(shorten("x" * 1000)) == 24
     assert shorten("$10 to $20") == r"\$10 to \$20"
+    for name in ("flipper_length_mm", "x"):
+        for value in ("213.0", "a very long category"):
+            label = shorten_equation((name, value), 16)
+            assert re.fullmatch(rf"{name[:4]}.* = {value[0]}.*", label)
+            assert len(label) <= 16
+    assert shorten_equation(("flipper", "213"), 16) == "flipper = 213"
+    assert shorten_equation(("the other columns", ""), 9) == "the o\N{HORIZONTAL ELLIPSIS}mns"
 
 
 # Diagrams.

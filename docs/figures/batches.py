@@ -48,7 +48,8 @@ def curves() -> list[Axes]:
     runs = ((None, 3.0, colors.orange, "all rows"), (32, 1.0, colors.green, "32 rows"), (1, 0.3, colors.blue, "1 row"))
     for k, (batch_size, rate, color, label) in enumerate(runs):
         ax.plot(range(1, 41), _losses(batch_size, rate), color=color, linestyle=DASHES[k], label=f"{label} per step")
-    ax.legend(frameon=False, fontsize=8)
+    ax.set_ylim(top=20)
+    ax.legend(frameon=False, fontsize=8, loc="upper right")
     return [ax]
 
 

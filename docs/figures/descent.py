@@ -64,7 +64,7 @@ def valley() -> list[Axes]:
     """Forty steps in a narrow valley, for six learning rates."""
     panels = []
     for rate in (0.05, 0.1, 0.15, 0.19, 0.2, 0.21):
-        ax = new(2.3, 1.9, title=rf"$\eta = {rate:g}$", xlabel="$t_1$", ylabel="$t_2$")
+        ax = new(2.3, 1.9, title=rf"$\eta = {rate:g}$", xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
         contours(ax, 11, 1.6)
         path(ax, (10.0, 1.0), rate, 40)
         panels.append(ax)
@@ -72,7 +72,7 @@ def valley() -> list[Axes]:
 
 
 def contours(ax: Axes, x: float, y: float) -> None:
-    """Draw the contours of C = (t1^2 + 10 t2^2) / 2."""
+    """Draw the contours of C = (theta_1^2 + 10 theta_2^2) / 2."""
     grids = np.meshgrid(np.linspace(-x, x, 80), np.linspace(-y, y, 80))
     C = (grids[0] ** 2 + 10 * grids[1] ** 2) / 2
     ax.contour(*grids, C, levels=[1, 4, 10, 20, 35, 55], colors=[palette_for(ax).pale], linewidths=0.6)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from chainrule import SGD, Network, mlp, train
 from chainrule.datasets import disc
@@ -37,6 +38,51 @@ def three_lines() -> list[Axes]:
             ax.axline(foot, foot + np.array([-w[1], w[0]]), color=palette_for(ax).green, linestyle="--", linewidth=1)
         panels.append(ax)
     return panels
+
+
+def understand() -> list[Axes]:
+    """A curve with its tangent."""
+    ax = _small()
+    colors, x = palette_for(ax), np.linspace(-4, 4, 81)
+    ax.plot(x, 1 / (1 + np.exp(-x)), color=colors.blue, linewidth=2.5)
+    ax.plot([-1.6, 1.6], [0.1, 0.9], color=colors.orange, linewidth=2)
+    ax.plot([0], [0.5], "o", color=colors.ink)
+    return [ax]
+
+
+def table() -> list[Axes]:
+    """The cells of a table, and a prediction with its interval for each row."""
+    ax = _small()
+    colors = palette_for(ax)
+    for row, (low, middle, high) in enumerate([(5.2, 5.9, 6.6), (6.5, 7.6, 8.7), (5.0, 5.4, 5.8), (7.2, 8.1, 9.0)]):
+        for column in range(3):
+            empty = (row, column) == (1, 1)
+            ax.add_patch(Rectangle((1.3 * column, row), 1.15, 0.8, color=colors.pale, alpha=0.2 if empty else 0.6))
+        ax.plot([low, high], [row + 0.4] * 2, color=colors.blue, linewidth=2)
+        ax.plot([middle], [row + 0.4], "o", color=colors.orange)
+    ax.set(xlim=(-0.1, 9.2), ylim=(4, -0.2))
+    return [ax]
+
+
+def build() -> list[Axes]:
+    """Three layers, with the way forward above and the way back below."""
+    ax = _small()
+    colors = palette_for(ax)
+    for k in range(3):
+        ax.add_patch(Rectangle((3 * k, 0), 1.4, 3, color=colors.green if k == 1 else colors.pale, alpha=0.6))
+    for x in (1.5, 4.5):
+        for y, ends, color in ((2.2, (x + 1.4, x), colors.blue), (0.8, (x, x + 1.4), colors.orange)):
+            ax.annotate(
+                "", (ends[0], y), (ends[1], y), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 2}
+            )
+    ax.set(xlim=(-0.1, 7.5), ylim=(-0.1, 3.1))
+    return [ax]
+
+
+def _small() -> Axes:
+    ax = new(1.9, 1.0)
+    ax.set_axis_off()
+    return ax
 
 
 def _network() -> Network:

@@ -21,7 +21,7 @@ def start() -> dict[str, Any]:
 
 def spreads() -> list[Axes]:
     """The spread between rows in 29 layers, for several activations and initializers."""
-    ax = new(5.4, 3.2, xlabel="layer", ylabel="standard deviation between rows", yscale="log")
+    ax = new(4.5, 3.2, xlabel="layer", ylabel="standard deviation between rows", yscale="log")
     ax.set_title("What is left of the differences between rows")
     colors = palette_for(ax)
     runs = [

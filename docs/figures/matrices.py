@@ -19,15 +19,16 @@ _N, _D, _M = 5.0, 2.0, 3.0
 
 
 def start() -> dict[str, Any]:
-    """Return what the figure to play with begins with."""
-    return {"n": 5, "d": 3, "m": 2}
+    """Return what the figure to play with begins with: sizes, and entries for sizes up to 6."""
+    rng = np.random.default_rng(0)
+    return {"n": 5, "d": 3, "m": 2} | {name: rng.integers(-3, 4, (6, 6)).tolist() for name in ("X", "W", "dZ")}
 
 
 def relu() -> list[Axes]:
     """ReLU and its derivative."""
-    ax = new(3.6, 2.4, xlabel="$r$", title=r"$\max(0, r)$ and its derivative")
+    ax = new(3.6, 2.4, xlabel="$z$", title=r"$\max(0, z)$ and its derivative")
     colors = palette_for(ax)
-    ax.plot([-3, 0, 3], [0, 0, 3], color=colors.blue, linewidth=2, label=r"$\max(0, r)$")
+    ax.plot([-3, 0, 3], [0, 0, 3], color=colors.blue, linewidth=2, label=r"$\max(0, z)$")
     ax.plot([-3, 0, 0, 3], [0, 0, 1, 1], color=colors.orange, linestyle="--", label="derivative")
     ax.legend(frameon=False)
     return [ax]

@@ -50,7 +50,7 @@ def gates() -> list[Axes]:
 
 def curves() -> list[Axes]:
     """The step, the sigmoid and its derivative."""
-    ax = new(5.2, 2.8, xlabel="$z$", title="The step, the sigmoid and its derivative")
+    ax = new(4.4, 2.7, xlabel="$z$", title="The step, the sigmoid and its derivative")
     colors = palette_for(ax)
     z = np.linspace(-8, 8, 401)
     a, backward = sigmoid(z)

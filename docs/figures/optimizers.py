@@ -36,7 +36,7 @@ def valley() -> list[Axes]:
         "Adam(0.8)": Adam(0.8),
     }
     for name, optimizer in optimizers.items():
-        ax = new(3.4, 2.1, title=name, xlabel="$t_1$", ylabel="$t_2$")
+        ax = new(3.4, 2.1, title=name, xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
         contours(ax, 11, 1.6)
         theta = np.array([10.0, 1.0])
         steps = [theta.copy()]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from chainrule import trace
@@ -21,10 +22,22 @@ def graph() -> list[Axes]:
 
 
 def start() -> dict[str, Any]:
-    """Return what the figure to play with asks for, with the values of right answers and of common mistakes."""
-    step = trace(network_of_page(), [X], [Y], rate=0.5)
+    """Return what the figure to play with asks for, with the values of right answers and of common mistakes.
+
+    The first exercise has the numbers of the page, the others have random ones.
+    """
+    rng = np.random.default_rng(0)
+    steps = [trace(network_of_page(), [X], [Y], rate=0.5)]
+    for _ in range(4):
+        net = network_of_page()
+        net.theta = rng.uniform(-1, 1, net.theta.size).round(2)
+        steps.append(trace(net, [rng.uniform(-1, 1, 2).round(2)], [Y], rate=0.5))
+    return {"exercises": [_exercise(step) for step in steps]}
+
+
+def _exercise(step: Trace) -> list[dict[str, Any]]:
     values = {quantity.name: quantity.values for quantity in step}
-    return {"blanks": [_blank(step, step[name], values) for name in _BLANKS]}
+    return [_blank(step, step[name], values) for name in _BLANKS]
 
 
 def _blank(step: Trace, quantity: Quantity, values: dict[str, Any]) -> dict[str, Any]:

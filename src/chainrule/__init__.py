@@ -131,6 +131,12 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULE_OF:
         value = getattr(_import_module(f"chainrule.{_MODULE_OF[name]}"), name)
     else:
+        from chainrule.deprecation import RENAMED, deprecated
+
+        if name in RENAMED:
+            new, since = RENAMED[name]
+            deprecated(f"chainrule.{name}", f"Use chainrule.{new}", since)
+            return globals().get(new) or __getattr__(new)
         from chainrule.errors import did_you_mean
 
         raise AttributeError(f"module 'chainrule' has no attribute {name!r}{did_you_mean(name, __all__)}")

@@ -1,6 +1,8 @@
-"""Display: numbers, tables and text as people read them. Files and JSON keep every digit."""
+"""Display: numbers, tables, objects and text as people read them. Files and JSON keep every digit."""
 
 from collections.abc import Sequence
+from importlib import import_module
+from inspect import signature
 from math import floor, isfinite, isnan, log10
 
 _MAX_FIXED = 1e15
@@ -84,6 +86,19 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
+def format_duration(seconds: float) -> str:
+    """Return a duration in its largest sensible unit.
+
+    Examples
+    --------
+    >>> [format_duration(seconds) for seconds in (45, 1304, 5400)]
+    ['45 s', '22 min', '1.5 h']
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def printable(text: str) -> str:
     """Return text with control characters escaped: a table may contain some, and a terminal would obey them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -125,13 +140,18 @@ def text_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def html_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return the same table as HTML."""
-    from html import escape
+def as_call(self: object) -> str:
+    """Return an object as the call that makes it, for `__repr__`: the arguments it has as attributes."""
+    arguments = signature(type(self)).parameters
+    given = ", ".join(f"{name}={getattr(self, name)!r}" for name in arguments if hasattr(self, name))
+    return f"{type(self).__name__}({given})"
 
-    head, *body = ([escape(cell) for cell in row] for row in rows)
-    cells = "".join(
-        "<tr>" + "".join(f"<td>{cell}</td>" for cell in row[:-1]) + f"<td style='text-align:right'>{row[-1]}</td></tr>"
-        for row in body
-    )
-    return f"<table><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>{cells}</table>"
+
+class Shown:
+    """Has an HTML form, which `chainrule.notebook` writes, so that importing this costs nothing."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        html: str = import_module("chainrule.notebook").to_html(self)
+        return html

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 
 import numpy as np
@@ -35,7 +35,7 @@ class Metric:
     """A function with its name, its direction, and the targets it applies to: "classes", "numbers" or "any"."""
 
     name: str
-    function: Callable[..., float]
+    function: Callable[..., float] = field(repr=False)
     higher_is_better: bool = False
     targets: str = "any"
 

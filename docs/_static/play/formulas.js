@@ -115,6 +115,27 @@ function network({ X, Y, parameters: [W1, b1, W2, b2] }) {
   return { A2, cost, gradients: [outer(X, dZ1, W1), total(dZ1), outer(A1, dZ2, W2), total(dZ2)] };
 }
 
+/**
+ * The values of that network for one row, and for each path from a parameter to the loss the derivatives along it. The
+ * place of the parameter is the index of its array, its row and its column; of a bias, its entry.
+ */
+function paths({ x, y, parameters: [W1, b1, W2, b2], place: [part, k, j = k] }) {
+  const layer = (inputs, W, b) => b.map((bias, to) => bias + sum(inputs.map((v, from) => v * W[from][to])));
+  const slope = (a) => a * (1 - a);
+  const z1 = layer(x, W1, b1);
+  const a1 = z1.map(sigmoid);
+  const z2 = layer(a1, W2, b2);
+  const a2 = z2.map(sigmoid);
+  const input = part % 2 ? 1 : [x, a1][part / 2][k];
+  const end = (output) => [slope(a2[output]), a2[output] - y[output]];
+  const found = part < 2
+    ? a2.map((_, output) => ({ output, factors: [input, slope(a1[j]), W2[j][output], ...end(output)] }))
+    : [{ output: j, factors: [input, ...end(j)] }];
+  const withProduct = ({ output, factors }) => ({ output, factors, product: factors.reduce((a, b) => a * b) });
+  const cost = sum(a2.map((a, i) => (a - y[i]) ** 2)) / 2;
+  return { z1, a1, z2, a2, cost, to: j, paths: found.map(withProduct) };
+}
+
 /** Finite differences of C(w) = sigmoid(w)^2 in a precision, and its derivative; `round` is Math.fround in float32. */
 function difference({ w, h, single }) {
   const round = single ? Math.fround : (value) => value;
@@ -137,9 +158,10 @@ const ACTIVATIONS = {
   silu: (z) => z * sigmoid(z),
 };
 
-/** The shape of a product of two matrices, or null if it does not exist. */
-function productShape([rows, inner], [other, columns]) {
-  return inner === other ? [rows, columns] : null;
+/** The product of two matrices, or null if it does not exist. */
+function product(A, B) {
+  if (A[0].length !== B.length) return null;
+  return A.map((row) => B[0].map((_, j) => sum(row.map((a, k) => a * B[k][j]))));
 }
 
 /** The standard deviation of each column of rows, averaged over the columns, and the root mean square of all entries. */
@@ -164,6 +186,40 @@ function fold({ layers, knot, height }) {
     corners = corners.map(([x, y]) => [x, (height / knot) * relu(y) - height * (1 / knot + 1 / (1 - knot)) * relu(y - knot)]);
   }
   return corners;
+}
+
+/** The ReLU units whose sum is the piecewise-linear curve through points, x increasing; it begins at the first one. */
+function unitsOf({ points }) {
+  const slopes = points.slice(1).map(([x, y], i) => (y - points[i][1]) / (x - points[i][0]));
+  return {
+    w: slopes.map(() => 1),
+    b: slopes.map((_, i) => -points[i][0]),
+    v: slopes.map((slope, i) => slope - (slopes[i - 1] ?? 0)),
+    c: points[0][1],
+  };
+}
+
+/** The sum of ReLU units at x. */
+const unitSum = ({ w, b, v, c }, x) => c + sum(w.map((weight, j) => v[j] * relu(weight * x + b[j])));
+
+/** The points from 0 to 1 between which that sum is straight: both ends, and the kinks between them. */
+function cornersOf(units) {
+  const kinks = units.w.map((weight, j) => -units.b[j] / weight).filter((x) => x > 1e-3 && x < 1 - 1e-3);
+  return [0, ...kinks.sort((p, q) => p - q), 1].map((x) => [x, unitSum(units, x)]);
+}
+
+/** The mean of (sum - y)^2 / 2 over points, and its gradient. */
+function unitsCost({ x, y, units }) {
+  const { w, b, v } = units;
+  const errors = x.map((value, r) => (unitSum(units, value) - y[r]) / x.length);
+  const through = (j) => errors.map((error, r) => (w[j] * x[r] + b[j] > 0 ? error : 0));
+  return {
+    cost: (sum(errors.map((error) => error * error)) * x.length) / 2,
+    w: w.map((_, j) => v[j] * sum(through(j).map((error, r) => error * x[r]))),
+    b: w.map((_, j) => v[j] * sum(through(j))),
+    v: w.map((_, j) => sum(through(j).map((error, r) => error * (w[j] * x[r] + b[j])))),
+    c: sum(errors),
+  };
 }
 
 /** The loss of an error e = answer - y, and its derivative; q is that of the quantile. */
@@ -210,7 +266,7 @@ function reliability({ z, y, T }) {
 
 if (typeof module !== "undefined") {
   module.exports = {
-    neuron, descent, quadratic, contour, lineCost, lineDescent, softmax, network, difference, ACTIVATIONS, productShape,
-    spread, fold, answerCost, bestAnswer, reliability,
+    neuron, descent, quadratic, contour, lineCost, lineDescent, softmax, network, difference, ACTIVATIONS, product,
+    spread, fold, paths, unitsOf, cornersOf, unitsCost, answerCost, bestAnswer, reliability,
   };
 }

@@ -14,7 +14,7 @@ function element(parent, name, attributes = {}, text = "") {
 const decimals = (value) => value.toFixed(2);
 const whole = (value) => value.toFixed(0);
 
-/** A labeled slider that calls `changed`; returns its input element. */
+/** A labeled slider that calls `changed`; returns its input element, whose `show` sets it. */
 function slider(parent, name, min, max, value, changed, format = decimals) {
   const label = element(parent, "label", {}, name + " ");
   const input = element(label, "input", { type: "range", min, max, step: format === whole ? 1 : "any", value });
@@ -42,14 +42,18 @@ function buttons(parent, actions) {
   }
 }
 
-/** An SVG for x and y in the given ranges, whose y axis points up, and the functions that draw on it. */
-function chart(parent, [left, right], [low, high], label, aspect = 1) {
-  const size = { viewBox: `0 0 200 ${200 * aspect}` };
-  const svg = element(parent, "svg", { ...size, role: "img", "aria-label": label });
-  const at = ([x, y]) => [(200 * (x - left)) / (right - left), (200 * aspect * (high - y)) / (high - low)];
-  const line = (from, to, look) => {
+/**
+ * An SVG for x and y in the given ranges, whose y axis points up, and the functions that draw on it. Text has the same
+ * size in each; one of more than 200 units in width shows more of it, and takes the whole width of the page.
+ */
+function chart(parent, [left, right], [low, high], label, aspect = 1, units = 200) {
+  const height = units * aspect;
+  const look = { role: "img", "aria-label": label, class: units > 200 ? "whole" : "part" };
+  const svg = element(parent, "svg", { viewBox: `0 0 ${units} ${height}`, ...look });
+  const at = ([x, y]) => [(units * (x - left)) / (right - left), (height * (high - y)) / (high - low)];
+  const line = (from, to, look, width) => {
     const [[x1, y1], [x2, y2]] = [at(from), at(to)];
-    element(svg, "line", { x1, y1, x2, y2, class: look });
+    element(svg, "line", { x1, y1, x2, y2, class: look, ...(width && { style: `stroke-width: ${width}` }) });
   };
   const dot = (point, look, r = 3) => {
     const [cx, cy] = at(point);
@@ -57,18 +61,37 @@ function chart(parent, [left, right], [low, high], label, aspect = 1) {
   };
   const rectangle = (corner, width, height, look) => {
     const [[x, y], [right, low]] = [at([corner[0], corner[1] + height]), at([corner[0] + width, corner[1]])];
-    element(svg, "rect", { x, y, width: right - x, height: low - y, class: look });
+    return element(svg, "rect", { x, y, width: right - x, height: low - y, class: look });
   };
-  const write = (point, text) => {
+  const write = (point, text, look = "label") => {
     const [x, y] = at(point);
-    element(svg, "text", { x, y, "text-anchor": "middle", "dominant-baseline": "middle" }, text);
+    element(svg, "text", { x, y, class: look }, text);
   };
   const curve = (points, look) => element(svg, "polyline", { points: points.map(at).join(" "), class: look });
   const name = (x, y) => {
-    element(svg, "text", { x: 197, y: 200 * aspect - 4, "text-anchor": "end" }, x);
+    element(svg, "text", { x: units - 3, y: height - 4, "text-anchor": "end" }, x);
     element(svg, "text", { x: 3, y: 9 }, y);
   };
-  return { line, dot, rectangle, write, curve, name, clear: () => svg.replaceChildren() };
+  const point = ({ clientX, clientY }) => {
+    const box = svg.getBoundingClientRect();
+    const [x, y] = [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+    return [left + x * (right - left), high - y * (high - low)];
+  };
+  const click = (clicked) => {
+    svg.classList.add("hand");
+    svg.addEventListener("click", (event) => clicked(point(event)));
+  };
+  /** Call `begun` with the point where the pointer is pressed, and `moved` with that and those it is dragged to. */
+  const follow = (moved, begun = () => {}) => {
+    svg.classList.add("hand");
+    svg.addEventListener("pointerdown", (event) => {
+      svg.setPointerCapture(event.pointerId);
+      begun(point(event));
+      moved(point(event));
+    });
+    svg.addEventListener("pointermove", (event) => { if (event.buttons) moved(point(event)); });
+  };
+  return { line, dot, rectangle, write, curve, name, click, follow, clear: () => svg.replaceChildren() };
 }
 
 /** A chart for x and y from -reach to reach. */

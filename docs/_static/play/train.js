@@ -2,26 +2,30 @@
 "use strict";
 
 function playLayers(figure, start) {
-  const drawing = plane(figure, [16, 8], "Size and spread of the weighted sums, layer by layer, in logarithmic scale", 0.7);
+  const drawing = chart(figure, [0, 31], [-12.5, 5], "Size and spread of the weighted sums, layer by layer, in logarithmic scale", 0.7);
   const controls = element(figure, "div", { class: "controls" });
   const names = Object.fromEntries(Object.keys(ACTIVATIONS).map((name) => [name, name]));
   const activation = choice(controls, "activation", names, draw);
   const gain = slider(controls, "n times variance", 0.2, 4, start.gain, draw);
+  const width = slider(controls, "width n", 2, start.width, start.width, draw, whole);
+  const depth = slider(controls, "layers", 2, start.W.length, start.W.length, draw, whole);
   const text = element(controls, "p", { "aria-live": "polite" });
 
   function draw() {
     const f = ACTIVATIONS[activation.value];
-    const scale = Math.sqrt(gain.value / start.width);
-    let rows = start.X;
-    const layers = start.W.map((W) => {
-      rows = rows.map((row) => W.map((line) => scale * sum(line.map((w, k) => w * row[k]))));
+    const n = Number(width.value);
+    const scale = Math.sqrt(gain.value / n);
+    let rows = start.X.map((row) => row.slice(0, n));
+    const layers = start.W.slice(0, Number(depth.value)).map((W) => {
+      rows = rows.map((row) => W.slice(0, n).map((line) => scale * sum(row.map((value, k) => line[k] * value))));
       const seen = spread(rows);
       rows = rows.map((row) => row.map(f));
       return seen;
     });
+    const place = (value, l) => [l + 1, Math.max(Math.log10(value), -12)];
     drawing.clear();
-    drawing.line([-15, 5], [15, 5], "pale");
-    const place = (value, l) => [l - 14.5, Math.max(Math.log10(value), -12) + 5];
+    drawing.name("layer", "log of the size");
+    drawing.line([0.5, 0], [30.5, 0], "pale");
     drawing.curve(layers.map((seen, l) => place(seen.size, l)), "fault");
     drawing.curve(layers.map((seen, l) => place(seen.between, l)), "zero");
     const last = layers.at(-1);
@@ -34,8 +38,11 @@ function playLayers(figure, start) {
 function playEpochs(figure, start) {
   const drawing = plane(figure, [1.1, 1.1], "The decision boundary of an overfitting network");
   const controls = element(figure, "div", { class: "controls" });
+  const curves = chart(controls, [-0.1, 2.9], [-2.6, 2], "The losses by epoch, both in logarithmic scale", 0.5);
   const moment = slider(controls, "moment", 0, start.epochs.length - 1, 0, draw, whole);
+  buttons(controls, { "ship this one": ship });
   const text = element(controls, "p", { "aria-live": "polite" });
+  const best = start.epochs.reduce((a, b) => (b.newLoss < a.newLoss ? b : a));
 
   function draw() {
     const k = Math.round(moment.value);
@@ -43,9 +50,21 @@ function playEpochs(figure, start) {
     drawing.clear();
     [...classes].forEach((label, i) => paint(drawing, i, label === "1"));
     start.X.forEach((x, r) => drawing.dot(x, start.y[r] ? "one" : "zero", 2.5));
+    const place = (key) => (at) => [Math.log10(at.epoch), Math.log(at[key])];
+    curves.clear();
+    curves.name("log of the epoch", "log of the loss");
+    curves.line([Math.log10(epoch), -2.6], [Math.log10(epoch), 2], "pale");
+    curves.curve(start.epochs.map(place("loss")), "zero");
+    curves.curve(start.epochs.map(place("newLoss")), "fault");
     const percent = (share) => `${Math.round(100 * share)} %`;
-    text.textContent = `epoch ${epoch}: loss ${loss.toFixed(2)} on its own rows, ${newLoss.toFixed(2)} on new ones; ` +
-      `right on ${percent(accuracy)} and ${percent(newAccuracy)}`;
+    text.textContent = `epoch ${epoch}: loss ${loss.toFixed(2)} on its own rows (solid), ${newLoss.toFixed(2)} on new ones ` +
+      `(dashed); right on ${percent(accuracy)} and ${percent(newAccuracy)}`;
+  }
+  function ship() {
+    const { epoch, newLoss } = start.epochs[Math.round(moment.value)];
+    const advice = epoch < best.epoch ? "A little later it is better still." : "It has begun to memorize: go back.";
+    text.textContent = epoch === best.epoch ? `Yes: no epoch shown here has a lower loss on new rows than ${epoch}.`
+      : `Its loss on new rows is ${newLoss.toFixed(2)}; the lowest is ${best.newLoss.toFixed(2)}. ${advice}`;
   }
   draw();
 }
@@ -214,6 +233,86 @@ function playFolds(figure, start) {
   draw();
 }
 
+function playKinks(figure, start) {
+  const drawing = chart(figure, [-0.2, 1.2], [-1.25, 1.25], "A curve, and a sum of ReLU units with its kinks", 0.65, 260);
+  const controls = element(figure, "div", { class: "controls" });
+  const target = choice(controls, "target", Object.fromEntries(Object.keys(start.targets).map((name) => [name, name])), draw);
+  const count = slider(controls, "ReLU units", 1, 16, start.units, () => place(flat()), whole);
+  const across = slider(controls, "place of a point", 0, 1, 0, () => move([Number(across.value), Number(up.value)]));
+  const up = slider(controls, "its height", -1.2, 1.2, 0, () => move([Number(across.value), Number(up.value)]));
+  buttons(controls, {
+    "next point": () => { chosen = (chosen + 1) % cornersOf(units).length; show(); },
+    "all on the curve": fit,
+    "train": train,
+    "flat again": () => place(flat()),
+  });
+  const text = element(controls, "p", { "aria-live": "polite" });
+  let units, chosen = 1, run = 0;
+
+  const truth = () => start.targets[target.value];
+  const flat = () => Array.from({ length: Number(count.value) + 1 }, (_, k) => [k / count.value, 0]);
+  const height = (x) => {
+    const at = x * (start.x.length - 1);
+    const k = Math.min(Math.floor(at), start.x.length - 2);
+    return truth()[k] + (at - k) * (truth()[k + 1] - truth()[k]);
+  };
+  function place(points) {
+    run += 1; // stops the training
+    units = unitsOf({ points });
+    show();
+  }
+  function fit() {
+    place(cornersOf(units).map(([x]) => [x, height(x)]));
+  }
+  function show() {
+    const points = cornersOf(units);
+    chosen = Math.min(chosen, points.length - 1);
+    across.show(points[chosen][0]);
+    up.show(points[chosen][1]);
+    draw();
+  }
+  function move([x, y]) {
+    const points = cornersOf(units);
+    const [before, here, after] = [-1, 0, 1].map((k) => points[chosen + k]?.[0]);
+    const isEnd = before === undefined || after === undefined;
+    points[chosen] = [isEnd ? here : Math.min(Math.max(x, before + 0.01), after - 0.01), Math.min(Math.max(y, -1.2), 1.2)];
+    place(points);
+  }
+  function train() {
+    const turn = (run += 1);
+    const flattened = ({ w, b, v, c }) => [...w, ...b, ...v, c];
+    const memory = flattened(units).map(() => ({ mean: 0, square: 0, steps: 0 }));
+    const steps = (left) => {
+      if (run !== turn) return;
+      for (let k = 0; k < 25; k++) {
+        const gradient = flattened(unitsCost({ x: start.x, y: truth(), units }));
+        const moved = flattened(units).map((value, i) => value + RULES.adam(gradient[i], memory[i], { rate: start.rate }));
+        const n = units.w.length;
+        units = { w: moved.slice(0, n), b: moved.slice(n, 2 * n), v: moved.slice(2 * n, 3 * n), c: moved[3 * n] };
+      }
+      show();
+      if (left > 0) window.setTimeout(() => steps(left - 1), 30);
+    };
+    steps(60);
+  }
+  function draw() {
+    const points = cornersOf(units);
+    drawing.clear();
+    drawing.name("x", "output");
+    drawing.line([-0.2, 0], [1.2, 0], "pale");
+    drawing.curve(start.x.map((x, r) => [x, truth()[r]]), "fault");
+    drawing.curve([-0.2, ...points.map((point) => point[0]), 1.2].map((x) => [x, unitSum(units, x)]), "zero");
+    points.forEach((point, k) => drawing.dot(point, k === chosen ? "one" : "zero", 4));
+    const { cost } = unitsCost({ x: start.x, y: truth(), units });
+    text.textContent = `${units.w.length} units, ${points.length - 2} kinks between 0 and 1; C = ${cost.toFixed(5)}`;
+  }
+  drawing.follow(move, ([x, y]) => {
+    const distances = cornersOf(units).map((point) => Math.hypot(point[0] - x, (point[1] - y) / 2));
+    chosen = distances.indexOf(Math.min(...distances));
+  });
+  place(flat());
+}
+
 function playTemperature(figure, start) {
   const drawing = chart(figure, [-0.1, 1.05], [-0.2, 1.05], "A calibration curve, with the diagonal");
   const controls = element(figure, "div", { class: "controls" });
@@ -252,6 +351,7 @@ Object.assign(FIGURES, {
   overfitting: playEpochs,
   scaling: playStretch,
   learning_curves: playRuns,
+  approximation: playKinks,
   depth: playFolds,
   calibration: playTemperature,
 });

@@ -34,6 +34,7 @@ _COMMANDS: dict[str, type[options.Options]] = {
     "report": options.ReportOptions,
     "export": options.ExportOptions,
     "distil": options.DistilOptions,
+    "drift": options.DriftOptions,
     "trace": options.TraceOptions,
     "playground": options.PlaygroundOptions,
 }

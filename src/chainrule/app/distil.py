@@ -17,7 +17,7 @@ def run(options: DistilOptions) -> None:
             table = read_sample(teacher, options.file, options.table)
     limits = {"sizes": options.sizes, "max_loss": options.max_loss, "max_bytes": options.max_bytes}
     with reporter.step(f"distilling {options.model}"):
-        student = teacher.distil(table, seed=options.seed, **limits)  # type: ignore[arg-type]
+        student = teacher.distil(table, intervals=options.intervals, seed=options.seed, **limits)  # type: ignore[arg-type]
     student.save(options.output)
     size = options.output.stat().st_size / 1024
     reporter.say(describe(student.metadata["distillation"]), f"model   {options.output}  ({size:,.0f} KB)")

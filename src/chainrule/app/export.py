@@ -7,7 +7,7 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chainrule.app.options import ExportOptions, Language, ReadingOptions
+from chainrule.app.options import EXPORT_FLAGS, ExportOptions, Language, ReadingOptions
 from chainrule.app.plan import text_columns
 from chainrule.app.reporter import Reporter
 from chainrule.app.results import open_table
@@ -23,7 +23,7 @@ from chainrule.model.predictor import Predictor
 def run(options: ExportOptions) -> None:
     """Write the export, and print how to use it."""
     loaded = load(options.model)
-    given: dict[str, Any] = {name: True for name in ("int8", "pure", "inline") if getattr(options, name)}
+    given: dict[str, Any] = {name: value for name in EXPORT_FLAGS if (value := getattr(options, name))}
     if options.rows is not None:
         given["rows"] = read_sample(loaded, options.rows)
     write_export(loaded, options.to, options.output, f"exporting {options.model}", **given)
@@ -51,17 +51,18 @@ def _export_lines(exported: Export) -> list[str]:
         f"largest difference on its {exported.n_rows} golden rows: {exported.difference:.1e}",
     ]
     if exported.loss is not None:
-        lines.append(f"largest difference caused by the 8-bit weights: {exported.loss:.1e}")
+        ends = "" if exported.loss_of_ends is None else f", to the ends of 90% intervals: {exported.loss_of_ends:.1e}"
+        lines.append(f"largest difference caused by the 8-bit weights: {exported.loss:.1e}{ends}")
     return lines
 
 
 # One writer and one usage per language.
 
 
-def _write_onnx(model: Model, out: Path) -> Export:
+def _write_onnx(model: Model, out: Path, coverage: float | None = None) -> Export:
     from chainrule.export import to_onnx  # here, because it needs the package onnx
 
-    return to_onnx(model, out)
+    return to_onnx(model, out, coverage)
 
 
 def _onnx_usage(model: Model, out: Path) -> list[str]:

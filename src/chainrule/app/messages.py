@@ -12,6 +12,7 @@ from chainrule.app.scores import Target, format_scores, format_uncertainty
 from chainrule.data.targets import ClassTarget
 from chainrule.display import aligned, count, format_number, format_numbers
 from chainrule.errors import shorten
+from chainrule.files.model import digest_of
 from chainrule.metrics import METRICS
 from chainrule.model.predictor import Predictor
 from chainrule.model.seen import TRAINING_ROWS
@@ -134,7 +135,7 @@ def model_lines(predictor: Predictor, size: int) -> list[str]:
     ]
     shown_elsewhere = ("columns", "reading", "notices", "findings", "scores", "baseline", "intervals", TRAINING_ROWS)
     as_text: dict[str, Callable[[Any], str]] = {"date": readable_date, "seed": str}
-    shown = {
+    shown = {"sha256": digest_of(predictor)} | {
         name.replace("_", " "): as_text.get(name, _as_text)(value)
         for name, value in metadata.items()
         if name not in shown_elsewhere and value not in (None, [], "")

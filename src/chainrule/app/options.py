@@ -174,6 +174,9 @@ class TrainOptions(Options):
             "--baselines/--no-baselines",
         ),
     ] = True
+    keep_command: Annotated[
+        bool, _option("Store this command in the model file, without directories.", "--keep-command")
+    ] = False
     goal: Annotated[
         str | None,
         _option(
@@ -436,7 +439,12 @@ class InspectOptions(Options):
     """
 
     model: _ModelArgument
+    markdown: Annotated[bool, _option("Print a model card in Markdown.", "--markdown")] = False
     as_json: _JsonOption = False
+
+    def check(self) -> None:
+        if self.markdown and self.as_json:
+            raise ValueError("--markdown cannot be combined with --json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -480,6 +488,21 @@ class ExportOptions(Options):
     inline: Annotated[
         bool, _option("For JavaScript: write a constant for a script within a page, not a module.", "--inline")
     ] = False
+    contributions: Annotated[
+        bool,
+        _option(
+            "For JavaScript: explain predictions. Stores the model's sample of encoded training rows in the file.",
+            "--contributions",
+        ),
+    ] = False
+    coverage: Annotated[
+        float | None,
+        _option(
+            "For ONNX: return prediction intervals or sets with this coverage too. The other languages take it as an "
+            "argument.",
+            **parsers.number("strictly between 0 and 1", lambda value: 0 < value < 1),
+        ),
+    ] = None
 
     @property
     def output(self) -> Path:
@@ -487,7 +510,7 @@ class ExportOptions(Options):
         return self.out or export_path(self.model, self.to, self.inline)
 
     def check(self) -> None:
-        for name, languages in _EXPORT_OPTIONS.items():
+        for name, languages in EXPORT_FLAGS.items():
             if getattr(self, name) and self.to not in languages:
                 raise ValueError(f"--{name} requires --to {' or '.join(languages)}, got --to {self.to}")
         if self.rows is not None and not self.int8:
@@ -495,10 +518,12 @@ class ExportOptions(Options):
         check_places({"--out": self.output}, {"MODEL": self.model, "--rows": self.rows})
 
 
-_EXPORT_OPTIONS = {
+EXPORT_FLAGS = {
     "int8": (Language.c, Language.js),
     "pure": (Language.python,),
     "inline": (Language.js,),
+    "contributions": (Language.js,),
+    "coverage": (Language.onnx,),
 }
 """From an option of `export` to the languages that have it."""
 
@@ -542,6 +567,9 @@ class DistilOptions(Options):
         Language | None,
         _option("Export to this language too, next to the model.", "--to", default=False, **parsers.choice(Language)),
     ] = None
+    intervals: Annotated[
+        bool, _option("Learn the prediction intervals too, or keep the limits of prediction sets.", "--intervals")
+    ] = False
     seed: Annotated[int, _option("Seed the rows, the initialization and the shuffling.", **parsers.integer(0))] = 0
     table: ReadingOptions
 
@@ -566,6 +594,19 @@ class DistilOptions(Options):
         check_places({"--out": self.output, "--to": self.export}, {"MODEL": self.model, "FILE": self.file})
         if self.file is not None:
             require_table(self.file, self.table.kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftOptions(_ModelOptions):
+    """Compare a table with what a model was trained on, column by column, with a verdict for each.
+
+    The table does not need the target. Distances from 0 to 1 are those from the training rows that the model contains.
+
+    Example: `chainrule drift penguins.chainrule new.csv`
+    """
+
+    table: ReadingOptions
+    as_json: _JsonOption = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,7 +91,7 @@ def sizes(text: str) -> str:
     with suppress(ValueError):
         if min(map(int, text.split(","))) >= 1:
             return text
-    raise typer.BadParameter(f"must be sizes such as 128,128, got {_shown(text)}")
+    raise typer.BadParameter(f"must be integers >= 1, separated by commas, such as 128,128, got {_shown(text)}")
 
 
 def activation(text: str) -> str:

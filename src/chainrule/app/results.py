@@ -65,7 +65,8 @@ class Result:
 class Training:
     """What a training knows beyond its result: its rows, all with a target, and the predictions for them out of fold.
 
-    `out_of_fold` (n, n_outputs) is NaN for rows that no member held out. `seconds` is how long the networks took.
+    `out_of_fold` (n, n_outputs) is NaN for rows that no member held out. `seconds` is how long the networks took, and
+    `command` the command line without directories.
     """
 
     inputs: Columns
@@ -73,6 +74,7 @@ class Training:
     weights: Array | None
     out_of_fold: Array
     seconds: float
+    command: str = ""
 
     @property
     def predicted(self) -> Array:

@@ -124,7 +124,8 @@ _UNCERTAINTY: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 def format_uncertainty(scores: Mapping[str, Any]) -> dict[str, str]:
     """Return the scores of intervals or sets as text, by what they are."""
-    shown = {_UNCERTAINTY[name][0]: _UNCERTAINTY[name][1](value) for name, value in scores.items()}
+    known = {name: value for name, value in scores.items() if name in _UNCERTAINTY}
+    shown = {_UNCERTAINTY[name][0]: _UNCERTAINTY[name][1](value) for name, value in known.items()}
     if "set_size" in scores:
         shown = {name.replace("prediction intervals", "prediction sets"): text for name, text in shown.items()}
     return shown

@@ -90,7 +90,14 @@ def run(options: TrainOptions) -> None:
     begin = perf_counter()
     fitted = _fit(job, reporter)
     seen = job.plan.table.part(job.plan.training)
-    training = Training(seen.inputs, seen.values, job.weights, fitted.out_of_fold, perf_counter() - begin)
+    training = Training(
+        seen.inputs,
+        seen.values,
+        job.weights,
+        fitted.out_of_fold,
+        perf_counter() - begin,
+        _command_without_paths(job.options),
+    )
     with uninterrupted():
         result = _publish(job, columns, fitted, training, reporter)
     _report(job, result, training, reporter)
@@ -285,7 +292,7 @@ def _publish(
         seconds = perf_counter() - options.started
         show("diagnosis")
         findings = [*job.findings, *fitted.findings, *map(str, diagnose_fit(planned, fitted, result))]
-    tested_on = planned.describe_test_rows(len(job.held.known), "" if options.test is None else str(options.test))
+    tested_on = planned.describe_test_rows(len(job.held.known), "" if options.test is None else options.test.name)
     reporter.say(*(f"  note: {notice}" for notice in fitted.target_notices))
     reporter.say(messages.history_line(result, seconds), "", *messages.score_lines(result, f"on {tested_on}"))
     reporter.say(*(["", "what to try next:", *(f"  {finding}" for finding in findings)] if findings else []))
@@ -293,7 +300,8 @@ def _publish(
     outcome = {"columns": columns, "tested on": tested_on, "findings": findings, "seconds": round(seconds, 3)}
     threshold = training.threshold(predictor.target, options.goal or "balanced")
     predictor.metadata |= {} if threshold is None else {"threshold": threshold}
-    predictor.metadata |= _metadata(job, result) | outcome | {"command": _command_without_paths(options)}
+    predictor.metadata |= _metadata(job, result) | outcome
+    predictor.metadata |= {"command": training.command} if options.keep_command else {}
     predictor.save(options.output)
     reporter.say("", f"model   {options.output}  ({options.output.stat().st_size / 1024:,.0f} KB)")
     return result

@@ -93,6 +93,8 @@ def _read_dates(column: Column, values: Array, first_row: int) -> dict[str, Arra
 
 DAY = 86_400_000_000
 """Microseconds in a day."""
+FIRST_DAY, LAST_DAY = -719162, 2932896
+"""The days since 1970 of 0001-01-01 and 9999-12-31: the dates that a table can contain."""
 PERIODS = {"month": 12, "weekday": 7, "hour": 24}
 PARTS = ("days", "year", *PERIODS)
 

@@ -50,6 +50,7 @@ from chainrule.data.recognition import (
     require_no_strays,
 )
 from chainrule.data.statistics import Cells, Numbers, Statistics, summarize
+from chainrule.display import Shown, as_call
 from chainrule.errors import TableError, shorten
 
 __all__ = ["Columns", "TabularEncoder", "read_columns"]
@@ -81,7 +82,7 @@ _UNSUPPORTED_TIMES = "mixed or unsupported date/time values"
 """Times of day, and dates or durations mixed with other values are neither dates nor numbers."""
 
 
-class TabularEncoder:
+class TabularEncoder(Shown):
     """Encodes the columns of a table as a float32 matrix.
 
     Numbers, durations in days, and text that parses as numbers, are scaled (see `NumberColumn`). Dates, and text that
@@ -364,6 +365,8 @@ class TabularEncoder:
         """Set parameters by name; the encoder must then be fitted again."""
         self.__init__(**(self.get_params() | params))  # type: ignore[misc]
         return self
+
+    __repr__ = as_call
 
     def __sklearn_is_fitted__(self) -> bool:
         return bool(self.columns)

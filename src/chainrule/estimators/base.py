@@ -442,6 +442,11 @@ class BaseMLP(
         network = self.network_
         return [network.params[block.layer][block.name] for block in network.blocks if block.kind == kind]
 
+    def _html_repr(self) -> str:
+        """Return scikit-learn's diagram, with the network below it once there is one."""
+        network = self.network_._repr_html_() if hasattr(self, "network_") else ""
+        return f"{super()._html_repr()}{network}"
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True

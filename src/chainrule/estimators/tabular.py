@@ -35,13 +35,13 @@ from chainrule.estimators.labels import check_labels
 from chainrule.insight.explanation import Explanation
 from chainrule.metrics import METRICS, Metric, as_metric
 from chainrule.model.ensemble import Ensemble
-from chainrule.model.executors import MemberTask
+from chainrule.model.executors import Executor, MemberTask, Serial
 from chainrule.model.fitting import Fitted, encoder_for, fit_predictor
 from chainrule.model.larger import Larger, available_memory
 from chainrule.model.portfolio import QUALITIES
+from chainrule.model.progress import Watched
 from chainrule.model.recipe import Member
 from chainrule.nn.activations import ACTIVATIONS
-from chainrule.training.callbacks import ProgressBar
 
 MAX_MEMBERS = 10_000
 """Seeds that members are given one after the other."""
@@ -221,8 +221,7 @@ class BaseTabular(BaseEstimator):
             metric=None if self.metric is None else as_metric(self.metric),
             time_limit=self.time_limit,
             seed=int(check_random_state(self.random_state).randint(2**31 - MAX_MEMBERS)),
-            executor=_Joblib(self.n_jobs) if self.n_jobs not in (None, 1) else None,
-            callbacks_for=(lambda member: [ProgressBar()]) if self.verbose else None,
+            executor=self._executor(),
             encoder=encoder,
             more=more,
         )
@@ -231,6 +230,11 @@ class BaseTabular(BaseEstimator):
         self.notices_ = rows.notices + about_validation + fitted.notices + fitted.findings
         self.notices_ += suggestions(rows.columns, *remedies)
         return fitted
+
+    def _executor(self) -> Executor:
+        """Return what trains the members."""
+        executor: Executor = Serial() if self.n_jobs in (None, 1) else _Joblib(self.n_jobs)
+        return Watched(executor) if self.verbose else executor
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any) -> _Rows:
         """Return the rows with a known target and positive weight; at least 2 targets are known."""
@@ -340,6 +344,11 @@ class BaseTabular(BaseEstimator):
         check_is_fitted(self)
         return np.array(self.encoder_.get_feature_names_out(), dtype=object)
 
+    def _html_repr(self) -> str:
+        """Return scikit-learn's diagram, with the model below it once there is one."""
+        model = self.predictor_._repr_html_() if hasattr(self, "predictor_") else ""
+        return f"{super()._html_repr()}{model}"
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
@@ -398,7 +407,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     n_jobs : int, default=None
         Number of members trained in parallel by joblib, one thread each; None means 1, -1 all processors.
     verbose : bool, default=False
-        Whether to show a progress bar for each member on stderr.
+        Whether to show a progress bar: one for all members, in a notebook or on stderr.
     max_memory : int, default=None
         Bytes of memory for a table that is read in parts. If it does not fit, a sample of its rows, at most 100,000, is
         what this class describes: the folds, the calibration, `out_of_fold_proba_`. All members are trained on all the

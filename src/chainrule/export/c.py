@@ -24,9 +24,9 @@ from chainrule.export import c_calibration
 from chainrule.export import steps as ir
 from chainrule.export.c_columns import check, encoder, lookup_functions, raw_rows, required_helpers
 from chainrule.export.c_names import enumerations, opening
-from chainrule.export.calibration import Intervals, intervals_of, set_limits_of
-from chainrule.export.golden import TOLERANCE, Golden, in_single_precision
-from chainrule.export.writing import Export, stem_of, write
+from chainrule.export.calibration import Intervals
+from chainrule.export.golden import TOLERANCE, Golden, SinglePrecision, in_single_precision
+from chainrule.export.writing import Export, stem_of
 from chainrule.files.archive import Path
 from chainrule.languages import C
 
@@ -52,26 +52,17 @@ def to_c(model: ir.Model, path: Path, int8: bool = False, rows: object = None) -
         If the model contains a custom layer, activation or Loss class. Nothing is written.
     """
     single = in_single_precision(model, int8, rows)
-    calibration = intervals_of(model, int8), set_limits_of(model)
-    file, name = os.path.basename(os.fspath(path)), stem_of(path)
-    text = _header(single.program, *calibration, single.golden, file, name, single.notes)
-    return write(path, text.encode(), len(single.golden.X), single.difference, single.loss)
+    text = _header(single, os.path.basename(os.fspath(path)), stem_of(path))
+    return single.write(path, text)
 
 
-def _header(
-    program: ir.Program,
-    intervals: Intervals | None,
-    sets: Array | None,
-    golden: Golden,
-    file: str,
-    name: str,
-    notes: Sequence[str],
-) -> str:
+def _header(single: SinglePrecision, file: str, name: str) -> str:
     """Return the header: what users see, and the implementation."""
+    program = single.program
     stored: dict[str, str] = {}
     members = [_Member(program, steps, f"@_member_{k}", stored) for k, steps in enumerate(program.members)]
-    options = [] if intervals is None else [_interval_option(intervals, stored)]
-    options += [] if sets is None else [_set_option(sets)]
+    options = [] if single.intervals is None else [_interval_option(single.intervals, stored)]
+    options += [] if single.set_limits is None else [_set_option(single.set_limits)]
     functions = {"int @_predict(const @@_REAL *x, float *out)": _predict_body(program)} | lookup_functions(program)
     stack = _stack(program, members)
     public = [
@@ -88,10 +79,10 @@ def _header(
         *_bounds(program),
         *(f"{declaration}\n{{\n{body}\n}}" for declaration, body in functions.items()),
         *(option.defined for option in options),
-        _self_test(program, golden),
+        _self_test(program, single.golden),
     ]
     comment = [line for option in options for line in option.comment]
-    parts = [opening(program, file, notes, comment, stack), _TOP, *public, _MIDDLE, *private, _BOTTOM]
+    parts = [opening(program, file, single.notes, comment, stack), _TOP, *public, _MIDDLE, *private, _BOTTOM]
     return "\n\n".join(parts).replace("@@", name.upper()).replace("@", name)
 
 
@@ -427,9 +418,11 @@ def _interval_option(intervals: Intervals, stored: dict[str, str]) -> c_calibrat
 
 
 def _set_option(limits: Array) -> c_calibration.Option:
-    """Return `NAME_set`."""
-    parts = [c_calibration.THOUSANDTH, _float_array("@_set_limits", limits[:, 0]), c_calibration.set_function()]
-    return c_calibration.Option("SETS", [*c_calibration.SET_COMMENT, ""], c_calibration.SET, parts)
+    """Return `NAME_set` and `NAME_set_by_class`."""
+    arrays = [_float_array("@_set_limits", limits[:, 0]), _float_array("@_class_limits", limits[:, 1:])]
+    parts = [c_calibration.THOUSANDTH, *arrays, c_calibration.set_functions()]
+    declarations = f"{c_calibration.SET};\n{c_calibration.SET_BY_CLASS}"
+    return c_calibration.Option("SETS", [*c_calibration.SET_COMMENT, ""], declarations, parts)
 
 
 def _self_test(program: ir.Program, golden: Golden) -> str:

@@ -32,6 +32,7 @@ class Option:
 
 INTERVAL = "int @_interval(const @@_REAL *x, float coverage, float *low, float *high)"
 SET = "int @_set(const @@_REAL *x, float coverage, unsigned char *contained)"
+SET_BY_CLASS = SET.replace("@_set", "@_set_by_class")
 
 INTERVAL_COMMENT = [
     "ends    with @@_INTERVALS defined wherever the header is included:  float low[@@_N_OUT], high[@@_N_OUT];",
@@ -39,7 +40,8 @@ INTERVAL_COMMENT = [
 ]
 SET_COMMENT = [
     "set     with @@_SETS defined wherever the header is included:  unsigned char contained[@@_N_OUT];",
-    "        status = @_set(x, 0.9f, contained); the classes with 1 are the plausible ones",
+    "        status = @_set(x, 0.9f, contained); the classes with 1 are the plausible ones, among which 90 % of",
+    "        new rows have theirs; with @_set_by_class, 90 % of the rows of each class",
 ]
 
 THOUSANDTH = """\
@@ -109,20 +111,24 @@ def interval_arrays(intervals: Intervals) -> dict[str, Array]:
     return {"places": intervals.places, **contrast, "least": least, "most": most}
 
 
-def set_function() -> str:
-    """Return `NAME_set`."""
+def set_functions() -> str:
+    """Return `NAME_set` and `NAME_set_by_class`, which read the largest 1 - P in a set: of all rows, or of a class."""
+    limits = {SET: "@_set_limits[k - 1]", SET_BY_CLASS: "@_class_limits[(k - 1) * @@_N_OUT + j]"}
+    return "\n\n".join(_set_function(declaration, limit) for declaration, limit in limits.items())
+
+
+def _set_function(declaration: str, limit: str) -> str:
     lines = [
-        "float P[@@_N_OUT], limit;",
+        "float P[@@_N_OUT];",
         "int j, k, status = coverage > 0.0f && coverage < 1.0f ? @_predict(x, P) : @@_NOT_A_COVERAGE;",
         "for (j = 0; j < @@_N_OUT; j++) contained[j] = 0;",
         "if (status) return status;",
         "k = @_thousandth(coverage);",
-        "limit = k < 1 ? -INFINITY : k > 999 ? INFINITY : @_set_limits[k - 1];",
-        "for (j = 0; j < @@_N_OUT; j++) contained[j] = 1.0f - P[j] <= limit;",
+        f"for (j = 0; j < @@_N_OUT; j++) contained[j] = k > 999 || (k > 0 && 1.0f - P[j] <= {limit});",
         "contained[@_class(P)] = 1;",
         "return @@_OK;",
     ]
-    return _function(SET, lines)
+    return _function(declaration, lines)
 
 
 def _function(declaration: str, lines: Sequence[str]) -> str:

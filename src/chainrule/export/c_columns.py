@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.columns import Column
+from chainrule.data.columns import FIRST_DAY, LAST_DAY, Column
 from chainrule.data.features import (
     Feature,
     Index,
@@ -86,12 +86,10 @@ def _quoted(text: str) -> str:
 # Cells.
 
 
-_FIRST_DAY, _LAST_DAY = -719162, 2932896
-"""The days since 1970 of 0001-01-01 and 9999-12-31: the dates that a table can contain."""
 CHECKS: dict[str, Callable[[Column, str], str]] = {
     "X": lambda column, x: f"!isfinite({x})",
     "numbers": lambda column, x: f"isinf({x})",
-    "dates": lambda column, x: f"{x} < {_FIRST_DAY} || {x} > {_LAST_DAY + 1}",
+    "dates": lambda column, x: f"{x} < {FIRST_DAY} || {x} > {LAST_DAY + 1}",
     "categories": lambda column, x: f"!@_is_index({x}, {len(categories_of(column) or ())})",
 }
 """From the source of a column to the condition under which a cell is not valid."""

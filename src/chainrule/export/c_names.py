@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import chainrule
-from chainrule.export.schema import REFUSED, SEEN, notes_of, schema_of
+from chainrule.export.schema import REFUSED, SEEN, as_json, notes_of, schema_of
 from chainrule.export.steps import Program
 
 _RESERVED = {
@@ -90,6 +90,7 @@ def opening(program: Program, file: str, notes: Sequence[str], calibrated: Seque
         "memory  nothing is allocated; @_predict and what it calls have arrays of",
         f"        {stack:,} bytes on the stack, beside saved registers.",
         "test    cc -std=c99 -D@@_SELF_TEST -x c " + f"{shown} -o @ -lm && ./@",
+        f"schema  {as_json(program)}",
     ]
     return "/* " + "\n".join(f"   {line}".rstrip() for line in lines).strip() + " */"
 

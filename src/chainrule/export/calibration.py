@@ -14,10 +14,14 @@ from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.export import steps as ir
 from chainrule.export.steps import Model, Program, as_ensemble
+from chainrule.model.conformal import at_level
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
 from chainrule.model.quantiles import MeanAndQuantiles
 from chainrule.nn.losses import CrossEntropy
+
+COVERAGE = 0.9
+"""The coverage of the intervals and sets that golden rows have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +48,43 @@ class Intervals:
     places: Array
     contrast: Array
     limits: Array
+
+    def ends(self, X: Array, coverage: float = COVERAGE) -> Array:
+        """Return the ends (n, n_out, 2) of intervals for encoded rows, computed as the exports do."""
+        sums = ir.sums_of(self.program, X).astype(np.float64)
+        V = sums.reshape(len(X), self.places.shape[1], -1)[:, :, min(self.n_quantiles, 1) :]
+        q = V.shape[2]
+        (powers, typical), middle = self.contrast, V[:, :, q // 2]
+        factors = np.maximum((V[:, :, q - 1 - q // 4] - V[:, :, q // 4]) / typical, 2.0**-23) ** powers
+        ends = []
+        for level in ((1 - coverage) / 2, (1 + coverage) / 2):
+            weights, shift = self.end(level)
+            end = middle + ((V * weights).sum(axis=2) - middle) * factors + shift
+            ends.append(np.clip(np.exp(end) if self.program.exponential else end, *self.limits))
+        return np.stack(ends, axis=2)
+
+    def end(self, level: float) -> tuple[Array, Array]:
+        """Return weights (n_out, q) and shifts (n_out,): before the correction, the end is their sum with quantiles.
+
+        Without quantiles, the mean stands for them, q = 1. A shift is infinite where calibration had too few rows.
+        """
+        places, q = at_level(self.places, level), max(self.n_quantiles, 1)
+        if q == 1:
+            return np.ones((len(places), 1)), places
+        finite = np.isfinite(places)
+        weights = [_interpolation(place, q) if known else np.zeros(q) for place, known in zip(places, finite)]
+        return np.array(weights), np.where(finite, 0, places)
+
+
+def _interpolation(place: float, q: int) -> Array:
+    """Return the weights (q,) of increasing quantiles in the value at a place among them, or beyond them."""
+    weights, middle, last = np.zeros(q), q // 2, q - 1
+    inner = min(max(place, 0), last)
+    k = min(int(inner), last - 1)
+    weights[[k, k + 1]] = 1 - (inner - k), inner - k
+    weights[0 if place < 0 else last] += abs(place - inner)
+    weights[middle] -= abs(place - inner)
+    return weights
 
 
 def intervals_of(model: Model, int8: bool = False) -> Intervals | None:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from chainrule.arrays import Array, as_matrix
+from chainrule.arrays import Array, all_finite, as_matrix
 from chainrule.data.columns import Column
 from chainrule.data.features import categories_of
 from chainrule.data.synthetic import DECIMALS, synthetic_table
 from chainrule.data.targets import NumberTarget
 from chainrule.export import steps as ir
+from chainrule.export.calibration import COVERAGE, Intervals, intervals_of, set_limits_of
 from chainrule.export.steps import Model, as_ensemble
+from chainrule.export.writing import Export, write
+from chainrule.files.archive import Path
+from chainrule.model.conformal import at_level
 from chainrule.model.predictor import Predictor
 
 TOLERANCE = 1e-5
@@ -42,16 +46,41 @@ class Golden:
     units : (n_out,)
         Divisors of the differences. For a numeric target the largest absolute prediction, for probabilities 1, for a
         bare network the larger of both.
+    ends : (n, n_out, 2), optional
+        The ends of prediction intervals with a coverage of 90 %, if the model has intervals and they are finite.
+    sets : (n, n_out), optional
+        True for the classes in a prediction set with that coverage, if the model has sets, and none is a close call.
     """
 
     rows: list[dict[str, Any]] | Array
     X: Array
     predictions: Array
     units: Array
+    ends: Array | None = None
+    sets: Array | None = None
 
     def difference(self, predictions: Array) -> float:
         """Return the largest difference between `predictions` (n, n_out) and the golden ones, in `units`."""
         return largest_difference(predictions, self.predictions, self.units)
+
+    @property
+    def all_predictions(self) -> tuple[Array, Array]:
+        """The predictions, then the ends and the sets if there are any, (n, columns), and their units."""
+        parts, units = [self.predictions], [self.units]
+        if self.ends is not None:
+            parts.append(self.ends.reshape(len(self.ends), -1))
+            units.append(np.maximum(np.repeat(self.units, 2), np.abs(parts[-1]).max(axis=0)))
+        if self.sets is not None:
+            parts.append(self.sets)
+            units.append(np.ones(self.sets.shape[1]))
+        return np.concatenate(parts, axis=1), np.concatenate(units)
+
+    def difference_of_ends(self, ends: Array | None) -> float | None:
+        """Return the largest difference from golden ends (n, n_out, 2), in units; None if there are none."""
+        if self.ends is None or ends is None:
+            return None
+        units = np.maximum(self.units[:, np.newaxis], np.abs(self.ends).max(axis=0))
+        return largest_difference(ends, self.ends, units)
 
     def require_close(self, difference: float) -> float:
         """Return `difference`; raise ValueError if it exceeds the tolerance, so that no wrong file is written."""
@@ -89,29 +118,65 @@ def _golden_from(model: Model, rows: Any) -> Golden:
         predictions = np.reshape(model.target.decode(predictions), predictions.shape)
         largest = np.abs(predictions).max(axis=0)
         units = np.where(largest > 0, largest, 1)
-    return Golden(rows, model.encoder.transform(rows), predictions, units)
+    golden = Golden(rows, model.encoder.transform(rows), predictions, units)
+    if as_ensemble(model).scores is None:
+        return golden
+    if isinstance(model.target, NumberTarget):
+        ends = model.predict_interval(rows, COVERAGE).reshape(*predictions.shape, 2)
+        return replace(golden, ends=ends if all_finite(ends) else None)
+    return _with_sets(golden, model)
+
+
+def _with_sets(golden: Golden, model: Model) -> Golden:
+    """Return golden rows with the prediction sets of their predictions, unless rounding may change one."""
+    limit = at_level(as_ensemble(model).scores, COVERAGE)[0]  # type: ignore[arg-type]
+    if np.any(np.abs(1 - golden.predictions - limit) < TOLERANCE):
+        return golden
+    return replace(golden, sets=as_ensemble(model).sets(golden.predictions, COVERAGE))
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How far 8-bit weights move predictions on some rows, and the ends of 90 % intervals if the model has any."""
+
+    predictions: float
+    ends: float | None
+    rows: str
+
+    @classmethod
+    def of(cls, rows: Golden, program: ir.Program, intervals: Intervals | None, name: str) -> Self:
+        """Return the loss of a quantized program and its intervals, measured on these rows."""
+        predictions, ends = _computed(rows, program, intervals)
+        return cls(rows.difference(predictions), rows.difference_of_ends(ends), f"{len(rows.X):,} {name}")
+
+    def __str__(self) -> str:
+        ends = "" if self.ends is None else f", to the ends of 90% intervals: {self.ends:.1e}"
+        return f"Weights have 8 bits; largest difference this causes on {self.rows}: {self.predictions:.1e}{ends}."
 
 
 @dataclass(frozen=True, eq=False)
 class SinglePrecision:
-    """A model's folded program with weights of 32 or 8 bits, its golden rows, and how far its predictions differ.
+    """A model as languages compute it that keep weights in 32 bits, or in 8.
 
-    `difference` is that of the arithmetic on the golden rows, `loss` that of 8-bit weights, None without them, and
-    `loss_rows` what the loss was measured on.
+    `difference` is that of its arithmetic on the golden rows, `loss` that of 8-bit weights, None without them.
     """
 
     program: ir.Program
+    intervals: Intervals | None
+    set_limits: Array | None
     golden: Golden
     difference: float
-    loss: float | None
-    loss_rows: str
+    loss: Loss | None
+
+    def write(self, path: Path, text: str) -> Export:
+        """Write an export and return its record."""
+        losses = () if self.loss is None else (self.loss.predictions, self.loss.ends)
+        return write(path, text.encode(), len(self.golden.X), self.difference, *losses)
 
     @property
     def notes(self) -> list[str]:
         """What an export says of its 8-bit weights."""
-        if self.loss is None:
-            return []
-        return [f"Weights have 8 bits; largest difference this causes on {self.loss_rows}: {self.loss:.1e}."]
+        return [] if self.loss is None else [str(self.loss)]
 
 
 def in_single_precision(model: Model, int8: bool = False, rows: object = None) -> SinglePrecision:
@@ -120,19 +185,28 @@ def in_single_precision(model: Model, int8: bool = False, rows: object = None) -
     The loss of 8-bit weights is measured on `rows`, cells of a predictor or (n, n_in) of a network; default: on the
     golden rows. With 8-bit weights, the golden predictions are those of the quantized program.
     """
-    program, golden = ir.program_of(model), golden_of(model)
-    program = replace(program, members=tuple(map(ir.fold, program.members)))
-    loss, loss_rows = None, f"{len(golden.X)} golden rows"
     if rows is not None and not int8:
         raise ValueError("rows must be given with int8=True, whose error they measure")
+    program, golden, intervals = ir.program_of(model), golden_of(model), intervals_of(model, int8)
+    program = replace(program, members=tuple(map(ir.fold, program.members)))
     if int8:
         program = replace(program, members=tuple(map(ir.quantize, program.members)))
+    loss = None
+    if int8:
         measured = golden if rows is None else _golden_from(model, rows)
-        loss = measured.difference(ir.infer(program, measured.X).astype(np.float64))
-        loss_rows = loss_rows if rows is None else f"{len(measured.X):,} given rows"
-        golden = replace(golden, predictions=ir.infer(program, golden.X).astype(np.float64))
-    difference = golden.require_close(golden.difference(ir.infer(program, golden.X)))
-    return SinglePrecision(program, golden, difference, loss, loss_rows)
+        loss = Loss.of(measured, program, intervals, "golden rows" if rows is None else "given rows")
+        predictions, ends = _computed(golden, program, intervals)
+        golden = replace(golden, predictions=predictions, ends=ends, sets=None)
+        golden = golden if set_limits_of(model) is None else _with_sets(golden, model)
+    predictions, ends = _computed(golden, program, intervals)
+    difference = max(golden.difference(predictions), golden.difference_of_ends(ends) or 0.0)
+    return SinglePrecision(program, intervals, set_limits_of(model), golden, golden.require_close(difference), loss)
+
+
+def _computed(golden: Golden, program: ir.Program, intervals: Intervals | None) -> tuple[Array, Array | None]:
+    """Return what the exports predict for golden rows, and the ends of the intervals if the rows have any."""
+    ends = None if golden.ends is None or intervals is None else intervals.ends(golden.X)
+    return ir.infer(program, golden.X).astype(np.float64), ends
 
 
 def days_of(text: str | None) -> float | None:

@@ -78,11 +78,27 @@ export function unusual(row) {
   });
 }
 
+/** explain: the contribution of each column to the prediction for a row, for each output: Shapley values, which sum to
+ * prediction - baseline. Columns count as in the row or, on average, as in a sample of training rows. For labels, the
+ * unit is log-odds.
+ * @param {Row} row @returns {Record<string, Explanation>} */
+export function explain(row) {
+  requireColumns([row]);
+  const x = encode(parts(cellsOf(row), 0)), names = schema.columns.map(({ name }) => name);
+  const none = coalition(x, []), all = coalition(x, names.map(() => 1));
+  const phi = shapley(names.length, (inside) => coalition(x, inside));
+  return Object.fromEntries(EXPLAINED.map((output, k) => [output, {
+    baseline: none[k],
+    prediction: all[k],
+    contributions: Object.fromEntries(names.map((name, j) => [name, phi[j][k]])),
+  }]));
+}
+
 /** selfTest: predict the golden rows in this file and compare with the model that it was exported from.
  * @returns {{rows: number, difference: number, ok: boolean}} */
 export function selfTest() {
   const differences = GOLDEN.rows.flatMap((cells, i) => {
-    const Y = outputs((k) => cells[k], i);
+    const Y = checked(cells);
     return GOLDEN.predictions[i].map((y, j) => Math.abs(Y[j] - y) / GOLDEN.units[j]);
   });
   const difference = Math.max(...differences);
@@ -147,11 +163,11 @@ function largest(Y) {
 }
 
 /** rawReader: a reader of finite 32-bit floats.
- * @returns {Reader} */
-function rawReader() {
+ * @param {Reader} read @returns {Reader} */
+function rawReader(read) {
   return (value) => {
-    const number = typeof value === "string" && !isNumber(value.trim()) ? NaN : valueOf(value);
-    return Number.isFinite(Math.fround(number)) ? number : undefined;
+    const number = read(value);
+    return Number.isFinite(Math.fround(number ?? NaN)) ? number : undefined;
   };
 }
 
@@ -459,6 +475,50 @@ function interpolated(v, place, middle) {
   if (place < 0) return v[0] + place * (middle - v[0]);
   if (place > last) return v[last] + (place - last) * (v[last] - middle);
   return v[k] + (place - k) * (v[k + 1] - v[k]);
+}
+
+/** coalition: the mean prediction for the background rows with the values of x in the columns that are inside.
+ * @param {Float64Array} x @param {number[]} inside */
+function coalition(x, inside) {
+  const { F } = model(), n = x.length, mean = new Float64Array(schema.outputs);
+  for (let i = 0; i < N_BACKGROUND; i++)
+    infer(x.map((value, k) => (inside[PLACES[k]] ? value : F[BACKGROUND + i * n + k]))).forEach((y, j) => (mean[j] += y / N_BACKGROUND));
+  return inUnit(mean);
+}
+
+/** logOdds: the log-odds of each label against all others, or of the second of two.
+ * @param {Float64Array} P */
+function logOdds(P) {
+  const log = (/** @type {number} */ p) => Math.log(Math.max(p, LEAST_PROBABILITY));
+  const odds = P.map((p, k) => log(p) - log(P.reduce((sum, other, j) => (j === k ? sum : sum + other), 0)));
+  return P.length === 2 ? odds.subarray(1) : odds;
+}
+
+/** everyCoalition: the Shapley values of d columns from the values of all their coalitions.
+ * @param {number} d @param {(inside: number[]) => Float64Array} value */
+function everyCoalition(d, value) {
+  const columns = [...Array(d).keys()], coalitions = [...Array(2 ** d).keys()].map((S) => columns.map((j) => (S >> j) & 1));
+  const v = coalitions.map(value), size = coalitions.map((inside) => inside.reduce((sum, one) => sum + one, 0));
+  const weight = [1 / d];
+  for (let s = 1; s < d; s++) weight.push((weight[s - 1] * s) / (d - s));
+  return columns.map((j) => v[0].map((_, k) => v.reduce((sum, { [k]: y }, S) => sum + (coalitions[S][j] ? weight[size[S] - 1] * (y - v[S - 2 ** j][k]) : 0), 0)));
+}
+
+/** orders: the Shapley values of columns as means over some of their orders.
+ * @param {number[][]} orders @param {(inside: number[]) => Float64Array} value */
+function orders(orders, value) {
+  const none = value([]), phi = orders[0].map(() => none.map(() => 0));
+  for (const order of orders) {
+    const inside = order.map(() => 0);
+    let before = none;
+    for (const j of order) {
+      inside[j] = 1;
+      const after = value(inside);
+      after.forEach((y, k) => (phi[j][k] += (y - before[k]) / orders.length));
+      before = after;
+    }
+  }
+  return phi;
 }
 
 /** floats: 32-bit numbers from base64.

@@ -20,13 +20,16 @@ from chainrule.arrays import Array
 from chainrule.data import formats
 from chainrule.data.columns import Column
 from chainrule.data.features import Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave, categories_of
+from chainrule.data.targets import ClassTarget
 from chainrule.export import steps as ir
-from chainrule.export.calibration import Intervals, intervals_of, set_limits_of
-from chainrule.export.golden import TOLERANCE, Golden, in_single_precision
-from chainrule.export.schema import notes_of, schema_of
-from chainrule.export.writing import Export, stem_of, write
+from chainrule.export.calibration import Intervals
+from chainrule.export.golden import TOLERANCE, Golden, SinglePrecision, in_single_precision
+from chainrule.export.schema import as_json, notes_of, schema_of
+from chainrule.export.writing import Export, stem_of
 from chainrule.files.archive import Path
+from chainrule.insight.explanation import LEAST_PROBABILITY, explained_outputs, orders_of
 from chainrule.languages import JAVASCRIPT
+from chainrule.model.predictor import Predictor
 
 _LARGEST_EXPONENT = 708
 """Close to the largest number whose exponential is a finite double."""
@@ -34,7 +37,14 @@ _MAX_CATEGORIES_IN_TYPES = 50
 """A longer union of literal types helps nobody who types a category."""
 
 
-def to_js(model: ir.Model, path: Path, int8: bool = False, inline: bool = False, rows: object = None) -> Export:
+def to_js(
+    model: ir.Model,
+    path: Path,
+    int8: bool = False,
+    inline: bool = False,
+    rows: object = None,
+    contributions: bool = False,
+) -> Export:
     """Write a model as an ES module.
 
     Parameters
@@ -49,18 +59,24 @@ def to_js(model: ir.Model, path: Path, int8: bool = False, inline: bool = False,
         Write the constant NAME, an object of the same functions, for a script within a page. NAME is the file's stem.
     rows : table or (n, n_in), optional
         Measure the quantization error on these rows. Default: on the golden rows.
+    contributions : bool
+        Add the function `explain`, and with it the sample of encoded training rows that the model contains.
 
     Raises
     ------
     ValueError
-        If the model contains a custom layer, activation or Loss class. Nothing is written.
+        If the model contains a custom layer, activation or Loss class, or no rows to explain with. Nothing is written.
     """
     single = in_single_precision(model, int8, rows)
-    calibration = intervals_of(model, int8), set_limits_of(model)
-    text = _module(single.program, *calibration, single.golden, [*notes_of(single.program), *single.notes])
-    if inline:
-        text = _as_expression(text, script_name(path))
-    return write(path, text.encode("ascii"), len(single.golden.X), single.difference, single.loss)
+    return single.write(path, module(model, single, contributions, script_name(path) if inline else None))
+
+
+def module(model: ir.Model, single: SinglePrecision, contributions: bool = False, name: str | None = None) -> str:
+    """Return the text of a module, in ASCII; with a name, of a script that defines the constant of that name."""
+    weights = _Weights()
+    explained = _explain_functions(model, weights) if contributions else []
+    text = _module(single, weights, explained)
+    return text if name is None else _as_expression(text, name)
 
 
 def script_name(path: Path) -> str:
@@ -76,11 +92,9 @@ _KEYWORDS = (
 )
 
 
-def _module(
-    program: ir.Program, intervals: Intervals | None, sets: Array | None, golden: Golden, notes: Sequence[str]
-) -> str:
-    """Return the text of the module."""
-    weights = _Weights()
+def _module(single: SinglePrecision, weights: _Weights, explained: Sequence[str]) -> str:
+    """Return the text of the module, with the functions for explanations."""
+    program, intervals, sets = single.program, single.intervals, single.set_limits
     model = [
         _encode_function(program),
         *_functions(program),
@@ -88,18 +102,22 @@ def _module(
         _answer_function(program),
         *([] if intervals is None else _interval_functions(intervals, weights)),
         *([] if sets is None else [_set_function(sets, weights)]),
+        *explained,
+        _checks_function(single.golden),
         _model_function(program, weights),
     ]
     public = ["predict", "predictAll", "predictColumns", "unusual", "selfTest", "CellError"]
     public += ["predictProba"] if program.labels is not None else []
     public += ["predictInterval"] if intervals is not None else []
     public += ["predictSet"] if sets is not None else []
+    public += ["explain"] if explained else []
     text, schema = "\n\n".join(model), _schema(program)
     helpers = _helpers_for(schema + text, public)
     constants = [f"const {name} = {value};" for name, value in _constants().items() if name in helpers + text]
     data = [f"const WEIGHTS = {_quoted(weights.text(weights.floats))};"]
     data += [f"const WEIGHTS_8_BIT = {_quoted(weights.text(weights.integers))};"] if weights.integers else []
-    parts = [_opening(program, notes), schema, helpers, "\n".join(constants), text, *data, _golden(program, golden)]
+    opening = _opening(program, [*notes_of(program), *single.notes])
+    parts = [opening, schema, helpers, "\n".join(constants), text, *data, _golden(program, single.golden)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -142,6 +160,7 @@ def _opening(program: ir.Program, notes: Sequence[str]) -> str:
         f"@typedef {{{answer}}} Answer",
         f"@typedef {{[low: number, high: number]{'[]' * (program.n_out > 1)}}} Interval",
         *([f"@typedef {{{names}}} LabelName"] if names else []),
+        "@typedef {{baseline: number, prediction: number, contributions: Record<string, number>}} Explanation",
         "@typedef {(value: unknown) => number | undefined} Reader",
         "@typedef {Record<string, string | undefined>} Fields",
     ]
@@ -167,16 +186,30 @@ def _name_of(label: Any) -> str:
 
 def _schema(program: ir.Program) -> str:
     """Return the definition of the schema."""
-    value = f"/* @__PURE__ */ frozen({_quoted(schema_of(program))})"
+    value = f"/* @__PURE__ */ frozen({as_json(program)})"
     return f"/** What the model takes and predicts. */\nexport const schema = {value};"
 
 
 def _golden(program: ir.Program, golden: Golden) -> str:
     rows: Any = golden.rows
     rows = _short(golden.X) if program.columns is None else [[row[of.name] for of in program.columns] for row in rows]
-    predictions, units = _short(golden.predictions), _short(golden.units)
+    predictions, units = map(_short, golden.all_predictions)
     data = {"rows": rows, "predictions": predictions, "units": units, "tolerance": TOLERANCE}
     return f"const GOLDEN = {_quoted(data)};"
+
+
+def _checks_function(golden: Golden) -> str:
+    """Return the function from a golden row to what is compared with its golden predictions."""
+    values = ["...outputs(cellsOf(row), 0)"]
+    if golden.ends is not None:
+        values.append("...predictInterval(row).flat()")
+    if golden.sets is not None:
+        values.append("...schema.labels.map((label) => Number(predictSet(row).includes(/** @type {any} */ (label))))")
+    return f"""\
+/** @param {{any}} row @returns {{number[]}} */
+function checked(row) {{
+  return [{", ".join(values)}];
+}}"""
 
 
 def _short(values: Array) -> Any:
@@ -200,6 +233,7 @@ def _constants() -> dict[str, str]:
         "ISO_DATE": _regular_expression(formats.ISO_DATE.pattern),
         "MONTHS": _quoted(formats.MONTHS),
         "OPPOSITES": _quoted(formats.OPPOSITES),
+        "LEAST_PROBABILITY": repr(LEAST_PROBABILITY),
     }
 
 
@@ -207,12 +241,11 @@ def _reader(column: Column) -> str:
     """Return the reader of a column's cells."""
     if column.source == "categories":
         return f"categoryReader({_quoted(categories_of(column))})"
-    if column.source == "X":
-        return "rawReader()"
     if isinstance(column.format, formats.NumberFormat):
         unit = column.format.unit
         pattern = _regular_expression(formats.number_pattern(*_sides(unit))) if unit else "NUMBER"
-        return f"numberReader({', '.join([pattern, *map(_quoted, column.format)])})"
+        reader = f"numberReader({', '.join([pattern, *map(_quoted, column.format)])})"
+        return f"rawReader({reader})" if column.source == "X" else reader
     order, words = column.format
     if order == "ISO 8601":
         return f"dateReader({_quoted(words)})"
@@ -396,6 +429,33 @@ function valueAt(Y, level, j) {{
   return Math.max(F[{limits} + j], Math.min(F[{limits + k} + j], {value}));
 }}"""
     return [*_infer_functions(intervals.program, "sums", weights, exponential=False), function]
+
+
+def _explain_functions(model: ir.Model, weights: _Weights) -> list[str]:
+    """Return the constants and the function from a mean prediction to what is explained, for `explain`."""
+    if not isinstance(model, Predictor) or model.background is None:
+        raise ValueError("contributions must be requested of a Predictor with background rows, got a model without any")
+    columns = model.encoder.columns
+    orders = orders_of(len(columns))
+    constants = {
+        "BACKGROUND": weights.add(model.background),
+        "N_BACKGROUND": len(model.background),
+        "PLACES": np.repeat(np.arange(len(columns)), [column.n_features for column in columns]).tolist(),
+        "EXPLAINED": explained_outputs(model.target),
+    }
+    coalitions = "everyCoalition(d, value)" if orders is None else f"orders({orders.tolist()}, value)"
+    unit = "logOdds(mean)" if isinstance(model.target, ClassTarget) else "mean"
+    functions = f"""\
+/** @param {{number}} d @param {{(inside: number[]) => Float64Array}} value */
+function shapley(d, value) {{
+  return {coalitions};
+}}
+
+/** @param {{Float64Array}} mean */
+function inUnit(mean) {{
+  return {unit};
+}}"""
+    return ["\n".join(f"const {name} = {_quoted(value)};" for name, value in constants.items()), functions]
 
 
 def _set_function(sets: Array, weights: _Weights) -> str:

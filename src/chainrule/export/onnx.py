@@ -10,7 +10,9 @@ operators: 9 for raw columns, 12 for numbers, 19 for categories that are compare
     categories  string (n, columns)   "" where missing
 
 A classifier returns `label` (n,) and `probabilities` (n, classes), without a ZipMap; a regressor returns `predictions`
-(n, outputs) in the target's unit.
+(n, outputs) in the target's unit. With a coverage, a classifier also returns `contained` (n, classes), true for the
+classes in the prediction set, and a regressor `low` and `high` (n, outputs), the ends of the prediction interval. A row
+with a cell that is not valid, such as an infinite number, has predictions that are NaN, and as text an empty label.
 """
 
 from __future__ import annotations
@@ -23,24 +25,27 @@ from typing import Any
 import numpy as np
 
 import chainrule
-from chainrule.arrays import Array
+from chainrule.arrays import Array, require
 from chainrule.curves import CURVES, Z
 from chainrule.errors import ModelFileError, first_line
+from chainrule.export import onnx_calibration
 from chainrule.export import steps as ir
+from chainrule.export.calibration import intervals_of, set_limits_of
 from chainrule.export.golden import TOLERANCE, Golden, days_of, golden_of, largest_difference
-from chainrule.export.onnx_columns import INPUTS, encode, inputs_of
+from chainrule.export.onnx_columns import INPUTS, add_faults, encode, inputs_of
 from chainrule.export.onnx_graph import Graph, TensorProto, helper, numpy_helper, onnx, onnxruntime
 from chainrule.export.schema import notes_of, schema_of
 from chainrule.export.writing import Export, write
 from chainrule.files.archive import Path
 from chainrule.languages import expand
+from chainrule.model.conformal import at_level
 from chainrule.terms import Number, Symbol, Term
 
 _KEY = "chainrule"
 """Metadata key of the columns and the golden rows."""
 
 
-def to_onnx(model: ir.Model, path: Path) -> Export:
+def to_onnx(model: ir.Model, path: Path, coverage: float | None = None) -> Export:
     """Write a model as an ONNX file, after onnxruntime has reproduced the model's predictions for the golden rows.
 
     Parameters
@@ -48,17 +53,21 @@ def to_onnx(model: ir.Model, path: Path) -> Export:
     model : Predictor, Ensemble or Network
         An ensemble or a network takes its own columns, a predictor raw cells.
     path : str or Path
+    coverage : float, optional
+        Also return prediction intervals or sets with this coverage.
 
     Raises
     ------
     ValueError
-        If the model contains a custom layer, activation or Loss class. Nothing is written.
+        If the model contains a custom layer, activation or Loss class, or is not calibrated for the coverage. Nothing
+        is written.
     MissingExtraError
         On import, if the extra `onnx` is not installed.
     """
     program, golden = ir.program_of(model), golden_of(model)
     program = replace(program, members=tuple(map(ir.fold, program.members)))
-    content = _model_of(program, golden).SerializeToString()
+    calibrated = () if coverage is None else (_calibration_of(model, coverage),)
+    content = _model_of(program, golden, *calibrated).SerializeToString()
     difference = golden.require_close(run_golden(content))
     return write(path, content, len(golden.X), difference)
 
@@ -87,14 +96,33 @@ def run_golden(content: bytes) -> float:
         raise ModelFileError("the ONNX model has no golden rows: it was not exported by chainrule")
     golden = json.loads(metadata[_KEY])["golden"]
     inputs = {name: _AS_INPUT[name](rows) for name, rows in golden["inputs"].items()}
-    predictions = session.run(None, inputs)[-1]
+    name = next(output.name for output in session.get_outputs() if output.name in _PREDICTIONS)
+    (predictions,) = session.run([name], inputs)
     return largest_difference(predictions, np.array(golden["predictions"]), np.array(golden["units"]))
+
+
+def _calibration_of(model: ir.Model, coverage: float) -> Callable[[Graph, str, str], list[Any]]:
+    """Return the function that adds intervals or sets to a graph, given its encoded rows and its predictions."""
+    require(0 < coverage < 1, "coverage", "be strictly between 0 and 1", coverage)
+    if (limits := set_limits_of(model)) is not None:
+        limit, n_classes = at_level(limits, coverage)[0], limits.shape[1] - 1
+        return lambda graph, X, P: onnx_calibration.add_set(graph, P, limit, n_classes)
+    intervals = intervals_of(model)
+    if intervals is None:
+        raise ValueError("coverage must be None for a model that was not calibrated for intervals or sets")
+    return lambda graph, X, Y: onnx_calibration.add_interval(
+        graph, _add_sum(graph, intervals.program, X), Y, intervals, coverage
+    )
 
 
 # The graph.
 
+_PREDICTIONS = ("Y", "predictions", "probabilities")
 
-def _model_of(program: ir.Program, golden: Golden) -> Any:
+
+def _model_of(
+    program: ir.Program, golden: Golden, calibrated: Callable[[Graph, str, str], list[Any]] | None = None
+) -> Any:
     """Return the ONNX model."""
     graph = Graph()
     if program.columns is None:
@@ -105,8 +133,9 @@ def _model_of(program: ir.Program, golden: Golden) -> Any:
         X, to_encoded = encode(graph, program.columns)
     if to_encoded is not None and not np.array_equal(to_encoded, np.eye(len(to_encoded))):
         X = graph.add("MatMul", X, graph.constant(to_encoded))
-    terms = [_add_steps(graph, steps, X) for steps in program.members]
-    outputs = _add_outputs(graph, program, terms)
+    outputs = _add_outputs(graph, program, _add_sum(graph, program, X), add_faults(graph, program.inputs))
+    if calibrated is not None:
+        outputs += calibrated(graph, X, outputs[-1].name)
     made = helper.make_graph(graph.nodes, "chainrule", inputs, outputs, graph.constants)
     model = helper.make_model(
         made,
@@ -120,24 +149,34 @@ def _model_of(program: ir.Program, golden: Golden) -> Any:
     return model
 
 
-def _add_outputs(graph: Graph, program: ir.Program, terms: Sequence[str]) -> list[Any]:
-    """Add the sum of the members' terms, its bounds, exponential and label if any; return the graph's outputs."""
-    name = "Y" if program.columns is None else "predictions" if program.labels is None else "probabilities"
-    Y = terms[0]
-    for term in terms[1:]:
+def _add_sum(graph: Graph, program: ir.Program, X: str) -> str:
+    """Add the sum of the members' terms, within its bounds."""
+    first, *others = (_add_steps(graph, steps, X) for steps in program.members)
+    Y = first
+    for term in others:
         Y = graph.add("Add", Y, term)
     if program.single_bounds is not None:
         Y = graph.add("Max", Y, graph.constant(program.single_bounds[0]))
         Y = graph.add("Min", Y, graph.constant(program.single_bounds[1]))
+    return Y
+
+
+def _add_outputs(graph: Graph, program: ir.Program, Y: str, faults: str) -> list[Any]:
+    """Add the exponential and the label, if any; return the graph's outputs. Predictions are NaN where `faults` are."""
+    name = "Y" if program.columns is None else "predictions" if program.labels is None else "probabilities"
     if program.exponential:
         Y = graph.add("Exp", Y)
-    graph.add("Identity", Y, name=name)
+    graph.add("Add", Y, faults, name=name)
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", program.n_out])]
     if program.labels is None:
         return outputs
-    labels = numpy_helper.from_array(_label_array(program), "labels")
+    classes, top = _label_array(program), graph.add("ArgMax", name, axis=1, keepdims=1)
+    if classes.dtype == object:  # an empty text where there is no answer
+        top = graph.add("Where", graph.add("IsNaN", faults), graph.constant(len(classes), np.int64), top)
+        classes = np.append(classes, "")
+    labels = numpy_helper.from_array(classes, "labels")
     graph.constants.append(labels)
-    graph.add("Gather", "labels", graph.add("ArgMax", name, axis=1, keepdims=0), name="label")
+    graph.add("Gather", "labels", graph.add("Reshape", top, graph.constant([-1], np.int64)), name="label")
     return [helper.make_tensor_value_info("label", labels.data_type, ["n"]), *outputs]
 
 
@@ -190,6 +229,7 @@ _STEPS: dict[type[ir.Step], Callable[[Graph, Any, str], str]] = {
     ir.Elementwise: lambda graph, step, X: _add_function(graph, step.function, X),
     ir.Normalized: _add_normalized,
     ir.Softmax: lambda graph, step, X: graph.add("Softmax", X, axis=1),
+    ir.InOrder: lambda graph, step, X: onnx_calibration.add_in_order(graph, X, step.width, step.block),
     ir.ResidualBlock: lambda graph, step, X: graph.add("Add", X, _add_steps(graph, step.steps, X)),
     ir.Appended: lambda graph, step, X: graph.add("Concat", X, _add_steps(graph, step.steps, X), axis=1),
     ir.Columns: lambda graph, step, X: graph.add("Gather", X, graph.constant(step.columns, np.int64), axis=1),
@@ -232,13 +272,12 @@ _OPERATORS = {
 def _metadata(program: ir.Program, golden: Golden) -> dict[str, Any]:
     """Return the file's metadata: its schema, the columns of each input in order, and the golden rows."""
     schema = schema_of(program)
-    metadata = {name: schema[name] for name in ("version", "target", "task")} | {"notes": list(notes_of(program))}
+    metadata: dict[str, Any] = {"schema": schema, "notes": list(notes_of(program))}
     if program.columns is None:
         inputs: dict[str, Any] = {"X": golden.X.tolist()}
     else:
         by_input = {name: [column.name for column in program.columns if column.source == name] for name in INPUTS}
         metadata["columns"] = {name: names for name, names in by_input.items() if names}
-        metadata |= {"classes": schema["labels"], "schema": schema["columns"]}
         rows: Any = golden.rows
         inputs = {
             name: [[days_of(row[column]) if name == "dates" else row[column] for column in columns] for row in rows]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.data.columns import Column
+from chainrule.data.columns import FIRST_DAY, LAST_DAY, Column
 from chainrule.data.features import Feature, Index, Levels, Missing, Ramps, SmoothClip, Value, Wave
 from chainrule.export.onnx_graph import ML_DOMAIN, Graph, TensorProto, helper
 
@@ -89,6 +89,41 @@ def _parts(graph: Graph, source: str, columns: Sequence[Column]) -> dict[str, st
         equal = graph.add("Equal", cells, graph.constant(of_rank, np.float64))
         cells = graph.add("Where", equal, graph.constant(np.nan, np.float64), cells)
     return {"": cells}
+
+
+def add_faults(graph: Graph, columns: Sequence[Column]) -> str:
+    """Add (n, 1): NaN for rows with a cell that is not valid, and 0 for others."""
+    faults = []
+    for source in dict.fromkeys(column.source for column in columns if column.source != "categories"):
+        fault = _FAULTS[source](graph, source)
+        width = sum(column.source == source for column in columns)
+        faults.append(graph.add("MatMul", _as_float(graph, fault), graph.constant(np.ones((width, 1)))))
+    if not faults:
+        return graph.constant([[0.0]])
+    total = faults[0]
+    for fault in faults[1:]:
+        total = graph.add("Add", total, fault)
+    return total
+
+
+def _date_faults(graph: Graph, days: str) -> str:
+    """Add 0 for days within the years 1 to 9999 and for missing dates, NaN for others."""
+    beyond = graph.add("Abs", graph.add("Sub", days, _clip(graph, days, FIRST_DAY, LAST_DAY + 1)))
+    fault = graph.add("Sqrt", graph.add("Neg", beyond))
+    return graph.add("Where", graph.add("IsNaN", days), graph.constant(0, np.float64), fault)
+
+
+def _number_faults(graph: Graph, x: str) -> str:
+    """Add 0 for finite numbers and missing ones, NaN for infinite ones."""
+    difference = graph.add("Sub", x, x)
+    return graph.add("Where", graph.add("IsNaN", x), graph.constant(0, np.float64), difference)
+
+
+_FAULTS: dict[str, Callable[[Graph, str], str]] = {
+    "X": lambda graph, x: graph.add("Sub", x, x),
+    "numbers": _number_faults,
+    "dates": _date_faults,
+}
 
 
 def _smooth_clip(graph: Graph, x: str, features: Sequence[SmoothClip]) -> str:

@@ -24,7 +24,7 @@ ML_DOMAIN = "ai.onnx.ml"
 
 _LEAST_OPSET = 9
 """The operator set from which on a model may have constants that are not inputs, and all operators but these."""
-_SINCE = {"Clip": 12, "Equal": 11, "Mish": 18, "ReduceMean": 18}
+_SINCE = {"Clip": 12, "Equal": 11, "Mish": 18, "ReduceMean": 18, "TopK": 11}
 """Operators to the set since which they take what the exports give them, and onnxruntime has them."""
 
 
@@ -36,11 +36,14 @@ class Graph:
         self.constants: list[Any] = []
         self.opset = _LEAST_OPSET
 
-    def add(self, operator: str, *inputs: str, name: str = "", since: int = 0, **attributes: Any) -> str:
-        """Add a node, which needs the operator set `since`, and return the name of its output."""
+    def add(
+        self, operator: str, *inputs: str, name: str = "", since: int = 0, n_outputs: int = 1, **attributes: Any
+    ) -> str:
+        """Add a node, which needs the operator set `since`, and return the name of its first output."""
         self.opset = max(self.opset, since, _SINCE.get(operator, 0))
         name = name or f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        outputs = [name, *(f"{name}_{k}" for k in range(1, n_outputs))]
+        self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, **attributes))
         return name
 
     @property

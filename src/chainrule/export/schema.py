@@ -1,7 +1,16 @@
-"""Schema: what a model takes and predicts, as plain data for the comments, types and metadata of the exports."""
+"""Schema: what a model takes and predicts, as plain data that every export contains as JSON.
+
+    {"schema": 1, "version": of chainrule, "model": SHA-256 or null, "target": name or null,
+     "task": "classification", "regression" or "network", "labels": [...] or null, "outputs": number of them,
+     "columns": [{"name", "kind": "number", "raw", "date" or "category", "min", "max": of training or null,
+                  "categories": [...] or null, "unit": text, "missing": "seen", "unseen" or "refused"}, ...]}
+
+A file of schema 1 may get more entries; a change of these ones is schema 2.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +21,7 @@ from chainrule.data.formats import NumberFormat
 from chainrule.export.steps import Program
 from chainrule.model.distillation import describe
 
+VERSION = 1
 REFUSED, SEEN, UNSEEN = "refused", "seen", "unseen"
 """What is known of missing values: they are an error; training had some; training had none."""
 
@@ -24,7 +34,9 @@ def schema_of(program: Program) -> dict[str, Any]:
     target = program.target
     ranges = {column["name"]: column for column in program.metadata.get("columns", ()) if "min" in column}
     return {
+        "schema": VERSION,
         "version": chainrule.__version__,
+        "model": program.digest,
         "target": None if target is None else target.name,
         "task": "network" if target is None else target.task,
         "labels": None if program.labels is None else list(program.labels),
@@ -54,6 +66,12 @@ def _missing(column: Column) -> str:
         return REFUSED
     marked = any(isinstance(feature, Missing) for feature in column.features)
     return SEEN if marked or getattr(column, "missing", 0) > 0 else UNSEEN
+
+
+def as_json(program: Program) -> str:
+    """Return the schema as ASCII text that can stand in a comment or a script."""
+    text = json.dumps(schema_of(program), separators=(",", ":"))
+    return "".join(f"\\u{ord(c):04x}" if c in "<*@?/" else c for c in text)
 
 
 def notes_of(program: Program) -> Sequence[str]:

@@ -22,6 +22,7 @@ from chainrule.data.features import Missing
 from chainrule.data.reading import matrix_names
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.files.model import digest_of
 from chainrule.model import embeddings
 from chainrule.model.embedding_curves import EMBEDDING_CURVES
 from chainrule.model.ensemble import Ensemble
@@ -162,7 +163,7 @@ class Program:
 
     If the target is learned as a logarithm, `exponential` is true, and the prediction is the exponential of that sum.
     `columns`, `target` and `metadata` are a predictor's; a bare network has none of them and takes `n_in`
-    numeric columns.
+    numeric columns. `digest` is the model's, None for an ensemble.
     """
 
     members: tuple[tuple[Step, ...], ...]
@@ -172,6 +173,7 @@ class Program:
     columns: tuple[Column, ...] | None
     target: ClassTarget | NumberTarget | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    digest: str | None = None
 
     @property
     def inputs(self) -> tuple[Column, ...]:
@@ -225,6 +227,7 @@ def program_of(model: Model, quantiles: bool = False) -> Program:
         columns,
         target,
         predictor.metadata if predictor else {},
+        None if isinstance(model, Ensemble) else digest_of(model),
     )
 
 
@@ -446,12 +449,16 @@ _QUANTIZED: dict[type[Step], Callable[[Any], Step]] = {
 
 def infer(program: Program, X: Array) -> Array:
     """Return the predictions (n, n_out) for encoded rows X (n, n_in), computed in float32."""
-    predictions = np.zeros((len(X), program.n_out), np.float32)
+    sums = sums_of(program, X)
+    return _exp(sums) if program.exponential else sums
+
+
+def sums_of(program: Program, X: Array) -> Array:
+    """Return the sums (n, n_out) over the members for encoded rows, within their bounds, computed in float32."""
+    sums = np.zeros((len(X), program.n_out), np.float32)
     for steps in program.members:
-        predictions += run(steps, X.astype(np.float32))
-    if program.single_bounds is not None:
-        predictions = np.clip(predictions, *program.single_bounds)
-    return _exp(predictions) if program.exponential else predictions
+        sums += run(steps, X.astype(np.float32))
+    return sums if program.single_bounds is None else np.clip(sums, *program.single_bounds)
 
 
 def run(steps: Sequence[Step], X: Array) -> Array:
@@ -487,6 +494,12 @@ def _run_block_affine(step: BlockAffine, X: Array) -> Array:
     return (blocks[:, :, 0] + _single(step.b)).reshape(len(X), -1)
 
 
+def _run_in_order(step: InOrder, X: Array) -> Array:
+    blocks = X.reshape(len(X), -1, step.block).copy()
+    blocks[:, :, 1:].sort(axis=2)
+    return blocks.reshape(X.shape)
+
+
 def _run_rows(step: Rows, X: Array) -> Array:
     rows = np.clip(X, 0, step.lasts).astype(np.intp) + step.starts
     return _single(step.E)[rows].reshape(len(X), -1)
@@ -503,5 +516,6 @@ _RUN: dict[type[Step], Callable[[Any, Array], Array]] = {
     Appended: lambda step, X: np.concatenate([X, run(step.steps, X)], axis=1),
     Normalized: _run_normalized,
     Softmax: lambda step, X: losses.softmax(X),
+    InOrder: _run_in_order,
     ResidualBlock: lambda step, X: X + run(step.steps, X),
 }

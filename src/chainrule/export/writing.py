@@ -23,6 +23,8 @@ class Export:
         Largest difference between its predictions and the model's on the golden rows, measured before writing.
     loss : float or None
         Largest difference caused by the 8-bit weights of `int8=True` on the golden rows; None without it.
+    loss_of_ends : float or None
+        The same of the ends of 90 % prediction intervals, if the model has any.
     """
 
     path: str
@@ -30,12 +32,13 @@ class Export:
     n_rows: int
     difference: float
     loss: float | None = None
+    loss_of_ends: float | None = None
 
 
-def write(path: Path, content: bytes, n_rows: int, difference: float, loss: float | None = None) -> Export:
+def write(path: Path, content: bytes, n_rows: int, difference: float, *losses: float | None) -> Export:
     """Write the file atomically and return its record."""
     write_whole(path, lambda file: file.write(content))
-    return Export(os.fspath(path), len(content), n_rows, difference, loss)
+    return Export(os.fspath(path), len(content), n_rows, difference, *losses)
 
 
 def stem_of(path: Path) -> str:

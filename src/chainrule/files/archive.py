@@ -96,6 +96,11 @@ def with_checksum(content: bytes) -> bytes:
     return b"".join([start, checksum.hexdigest().encode(), rest])
 
 
+def checksum(content: bytes) -> str:
+    """Return the checksum in a file's bytes."""
+    return content[_CHECKSUM_PLACE : _CHECKSUM_PLACE + _CHECKSUM_BYTES].decode()
+
+
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file atomically: `path` is replaced only once `write` has filled the new file and it is on the disk.
 

@@ -80,12 +80,32 @@ def load(path: Path) -> Predictor | Network:
 
 def pack(model: Predictor | Network) -> bytes:
     """Return the file's bytes. The same model gives the same bytes."""
+    written_by = {"chainrule": chainrule.__version__, "numpy": np.__version__}
+    if isinstance(model, Predictor):
+        _check_metadata(model.metadata)
+    document = _document(model)
+    return archive.pack(FORMAT, {"kind": document["kind"], "written_by": written_by} | document)
+
+
+def digest_of(model: Predictor | Network) -> str:
+    """Return a SHA-256 of what a model computes: of all but its metadata, its background and who has written its file.
+
+    Exports contain it, so that one can tell which model they are from.
+    """
+    document = _document(model)
+    return archive.checksum(archive.pack(FORMAT, {k: v for k, v in document.items() if k not in _UNCOMPUTED}))
+
+
+_UNCOMPUTED = ("metadata", "background")
+
+
+def _document(model: Predictor | Network) -> dict[str, Any]:
+    """Return the model as a tree."""
     networks = _networks(model)
     count = sum(len(network.layers) for network in networks)
     require(count <= _MAX_LAYERS, "model", f"have at most {_MAX_LAYERS:,} layers", count)
     document: dict[str, Any] = {
         "kind": "network",
-        "written_by": {"chainrule": chainrule.__version__, "numpy": np.__version__},
         "families": [
             _family(description, list(members)) for description, members in groupby(networks, _describe_network)
         ],
@@ -101,22 +121,21 @@ def pack(model: Predictor | Network) -> bytes:
             "ensemble": options,
             "encoder": model.encoder.state(),
             "target": {"task": model.target.task} | as_plain(model.target),
-            "metadata": _checked_metadata(model.metadata),
+            "metadata": model.metadata,
         }
-    return archive.pack(FORMAT, document)
+    return document
 
 
 def _networks(model: Predictor | Network) -> tuple[Network, ...]:
     return model.ensemble.networks if isinstance(model, Predictor) else (model,)
 
 
-def _checked_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata unchanged; raise ValueError if they are not valid JSON."""
+def _check_metadata(metadata: dict[str, Any]) -> None:
+    """Raise ValueError if the metadata are not valid JSON."""
     try:
         json.dumps(metadata, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"metadata must contain only plain, finite data: {error}") from None
-    return metadata
 
 
 def _family(description: dict[str, Any], networks: list[Network]) -> dict[str, Any]:

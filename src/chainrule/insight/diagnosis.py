@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from chainrule.arrays import Array, require
 from chainrule.data.reading import open_columns
 from chainrule.data.splits import copies, fingerprints
+from chainrule.display import Shown
 from chainrule.model.embeddings import Lookup
 from chainrule.nn.layers import Activation, BatchNorm
 from chainrule.nn.losses import AbsoluteError, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, SquaredError
@@ -93,7 +94,7 @@ class Finding:
         return f"{self.message}. {self.remedy}."
 
 
-class Diagnosis(tuple[Finding, ...]):
+class Diagnosis(tuple[Finding, ...], Shown):
     """Findings, the most harmful first; printed, one per line."""
 
     __slots__ = ()

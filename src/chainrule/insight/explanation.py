@@ -24,8 +24,8 @@ from chainrule.arrays import Array, as_generator, require, require_integer
 from chainrule.data.cells import are_numbers, as_dates_only
 from chainrule.data.formats import is_missing, to_number
 from chainrule.data.reading import n_rows, read_columns
-from chainrule.data.targets import ClassTarget
-from chainrule.display import aligned, count, format_number, format_numbers, html_table, printable, signed_bar
+from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.display import Shown, aligned, count, format_number, format_numbers, printable, signed_bar
 from chainrule.insight.responses import in_target_unit
 from chainrule.model.predictor import Predictor
 
@@ -35,7 +35,7 @@ _MAX_PAIRS, _MIN_PAIRS, _COALITIONS = 8, 2, 512
 """Pairs of orders that are sampled at most and at least, and the coalitions at which the number of pairs aims."""
 _MAX_NUMBERS, _MAX_ROWS = 2**21, 2**14
 """Numbers and rows that go through the networks at once."""
-_LEAST_PROBABILITY = 1e-12
+LEAST_PROBABILITY = 1e-12
 """Smaller probabilities count as this one, so that log-odds are finite."""
 
 
@@ -48,7 +48,7 @@ class Contribution(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(Shown):
     """The contribution of each of d columns to each of n predictions.
 
     Attributes
@@ -238,10 +238,6 @@ class Explanation:
         n, d = self.values.shape
         return f"Explanation({self.unit} of {', '.join(self.outputs)}: {count(n, 'row')}, {count(d, 'column')})"
 
-    def _repr_html_(self) -> str:
-        head = ["column", "value", "contribution"]
-        return html_table([head, *(row[:3] for row in self.texts()), [self.headline(), "", ""]])
-
 
 def probability(log_odds: float) -> float:
     """Return the probability with these log-odds."""
@@ -373,7 +369,7 @@ def explain(
         phi[..., 0] if single else phi,
         baselines[0, 0] if single else baselines[0],
         predictions[:, 0] if single else predictions,
-        _outputs(model),
+        explained_outputs(model.target),
         "log-odds" if isinstance(model.target, ClassTarget) else "target",
         np.arange(1, n + 1),
         len(game.background),
@@ -383,9 +379,8 @@ def explain(
     )
 
 
-def _outputs(model: Predictor) -> tuple[str, ...]:
+def explained_outputs(target: ClassTarget | NumberTarget) -> tuple[str, ...]:
     """Return the names of what is explained."""
-    target = model.target
     if not isinstance(target, ClassTarget):
         return tuple(target.output_names)
     labels = tuple(map(str, target.labels))
@@ -444,7 +439,7 @@ def _log_odds(P: Array) -> Array:
     """Return the log-odds (m, K) of each of K classes against all others, or (m, 1) of the second of two."""
     K = P.shape[1]
     others = P @ (1 - np.eye(K))
-    P, others = np.maximum(P, _LEAST_PROBABILITY), np.maximum(others, _LEAST_PROBABILITY)
+    P, others = np.maximum(P, LEAST_PROBABILITY), np.maximum(others, LEAST_PROBABILITY)
     return (np.log(P) - np.log(others))[:, K == 2 :]
 
 
@@ -519,6 +514,12 @@ class _Orders(_Coalitions):
         if len(by_pair) == 1:
             return by_pair[0], np.full_like(by_pair[0], np.nan)
         return by_pair.mean(axis=0), by_pair.std(axis=0, ddof=1) / np.sqrt(len(by_pair))
+
+
+def orders_of(d: int, seed: int = 0) -> Array | None:
+    """Return the orders (w, d) of d columns that `explain` samples by default; None if it values all coalitions."""
+    coalitions = _coalitions(d, None, as_generator(seed))
+    return np.argsort(coalitions.places, axis=1) if isinstance(coalitions, _Orders) else None
 
 
 def _coalitions(d: int, n_pairs: int | None, rng: np.random.Generator) -> _Coalitions:

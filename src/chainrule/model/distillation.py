@@ -1,14 +1,14 @@
 """Distillation: one small network that predicts what a large ensemble does (Hinton et al. 2015, with soft targets).
 
-The student learns the teacher's predictions for rows of a table, and for more rows with cells from different ones.
+The student learns the teacher's predictions for rows of a table, and for more rows with cells from two of them.
 Without a table, rows are drawn from what the model file knows of its columns. Its loss is measured on other rows, and
-stored in the metadata. A student is not calibrated: it has no prediction intervals.
+stored in the metadata. A student is not calibrated itself: it has no intervals unless it learns its teacher's too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +17,10 @@ import chainrule
 from chainrule.arrays import Array, require
 from chainrule.data.reading import Columns, read_columns, take_rows
 from chainrule.data.synthetic import synthetic_table
-from chainrule.data.targets import ClassTarget, NumberTarget
+from chainrule.data.targets import ClassTarget
 from chainrule.model.embeddings import Lookup
 from chainrule.model.ensemble import Ensemble
+from chainrule.model.quantiles import MeanAndQuantiles, added_to_outputs
 from chainrule.nn.layers import Activation, Dense, Layer
 from chainrule.nn.losses import CrossEntropy, SquaredError
 from chainrule.nn.network import Network
@@ -34,6 +35,8 @@ _N_TRAINING, _N_HELD_OUT = 6000, 2000
 within 0.01 of the probabilities of five members, in 1.5 seconds."""
 _HELD_OUT = 0.25
 """Fraction of a table's rows that measure the loss."""
+_COVERAGE = 0.9
+"""Of the intervals whose ends are compared."""
 _LEARNING_RATE, _BATCH_SIZE, _VECTOR_SIZE = 0.01, 64, 2
 SIZES = ((4,), (8,), (16,), (16, 16), (32, 32), (64, 64), (128, 128))
 """Hidden layers that a search tries, from small to large."""
@@ -41,14 +44,22 @@ SIZES = ((4,), (8,), (16,), (16, 16), (32, 32), (64, 64), (128, 128))
 
 @dataclass(frozen=True, eq=False)
 class _Lessons:
-    """Encoded rows (n, n_in) and the teacher's predictions (n, n_out) for them."""
+    """Encoded rows (n, n_in) and what the student is to say of them: the teacher's predictions (n, n_out).
+
+    With `intervals`, each number is followed by the quantiles that the teacher predicts.
+    """
 
     X: Array
     Y: Array
 
     @classmethod
-    def of(cls, teacher: Predictor, table: Columns) -> _Lessons:
-        return cls(teacher.encoder.transform(table), teacher.predictions(table))
+    def of(cls, teacher: Predictor, table: Columns, intervals: bool) -> _Lessons:
+        X, loss = teacher.encoder.transform(table), teacher.ensemble.loss
+        if not intervals or not isinstance(loss, MeanAndQuantiles):
+            return cls(X, teacher.predictions(table))
+        outputs = replace(teacher.ensemble, contrast=None).distribution(X.astype(teacher.ensemble.dtype, copy=False))
+        quantiles = outputs.values - added_to_outputs(loss)[1:]
+        return cls(X, np.concatenate([outputs.means[:, :, np.newaxis], quantiles], axis=2).reshape(len(X), -1))
 
 
 def distil(
@@ -58,6 +69,7 @@ def distil(
     sizes: Sequence[int] | None = None,
     max_loss: float | None = None,
     max_bytes: int | None = None,
+    intervals: bool = False,
     epochs: int = 60,
     seed: int = 0,
 ) -> Predictor:
@@ -65,7 +77,9 @@ def distil(
     require(
         sizes is None or (max_loss is None and max_bytes is None), "sizes", "be None with max_loss or max_bytes", sizes
     )
-    learned, held_out, measured_on = _lessons(teacher, table, np.random.default_rng(seed))
+    if intervals and teacher.ensemble.scores is None:
+        raise ValueError("intervals must be False for a model that was not calibrated for intervals or sets")
+    learned, held_out, measured_on = _lessons(teacher, table, intervals, np.random.default_rng(seed))
     n_in, n_out, indices = learned.X.shape[1], learned.Y.shape[1], teacher.encoder.indices
     loss = CrossEntropy() if isinstance(teacher.target, ClassTarget) else SquaredError()
     best: _Student | None = None
@@ -73,7 +87,7 @@ def distil(
         network = Network(_layers(candidate, n_in, n_out, indices), loss, seed=seed)
         options: dict[str, Any] = {"schedule": "cosine", "epochs": epochs, "batch_size": _BATCH_SIZE, "seed": seed}
         train(network, learned.X, learned.Y, optimizer=Adam(_LEARNING_RATE), **options)
-        student = _Student(candidate, network, _difference(network, teacher, held_out))
+        student = _Student.of(candidate, _as_ensemble(network, teacher.ensemble, intervals), teacher.ensemble, held_out)
         best = student if best is None or student.loss < best.loss else best
         if max_loss is not None and student.loss <= max_loss:
             break
@@ -125,12 +139,14 @@ def _layers(sizes: Sequence[int], n_in: int, n_out: int, indices: Mapping[int, i
 # Rows.
 
 
-def _lessons(teacher: Predictor, table: object, rng: np.random.Generator) -> tuple[_Lessons, _Lessons, str]:
+def _lessons(
+    teacher: Predictor, table: object, intervals: bool, rng: np.random.Generator
+) -> tuple[_Lessons, _Lessons, str]:
     """Return the rows to learn from and those to measure the loss on, and what the latter are."""
     columns = teacher.encoder.columns
     if table is None:
         drawn = [read_columns(synthetic_table(columns, n, rng)) for n in (_N_TRAINING, _N_HELD_OUT)]
-        learned, held_out = (_Lessons.of(teacher, rows) for rows in drawn)
+        learned, held_out = (_Lessons.of(teacher, rows, intervals) for rows in drawn)
         return learned, held_out, f"{_N_HELD_OUT:,} rows drawn from the model"
     rows = read_columns(table)
     rows = {column.name: rows[column.name] for column in columns if column.name in rows}
@@ -139,58 +155,90 @@ def _lessons(teacher: Predictor, table: object, rng: np.random.Generator) -> tup
     order = rng.permutation(n)
     n_held = max(1, round(_HELD_OUT * n))
     held, kept = take_rows(rows, order[:n_held]), take_rows(rows, order[n_held:])
-    real, mixed = _Lessons.of(teacher, kept), _Lessons.of(teacher, _mixed(kept, rng))
+    real, mixed = (_Lessons.of(teacher, part, intervals) for part in (kept, _mixed(kept, rng)))
     learned = _Lessons(np.concatenate([real.X, mixed.X]), np.concatenate([real.Y, mixed.Y]))
-    return learned, _Lessons.of(teacher, held), f"{n_held:,} rows of the table that it was not taught"
+    return learned, _Lessons.of(teacher, held, intervals), f"{n_held:,} rows of the table that it was not taught"
 
 
 def _mixed(rows: Columns, rng: np.random.Generator) -> Columns:
-    """Return rows each of whose cells is from some row."""
+    """Return rows with some of the cells of one row, and the others of a second one.
+
+    That is what an explanation, or a reader of a report, asks about. With each cell from a row of its own, the loss on
+    a table of concrete is 0.18 instead of 0.14.
+    """
     n = len(next(iter(rows.values())))
-    return {name: take_rows({name: cells}, rng.integers(n, size=_N_TRAINING))[name] for name, cells in rows.items()}
+    first, second = rng.integers(n, size=(2, _N_TRAINING))
+    share = rng.random(_N_TRAINING)
+    chosen = {name: np.where(rng.random(_N_TRAINING) < share, second, first) for name in rows}
+    return {name: take_rows({name: cells}, chosen[name])[name] for name, cells in rows.items()}
 
 
 # The student.
 
 
-def _difference(network: Network, teacher: Predictor, rows: _Lessons) -> Array:
-    """Return the student's predictions less the teacher's: probabilities, or standard deviations of the target."""
-    predictions = network(rows.X)
-    bounds = teacher.ensemble.bounds
-    return (predictions if bounds is None else np.clip(predictions, *bounds)) - rows.Y
-
-
 @dataclass(frozen=True, eq=False)
 class _Student:
-    """A network with hidden layers of these sizes, and how its predictions differ from the teacher's (n, n_out)."""
+    """A network with hidden layers of these sizes as an ensemble, and how its predictions differ from the teacher's.
+
+    `difference` (n, n_out) is that of the predictions: probabilities, or standard deviations of the target.
+    `of_ends` is that of the ends of 90 % intervals, if the student has learned them.
+    """
 
     sizes: tuple[int, ...]
-    network: Network
+    ensemble: Ensemble
     difference: Array
+    of_ends: Array | None
+
+    @classmethod
+    def of(cls, sizes: tuple[int, ...], ensemble: Ensemble, teacher: Ensemble, rows: _Lessons) -> _Student:
+        """Return the student, compared with its teacher on these rows."""
+        of_ends = None
+        if isinstance(ensemble.loss, MeanAndQuantiles):
+            of_ends = _ends(ensemble, rows.X) - _ends(teacher, rows.X)
+        return cls(sizes, ensemble, ensemble.predict(rows.X) - rows.Y[:, :: ensemble.loss.width], of_ends)
 
     @property
     def loss(self) -> float:
         """The root mean square of the differences."""
-        return float(np.sqrt(np.mean(self.difference**2)))
+        return _rms(self.difference)
 
-    @property
-    def largest(self) -> float:
-        """The largest difference."""
-        return float(np.abs(self.difference).max())
+
+def _rms(differences: Array) -> float:
+    return float(np.sqrt(np.mean(differences**2)))
+
+
+def _ends(ensemble: Ensemble, X: Array) -> Array:
+    """Return the ends (2, n, n_out) of 90 % intervals for encoded rows."""
+    distribution = ensemble.distribution(X.astype(ensemble.dtype, copy=False))
+    ends = np.stack([distribution.at(score) for score in ensemble.ends(_COVERAGE)])
+    return np.where(np.isfinite(ends), ends, 0)
+
+
+def _as_ensemble(network: Network, teacher: Ensemble, intervals: bool) -> Ensemble:
+    """Return a trained network within the bounds of its teacher's predictions, and with its teacher's calibration."""
+    bounds = None if isinstance(network.loss, CrossEntropy) else teacher.bounds
+    if not intervals:
+        return Ensemble((network,), bounds=bounds)
+    if isinstance(teacher.loss, MeanAndQuantiles):
+        learned = network.theta
+        network = Network.empty(network.layers, teacher.loss, l1=0.0, l2=0.0, dtype=network.dtype.name)
+        network.theta[...] = learned
+    return Ensemble((network,), bounds=bounds, scores=teacher.scores, contrast=teacher.contrast)
 
 
 def _record(student: _Student, teacher: Predictor, measured_on: str) -> dict[str, Any]:
     """Return what the metadata contain of a distillation."""
     classes = isinstance(teacher.target, ClassTarget)
+    of_ends = {} if student.of_ends is None else {"loss of ends": _rms(student.of_ends)}
     return {
         "sizes": list(student.sizes),
-        "weights": student.network.theta.size,
+        "weights": student.ensemble.networks[0].theta.size,
         "weights of the teacher": sum(member.theta.size for member in teacher.ensemble.networks),
         "loss": student.loss,
-        "largest": student.largest,
+        "largest": float(np.abs(student.difference).max()),
         "unit": "probability" if classes else "standard deviations of the target",
         "measured on": measured_on,
-    }
+    } | of_ends
 
 
 def describe(record: Mapping[str, Any]) -> str:
@@ -199,7 +247,8 @@ def describe(record: Mapping[str, Any]) -> str:
     return (
         f"Distilled from {record['weights of the teacher']:,} weights into {record['weights']:,}: on "
         f"{record['measured on']}, predictions differ by {record['loss']:.2g}{unit} (RMS), "
-        f"at most {record['largest']:.2g}."
+        f"at most {record['largest']:.2g}"
+        + (f", and the ends of 90% intervals by {record['loss of ends']:.2g}." if "loss of ends" in record else ".")
     )
 
 
@@ -208,8 +257,7 @@ _KEPT = ("numpy", "target", "task", "columns", "table", "reading", "id", "weight
 
 
 def _predictor(teacher: Predictor, student: _Student, measured_on: str) -> Predictor:
-    """Return the student as a predictor, within the bounds of the teacher's predictions."""
-    bounds = teacher.ensemble.bounds if isinstance(teacher.target, NumberTarget) else None
+    """Return the student as a predictor."""
     metadata = {name: teacher.metadata[name] for name in _KEPT if name in teacher.metadata}
     metadata |= {"chainrule": chainrule.__version__, "distillation": _record(student, teacher, measured_on)}
-    return type(teacher)(teacher.encoder, Ensemble((student.network,), bounds=bounds), teacher.target, metadata)
+    return type(teacher)(teacher.encoder, student.ensemble, teacher.target, metadata)

@@ -15,6 +15,7 @@ from chainrule.data.cells import missing_rows
 from chainrule.data.reading import open_columns, read_columns, take_rows
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, learn_target
+from chainrule.display import Shown
 from chainrule.errors import MissingExtraError, TableError, did_you_mean
 from chainrule.model.background import background_rows
 from chainrule.model.ensemble import Ensemble
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from chainrule import Explanation
 
 
-class Predictor:
+class Predictor(Shown):
     """A trained model for tables: everything needed to predict, and nothing but NumPy required.
 
     Parameters
@@ -279,6 +280,7 @@ class Predictor:
         sizes: Sequence[int] | None = None,
         max_loss: float | None = None,
         max_bytes: int | None = None,
+        intervals: bool = False,
         epochs: int = 60,
         seed: int = 0,
     ) -> Self:
@@ -286,7 +288,8 @@ class Predictor:
 
         Its loss is the root mean square of the differences from this predictor, of probabilities or in standard
         deviations of the target, on rows that it was not taught. The entry "distillation" of its metadata contains it,
-        and exports state it. The new predictor has no prediction intervals: it was not calibrated.
+        and exports state it. The new predictor was not calibrated: it has no prediction intervals or sets, unless it
+        learns those of this one.
 
         Parameters
         ----------
@@ -299,17 +302,20 @@ class Predictor:
         max_bytes : int, optional
             Instead of `sizes`, or with `max_loss`: use no network whose weights, of 4 bytes, need more. Without
             `max_loss`, the largest one is used.
+        intervals : bool
+            Learn the quantiles too, with which prediction intervals, and sets, are approximately those of this model.
         epochs, seed : int
 
         Raises
         ------
         ValueError
-            If no network is small or accurate enough; the message has the best one.
+            If the model has no intervals to learn, or if no network is small or accurate enough; the message then has
+            the best one.
         """
         from chainrule.model.distillation import distil  # a process that only predicts loads no training
 
-        options: dict[str, Any] = {"max_loss": max_loss, "max_bytes": max_bytes, "epochs": epochs, "seed": seed}
-        return distil(self, table, sizes=sizes, **options)  # type: ignore[return-value]
+        options: dict[str, Any] = {"max_loss": max_loss, "max_bytes": max_bytes, "intervals": intervals}
+        return distil(self, table, sizes=sizes, epochs=epochs, seed=seed, **options)  # type: ignore[return-value]
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, which `chainrule.load` reads; see `chainrule.files.model`."""

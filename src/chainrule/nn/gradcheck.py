@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_generator, require
 from chainrule.differences import Comparison, compare_along, embed, unit
+from chainrule.display import Shown
 from chainrule.errors import GradientError
 from chainrule.nn.custom import require_forms
 from chainrule.nn.inference import CHECKED_ROWS
@@ -32,7 +33,7 @@ MAX_ENTRIES = 64
 
 
 @dataclass(frozen=True, repr=False)
-class GradientReport:
+class GradientReport(Shown):
     """The result of `check_gradients`; it prints as a table.
 
     `entries` is filled only for a block that failed. `moved` means that the loss has kinks at the given parameters, so

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_array, as_dtype, as_generator, as_matrix, as_weights, require, require_integer
-from chainrule.display import html_table, text_table
+from chainrule.display import Shown, text_table
 from chainrule.errors import look_up, remedy_for, suggest_keywords
 from chainrule.nn import inference
 from chainrule.nn.activations import ActivationFunction, find_activation
@@ -27,7 +27,7 @@ from chainrule.nn.vector import lay_out, size_of, views
 
 
 @suggest_keywords
-class Network:
+class Network(Shown):
     """A chain of layers and a loss.
 
     Parameters
@@ -367,19 +367,13 @@ class Network:
         print(self)
 
     def __repr__(self) -> str:
-        return text_table(self._table())
-
-    def _repr_html_(self) -> str:
-        return html_table(self._table())
-
-    def _table(self) -> list[tuple[str, str, str]]:
         rows = [("layer", "output", "parameters")]
         width = self.n_in
         for i, layer in enumerate(self.layers):
             width = layer.width_after(width)
             count = sum(block.size for block in self.blocks if block.layer == i)
             rows.append((f"{i}  {layer}", f"(n, {width})", f"{count:,}"))
-        return [*rows, (f"loss {self.loss}", "", f"{self._theta.size:,}")]
+        return text_table([*rows, (f"loss {self.loss}", "", f"{self._theta.size:,}")])
 
 
 @suggest_keywords

@@ -6,14 +6,15 @@ optimizer. Setting `run.stop` to a reason ends the training after the current ba
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from inspect import signature
 from time import perf_counter
 from typing import Any, ClassVar, TextIO
 
 from chainrule.arrays import Array, require, same_shape
+from chainrule.display import as_call
 from chainrule.errors import suggest_keywords
+from chainrule.live import LiveLine
 from chainrule.training.run import Run
 
 
@@ -50,6 +51,8 @@ class Callback:
 
     def restore(self, run: Run, state: dict[str, Any]) -> None:
         """Restore what `state` returned, tuples as lists; called after `on_train_begin`."""
+
+    __repr__ = as_call
 
 
 HOOKS = ("on_train_begin", "on_epoch_begin", "on_gradient", "on_batch_end", "on_epoch_end", "on_train_end")
@@ -187,48 +190,40 @@ class TimeLimit(Callback):
 
 @suggest_keywords
 class ProgressBar(Callback):
-    """Show epoch, losses and time remaining: one updated line on a terminal, about ten lines elsewhere."""
+    """Show epoch, losses and time remaining: one updated line on a terminal or in a notebook, ten lines elsewhere."""
 
     every_batch: ClassVar[bool] = False
-    WIDTH = 20
-    SECONDS_BETWEEN = 0.1
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream
 
     def on_train_begin(self, run: Run) -> None:
-        self.out = self.stream or sys.stderr
-        self.start = self.shown = perf_counter()
-        self.width = 0
+        self.live, self.start = LiveLine(self.stream), perf_counter()
 
     def on_batch_end(self, run: Run) -> None:
-        if self.out.isatty() and perf_counter() - self.shown > self.SECONDS_BETWEEN:
+        if self.live.in_place and self.live.is_due():
             self.show(run)
 
     def on_epoch_end(self, run: Run) -> None:
         tenth = max(1, run.epochs // 10)
-        if not self.out.isatty() and ((run.epoch + 1) % tenth == 0 or run.epoch + 1 == run.epochs):
-            print(self.line(run), file=self.out, flush=True)
+        if not self.live.in_place and ((run.epoch + 1) % tenth == 0 or run.epoch + 1 == run.epochs):
+            self.show(run)
 
     def on_train_end(self, run: Run) -> None:
-        if self.out.isatty():
-            self.show(run)
-            print(file=self.out)
-        if run.stop:
-            print(f"stopped: {run.stop}", file=self.out, flush=True)
+        ended = f"stopped: {run.stop}" if run.stop else ""
+        if self.live.in_place:
+            self.live.show(run.progress, f"{self.line(run)}  {ended}")
+            self.live.end()
+        elif ended:
+            self.live.write(ended)
 
     def show(self, run: Run) -> None:
-        """Overwrite the line."""
-        line = self.line(run)
-        self.width = max(self.width, len(line))
-        print(f"\r{line:<{self.width}}", end="", file=self.out, flush=True)
-        self.shown = perf_counter()
+        """Show the state, in place of the last one where that is possible."""
+        self.live.show(run.progress, self.line(run))
 
     def line(self, run: Run) -> str:
-        """Return the line: bar, epoch, losses, seconds elapsed and remaining."""
-        done = int(run.progress * self.WIDTH)
+        """Return the state: epoch, losses, seconds elapsed and remaining."""
         elapsed = perf_counter() - self.start
         remaining = elapsed / run.progress - elapsed if run.progress else 0.0
         numbers = f"  {run.history.line()}" if len(run.history) else ""
-        bar = "#" * done + "-" * (self.WIDTH - done)
-        return f"[{bar}] epoch {len(run.history)}/{run.epochs}{numbers}  {elapsed:.0f} s, {remaining:.0f} s remaining"
+        return f"epoch {len(run.history)}/{run.epochs}{numbers}  {elapsed:.0f} s, {remaining:.0f} s remaining"

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from math import isnan
 from typing import Any
 
+from chainrule.display import Shown
+
 
 @dataclass(repr=False)
-class History:
+class History(Shown):
     """One value for each epoch in every list; `history["validation_accuracy"]` reads any of them by name.
 
     Attributes

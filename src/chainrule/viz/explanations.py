@@ -15,6 +15,7 @@ from chainrule.viz.style import (
     palette_for,
     require_type,
     shorten,
+    shorten_equation,
 )
 
 _EXPECTED = "an Explanation, the result of explain"
@@ -65,8 +66,8 @@ def waterfall(
     ax.axvline(float(one.baseline), color=colors.pale, linewidth=1, linestyle=":")
     ax.axvline(prediction, color=colors.pale, linewidth=1)
     low, high = min(*begins, *ends), max(*begins, *ends)
-    names = [f"{entry.column} = {entry.value}" if entry.value else entry.column for entry in entries]
-    label_ticks(ax.yaxis, names, _MAX_LABEL)
+    names = [(entry.column, entry.value) for entry in entries]
+    label_ticks(ax.yaxis, names, _MAX_LABEL, shorten_equation)
     ax.set(ylim=(len(entries) - 0.4, -0.6), xlim=(low - 0.06 * span, high + 0.16 * span))
     texts = format_numbers([float(one.baseline), prediction], span)
     if one.unit == "log-odds":

@@ -3,8 +3,10 @@
 Color is never the only cue: classes also differ in their markers, curves in their dashes, edges in their labels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -71,10 +73,17 @@ _TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 
 def new_axes(ax: Axes | None, width: float = 5.0, height: float = 5.0) -> Axes:
     """Return `ax`, or the Axes of a new figure of this size in inches if it is None."""
-    if ax is not None:
-        return ax
-    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    vars(ax)["_ipython_display_"] = partial(_show_figure, ax)
     return ax
+
+
+def _show_figure(ax: Axes) -> None:
+    """Show the figure, not the name of its Axes, in IPython; `%matplotlib inline` itself shows those that are open."""
+    figure = figure_of(ax)
+    if not plt.fignum_exists(getattr(figure, "number", -1)):
+        import_module("IPython.display").display(figure)
 
 
 def palette_for(target: Axes | Figure) -> Palette:
@@ -116,7 +125,22 @@ def shorter_side(ax: Axes) -> float:
     return float(min(extent.width, extent.height)) * 72 / figure_of(ax).dpi
 
 
-def label_ticks(axis: Axis, names: Iterable[object], max_length: int = MAX_NAME_LENGTH) -> None:
+def shorten_equation(sides: tuple[str, str], max_length: int) -> str:
+    """Return "name = value", or the name alone if the value is empty, with the middle of each elided if it is long."""
+    name, value = sides
+    if not value:
+        return shorten(name, max_length)
+    room = max_length - len(" = ")
+    for_value = max(room // 3, room - len(name))
+    return f"{shorten(name, room - min(len(value), for_value))} = {shorten(value, for_value)}"
+
+
+def label_ticks(
+    axis: Axis,
+    names: Iterable[object],
+    max_length: int = MAX_NAME_LENGTH,
+    shorten: Callable[[Any, int], str] = shorten,
+) -> None:
     """Label positions 0, 1, 2, ... of an axis, in text as large and long as fits."""
     names, is_x = list(names), axis is axis.axes.xaxis
     extent = axis.axes.get_window_extent()

@@ -26,11 +26,12 @@ from chainrule.app.report import (
     members,
     numbers,
     origin,
+    panel,
     scores,
     target,
     threshold,
 )
-from chainrule.app.report.blocks import Bullets, Section
+from chainrule.app.report.blocks import Bullets, Panel, Section
 from chainrule.app.report.study import MAX_COMPARED, MAX_PERMUTED, REPEATS, Study
 from chainrule.app.reporter import Reporter
 from chainrule.app.results import Result, Training, read_to_score, score_on
@@ -63,8 +64,10 @@ def write_report(
     """Write the report of a training, or of an evaluation on a table. The file is complete or absent."""
     study = Study(result, training, baselines, show, evaluated)
     sections = [section for make in SECTIONS if (section := make(study)) is not None]
+    panels = (block for section in sections for block in section.blocks if isinstance(block, Panel))
     page = render(
         "report.html",
+        scripts=" ".join(block.digest for block in panels) or "'none'",
         title=f"{study.target.name} from {study.metadata.get('table', 'a table')}",
         summary=_summary(study),
         sections=[(section.title, section.anchor, list(section.drawn(show))) for section in sections],
@@ -107,6 +110,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     importance.section,
     dependence.section,
     explanations.section,
+    panel.section,
     members.section,
     errors.section,
     curves.section,
@@ -131,5 +135,6 @@ def seconds_for_report(result: Result, seconds_per_row: float, n_rows: int) -> f
     n_figures = 11 + (7 if is_classifier else 5) + min(n_columns, dependence.N_DEPENDENCES)
     permuted = min(n_rows, 2_000) * (1 + REPEATS * min(n_columns, MAX_PERMUTED))
     explained = dependence.network_rows(n_rows, n_columns) + explanations.network_rows(n_rows, n_columns)
-    compared = 2 * min(n_rows, MAX_COMPARED)
-    return n_figures * (perf_counter() - begin) + seconds_per_row * (permuted + explained + compared)
+    compared, taught = 2 * min(n_rows, MAX_COMPARED), panel.network_rows(n_rows)
+    predicted = permuted + explained + compared + taught
+    return panel.SECONDS + n_figures * (perf_counter() - begin) + seconds_per_row * predicted

@@ -1,7 +1,10 @@
 """What a section of the report consists of: sentences, lists, tables, figures and cards."""
 
-from collections.abc import Iterator, Sequence
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import groupby
 from typing import Any, ClassVar
 
@@ -83,7 +86,47 @@ class Cards:
     kind: ClassVar[str] = "cards"
 
 
-Block = Text | Bullets | Table | Figure | Cards
+@dataclass(frozen=True)
+class Control:
+    """A control for the cells of a column: a select of `options`, or an input of this kind, with a slider."""
+
+    name: str
+    kind: str
+    low: str = ""
+    high: str = ""
+    step: str = ""
+    options: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Controls for the cells of a row, and what a script shows of the prediction; `rows` are those to start from.
+
+    The first `n_shown` controls are shown, the others on demand.
+    """
+
+    target: str
+    labels: Sequence[str]
+    rows: Sequence[str]
+    controls: Sequence[Control]
+    n_shown: int
+    has_intervals: bool
+    script: str
+    kind: ClassVar[str] = "panel"
+
+    @staticmethod
+    def joined(model: str, data: Mapping[str, Any], code: str) -> str:
+        """Return the script of a panel: a model, the data, and the code."""
+        described = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
+        return f"{model}const PANEL = {described};\n{code}"
+
+    @property
+    def digest(self) -> str:
+        """The source by which a content security policy allows the script."""
+        return f"'sha256-{b64encode(sha256(self.script.encode()).digest()).decode()}'"
+
+
+Block = Text | Bullets | Table | Figure | Cards | Panel
 
 
 @dataclass(frozen=True)

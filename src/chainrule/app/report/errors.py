@@ -14,13 +14,13 @@ _MAX_ROWS, _MAX_COLUMNS = 8, 8
 
 def section(study: Study) -> Section:
     """Return the rows with the largest loss: actual and predicted target, and their cells of important columns."""
-    worst, predicted = _worst(study)
+    worst = worst_rows(study)
     if not len(worst):
         return Section("Largest errors", [Text("Every row is classified correctly.")])
     names, result = study.importance.ranking[:_MAX_COLUMNS], study.result
     rows = [
         [f"{result.rows[i]:,}", _cell(result.values[i]), text, *(_cell(result.inputs[name][i]) for name in names)]
-        for i, text in zip(worst.tolist(), predicted)
+        for i, text in zip(worst.tolist(), _predicted(study, worst))
     ]
     caption = (
         "The rows with the largest loss, by their number in the file, and their values of the most important columns."
@@ -28,17 +28,22 @@ def section(study: Study) -> Section:
     return Section("Largest errors", [Table(["row", "actual", "predicted", *names], rows, caption, numeric=False)])
 
 
-def _worst(study: Study) -> tuple[Array, list[str]]:
-    """Return the indices of the rows, the worst first, and what is predicted for them."""
+def worst_rows(study: Study) -> Array:
+    """Return the indices of the rows with the largest loss, the worst first."""
     predictions = study.result.predictions
     if isinstance(study.target, ClassTarget):
         y = study.classes
         worst = np.argsort(predictions[np.arange(len(predictions)), y], kind="stable")[:_MAX_ROWS]
-        worst = worst[predictions[worst].argmax(axis=1) != y[worst]]
-        labels = study.target.decode(predictions[worst])
-        return worst, [f"{label} ({P.max():.0%})" for label, P in zip(labels, predictions[worst])]
-    worst = np.argsort(-np.abs(study.actual - study.predicted), kind="stable")[:_MAX_ROWS]
-    return worst, [messages.format_cell(value) for value in study.predicted[worst].tolist()]
+        return worst[predictions[worst].argmax(axis=1) != y[worst]]
+    return np.argsort(-np.abs(study.actual - study.predicted), kind="stable")[:_MAX_ROWS]
+
+
+def _predicted(study: Study, rows: Array) -> list[str]:
+    """Return what is predicted for these rows."""
+    if isinstance(study.target, ClassTarget):
+        P = study.result.predictions[rows]
+        return [f"{label} ({of.max():.0%})" for label, of in zip(study.target.decode(P), P)]
+    return [messages.format_cell(value) for value in study.predicted[rows].tolist()]
 
 
 def _cell(value: object) -> str:

@@ -1,24 +1,18 @@
 """Explanations: the contributions of the columns to the predictions for a sample of rows, and for one of them."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from chainrule import viz
 from chainrule.app.report.blocks import Block, Figure, Section, Text
-from chainrule.app.report.study import Study
+from chainrule.app.report.study import Study, n_explained, per_row
 from chainrule.app.report.wording import joined, short
 from chainrule.arrays import Array
-from chainrule.data.reading import take_rows
 from chainrule.display import count
-from chainrule.insight.explanation import Explanation, explain, percent, ranks
-from chainrule.insight.responses import sample_rows
-from chainrule.model.background import N_ROWS
+from chainrule.insight.explanation import Explanation, percent, ranks
 
-_MAX_ROWS, _LEAST_ROWS = 100, 10
-_MAX_NETWORK_ROWS = 150_000
-"""Rows that the networks evaluate, about as many as for the permutation importance of 15 columns."""
+_LEAST_ROWS = 10
 _MONOTONE = 0.5
 """Correlation of values and contributions from which on the caption says that high values raise the prediction."""
 _INTRODUCTION = (
@@ -30,25 +24,11 @@ _INTRODUCTION = (
 
 def section(study: Study) -> Section:
     """Return the contributions to the predictions for a sample of rows, and for the one farthest from the baseline."""
-    study.show("explanations", 0.0)
-    rng = np.random.default_rng(0)
-    inputs = study.result.inputs
-    rows = sample_rows(study.n_rows, _n_explained(len(study.predictor.encoder.columns)), rng)
-    background = None
-    compared = "training rows"
-    if study.predictor.background is None:
-        background, compared = take_rows(inputs, sample_rows(study.n_rows, N_ROWS, rng)), "rows"
-    explanation = explain(
-        study.predictor,
-        take_rows(inputs, rows),
-        background=background,
-        permutations=1,
-        progress=lambda done: study.show("explanations", done),
-    )
-    explanation = replace(explanation, rows=study.result.rows[rows])
+    explanation = study.explanation
+    compared = "training rows" if study.predictor.background is not None else "rows"
     unit = ", in log-odds" if explanation.unit == "log-odds" else ""
     blocks: list[Block] = [Text(_INTRODUCTION.format(f"{explanation.n_background} {compared}", unit))]
-    if len(rows) >= _LEAST_ROWS:
+    if len(explanation) >= _LEAST_ROWS:
         blocks.append(_beeswarm(explanation))
     blocks.append(_waterfall(explanation))
     return Section("Explanations", blocks)
@@ -56,17 +36,12 @@ def section(study: Study) -> Section:
 
 def network_rows(n_rows: int, n_columns: int) -> int:
     """Return how many rows the networks evaluate for the section at most."""
-    return min(n_rows, _n_explained(n_columns)) * _per_row(n_columns)
+    return min(n_rows, n_explained(n_columns)) * per_row(n_columns)
 
 
-def _n_explained(n_columns: int) -> int:
-    """Return the number of rows to explain."""
-    return max(1, min(_MAX_ROWS, _MAX_NETWORK_ROWS // _per_row(n_columns)))
-
-
-def _per_row(n_columns: int) -> int:
-    """Return how many rows the networks evaluate for each one, at most."""
-    return 2 * (n_columns + 1) * N_ROWS
+def farthest(explanation: Explanation) -> Explanation:
+    """Return the explanation of the row whose prediction is the farthest from the baseline, for one output."""
+    return max((part.for_output() for part in explanation), key=lambda part: abs(part.predictions[0] - part.baseline))
 
 
 def _beeswarm(explanation: Explanation) -> Figure:
@@ -98,7 +73,7 @@ def _direction(column: str, cells: Array, contributions: Array) -> str:
 
 def _waterfall(explanation: Explanation) -> Figure:
     """Return the way from the baseline to the prediction for the row whose prediction is farthest from it."""
-    one = max((part.for_output() for part in explanation), key=lambda part: abs(part.predictions[0] - part.baseline))
+    one = farthest(explanation)
     moves = [
         f"{entry.column} = {entry.value} accounts for {'+' * (entry.contribution > 0)}{short(entry.contribution)}"
         for entry in one.ranking(2)[:2]

@@ -37,10 +37,9 @@ _ENTRIES: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 def section(study: Study) -> Section:
     """Return what is needed to repeat the training."""
+    known = ({} if study.training is None else {"command": study.training.command}) | study.metadata
     shown = [
-        (label, write(study.metadata[key]))
-        for key, (label, write) in _ENTRIES.items()
-        if study.metadata.get(key) not in (None, [])
+        (label, write(known[key])) for key, (label, write) in _ENTRIES.items() if known.get(key) not in (None, [], "")
     ]
     if study.evaluated:
         shown.insert(0, ("evaluated on", f"{study.evaluated['name']}: {_digest(study.evaluated)}"))

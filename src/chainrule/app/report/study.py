@@ -14,12 +14,18 @@ from chainrule.arrays import Array
 from chainrule.data.reading import take_rows
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.insight.evaluation import Importance, permutation_importance, saliency_ranking
+from chainrule.insight.explanation import Explanation, explain
+from chainrule.insight.responses import sample_rows
 from chainrule.metrics import METRICS
+from chainrule.model.background import N_ROWS
 from chainrule.nn.losses import softmax
 
 MAX_PERMUTED = 40
 """Number of columns whose permutation importance is measured, preselected by gradient saliency."""
 REPEATS = 5
+_MAX_EXPLAINED, _MAX_NETWORK_ROWS = 100, 150_000
+"""Number of rows that are explained, and that the networks evaluate for it: about as many as for the permutation
+importance of 15 columns."""
 MAX_COMPARED = 5_000
 """Number of rows on which the members are compared."""
 
@@ -112,6 +118,23 @@ class Study:
         )
 
     @cached_property
+    def explanation(self) -> Explanation:
+        """The contributions of the columns to the predictions for a sample of rows."""
+        self.show("explanations", 0.0)
+        rng, inputs = np.random.default_rng(0), self.result.inputs
+        rows = sample_rows(self.n_rows, n_explained(len(self.predictor.encoder.columns)), rng)
+        has_background = self.predictor.background is not None
+        background = None if has_background else take_rows(inputs, sample_rows(self.n_rows, N_ROWS, rng))
+        explanation = explain(
+            self.predictor,
+            take_rows(inputs, rows),
+            background=background,
+            permutations=1,
+            progress=lambda done: self.show("explanations", done),
+        )
+        return replace(explanation, rows=self.result.rows[rows])
+
+    @cached_property
     def compared(self) -> Array:
         """The evaluation rows, sorted, on which the members are compared: at most `MAX_COMPARED`."""
         n = self.n_rows
@@ -138,3 +161,13 @@ class Study:
         scales = [temperature / self.ensemble.temperature for temperature in temperatures]
         outputs = [scale * network.infer(self._inputs) for scale, network in zip(scales, self.ensemble.networks)]
         return np.average([softmax(Z) for Z in outputs], axis=0, weights=self.ensemble.weights)
+
+
+def n_explained(n_columns: int) -> int:
+    """Return the number of rows to explain."""
+    return max(1, min(_MAX_EXPLAINED, _MAX_NETWORK_ROWS // per_row(n_columns)))
+
+
+def per_row(n_columns: int) -> int:
+    """Return how many rows the networks evaluate for each one that is explained, at most."""
+    return 2 * (n_columns + 1) * N_ROWS

@@ -28,6 +28,21 @@ def fill(description: Any, arrays: dict[str, Any]) -> Any:
     return {name: fill(part, arrays) for name, part in description.items()}
 
 
+def require_coverage(coverage: float) -> None:
+    """Raise ValueError unless the coverage is a probability between 0 and 1."""
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage must be strictly between 0 and 1, got {coverage!r}")
+
+
+def at_level(table: Any, level: float) -> Any:
+    """Return the row of a level in a table from 0.001 to 0.999, rounded outwards; infinite beyond its ends."""
+    place = round(level * (len(table) + 1), 9)
+    k = math.floor(place) if level < 0.5 else math.ceil(place)
+    if 1 <= k <= len(table):
+        return table[k - 1]
+    return [-math.inf if level < 0.5 else math.inf] * len(table[0])
+
+
 class Model:
     """An ensemble of networks with its preprocessing."""
 
@@ -38,6 +53,7 @@ class Model:
         if self.columns is not None:
             self.columns = [prepare(column) for column in self.columns]
 
+    schema: Any
     target: str
     labels: Any
     columns: Any
@@ -47,6 +63,7 @@ class Model:
     exponential: bool
     logits: Any
     scores: Any
+    set_limits: Any
     contrast: Any
     golden_rows: Any
     golden_predictions: Any
@@ -85,22 +102,29 @@ class Model:
 
     def predict_interval(self, rows: Any, coverage: float = 0.9) -> Any:
         """Return a prediction interval (low, high) with the given coverage for each row; a list for several outputs."""
-        if not 0 < coverage < 1:
-            raise ValueError(f"coverage must be strictly between 0 and 1, got {coverage!r}")
+        require_coverage(coverage)
         if self.scores is None:
             raise ValueError("predict_interval requires a regressor calibrated on held-out rows")
-        n_levels, width = len(self.scores), 1 + len(self.logits)
-        below = math.floor(round((1 - coverage) / 2 * (n_levels + 1), 9))
-        above = math.ceil(round((1 + coverage) / 2 * (n_levels + 1), 9))
-        infinite = [math.inf] * len(self.golden_units)
-        low = self.scores[below - 1] if below >= 1 else [-end for end in infinite]
-        high = self.scores[above - 1] if above <= n_levels else infinite
-        intervals = []
+        low, high = (at_level(self.scores, level) for level in ((1 - coverage) / 2, (1 + coverage) / 2))
+        width, intervals = 1 + len(self.logits), []
         for row in self.sums(rows):
-            outputs = [row[width * j : width * (j + 1)] for j in range(len(infinite))]
+            outputs = [row[width * j : width * (j + 1)] for j in range(len(low))]
             ends = [[self.at(j, output, score[j]) for score in (low, high)] for j, output in enumerate(outputs)]
             intervals.append([tuple(pair) for pair in ends])
-        return [row[0] for row in intervals] if len(infinite) == 1 else intervals
+        return [row[0] for row in intervals] if len(low) == 1 else intervals
+
+    def predict_set(self, rows: Any, coverage: float = 0.9, by_class: bool = False) -> Any:
+        """Return the plausible labels for each row, the most probable first; with `by_class`, plausible by class."""
+        require_coverage(coverage)
+        if self.set_limits is None:
+            raise ValueError("predict_set requires a classifier calibrated on held-out rows")
+        first, *of_class = at_level(self.set_limits, coverage)
+        limits = of_class if by_class else [first] * len(of_class)
+        sets = []
+        for row in self.predictions(rows):
+            order = sorted(range(len(row)), key=lambda k: -row[k])
+            sets.append([self.labels[k] for k in order if k == order[0] or 1 - row[k] <= limits[k]])
+        return sets
 
     def at(self, j: int, output: Any, score: float) -> float:
         """Return the value of number j at a score: between its quantiles, beyond them, or that far from its mean."""
