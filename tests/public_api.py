@@ -27,7 +27,7 @@ def module_lines(name: str, module: ModuleType) -> Iterator[str]:
             yield f"{name}.{key}"
         elif isinstance(value, ModuleType):
             yield from module_lines(f"{name}.{key}", value)
-        elif module is not chainrule and key in chainrule.__all__:
+        elif module is not chainrule and value is getattr(chainrule, key, None):
             yield f"{name}.{key} is chainrule.{key}"
         elif inspect.isclass(value):
             yield from class_lines(f"{name}.{key}", value)

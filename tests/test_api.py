@@ -33,9 +33,10 @@ X = np.random.default_rng(0).normal(size=(40, 2))
 Y = (X[:, 0] > 0).astype(int)
 
 
-@pytest.mark.parametrize(
-    "name", ["datasets", "errors", "export", "losses", "metrics", "nn", "schedules", "viz", "nn.layers", "nn.losses"]
-)
+NAMESPACES = ["datasets", "distributed", "errors", "export", "losses", "metrics", "nn", "schedules", "viz"]
+
+
+@pytest.mark.parametrize("name", [*NAMESPACES, "nn.layers", "nn.losses"])
 def test_a_namespace_is_an_attribute(name):
     module = chainrule
     for part in name.split("."):
@@ -43,7 +44,7 @@ def test_a_namespace_is_an_attribute(name):
     assert isinstance(module, ModuleType)
 
 
-@pytest.mark.parametrize("name", ["datasets", "errors", "export", "losses", "metrics", "nn", "schedules", "viz"])
+@pytest.mark.parametrize("name", NAMESPACES)
 def test_a_namespace_can_be_imported_in_every_form(name):
     assert import_module(f"chainrule.{name}") is getattr(chainrule, name)
 

@@ -9,6 +9,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 
 from chainrule import SGD, Activation, Adam, Dense, EarlyStopping, Network, diagnose, mlp, train
 from chainrule.data.splits import Structure, fingerprints, folds, strata_of
+from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.insight.diagnosis import CHECKS, predictiveness, rank_correlations
 from chainrule.model.embeddings import Lookup
 from chainrule.model.recipe import CLASSIFICATION, REGRESSION, train_member
@@ -218,10 +219,10 @@ def test_every_check_has_a_planted_fault():
 # Healthy trainings.
 
 
-def member_of(recipe, X, y, n_out):
+def member_of(recipe, X, y, target):
     split = folds(Structure(strata_of(y)), 5, seed=0)[0]
-    member = train_member(recipe, (X.astype(np.float32), y, None), split, n_out, seed=0)
-    predictions = np.full((len(X), n_out), np.nan)
+    member = train_member(recipe, (X.astype(np.float32), y, None), split, target, seed=0)
+    predictions = np.full((len(X), target.n_outputs), np.nan)
     predictions[split.held_out] = member.network(X[split.held_out])
     return member.network, X, y, member.history, {"predictions": predictions}
 
@@ -275,10 +276,13 @@ HEALTHY = {
     "binary cross-entropy": binary,
     "regression": regression,
     "iris with the default recipe": lambda: member_of(
-        CLASSIFICATION, standardized(load_iris().data), load_iris().target, 3
+        CLASSIFICATION, standardized(load_iris().data), load_iris().target, ClassTarget.fit("y", load_iris().target)
     ),
     "diabetes with the default recipe": lambda: member_of(
-        REGRESSION, standardized(load_diabetes().data), standardized(load_diabetes().target)[:, np.newaxis], 1
+        REGRESSION,
+        standardized(load_diabetes().data),
+        standardized(load_diabetes().target)[:, np.newaxis],
+        NumberTarget("y", (0.0,), (1.0,)),
     ),
 }
 

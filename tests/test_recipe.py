@@ -6,6 +6,7 @@ import pytest
 
 from chainrule import Adam, Callback, Dense, History, train
 from chainrule.data.splits import Split, Structure, folds
+from chainrule.data.targets import ClassTarget
 from chainrule.model import recipe
 from chainrule.model.recipe import CLASSIFICATION, REGRESSION, KeepLatestBest, train_member
 from chainrule.training import callbacks
@@ -71,10 +72,11 @@ def test_a_member_never_trains_on_its_own_fold(rng):
     y = rng.integers(0, 2, 60)
     held_out = np.arange(0, 60, 5)
     split = Split(np.setdiff1d(np.arange(60), held_out), held_out)
-    first = train_member(CLASSIFICATION, (X, y, None), split, 2, seed=0)
+    target = ClassTarget.fit("y", y)
+    first = train_member(CLASSIFICATION, (X, y, None), split, target, seed=0)
     spoiled = X.copy()
     spoiled[held_out] = 1e3  # other values there change the choice of the epoch at most
-    second = train_member(CLASSIFICATION, (spoiled, y, None), split, 2, seed=0)
+    second = train_member(CLASSIFICATION, (spoiled, y, None), split, target, seed=0)
     shared = min(len(first.history), len(second.history))
     assert first.history.loss[:shared] == second.history.loss[:shared]
 

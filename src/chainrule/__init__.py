@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chainrule import datasets as datasets
+    from chainrule import distributed as distributed
     from chainrule import errors as errors
     from chainrule import export as export
     from chainrule import losses as losses
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from chainrule import viz as viz
     from chainrule.data.tabular import TabularEncoder as TabularEncoder
     from chainrule.errors import ChainruleError as ChainruleError
+    from chainrule.errors import ClusterError as ClusterError
     from chainrule.errors import DivergenceError as DivergenceError
     from chainrule.errors import GradientError as GradientError
     from chainrule.errors import MissingExtraError as MissingExtraError
@@ -88,8 +90,8 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "data.tabular": ["TabularEncoder"],
     "errors": [
-        "ChainruleError", "DivergenceError", "GradientError", "MissingExtraError", "ModelFileError", "OutOfRangeError",
-        "TableError",
+        "ChainruleError", "ClusterError", "DivergenceError", "GradientError", "MissingExtraError", "ModelFileError",
+        "OutOfRangeError", "TableError",
     ],
     "estimators.mlp": ["MLPClassifier", "MLPRegressor"],
     "estimators.tabular": ["TabularClassifier", "TabularRegressor"],
@@ -118,7 +120,7 @@ _EXPORTS = {
         "Step",
     ],
 }  # fmt: skip
-_NAMESPACES = ["datasets", "errors", "export", "losses", "metrics", "nn", "schedules", "viz"]
+_NAMESPACES = ["datasets", "distributed", "errors", "export", "losses", "metrics", "nn", "schedules", "viz"]
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = sorted([*_MODULE_OF, *_NAMESPACES])
 

@@ -6,7 +6,8 @@
     ├── OutOfRangeError (ValueError)       a value overflowed its dtype inside a network
     ├── ModelFileError (ValueError)        a file is not a valid model or checkpoint
     ├── TableError (ValueError)            a table cannot be read or does not fit the model
-    └── MissingExtraError (ImportError)    an optional dependency is not installed
+    ├── MissingExtraError (ImportError)    an optional dependency is not installed
+    └── ClusterError (RuntimeError)        a Dask cluster was lost while it computed
 
 An invalid argument is a plain `ValueError`. Every message has one form: `<name> must be <rule>, got <value>`, followed
 by a remedy where one helps.
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 
 __all__ = [
     "ChainruleError",
+    "ClusterError",
     "DivergenceError",
     "GradientError",
     "MissingExtraError",
@@ -53,6 +55,10 @@ class ModelFileError(ChainruleError, ValueError):
 
 class TableError(ChainruleError, ValueError):
     """A table cannot be read or does not fit the model."""
+
+
+class ClusterError(ChainruleError, RuntimeError):
+    """A Dask cluster, its scheduler or all of its workers, was lost while it computed."""
 
 
 class MissingExtraError(ChainruleError, ImportError):

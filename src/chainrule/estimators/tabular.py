@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from chainrule.arrays import Array, as_real, require, require_no_mask
+from chainrule.arrays import Array, as_real, is_integer, require, require_no_mask
 from chainrule.data.cells import missing_rows
 from chainrule.data.hints import suggestions
 from chainrule.data.parts import parts_of
@@ -43,7 +43,7 @@ from chainrule.model.progress import Watched
 from chainrule.model.recipe import Member
 from chainrule.nn.activations import ACTIVATIONS
 
-_MAX_MEMBERS = 10_000
+MAX_MEMBERS = 10_000
 """Seeds that members are given one after the other."""
 
 
@@ -216,11 +216,11 @@ class BaseTabular(BaseEstimator):
             validation=validation,
             quality=self.quality,
             n_folds=self.n_folds,
-            options=self._options(),
+            options=recipe_options(self),
             epochs=self.epochs,
             metric=None if self.metric is None else as_metric(self.metric),
             time_limit=self.time_limit,
-            seed=int(check_random_state(self.random_state).randint(2**31 - _MAX_MEMBERS)),
+            seed=int(check_random_state(self.random_state).randint(2**31 - MAX_MEMBERS)),
             executor=self._executor(),
             encoder=encoder,
             more=more,
@@ -235,17 +235,6 @@ class BaseTabular(BaseEstimator):
         """Return what trains the members."""
         executor: Executor = Serial() if self.n_jobs in (None, 1) else _Joblib(self.n_jobs)
         return Watched(executor) if self.verbose else executor
-
-    def _options(self) -> dict[str, Any]:
-        """Return the parameters that change the recipe, under the names of its fields."""
-        names = ("activation", "learning_rate", "dropout", "weight_decay", "batch_size")
-        options = {name: getattr(self, name) for name in names}
-        if self.hidden_layer_sizes is None:
-            return options
-        sizes = tuple(self.hidden_layer_sizes)
-        valid = all(isinstance(size, Integral) and size >= 1 for size in sizes) and len(sizes) > 0
-        require(valid, "hidden_layer_sizes", "be one or more integers >= 1", sizes)
-        return options | {"hidden": tuple(map(int, sizes))}
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any) -> _Rows:
         """Return the rows with a known target and positive weight; at least 2 targets are known."""
@@ -618,6 +607,18 @@ class _Joblib:
     def __call__(self, works: Sequence[MemberTask]) -> list[Member]:
         members = Parallel(self.n_jobs, prefer="threads")(delayed(work)([]) for work in works)
         return [member for member in members if member is not None]
+
+
+def recipe_options(estimator: Any) -> dict[str, Any]:
+    """Return the parameters of an estimator that change the recipe, under the names of its fields."""
+    names = ("activation", "learning_rate", "dropout", "weight_decay", "batch_size")
+    options = {name: getattr(estimator, name) for name in names}
+    if estimator.hidden_layer_sizes is None:
+        return options
+    sizes = tuple(estimator.hidden_layer_sizes)
+    valid = all(is_integer(size, 1) for size in sizes) and len(sizes) > 0
+    require(valid, "hidden_layer_sizes", "be one or more integers >= 1", sizes)
+    return options | {"hidden": tuple(map(int, sizes))}
 
 
 def _require_target(estimator: BaseTabular, y: Any) -> None:

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 import chainrule
 from chainrule.arrays import Array, digest
 from chainrule.data.reading import Columns
-from chainrule.data.rowfile import RowFile
+from chainrule.data.rowfile import EncodedRows, RowFile
 from chainrule.data.splits import Split, Structure, copies, describe_copies, folds, strata_of
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
@@ -139,15 +139,58 @@ def fit_predictor(
         data = _folded(inputs, rows, recipe.folds, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
-    variants = names_for(encoder, quality, target.task, n)
+    numbers = None
+    if isinstance(target, NumberTarget):
+        given = values if validation is None else np.concatenate([values, validation[1]])
+        numbers = target.numbers(given)[data.first_rows]
+    return fit_encoded(data, encoder, target, numbers, recipe, quality, n, seed, end, executor, callbacks_for, more)
+
+
+class MemberTrainer(Protocol):
+    """Trains a member as `chainrule.model.recipe.train_member` does, perhaps on more rows than it is passed."""
+
+    def __call__(
+        self,
+        recipe: Recipe,
+        rows: Batch,
+        split: Split,
+        target: ClassTarget | NumberTarget,
+        seed: int,
+        callbacks: Sequence[Callback],
+        kernels: str,
+        more: EncodedRows | None,
+        /,
+    ) -> Member:
+        """Return the member whose best epoch was chosen on the held-out rows of the split."""
+
+
+def fit_encoded(
+    data: Data,
+    encoder: TabularEncoder,
+    target: ClassTarget | NumberTarget,
+    numbers: Array | None,
+    recipe: Recipe,
+    quality: str,
+    n_rows: int,
+    seed: int,
+    end: float | None = None,
+    executor: Executor | None = None,
+    callbacks_for: CallbacksFor | None = None,
+    more: RowFile | None = None,
+    train: MemberTrainer = train_member,
+) -> Fitted:
+    """Return a predictor trained on encoded rows, of a table with `n_rows`; `numbers` are the values of its target.
+
+    Other arguments are those of `fit_predictor`; `train` trains each member.
+    """
+    variants = names_for(encoder, quality, target.task, n_rows)
     plain, *recipes = portfolio(recipe, ["plain", *variants], data.rows[0], encoder.numbers, encoder.indices)
-    training = _Training(recipes, n_first(variants), data, target, seed, end, more)
+    training = _Training(recipes, n_first(variants), data, target, seed, end, more, train)
     with one_blas_thread:
-        if isinstance(target, NumberTarget):
-            given = values if validation is None else np.concatenate([values, validation[1]])
-            training.choose_scale(target, target.numbers(given)[data.first_rows], plain)
+        if isinstance(target, NumberTarget) and numbers is not None:
+            training.choose_scale(target, numbers, plain)
         members = training.run(executor or Serial(), callbacks_for)
-    return _fitted(encoder, training, members, n)
+    return _fitted(encoder, training, members, n_rows)
 
 
 class _Training:
@@ -157,14 +200,15 @@ class _Training:
         self,
         recipes: list[Recipe],
         n_first: int,
-        data: _Data,
+        data: Data,
         target: ClassTarget | NumberTarget,
         seed: int,
         end: float | None,
         more: RowFile | None,
+        train: MemberTrainer,
     ) -> None:
         self.recipes, self.data, self.target, self.seed, self.end = recipes, data, target, seed, end
-        self.more = more
+        self.more, self.train = more, train
         self.n_folds = recipes[0].folds
         self.n_first = n_first * self.n_folds
         self.numbers: Array | None = None
@@ -203,9 +247,9 @@ class _Training:
                     return None
                 callbacks.append(budget)
             recipe, fold = self.recipes[k // self.n_folds], k % self.n_folds
-            rows, split, n_out = self.data.rows, self.data.split(fold), self.target.n_outputs
+            rows, split = self.data.rows, self.data.split(fold)
             more = self.more.encoded(self._encoded) if self.more else None
-            member = train_member(recipe, rows, split, n_out, self.seed + k, callbacks, self.kernels, more)
+            member = self.train(recipe, rows, split, self.target, self.seed + k, callbacks, self.kernels, more)
             clock.note(member.history)
             return member
 
@@ -247,7 +291,7 @@ def _kernels_for(recipe: Recipe, n_in: int, n_out: int, n_rows: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Data:
+class Data:
     """Rows to train on and to hold out, the splits of the members, and for each row of the table its place in them."""
 
     rows: Batch
@@ -265,7 +309,7 @@ class _Data:
         return self.splits[k % len(self.splits)]
 
 
-def _folded(inputs: Columns, rows: Batch, n_folds: int, seed: int, groups: Array | None, times: Array | None) -> _Data:
+def _folded(inputs: Columns, rows: Batch, n_folds: int, seed: int, groups: Array | None, times: Array | None) -> Data:
     """Return the rows, without copies, and their folds."""
     places, notices = np.arange(len(rows[0])), []
     # Copies with another time are no copies. With groups they need no special treatment.
@@ -279,7 +323,7 @@ def _folded(inputs: Columns, rows: Batch, n_folds: int, seed: int, groups: Array
         raise TableError("groups must not all have rows among the latest ones. Pass groups or time, not both.")
     if groups is not None and len(splits) < n_folds and times is None:
         notices.append(f"{len(splits)} groups for {n_folds} members: some members hold out the same group")
-    return _Data(rows, splits, places, notices)
+    return Data(rows, splits, places, notices)
 
 
 _TIME = "\0time"
@@ -293,7 +337,7 @@ def _merged(rows: Batch, units: Array) -> Batch:
     return X[first], y[first], np.bincount(units, weight).astype(np.float64)
 
 
-def _validated(rows: Batch, validation: tuple[Array, Array]) -> _Data:
+def _validated(rows: Batch, validation: tuple[Array, Array]) -> Data:
     """Return the rows followed by the validation rows, which every member holds out."""
     X, y, weight = rows
     n, n_validation = len(X), len(validation[0])
@@ -301,7 +345,7 @@ def _validated(rows: Batch, validation: tuple[Array, Array]) -> _Data:
         weight = np.concatenate([weight, np.ones(n_validation)])
     places = np.arange(n + n_validation)
     joined = np.concatenate([X, validation[0]]), np.concatenate([y, validation[1]]), weight
-    return _Data(joined, [Split(places[:n], places[n:])], places, [])
+    return Data(joined, [Split(places[:n], places[n:])], places, [])
 
 
 class _Clock:

@@ -42,6 +42,7 @@ import numpy as np
 from chainrule.arrays import Array
 from chainrule.data.rowfile import EncodedRows
 from chainrule.data.splits import Split
+from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.metrics import Metric, as_metric
 from chainrule.model.embeddings import Lookup, Periodic, Select
 from chainrule.model.quantiles import MeanAndQuantiles
@@ -170,14 +171,18 @@ class Member:
 
 
 class KeepLatestBest(KeepBest):
-    """Keep the last of equally good epochs; stop when 12 more than twice the best epoch's number have passed."""
+    """Keep the last of equally good epochs; stop when `patience` more than twice the best one's number have passed."""
+
+    def __init__(self, metric: str | None = None, patience: int = 12) -> None:
+        self.patience = patience
+        super().__init__(metric)
 
     def on_epoch_end(self, run: Run) -> None:
         column = run.history[self.metric or run.history.monitor]
         if self.best is not None and column[-1] == self.best:
             self.best = None
         super().on_epoch_end(run)
-        if run.epoch > 2 * (self.best_epoch or 0) + 12:
+        if run.epoch > 2 * (self.best_epoch or 0) + self.patience:
             run.stop = f"no improvement since epoch {(self.best_epoch or 0) + 1}"
 
 
@@ -228,7 +233,7 @@ def train_member(
     recipe: Recipe,
     rows: Batch,
     split: Split,
-    n_out: int,
+    target: ClassTarget | NumberTarget,
     seed: int,
     callbacks: Sequence[Callback] = (),
     kernels: str = "auto",
@@ -238,7 +243,7 @@ def train_member(
     X, y, weight = rows
     kept, held_out = split.training, split.held_out
     recipe = recipe.fitted(X[kept], y[kept], None if weight is None else weight[kept])
-    network = recipe.network(X.shape[1], n_out, seed)
+    network = recipe.network(X.shape[1], target.n_outputs, seed)
     selected_by = as_metric(recipe.selected_by)
     history = train(
         network,

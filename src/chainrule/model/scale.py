@@ -76,7 +76,7 @@ def choose_scale(
             limit = [] if end is None else [TimeBudget(max(0.01, end - perf_counter()) / (2 * left))]
             y = one.encode(numbers[rows])
             its_weight = None if weight is None else weight[rows]
-            member = train_member(tried, (X[rows], y, its_weight), part, 1, seed, limit, kernels)
+            member = train_member(tried, (X[rows], y, its_weight), part, one, seed, limit, kernels)
             outputs = np.clip(member.outputs, y.min(), y.max())
             predictions = one.centered(outputs, y[part.held_out]).decode(outputs)
             errors[one.transform].append(predictions - numbers[rows][part.held_out])
