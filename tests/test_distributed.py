@@ -89,7 +89,11 @@ def test_one_two_and_four_workers_give_the_same_bits(cluster, client, table, fit
 
 def kill_one(cluster, rng):
     """Kill a running worker, if there is one; its nanny starts another one. Return whether there was one."""
-    pids = [nanny.process.pid for nanny in cluster.workers.values() if nanny.process.status == Status.running]
+    pids = [
+        nanny.process.pid
+        for nanny in cluster.workers.values()
+        if nanny.process and nanny.process.status == Status.running
+    ]
     if pids:
         os.kill(rng.choice(pids), signal.SIGKILL)
     return bool(pids)
@@ -211,7 +215,10 @@ def test_members_of_a_table_in_memory_are_trained_by_joblib_on_the_cluster(clien
     [
         ({"X": pd.DataFrame({"size": [1.0]})}, "X must be a Dask DataFrame or Array, got a DataFrame"),
         ({"y": da.zeros(300, chunks=150)}, "same partitions, got X: 5, y: 2"),
-        ({"y": da.zeros(300, chunks=60)}, "partitions of X and y must have the same numbers of rows, got 10 and 60"),
+        (
+            {"y": da.zeros(300, chunks=60)},
+            "partitions of X and y must have the same numbers of rows, got [0-9]+ and 60",
+        ),
         ({"y": dd.from_pandas(pd.Series(["a"] * 300), npartitions=1)}, "same partitions"),
     ],
 )
