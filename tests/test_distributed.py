@@ -5,6 +5,7 @@ import pickle
 import signal
 from itertools import pairwise
 
+import dask
 import dask.array as da
 import dask.dataframe as dd
 import joblib
@@ -128,7 +129,7 @@ def test_a_lost_scheduler_leaves_a_checkpoint_from_which_another_cluster_goes_on
             self.client.cluster.sync(self.client.cluster.scheduler.close)
         return results(self, futures)
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
         patch.setattr(Cluster, "results", lose)
         with LocalCluster(**IN_PROCESS) as other, Client(other) as lost, pytest.raises(ClusterError, match="scheduler"):
             clone(fitted["local"]).set_params(client=lost, **options).fit(*collections(*table))

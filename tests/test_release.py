@@ -32,7 +32,7 @@ def requirements():
 
 @pytest.mark.parametrize(("extra", "requirement"), requirements())
 def test_every_dependency_states_its_oldest_version_and_no_newest(extra, requirement):
-    assert re.fullmatch(r"[\w-]+>=\d+(\.\d+)*", requirement)
+    assert re.fullmatch(r"[\w-]+(\[\w+\])?>=\d+(\.\d+)*", requirement)
 
 
 def test_a_dependency_has_one_oldest_version():
