@@ -63,6 +63,7 @@ def setup(app: Sphinx) -> None:
     from directives import Drawn, Fold
     from site_parts import escape_markup, finish_notebooks, unlink_words, write_trace
 
+    app.add_config_value("draw_figures", True, "env", bool)
     app.add_directive("drawn", Drawn)
     app.add_directive("fold", Fold)
     app.connect("builder-inited", finish_notebooks, priority=900)  # after the gallery has written them

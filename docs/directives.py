@@ -17,7 +17,8 @@ class Drawn(SphinxDirective):
     """A figure for light and for dark pages. The argument is its name, the content its caption.
 
     On narrow screens, a `wide` one scrolls sideways instead of becoming illegible. With `play`, a script of
-    _static/play takes the place of the pictures and begins with what `start` of the figure's module returns.
+    _static/play takes the place of the pictures and begins with what `start` of the figure's module returns. With
+    `-D draw_figures=0`, blank pictures stand for all figures.
     """
 
     required_arguments = 1
@@ -31,7 +32,8 @@ class Drawn(SphinxDirective):
         self.env.note_dependency(f"figures/{module}.py")
         folder.mkdir(exist_ok=True)
         figure = nodes.container(classes=["drawn", *(["wide"] if "wide" in self.options else [])])
-        for theme, paths in figures.save(name, folder).items():
+        pictures = figures.save(name, folder) if self.config.draw_figures else figures.blank(folder)
+        for theme, paths in pictures.items():
             panels = nodes.container(classes=[f"only-{theme}"])
             for path in paths:
                 panels += nodes.image(uri=f"/_drawn/{path.name}", alt=self.options["alt"])

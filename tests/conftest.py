@@ -33,7 +33,20 @@ UNMEASURED = {
 """Modules whose tests run without measuring coverage, which doubles their time: long runs of what others cover."""
 
 
+LONG = {
+    "test_cli",
+    "test_distributed",
+    "test_examples",
+    "test_playground_page",
+    "test_readme",
+    "test_report",
+    "test_site",
+}
+"""Modules that take longest: they come first, so that at the end no worker waits long for another one."""
+
+
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONG)
     for item in items:
         if item.path.stem in UNMEASURED:
             item.add_marker("no_cover")

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from chainrule import SGD, Adam, RMSProp
 
 sys.path.append(str(Path(__file__).parent.parent / "docs"))
+import figures
 from figures import learning_curves
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -189,3 +191,16 @@ def test_a_page_has_symbols_and_figures_and_answers(page):
     assert "## Exercises" in text
     assert ":::{fold} Answers" in text
     assert len(re.findall(r"^```\{drawn\}|^<iframe", text, flags=re.M)) >= 2
+
+
+def test_every_figure_of_a_page_has_a_function_and_is_drawn_for_light_and_for_dark_pages(tmp_path):
+    names = {name for page in DOCS.rglob("*.md") for name in re.findall(r"^```\{drawn\} (\S+)", page.read_text(), re.M)}
+    assert len(names) > 50
+    for module, _, function in (name.partition(".") for name in sorted(names)):
+        assert callable(getattr(import_module(f"figures.{module}"), function))
+    first, *_ = sorted(names)
+    drawn = figures.save(first, tmp_path)
+    assert [len(paths) for paths in drawn.values()] == [len(drawn["light"])] * 2
+    light, dark = (drawn[theme][0].read_text() for theme in ("light", "dark"))
+    assert light != dark
+    assert "#ffffff" not in dark

@@ -253,7 +253,7 @@ print(int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measured by Linux")
 @pytest.mark.parametrize(
     ("encoding", "separator", "cell"),
-    [("utf-8-sig", ",", "1.5"), ("cp1252", ";", "1,5"), ("utf-16", ",", "1.5"), ("utf-8", " , ", "1.5")],
+    [("utf-8-sig", " , ", "1.5"), ("cp1252", ";", "1,5"), ("utf-16", ",", "1.5")],
 )
 def test_every_dialect_is_read_in_batches(encoding, separator, cell):
     """Four times the rows need hardly more memory."""

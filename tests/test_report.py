@@ -486,7 +486,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
+@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
 def tab(request, browser):
     """A tab, which must not have written to the console when the test is done."""
     width, scheme = request.param

@@ -19,9 +19,20 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The built site, without running the gallery: `test_examples.py` runs the examples."""
+    """The built site, without its figures and without running the gallery: `test_examples.py` runs the examples."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-D", "plot_gallery=0"]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-D",
+        "plot_gallery=0",
+        "-D",
+        "draw_figures=0",
+    ]
     command += ["-d", str(folder / "doctrees")]
     done = subprocess.run([*command, str(DOCS), str(folder / "html")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

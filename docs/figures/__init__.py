@@ -49,6 +49,13 @@ def save(name: str, folder: Path) -> dict[str, list[Path]]:
     return drawn
 
 
+def blank(folder: Path) -> dict[str, list[Path]]:
+    """Return a blank picture for each theme."""
+    path = folder / "blank.svg"
+    path.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>')
+    return {theme: [path] for theme in THEMES}
+
+
 def _recolor(drawing: str) -> str:
     """Replace the colors of light pages with those of dark ones."""
     (light, white), (dark, black) = THEMES.values()
