@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, fields
 from numbers import Integral
 from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
-from sklearn.utils import check_random_state
+from sklearn.base import ClassifierMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from chainrule.arrays import Array
 from chainrule.data.targets import ClassTarget
 from chainrule.distributed.collections import columns_of, predict
 from chainrule.distributed.fitting import train
 from chainrule.distributed.methods import METHODS
 from chainrule.estimators._sklearn import Interval, StrOptions, fit_context
-from chainrule.estimators.tabular import MAX_MEMBERS, BaseTabular, TabularClassifier, TabularRegressor, recipe_options
-from chainrule.metrics import Metric, as_metric
-
-_SAME = (
-    "quality", "n_folds", "hidden_layer_sizes", "activation", "learning_rate", "dropout", "weight_decay", "batch_size",
-    "epochs", "metric", "time_limit", "random_state",
-)  # fmt: skip
-"""Parameters of the estimators for one machine."""
-_SETTINGS = (
-    "n_shards", "method", "local_steps", "checkpoint", "resume", "quality", "n_folds", "epochs", "time_limit"
-)  # fmt: skip
-"""Parameters that are passed on to `train` as they are."""
+from chainrule.estimators.recipe import RecipeEstimator
+from chainrule.estimators.tabular import BaseTabular, TabularClassifier, TabularRegressor
 
 
 @dataclass(eq=False, repr=False)
-class BaseDaskTabular(BaseEstimator):
+class BaseDaskTabular(RecipeEstimator):
     """Base class of `DaskTabularClassifier` and `DaskTabularRegressor`."""
 
     client: Any = None
@@ -44,27 +32,15 @@ class BaseDaskTabular(BaseEstimator):
     local_steps: int = 100
     checkpoint: str | PathLike[str] | None = None
     resume: bool = False
-    quality: str = "default"
-    n_folds: int | None = None
-    hidden_layer_sizes: Sequence[int] | None = None
-    activation: str | None = None
-    learning_rate: float | None = None
-    dropout: float | None = None
-    weight_decay: float | None = None
-    batch_size: int | None = None
-    epochs: int | None = None
-    metric: str | Metric | Callable[[Array, Array], float] | None = None
-    time_limit: float | None = None
-    random_state: int | np.random.RandomState | None = None
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = RecipeEstimator._parameter_constraints | {
         "client": "no_validation",
         "n_shards": [Interval(Integral, 1, None, closed="left")],
         "method": [StrOptions(set(METHODS))],
         "local_steps": [Interval(Integral, 1, None, closed="left")],
         "checkpoint": [str, PathLike, None],
         "resume": ["boolean"],
-    } | {name: BaseTabular._parameter_constraints[name] for name in _SAME}
+    }
     _task: ClassVar[str]
     _local: ClassVar[type[BaseTabular]]
 
@@ -98,10 +74,12 @@ class BaseDaskTabular(BaseEstimator):
             y,
             sample_weight,
             task=self._task,
-            metric=None if self.metric is None else as_metric(self.metric),
-            options=recipe_options(self),
-            seed=int(check_random_state(self.random_state).randint(2**31 - MAX_MEMBERS)),
-            **{name: getattr(self, name) for name in _SETTINGS},
+            n_shards=self.n_shards,
+            method=self.method,
+            local_steps=self.local_steps,
+            checkpoint=self.checkpoint,
+            resume=self.resume,
+            **self._training_options(),
         )
         self._column_names = columns_of(X)
         self.n_features_in_ = len(self._column_names)
@@ -116,7 +94,7 @@ class BaseDaskTabular(BaseEstimator):
     def to_local(self) -> BaseTabular:
         """Return the model as the estimator for one machine, which needs no Dask."""
         check_is_fitted(self)
-        local = self._local(**{name: getattr(self, name) for name in _SAME})
+        local = self._local(**{of.name: getattr(self, of.name) for of in fields(RecipeEstimator)})
         for name, value in vars(self).items():
             if name.endswith("_") and not name.startswith("_"):
                 setattr(local, name, value)

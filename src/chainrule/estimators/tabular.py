@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
-from numbers import Integral, Real
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from numbers import Integral
 from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from chainrule.arrays import Array, as_real, is_integer, require, require_no_mask
+from chainrule.arrays import Array, as_real, require, require_no_mask
 from chainrule.data.cells import missing_rows
 from chainrule.data.hints import suggestions
 from chainrule.data.parts import parts_of
@@ -32,26 +32,22 @@ from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, missing_notices, read_target, target_notices
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
 from chainrule.estimators.labels import check_labels
+from chainrule.estimators.recipe import RecipeEstimator
 from chainrule.insight.explanation import Explanation
-from chainrule.metrics import METRICS, Metric, as_metric
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.executors import Executor, MemberTask, Serial
 from chainrule.model.fitting import Fitted, encoder_for, fit_predictor
 from chainrule.model.larger import Larger, available_memory
-from chainrule.model.portfolio import QUALITIES
 from chainrule.model.progress import Watched
 from chainrule.model.recipe import Member
-from chainrule.nn.activations import ACTIVATIONS
-
-MAX_MEMBERS = 10_000
-"""Seeds that members are given one after the other."""
 
 
 @dataclass(frozen=True)
 class _Rows:
     """Rows to train on: columns, targets, weights, group numbers and times.
 
-    `used` (n,) is true for these rows among those passed to `fit`, and `notices` are about their targets.
+    `used` (n,) is true for these rows among those passed to `fit`, and `notices` are about their targets. If they are a
+    sample of a table that is read in parts, `larger` is the table.
     """
 
     columns: Columns
@@ -61,6 +57,7 @@ class _Rows:
     times: Array | None
     used: Array
     notices: list[str]
+    larger: Larger | None = None
 
     def among_all(self, values: Array) -> Array:
         """Return numbers for these rows as numbers for all rows passed to `fit`, NaN for those not used."""
@@ -70,23 +67,11 @@ class _Rows:
 
 
 @dataclass(eq=False, repr=False)
-class BaseTabular(BaseEstimator):
+class BaseTabular(RecipeEstimator):
     """Base class of `TabularClassifier` and `TabularRegressor`."""
 
     _: KW_ONLY
-    quality: str = "default"
-    n_folds: int | None = None
-    hidden_layer_sizes: Sequence[int] | None = None
-    activation: str | None = None
-    learning_rate: float | None = None
-    dropout: float | None = None
-    weight_decay: float | None = None
-    batch_size: int | None = None
-    epochs: int | None = None
-    metric: str | Metric | Callable[[Array, Array], float] | None = None
     validation_data: tuple[Any, Any] | None = None
-    time_limit: float | None = None
-    random_state: int | np.random.RandomState | None = None
     n_jobs: int | None = None
     verbose: bool = False
     max_memory: int | None = None
@@ -94,26 +79,12 @@ class BaseTabular(BaseEstimator):
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True, "time": True}
     """With scikit-learn's metadata routing, groups and time are passed on without a request."""
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "quality": [StrOptions(set(QUALITIES))],
-        "n_folds": [Interval(Integral, 2, None, closed="left"), None],
-        "hidden_layer_sizes": ["array-like", None],
-        "activation": [StrOptions(set(ACTIVATIONS)), None],
-        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "dropout": [Interval(Real, 0, 1, closed="left"), None],
-        "weight_decay": [Interval(Real, 0, None, closed="left"), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
-        "epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "metric": [StrOptions(set(METRICS)), Metric, callable, None],
+    _parameter_constraints: ClassVar[dict[str, Any]] = RecipeEstimator._parameter_constraints | {
         "validation_data": "no_validation",  # its message would print the whole table
-        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
-        "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["boolean"],
         "max_memory": [Interval(Integral, 2**20, None, closed="left"), None],
     }
-    _larger: ClassVar[Larger | None] = None
-    """The table, if only a sample of its rows is in memory."""
 
     def _columns(self, X: Any, reset: bool) -> Columns:
         """Return a table's columns by the names seen in `fit`, which it remembers if `reset` is True.
@@ -182,12 +153,9 @@ class BaseTabular(BaseEstimator):
         for name, values in (("sample_weight", sample_weight), ("groups", groups), ("time", time)):
             require(values is None, name, "be None for a table that is read in parts", values)
         require(isinstance(y, str), "y", "be the name of a column of a table that is read in parts", y)
-        self._larger = larger = Larger(parts, y, self.max_memory or available_memory())  # type: ignore[misc]
-        try:
-            sample = dict(larger.survey.sample)
-            self._learn(self._rows(sample, sample.pop(y), None, None, None))
-        finally:
-            del self._larger
+        larger = Larger(parts, y, self.max_memory or available_memory())
+        sample = dict(larger.survey.sample)
+        self._learn(replace(self._rows(sample, sample.pop(y), None, None, None), larger=larger))
         return self
 
     @abstractmethod
@@ -201,11 +169,11 @@ class BaseTabular(BaseEstimator):
         for notice in rows.notices + target_notices(target, values) + about_validation:
             warnings.warn(notice, UserWarning, stacklevel=5)  # the line that calls fit, which is decorated
         encoder = more = None
-        if self._larger is not None:
-            if weight is not None and not self._larger.in_memory:
+        if rows.larger is not None:
+            if weight is not None and not rows.larger.in_memory:
                 raise ValueError("class_weight must be None for a table that does not fit into memory")
-            encoder = self._larger.fit(encoder_for(target), rows.columns)
-            more = self._larger.rest(encoder, target)
+            encoder = rows.larger.fit(encoder_for(target), rows.columns)
+            more = rows.larger.rest(encoder, target)
         fitted = fit_predictor(
             rows.columns,
             rows.y,
@@ -214,16 +182,10 @@ class BaseTabular(BaseEstimator):
             groups=rows.groups,
             times=rows.times,
             validation=validation,
-            quality=self.quality,
-            n_folds=self.n_folds,
-            options=recipe_options(self),
-            epochs=self.epochs,
-            metric=None if self.metric is None else as_metric(self.metric),
-            time_limit=self.time_limit,
-            seed=int(check_random_state(self.random_state).randint(2**31 - MAX_MEMBERS)),
             executor=self._executor(),
             encoder=encoder,
             more=more,
+            **self._training_options(),
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
         remedies = (None if rows.groups is not None else "groups=", None if rows.times is not None else "time=")
@@ -607,18 +569,6 @@ class _Joblib:
     def __call__(self, works: Sequence[MemberTask]) -> list[Member]:
         members = Parallel(self.n_jobs, prefer="threads")(delayed(work)([]) for work in works)
         return [member for member in members if member is not None]
-
-
-def recipe_options(estimator: Any) -> dict[str, Any]:
-    """Return the parameters of an estimator that change the recipe, under the names of its fields."""
-    names = ("activation", "learning_rate", "dropout", "weight_decay", "batch_size")
-    options = {name: getattr(estimator, name) for name in names}
-    if estimator.hidden_layer_sizes is None:
-        return options
-    sizes = tuple(estimator.hidden_layer_sizes)
-    valid = all(is_integer(size, 1) for size in sizes) and len(sizes) > 0
-    require(valid, "hidden_layer_sizes", "be one or more integers >= 1", sizes)
-    return options | {"hidden": tuple(map(int, sizes))}
 
 
 def _require_target(estimator: BaseTabular, y: Any) -> None:
