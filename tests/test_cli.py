@@ -843,7 +843,7 @@ TRAIN = ["train", "t.csv", "--target", "y"]
 MISTAKES = {
     "no such file": (["train", "nothing.csv", "--target", "y"], "", "nothing.csv: no such file"),
     "a directory with an empty file": (["train", ".", "--target", "y"], "", "t.csv is empty"),
-    "a directory named like a table": (["train", "directory.csv", "--target", "y"], "", "is a directory, not a file"),
+    "a directory named like a table": (["train", "directory.csv", "--target", "y"], "", "contains no table"),
     "an unknown suffix": (["train", "t.xlsx", "--target", "y"], "", "must end in one of .csv"),
     "an empty file": (TRAIN, "", "t.csv is empty. A table needs a header line"),
     "bytes that are not a table": (TRAIN, b"x,y\n\xff\xfe\x00\x01,3,4\n" * 20, "t.csv cannot be read as CSV"),

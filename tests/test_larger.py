@@ -196,11 +196,24 @@ def test_the_command_line_trains_on_a_folder_or_a_csv_file_larger_than_memory(ta
     np.testing.assert_array_equal(*(model.predict_proba(table) for model in models))
     for words, message in (
         (["t.csv", *options, "--group", "city"], "--group requires a table that fits into 0.001 GB of memory"),
-        (["t.csv", "--target", "kind", "--memory", "lots"], "--memory must be a size such as 500MB or 2GB, got 'lots'"),
+        (["t.csv", "--target", "kind", "--memory", "lots"], "--memory must be a size >= 1MB such as 500MB or 2GB, got"),
+        (["t.csv", "--target", "kind", "--memory", "9kB"], "--memory must be a size >= 1MB such as 500MB or 2GB, got"),
     ):
         done = CliRunner().invoke(commands.app, ["train", *words])
         assert done.exit_code != 0
         assert message in " ".join(done.output.split())
+
+
+def test_csv_files_of_a_folder_are_one_table_whatever_their_dialects(tmp_path):
+    (tmp_path / "1.csv").write_text("code,size,late\n007,1,true\n008,2,true\n")
+    (tmp_path / "2.csv").write_text("size;code;late\n3;009;false\n4;010;x\n")
+    source = TableFile(tmp_path)
+    expected = {"code": ["007", "008", "009", "010"], "size": [1, 2, 3, 4], "late": ["true", "true", "false", "x"]}
+    assert source.read().to_dict(as_series=False) == expected
+    assert pl.concat(source.parts()(2)).to_dict(as_series=False) == expected
+    (tmp_path / "3.csv").write_text("code,size\n1,2\n")
+    with pytest.raises(TableError, match=r"must have the same columns, code, size, late, got code, size in 3\.csv"):
+        TableFile(tmp_path).read()
 
 
 def test_a_csv_file_in_parts_has_the_types_of_the_whole(tmp_path):

@@ -1,7 +1,7 @@
 """CSV files: tables of any dialect, read in blocks of text, so that they may be larger than memory."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO, TextIOWrapper
@@ -12,7 +12,7 @@ import polars as pl
 
 from chainrule.app.decimals import decimal_marks, with_points
 from chainrule.app.dialects import SPACES, Dialect, Reading, description, detect, detect_encoding, parse
-from chainrule.errors import TableError
+from chainrule.errors import TableError, shorten
 
 _BLOCK_CHARS = 1 << 20
 """Characters of a CSV file read at a time: 133 MB took 109 MB and 7.1 s; in larger blocks 170 MB and 6.1 s."""
@@ -33,7 +33,8 @@ _BYTES_PER_CELL, _COMPRESSION = 6, 5
 class CsvFile:
     """A table of text cells in a file, which `opener` decompresses. Its dialect is detected as far as not in `reading`.
 
-    `failure` is how messages about what cannot be read begin.
+    `failure` is how messages about what cannot be read begin. The rows of the files in `following` come after its own;
+    each file has its own dialect, and all cells of a column decide its type.
     """
 
     def __init__(self, source: Path, opener: Callable[..., Any], reading: Reading, name: str, failure: str) -> None:
@@ -46,12 +47,14 @@ class CsvFile:
         """The type of each column, as soon as the file is read in parts."""
         self.nested: dict[str, str] = {}
         """A CSV file has no columns of lists or structs."""
+        self.following: Sequence[CsvFile] = ()
         self._detect_dialect()
 
     @property
     def notices(self) -> list[str]:
         """Notices about how the table is read, complete once it has been read."""
-        return description(self.dialect, self.name, self.reading) + self.notes
+        own = description(self.dialect, self.name, self.reading) + self.notes
+        return list(dict.fromkeys(own + [notice for file in self.following for notice in file.notes]))
 
     @property
     def state(self) -> dict[str, Any]:
@@ -62,7 +65,7 @@ class CsvFile:
     def fraction(self) -> float | None:
         """The fraction of the file that has been read, if it is known."""
         file = getattr(self.file, "fileobj", self.file)  # of a gzip file the compressed one
-        return None if file is None or file.closed else file.tell() / self.size
+        return None if file is None or file.closed or self.following else file.tell() / self.size
 
     def read(self, text: frozenset[str], show: Show) -> pl.DataFrame:
         """Return the whole table, with columns of numbers and booleans where all cells are such."""
@@ -92,7 +95,8 @@ class CsvFile:
     def n_cells(self) -> float:
         """About the number of cells."""
         compressed = self.opener is not open or self._is_zstandard()
-        return self.size / _BYTES_PER_CELL * (_COMPRESSION if compressed else 1)
+        own = self.size / _BYTES_PER_CELL * (_COMPRESSION if compressed else 1)
+        return own + sum(file.n_cells for file in self.following)
 
     # Text.
 
@@ -179,7 +183,20 @@ class CsvFile:
     # Cells.
 
     def _frames(self) -> Iterator[pl.DataFrame]:
-        """Yield a CSV file as tables of text, at least one."""
+        """Yield the table as tables of text, at least one."""
+        names: list[str] = []
+        for frame in self._own_frames():
+            names = frame.columns
+            yield frame
+        for file in self.following:
+            for frame in file._own_frames():
+                if sorted(frame.columns) != sorted(names):
+                    columns = f"{shorten(names)}, got {shorten(frame.columns)} in {file.name}"
+                    raise TableError(f"the files of {self.name} must have the same columns, {columns}")
+                yield frame.select(names)
+
+    def _own_frames(self) -> Iterator[pl.DataFrame]:
+        """Yield the rows of this file as tables of text, at least one."""
         schema = dict.fromkeys(self.dialect.names, pl.String)
         kept = self.dialect.names[: len(schema) - self.dialect.n_trailing]
         n_short, first_short, any_frame = 0, 0, False

@@ -34,13 +34,15 @@ def integer(least: int) -> dict[str, Any]:
 
 
 def size() -> dict[str, Any]:
-    """Return the arguments of `typer.Option` for a number of bytes, such as 500MB or 2GB."""
+    """Return the arguments of `typer.Option` for a number of bytes, at least a megabyte, such as 500MB or 2GiB."""
 
     def parse(text: str) -> int:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT])i?B?", str(text), re.I)
-        if not match:
-            raise typer.BadParameter(f"must be a size such as 500MB or 2GB, got {_shown(str(text))}")
-        return int(float(match[1]) * 1000 ** (1 + "kmgt".index(match[2].lower())))
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT])(i?)B?", str(text), re.I)
+        unit = (1024 if match[3] else 1000) ** (1 + "kmgt".index(match[2].lower())) if match else 0
+        n_bytes = int(float(match[1]) * unit) if match else 0
+        if n_bytes < 10**6:
+            raise typer.BadParameter(f"must be a size >= 1MB such as 500MB or 2GB, got {_shown(str(text))}")
+        return n_bytes
 
     return {"parser": parse, "metavar": "SIZE"}
 

@@ -47,6 +47,8 @@ def require_table(path: Path, kind: str | None = None) -> str:
     if path == STDIN:
         return kind or "csv"
     files = files_of(path)
+    if path.is_dir() and not files:
+        raise TableError(f"{path} contains no table: a file whose name ends in one of {' '.join(KINDS)}")
     if files and files != [path]:
         kinds = {require_table(of, kind) for of in files}
         if len(kinds) > 1:
@@ -56,7 +58,7 @@ def require_table(path: Path, kind: str | None = None) -> str:
     if not path.exists():
         raise TableError(f"{path}: no such file. The current directory is {Path.cwd()}.")
     if not path.is_file():
-        raise TableError(f"{path} is a directory, not a file" if path.is_dir() else f"{path} is not a regular file")
+        raise TableError(f"{path} is not a regular file")
     if not os.stat(path).st_size:
         raise TableError(f"{path} {EMPTY}")
     return kind

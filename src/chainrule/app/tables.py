@@ -45,11 +45,12 @@ class TableFile:
         self.noted: list[str] = []
         source = self._spooled() if path == STDIN else path
         self._sources = files_of(source)
-        if not any(os.stat(of).st_size for of in self._sources):
+        if not os.stat(self._sources[0]).st_size:
             raise TableError(f"{self.name} {EMPTY}")
         with self._readable():
-            several = self._sources != [source]
-            self.content = _ColumnarFile(self._sources, self.kind) if several else self._opened(source)
+            self.content = self._opened(self._sources[0])
+            if isinstance(self.content, CsvFile):
+                self.content.following = [self._csv(of, of.name) for of in self._sources[1:]]
 
     @property
     def sha256(self) -> str:
@@ -142,12 +143,15 @@ class TableFile:
             )
             self.kind = detected
         if self.kind == "csv":
-            decompress = gzip.open if begin.startswith(_GZIP) else open
-            return CsvFile(source, decompress, self.reading, self.name, self._failure)
+            return self._csv(source, self.name)
         if self.reading.choices:
             option = self.reading.choices[0]
             raise TableError(f"{option} applies to CSV only, got {self.name}, {self.kind.capitalize()}")
-        return _ColumnarFile([source], self.kind)
+        return _ColumnarFile(self._sources, self.kind)
+
+    def _csv(self, source: Path, name: str) -> CsvFile:
+        decompress = gzip.open if _first_bytes(source, 2) == _GZIP else open
+        return CsvFile(source, decompress, self.reading, name, self._failure)
 
     @property
     def _failure(self) -> str:

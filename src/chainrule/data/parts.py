@@ -66,7 +66,8 @@ def _scan_path(path: Path) -> Any:
     files = files_of(path)
     kinds = {kind for of in files for suffix, kind in KINDS.items() if of.name.lower().endswith(suffix)}
     if len(kinds) != 1:
-        raise TableError(f"{path} must be files of one kind, {', '.join(KINDS)}, got {' and '.join(sorted(kinds))}")
+        found = " and ".join(sorted(kinds)) or "no table"
+        raise TableError(f"{path} must be files of one kind, {', '.join(KINDS)}, got {found}")
     return scan(files, kinds.pop())
 
 
