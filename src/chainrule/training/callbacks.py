@@ -73,10 +73,8 @@ def as_callbacks(callbacks: Callback | Sequence[Callback]) -> list[Callback]:
             except TypeError:
                 is_run_only = False
             if not is_run_only:
-                name, given = (
-                    f"{type(callback).__name__}.{hook}",
-                    ", ".join(["self", *map(str, form.parameters.values())]),
-                )
+                name = f"{type(callback).__name__}.{hook}"
+                given = ", ".join(["self", *map(str, form.parameters.values())])
                 raise ValueError(f"{name} must have the signature (self, run), got ({given})")
     return several
 

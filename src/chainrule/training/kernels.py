@@ -39,7 +39,11 @@ class Kernels(NamedTuple):
 
 
 NUMPY = Kernels(
-    "numpy", optimizers.update, lambda x: float(np.vdot(x, x)), lambda objective: objective, lambda run: False
+    "numpy",
+    optimizers.update,
+    square_sum=lambda x: float(np.vdot(x, x)),
+    fuse=lambda objective: objective,
+    train_epoch=lambda run: False,
 )
 
 
