@@ -1,8 +1,10 @@
 """Training on a Dask cluster: the same bits for any number of workers, and no hang whatever is lost."""
 
+import contextlib
 import os
 import pickle
 import signal
+import time
 from itertools import pairwise
 
 import dask
@@ -89,15 +91,19 @@ def test_one_two_and_four_workers_give_the_same_bits(cluster, client, table, fit
 
 
 def kill_one(cluster, rng):
-    """Kill a running worker, if there is one; its nanny starts another one. Return whether there was one."""
-    pids = [
-        nanny.process.pid
-        for nanny in cluster.workers.values()
-        if nanny.process and nanny.process.status == Status.running
-    ]
-    if pids:
+    """Kill a running worker, waiting until there is one; its nanny starts another one."""
+    deadline = time.monotonic() + 60
+    while not (pids := [pid for pid in map(running_pid, list(cluster.workers.values())) if pid]):
+        assert time.monotonic() < deadline, "no worker has started"
+        time.sleep(0.05)
+    with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
         os.kill(rng.choice(pids), signal.SIGKILL)
-    return bool(pids)
+
+
+def running_pid(nanny):
+    """Return the process of a nanny's worker, None while it starts or ends (in another thread, at any moment)."""
+    process = nanny.process
+    return process.pid if process and process.status == Status.running else None
 
 
 def test_killed_workers_cost_their_rounds_and_change_nothing(cluster, client, table, fitted, monkeypatch):
@@ -106,7 +112,8 @@ def test_killed_workers_cost_their_rounds_and_change_nothing(cluster, client, ta
 
     def compute_and_kill(self, values):
         futures = compute(self, values)
-        if rng.random() < 0.4 and len(killed) < 3 and kill_one(cluster, rng):
+        if rng.random() < 0.4 and len(killed) < 3:
+            kill_one(cluster, rng)
             killed.append(True)
         return futures
 
