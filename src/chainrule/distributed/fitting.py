@@ -203,7 +203,7 @@ class _Trainer:
             kernels="numpy",
             seed=seed,
         )
-        return Member(recipe.name, network, split.held_out, network.outputs(held_out[0]), history)
+        return Member.of(recipe.name, network, split.held_out, held_out[0], history)
 
 
 def _take(sample: Batch, rows: Array) -> Batch:

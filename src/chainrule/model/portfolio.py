@@ -138,6 +138,9 @@ _FURTHER: dict[str, Variant] = {
     "waves, another seed": _waves,
     "pieces, another seed": _pieces,
     "waves, long": lambda recipe, table: _waves(_long(recipe), table),
+    "plain, shared": lambda recipe, table: _plain(replace(recipe, shared_by=4), table),
+    "waves, shared": lambda recipe, table: _waves(replace(recipe, shared_by=4), table),
+    "pieces, shared": lambda recipe, table: _pieces(replace(recipe, shared_by=4), table),
     "pieces, few": lambda recipe, table: _pieces(recipe, table, 8),
 }
 """Trained one by one, in this order, while there is enough time. Members have different seeds anyway."""

@@ -36,6 +36,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from time import perf_counter
+from typing import Self
 
 import numpy as np
 
@@ -46,6 +47,7 @@ from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.metrics import Metric, as_metric
 from chainrule.model.embeddings import Lookup, Periodic, Select
 from chainrule.model.quantiles import MeanAndQuantiles
+from chainrule.model.shared import Outputs, apart, shared
 from chainrule.nn.layers import Activation, Dense, Dropout, Layer, Scale
 from chainrule.nn.losses import CrossEntropy, Loss
 from chainrule.nn.network import Network
@@ -82,6 +84,8 @@ class Recipe:
     folds: int = 5
     sigma: float = 2.0
     front: tuple[Layer, ...] = ()
+    shared_by: int = 1
+    """Number of networks that share their hidden layers (`chainrule.model.shared`)."""
     strongest: int | None = None
     """Number of columns to which a member restricts itself: those that correlate most with the target in its rows."""
     candidates: tuple[int, ...] = ()
@@ -104,13 +108,16 @@ class Recipe:
             layers += [Dense(width, size, "lecun_normal", "normal"), Activation(self.activation)]
             layers += [Dropout(self.dropout)] if self.dropout else []
             width = size
-        return Network([*layers, Dense(width, n_out * self.loss.width, "zeros", "zeros")], self.loss, seed=seed)
+        layers.append(Dense(width, n_out * self.loss.width, "zeros", "zeros"))
+        if self.shared_by > 1:
+            return shared(layers, self.loss, self.shared_by, seed)
+        return Network(layers, self.loss, seed=seed)
 
     def learning_rate_multipliers(self, network: Network) -> dict[str, float]:
         """Return the learning-rate multiplier of each block."""
         rates = {"scale": self.scale_rate, "b": self.bias_rate}
         for i, layer in enumerate(network.layers):
-            if isinstance(layer, Dense):
+            if isinstance(layer, Dense | Outputs):
                 rates[f"{i}.W"] = 1 / sqrt(layer.n_in)
             elif isinstance(layer, Periodic):
                 rates[f"{i}.b"] = 1.0
@@ -156,18 +163,27 @@ REGRESSION = Recipe("plain", "mish", 0.07, MeanAndQuantiles(), "mse")
 
 @dataclass(frozen=True)
 class Member:
-    """A trained network, the name of its variant, the rows it was not trained on, and its raw outputs for them."""
+    """Trained networks, the name of their variant, the rows they were not trained on, and their raw outputs for them.
+
+    The networks are those that share their hidden layers, or a single one; outputs are (k, m, n_raw) for k networks.
+    """
 
     variant: str
-    network: Network
+    networks: tuple[Network, ...]
     rows: Array
     outputs: Array
     history: History
 
+    @classmethod
+    def of(cls, variant: str, network: Network, rows: Array, X: Array, history: History) -> Self:
+        """Return the member that a network from `Recipe.network` has become; X are the encoded rows held out."""
+        networks = apart(network)
+        return cls(variant, networks, rows, np.stack([single.outputs(X) for single in networks]), history)
+
     @property
     def is_trained(self) -> bool:
         """Whether the weights of the last layer, which start at 0, have changed, or more than one epoch was tried."""
-        return len(self.history) > 1 or bool(self.network.params[-1]["W"].any())
+        return len(self.history) > 1 or bool(self.networks[0].params[-1]["W"].any())
 
 
 class KeepLatestBest(KeepBest):
@@ -262,4 +278,4 @@ def train_member(
         kernels=kernels,
         seed=seed,
     )
-    return Member(recipe.name, network, held_out, network.outputs(X[held_out]), history)
+    return Member.of(recipe.name, network, held_out, X[held_out], history)
