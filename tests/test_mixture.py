@@ -53,7 +53,7 @@ def test_a_perfect_prediction_gets_all_the_weight(rng):
 def family(outputs, n_networks=2, **options):
     """Return a family with these outputs out of fold, whose networks have nothing to do with them."""
     networks = tuple(mlp(3, 4, outputs.shape[1], seed=k, dtype="float64", **options) for k in range(n_networks))
-    return Family(networks, np.arange(len(outputs)), outputs[np.newaxis])
+    return Family(networks, np.arange(len(outputs)), outputs)
 
 
 def test_numbers_are_predicted_by_the_better_family(rng):
@@ -63,7 +63,7 @@ def test_numbers_are_predicted_by_the_better_family(rng):
     networks, weights, outputs = mix_numbers([bad, good], Y, bounds, None)
     assert networks == good.networks
     assert weights == (0.5, 0.5)
-    np.testing.assert_allclose(outputs, good.outputs[0])
+    np.testing.assert_allclose(outputs, good.outputs)
 
 
 def test_numbers_are_predicted_by_several_families_whose_errors_differ(rng):
@@ -74,7 +74,7 @@ def test_numbers_are_predicted_by_several_families_whose_errors_differ(rng):
     assert weights[1] == weights[2]
     assert sum(weights) == pytest.approx(1)
     share = weights[0]
-    np.testing.assert_allclose(predictions, share * families[0].outputs[0] + (1 - share) * families[1].outputs[0])
+    np.testing.assert_allclose(predictions, share * families[0].outputs + (1 - share) * families[1].outputs)
     assert 0.3 < share < 0.7
 
 
@@ -119,7 +119,7 @@ def test_families_of_different_temperatures_are_mixed_and_not_worse_than_either(
 
 def member(name, rows, outputs):
     network = mlp(3, 1, seed=len(name))
-    return Member(name, (network,), np.array(rows), np.array(outputs, np.float32)[np.newaxis, :, np.newaxis], History())
+    return Member(name, (network,), np.array(rows), np.array(outputs, np.float32)[:, np.newaxis], History())
 
 
 def test_members_are_grouped_by_family_and_rows_held_out_twice_are_averaged():

@@ -21,6 +21,7 @@ def test_the_qualities_are_subsets_of_each_other():
         assert set(fast) < set(default) < set(best)
         assert best[: n_first(best)] == ["plain", "waves", "pieces", "linear"]
         assert n_first(default) == len(default)
+        assert ("pieces, shared" in best) == (task == "regression")
 
 
 @pytest.mark.parametrize("n_numbers", [0, MAX_EMBEDDED + 1])
@@ -89,7 +90,7 @@ def test_few_informative_columns_among_very_many_are_found(rng):
 @pytest.mark.parametrize("recipe", [CLASSIFICATION, REGRESSION])
 def test_every_variant_is_a_network_of_its_own(recipe, rng):
     X = np.column_stack([rng.normal(size=100), rng.integers(0, 2, 100), rng.normal(size=100)]).astype(np.float32)
-    variants = portfolio(replace(recipe, hidden=(8,)), names("best", "classification", 2, 3, 100), X, [0, 2], {})
+    variants = portfolio(replace(recipe, hidden=(8,)), names("best", "regression", 2, 3, 100), X, [0, 2], {})
     shown = {(str(variant.network(3, 2, seed=0).layers), variant.epochs, variant.name) for variant in variants}
     assert len(shown) == len(variants) == len({variant.name for variant in variants})
     for variant in variants:

@@ -331,7 +331,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Parameters
     ----------
     quality : {"fast", "default", "best"}, default="default"
-        How much to train. "fast" takes less than a tenth of the default's time. "best" trains a portfolio of 16
+        How much to train. "fast" takes less than a tenth of the default's time. "best" trains a portfolio of 17
         variants of the network, as many as there is time for within `time_limit` or an hour, and weights them by their
         errors out of fold.
     n_folds : int, default=None

@@ -235,15 +235,10 @@ def weighted_mean(weights: Sequence[float], predictions: Sequence[Array]) -> Arr
 def best_temperature(Z: Array, y: Array, weight: Array | None = None) -> float:
     """Return the temperature T that minimizes the cross-entropy of softmax(Z / T) (Guo et al. 2017, section 4.2).
 
-    Z (n, K) are raw outputs for held-out rows, y (n,) their class numbers. With Z (k, n, K), of k networks, it is the
-    mean of their cross-entropies that is minimized.
+    Z (n, K) are raw outputs for held-out rows, y (n,) their class numbers.
     """
-    loss, each = CrossEntropy(), Z.reshape(-1, *Z.shape[-2:]).astype(np.float64)
-
-    def error(t: float) -> float:
-        return float(np.mean([loss(one / exp(t), y, weight)[0] for one in each]))
-
-    return exp(minimize(error, log(_MIN_TEMPERATURE), log(_MAX_TEMPERATURE)))
+    loss, Z = CrossEntropy(), Z.astype(np.float64)
+    return exp(minimize(lambda t: loss(Z / exp(t), y, weight)[0], log(_MIN_TEMPERATURE), log(_MAX_TEMPERATURE)))
 
 
 def minimize(function: Callable[[float], float], low: float, high: float, steps: int = 40) -> float:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
 
 from chainrule.arrays import Array
 from chainrule.model.ensemble import Ensemble, best_temperature, minimize, weighted_mean
-from chainrule.model.quantiles import in_order
 from chainrule.model.recipe import Member
 from chainrule.nn.losses import CrossEntropy, softmax
 from chainrule.nn.network import Network
@@ -21,23 +20,11 @@ _STEPS = 20
 
 @dataclass(frozen=True)
 class Family:
-    """Networks of one variant, and their mean raw outputs for rows (m,) that they were not trained on.
-
-    Outputs are (k, m, n_raw), where k networks of each member share hidden layers; otherwise k is 1.
-    """
+    """Networks of one variant, and their mean raw outputs (m, n_raw) for rows (m,) that they were not trained on."""
 
     networks: tuple[Network, ...]
     rows: Array
     outputs: Array
-
-    @property
-    def probabilities(self) -> Array:
-        """The mean probabilities (m, K) of the k networks of each row."""
-        return np.mean([softmax(Z) for Z in self.outputs], axis=0)
-
-    def tempered(self, temperature: float) -> Family:
-        """Return the family with raw outputs divided by the temperature; its networks stay the same."""
-        return replace(self, outputs=self.outputs / temperature)
 
 
 def families_of(members: Sequence[Member]) -> list[Family]:
@@ -49,16 +36,13 @@ def families_of(members: Sequence[Member]) -> list[Family]:
 
 def _family(members: Sequence[Member]) -> Family:
     pooled = np.concatenate([member.rows for member in members])
+    outputs = np.concatenate([member.outputs for member in members]).astype(np.float64)
     rows, places, counts = np.unique(pooled, return_inverse=True, return_counts=True)
-    outputs = []
-    for k, network in enumerate(members[0].networks):
-        raw = np.concatenate([in_order(network.loss, member.outputs[k]) for member in members]).astype(np.float64)
-        sums = np.zeros((len(rows), raw.shape[1]))
-        np.add.at(sums, places, raw)
-        outputs.append(sums / counts[:, np.newaxis])
+    sums = np.zeros((len(rows), outputs.shape[1]))
+    np.add.at(sums, places, outputs)
     # In float64 a row's prediction does not depend on the other rows of the batch.
     networks = tuple(network.copy(dtype="float64") for member in members for network in member.networks)
-    return Family(networks, rows, np.stack(outputs))
+    return Family(networks, rows, sums / counts[:, np.newaxis])
 
 
 def mix_classes(
@@ -75,10 +59,10 @@ def mix_classes(
     def error(P: Array) -> float:
         return log_loss(np.log(np.maximum(P, 1e-12)), y, weight)[0]
 
-    shares = greedy_weights([family.probabilities for family in families], error)
+    shares = greedy_weights([softmax(family.outputs) for family in families], error)
 
     def mixed(t: float) -> Array:
-        return weighted_mean(shares, [family.tempered(exp(t)).probabilities for family in families])
+        return weighted_mean(shares, [softmax(family.outputs / exp(t)) for family in families])
 
     temperature = exp(minimize(lambda t: error(mixed(t)), log(0.1), log(10), 20))
     networks, weights = _weighted(families, shares)
@@ -96,7 +80,7 @@ def _tempered(family: Family, temperature: float) -> Family:
         for array in network.params[-1].values():
             # Single precision, like all trained parameters: a model file would be twice as large.
             array[...] = (array / temperature).astype(np.float32)
-    return family.tempered(temperature)
+    return Family(family.networks, family.rows, family.outputs / temperature)
 
 
 def mix_numbers(
@@ -107,14 +91,13 @@ def mix_numbers(
     The weights are those with which the mean of the predictions, clipped to the bounds, has a small squared error.
     """
     loss = families[0].networks[0].loss
-    outputs = [family.outputs.mean(axis=0) for family in families]
-    predictions = [np.clip(loss.predict(Z), *bounds) for Z in outputs]
+    predictions = [np.clip(loss.predict(family.outputs), *bounds) for family in families]
 
     def error(P: Array) -> float:
         return float(np.average(((P - Y) ** 2).mean(axis=1), weights=weight))
 
     shares = greedy_weights(predictions, error)
-    return *_weighted(families, shares), weighted_mean(shares, outputs)
+    return *_weighted(families, shares), weighted_mean(shares, [family.outputs for family in families])
 
 
 def _weighted(families: Sequence[Family], shares: Sequence[float]) -> tuple[tuple[Network, ...], tuple[float, ...]]:

@@ -115,6 +115,10 @@ def _long(recipe: Recipe) -> Recipe:
     return replace(recipe, epochs=3 * recipe.epochs)
 
 
+def _shared(recipe: Recipe) -> Recipe:
+    return replace(recipe, shared_by=4)
+
+
 def _other_activation(recipe: Recipe) -> Recipe:
     return replace(recipe, activation="mish" if recipe.activation == "selu" else "selu")
 
@@ -138,10 +142,8 @@ _FURTHER: dict[str, Variant] = {
     "waves, another seed": _waves,
     "pieces, another seed": _pieces,
     "waves, long": lambda recipe, table: _waves(_long(recipe), table),
-    "plain, shared": lambda recipe, table: _plain(replace(recipe, shared_by=4), table),
-    "waves, shared": lambda recipe, table: _waves(replace(recipe, shared_by=4), table),
-    "pieces, shared": lambda recipe, table: _pieces(replace(recipe, shared_by=4), table),
     "pieces, few": lambda recipe, table: _pieces(recipe, table, 8),
+    "pieces, shared": lambda recipe, table: _pieces(_shared(_long(recipe)), table),
 }
 """Trained one by one, in this order, while there is enough time. Members have different seeds anyway."""
 _ON_NUMBERS = ("waves", "pieces")
@@ -159,10 +161,11 @@ class Quality:
 
 
 _ALL = [*_FIRST, *_FURTHER]
+_NOT_SHARED = [name for name in _ALL if not name.endswith("shared")]
 QUALITIES = {
     "fast": Quality(["waves", "linear"], ["waves", "linear"], {"hidden": (64, 64), "epochs": 16, "folds": 3}),
     "default": Quality(["plain", "waves", "linear"], ["waves", "pieces", "linear"]),
-    "best": Quality(_ALL, _ALL, time_limit=3600.0),
+    "best": Quality(_NOT_SHARED, _ALL, time_limit=3600.0),
 }
 
 

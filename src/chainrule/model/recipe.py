@@ -46,7 +46,7 @@ from chainrule.data.splits import Split
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.metrics import Metric, as_metric
 from chainrule.model.embeddings import Lookup, Periodic, Select
-from chainrule.model.quantiles import MeanAndQuantiles
+from chainrule.model.quantiles import MeanAndQuantiles, in_order
 from chainrule.model.shared import Outputs, apart, shared
 from chainrule.nn.layers import Activation, Dense, Dropout, Layer, Scale
 from chainrule.nn.losses import CrossEntropy, Loss
@@ -163,9 +163,9 @@ REGRESSION = Recipe("plain", "mish", 0.07, MeanAndQuantiles(), "mse")
 
 @dataclass(frozen=True)
 class Member:
-    """Trained networks, the name of their variant, the rows they were not trained on, and their raw outputs for them.
+    """A trained network, the name of its variant, the rows it was not trained on, and its raw outputs for them.
 
-    The networks are those that share their hidden layers, or a single one; outputs are (k, m, n_raw) for k networks.
+    Networks that share their hidden layers are one member, and the outputs are their mean, quantiles in order.
     """
 
     variant: str
@@ -176,9 +176,10 @@ class Member:
 
     @classmethod
     def of(cls, variant: str, network: Network, rows: Array, X: Array, history: History) -> Self:
-        """Return the member that a network from `Recipe.network` has become; X are the encoded rows held out."""
+        """Return the member that a network from `Recipe.network` has become; X are the rows that it has not seen."""
         networks = apart(network)
-        return cls(variant, networks, rows, np.stack([single.outputs(X) for single in networks]), history)
+        outputs = [in_order(single.loss, single.outputs(X)) for single in networks]
+        return cls(variant, networks, rows, np.mean(outputs, axis=0), history)
 
     @property
     def is_trained(self) -> bool:

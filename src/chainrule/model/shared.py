@@ -46,7 +46,10 @@ class OwnLayer(Layer):
 @final
 @dataclass(frozen=True, repr=False)
 class Scales(OwnLayer):
-    """Y_i = X * scale_i for each network i, one below the other: Y (k n, n_in). scale (k, n_in) starts as random signs."""
+    """Y_i = X * scale_i for each network i, one below the other: Y (k n, n_in).
+
+    scale (k, n_in) starts as random signs, which make the networks differ.
+    """
 
     n: Annotated[int, "an integer >= 1"]
     k: Annotated[int, "an integer >= 1"]
