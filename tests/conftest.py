@@ -7,6 +7,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import signal
 import sys
 from itertools import count
+from unittest import mock
 
 import matplotlib
 import numpy as np
@@ -65,6 +66,13 @@ def deterministic_generators():
         patch.setattr(
             np.random, "default_rng", lambda seed=None: default_rng(next(unused_seeds) if seed is None else seed)
         )
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_environment():
+    """Restore the environment after each module: Dask, for one, changes the allocator of all processes started later."""
+    with mock.patch.dict(os.environ):
         yield
 
 
