@@ -71,7 +71,7 @@ def deterministic_generators():
 
 @pytest.fixture(autouse=True, scope="module")
 def own_environment():
-    """Restore the environment after each module: Dask, for one, changes the allocator of all processes started later."""
+    """Restore the environment after each module: Dask sets how processes that are started later allocate memory."""
     with mock.patch.dict(os.environ):
         yield
 

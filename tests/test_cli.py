@@ -487,7 +487,7 @@ def test_a_model_is_inspected(model):
         r"[24] networks, [\d,]+ parameters and [\d,]+ KB in total; the largest network:",
         r"island +category +3 categories",
         r"bill_length_mm +num\w+ +32.1 to 59.6, 2 missing",
-        r"Dense\(64, 64",
+        r"Dense\(\d+, 3\b",
         r"date +\d{4}-\d\d-\d\d \d\d:\d\d UTC\n",
         r"seed +0",
         r"background +64 encoded training rows, for explanations",

@@ -793,7 +793,7 @@ def content(tmp_path_factory):
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_flipped_bytes_are_detected_or_harmless(content, data):
     path, good = content
     bad = bytearray(good)
@@ -810,13 +810,13 @@ def test_flipped_bytes_are_detected_or_harmless(content, data):
 
 
 def test_modified_files_are_refused_or_other_models():
-    outcomes, _ = fuzz(600, seed=1)
+    outcomes, _ = fuzz(400, seed=1)
     assert {outcome for _, outcome in outcomes} == {"refused", "accepted"}
 
 
 def test_hostile_headers_are_refused():
-    outcomes, _ = fuzz(300, seed=2, changes=[edit_header, edit_text])
-    assert sum(n for (_, outcome), n in outcomes.items() if outcome == "refused") > 250
+    outcomes, _ = fuzz(200, seed=2, changes=[edit_header, edit_text])
+    assert sum(n for (_, outcome), n in outcomes.items() if outcome == "refused") > 165
 
 
 def test_a_network_with_nan_is_not_saved(tmp_path):

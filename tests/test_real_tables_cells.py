@@ -23,7 +23,7 @@ from chainrule.export.steps import infer, program_of
 from chainrule.files.model import load
 from chainrule.model.scale import is_heavy_tailed
 
-QUICK = {"n_folds": 2, "epochs": 3, "random_state": 0}
+QUICK = {"quality": "fast", "n_folds": 2, "epochs": 3, "random_state": 0}
 
 
 def cells(*values):

@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from chainrule import TabularClassifier, TabularRegressor, load
 
-QUICK = {"n_folds": 2, "epochs": 8, "random_state": 0}
+QUICK = {"quality": "fast", "n_folds": 2, "hidden_layer_sizes": (32,), "epochs": 8, "random_state": 0}
 WEIGHTS_ARE_NOT_REPETITIONS = {
     f"check_sample_weight_equivalence_on_{kind}_data": "folds are drawn by row: a repeated row may be in several"
     for kind in ("dense", "sparse")
@@ -20,8 +20,9 @@ WEIGHTS_ARE_NOT_REPETITIONS = {
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@pytest.mark.parametrize("estimator", [TabularClassifier(n_folds=2, epochs=3), TabularRegressor(n_folds=2, epochs=3)])
-def test_check_estimator_passes(estimator):
+@pytest.mark.parametrize("kind", [TabularClassifier, TabularRegressor])
+def test_check_estimator_passes(kind):
+    estimator = kind(quality="fast", n_folds=2, hidden_layer_sizes=(16,), epochs=3)
     results = check_estimator(estimator, expected_failed_checks=WEIGHTS_ARE_NOT_REPETITIONS, on_fail=None)
     assert [result["check_name"] for result in results if result["status"] == "failed"] == []
 
@@ -65,7 +66,7 @@ def test_a_linear_target_far_from_zero_is_learned():
     X, y = load_diabetes(return_X_y=True)
     y = 50_000 + 0.01 * y
     X, X_test, y, y_test = train_test_split(X, y, random_state=0)
-    assert TabularRegressor(random_state=0).fit(X, y).score(X_test, y_test) > 0.3
+    assert TabularRegressor(**QUICK).fit(X, y).score(X_test, y_test) > 0.3
 
 
 def test_predictions_leave_the_training_range_by_half_of_it_at_most(rng):
