@@ -206,7 +206,7 @@ def slow(function):
 
 
 TRAINING = (
-    r"[0-5] of 6 members trained, member [1-6]: epoch [12] of 2, "
+    r"[0-3] of 4 members trained, member [1-4]: epoch [12] of 2, "
     r"about \d+ s remaining(, training loss \S+, validation loss \S+, .*)?"
 )
 
