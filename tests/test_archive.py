@@ -205,12 +205,15 @@ random.seed(int(sys.argv[2]))
 net = mlp(500, 500, 2, seed=0)
 net.theta = np.ones(net.theta.size)
 save(net, path)
-for k in range(40):
+for k in range(20):
+    wait_end, saved_end = os.pipe()
     child = os.fork()
     if child == 0:
         while True:
             net.theta += 1
             save(net, path)
+            os.write(saved_end, b".")
+    os.read(wait_end, 1)  # it has saved once, however busy the machine is
     time.sleep(random.uniform(0, 0.03))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

@@ -202,7 +202,7 @@ def test_decimal_marks_of_the_training_table_hold_for_doubtful_cells(tmp_path):
 
 def test_bytes_of_windows_1252_may_come_late(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 1000)
-    content = b"a,b\n" + b"1,x\n" * 100_000 + "2,Zoë\n".encode("cp1252")
+    content = b"a,b\n" + b"1,x\n" * 300_000 + "2,Zoë\n".encode("cp1252")
     source = TableFile(write(tmp_path, content))
     assert source.read()["b"][-1] == "Zoë"
     assert source.notices == ["t.csv has bytes that are not UTF-8; reading them as cp1252"]
