@@ -293,7 +293,7 @@ def test_the_command_line_tests_on_new_groups_and_predicts_with_the_column_prese
     assert run("evaluate", "t.chainrule", "t.csv").exit_code == 0
 
 
-def test_the_command_line_tests_on_the_latest_rows(visits, undrawn):
+def test_the_command_line_tests_on_the_latest_rows(visits, brief_reports):
     document = train("t.csv", "--time", "date", "--report", "r.html")
     assert document["tested on"] == "the latest 20% of rows (40)"
     (date,) = [column for column in document["columns"] if column["name"] == "date"]

@@ -128,7 +128,9 @@ def epochs_of(path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-@pytest.mark.parametrize("case", ["momentum", "adamw"])
+@pytest.mark.parametrize(
+    "case", ["adamw", *(pytest.param(name, marks=pytest.mark.slow) for name in ("momentum", "rmsprop", "adam"))]
+)
 def test_kill_9_at_random_moments_changes_nothing(case, path):
     seed = random.randrange(1000)
     code = f"from test_resume import die_and_resume; die_and_resume({str(path)!r}, {case!r}, 5, {seed})"

@@ -175,7 +175,7 @@ def test_onnx_takes_the_matrix_unchanged(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["MLPClassifier", "TabularClassifier"])
-def test_the_command_line_reads_saved_estimators(kind, tmp_path, monkeypatch, undrawn):
+def test_the_command_line_reads_saved_estimators(kind, tmp_path, monkeypatch, brief_reports):
     monkeypatch.chdir(tmp_path)
     table = pl.DataFrame(X, schema=["a", "b", "c"])
     if kind == "MLPClassifier":
