@@ -42,7 +42,7 @@ def mixed(rng):
 
 def test_a_raw_table_can_be_fitted(mixed):
     table, y = mixed
-    model = TabularClassifier(random_state=0).fit(table, y)
+    model = TabularClassifier(n_folds=2, epochs=16, random_state=0).fit(table, y)
     assert list(model.classes_) == ["no", "yes"]
     assert list(model.feature_names_in_) == list(table)
     assert any("row_id" in notice for notice in model.encoder_.notices)
