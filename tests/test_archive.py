@@ -159,7 +159,10 @@ def put_text(path, parts):
 PARTS = ["257", '"ab"', '"\\u65e5"', "0.1", "1e-7", "{}", "[[]]", '{"a":1}']
 
 
-@pytest.mark.parametrize(("part", "share"), [(PARTS[0], 1 / 4), *((part, 1 / 16) for part in PARTS[1:])])
+@pytest.mark.parametrize(
+    ("part", "share"),
+    [pytest.param(PARTS[0], 1, marks=pytest.mark.slow), (PARTS[0], 1 / 4), *((part, 1 / 16) for part in PARTS[1:])],
+)
 def test_the_longest_document_takes_at_most_200_mb(part, share, path):
     """Memory is in proportion to the length, so parts of the longest document show it, too."""
     n_brackets = part.count("[") + part.count("{")
