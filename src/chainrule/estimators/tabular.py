@@ -331,9 +331,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Parameters
     ----------
     quality : {"fast", "default", "best"}, default="default"
-        How much to train. "fast" takes less than a tenth of the default's time. "best" trains a portfolio of 17
-        variants of the network, as many as there is time for within `time_limit` or an hour, and weights them by their
-        errors out of fold.
+        How much to train. "fast" takes less than a tenth of the default's time. "best" trains a portfolio of 16
+        variants of the network, in regression 17, as many as there is time for within `time_limit` or an hour, and
+        weights them by their errors out of fold.
     n_folds : int, default=None
         Number of folds. On each, networks that see the numbers of the table differently are trained on all the other
         folds: as they are, with periodic functions of them, with piecewise-linear ones, and a linear model. If None,

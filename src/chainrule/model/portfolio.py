@@ -7,12 +7,14 @@ other::
     waves     with periodic functions of each (`chainrule.model.embeddings.Periodic`)
     pieces    with piecewise-linear functions of each, on 24 quantile bins (`PiecewiseLinear`)
     linear    no hidden layers, and numbers that are not clipped: few rows, and what is linear anyway
+    shared    pieces in four networks that share their hidden layers (`chainrule.model.shared`)
     strongest only the 8 or 32 columns that correlate most with the target, plain or linear: more columns than rows
 
     quality    classification             regression
     fast       waves, linear              waves, linear                width 64, 16 epochs, 3 folds
     default    plain, waves, linear       waves, pieces, linear
-    best       all four, then wider and longer ones, with other frequencies, pieces, activations and seeds
+    best       plain, waves, pieces and linear, then wider and longer ones, with other frequencies, pieces, activations
+               and seeds; in regression, the shared ones last
 
 A table without numbers, or with very many, has plain and linear ones only. The others look up learned vectors of the
 categories of columns with more than 50 (`Lookup`): on 1,000 categories of 10 rows each, the AUC is 0.77 with them and
