@@ -14,11 +14,11 @@ from chainrule import Callback, Checkpoint, TabularClassifier, TabularEncoder, T
 from chainrule.app import commands
 from chainrule.app.tables import TableFile
 from chainrule.data import rowfile
-from chainrule.data.rowfile import RowFile
+from chainrule.data.rowfile import EncodedRows, RowFile
 from chainrule.data.targets import NumberTarget
 from chainrule.errors import ModelFileError, TableError
 from chainrule.files.model import load
-from chainrule.model.larger import Larger
+from chainrule.model.larger import EVERY_FOLD, NO_FOLD, Larger
 
 N = 6_000
 QUICK = {"quality": "fast", "n_folds": 2, "epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0}
@@ -57,19 +57,17 @@ def test_every_row_is_either_in_the_sample_or_once_on_disk(table, tmp_path):
     np.testing.assert_array_equal(survey.sample["row"], table["row"].to_numpy()[survey.rows])
     encoder = larger.fit(TabularEncoder(), ["row", "x", "city"])
     rest = larger.rest(encoder, NumberTarget.fit("y", survey.sample["y"]))
-    assert len(rest.sizes) > 2
+    assert len(EncodedRows(rest, np.copy).sizes) > 2
     assert os.listdir(tmp_path) == []
-    X, y, weight = (
-        np.concatenate(arrays) if arrays[0] is not None else None
-        for arrays in zip(*((X.copy(), y.copy(), w) for X, y, w in rest.encoded(lambda y: y).windows(None)))
-    )
-    assert weight is None
+    windows = [(X.copy(), y.copy()) for X, y, weight in EncodedRows(rest, np.copy).windows(None) if weight is None]
+    X, y = map(np.concatenate, zip(*windows))
     others = table[np.setdiff1d(np.arange(N), survey.rows).tolist()]
     order, expected = np.argsort(y), np.argsort(others["y"].to_numpy())
     np.testing.assert_array_equal(y[order], others["y"].to_numpy()[expected])
     np.testing.assert_array_equal(X[order], encoder.transform(others)[expected])
-    means = [float(values.mean()) for _, values, _ in rest.encoded(lambda y: y).windows(None)]
-    assert np.ptp(means) < 1  # the target of the sorted table has a standard deviation of 2
+    assert (
+        np.ptp([values.mean() for _, values in windows]) < 1
+    )  # the target of the sorted table has a standard deviation of 2
 
 
 def test_a_table_that_fits_gives_the_same_model_in_parts(table, folder):
@@ -99,7 +97,8 @@ def test_a_name_of_the_target_is_needed_and_arrays_are_refused(table, folder):
     for arguments, message in (
         (([1.0, 2.0],), "y must be the name of a column"),
         (("nothing",), "column 'nothing' is missing"),
-        (("y", np.ones(N)), "sample_weight must be None for a table that is read in parts"),
+        (("y", np.ones(N)), "sample_weight must be the name of a column of a table that is read in parts"),
+        (("y", None, "cities"), "column 'cities' is missing from the table. Did you mean 'city'"),
     ):
         with pytest.raises(ValueError, match=message):
             TabularRegressor(**QUICK).fit(folder, *arguments)
@@ -112,7 +111,7 @@ def rows_on_disk(folder, rng, scale=1.0):
     X = rng.normal(size=(300, 2))
     for rows in np.split(X, 3):
         file.append(rows, scale * rows.sum(axis=1), np.ones(100))
-    return file.encoded(lambda values: values[:, np.newaxis].astype(np.float32))
+    return EncodedRows(file, lambda values: values[:, np.newaxis].astype(np.float32))
 
 
 class Count(Callback):
@@ -195,7 +194,6 @@ def test_the_command_line_trains_on_a_folder_or_a_csv_file_larger_than_memory(ta
     assert models[0].metadata["rows"] == {"training": 5800, "test": 200}
     np.testing.assert_array_equal(*(model.predict_proba(table) for model in models))
     for words, message in (
-        (["t.csv", *options, "--group", "city"], "--group requires a table that fits into 0.001 GB of memory"),
         (["t.csv", "--target", "kind", "--memory", "lots"], "--memory must be a size >= 1MB such as 500MB or 2GB, got"),
         (["t.csv", "--target", "kind", "--memory", "9kB"], "--memory must be a size >= 1MB such as 500MB or 2GB, got"),
     ):
@@ -224,3 +222,70 @@ def test_a_csv_file_in_parts_has_the_types_of_the_whole(tmp_path):
     parts = list(source.parts()(1000))
     assert len(parts) > 2
     assert pl.concat(parts).equals(TableFile(path).read())
+
+
+@pytest.fixture(scope="module")
+def visits():
+    """Rows whose labels are random by group and by day, with a weight that is 0 on every tenth row, in no order."""
+    rng = np.random.default_rng(1)
+    patient, day = rng.integers(0, 150, N), rng.integers(0, 100, N)
+    ill = rng.random(150)[patient] < 0.5
+    return pl.DataFrame(
+        {
+            "number": np.arange(N, dtype=float),
+            "patient": np.char.add("p", patient.astype(str)),
+            "ward": np.char.add("w", patient.astype(str)),
+            "when": (np.datetime64("2024-01-01") + day).astype(str),
+            "day": day,
+            "shift": np.char.add("s", day.astype(str)),
+            "season": rng.random(100)[day] < 0.5,
+            "weight": np.where(np.arange(N) % 10, 1.5, 0.0),
+            "ill": np.where(ill, "yes", "no"),
+        }
+    )
+
+
+def test_rows_on_disk_are_of_other_groups_and_earlier_than_those_held_out(visits, tmp_path):
+    ties = {"weight": "weight", "group": "patient", "time": "when", "ignored": ["weight", "patient"]}
+    larger = Larger(parts_of(visits), "number", MEMORY, folder=tmp_path, **ties)
+    rows, sample = larger.survey.rows, larger.survey.sample
+    late = sample["day"] >= 70
+    held = late & np.isin(sample["patient"], [f"p{k}" for k in range(60)])
+    fold = np.where(held, [int(name[1:]) % 3 - 2 for name in sample["patient"]], NO_FOLD)  # EVERY_FOLD, NO_FOLD and 0
+    encoder, target = larger.fit(TabularEncoder(), ["day"]), NumberTarget.fit("number", sample["number"])
+    file = larger.rest(encoder, target, fold)
+    first = min((sample["when"][i], rows[i]) for i in np.flatnonzero(fold != NO_FOLD))
+    of_fold = {sample["patient"][i]: fold[i] for i in np.flatnonzero(fold != NO_FOLD)}
+    others = visits.with_row_index("i").filter(~pl.col("i").is_in(rows), pl.col("weight") > 0)
+    others = others.filter((pl.col("when") < first[0]) | (pl.col("when") == first[0]) & (pl.col("i") < first[1]))
+    usable = [(i, of_fold.get(patient, NO_FOLD)) for i, patient in others.select("i", "patient").iter_rows()]
+    for without in (None, 0):
+        encoded = EncodedRows(file, np.copy, without)
+        on_disk = [(y.copy(), weight.copy()) for _, y, weight in encoded.windows(None)]
+        y, weight = map(np.concatenate, zip(*on_disk))
+        expected = [i for i, k in usable if k != EVERY_FOLD and (without is None or k != without)]
+        np.testing.assert_array_equal(np.sort(y), expected)
+        assert (weight == 1.5).all()
+        assert encoded.sizes == [len(y) for y, _ in on_disk]
+        assert 0 < len(encoded) < N - len(rows)
+
+
+def test_neither_groups_nor_later_rows_are_trained_on_and_held_out(visits):
+    def fitted(columns, target, **ties):
+        table = visits.select(columns)
+        model = TabularClassifier(**QUICK | {"epochs": 3}, max_memory=MEMORY, class_weight="balanced")
+        P = model.fit(table.lazy(), target, **ties).out_of_fold_proba_
+        known = ~np.isnan(P[:, 0])
+        truth = Larger(parts_of(table), target, MEMORY).survey.sample[target]
+        return model, known.sum(), (model.classes_[P.argmax(axis=1)] == truth)[known].mean()
+
+    columns = ["ill", "ward", "patient", "weight"]
+    model, n, accuracy = fitted(columns, "ill", groups="patient", sample_weight="weight")
+    assert accuracy < 0.7  # 1 if a patient is trained on and held out
+    assert list(model.feature_names_in_) == ["ward"]
+    assert 880 < n < 920
+    assert 0.88 * N < model.predictor_.metadata["rows"]["training"] < 0.92 * N
+    model, n, accuracy = fitted(["season", "shift", "day"], "season", time="day")
+    assert accuracy < 0.8  # 1 if days are trained on and held out
+    assert list(model.feature_names_in_) == ["shift", "day"]
+    assert 150 < n < 250

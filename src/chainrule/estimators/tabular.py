@@ -11,6 +11,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from numbers import Integral
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -27,6 +28,7 @@ from chainrule.data.cells import missing_rows
 from chainrule.data.hints import suggestions
 from chainrule.data.parts import parts_of
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
+from chainrule.data.rowfile import RowFile
 from chainrule.data.splits import group_codes, time_numbers
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, missing_notices, read_target, target_notices
@@ -37,7 +39,7 @@ from chainrule.insight.explanation import Explanation
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.executors import Executor, MemberTask, Serial
 from chainrule.model.fitting import Fitted, encoder_for, fit_predictor
-from chainrule.model.larger import Larger, available_memory
+from chainrule.model.larger import NO_FOLD, Larger, available_memory
 from chainrule.model.progress import Watched
 from chainrule.model.recipe import Member
 
@@ -131,7 +133,8 @@ class BaseTabular(RecipeEstimator):
             such as $12.50 are read as numbers, and rows in which it is not a number are not used either. For a table
             that is read in parts, the name of its column.
         sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights. If None, all samples have equal weight.
+            Sample weights. If None, all samples have equal weight. For a table that is read in parts, the names of the
+            columns of weights, groups and times; that of times is an input, too, and the others are not.
         groups : array-like of shape (n_samples,), default=None
             Group of each row, such as a patient or a customer, if predictions will be for new groups. Folds never share
             a group, so that intervals and probabilities are calibrated for new ones. Leave the column out of `X`. If
@@ -150,30 +153,43 @@ class BaseTabular(RecipeEstimator):
         if parts is None:
             self._learn(self._rows(X, y, sample_weight, groups, time))
             return self
-        for name, values in (("sample_weight", sample_weight), ("groups", groups), ("time", time)):
-            require(values is None, name, "be None for a table that is read in parts", values)
-        require(isinstance(y, str), "y", "be the name of a column of a table that is read in parts", y)
-        larger = Larger(parts, y, self.max_memory or available_memory())
-        sample = dict(larger.survey.sample)
-        self._learn(replace(self._rows(sample, sample.pop(y), None, None, None), larger=larger))
+        names = {"y": y, "sample_weight": sample_weight, "groups": groups, "time": time}
+        for argument, name in names.items():
+            valid = isinstance(name, str) or (name is None and argument != "y")
+            require(valid, argument, "be the name of a column of a table that is read in parts", name)
+        given = [name for name in names.values() if name is not None]
+        require(len(set(given)) == len(given), ", ".join(names), "be different columns", given)
+        larger = Larger(
+            parts,
+            y,
+            self.max_memory or available_memory(),
+            ignored=[name for name in (sample_weight, groups) if name is not None],
+            weight=sample_weight,
+            group=groups,
+            time=time,
+        )
+        self._learn(self._sample(larger))
         return self
 
     @abstractmethod
     def _learn(self, rows: _Rows) -> None:
         """Train on the rows and set the fitted attributes."""
 
-    def _fit(self, rows: _Rows, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
-        """Train the members and set the fitted attributes that both classes have."""
+    def _fit(
+        self, rows: _Rows, target: ClassTarget | NumberTarget, weight: Array | None, class_weights: Array | None = None
+    ) -> Fitted:
+        """Train the members and set the fitted attributes that both classes have.
+
+        `weight` (n,) are those of the rows, in which those of their classes (K,) are contained.
+        """
         values = rows.y if isinstance(target, ClassTarget) else rows.among_all(rows.y)
         validation, about_validation = self._validation()
         for notice in rows.notices + target_notices(target, values) + about_validation:
             warnings.warn(notice, UserWarning, stacklevel=5)  # the line that calls fit, which is decorated
-        encoder = more = None
+        encoder = rest = None
         if rows.larger is not None:
-            if weight is not None and not rows.larger.in_memory:
-                raise ValueError("class_weight must be None for a table that does not fit into memory")
             encoder = rows.larger.fit(encoder_for(target), rows.columns)
-            more = rows.larger.rest(encoder, target)
+            rest = partial(_rest, rows, rows.larger, encoder, target, class_weights)
         fitted = fit_predictor(
             rows.columns,
             rows.y,
@@ -182,9 +198,9 @@ class BaseTabular(RecipeEstimator):
             groups=rows.groups,
             times=rows.times,
             validation=validation,
-            executor=self._executor(),
+            executor=self._executor(shared=rest is not None),
             encoder=encoder,
-            more=more,
+            rest=rest,
             **self._training_options(),
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
@@ -193,13 +209,26 @@ class BaseTabular(RecipeEstimator):
         self.notices_ += suggestions(rows.columns, *remedies)
         return fitted
 
-    def _executor(self) -> Executor:
-        """Return what trains the members."""
-        executor: Executor = Serial() if self.n_jobs in (None, 1) else _Joblib(self.n_jobs)
+    def _executor(self, shared: bool) -> Executor:
+        """Return what trains the members; if they share a file, in this process."""
+        executor: Executor = Serial() if self.n_jobs in (None, 1) else _Joblib(self.n_jobs, shared)
         return Watched(executor) if self.verbose else executor
 
-    def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any) -> _Rows:
-        """Return the rows with a known target and positive weight; at least 2 targets are known."""
+    def _sample(self, larger: Larger) -> _Rows:
+        """Return the rows in memory of a table that is read in parts."""
+        sample = dict(larger.survey.sample)
+        weight = larger.weights(sample)
+        groups, time = (None if name is None else sample[name] for name in (larger.group, larger.time))
+        y = sample[larger.target]
+        for name in (larger.target, *larger.ignored):
+            del sample[name]
+        return replace(self._rows(sample, y, weight, groups, time, larger.survey.rows), larger=larger)
+
+    def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any, numbers: Array | None = None) -> _Rows:
+        """Return the rows with a known target and positive weight; at least 2 targets are known.
+
+        `numbers` (n,) are the indices of the rows in a larger table, for messages.
+        """
         columns = self._columns(X, reset=True)
         _require_target(self, y)
         y, known, notices = self._targets(columns, y, min_rows=2)
@@ -210,12 +239,13 @@ class BaseTabular(RecipeEstimator):
         weight = _weights(sample_weight, n)
         used = known if weight is None else known & (weight > 0)
         groups, time = _cells("groups", groups, n), _cells("time", time, n)
+        numbers = np.flatnonzero(used) if numbers is None else numbers[used]
         return _Rows(
             _take(columns, used),
             y[used[known]],
             None if weight is None else weight[used],
-            None if groups is None else group_codes("groups", groups[used], rows=np.flatnonzero(used)),
-            None if time is None else time_numbers("time", time[used], rows=np.flatnonzero(used)),
+            None if groups is None else group_codes("groups", groups[used], rows=numbers),
+            None if time is None else time_numbers("time", time[used], rows=numbers),
             used,
             notices,
         )
@@ -420,16 +450,17 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     }
 
     def _learn(self, rows: _Rows) -> None:
-        y, weight = rows.y, rows.weight
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        y, weight, class_weights = rows.y, rows.weight, None
+        self.classes_, first, codes = np.unique(y, return_index=True, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y must have at least 2 classes, got 1 class: {self.classes_.tolist()[0]!r}")
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, y)
             require(bool((by_class >= 0).all()), "class_weight", "be >= 0", self.class_weight)
-            weight = by_class if weight is None else weight * by_class
+            weight, class_weights = by_class if weight is None else weight * by_class, by_class[first]
         target = ClassTarget.of("y", self.classes_, np.bincount(codes) / len(codes))
-        self.out_of_fold_proba_ = rows.among_all(self._fit(rows, target, weight).out_of_fold[: len(y)])
+        fitted = self._fit(rows, target, weight, class_weights)
+        self.out_of_fold_proba_ = rows.among_all(fitted.out_of_fold[: len(y)])
 
     def _read_target(self, y: Any) -> tuple[Any, Array, list[str]]:
         labels = column_or_1d(np.asarray(y))
@@ -561,13 +592,17 @@ validation_data, time_limit, random_state, n_jobs, verbose, max_memory
 
 
 class _Joblib:
-    """Train the members in parallel with joblib: in threads, or with the backend of `joblib.parallel_config`."""
+    """Train the members in parallel with joblib: in threads, or with the backend of `joblib.parallel_config`.
 
-    def __init__(self, n_jobs: int | None) -> None:
-        self.n_jobs, self.jobs = n_jobs, effective_n_jobs(n_jobs)
+    If they are `shared`, members need the memory and the files of this process, and are trained in threads always.
+    """
+
+    def __init__(self, n_jobs: int | None, shared: bool) -> None:
+        self.n_jobs, self.jobs, self.shared = n_jobs, effective_n_jobs(n_jobs), shared
 
     def __call__(self, works: Sequence[MemberTask]) -> list[Member]:
-        members = Parallel(self.n_jobs, prefer="threads")(delayed(work)([]) for work in works)
+        where = {"require": "sharedmem"} if self.shared else {"prefer": "threads"}
+        members = Parallel(self.n_jobs, **where)(delayed(work)([]) for work in works)
         return [member for member in members if member is not None]
 
 
@@ -575,6 +610,20 @@ def _require_target(estimator: BaseTabular, y: Any) -> None:
     """Raise ValueError if there is no target."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+
+
+def _rest(
+    rows: _Rows,
+    larger: Larger,
+    encoder: TabularEncoder,
+    target: ClassTarget | NumberTarget,
+    class_weights: Array | None,
+    fold: Array,
+) -> RowFile | None:
+    """Return the rows on disk, given the fold (n,) that holds out each row in memory."""
+    of_sample = np.full(len(rows.used), NO_FOLD)
+    of_sample[rows.used] = fold
+    return larger.rest(encoder, target, of_sample, class_weights)
 
 
 def _take(columns: Columns, used: Array) -> Columns:
