@@ -1,6 +1,7 @@
 """Tables larger than memory: read in parts, encoded once on disk, and trained on as those that fit."""
 
 import os
+import re
 from collections import namedtuple
 from pathlib import Path
 
@@ -8,9 +9,20 @@ import numpy as np
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
+from joblib import parallel_config
 from typer.testing import CliRunner
 
-from chainrule import Callback, Checkpoint, TabularClassifier, TabularEncoder, TabularRegressor, mlp, train
+from chainrule import (
+    Adam,
+    Callback,
+    Checkpoint,
+    Predictor,
+    TabularClassifier,
+    TabularEncoder,
+    TabularRegressor,
+    mlp,
+    train,
+)
 from chainrule.app import commands
 from chainrule.app.tables import TableFile
 from chainrule.data import rowfile
@@ -80,10 +92,11 @@ def test_a_table_that_fits_gives_the_same_model_in_parts(table, folder):
 
 def test_all_rows_of_a_larger_table_are_trained_on(table, folder):
     sources = {"folder": folder, "lazy": table.lazy(), "dataset": ds.dataset(folder)}
-    models = {
-        name: TabularClassifier(**QUICK, max_memory=MEMORY, n_jobs=1 + (name == "lazy")).fit(source, "kind")
-        for name, source in sources.items()
-    }
+    models = {}
+    for name, source in sources.items():
+        model = TabularClassifier(**QUICK, max_memory=MEMORY, n_jobs=1 + (name == "lazy"))
+        with parallel_config("loky"):  # members share a file, so they are in threads after all
+            models[name] = model.fit(source, "kind")
     model = models["folder"]
     for other in models.values():
         np.testing.assert_array_equal(other.predict_proba(table), model.predict_proba(table))
@@ -119,7 +132,7 @@ class Count(Callback):
         self.rows, self.steps = [], 0
 
     def on_batch_end(self, run):
-        self.rows += run.batch_rows[1][:, 0].tolist()
+        self.rows += np.ravel(run.batch_rows[1]).tolist()
         self.steps += 1
         self.n_batches = run.n_batches
 
@@ -170,20 +183,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(folder, tmp_path, monkeypatc
 def test_the_command_line_trains_on_a_folder_or_a_csv_file_larger_than_memory(table, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table.write_csv("t.csv")
-    options = [
-        "--target",
-        "kind",
-        "--memory",
-        "1MB",
-        "--quality",
-        "fast",
-        "--folds",
-        "2",
-        "--epochs",
-        "1",
-        "--hidden",
-        "8",
-    ]
+    options = ["--quality=fast", "--folds=2", "--epochs=1", "--hidden=8", "--target=kind", "--memory=1MB"]
     models = []
     for source in (str(folder), "t.csv"):
         done = CliRunner().invoke(commands.app, ["train", source, *options, "--drop", "y", "--out", "m.chainrule"])
@@ -246,7 +246,7 @@ def visits():
 
 
 def test_rows_on_disk_are_of_other_groups_and_earlier_than_those_held_out(visits, tmp_path):
-    ties = {"weight": "weight", "group": "patient", "time": "when", "ignored": ["weight", "patient"]}
+    ties = {"weight": "weight", "group": "patient", "time": "when"}
     larger = Larger(parts_of(visits), "number", MEMORY, folder=tmp_path, **ties)
     rows, sample = larger.survey.rows, larger.survey.sample
     late = sample["day"] >= 70
@@ -289,3 +289,49 @@ def test_neither_groups_nor_later_rows_are_trained_on_and_held_out(visits):
     assert accuracy < 0.8  # 1 if days are trained on and held out
     assert list(model.feature_names_in_) == ["shift", "day"]
     assert 150 < n < 250
+
+
+def test_a_predictor_is_fitted_to_a_path_or_a_larger_table(table, folder):
+    options = {"network": (8,), "epochs": 2, "optimizer": Adam(0.02), "seed": 0}
+    few = table[::20].drop("row")
+    few.write_parquet(folder.parent / "few.parquet")
+    in_memory = Predictor.fit(few, "y", **options)
+    for source in (folder.parent / "few.parquet", few.lazy()):
+        np.testing.assert_array_equal(Predictor.fit(source, "y", **options).predict(few), in_memory.predict(few))
+    counted, weighted = Count(), table.select("x", "kind", weight=pl.int_range(N) % 10)
+    arguments = {"sample_weight": "weight", "callbacks": counted, "max_memory": MEMORY} | options
+    model = Predictor.fit(weighted.lazy(), "kind", **arguments)
+    assert 5_400 <= len(counted.rows) / 2 <= 5_600  # those in memory, and of those on disk nine tenths
+    assert [column.name for column in model.encoder.columns] == ["x"]
+    assert (model.predict(table) == table["kind"].to_numpy()).mean() > 0.75
+
+
+def test_the_command_line_keeps_groups_times_and_weights_of_a_larger_table(visits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = visits.select("ill", "ward", "patient", "when", weight=pl.col("weight") + 1)
+    options = ["--quality=fast", "--folds=2", "--epochs=1", "--hidden=8", "--target=ill", "--out=m.chainrule"]
+    options += ["--memory=1MB", "--group=patient", "--time=when", "--weight=weight"]
+
+    def trained(frame):
+        frame.write_csv("t.csv")
+        return CliRunner().invoke(commands.app, ["train", "t.csv", *options])
+
+    done = trained(table)
+    text = " ".join(done.output.split())
+    assert done.exit_code == 0, text
+    assert "but those of groups that are tested on or held out or that are not earlier than test rows" in text
+    metadata = load(Path("m.chainrule")).metadata
+    assert 0.3 * N < metadata["rows"]["training"] < 0.8 * N
+    assert re.search(r"up to 5,\d\d\d training rows, \d\d test rows", text)
+    assert {column["name"] for column in metadata["columns"]} == {"ward", "when"}
+    for column, value, message in (
+        ("weight", 0.0, "column 'weight', row 4001: expected a weight > 0, got 0"),
+        ("patient", None, "column 'patient', row 4001: expected a value, got a missing cell"),
+        ("when", None, "column 'when', row 4001: expected a value, got a missing cell"),
+    ):
+        cells = table[column].to_list()
+        cells[4000] = value
+        done = trained(table.with_columns(pl.Series(column, cells)))
+        assert done.exit_code != 0
+        assert message in " ".join(done.output.split())
+    assert set(os.listdir()) == {"t.csv", "m.chainrule"}

@@ -163,7 +163,6 @@ class BaseTabular(RecipeEstimator):
             parts,
             y,
             self.max_memory or available_memory(),
-            ignored=[name for name in (sample_weight, groups) if name is not None],
             weight=sample_weight,
             group=groups,
             time=time,
@@ -220,8 +219,8 @@ class BaseTabular(RecipeEstimator):
         weight = larger.weights(sample)
         groups, time = (None if name is None else sample[name] for name in (larger.group, larger.time))
         y = sample[larger.target]
-        for name in (larger.target, *larger.ignored):
-            del sample[name]
+        for name in (larger.target, larger.weight, larger.group):
+            sample.pop(name or "", None)
         return replace(self._rows(sample, y, weight, groups, time, larger.survey.rows), larger=larger)
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any, numbers: Array | None = None) -> _Rows:

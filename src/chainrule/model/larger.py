@@ -16,9 +16,9 @@ from typing import final
 
 import numpy as np
 
-from chainrule.arrays import Array
+from chainrule.arrays import Array, require_integer
 from chainrule.data.cells import as_numbers, factorize, missing_rows
-from chainrule.data.reading import n_rows, open_columns, require_names
+from chainrule.data.reading import Columns, n_rows, open_columns, require_names
 from chainrule.data.recognition import Reading, as_ordered, recognize_cells
 from chainrule.data.rowfile import EncodedRows, RowFile
 from chainrule.data.splits import require_complete
@@ -46,8 +46,8 @@ class Larger:
     """A table that is read in parts, of which `target` names the column to predict.
 
     Training takes about `memory` bytes, whatever the number of rows. `categories` are the columns whose numbers are
-    names, and `ignored` those that are no inputs. `weight`, `group` and `time` are the columns of sample weights, of
-    groups and of times; a weight of 0 is an error unless `zero_weights`, which leaves such rows out. Encoded rows are
+    names. `weight` and `group`, the columns of sample weights and of groups, are no inputs, nor are those in `ignored`;
+    `time` may be one. A weight of 0 is an error unless `zero_weights`, which leaves such rows out. Encoded rows are
     kept in `folder` while they are needed.
     """
 
@@ -63,6 +63,9 @@ class Larger:
     folder: str | os.PathLike[str] = field(default_factory=gettempdir)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        require_integer(self.memory, "max_memory", least=10**6)
+
     @cached_property
     def survey(self) -> Survey:
         """The statistics, and a sample of rows: all if they fit into memory.
@@ -71,7 +74,8 @@ class Larger:
         """
         most = _for_rows(self.memory) // (_BYTES_PER_CELL * self._n_columns)
         n_sample = min(_MAX_SAMPLE, max(_PROBE_ROWS, most // 8))
-        ignored = [name for name in self.ignored if name != self.time]
+        no_inputs = (*self.ignored, self.weight, self.group)
+        ignored = [name for name in no_inputs if name is not None and name != self.time]
         parts = self._checked(self.parts(self._rows_per_part))
         return survey(parts, self.target, most, n_sample, self.categories, ignored, self.seed)
 
@@ -104,9 +108,11 @@ class Larger:
     def _rows_per_part(self) -> int:
         return min(100_000, max(_PROBE_ROWS, _for_rows(self.memory) // 40 // (8 * self._n_columns)))
 
-    def fit(self, encoder: TabularEncoder, inputs: Iterable[str]) -> TabularEncoder:
-        """Fit an encoder to all rows of these columns, and return it."""
-        return encoder.fit_statistics({name: self.survey.statistics[name] for name in inputs})
+    def fit(self, encoder: TabularEncoder, columns: Columns) -> TabularEncoder:
+        """Fit an encoder to all rows, of which the columns of those in memory are given, and return it."""
+        if self.in_memory:
+            return encoder.fit(columns)
+        return encoder.fit_statistics({name: self.survey.statistics[name] for name in columns})
 
     def rest(
         self,
@@ -141,10 +147,9 @@ class Larger:
             values, _ = clean_target(self.target, columns[self.target], target.task)
             weight = self.weights(columns, start)
             rows = np.flatnonzero(kept & ~missing_rows(self.target, values) & (True if weight is None else weight > 0))
-            rows = rows if earlier is None else earlier.among(columns, rows, start)
-            folds = None if groups is None else groups.folds(columns, rows, start)
-            if folds is not None:
-                rows, folds = rows[folds != EVERY_FOLD], folds[folds != EVERY_FOLD]
+            folds = np.full(len(rows), NO_FOLD) if groups is None else groups.folds(columns, rows, start)
+            usable = (folds != EVERY_FOLD) & (True if earlier is None else earlier.among(columns, rows, start))
+            rows, folds = rows[usable], folds[usable]
             if len(rows):
                 X = np.zeros((len(values), encoder.n_features), np.float32)
                 encoder.layout.encode(columns, X, start)
@@ -187,10 +192,10 @@ class _Earlier:
         return times
 
     def among(self, columns: Mapping[str, Array], rows: Array, start: int) -> Array:
-        """Return those of some rows of a part, which begins at a row; TableError if a time is missing."""
+        """Return which of some rows of a part, which begins at a row, are among them; TableError for a missing time."""
         times = self._times(columns[self.name], start)[rows]
         require_complete(self.name, missing_rows(self.name, times), rows=rows + start)
-        return rows[(times < self.time) | ((times == self.time) & (rows + start < self.row))]
+        return (times < self.time) | ((times == self.time) & (rows + start < self.row))
 
 
 class _Groups:
@@ -203,7 +208,7 @@ class _Groups:
         self.fold_of = dict(zip((cells[code] for code in codes.tolist()), fold[held].tolist()))
 
     def folds(self, columns: Mapping[str, Array], rows: Array, start: int) -> Array:
-        """Return the folds of some rows of a part, which begins at a row; TableError if a group is missing."""
+        """Return the folds of some rows of a part, which begins at a row; TableError for a missing group."""
         groups = columns[self.name][rows]
         require_complete(self.name, missing_rows(self.name, groups), rows=rows + start)
         cells, codes = factorize(self.name, groups)
