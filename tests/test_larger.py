@@ -176,7 +176,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(folder, tmp_path, monkeypatc
     monkeypatch.setattr(rowfile.shutil, "disk_usage", lambda folder: Usage(1000))
     done = CliRunner().invoke(commands.app, ["train", str(folder), "--target", "y", "--memory", "1MB"])
     assert done.exit_code != 0
-    assert "cannot hold the table: the encoded rows take 0.0" in done.output.replace("\n", " ")
+    assert "cannot hold the table: the encoded rows take 0.1 MB, and 0.0 MB are free" in done.output.replace("\n", " ")
     assert os.listdir(tmp_path) == []
 
 

@@ -66,7 +66,7 @@ class RowFile:
         n_bytes = n_rows * self.row_bytes
         free = shutil.disk_usage(folder).free
         if n_bytes > free:
-            fault = f"the encoded rows take {n_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+            fault = f"the encoded rows take {n_bytes / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free"
             raise OSError(f"{os.fspath(folder)} cannot hold the table: {fault}")
         n_buckets = max(1, -(-n_bytes // bucket_bytes))
         ends = np.arange(n_buckets + 1) * n_rows // n_buckets
