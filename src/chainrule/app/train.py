@@ -29,8 +29,9 @@ from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
 from chainrule.data.cells import as_numbers
 from chainrule.data.hints import suggestions
-from chainrule.data.reading import Columns, named, read_columns
+from chainrule.data.reading import Columns, n_rows, named, open_columns, read_columns
 from chainrule.data.rowfile import RowFile
+from chainrule.data.survey import Parts
 from chainrule.errors import TableError
 from chainrule.files.checkpoint import CheckpointFile
 from chainrule.model import portfolio
@@ -154,10 +155,9 @@ def _read(options: TrainOptions, source: TableFile, show: Show) -> tuple[Columns
     memory = options.memory or available_memory()
     if fits(source.n_cells, memory):
         return read_columns(source.read(options.category or [], show)), None
-    show("in parts", None)
     names = options.category or []
     larger = Larger(
-        source.parts(names),
+        _shown(source, source.parts(names), show),
         options.target,
         memory,
         categories=names,
@@ -170,6 +170,19 @@ def _read(options: TrainOptions, source: TableFile, show: Show) -> tuple[Columns
         seed=options.seed,
     )
     return larger.survey.sample, None if larger.in_memory else larger
+
+
+def _shown(source: TableFile, parts: Parts, show: Show) -> Parts:
+    """Return the parts of a table, which show how many rows they are so far."""
+
+    def counted(most: int) -> Iterator[object]:
+        n = 0
+        for part in parts(most):
+            n += n_rows(open_columns(part))
+            show(f"{n:,} rows", source.fraction)
+            yield part
+
+    return counted
 
 
 def _about(larger: Larger, options: TrainOptions) -> str:
