@@ -77,10 +77,12 @@ def closed_figures():
 
 
 @pytest.fixture
-def undrawn(monkeypatch):
-    """Leave out the figures of reports, which take most of the time of writing one: for tests of their text."""
+def brief_reports(monkeypatch):
+    """Reports without figures and of few evaluations: for tests of what depends on neither."""
     pytest.importorskip("matplotlib")
     monkeypatch.setattr("chainrule.app.report.blocks.svg", lambda draw, width, height, label: f"<svg>{label}</svg>")
+    monkeypatch.setattr("chainrule.app.report.study.MAX_NETWORK_ROWS", 10_000)
+    monkeypatch.setattr("chainrule.app.report.panel.EPOCHS", 2)
 
 
 @pytest.fixture

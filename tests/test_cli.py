@@ -92,7 +92,7 @@ def test_penguins_are_classified_with_the_default_settings():
     assert max(document["epochs"]) <= 64
 
 
-def test_the_output_describes_the_table_the_training_and_the_scores(house, undrawn):
+def test_the_output_describes_the_table_the_training_and_the_scores(house, brief_reports):
     done = run("train", "house.csv", "--target", "price", "--epochs", 20, "--report", "house.html")
     assert done.exit_code == 0, done.stderr
     for line in (
@@ -500,7 +500,7 @@ def test_a_model_is_inspected(model):
     assert document["metadata"]["rows"] == {"training": 276, "test": 68}
 
 
-def test_a_report_is_written_for_an_existing_model(model, undrawn):
+def test_a_report_is_written_for_an_existing_model(model, brief_reports):
     Path("penguins.csv").write_text("".join(PENGUINS.read_text().splitlines(keepends=True)[::8]))
     done = run("report", model, "penguins.csv")
     assert (done.exit_code, done.stdout) == (0, "report  penguins.html\n")
@@ -566,7 +566,7 @@ def test_the_time_remaining_is_shown_in_a_readable_unit(seconds, text, monkeypat
         assert f"about {text} remaining" in display.line()
 
 
-def test_findings_about_the_table_are_printed_and_reported(house, undrawn):
+def test_findings_about_the_table_are_printed_and_reported(house, brief_reports):
     leaking = house.with_columns(tax=pl.col("price") * 0.07)
     leaking.write_csv("house.csv")
     done = run(
@@ -1139,7 +1139,7 @@ def test_the_report_shows_classes_and_escapes_the_text_of_the_table():
     assert "<i>" not in page
 
 
-def test_the_largest_errors_are_numbered_as_in_the_file(house, undrawn):
+def test_the_largest_errors_are_numbered_as_in_the_file(house, brief_reports):
     odd = house.with_columns(price=pl.when(pl.col("house_id") == 70).then(9e6).otherwise("price"))
     assert run("train", "house.csv", "--target", "price", *QUICK).exit_code == 0
     odd[60:].write_csv("odd.csv")
@@ -1148,7 +1148,7 @@ def test_the_largest_errors_are_numbered_as_in_the_file(house, undrawn):
     assert re.search(r'<tr><th scope="row">(\d+)</th>', wrong)[1] == "11"
 
 
-def test_in_a_wide_table_the_most_salient_columns_are_permuted(house, undrawn, monkeypatch):
+def test_in_a_wide_table_the_most_salient_columns_are_permuted(house, brief_reports, monkeypatch):
     from chainrule.app.report import study
 
     monkeypatch.setattr(study, "MAX_PERMUTED", 1)

@@ -110,7 +110,7 @@ def test_whole_thousands_are_read_at_prediction_as_in_training(rows):
     assert run("predict", "m.chainrule", "new.csv").stdout == run("predict", "m.chainrule", "plain.csv").stdout
 
 
-def test_options_override_what_is_detected_in_every_command(rows, undrawn):
+def test_options_override_what_is_detected_in_every_command(rows, brief_reports):
     name = write_csv(rows, separator="^", number=german, encoding="cp1250", header=False)
     options = ["--separator", "^", "--decimal", ",", "--encoding", "cp1250", "--no-header"]
     written = train(name, *options, target="column_3")
