@@ -49,6 +49,7 @@ from chainrule.training.kernels import choose
 _MIN_SECONDS = 0.3
 """Time that the first member gets, even if the time limit is shorter."""
 Rest = Callable[[Array], RowFile | None]
+"""Returns the rows on disk, given the fold (n,) that holds out each row in memory."""
 CallbacksFor = Callable[[int], Sequence[Callback]]
 """Returns the callbacks of the member of that number, counted from 0."""
 
@@ -122,7 +123,7 @@ def fit_predictor(
         An encoder from `encoder_for(target)` that was fitted to the table; default: a new one.
     rest : function, optional
         Returns further rows, encoded by this encoder and on disk, on which the members are trained; none is held out.
-        Its argument (n,) is the fold that holds out each row of the table, NO_FOLD for none.
+        Its argument is the fold (n,) that holds out each row of the table, NO_FOLD for none.
 
     Raises
     ------
