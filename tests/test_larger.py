@@ -27,7 +27,7 @@ from chainrule.app import commands
 from chainrule.app.tables import TableFile
 from chainrule.data import rowfile
 from chainrule.data.rowfile import EncodedRows, RowFile
-from chainrule.data.targets import NumberTarget
+from chainrule.data.targets import NumberTarget, learn_target
 from chainrule.errors import ModelFileError, TableError
 from chainrule.files.model import load
 from chainrule.model.larger import EVERY_FOLD, NO_FOLD, Larger
@@ -340,3 +340,18 @@ def test_the_command_line_keeps_groups_times_and_weights_of_a_larger_table(visit
         assert done.exit_code != 0
         assert message in " ".join(done.output.split())
     assert set(os.listdir()) == {"t.csv", "m.chainrule"}
+
+
+def test_the_targets_of_a_part_are_read_as_those_of_the_whole_table(tmp_path):
+    """A table that is sorted by its target has parts of nothing but mistakes or words for missing values."""
+    numbers = np.sort(np.random.default_rng(0).normal(50, 3, N)).round(2)
+    known = np.arange(N) < 4_000
+    for cells in (np.char.add("$", numbers.astype(str)), (numbers > 49).astype(int).astype(str)):
+        expected = np.char.strip(cells, "$").astype(float)
+        frame = pl.DataFrame({"x": numbers, "y": np.where(known, cells, "n/a")})
+        larger = Larger(parts_of(frame), "y", MEMORY, folder=tmp_path)
+        target, _, _ = learn_target("y", larger.survey.sample["y"])
+        file = larger.rest(larger.fit(TabularEncoder(), ["x"]), target)
+        on_disk = np.concatenate([y.copy() for _, y, _ in EncodedRows(file, np.copy).windows(None)])
+        others = np.setdiff1d(np.flatnonzero(known), larger.survey.rows)
+        np.testing.assert_array_equal(np.sort(on_disk), expected[others])

@@ -25,7 +25,7 @@ from chainrule.data.splits import require_complete
 from chainrule.data.statistics import Cells
 from chainrule.data.survey import Parts, Survey, others, survey
 from chainrule.data.tabular import TabularEncoder
-from chainrule.data.targets import ClassTarget, NumberTarget, clean_target
+from chainrule.data.targets import ClassTarget, NumberTarget, part_reader
 from chainrule.errors import TableError
 
 NO_FOLD, EVERY_FOLD = -1, -2
@@ -131,6 +131,7 @@ class Larger:
         """
         if self.in_memory:
             return None
+        read = part_reader(target, self.survey.statistics[self.target])
         fold = np.full(len(self.survey.rows), NO_FOLD) if fold is None else fold
         earlier = None if self.time is None else _Earlier(self.time, self.survey, fold)
         groups = None if self.group is None else _Groups(self.group, self.survey, fold)
@@ -144,20 +145,18 @@ class Larger:
             seed=self.seed,
         )
         for start, columns, kept in others(self.parts(self._rows_per_part), self.survey.rows):
-            values, _ = clean_target(self.target, columns[self.target], target.task)
-            weight = self.weights(columns, start)
-            rows = np.flatnonzero(kept & ~missing_rows(self.target, values) & (True if weight is None else weight > 0))
+            numbers, weight = read(columns[self.target], start), self.weights(columns, start)
+            rows = np.flatnonzero(kept & ~np.isnan(numbers) & (True if weight is None else weight > 0))
             folds = np.full(len(rows), NO_FOLD) if groups is None else groups.folds(columns, rows, start)
             usable = (folds != EVERY_FOLD) & (True if earlier is None else earlier.among(columns, rows, start))
             rows, folds = rows[usable], folds[usable]
             if len(rows):
-                X = np.zeros((len(values), encoder.n_features), np.float32)
+                X = np.zeros((len(numbers), encoder.n_features), np.float32)
                 encoder.layout.encode(columns, X, start)
-                numbers = _numbers(target, values[rows])
                 weight = None if weight is None else weight[rows]
                 if class_weights is not None:
-                    weight = class_weights[numbers] * (1 if weight is None else weight)
-                file.append(X[rows], numbers, weight, folds)
+                    weight = class_weights[numbers[rows].astype(np.intp)] * (1 if weight is None else weight)
+                file.append(X[rows], numbers[rows], weight, folds)
         return file if len(file) else None
 
     def weights(self, columns: Mapping[str, Array], start: int = 0) -> Array | None:
@@ -226,11 +225,6 @@ def training_rows(
         return values.astype(np.intp) if isinstance(target, ClassTarget) else target.encode(values).astype(np.float32)
 
     return EncodedRows(file, encode, without if "fold" in file.fields else None)
-
-
-def _numbers(target: ClassTarget | NumberTarget, values: Array) -> Array:
-    """Return class numbers (n,), or the numbers of a single output (n,)."""
-    return target.encode(values) if isinstance(target, ClassTarget) else target.numbers(values)[:, 0]
 
 
 def fits(n_cells: float, memory: int) -> bool:
