@@ -30,6 +30,7 @@ from chainrule.data.parts import parts_of
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
 from chainrule.data.rowfile import RowFile
 from chainrule.data.splits import group_codes, time_numbers
+from chainrule.data.survey import Parts
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, missing_notices, read_target, target_notices
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
@@ -149,25 +150,15 @@ class BaseTabular(RecipeEstimator):
         self : object
             The fitted estimator.
         """
+        for name, values in (("groups", groups), ("time", time)):
+            if values is not None and self.validation_data is not None:
+                raise ValueError(f"{name} must be None with validation_data, which replaces the folds")
         parts = parts_of(X)
         if parts is None:
-            self._learn(self._rows(X, y, sample_weight, groups, time))
-            return self
-        names = {"y": y, "sample_weight": sample_weight, "groups": groups, "time": time}
-        for argument, name in names.items():
-            valid = isinstance(name, str) or (name is None and argument != "y")
-            require(valid, argument, "be the name of a column of a table that is read in parts", name)
-        given = [name for name in names.values() if name is not None]
-        require(len(set(given)) == len(given), ", ".join(names), "be different columns", given)
-        larger = Larger(
-            parts,
-            y,
-            self.max_memory or available_memory(),
-            weight=sample_weight,
-            group=groups,
-            time=time,
-        )
-        self._learn(self._sample(larger))
+            rows = self._rows(X, y, sample_weight, groups, time)
+        else:
+            rows = self._sample(parts, {"y": y, "sample_weight": sample_weight, "groups": groups, "time": time})
+        self._learn(rows)
         return self
 
     @abstractmethod
@@ -188,7 +179,8 @@ class BaseTabular(RecipeEstimator):
         encoder = rest = None
         if rows.larger is not None:
             encoder = rows.larger.fit(encoder_for(target), rows.columns)
-            rest = partial(_rest, rows, rows.larger, encoder, target, class_weights)
+            if not rows.larger.in_memory:
+                rest = partial(_rest, rows, rows.larger, encoder, target, class_weights)
         fitted = fit_predictor(
             rows.columns,
             rows.y,
@@ -213,15 +205,20 @@ class BaseTabular(RecipeEstimator):
         executor: Executor = Serial() if self.n_jobs in (None, 1) else _Joblib(self.n_jobs, shared)
         return Watched(executor) if self.verbose else executor
 
-    def _sample(self, larger: Larger) -> _Rows:
-        """Return the rows in memory of a table that is read in parts."""
-        sample = dict(larger.survey.sample)
-        weight = larger.weights(sample)
-        groups, time = (None if name is None else sample[name] for name in (larger.group, larger.time))
-        y = sample[larger.target]
-        for name in (larger.target, larger.weight, larger.group):
-            sample.pop(name or "", None)
-        return replace(self._rows(sample, y, weight, groups, time, larger.survey.rows), larger=larger)
+    def _sample(self, parts: Parts, names: Mapping[str, Any]) -> _Rows:
+        """Return the rows in memory of a table that is read in parts, with columns of these names, by argument."""
+        for argument, name in names.items():
+            valid = isinstance(name, str) or (name is None and argument != "y")
+            require(valid, argument, "be the name of a column of a table that is read in parts", name)
+        given = [name for name in names.values() if name is not None]
+        require(len(set(given)) == len(given), ", ".join(names), "be different columns", given)
+        y, weight, group, time = names.values()
+        larger = Larger(parts, y, self.max_memory or available_memory(), weight=weight, group=group, time=time)
+        sample = larger.survey.sample
+        inputs = {name: cells for name, cells in sample.items() if name not in (y, weight, group)}
+        groups, times = (None if name is None else sample[name] for name in (group, time))
+        rows = self._rows(inputs, sample[y], larger.weights(sample), groups, times, larger.survey.rows)
+        return replace(rows, larger=larger)
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any, numbers: Array | None = None) -> _Rows:
         """Return the rows with a known target and positive weight; at least 2 targets are known.
@@ -231,9 +228,6 @@ class BaseTabular(RecipeEstimator):
         columns = self._columns(X, reset=True)
         _require_target(self, y)
         y, known, notices = self._targets(columns, y, min_rows=2)
-        for name, values in (("groups", groups), ("time", time)):
-            if values is not None and self.validation_data is not None:
-                raise ValueError(f"{name} must be None with validation_data, which replaces the folds")
         n = len(known)
         weight = _weights(sample_weight, n)
         used = known if weight is None else known & (weight > 0)
