@@ -30,7 +30,7 @@ from chainrule.data.rowfile import EncodedRows, RowFile
 from chainrule.data.targets import NumberTarget, learn_target
 from chainrule.errors import ModelFileError, TableError
 from chainrule.files.model import load
-from chainrule.model.larger import EVERY_FOLD, NO_FOLD, Larger
+from chainrule.model.larger import NO_FOLD, Larger
 
 N = 6_000
 QUICK = {"quality": "fast", "n_folds": 2, "epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0}
@@ -256,9 +256,10 @@ def test_rows_on_disk_are_of_other_groups_and_earlier_than_those_held_out(visits
     rows, sample = larger.survey.rows, larger.survey.sample
     late = sample["day"] >= 70
     held = late & np.isin(sample["patient"], [f"p{k}" for k in range(60)])
-    fold = np.where(held, [int(name[1:]) % 3 - 2 for name in sample["patient"]], NO_FOLD)  # EVERY_FOLD, NO_FOLD and 0
+    fold = np.where(held, [int(name[1:]) % 3 - 1 for name in sample["patient"]], NO_FOLD)  # -1, 0 and 1, of test rows
     encoder, target = larger.fit(TabularEncoder(), ["day"]), NumberTarget.fit("number", sample["number"])
-    file = larger.rest(encoder, target, fold)
+    training, test = np.flatnonzero(fold != 1), np.flatnonzero(fold == 1)
+    file = larger.rest(encoder, target, training, test, fold=fold[training])
     first = min((sample["when"][i], rows[i]) for i in np.flatnonzero(fold != NO_FOLD))
     of_fold = {sample["patient"][i]: fold[i] for i in np.flatnonzero(fold != NO_FOLD)}
     others = visits.with_row_index("i").filter(~pl.col("i").is_in(rows), pl.col("weight") > 0)
@@ -268,7 +269,7 @@ def test_rows_on_disk_are_of_other_groups_and_earlier_than_those_held_out(visits
         encoded = EncodedRows(file, np.copy, without)
         on_disk = [(y.copy(), weight.copy()) for _, y, weight in encoded.windows(None)]
         y, weight = map(np.concatenate, zip(*on_disk))
-        expected = [i for i, k in usable if k != EVERY_FOLD and (without is None or k != without)]
+        expected = [i for i, k in usable if k not in (1, without)]
         np.testing.assert_array_equal(np.sort(y), expected)
         assert (weight == 1.5).all()
         assert encoded.sizes == [len(y) for y, _ in on_disk]

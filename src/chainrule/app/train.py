@@ -15,8 +15,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from chainrule.app import messages, plan
 from chainrule.app.csv_file import Show
 from chainrule.app.duration import seconds_after_training
@@ -30,14 +28,13 @@ from chainrule.arrays import Array
 from chainrule.data.cells import as_numbers
 from chainrule.data.hints import suggestions
 from chainrule.data.reading import Columns, n_rows, named, open_columns, read_columns
-from chainrule.data.rowfile import RowFile
 from chainrule.data.survey import Parts
 from chainrule.errors import TableError
 from chainrule.files.checkpoint import CheckpointFile
 from chainrule.model import portfolio
 from chainrule.model.executors import Executor, Serial, Threads
 from chainrule.model.fitting import Fitted, encoder_for, fit_predictor, recipe_of
-from chainrule.model.larger import EVERY_FOLD, NO_FOLD, Larger, available_memory, fits
+from chainrule.model.larger import Larger, available_memory, fits
 
 _CHECKPOINT_SECONDS = 2.0
 """The least time between two writes of a member's checkpoint; its last epoch is always written."""
@@ -234,6 +231,9 @@ def _fit(job: _Job, reporter: Reporter) -> Fitted:
     options, planned = job.options, job.plan
     checkpoints = _checkpoints(job, reporter)
     seen = planned.table.part(planned.training)
+    rest = None
+    if job.larger is not None:
+        rest = partial(job.larger.rest, planned.encoder, planned.target, planned.training, planned.test, None)
     seconds = _seconds_for_training(job)
     with reporter.training(job.members) as display:
         display.preparing = "encoding the rows on disk" if job.larger else display.preparing
@@ -251,21 +251,13 @@ def _fit(job: _Job, reporter: Reporter) -> Fitted:
             time_limit=seconds,
             seed=options.seed,
             encoder=planned.encoder,
-            rest=None if job.larger is None else partial(_rest, job, job.larger),
+            rest=rest,
             executor=_executor_for(options.jobs, job.members),
             callbacks_for=lambda k: [
                 *display.callbacks_for(k),
                 *([checkpoints.checkpoint(k, seconds=_CHECKPOINT_SECONDS)] if checkpoints else []),
             ],
         )
-
-
-def _rest(job: _Job, larger: Larger, fold: Array) -> RowFile | None:
-    """Return the rows on disk, given the fold (n,) that holds out each training row in memory."""
-    planned = job.plan
-    of_sample = np.full(len(larger.survey.rows), NO_FOLD)
-    of_sample[planned.training], of_sample[planned.test] = fold, EVERY_FOLD
-    return larger.rest(planned.encoder, planned.target, of_sample)
 
 
 def _checkpoints(job: _Job, reporter: Reporter) -> CheckpointFile | None:

@@ -28,7 +28,6 @@ from chainrule.data.cells import missing_rows
 from chainrule.data.hints import suggestions
 from chainrule.data.parts import parts_of
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
-from chainrule.data.rowfile import RowFile
 from chainrule.data.splits import group_codes, time_numbers
 from chainrule.data.survey import Parts
 from chainrule.data.tabular import TabularEncoder
@@ -40,7 +39,7 @@ from chainrule.insight.explanation import Explanation
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.executors import Executor, MemberTask, Serial
 from chainrule.model.fitting import Fitted, encoder_for, fit_predictor
-from chainrule.model.larger import NO_FOLD, Larger, available_memory
+from chainrule.model.larger import Larger, available_memory
 from chainrule.model.progress import Watched
 from chainrule.model.recipe import Member
 
@@ -180,7 +179,7 @@ class BaseTabular(RecipeEstimator):
         if rows.larger is not None:
             encoder = rows.larger.fit(encoder_for(target), rows.columns)
             if not rows.larger.in_memory:
-                rest = partial(_rest, rows, rows.larger, encoder, target, class_weights)
+                rest = partial(rows.larger.rest, encoder, target, np.flatnonzero(rows.used), None, class_weights)
         fitted = fit_predictor(
             rows.columns,
             rows.y,
@@ -603,20 +602,6 @@ def _require_target(estimator: BaseTabular, y: Any) -> None:
     """Raise ValueError if there is no target."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
-
-
-def _rest(
-    rows: _Rows,
-    larger: Larger,
-    encoder: TabularEncoder,
-    target: ClassTarget | NumberTarget,
-    class_weights: Array | None,
-    fold: Array,
-) -> RowFile | None:
-    """Return the rows on disk, given the fold (n,) that holds out each row in memory."""
-    of_sample = np.full(len(rows.used), NO_FOLD)
-    of_sample[rows.used] = fold
-    return larger.rest(encoder, target, of_sample, class_weights)
 
 
 def _take(columns: Columns, used: Array) -> Columns:

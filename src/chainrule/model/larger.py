@@ -28,8 +28,8 @@ from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, part_reader
 from chainrule.errors import TableError
 
-NO_FOLD, EVERY_FOLD = -1, -2
-"""Instead of the fold that holds a row out: the row is trained on by all members, or by none, as test rows are."""
+NO_FOLD, _EVERY_FOLD = -1, -2
+"""Instead of the fold that holds a row out: the row is held out by no member, or by all, as test rows are."""
 
 _PROBE_ROWS = 1_000
 _MAX_SAMPLE = 100_000
@@ -118,37 +118,43 @@ class Larger:
         self,
         encoder: TabularEncoder,
         target: ClassTarget | NumberTarget,
-        fold: Array | None = None,
+        training: Array | None = None,
+        test: Array | None = None,
         class_weights: Array | None = None,
+        fold: Array | None = None,
     ) -> RowFile | None:
         """Return the rows that are not in the sample, encoded on disk; None if there is none to train on.
 
-        `fold` (n_sample,) is the fold that holds out each row of the sample, or NO_FOLD or EVERY_FOLD; default: no row
-        is held out. A row on disk has the fold of its group, and a weight that is multiplied by that of its class, if
-        `class_weights` (K,) are given. Not among them are rows with a missing target or a weight of 0, of groups in
-        EVERY_FOLD, and with times, those that are not earlier than all held-out rows. Raises OSError if the disk is
-        full, and TableError for a cell that cannot be encoded.
+        `training` and `test` are indices of rows of the sample, and `fold` is that which holds out each of the former,
+        or NO_FOLD; default: no row is held out. A row on disk has the fold of its group, and a weight that is
+        multiplied by that of its class, if `class_weights` (K,) are given. Not among them are rows with a missing
+        target or a weight of 0, of groups with test rows, and with times, those that are not earlier than all held-out
+        rows. Raises OSError if the disk is full, and TableError for a cell that cannot be encoded.
         """
         if self.in_memory:
             return None
         read = part_reader(target, self.survey.statistics[self.target])
-        fold = np.full(len(self.survey.rows), NO_FOLD) if fold is None else fold
-        earlier = None if self.time is None else _Earlier(self.time, self.survey, fold)
-        groups = None if self.group is None else _Groups(self.group, self.survey, fold)
+        held_by = np.full(len(self.survey.rows), NO_FOLD)
+        if fold is not None:
+            held_by[training] = fold
+        if test is not None:
+            held_by[test] = _EVERY_FOLD
+        earlier = None if self.time is None else _Earlier(self.time, self.survey, held_by)
+        groups = None if self.group is None else _Groups(self.group, self.survey, held_by)
         file = RowFile(
             self.folder,
             self.survey.n_rows - len(self.survey.rows),
             encoder.n_features,
             _for_rows(self.memory) // (16 if groups is None else 32),  # the rows of all folds but one are copied
             weighted=self.weight is not None or class_weights is not None,
-            n_folds=0 if groups is None else int(fold.max()) + 1,
+            n_folds=0 if groups is None else int(held_by.max()) + 1,
             seed=self.seed,
         )
         for start, columns, kept in others(self.parts(self._rows_per_part), self.survey.rows):
             numbers, weight = read(columns[self.target], start), self.weights(columns, start)
             rows = np.flatnonzero(kept & ~np.isnan(numbers) & (True if weight is None else weight > 0))
             folds = np.full(len(rows), NO_FOLD) if groups is None else groups.folds(columns, rows, start)
-            usable = (folds != EVERY_FOLD) & (True if earlier is None else earlier.among(columns, rows, start))
+            usable = (folds != _EVERY_FOLD) & (True if earlier is None else earlier.among(columns, rows, start))
             rows, folds = rows[usable], folds[usable]
             if len(rows):
                 X = np.zeros((len(numbers), encoder.n_features), np.float32)
@@ -175,8 +181,8 @@ class Larger:
 class _Earlier:
     """The rows that are earlier than all held-out rows of the sample: of equal times, the upper one is earlier."""
 
-    def __init__(self, name: str, survey: Survey, fold: Array) -> None:
-        self.name, statistic, held = name, survey.statistics[name], np.flatnonzero(fold != NO_FOLD)
+    def __init__(self, name: str, survey: Survey, held_by: Array) -> None:
+        self.name, statistic, held = name, survey.statistics[name], np.flatnonzero(held_by != NO_FOLD)
         self.reading = Reading("number")
         if isinstance(statistic, Cells):
             self.reading = recognize_cells(statistic.cells, statistic.counts.tolist())
@@ -200,11 +206,11 @@ class _Earlier:
 class _Groups:
     """The folds of groups, which are those of their held-out rows in the sample."""
 
-    def __init__(self, name: str, survey: Survey, fold: Array) -> None:
-        held = fold != NO_FOLD
+    def __init__(self, name: str, survey: Survey, held_by: Array) -> None:
+        held = held_by != NO_FOLD
         cells, codes = factorize(name, survey.sample[name][held])
         self.name = name
-        self.fold_of = dict(zip((cells[code] for code in codes.tolist()), fold[held].tolist()))
+        self.fold_of = dict(zip((cells[code] for code in codes.tolist()), held_by[held].tolist()))
 
     def folds(self, columns: Mapping[str, Array], rows: Array, start: int) -> Array:
         """Return the folds of some rows of a part, which begins at a row; TableError for a missing group."""
