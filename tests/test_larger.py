@@ -330,13 +330,16 @@ def test_the_command_line_keeps_groups_times_and_weights_of_a_larger_table(visit
     assert 0.3 * N < metadata["rows"]["training"] < 0.8 * N
     assert re.search(r"up to 5,\d\d\d training rows, \d\d test rows", text)
     assert {column["name"] for column in metadata["columns"]} == {"ward", "when"}
-    for column, value, message in (
-        ("weight", 0.0, "column 'weight', row 4001: expected a weight > 0, got 0"),
-        ("patient", None, "column 'patient', row 4001: expected a value, got a missing cell"),
-        ("when", None, "column 'when', row 4001: expected a value, got a missing cell"),
+    sampled = Larger(parts_of(table), "ill", 10**6).survey.rows.tolist()
+    missing = "expected a value, got a missing cell"
+    for column, row, value, message in (
+        ("weight", 4000, 0.0, "column 'weight', row 4001: expected a weight > 0, got 0"),
+        ("patient", 4000, None, f"chainrule: column 'patient', row 4001: {missing}"),
+        ("patient", sampled[500], None, f"chainrule: --group column 'patient', row {sampled[500] + 1}: {missing}"),
+        ("when", 4000, None, f"chainrule: column 'when', row 4001: {missing}"),
     ):
         cells = table[column].to_list()
-        cells[4000] = value
+        cells[row] = value
         done = trained(table.with_columns(pl.Series(column, cells)))
         assert done.exit_code != 0
         assert message in " ".join(done.output.split())
