@@ -6,11 +6,14 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import signal
 import sys
+from functools import cache
 from itertools import count
+from unittest import mock
 
 import matplotlib
 import numpy as np
 import pytest
+import typer.testing
 from hypothesis import settings
 
 matplotlib.use("Agg")
@@ -65,6 +68,21 @@ def deterministic_generators():
         patch.setattr(
             np.random, "default_rng", lambda seed=None: default_rng(next(unused_seeds) if seed is None else seed)
         )
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def commands_built_once():
+    """Build the commands of an app once; the runner of Typer builds them anew for each call, which takes 30 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_environment():
+    """Restore the environment after each module: Dask sets how processes that are started later allocate memory."""
+    with mock.patch.dict(os.environ):
         yield
 
 
