@@ -223,8 +223,9 @@ def member_of(recipe, X, y, target):
     split = folds(Structure(strata_of(y)), 5, seed=0)[0]
     member = train_member(recipe, (X.astype(np.float32), y, None), split, target, seed=0)
     predictions = np.full((len(X), target.n_outputs), np.nan)
-    predictions[split.held_out] = member.network(X[split.held_out])
-    return member.network, X, y, member.history, {"predictions": predictions}
+    (network,) = member.networks
+    predictions[split.held_out] = network(X[split.held_out])
+    return network, X, y, member.history, {"predictions": predictions}
 
 
 def or_gate():
