@@ -14,8 +14,9 @@ Afterwards `apart` takes them apart into k ordinary networks, so that files, exp
 Four of them with piecewise-linear functions, in the portfolio of `chainrule.model.portfolio`: on concrete (two splits),
 and on 2,000 rows each of california_housing, bike_hourly and abalone, RMSE of the best quality is 0.994 times that
 without them, between 0.978 and 1. It then has up to 20 networks more. Added to the variants of the default quality, on
-all rows of california_housing, they make it 0.988 times, in 5 times the time. On german_credit and bank_marketing, log loss is
-1.0007 times as large, so classification does without. Eight networks are no better than four, and take twice as long.
+all rows of california_housing, they make it 0.988 times, in 5 times the time. Eight networks are no better than four,
+and take twice as long. On german_credit and bank_marketing, log loss is 1.0007 times as large, so classification does
+without.
 
 Shapes: X (n, n_in), below it X (k n, n_in), and at the end Z (n, k m).
 """
