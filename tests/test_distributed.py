@@ -128,7 +128,7 @@ def test_killed_workers_cost_their_rounds_and_change_nothing(cluster, client, ta
     cluster.scale(2)
     monkeypatch.setattr(Cluster, "compute", compute_and_kill)
     model = clone(fitted["local"]).fit(*collections(*table))
-    assert len(killed) == 2
+    assert len(killed) >= 2
     assert weights(model) == weights(fitted["local"])
 
 
