@@ -2,8 +2,8 @@ r"""The losses as terms: the loss of one output. The trace and the compiled loop
 
 `chainrule.nn.losses` has the same functions by hand, and tests hold one against the other. A function of the table
 COSTS takes the output `z`, the prediction `p`, that is, the output after the link function, the target `y`, and the
-loss's constant `c`, such as delta, if it has one. The losses with a link have a rule of their own: the derivative of
-the two together, p - y.
+loss's setting `c`, such as delta, if it has one. The losses with a link have a rule of their own: the derivative of the
+two together, p - y.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from chainrule.terms import (
     Symbol,
     Term,
     absolute,
+    build,
     derivative,
     exp,
     greater,
@@ -124,9 +125,9 @@ COSTS: dict[type[Loss], Callable[[Term, Term, Term, Any], Term]] = {
 }
 
 
-def constant_of(loss: Loss) -> Any:
-    """Return the constant in the formula of a built-in loss; None if it has none."""
-    return next((getattr(loss, field.name) for field in fields(loss) if field.name != "label_smoothing"), None)  # type: ignore[arg-type]
+def setting_of(loss: Any) -> Any:
+    """Return the one setting of a built-in loss; None if it has none."""
+    return next((getattr(loss, field.name) for field in fields(loss)), None)
 
 
 # Links.
@@ -157,13 +158,12 @@ LINKS: dict[type[Loss], tuple[str, Callable[[Term], Term]]] = {
 # Targets.
 
 
-def smoothed(loss: Loss, y: Symbol, n_out: int) -> Term:
-    """Return the targets of a loss, which it may smooth: a fraction of each is spread evenly over all classes."""
-    smoothing = getattr(loss, "label_smoothing", 0.0)
-    if not smoothing:
+def smoothed(kind: type[Loss], y: Symbol, smoothing: Any, n_out: int) -> Term:
+    """Return the targets of a loss that may smooth them: a fraction of each is spread evenly over all classes."""
+    if kind not in (losses.BinaryCrossEntropy, losses.CrossEntropy) or not smoothing:
         return y
-    k = n_out if isinstance(loss, losses.CrossEntropy) else 2
-    return instead((1 - smoothing) * y + Number(smoothing) / k, "label smoothing is missing", y)
+    share = build("divide", smoothing, n_out if kind is losses.CrossEntropy else 2)
+    return instead((1 - smoothing) * y + share, "label smoothing is missing", y)
 
 
 # Their forms as terms in Z, Y and C, for losses that treat each output by itself.
@@ -173,7 +173,8 @@ Z, Y, C = Symbol("z"), Symbol("y"), Symbol("c")
 
 def value_of(kind: type[Loss]) -> Term:
     """Return the loss of one output."""
-    return COSTS[kind](Z, LINKS[kind][1](Z) if kind in LINKS else Z, Y, C)
+    p = LINKS[kind][1](Z) if kind in LINKS else Z
+    return COSTS[kind](Z, p, smoothed(kind, Y, C, 1), C)
 
 
 def slope_of(kind: type[Loss]) -> Term:

@@ -1,7 +1,7 @@
 """Small networks, where calling matrix products takes longer than computing them: many steps in one compiled call.
 
 Only chains of Dense and the library's own activations are small networks. The activations are compiled from their terms
-in `chainrule.curves`, the update rules from `training.optimizers`.
+in `chainrule.curves`, the losses from those in `chainrule.costs`, the update rules from `training.optimizers`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import costs
 from chainrule.arrays import Array
 from chainrule.compiled.fused import (
-    FusedCrossEntropy,
     FusedNetwork,
     adam_loop,
     jit,
@@ -25,6 +25,7 @@ from chainrule.compiled.fused import (
 )
 from chainrule.curves import CURVES, scalar_switch, slope_of, value_of
 from chainrule.nn.layers import Activation, Dense, Layer
+from chainrule.nn.losses import CrossEntropy
 from chainrule.nn.network import Network
 from chainrule.training import optimizers
 from chainrule.training.optimizers import FLUSH_EVERY, Optimizer, flush_denormals
@@ -43,10 +44,15 @@ RULES: tuple[Any, ...] = (
 
 CODES = {name: code for code, name in enumerate(name for name in CURVES if name != "step")}
 """Activations by number; step has no derivative to train with."""
+LOSSES = [kind for kind in costs.COSTS if kind is not CrossEntropy]
+"""The losses of each output by itself, by number."""
+CROSS_ENTROPY = len(LOSSES)
 
 
 _activate = jit(scalar_switch(map(value_of, CODES)))
 _slope = jit(scalar_switch(map(slope_of, CODES)))
+_cost = jit(scalar_switch(map(costs.value_of, LOSSES), "y", "c"))
+_cost_slope = jit(scalar_switch(map(costs.slope_of, LOSSES), "y", "c"))
 
 
 @jit
@@ -99,17 +105,57 @@ def _backward(theta, sizes, codes, z, a, d, grad):
 
 
 @jit
-def _cross_entropy(theta, sizes, codes, X, y, rows, grad):
-    """Return the mean cross-entropy of some rows of X, of classes y, and write its gradient."""
+def _loss_of_class(z, y, c, d):
+    """Return the cross-entropy of a row of class y with outputs z and label smoothing c, and write its derivative d."""
+    real = z.dtype.type
+    log_sum, own, share = softmax_row(z, d), real(1) - c, c / real(z.size)
+    loss = log_sum - own * z[y]
+    for j in range(z.size):
+        loss -= share * z[j]
+        d[j] -= share
+    d[y] -= own
+    return loss
+
+
+@jit
+def _loss_of_targets(loss, z, y, c, d):
+    """Return the loss of a row with outputs z and targets y, and write its derivative d.
+
+    The loss is CROSS_ENTROPY or LOSSES[loss], with the setting c[j] for output j.
+    """
+    real = z.dtype.type
+    total = real(0)
+    if loss == CROSS_ENTROPY:
+        log_sum = softmax_row(z, d)
+        for j in range(z.size):
+            target = (real(1) - c[j]) * y[j] + c[j] / real(z.size)
+            total += target * (log_sum - z[j])
+            d[j] -= target
+    else:
+        for j in range(z.size):
+            total += _cost(loss, z[j], y[j], c[j])
+            d[j] = _cost_slope(loss, z[j], y[j], c[j])
+    return total
+
+
+@jit
+def _objective(theta, sizes, codes, loss, c, X, y, rows, grad):
+    """Return the mean loss of some rows of X, and write its gradient; y is class numbers or rows of targets."""
     shape = sizes.sum(), len(rows)
     z, a, d = np.empty(shape, theta.dtype), np.empty(shape, theta.dtype), np.empty(shape, theta.dtype)
     for r, row in enumerate(rows):
         for i in range(sizes[0]):
             a[i, r] = X[row, i]
     _forward(theta, sizes, codes, z, a)
-    total, first, share = 0.0, len(a) - sizes[-1], theta.dtype.type(1 / len(rows))
+    total, last, share = 0.0, len(a) - sizes[-1], theta.dtype.type(1 / len(rows))
     for r, row in enumerate(rows):
-        total += softmax_row(a[:, r], first, y[row], share, d[:, r])
+        if y.ndim == 1:  # decided when this is compiled
+            total += _loss_of_class(a[last:, r], y[row], c[0], d[last:, r])
+        else:
+            total += _loss_of_targets(loss, a[last:, r], y[row], c, d[last:, r])
+    for j in range(last, len(d)):  # as one expression on arrays, it would take seconds to compile
+        for r in range(len(rows)):
+            d[j, r] *= share
     _backward(theta, sizes, codes, z, a, d, grad)
     return total / len(rows)
 
@@ -144,7 +190,7 @@ def _update(rule, theta, g, m, v, c):
 
 
 @jit
-def _descend(theta, grad, sizes, codes, X, y, order, batch_size, penalty, clip, rule, m, v, constants):
+def _descend(theta, grad, sizes, codes, loss, c, X, y, order, batch_size, penalty, clip, rule, m, v, constants):
     """Take a step for each row of `constants`, on the next batch of `order`.
 
     Return the number of steps, and the sums of loss times rows and of gradient norms. A batch whose loss or gradient is
@@ -154,19 +200,19 @@ def _descend(theta, grad, sizes, codes, X, y, order, batch_size, penalty, clip, 
     l1, l2, alpha = penalty
     for k in range(len(constants)):
         rows = order[k * batch_size : (k + 1) * batch_size]
-        loss = _cross_entropy(theta, sizes, codes, X, y, rows, grad)
-        loss += _penalize(theta, sizes, l1, l2 + alpha / len(rows), grad)
+        value = _objective(theta, sizes, codes, loss, c, X, y, rows, grad)
+        value += _penalize(theta, sizes, l1, l2 + alpha / len(rows), grad)
         square = 0.0
         for i in range(grad.size):
             square += float(grad[i]) * float(grad[i])
         norm = np.sqrt(square)
-        if not (np.isfinite(loss) and np.isfinite(norm)):
+        if not (np.isfinite(value) and np.isfinite(norm)):
             return k, losses, norms
         if norm > clip:
             for i in range(grad.size):
                 grad[i] *= theta.dtype.type(clip / norm)
         _update(rule, theta, grad, m, v, constants[k])
-        losses += len(rows) * loss
+        losses += len(rows) * value
         norms += norm
     return len(constants), losses, norms
 
@@ -177,6 +223,11 @@ class SmallNetwork(FusedNetwork):
     def __init__(self, original: Network) -> None:
         self.codes = np.array(activation_codes(original.layers), np.intp)
         self.sizes = np.array([original.n_in, *(layer.n_out for layer in original.layers if isinstance(layer, Dense))])
+        self.has_compiled_loss = type(original.loss) in costs.COSTS
+        if self.has_compiled_loss:
+            kind, setting = type(original.loss), costs.setting_of(original.loss)
+            self.loss_code = CROSS_ENTROPY if kind is CrossEntropy else LOSSES.index(kind)
+            self.setting = np.full(original.n_out, 0 if setting is None else setting, original.dtype)
         super().__init__(original)
 
     def descend(
@@ -191,8 +242,8 @@ class SmallNetwork(FusedNetwork):
         penalty = self.l1, self.l2, self.alpha
         begin = optimizer.steps
         result = _descend(
-            self._theta, self.grad, self.sizes, self.codes, X, y, order, batch_size, penalty, clip,
-            RULES.index(rule), m, v, constants,
+            self._theta, self.grad, self.sizes, self.codes, self.loss_code, self.setting, X, y, order, batch_size,
+            penalty, clip, RULES.index(rule), m, v, constants,
         )  # fmt: skip
         optimizer.steps += result[0]
         if optimizer.steps // FLUSH_EVERY > begin // FLUSH_EVERY:
@@ -200,11 +251,10 @@ class SmallNetwork(FusedNetwork):
                 flush_denormals(moment)
         return result
 
-    def can_descend(self, y: Array, weight: Array | None, batch_size: int, optimizer: Optimizer) -> bool:
-        """Return whether `descend` is possible and faster: it takes class numbers, no weights, and known rules."""
+    def can_descend(self, weight: Array | None, batch_size: int, optimizer: Optimizer) -> bool:
+        """Return whether `descend` is possible and faster: it takes no weights, and known losses and rules."""
         return (
-            self.loss == FusedCrossEntropy()
-            and y.ndim == 1
+            self.has_compiled_loss
             and weight is None
             and self._is_small(batch_size)
             and type(optimizer).step is Optimizer.step
@@ -216,8 +266,11 @@ class SmallNetwork(FusedNetwork):
     ) -> tuple[float, Array]:
         if not self._is_small(len(X)):
             return super().objective(X, y, weight, rng)
-        if self.loss == FusedCrossEntropy() and y.ndim == 1 and weight is None:
-            value = _cross_entropy(self._theta, self.sizes, self.codes, X, y, np.arange(len(X)), self.grad)
+        if self.has_compiled_loss and weight is None:
+            rows = np.arange(len(X))
+            value = _objective(
+                self._theta, self.sizes, self.codes, self.loss_code, self.setting, X, y, rows, self.grad
+            )  # fmt: skip
         else:
             value = self._with_loss(X, y, weight)
         if self.l1 or self.l2 or self.alpha:

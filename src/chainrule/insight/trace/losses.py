@@ -13,7 +13,7 @@ from operator import add
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.costs import COSTS, LINKS, WRONG_SIGN, constant_of, smoothed
+from chainrule.costs import COSTS, LINKS, WRONG_SIGN, setting_of, smoothed
 from chainrule.insight.trace.tape import Tape
 from chainrule.nn import losses
 from chainrule.nn.losses import Loss
@@ -44,7 +44,7 @@ def record_loss(
     targets = _smoothed(tape, loss, tape.give(_beside(tape, "y"), _targets_as_rows(loss, y, Z)))
     if type(loss) in COSTS:
         p = _record_link(tape, loss, z) if type(loss) in LINKS else z
-        row_loss = total(COSTS[type(loss)](z, p, targets, constant_of(loss)), "c")
+        row_loss = total(COSTS[type(loss)](z, p, targets, setting_of(loss)), "c")
     else:
         row_loss = _custom(loss, z, targets, y)
     L = tape.compute(_beside(tape, "L", "r"), row_loss, loss.per_row(Z.copy(), y)[0][:, np.newaxis], "loss")
@@ -73,7 +73,7 @@ def _record_link(tape: Tape, loss: Loss, z: Symbol) -> Symbol:
 
 def _smoothed(tape: Tape, loss: Loss, y: Symbol) -> Symbol:
     """Record smoothed targets, if the loss smooths them."""
-    term = smoothed(loss, y, tape[y].shape[1])
+    term = smoothed(type(loss), y, setting_of(loss), tape[y].shape[1])
     return y if term is y else tape.compute(_beside(tape, "T"), term)
 
 
