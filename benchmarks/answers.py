@@ -186,7 +186,7 @@ def main():
         "answers",
         "Predictions of a model with 20 numeric columns",
         machine(present("numpy", "pandas", "polars", "scikit-learn")),
-        "`default` is an ensemble of ten networks, `distilled` one small network with nearly the same predictions:",
+        "`default` is an ensemble of ten networks, `distilled` one small network that was taught by it:",
         table(["model, form of the rows", "one row, us", "150 rows, ms"], one_row),
         f"{STREAMED:,} rows of a CSV file, read, predicted and written by a new process:",
         table(
