@@ -146,16 +146,17 @@ def _relu_backward(dA: Array, A: Array, db: Array) -> Array:
 
 
 @jit
-def softmax_row(z, p):
-    """Write p = softmax(z) for one row, and return log sum_j exp(z_j): less z_k it is -log p_k."""
+def softmax_row(z, share, p):
+    """Write p = share softmax(z) for one row, and return log sum_j exp(z_j): less z_k it is -log softmax(z)_k."""
     most, total = z[0], z.dtype.type(0)
     for j in range(1, z.size):
         most = max(most, z[j])
     for j in range(z.size):
         p[j] = np.exp(z[j] - most)
         total += p[j]
+    factor = share / total
     for j in range(z.size):
-        p[j] /= total
+        p[j] *= factor
     return np.log(total) + most
 
 
@@ -164,10 +165,8 @@ def _softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
     """Return the mean over rows of -log P_y with P = softmax(Z), and its derivative (P - one-hot y) / n."""
     dZ, total, share = np.empty_like(Z), 0.0, Z.dtype.type(1 / len(Z))
     for i in range(len(Z)):
-        total += softmax_row(Z[i], dZ[i]) - Z[i, y[i]]
-        dZ[i, y[i]] -= 1
-        for j in range(Z.shape[1]):
-            dZ[i, j] *= share
+        total += softmax_row(Z[i], share, dZ[i]) - Z[i, y[i]]
+        dZ[i, y[i]] -= share
     return total / len(Z), dZ
 
 
