@@ -13,11 +13,11 @@ demo: $(VENV)/.demo ## Set up .venv, train on the bundled penguins, write a mode
 	@mkdir -p demo
 	$(BIN)/chainrule train examples/data/penguins.csv --target species --out demo/penguins.chainrule --report demo/penguins.html
 
-test: $(VENV)/.dev ## Set up .venv and run all tests
+test: $(VENV)/.dev ## Set up .venv and run the tests, but for the slow ones
 	$(BIN)/python -m pytest
 
-coverage: $(VENV)/.dev ## Run all tests and list the lines that none of them runs, in nearly twice the time
-	$(BIN)/python -m pytest --cov
+coverage: $(VENV)/.dev ## Run all tests, with the slow ones, and list the lines that none of them runs
+	$(BIN)/python -m pytest -m "" --cov
 
 lint: $(VENV)/.dev ## Check format, style, spelling, types, imports between packages and workflows
 	$(BIN)/ruff format --check .

@@ -1,4 +1,7 @@
-"""Sphinx configuration of the site. Build it with `make docs`."""
+"""Sphinx configuration of the site. Build it with `make docs`.
+
+The tag `draft` leaves out what takes longest: figures, runs of the examples, and the source code.
+"""
 
 import sys
 from pathlib import Path
@@ -17,10 +20,13 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
     "sphinx-mathjax-offline",
 ]
+draft = tags.has("draft")  # noqa: F821 # Sphinx defines `tags`
+draw_figures = not draft
+if not draft:
+    extensions.append("sphinx.ext.viewcode")
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
@@ -36,6 +42,7 @@ default_role = "code"
 suppress_warnings = ["ref.python"]  # errors have two public names, as chainrule.TableError and in chainrule.errors
 
 sphinx_gallery_conf = {
+    "plot_gallery": not draft,
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",

@@ -17,8 +17,8 @@ class Drawn(SphinxDirective):
     """A figure for light and for dark pages. The argument is its name, the content its caption.
 
     On narrow screens, a `wide` one scrolls sideways instead of becoming illegible. With `play`, a script of
-    _static/play takes the place of the pictures and begins with what `start` of the figure's module returns. With
-    `-D draw_figures=0`, blank pictures stand for all figures.
+    _static/play takes the place of the pictures and begins with what `start` of the figure's module returns. In a
+    draft, blank pictures stand for all figures.
     """
 
     required_arguments = 1

@@ -6,11 +6,14 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import signal
 import sys
+from functools import cache
 from itertools import count
+from unittest import mock
 
 import matplotlib
 import numpy as np
 import pytest
+import typer.testing
 from hypothesis import settings
 
 matplotlib.use("Agg")
@@ -68,6 +71,21 @@ def deterministic_generators():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def commands_built_once():
+    """Build the commands of an app once; the runner of Typer builds them anew for each call, which takes 30 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_environment():
+    """Restore the environment after each module: Dask sets how processes that are started later allocate memory."""
+    with mock.patch.dict(os.environ):
+        yield
+
+
 @pytest.fixture(autouse=True)
 def closed_figures():
     """Close what a test drew: pyplot keeps figures, and the next test would see them."""
@@ -77,10 +95,12 @@ def closed_figures():
 
 
 @pytest.fixture
-def undrawn(monkeypatch):
-    """Leave out the figures of reports, which take most of the time of writing one: for tests of their text."""
+def brief_reports(monkeypatch):
+    """Reports without figures and of few evaluations: for tests of what depends on neither."""
     pytest.importorskip("matplotlib")
     monkeypatch.setattr("chainrule.app.report.blocks.svg", lambda draw, width, height, label: f"<svg>{label}</svg>")
+    monkeypatch.setattr("chainrule.app.report.study.MAX_NETWORK_ROWS", 10_000)
+    monkeypatch.setattr("chainrule.app.report.panel.EPOCHS", 2)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def assert_texts_are_apart(draw, inches):
 
 def _boxes(ax):
     """Yield each text with its extent in pixels, slightly reduced, because glyphs do not fill it."""
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     for text in ax.texts:
         box = text.get_window_extent()
         slack = 0.5 + 0.08 * text.get_fontsize() * ax.figure.dpi / 72

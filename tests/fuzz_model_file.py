@@ -18,7 +18,7 @@ from time import process_time
 import numpy as np
 
 from chainrule.errors import ModelFileError
-from chainrule.files.archive import with_checksum
+from chainrule.files.archive import MAX_HEADER_BYTES, with_checksum
 from chainrule.files.model import load
 from chainrule.model.predictor import Predictor
 
@@ -177,7 +177,7 @@ def edit_text(content, rng):
         case 2:
             text = text.rstrip()[:-1] + b"," + text[1:]
         case 3:
-            text += b" " * int(rng.integers(10_000_000))
+            text += b" " * int(rng.choice([1, 1000, 100_000, MAX_HEADER_BYTES]))
         case 4:
             text = text.decode().encode(str(rng.choice(["utf-16", "utf-32", "utf-8-sig"])))
         case 5:

@@ -27,7 +27,8 @@ from chainrule.files.model import load, save
 from chainrule.training.callbacks import Callback
 
 PENGUINS = Path(__file__).parent.parent / "examples/data/penguins.csv"
-QUICK = ["--epochs", "2", "--folds", "2", "--jobs", "1", "--quiet"]
+FAST = ["--quality", "fast", "--folds", "2", "--jobs", "1"]
+QUICK = [*FAST, "--epochs", "2", "--quiet"]
 
 
 def run(*arguments):
@@ -74,9 +75,7 @@ def house():
 def model(tmp_path_factory):
     """A model of the penguins, trained briefly."""
     path = tmp_path_factory.mktemp("model") / "penguins.chainrule"
-    assert (
-        run("train", PENGUINS, "--target", "species", "--folds", 3, "--epochs", 20, "--out", path, "-q").exit_code == 0
-    )
+    assert run("train", PENGUINS, "--target", "species", *FAST, "--epochs", 20, "--out", path, "-q").exit_code == 0
     return path
 
 
@@ -92,8 +91,8 @@ def test_penguins_are_classified_with_the_default_settings():
     assert max(document["epochs"]) <= 64
 
 
-def test_the_output_describes_the_table_the_training_and_the_scores(house, undrawn):
-    done = run("train", "house.csv", "--target", "price", "--epochs", 20, "--report", "house.html")
+def test_the_output_describes_the_table_the_training_and_the_scores(house, brief_reports):
+    done = run("train", "house.csv", "--target", "price", *FAST, "--epochs", 20, "--report", "house.html")
     assert done.exit_code == 0, done.stderr
     for line in (
         "house.csv: 120 rows, 5 columns",
@@ -102,7 +101,7 @@ def test_the_output_describes_the_table_the_training_and_the_scores(house, undra
         "roof +categor\\w+ +2 categories",
         "country +left out +.*constant",
         "price     target    numeric, mean .*, standard deviation .*",
-        "96 training rows, 24 test rows, 15 members",
+        "96 training rows, 24 test rows, 4 members",
         r"best epoch of each member: \d+ of 20, .*; total time \d+\.\d s",
         "on 24 held-out rows +network +90% interval +mean",
         r"rmse .lower is better. +\d+\S* +\d+\S* to \d+\S* +\d+",
@@ -133,7 +132,7 @@ def test_quiet_prints_nothing_and_json_prints_a_single_object(house):
     assert document["model"] == "house.chainrule"
     assert document["task"] == "regression"
     assert document["rows"] == {"training": 96, "test": 24}
-    assert document["members"] == 6
+    assert document["members"] == 4
     kinds = ", ".join(column["kind"] for column in document["columns"])
     assert re.fullmatch(r"left out, num\w+, category, left out", kinds)
     assert set(document["scores"]) == set(document["baseline"]) == set(document["intervals"]) == {"rmse", "mae", "r2"}
@@ -307,11 +306,11 @@ def test_a_word_such_as_na_among_names_is_a_category_with_a_notice():
 
 
 def test_the_time_limit_is_respected():
-    x = np.linspace(-3, 3, 4000)
+    x = np.linspace(-3, 3, 1000)
     pl.DataFrame({"x": x, "y": np.sin(5 * x)}).write_csv("wave.csv")  # every epoch improves the fit a little
-    done = run("train", "wave.csv", "--target", "y", "--epochs", 10**5, "--time-limit", 1, "--json")
+    done = run("train", "wave.csv", "--target", "y", *FAST, "--epochs", 10**6, "--time-limit", 1, "--json")
     document = json.loads(done.stdout)
-    assert max(document["epochs"]) < 10**5
+    assert max(document["epochs"]) < 10**6
     assert any("time limit" in finding for finding in document["findings"])
 
 
@@ -396,7 +395,7 @@ def test_a_column_of_weights_is_not_an_input_and_rows_of_small_weight_have_littl
     x = [i / 10 for i in range(100)] * 2
     y = [value + 5 for value in x[:100]] + [-value for value in x[100:]]
     pl.DataFrame({"x": x, "y": y, "w": [1000.0] * 100 + [0.001] * 100}).write_csv("t.csv")
-    assert run("train", "t.csv", "--target", "y", "--weight", "w", "--epochs", 30, "--folds", 2, "-q").exit_code == 0
+    assert run("train", "t.csv", "--target", "y", "--weight", "w", *FAST, "--epochs", 30, "-q").exit_code == 0
     model = load("t.chainrule")
     assert [column.name for column in model.encoder.columns] == ["x"]
     assert abs(model.predict([{"x": 5.0}])[0] - 10) < 2
@@ -432,7 +431,9 @@ def test_control_characters_are_escaped(house):
 def test_tables_and_predictions_go_through_pipes(model):
     frame = pl.read_csv(PENGUINS, null_values="NA")
     texts = {"csv": frame.write_csv(), "jsonl": frame.write_ndjson()}
-    predictions = [shell("predict", model, "-", "--format", form, input=texts[form]).stdout for form in texts]
+    piped = shell("predict", model, "-", "--format", "csv", input=texts["csv"]).stdout
+    arguments = ["predict", str(model), "-", "--format", "jsonl"]
+    predictions = [piped, CliRunner().invoke(commands.app, arguments, input=texts["jsonl"]).stdout]
     assert predictions == [run("predict", model, PENGUINS).stdout] * 2
     assert len(predictions[0].splitlines()) == 345
 
@@ -483,10 +484,10 @@ def test_a_model_is_inspected(model):
     output = run("inspect", model).stdout
     for line in (
         r"classification of species: 3 classes: Adelie, Chinstrap, Gentoo",
-        r"[369] networks, [\d,]+ parameters and [\d,]+ KB in total; the largest network:",
+        r"[24] networks, [\d,]+ parameters and [\d,]+ KB in total; the largest network:",
         r"island +category +3 categories",
         r"bill_length_mm +num\w+ +32.1 to 59.6, 2 missing",
-        r"Dense\(128, 128",
+        r"Dense\(\d+, 3\b",
         r"date +\d{4}-\d\d-\d\d \d\d:\d\d UTC\n",
         r"seed +0",
         r"background +64 encoded training rows, for explanations",
@@ -494,13 +495,13 @@ def test_a_model_is_inspected(model):
     ):
         assert re.search(line, output), line
     document = json.loads(run("inspect", model, "--json").stdout)
-    assert document["networks"] in (3, 6, 9)
+    assert document["networks"] in (2, 4)
     assert document["background_rows"] == 64
     assert document["bytes"] == model.stat().st_size
     assert document["metadata"]["rows"] == {"training": 276, "test": 68}
 
 
-def test_a_report_is_written_for_an_existing_model(model, undrawn):
+def test_a_report_is_written_for_an_existing_model(model, brief_reports):
     Path("penguins.csv").write_text("".join(PENGUINS.read_text().splitlines(keepends=True)[::8]))
     done = run("report", model, "penguins.csv")
     assert (done.exit_code, done.stdout) == (0, "report  penguins.html\n")
@@ -566,12 +567,10 @@ def test_the_time_remaining_is_shown_in_a_readable_unit(seconds, text, monkeypat
         assert f"about {text} remaining" in display.line()
 
 
-def test_findings_about_the_table_are_printed_and_reported(house, undrawn):
+def test_findings_about_the_table_are_printed_and_reported(house, brief_reports):
     leaking = house.with_columns(tax=pl.col("price") * 0.07)
     leaking.write_csv("house.csv")
-    done = run(
-        "train", "house.csv", "--target", "price", "--epochs", 5, "--folds", 2, "--jobs", 1, "--report", "r.html"
-    )
+    done = run("train", "house.csv", "--target", "price", *FAST, "--epochs", 5, "--report", "r.html")
     (finding,) = load("house.chainrule").metadata["findings"]
     assert re.search(r"\btax\b", finding)
     assert f"what to try next:\n  {finding}\n" in done.stdout
@@ -602,7 +601,7 @@ def interrupt(monkeypatch, member, epoch):
 
 def test_an_interrupt_keeps_the_best_networks_with_a_message(house, monkeypatch):
     interrupt(monkeypatch, member=1, epoch=3)
-    done = run("train", "house.csv", "--target", "price", "--jobs", 1, "--epochs", 6)
+    done = run("train", "house.csv", "--target", "price", *FAST, "--epochs", 6)
     assert done.exit_code == 0
     message = r"interrupted; restored the best weights of every .*; best epoch of each member: \d of 6, \d of 3;"
     assert re.search(message, done.stdout)
@@ -637,13 +636,13 @@ def test_an_interrupted_report_leaves_the_model(house, monkeypatch):
 
 
 def test_resuming_reports_the_epochs_that_are_done(house):
-    options = ["--checkpoint", "c", "--resume", "--epochs", 4, "--folds", 2, "--jobs", 1]
+    options = ["--checkpoint", "c", "--resume", *FAST, "--epochs", 4]
     with pytest.MonkeyPatch.context() as patch:
         interrupt(patch, member=1, epoch=2)
         assert run("train", "house.csv", "--target", "price", *options).exit_code == 0
     done = run("train", "house.csv", "--target", "price", *options)
-    assert re.search(r"resuming from c: the members have been trained for 4, [01], 0, 0, 0, 0 epochs", done.stdout)
-    assert load("house.chainrule").metadata["epochs"] == [4] * 6
+    assert re.search(r"resuming from c: the members have been trained for 4, [01], 0, 0 epochs", done.stdout)
+    assert load("house.chainrule").metadata["epochs"] == [4] * 4
 
 
 def test_an_interrupt_before_the_first_epoch_writes_nothing(house, monkeypatch):
@@ -656,7 +655,7 @@ def test_an_interrupt_before_the_first_epoch_writes_nothing(house, monkeypatch):
 
 @pytest.mark.parametrize(("sent", "jobs"), [(signal.SIGINT, "1"), (signal.SIGTERM, "2")])
 def test_a_real_interrupt_keeps_a_model_too(sent, jobs, house):
-    arguments = ["train", "house.csv", "--target", "price", "--epochs", "100000", "--jobs", jobs]
+    arguments = ["train", "house.csv", "--target", "price", *FAST[:-1], jobs, "--epochs", "100000"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         [sys.executable, "-c", NEVER_ENDING.format(arguments=arguments)],
@@ -668,7 +667,7 @@ def test_a_real_interrupt_keeps_a_model_too(sent, jobs, house):
         try:
             assert process.stderr.readline().startswith("epoch 5")
             process.send_signal(sent)
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 0, err
@@ -754,9 +753,7 @@ def test_the_prediction_for_a_row_does_not_depend_on_the_other_rows():
     rows = [f"{flag},{code},{grade},{y:.2f}" for flag, code, grade, y in zip(flags, codes, grades, y)]
     header = "flag,code,grade,y"
     Path("all.csv").write_text("\n".join([header, *rows]))
-    done = run(
-        "train", "all.csv", "--target", "y", "--category", "code", "--epochs", 20, "--folds", 2, "--jobs", 1, "-q"
-    )
+    done = run("train", "all.csv", "--target", "y", "--category", "code", *FAST, "--epochs", 20, "-q")
     assert done.exit_code == 0, done.stderr
     predictor = load("all.chainrule")
     assert predictor.encoder.columns[1].categories == ("01", "1", "1e3")
@@ -776,9 +773,7 @@ def test_codes_with_leading_zeros_stay_text_from_training_to_prediction(rng):
     value = {"00501": 10.0, "02134": 40.0, "10001": 20.0, "94110": 30.0}
     rows = [f"{code},{i % 7},{value[code]}" for i, code in enumerate(zips)]
     Path("all.csv").write_text("zip,x,y\n" + "\n".join(rows))
-    done = run(
-        "train", "all.csv", "--target", "y", "--task", "regression", "--id", "x", "--epochs", 30, "--folds", 2, "-q"
-    )
+    done = run("train", "all.csv", "--target", "y", "--task", "regression", "--id", "x", *FAST, "--epochs", 30, "-q")
     assert done.exit_code == 0, done.stderr
     predictor = load("all.chainrule")
     assert predictor.encoder.columns[0].categories == ("00501", "02134", "10001", "94110")
@@ -1099,9 +1094,12 @@ def test_the_version_is_printed():
 
 
 def test_the_report_is_a_single_file_without_external_resources(house):
-    assert run("train", "house.csv", "--target", "price", *QUICK, "--report", "r.html").exit_code == 0
+    house.rename({"size": "大きさ"}).write_csv("house.csv")
+    done = run("train", "house.csv", "--target", "price", *QUICK, "--report", "r.html")
+    assert (done.exit_code, done.stderr) == (0, "")  # no warnings of characters missing from the font
     page = Path("r.html").read_text()
     assert "price from house.csv" in page
+    assert "大きさ" in page
     assert re.findall("<h2>(.*?)</h2>", page) == [
         "Scores",
         "Predictions and residuals",
@@ -1139,7 +1137,7 @@ def test_the_report_shows_classes_and_escapes_the_text_of_the_table():
     assert "<i>" not in page
 
 
-def test_the_largest_errors_are_numbered_as_in_the_file(house, undrawn):
+def test_the_largest_errors_are_numbered_as_in_the_file(house, brief_reports):
     odd = house.with_columns(price=pl.when(pl.col("house_id") == 70).then(9e6).otherwise("price"))
     assert run("train", "house.csv", "--target", "price", *QUICK).exit_code == 0
     odd[60:].write_csv("odd.csv")
@@ -1148,23 +1146,16 @@ def test_the_largest_errors_are_numbered_as_in_the_file(house, undrawn):
     assert re.search(r'<tr><th scope="row">(\d+)</th>', wrong)[1] == "11"
 
 
-def test_in_a_wide_table_the_most_salient_columns_are_permuted(house, undrawn, monkeypatch):
+def test_in_a_wide_table_the_most_salient_columns_are_permuted(house, brief_reports, monkeypatch):
     from chainrule.app.report import study
 
     monkeypatch.setattr(study, "MAX_PERMUTED", 1)
-    options = ["--epochs", 20, "--folds", 2, "--report", "r.html", "-q"]
+    options = [*FAST, "--epochs", 20, "--report", "r.html", "-q"]
     assert run("train", "house.csv", "--target", "price", *options).exit_code == 0
     page = Path("r.html").read_text()
     assert "Measured for 1 of 2 columns, those of highest saliency." in page
     assert "Partial dependence on size" in page
     assert "Partial dependence on roof" not in page
-
-
-def test_characters_missing_from_the_font_give_no_warning(house):
-    house.rename({"size": "大きさ"}).write_csv("house.csv")
-    done = run("train", "house.csv", "--target", "price", *QUICK, "--report", "r.html")
-    assert (done.exit_code, done.stderr) == (0, "")
-    assert "大きさ" in Path("r.html").read_text()
 
 
 def test_without_matplotlib_a_report_names_what_to_install_before_any_work(house, monkeypatch):

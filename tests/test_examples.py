@@ -62,24 +62,30 @@ def test_the_learning_rule_gives_up_on_xor():
         perceptron.learn(perceptron.perceptron(), *datasets.truth_table("xor"), max_epochs=50)
 
 
-def test_the_single_neuron_learns_the_line_from_each_of_20_seeds(tmp_path):
-    accuracies = load("neuron").main(tmp_path)["accuracies"]
-    assert len(accuracies) == 20
+@pytest.mark.parametrize("seeds", [range(4), pytest.param(range(20), marks=pytest.mark.slow)], ids=len)
+def test_the_single_neuron_learns_the_line_from_each_seed(tmp_path, seeds):
+    accuracies = load("neuron").main(tmp_path, seeds)["accuracies"]
+    assert len(accuracies) == len(seeds)
     assert min(accuracies) >= 0.97
     assert_drawn(tmp_path, "neuron")
 
 
-def test_three_hidden_neurons_enclose_the_disc(tmp_path):
-    result = load("disc").main(tmp_path, seeds=range(2))
-    assert len(result["accuracies"]) == 2
+@pytest.mark.parametrize("seeds", [range(1), pytest.param(range(5), marks=pytest.mark.slow)], ids=len)
+def test_three_hidden_neurons_enclose_the_disc(tmp_path, seeds):
+    result = load("disc").main(tmp_path, seeds=seeds)
+    assert len(result["accuracies"]) == len(seeds)
     assert min(result["accuracies"]) >= 0.95
     assert_drawn(tmp_path, "disc")
 
 
-def test_all_three_batch_sizes_learn_the_spiral(tmp_path):
-    accuracies = load("spiral").main(tmp_path)["accuracies"]
+@pytest.mark.parametrize(("share", "least"), [(0.1, 0.8), pytest.param(1, 0.97, marks=pytest.mark.slow)])
+def test_all_three_batch_sizes_learn_the_spiral(tmp_path, share, least):
+    spiral = load("spiral")
+    for descent in spiral.DESCENTS.values():
+        descent["epochs"] = int(share * descent["epochs"])
+    accuracies = spiral.main(tmp_path)["accuracies"]
     assert list(accuracies) == ["batch", "mini-batch of 32", "single sample"]
-    assert min(accuracies.values()) >= 0.97
+    assert min(accuracies.values()) >= least
     assert_drawn(tmp_path, "spiral", "spiral_paths", animations=["spiral"])
 
 

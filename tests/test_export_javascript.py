@@ -671,7 +671,7 @@ def test_it_runs_under_a_strict_content_security_policy(who, tmp_path):
             page.on("pageerror", lambda error: errors.append(str(error)))
             for address in (f"http://127.0.0.1:{server.server_port}/page.html", (tmp_path / "inline.html").as_uri()):
                 page.goto(address)
-                page.wait_for_function("document.title", timeout=10_000)
+                page.wait_for_function("document.title", timeout=60_000)
                 assert json.loads(page.title()) == [predictor.predict([USUAL])[0], True, True]
             browser.close()
     finally:

@@ -17,8 +17,9 @@ from chainrule.model.threads import one_blas_thread
 EXECUTORS = [Serial(), Threads(2), Threads(5)]
 
 
-@pytest.fixture
-def table(rng):
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(0)
     x = rng.normal(size=200)
     columns = read_columns({"x": x, "color": rng.choice(["red", "blue"], 200)})
     return columns, np.where(x + 0.3 * rng.normal(size=200) > 0, "yes", "no")
@@ -27,6 +28,11 @@ def table(rng):
 def fitted(table, **options):
     columns, values = table
     return fit_predictor(columns, values, fit_target("y", values), **{"n_folds": 4, "epochs": 6} | options)
+
+
+@pytest.fixture(scope="module")
+def serial(table):
+    return fitted(table)
 
 
 def test_each_of_many_categories_has_its_effect_and_an_unknown_one_an_average_one(rng):
@@ -44,14 +50,14 @@ def test_each_of_many_categories_has_its_effect_and_an_unknown_one_an_average_on
 
 
 @pytest.mark.parametrize("executor", EXECUTORS, ids=["serial", "two threads", "five threads"])
-def test_the_executor_does_not_change_the_result(executor, table):
-    serial, result = fitted(table), fitted(table, executor=executor)
+def test_the_executor_does_not_change_the_result(executor, table, serial):
+    result = fitted(table, executor=executor)
     np.testing.assert_array_equal(result.out_of_fold, serial.out_of_fold)
     np.testing.assert_array_equal(result.predictor.predict_proba(table[0]), serial.predictor.predict_proba(table[0]))
 
 
-def test_out_of_fold_predictions_are_made_by_members_that_were_not_trained_on_the_row(table):
-    result = fitted(table)
+def test_out_of_fold_predictions_are_made_by_members_that_were_not_trained_on_the_row(table, serial):
+    result = serial
     assert np.isfinite(result.out_of_fold).all()
     np.testing.assert_allclose(result.out_of_fold.sum(axis=1), 1)
     right = result.predictor.classes[result.out_of_fold.argmax(axis=1)] == table[1]
@@ -142,9 +148,9 @@ def test_the_time_limit_is_shared_by_the_members(table):
     def always_better(y, prediction):
         return -next(epochs)
 
-    fitted(table, epochs=100_000, time_limit=0.1)  # loads numba, which may take longer than two seconds
+    fitted(table, epochs=100_000, time_limit=0.1)  # loads numba, which may take longer than the limit
     for executor in (Serial(), Threads(2)):
-        result = fitted(table, epochs=100_000, time_limit=2, executor=executor, metric=always_better)
+        result = fitted(table, epochs=100_000, time_limit=1, executor=executor, metric=always_better)
         seconds = [sum(history.seconds) for history in result.histories]
         assert 4 <= len(seconds) <= 12  # of three variants on four folds
         assert sum(seconds) / executor.jobs < 4

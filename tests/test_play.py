@@ -142,9 +142,10 @@ def test_the_best_answer_to_several_rows(name):
         found = call("answerCost", **options, answer=answer)
         assert (found["cost"], found["slope"]) == pytest.approx((cost, dZ.sum()), rel=1e-12)
         np.testing.assert_allclose(found["pulls"], -5 * dZ[:, 0], rtol=1e-12)
-    answers = np.arange(0, 70, 0.01)
+    best = call("bestAnswer", **options)
+    answers = [best, best - 0.01, best + 0.01, *np.arange(0, 70, 0.1)]
     costs = [loss(np.full((5, 1), answer), y[:, np.newaxis])[0] for answer in answers]
-    assert call("bestAnswer", **options) == pytest.approx(answers[np.argmin(costs)], abs=0.01)
+    assert costs[0] == min(costs)
 
 
 def test_calibration_curves(rng):

@@ -859,7 +859,7 @@ def test_an_error_of_our_own_is_reported_and_the_tab_goes_on(monkeypatch, caplog
     for message in ('{"type": "open"}', '{"type": "pause"}', '{"type": "step", "of": "epoch"}'):
         worker.inbox.put(message)
     worker.close()
-    worker.join(timeout=10)
+    worker.join(timeout=60)
     texts = []
     while not said.empty():
         message = said.get()

@@ -18,7 +18,9 @@ from playing import served
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
-expect = api.expect
+expect, PATIENCE = api.expect, 30_000
+"""PATIENCE: milliseconds after which something has not happened, even on a busy machine."""
+expect.set_options(timeout=PATIENCE)
 PENGUINS = (Path(__file__).parent.parent / "examples/data/penguins.csv").read_bytes()
 
 
@@ -48,7 +50,7 @@ def pages(browser, address):
 
     tabs = [context.new_page() for context in contexts]
     for page in tabs:
-        page.set_default_timeout(8_000)
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.on("console", lambda message: failures.append(message.text) if message.type == "error" else None)
         page.on("request", note)
@@ -80,7 +82,7 @@ def setup_of(page):
 
 def expect_setup(page, **settings):
     """Wait until the address has these settings."""
-    for _ in range(200):
+    for _ in range(PATIENCE // 20):
         if all(getattr(setup_of(page), name) == value for name, value in settings.items()):
             return
         page.wait_for_timeout(20)
@@ -203,14 +205,19 @@ def test_each_control_changes_its_setting(shared_page, control):
     expect(page.locator("#banner")).to_be_hidden()
 
 
-@pytest.mark.parametrize("name", [name for name in CHOICES["data"] if name not in ("formula", "points", "table")])
+SAMPLES = [name for name in CHOICES["data"] if name not in ("formula", "points", "table")]
+
+
+@pytest.mark.parametrize("name", [SAMPLES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in SAMPLES[1:])])
 def test_each_sample_has_a_thumbnail(shared_page, name):
     shared_page.click(f"[data-name={name}]")
     expect_setup(shared_page, data=name)
     expect(shared_page.locator(f"[data-name={name}]")).to_have_attribute("aria-pressed", "true")
 
 
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize(
+    "name", [name if name in ("first", "surface") else pytest.param(name, marks=pytest.mark.slow) for name in LESSONS]
+)
 def test_each_lesson_opens_and_plays(shared_page, name):
     lesson = LESSONS[name]
     shared_page.select_option("#lesson", name)

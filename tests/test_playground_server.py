@@ -36,7 +36,7 @@ def tab(address, origin=None, **options):
 def read(connection, kind):
     """Return the next message of a type."""
     while True:
-        message = connection.recv(timeout=10)
+        message = connection.recv(timeout=60)
         header = json.loads(message) if isinstance(message, str) else frames.decode(message)[0]
         if header["type"] == kind:
             return header
@@ -114,7 +114,7 @@ def test_each_tab_has_a_session_that_ends_with_it(address):
         assert len(sessions()) == n + 2
         ended = sessions()
     for thread in ended:
-        thread.join(timeout=5)
+        thread.join(timeout=60)
     assert len(sessions()) == n
 
 
@@ -144,7 +144,7 @@ def test_it_ends_quietly_with_ctrl_c():
             connection.send('{"type": "open"}')
             read(connection, "hello")
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err == ""
     assert (hint, out) == ("Press Ctrl-C to stop.\n", "")

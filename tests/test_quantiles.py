@@ -256,7 +256,7 @@ def test_several_targets_have_intervals_of_their_own(rng):
 
 def test_thirty_rows_suffice(rng):
     X, y = noisy(30, rng)
-    model = TabularRegressor(random_state=0).fit(X, y)
+    model = TabularRegressor(quality="fast", random_state=0).fit(X, y)
     low, high = model.predict_interval(X, 0.8).T
     assert np.isfinite(low).all()
     assert np.isfinite(high).all()

@@ -26,7 +26,7 @@ def name_of(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, capsys):
+def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, capsys, brief_reports):
     """Python blocks share one namespace, commands share a folder with them, and text blocks show command output."""
     if "from fastapi" in page.read_text():
         pytest.importorskip("fastapi")

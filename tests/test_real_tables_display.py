@@ -226,7 +226,7 @@ def test_a_short_training_has_only_its_lines_for_members(birds):
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == [f"member {k} of 6" for k in range(1, 7)]
 
 
-def test_reading_scoring_predicting_and_reporting_write_lines(birds, impatient, undrawn, monkeypatch):
+def test_reading_scoring_predicting_and_reporting_write_lines(birds, impatient, brief_reports, monkeypatch):
     monkeypatch.setattr(TableFile, "read", slow(TableFile.read))
     for module in (app_train, app_evaluate, app_report):
         monkeypatch.setattr(module, "score_on", slow(module.score_on))
@@ -280,7 +280,7 @@ def test_the_fraction_of_a_file_that_is_read_is_shown(birds, monkeypatch):
     assert [fraction for _, fraction in seen] == sorted(fraction for _, fraction in seen)
 
 
-def test_the_importances_of_a_report_show_how_far_they_are(birds, undrawn):
+def test_the_importances_of_a_report_show_how_far_they_are(birds, brief_reports):
     assert run("train", "birds.csv", "--target", "species", "--out", "m", "-q", *QUICK).exit_code == 0
     predictor = load("m")
     table = table_to_score(predictor, TableFile(Path("birds.csv")))[0]

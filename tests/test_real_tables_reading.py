@@ -18,7 +18,7 @@ from chainrule.data.tabular import TabularEncoder
 from chainrule.errors import TableError
 from chainrule.files.model import load
 
-QUICK = ["--epochs", "3", "--folds", "2", "--jobs", "1", "--out", "m.chainrule"]
+QUICK = ["--quality", "fast", "--epochs", "3", "--folds", "2", "--jobs", "1", "--out", "m.chainrule"]
 N = 60
 
 
@@ -110,7 +110,7 @@ def test_whole_thousands_are_read_at_prediction_as_in_training(rows):
     assert run("predict", "m.chainrule", "new.csv").stdout == run("predict", "m.chainrule", "plain.csv").stdout
 
 
-def test_options_override_what_is_detected_in_every_command(rows, undrawn):
+def test_options_override_what_is_detected_in_every_command(rows, brief_reports):
     name = write_csv(rows, separator="^", number=german, encoding="cp1250", header=False)
     options = ["--separator", "^", "--decimal", ",", "--encoding", "cp1250", "--no-header"]
     written = train(name, *options, target="column_3")
@@ -256,11 +256,11 @@ print(int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]
     [("utf-8-sig", " , ", "1.5"), ("cp1252", ";", "1,5"), ("utf-16", ",", "1.5")],
 )
 def test_every_dialect_is_read_in_batches(encoding, separator, cell):
-    """Four times the rows need hardly more memory."""
-    row = separator.join([cell] * 8 + ["Köln"]) + "\n"
-    header = separator.join("abcdefgh") + separator + "place\n"
+    """Three times the rows need hardly more memory."""
+    row = separator.join([cell, cell, "Köln am Rhein" * 5]) + "\n"
+    header = separator.join(["a", "b", "place"]) + "\n"
     peaks = []
-    for n_rows in (100_000, 400_000):
+    for n_rows in (80_000, 240_000):
         Path("t.csv").write_text(header + row * n_rows, encoding=encoding)
         done = subprocess.run([sys.executable, "-c", PEAK, "t.csv"], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))

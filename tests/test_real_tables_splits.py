@@ -22,7 +22,9 @@ from chainrule.files.model import load
 from chainrule.model.fitting import fit_predictor
 from chainrule.model.recipe import LEAST_EPOCHS, affordable_rounds
 
-QUICK = {"n_folds": 3, "epochs": 4, "random_state": 0}
+QUICK = {"quality": "fast", "n_folds": 3, "hidden_layer_sizes": (16,), "epochs": 4, "random_state": 0}
+
+FAST = ["--quality", "fast", "--folds", 2, "--jobs", 1]
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +38,7 @@ def run(*arguments):
 
 def train(file, *options):
     """Train briefly and return the JSON document."""
-    done = run("train", file, "--target", "y", "--epochs", 2, "--folds", 2, "--jobs", 1, "--json", *options)
+    done = run("train", file, "--target", "y", *FAST, "--epochs", 2, "--json", *options)
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -94,8 +96,8 @@ def test_a_table_of_repeated_rows_is_learned_like_the_table_itself(estimator, rn
     X, X_new = rng.normal(size=(60, 3)), rng.normal(size=(500, 3))
     y = X[:, 0] + 0.5 * rng.normal(size=60)
     y = y if estimator is TabularRegressor else y > 0
-    once = estimator(random_state=0, epochs=10).fit(X, y)
-    repeated = estimator(random_state=0, epochs=10).fit(np.tile(X, (5, 1)), np.tile(y, 5))
+    once = estimator(**QUICK | {"epochs": 10}).fit(X, y)
+    repeated = estimator(**QUICK | {"epochs": 10}).fit(np.tile(X, (5, 1)), np.tile(y, 5))
     assert repeated.notices_ == [
         "240 rows repeat another one in all inputs and the target; copies count as one row with their total weight"
     ]
@@ -190,7 +192,7 @@ def test_intervals_and_probabilities_are_calibrated_for_new_groups(estimator, rn
         return X, 3 * rng.normal(size=n_groups)[groups] + X[:, 0], groups
 
     (X, y, groups), (X_new, y_new, _) = draw(40), draw(100)
-    model = estimator(random_state=0, epochs=20)
+    model = estimator(**QUICK | {"epochs": 20})
     if estimator is TabularRegressor:
         low, high = model.fit(X, y, groups=groups).predict_interval(X_new).T
         assert ((low <= y_new) & (y_new <= high)).mean() > 0.7
@@ -291,7 +293,7 @@ def test_the_command_line_tests_on_new_groups_and_predicts_with_the_column_prese
     assert run("evaluate", "t.chainrule", "t.csv").exit_code == 0
 
 
-def test_the_command_line_tests_on_the_latest_rows(visits):
+def test_the_command_line_tests_on_the_latest_rows(visits, brief_reports):
     document = train("t.csv", "--time", "date", "--report", "r.html")
     assert document["tested on"] == "the latest 20% of rows (40)"
     (date,) = [column for column in document["columns"] if column["name"] == "date"]
@@ -431,7 +433,7 @@ def test_a_time_limit_leaves_time_for_what_follows(afterwards, most, visits, mon
 
 
 def test_training_ends_with_the_time_limit(visits):
-    document = train("t.csv", "--epochs", 10**5, "--time-limit", 2)
+    document = train("t.csv", "--epochs", 10**5, "--time-limit", 1)
     assert load(document["model"]).metadata["seconds"] == document["seconds"]
     assert max(document["epochs"]) < 10**5
 

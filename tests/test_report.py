@@ -38,6 +38,14 @@ def run(*arguments):
     assert (done.exit_code, re.sub("writing the report .*\n", "", done.stderr)) == (0, ""), done.output
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_evaluations():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(panel, "EPOCHS", 2)
+        patch.setattr(study, "MAX_NETWORK_ROWS", 20_000)
+        yield
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with a training table, a test table, a model and a report for each task, and one of odd numbers."""
@@ -47,7 +55,6 @@ def folder(tmp_path_factory):
     table.filter(pl.col("index") % 4 == 0).drop("index").write_csv(folder / "test.csv")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(panel, "EPOCHS", 2)
         for target, options in TASKS.items():
             arguments = ["train", folder / "train.csv", "--test", "test.csv", "--target", target, *options, *QUICK]
             patch.setattr(sys, "argv", ["chainrule", *map(str, arguments)])
@@ -136,7 +143,7 @@ def test_a_report_stays_small(folder):
         assert (folder / f"{name}.html").stat().st_size < 700_000
 
 
-def test_a_report_of_a_trained_model_has_no_curves_and_no_baselines(folder, undrawn, monkeypatch):
+def test_a_report_of_a_trained_model_has_no_curves_and_no_baselines(folder, brief_reports, monkeypatch):
     monkeypatch.chdir(folder)
     run("report", "sex.chainrule", "test.csv", "--out", "again.html")
     again = page(folder, "again")
@@ -331,7 +338,7 @@ def test_many_classes_take_fewer_rounds():
     assert [baselines.rounds(k) for k in (1, 2, 3, 6, 20, 1000)] == [100, 100, 100, 100, 30, 10]
 
 
-def test_baselines_can_be_left_out(folder, undrawn, monkeypatch):
+def test_baselines_can_be_left_out(folder, brief_reports, monkeypatch):
     monkeypatch.chdir(folder)
     run("train", "train.csv", "--target", "sex", *QUICK, "--no-baselines", "--out", "m", "--report", "plain.html")
     assert "gradient boosting" not in page(folder, "plain")
@@ -342,7 +349,7 @@ def test_without_scikit_learn_there_are_no_baselines(folder, monkeypatch):
     assert fitted(folder, "sex") == {}
 
 
-def test_a_report_is_written_where_a_baseline_fails(folder, undrawn, monkeypatch):
+def test_a_report_is_written_where_a_baseline_fails(folder, brief_reports, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     run("train", "train.csv", "--target", "sex", *QUICK, "--out", "m", "--report", "without.html")
@@ -573,7 +580,7 @@ def test_printing_leaves_out_the_contents(tab, folder):
 # The file.
 
 
-def test_the_report_is_complete_or_absent(folder, tmp_path, monkeypatch):
+def test_the_report_is_complete_or_absent(folder, tmp_path, monkeypatch, brief_reports):
     def fail(*arguments, **values):
         raise OSError("no space")
 

@@ -138,7 +138,8 @@ class Tabular(Estimator):
         with pytest.MonkeyPatch.context() as patch:
             watched = partial(fit_predictor, callbacks_for=lambda member: callbacks)
             patch.setattr(tabular, "fit_predictor", lambda *args, **options: watched(*args, **options))
-            model = make(n_folds=2, epochs=3, random_state=0).fit(given.X, given.y, sample_weight=given.weight)
+            options = {"quality": "fast", "n_folds": 2, "hidden_layer_sizes": (4,), "epochs": 3, "random_state": 0}
+            model = make(**options).fit(given.X, given.y, sample_weight=given.weight)
         self.message = model.histories_[-1].stopped
         return model
 
@@ -160,17 +161,8 @@ class CommandLine(Tabular):
         self.given = given
         weights = {} if given.weight is None else {"weight": given.weight}
         write("t.csv", columns_of(given.X) | {"y": given.y} | weights)
-        options = [
-            "--epochs",
-            3,
-            "--folds",
-            2,
-            "--jobs",
-            1,
-            "--out",
-            out,
-            *(["--weight", "weight"] if weights else []),
-        ]
+        options = ["--quality", "fast", "--epochs", 3, "--folds", 2, "--jobs", 1, "--out", out]
+        options += ["--weight", "weight"] if weights else []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(TrainingDisplay, "callbacks_for", lambda display, member: callbacks)
             self.message = run("train", "t.csv", "--target", "y", *options)

@@ -16,15 +16,15 @@ def of_groups(rng, n_groups, rows_per_group):
 
 def test_intervals_for_groups_cover_the_score_of_new_groups(rng):
     covered = {"rows": 0, "groups": 0}
-    for _ in range(100):
+    for _ in range(50):
         groups, y, errors = of_groups(rng, 30, 10)
         target = fit_target("y", y)
         predictions = (y + errors - target.means[0])[:, np.newaxis] / target.stds[0]
         for name, given in (("rows", None), ("groups", groups)):
             low, high = score_interval(target, y, predictions, groups=given)["rmse"]
             covered[name] += low <= np.sqrt(1.01) <= high
-    assert covered["groups"] >= 78  # of 90 expected: the bootstrap is optimistic for 30 groups
-    assert covered["rows"] <= 60
+    assert covered["groups"] >= 39  # of 45 expected: the bootstrap is optimistic for 30 groups
+    assert covered["rows"] <= 30
 
 
 def test_groups_of_one_row_are_rows(rng):

@@ -175,14 +175,13 @@ def test_onnx_takes_the_matrix_unchanged(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["MLPClassifier", "TabularClassifier"])
-def test_the_command_line_reads_saved_estimators(kind, tmp_path, monkeypatch):
+def test_the_command_line_reads_saved_estimators(kind, tmp_path, monkeypatch, brief_reports):
     monkeypatch.chdir(tmp_path)
     table = pl.DataFrame(X, schema=["a", "b", "c"])
-    model = (
-        fitted("strings", table) if kind == "MLPClassifier" else TabularClassifier(n_folds=2, epochs=2, random_state=0)
-    )
-    if kind == "TabularClassifier":
-        model.fit(table, CLASSES["strings"])
+    if kind == "MLPClassifier":
+        model = fitted("strings", table)
+    else:
+        model = TabularClassifier(quality="fast", n_folds=2, epochs=2, random_state=0).fit(table, CLASSES["strings"])
     model.save("model.chainrule")
     name = model.predictor_.target.name
     with open("rows.csv", "w", newline="") as file:

@@ -50,8 +50,9 @@ class Page(HTMLParser):
         return [attrs for tag, attrs in self.tags if tag == "td" and attrs.get("data-q") == name]
 
 
-@pytest.fixture
-def step(rng):
+@pytest.fixture(scope="module")
+def step():
+    rng = np.random.default_rng(0)
     layers = [
         Dense(3, 3),
         Activation("tanh"),
@@ -236,9 +237,9 @@ addEventListener("load", () => {
 """
 
 
-def inspect(page, folder, *widths):
-    """Return what a browser shows of a page at these widths while the pointer is on a weight."""
-    frames = "".join(f'<iframe srcdoc="{escape(page)}" style="width: {width}px"></iframe>' for width in widths)
+def inspect(folder, pages):
+    """Return what a browser shows of each page at its width while the pointer is on a weight."""
+    frames = "".join(f'<iframe srcdoc="{escape(page)}" style="width: {width}px"></iframe>' for page, width in pages)
     file = folder / "inspect.html"
     file.write_text(f'<meta charset="utf-8"><body>{frames}<script>{SCRIPT}</script>', encoding="utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
@@ -246,15 +247,34 @@ def inspect(page, folder, *widths):
     return json.loads(re.search(r"<body>(.*)</body>", done.stdout.decode(), re.DOTALL)[1])
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_a_browser_highlights_the_path_of_a_weight_without_overflow(step, tmp_path):
+@pytest.fixture(scope="module")
+def shown(step, tmp_path_factory):
+    """What a browser shows of several pages, by their names: a browser takes a second to start."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    pages = {
+        "narrow": (step.to_html(), 390),
+        "wide": (step.to_html(), 1280),
+        "exercise": (step.exercise(["dW1"]).to_html(), 1280),
+        **{n: (trace_of_outputs(n).to_html(), 1280) for n in (8, 9)},
+    }
+    return dict(zip(pages, inspect(tmp_path_factory.mktemp("pages"), pages.values()), strict=True))
+
+
+def trace_of_outputs(n):
+    rng = np.random.default_rng(0)
+    return trace(mlp(2, 3, n, activation="tanh", seed=0), rng.normal(size=(1, 2)), rng.normal(size=(1, n)))
+
+
+def test_a_browser_highlights_the_path_of_a_weight_without_overflow(step, shown):
     path = next(path for path in paths(step) if path.parameter.name == "W1")
     expected = {
         (name, str(i), str(j))
         for name, place in path.lit.items()
         for i, j in np.argwhere(highlighted(place, step[name].grid("row").shape, k=1, j=2)).tolist()
     }
-    for seen in inspect(step.to_html(), tmp_path, 390, 1280):
+    for width in ("narrow", "wide"):
+        seen = shown[width]
         assert {tuple(cell) for cell in seen["lit"]} == expected
         assert f"= {step['dW1'].values[1, 2]:.4g}".replace("-", "−") in seen["text"]
         assert seen["text"].count("row") == step.n_rows
@@ -262,17 +282,13 @@ def test_a_browser_highlights_the_path_of_a_weight_without_overflow(step, tmp_pa
         assert seen["notations"] == [["row"], ["column"]]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.parametrize(("n_out", "abridged"), [(8, False), (9, True)])
-def test_a_browser_shows_an_ellipsis_for_omitted_branches(n_out, abridged, tmp_path, rng):
-    step = trace(mlp(2, 3, n_out, activation="tanh", seed=0), rng.normal(size=(1, 2)), rng.normal(size=(1, n_out)))
-    (seen,) = inspect(step.to_html(), tmp_path, 1280)
-    assert seen["text"].endswith("…") == abridged
+def test_a_browser_shows_an_ellipsis_for_omitted_branches(n_out, abridged, shown):
+    assert shown[n_out]["text"].endswith("…") == abridged
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_a_browser_does_not_reveal_a_blank(step, tmp_path):
-    (seen,) = inspect(step.exercise(["dW1"]).to_html(), tmp_path, 1280)
+def test_a_browser_does_not_reveal_a_blank(shown):
+    seen = shown["exercise"]
     assert re.search(r"= \?row 1", seen["text"])
     assert re.search(r"= \?row 2", seen["text"])
     assert ("dW1", "1", "2") in {tuple(cell) for cell in seen["lit"]}

@@ -182,7 +182,7 @@ DIAGRAMS = {
 }
 
 
-@pytest.mark.parametrize("inches", [None, 5, 10])
+@pytest.mark.parametrize("inches", [None, 5, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", DIAGRAMS)
 def test_texts_in_a_diagram_do_not_overlap_and_are_not_clipped(name, inches):
     assert_texts_are_apart(DIAGRAMS[name], inches)

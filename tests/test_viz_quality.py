@@ -73,7 +73,7 @@ def number_dependence(k=1):
 
 def assert_sound(ax):
     """Check that Axes are drawn without warnings and contain no NaN."""
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     for line in ax.lines:
         assert np.isfinite(np.asarray(line.get_ydata(), float)).all()
     for limits in (ax.get_xlim(), ax.get_ylim()):
@@ -368,7 +368,7 @@ def test_dates_have_a_date_axis():
     days = np.array(["2024-01-01", "2024-02-01", "2024-06-01"], "M8[us]")
     ax = viz.partial_dependence(Dependence("day", days, np.ones((3, 1)), ("price",)))
     assert isinstance(ax.xaxis.get_major_formatter(), ConciseDateFormatter)
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     assert {num2date(tick).year for tick in ax.get_xticks()} <= {2023, 2024}
 
 

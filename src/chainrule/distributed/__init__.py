@@ -8,6 +8,8 @@ fitting       the recipe's members, trained over shards and calibrated
 cluster       pure tasks with retries; waiting without hanging
 """
 
+from typing import TYPE_CHECKING, Any
+
 from chainrule.errors import MissingExtraError
 
 try:
@@ -17,7 +19,17 @@ except ImportError:
     raise MissingExtraError("chainrule.distributed", "dask") from None
 
 from chainrule.distributed.collections import predict
-from chainrule.distributed.estimators import DaskTabularClassifier, DaskTabularRegressor
 from chainrule.distributed.fitting import train
 
+if TYPE_CHECKING:
+    from chainrule.distributed.estimators import DaskTabularClassifier, DaskTabularRegressor
+
 __all__ = ["DaskTabularClassifier", "DaskTabularRegressor", "predict", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("DaskTabularClassifier", "DaskTabularRegressor"):
+        raise AttributeError(f"module 'chainrule.distributed' has no attribute {name!r}")
+    from chainrule.distributed import estimators  # imported late because workers do not need scikit-learn
+
+    return getattr(estimators, name)

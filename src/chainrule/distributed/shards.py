@@ -21,7 +21,6 @@ from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
 from chainrule.data.statistics import Cells, Numbers, Statistics, merge, summarize
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
-from chainrule.estimators.labels import check_labels
 from chainrule.training.batches import Batch
 
 MAX_HELD_OUT = 32_768
@@ -71,6 +70,8 @@ class Summary(NamedTuple):
         if task == "classification":
             [cells] = statistics
             assert isinstance(cells, Cells)
+            from chainrule.estimators.labels import check_labels  # imported late: workers do not need scikit-learn
+
             check_labels(np.array(cells.cells, object))
             if len(cells.cells) < 2:
                 raise ValueError(f"y must have at least 2 classes, got {cells.cells}")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import ast
 import os
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.resources import files
 from pprint import pformat
 from typing import Any
@@ -158,7 +159,7 @@ def _source(description: Mapping[str, Any], docstring: str, arithmetic: str, fun
     encoded = b64encode(b"".join(array.tobytes() for array in stored.values())).decode()
     parameters = "\n".join(encoded[i : i + _LINE_WIDTH] for i in range(0, len(encoded), _LINE_WIDTH))
     standalone = [f"export/standalone/{name}.py" for name in ("cells", arithmetic, "predicting")]
-    imports, bodies = _read_modules(["data/formats.py", *standalone])
+    imports, bodies = _read_modules("data/formats.py", *standalone)
     return f'''"""{docstring}"""
 
 from __future__ import annotations
@@ -196,7 +197,8 @@ def _functions(program: ir.Program, language: Language) -> str:
     return "\n\n".join([*definitions, "\n".join(entries)])
 
 
-def _read_modules(names: Sequence[str]) -> tuple[str, str]:
+@cache
+def _read_modules(*names: str) -> tuple[str, str]:
     """Return the merged and sorted external imports of modules of the package, and their joined bodies."""
     modules: set[str] = set()
     members: dict[str, set[str]] = {}

@@ -23,7 +23,7 @@ def svg(draw: Draw, width: float, height: float, label: str) -> str:
     inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     ink: dict[Any, Any] = dict.fromkeys(inks, _INK)
     with rc_context({**ink, "svg.fonttype": "none", "svg.hashsalt": label, "font.family": "sans-serif"}):
-        figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
+        figure = Figure(figsize=(width, height), dpi=72, layout="constrained", facecolor="none")
         ax = figure.add_subplot()
         ax.spines[["top", "right"]].set_visible(False)
         ax.patch.set_visible(False)
@@ -33,6 +33,7 @@ def svg(draw: Draw, width: float, height: float, label: str) -> str:
         with catch_warnings():
             filterwarnings("ignore", "Glyph")  # text stays text: the reader's font may have glyphs that ours lacks
             space_ticks(ax)
+            figure.set_layout_engine("none")  # it is laid out, for the dots per inch of SVG
             figure.savefig(text, format="svg", transparent=True, metadata=no_metadata)
     drawing = text.getvalue()
     drawing = drawing[drawing.index("<svg") :].replace(_INK, "currentColor")

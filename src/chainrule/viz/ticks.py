@@ -23,12 +23,12 @@ _TENTHS_FROM, _DECADES_ONLY_FROM = 0.7, 2.5
 
 
 def space_ticks(ax: Axes) -> None:
-    """Give numeric and date axes of a finished figure as many ticks as fit; other axes keep theirs."""
+    """Give numeric and date axes of a finished figure as many ticks as fit, and lay it out; other axes keep theirs."""
     choices = {axis: _choices(axis) for axis in (ax.xaxis, ax.yaxis)}
     crowded = {axis for axis, settings in choices.items() if next(settings, False)}
-    while crowded:
+    figure_of(ax).draw_without_rendering()
+    while crowded := {axis for axis in crowded if _overlap(axis) and next(choices[axis], False)}:
         figure_of(ax).draw_without_rendering()
-        crowded = {axis for axis in crowded if _overlap(axis) and next(choices[axis], False)}
 
 
 def _choices(axis: Axis) -> Iterator[bool]:

@@ -23,7 +23,7 @@ from chainrule.nn.losses import softmax
 MAX_PERMUTED = 40
 """Number of columns whose permutation importance is measured, preselected by gradient saliency."""
 REPEATS = 5
-_MAX_EXPLAINED, _MAX_NETWORK_ROWS = 100, 150_000
+_MAX_EXPLAINED, MAX_NETWORK_ROWS = 100, 150_000
 """Number of rows that are explained, and that the networks evaluate for it: about as many as for the permutation
 importance of 15 columns."""
 MAX_COMPARED = 5_000
@@ -165,7 +165,7 @@ class Study:
 
 def n_explained(n_columns: int) -> int:
     """Return the number of rows to explain."""
-    return max(1, min(_MAX_EXPLAINED, _MAX_NETWORK_ROWS // per_row(n_columns)))
+    return max(1, min(_MAX_EXPLAINED, MAX_NETWORK_ROWS // per_row(n_columns)))
 
 
 def per_row(n_columns: int) -> int:

@@ -147,13 +147,14 @@ def _check_derivative(trace: Trace, derivative: Quantity, values: Mapping[str, A
         return float(now["C"])
 
     grad, start = values[derivative.name].ravel(), point.ravel()
+    loss = loss_at(start)
     comparisons = [
         compare_along(
             direction,
             derivative.name,
             loss_at,
             start,
-            loss_at(start),
+            loss,
             float(grad @ direction),
             _DERIVATIVE_TOLERANCE,
         )
