@@ -73,18 +73,18 @@ def _add_product(A, B, C):
 
 
 @jit
-def _add_sums(x, W, z):
-    """Add W' x to z for a layer of more units than the batch has rows."""
+def _write_sums(x, W, z):
+    """Write z = W' x, for a layer of more units than the batch has rows."""
     sums = np.zeros((x.shape[1], W.shape[1]), W.dtype)
     _add_product(x, W, sums)
     for j in range(len(z)):
         for r in range(len(sums)):
-            z[j, r] += sums[r, j]
+            z[j, r] = sums[r, j]
 
 
 @jit
 def _write_gradient(x, dz, dW):
-    """Write dW = x dz' for a layer of more units than the batch has rows."""
+    """Write dW = x dz', for a layer of more units than the batch has rows."""
     by_row = np.empty((x.shape[1], len(dz)), dW.dtype)
     for j in range(len(dz)):
         for r in range(len(by_row)):
@@ -103,23 +103,19 @@ def _forward(theta, sizes, codes, z, a):
     or over the units where those are more.
     """
     start = first = 0  # of the layer's weights in theta, and of its inputs in a
-    n = a.shape[1]
+    n, zero = a.shape[1], theta.dtype.type(0)
     for k, code in enumerate(codes):
         n_in, n_out = sizes[k], sizes[k + 1]
-        after, biases = first + n_in, start + n_in * n_out
+        after, biases, is_wide = first + n_in, start + n_in * n_out, n_out > n
+        if is_wide:
+            _write_sums(a[first:after], theta[start:biases].reshape(n_in, n_out), z[after : after + n_out])
         for j in range(n_out):
             for r in range(n):
-                z[after + j, r] = theta[biases + j]
-        if n_out > n:
-            W = theta[start:biases].reshape(n_in, n_out)
-            _add_sums(a[first:after], W, z[after : after + n_out])
-        else:
-            for j in range(n_out):
-                for i in range(n_in):
-                    weight = theta[start + i * n_out + j]
-                    for r in range(n):
-                        z[after + j, r] += weight * a[first + i, r]
-        for j in range(n_out):
+                z[after + j, r] = theta[biases + j] + (z[after + j, r] if is_wide else zero)
+            for i in range(0 if is_wide else n_in):
+                weight = theta[start + i * n_out + j]
+                for r in range(n):
+                    z[after + j, r] += weight * a[first + i, r]
             for r in range(n):
                 a[after + j, r] = _activate(code, z[after + j, r])
         start, first = biases + n_out, after
@@ -131,30 +127,27 @@ def _backward(theta, sizes, codes, z, a, d, grad):
     start, after, n = theta.size, len(z) - sizes[-1], a.shape[1]
     for k in range(len(codes) - 1, -1, -1):
         n_in, n_out = sizes[k], sizes[k + 1]
-        biases, first = start - n_out, after - n_in
+        biases, first, is_wide = start - n_out, after - n_in, n_out > n
         start = biases - n_in * n_out
+        d[first:after] = 0
         for j in range(n_out):
             total = theta.dtype.type(0)
             for r in range(n):
                 d[after + j, r] *= _slope(codes[k], z[after + j, r])
                 total += d[after + j, r]
             grad[biases + j] = total
-        if n_out > n:
-            dW = grad[start:biases].reshape(n_in, n_out)
-            _write_gradient(a[first:after], d[after : after + n_out], dW)
-        else:
-            for j in range(n_out):
-                for i in range(n_in):
-                    total = theta.dtype.type(0)
-                    for r in range(n):
-                        total += a[first + i, r] * d[after + j, r]
-                    grad[start + i * n_out + j] = total
-        d[first : after if k else first] = 0
-        for j in range(n_out if k else 0):
-            for i in range(n_in):
+            for i in range(0 if is_wide else n_in):
+                total = theta.dtype.type(0)
+                for r in range(n):
+                    total += a[first + i, r] * d[after + j, r]
+                grad[start + i * n_out + j] = total
+            for i in range(n_in if k else 0):
                 weight = theta[start + i * n_out + j]
                 for r in range(n):
                     d[first + i, r] += weight * d[after + j, r]
+        if is_wide:
+            dW = grad[start:biases].reshape(n_in, n_out)
+            _write_gradient(a[first:after], d[after : after + n_out], dW)
         after = first
 
 
