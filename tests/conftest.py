@@ -14,10 +14,12 @@ import matplotlib
 import numpy as np
 import pytest
 import typer.testing
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 matplotlib.use("Agg")
-settings.register_profile("repeatable", derandomize=True)
+settings.register_profile(  # no limit of time: the machine may be busy
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("repeatable")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job ignores the signals that tests send
     signal.signal(signal.SIGINT, signal.default_int_handler)

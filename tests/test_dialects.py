@@ -229,7 +229,7 @@ def test_a_line_of_a_quoted_cell_that_begins_with_a_number_sign_is_no_comment(tm
     assert TableFile(write(tmp_path, text.encode())).read()["name"].to_list() == [None, "a\n#,", None, "b"]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     table=TABLES,
     separator=st.sampled_from(",;\t|"),

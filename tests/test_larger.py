@@ -1,6 +1,7 @@
 """Tables larger than memory: read in parts, encoded once on disk, and trained on as those that fit."""
 
 import os
+import re
 from collections import namedtuple
 from pathlib import Path
 
@@ -8,17 +9,28 @@ import numpy as np
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
+from joblib import parallel_config
 from typer.testing import CliRunner
 
-from chainrule import Callback, Checkpoint, TabularClassifier, TabularEncoder, TabularRegressor, mlp, train
+from chainrule import (
+    Adam,
+    Callback,
+    Checkpoint,
+    Predictor,
+    TabularClassifier,
+    TabularEncoder,
+    TabularRegressor,
+    mlp,
+    train,
+)
 from chainrule.app import commands
 from chainrule.app.tables import TableFile
 from chainrule.data import rowfile
-from chainrule.data.rowfile import RowFile
-from chainrule.data.targets import NumberTarget
+from chainrule.data.rowfile import EncodedRows, RowFile
+from chainrule.data.targets import NumberTarget, learn_target
 from chainrule.errors import ModelFileError, TableError
 from chainrule.files.model import load
-from chainrule.model.larger import Larger
+from chainrule.model.larger import NO_FOLD, Larger
 
 N = 6_000
 QUICK = {"quality": "fast", "n_folds": 2, "epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0}
@@ -57,19 +69,17 @@ def test_every_row_is_either_in_the_sample_or_once_on_disk(table, tmp_path):
     np.testing.assert_array_equal(survey.sample["row"], table["row"].to_numpy()[survey.rows])
     encoder = larger.fit(TabularEncoder(), ["row", "x", "city"])
     rest = larger.rest(encoder, NumberTarget.fit("y", survey.sample["y"]))
-    assert len(rest.sizes) > 2
+    assert len(EncodedRows(rest, np.copy).sizes) > 2
     assert os.listdir(tmp_path) == []
-    X, y, weight = (
-        np.concatenate(arrays) if arrays[0] is not None else None
-        for arrays in zip(*((X.copy(), y.copy(), w) for X, y, w in rest.encoded(lambda y: y).windows(None)))
-    )
-    assert weight is None
+    windows = [(X.copy(), y.copy()) for X, y, weight in EncodedRows(rest, np.copy).windows(None) if weight is None]
+    X, y = map(np.concatenate, zip(*windows))
     others = table[np.setdiff1d(np.arange(N), survey.rows).tolist()]
     order, expected = np.argsort(y), np.argsort(others["y"].to_numpy())
     np.testing.assert_array_equal(y[order], others["y"].to_numpy()[expected])
     np.testing.assert_array_equal(X[order], encoder.transform(others)[expected])
-    means = [float(values.mean()) for _, values, _ in rest.encoded(lambda y: y).windows(None)]
-    assert np.ptp(means) < 1  # the target of the sorted table has a standard deviation of 2
+    assert (
+        np.ptp([values.mean() for _, values in windows]) < 1
+    )  # the target of the sorted table has a standard deviation of 2
 
 
 def test_a_table_that_fits_gives_the_same_model_in_parts(table, folder):
@@ -78,14 +88,20 @@ def test_a_table_that_fits_gives_the_same_model_in_parts(table, folder):
     in_memory = TabularRegressor(**QUICK).fit(few.drop("y"), few["y"])
     for source in (folder.parent / "few.csv", few.lazy()):
         np.testing.assert_array_equal(TabularRegressor(**QUICK).fit(source, "y").predict(few), in_memory.predict(few))
+    few = few.with_columns(weight=pl.int_range(len(few)) % 3)
+    ties = {"sample_weight": "weight", "groups": "city", "time": "row"}
+    in_memory.fit(few.drop("y", "weight", "city"), few["y"], **{name: few[column] for name, column in ties.items()})
+    in_parts = TabularRegressor(**QUICK).fit(few.lazy(), "y", **ties)
+    np.testing.assert_array_equal(in_parts.predict(few), in_memory.predict(few))
 
 
 def test_all_rows_of_a_larger_table_are_trained_on(table, folder):
     sources = {"folder": folder, "lazy": table.lazy(), "dataset": ds.dataset(folder)}
-    models = {
-        name: TabularClassifier(**QUICK, max_memory=MEMORY, n_jobs=1 + (name == "lazy")).fit(source, "kind")
-        for name, source in sources.items()
-    }
+    models = {}
+    for name, source in sources.items():
+        model = TabularClassifier(**QUICK, max_memory=MEMORY, n_jobs=1 + (name == "lazy"))
+        with parallel_config("loky"):  # members share a file, so they are in threads after all
+            models[name] = model.fit(source, "kind")
     model = models["folder"]
     for other in models.values():
         np.testing.assert_array_equal(other.predict_proba(table), model.predict_proba(table))
@@ -99,7 +115,8 @@ def test_a_name_of_the_target_is_needed_and_arrays_are_refused(table, folder):
     for arguments, message in (
         (([1.0, 2.0],), "y must be the name of a column"),
         (("nothing",), "column 'nothing' is missing"),
-        (("y", np.ones(N)), "sample_weight must be None for a table that is read in parts"),
+        (("y", np.ones(N)), "sample_weight must be the name of a column of a table that is read in parts"),
+        (("y", None, "cities"), "column 'cities' is missing from the table. Did you mean 'city'"),
     ):
         with pytest.raises(ValueError, match=message):
             TabularRegressor(**QUICK).fit(folder, *arguments)
@@ -112,7 +129,7 @@ def rows_on_disk(folder, rng, scale=1.0):
     X = rng.normal(size=(300, 2))
     for rows in np.split(X, 3):
         file.append(rows, scale * rows.sum(axis=1), np.ones(100))
-    return file.encoded(lambda values: values[:, np.newaxis].astype(np.float32))
+    return EncodedRows(file, lambda values: values[:, np.newaxis].astype(np.float32))
 
 
 class Count(Callback):
@@ -120,7 +137,7 @@ class Count(Callback):
         self.rows, self.steps = [], 0
 
     def on_batch_end(self, run):
-        self.rows += run.batch_rows[1][:, 0].tolist()
+        self.rows += np.ravel(run.batch_rows[1]).tolist()
         self.steps += 1
         self.n_batches = run.n_batches
 
@@ -164,27 +181,14 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(folder, tmp_path, monkeypatc
     monkeypatch.setattr(rowfile.shutil, "disk_usage", lambda folder: Usage(1000))
     done = CliRunner().invoke(commands.app, ["train", str(folder), "--target", "y", "--memory", "1MB"])
     assert done.exit_code != 0
-    assert "cannot hold the table: the encoded rows take 0.0" in done.output.replace("\n", " ")
+    assert "cannot hold the table: the encoded rows take 0.2 MB, and 0.0 MB are free" in done.output.replace("\n", " ")
     assert os.listdir(tmp_path) == []
 
 
 def test_the_command_line_trains_on_a_folder_or_a_csv_file_larger_than_memory(table, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table.write_csv("t.csv")
-    options = [
-        "--target",
-        "kind",
-        "--memory",
-        "1MB",
-        "--quality",
-        "fast",
-        "--folds",
-        "2",
-        "--epochs",
-        "1",
-        "--hidden",
-        "8",
-    ]
+    options = ["--quality=fast", "--folds=2", "--epochs=1", "--hidden=8", "--target=kind", "--memory=1MB"]
     models = []
     for source in (str(folder), "t.csv"):
         done = CliRunner().invoke(commands.app, ["train", source, *options, "--drop", "y", "--out", "m.chainrule"])
@@ -195,7 +199,6 @@ def test_the_command_line_trains_on_a_folder_or_a_csv_file_larger_than_memory(ta
     assert models[0].metadata["rows"] == {"training": 5800, "test": 200}
     np.testing.assert_array_equal(*(model.predict_proba(table) for model in models))
     for words, message in (
-        (["t.csv", *options, "--group", "city"], "--group requires a table that fits into 0.001 GB of memory"),
         (["t.csv", "--target", "kind", "--memory", "lots"], "--memory must be a size >= 1MB such as 500MB or 2GB, got"),
         (["t.csv", "--target", "kind", "--memory", "9kB"], "--memory must be a size >= 1MB such as 500MB or 2GB, got"),
     ):
@@ -224,3 +227,135 @@ def test_a_csv_file_in_parts_has_the_types_of_the_whole(tmp_path):
     parts = list(source.parts()(1000))
     assert len(parts) > 2
     assert pl.concat(parts).equals(TableFile(path).read())
+
+
+@pytest.fixture(scope="module")
+def visits():
+    """Rows whose labels are random by group and by day, with a weight that is 0 on every tenth row, in no order."""
+    rng = np.random.default_rng(1)
+    patient, day = rng.integers(0, 150, N), rng.integers(0, 100, N)
+    ill = rng.random(150)[patient] < 0.5
+    return pl.DataFrame(
+        {
+            "number": np.arange(N, dtype=float),
+            "patient": np.char.add("p", patient.astype(str)),
+            "ward": np.char.add("w", patient.astype(str)),
+            "when": (np.datetime64("2024-01-01") + day).astype(str),
+            "day": day,
+            "shift": np.char.add("s", day.astype(str)),
+            "season": rng.random(100)[day] < 0.5,
+            "weight": np.where(np.arange(N) % 10, 1.5, 0.0),
+            "ill": np.where(ill, "yes", "no"),
+        }
+    )
+
+
+def test_rows_on_disk_are_of_other_groups_and_earlier_than_those_held_out(visits, tmp_path):
+    ties = {"weight": "weight", "group": "patient", "time": "when"}
+    larger = Larger(parts_of(visits), "number", MEMORY, folder=tmp_path, **ties)
+    rows, sample = larger.survey.rows, larger.survey.sample
+    late = sample["day"] >= 70
+    held = late & np.isin(sample["patient"], [f"p{k}" for k in range(60)])
+    fold = np.where(held, [int(name[1:]) % 3 - 1 for name in sample["patient"]], NO_FOLD)  # -1, 0 and 1, of test rows
+    encoder, target = larger.fit(TabularEncoder(), ["day"]), NumberTarget.fit("number", sample["number"])
+    training, test = np.flatnonzero(fold != 1), np.flatnonzero(fold == 1)
+    file = larger.rest(encoder, target, training, test, fold=fold[training])
+    first = min((sample["when"][i], rows[i]) for i in np.flatnonzero(fold != NO_FOLD))
+    of_fold = {sample["patient"][i]: fold[i] for i in np.flatnonzero(fold != NO_FOLD)}
+    others = visits.with_row_index("i").filter(~pl.col("i").is_in(rows), pl.col("weight") > 0)
+    others = others.filter((pl.col("when") < first[0]) | (pl.col("when") == first[0]) & (pl.col("i") < first[1]))
+    usable = [(i, of_fold.get(patient, NO_FOLD)) for i, patient in others.select("i", "patient").iter_rows()]
+    for without in (None, 0):
+        encoded = EncodedRows(file, np.copy, without)
+        on_disk = [(y.copy(), weight.copy()) for _, y, weight in encoded.windows(None)]
+        y, weight = map(np.concatenate, zip(*on_disk))
+        expected = [i for i, k in usable if k not in (1, without)]
+        np.testing.assert_array_equal(np.sort(y), expected)
+        assert (weight == 1.5).all()
+        assert encoded.sizes == [len(y) for y, _ in on_disk]
+        assert 0 < len(encoded) < N - len(rows)
+
+
+def test_neither_groups_nor_later_rows_are_trained_on_and_held_out(visits):
+    def fitted(columns, target, **ties):
+        table = visits.select(columns)
+        model = TabularClassifier(**QUICK | {"epochs": 3}, max_memory=MEMORY, class_weight="balanced")
+        P = model.fit(table.lazy(), target, **ties).out_of_fold_proba_
+        known = ~np.isnan(P[:, 0])
+        truth = Larger(parts_of(table), target, MEMORY).survey.sample[target]
+        return model, known.sum(), (model.classes_[P.argmax(axis=1)] == truth)[known].mean()
+
+    columns = ["ill", "ward", "patient", "weight"]
+    model, n, accuracy = fitted(columns, "ill", groups="patient", sample_weight="weight")
+    assert accuracy < 0.7  # 1 if a patient is trained on and held out
+    assert list(model.feature_names_in_) == ["ward"]
+    assert 880 < n < 920
+    assert 0.88 * N < model.predictor_.metadata["rows"]["training"] < 0.92 * N
+    model, n, accuracy = fitted(["season", "shift", "day"], "season", time="day")
+    assert accuracy < 0.8  # 1 if days are trained on and held out
+    assert list(model.feature_names_in_) == ["shift", "day"]
+    assert 150 < n < 250
+
+
+def test_a_predictor_is_fitted_to_a_path_or_a_larger_table(table, folder):
+    options = {"network": (8,), "epochs": 2, "optimizer": Adam(0.02), "seed": 0}
+    few = table[::20].drop("row")
+    few.write_parquet(folder.parent / "few.parquet")
+    in_memory = Predictor.fit(few, "y", **options)
+    for source in (folder.parent / "few.parquet", few.lazy()):
+        np.testing.assert_array_equal(Predictor.fit(source, "y", **options).predict(few), in_memory.predict(few))
+    counted, weighted = Count(), table.select("x", "kind", weight=pl.int_range(N) % 10)
+    arguments = {"sample_weight": "weight", "callbacks": counted, "max_memory": MEMORY} | options
+    model = Predictor.fit(weighted.lazy(), "kind", **arguments)
+    assert 5_400 <= len(counted.rows) / 2 <= 5_600  # those in memory, and of those on disk nine tenths
+    assert [column.name for column in model.encoder.columns] == ["x"]
+    assert (model.predict(table) == table["kind"].to_numpy()).mean() > 0.75
+
+
+def test_the_command_line_keeps_groups_times_and_weights_of_a_larger_table(visits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = visits.select("ill", "ward", "patient", "when", weight=pl.col("weight") + 1)
+    options = ["--quality=fast", "--folds=2", "--epochs=1", "--hidden=8", "--target=ill", "--out=m.chainrule"]
+    options += ["--memory=1MB", "--group=patient", "--time=when", "--weight=weight"]
+
+    def trained(frame):
+        frame.write_csv("t.csv")
+        return CliRunner().invoke(commands.app, ["train", "t.csv", *options])
+
+    done = trained(table)
+    text = " ".join(done.output.split())
+    assert done.exit_code == 0, text
+    assert "but those of groups that are tested on or held out or that are not earlier than test rows" in text
+    metadata = load(Path("m.chainrule")).metadata
+    assert 0.3 * N < metadata["rows"]["training"] < 0.8 * N
+    assert re.search(r"up to 5,\d\d\d training rows, \d\d test rows", text)
+    assert {column["name"] for column in metadata["columns"]} == {"ward", "when"}
+    sampled = Larger(parts_of(table), "ill", 10**6).survey.rows.tolist()
+    missing = "expected a value, got a missing cell"
+    for column, row, value, message in (
+        ("weight", 4000, 0.0, "column 'weight', row 4001: expected a weight > 0, got 0"),
+        ("patient", 4000, None, f"chainrule: column 'patient', row 4001: {missing}"),
+        ("patient", sampled[500], None, f"chainrule: --group column 'patient', row {sampled[500] + 1}: {missing}"),
+        ("when", 4000, None, f"chainrule: column 'when', row 4001: {missing}"),
+    ):
+        cells = table[column].to_list()
+        cells[row] = value
+        done = trained(table.with_columns(pl.Series(column, cells)))
+        assert done.exit_code != 0
+        assert message in " ".join(done.output.split())
+    assert set(os.listdir()) == {"t.csv", "m.chainrule"}
+
+
+def test_the_targets_of_a_part_are_read_as_those_of_the_whole_table(tmp_path):
+    """A table that is sorted by its target has parts of nothing but mistakes or words for missing values."""
+    numbers = np.sort(np.random.default_rng(0).normal(50, 3, N)).round(2)
+    known = np.arange(N) < 4_000
+    for cells in (np.char.add("$", numbers.astype(str)), (numbers > 49).astype(int).astype(str)):
+        expected = np.char.strip(cells, "$").astype(float)
+        frame = pl.DataFrame({"x": numbers, "y": np.where(known, cells, "n/a")})
+        larger = Larger(parts_of(frame), "y", MEMORY, folder=tmp_path)
+        target, _, _ = learn_target("y", larger.survey.sample["y"])
+        file = larger.rest(larger.fit(TabularEncoder(), ["x"]), target)
+        on_disk = np.concatenate([y.copy() for _, y, _ in EncodedRows(file, np.copy).windows(None)])
+        others = np.setdiff1d(np.flatnonzero(known), larger.survey.rows)
+        np.testing.assert_array_equal(np.sort(on_disk), expected[others])

@@ -793,7 +793,7 @@ def content(tmp_path_factory):
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_flipped_bytes_are_detected_or_harmless(content, data):
     path, good = content
     bad = bytearray(good)

@@ -187,7 +187,13 @@ SLIDE = """(field, value) => {
 }"""
 
 
-@pytest.mark.parametrize("control", VALUES)
+QUICK = {"rate", "seed", "optimizer", "outputs"}
+"""One control of each kind: a range, a number, a list, and one in the dialog of a layer."""
+
+
+@pytest.mark.parametrize(
+    "control", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in VALUES]
+)
 def test_each_control_changes_its_setting(shared_page, control):
     page, field, value = shared_page, shared_page.locator(f"[data-setting={control}]"), VALUES[control]
     if control in ("output", "outputs"):

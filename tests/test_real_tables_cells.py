@@ -533,7 +533,7 @@ def test_a_long_tail_is_not_noticed(rng):
 def test_a_heavy_tailed_target_is_learned_as_its_logarithm(rng, tmp_path):
     x = rng.normal(size=(900, 2))
     y = np.exp(1.2 * x[:, 0] - x[:, 1] + rng.normal(0, 0.6, 900))
-    model = TabularRegressor(quality="fast", n_folds=3, epochs=30, random_state=0).fit(x[:600], y[:600])
+    model = TabularRegressor(n_folds=3, epochs=30, random_state=0).fit(x[:600], y[:600])
     target = model.predictor_.target
     assert target.transform == "log"
     assert "learned as its logarithm" in model.predictor_.metadata["notices"][0]

@@ -585,7 +585,7 @@ def test_what_should_be_refused_is_refused_with_this_message(section, case, inte
 
 # Arbitrary input.
 
-ANYTHING = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+ANYTHING = settings(max_examples=60, derandomize=True, database=None)
 SIZES = st.integers(1, 6)
 COLUMNS = st.lists(CELLS, min_size=2, max_size=8) | st.lists(st.floats() | st.none(), min_size=2, max_size=8)
 

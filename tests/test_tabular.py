@@ -220,7 +220,7 @@ def test_a_cell_that_is_not_a_finite_number_is_refused_by_column_row_and_value(v
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_finite_numbers_of_any_size_are_encoded_within_three(values):
     if len(set(values)) > 1 and not find_sentinels(*np.unique(values, return_counts=True))[0]:
         X = column(np.array(values))
@@ -264,7 +264,7 @@ def test_n_bins_must_be_an_integer(n_bins):
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=30), st.integers(1, 9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_bins_of_finite_numbers_of_any_size_rise_from_0_to_1(values, n_bins):
     if len(set(values)) > 1:
         encoder = TabularEncoder(n_bins=n_bins).fit({"a": np.array(values)})
@@ -408,7 +408,7 @@ def test_missing_dates_are_recognized_in_any_unit():
 
 
 @given(st.lists(st.datetimes() | st.none(), min_size=3, max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_dates_are_encoded_within_three_and_grow_with_time(values):
     if len({value for value in values if value}) > 1:
         X = column(values)
@@ -793,7 +793,7 @@ CELLS = st.one_of(
 
 
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=12), st.integers(0, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_table_is_refused_or_encoded_the_same_after_saving(rows, n_bins):
     table = {"a": [row[0] for row in rows], "b": [row[1] for row in rows], "c": range_of(len(rows))}
     before = {name: list(values) for name, values in table.items()}

@@ -68,9 +68,9 @@ def _describe_target(target: Target) -> str:
     return f"numeric, mean {mean}, standard deviation {std}"
 
 
-def split_lines(plan: "Plan", n_training: int, n_test: int, members: int, source: str) -> list[str]:
+def split_lines(plan: "Plan", n_training: str, n_test: int, members: int, source: str) -> list[str]:
     """Return the notices, and the numbers of training rows, test rows and members."""
-    split = f"{n_training:,} training rows, {n_test:,} test rows{source}, {members} members"
+    split = f"{n_training} training rows, {n_test:,} test rows{source}, {members} members"
     return [*(f"  note: {notice}" for notice in plan.notices), "", split]
 
 

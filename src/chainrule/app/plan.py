@@ -46,11 +46,20 @@ class Table:
 
     @classmethod
     def of(
-        cls, inputs: Columns, name: str, values: Array, notices: list[str], groups: tuple[str, Array] | None = None
+        cls,
+        inputs: Columns,
+        name: str,
+        values: Array,
+        notices: list[str],
+        groups: tuple[str, Array] | None = None,
+        rows: Array | None = None,
     ) -> Self:
-        """Return the table with these inputs, values of the target, and a column of groups with its name."""
-        known, rows = np.flatnonzero(~missing_rows(name, values)), np.arange(1, len(values) + 1)
-        return cls(inputs, values, known, rows, notices, None if groups is None else factorize(*groups)[1])
+        """Return the table with these inputs, values of the target, and a column of groups with its name.
+
+        `rows` (n,) are the indices of its rows in the file; default: it has all rows.
+        """
+        known, rows = np.flatnonzero(~missing_rows(name, values)), np.arange(len(values)) if rows is None else rows
+        return cls(inputs, values, known, rows + 1, notices, None if groups is None else factorize(*groups)[1])
 
     def part(self, rows: Array) -> "Table":
         """Return some rows, all with a known target, as a table."""
@@ -69,11 +78,12 @@ class _Ties:
     times: Array | None = None
 
     @classmethod
-    def read(cls, columns: Columns, known: Array, group: str | None, time: str | None) -> Self:
+    def read(cls, columns: Columns, table: Table, group: str | None, time: str | None) -> Self:
         """Read the columns that --group and --time name; TableError if they cannot divide the rows."""
-        cells = {name: reading.named(columns, name)[known] for name in (group, time) if name is not None}
-        groups = None if group is None else splits.group_codes(group, cells[group], "--group", known)
-        times = None if time is None else splits.time_numbers(time, cells[time], "--time", known)
+        cells = {name: reading.named(columns, name)[table.known] for name in (group, time) if name is not None}
+        rows = table.rows[table.known] - 1
+        groups = None if group is None else splits.group_codes(group, cells[group], "--group", rows)
+        times = None if time is None else splits.time_numbers(time, cells[time], "--time", rows)
         return cls(group, time, groups, times)
 
 
@@ -124,8 +134,11 @@ def make_plan(
     time: str | None = None,
     test_fraction: float = 0.2,
     seed: int = 0,
+    rows: Array | None = None,
 ) -> Plan:
     """Return the plan for learning the column called `name` from the others, without those in `drop`.
+
+    `rows` (n,) are the indices of the table's rows in its file; default: it has all rows.
 
     Test rows share no group and no copy with the training rows, and with times, they are the latest ones; see
     `chainrule.data.splits`. With `test_fraction` 0 there are no test rows. Raises TableError if the table cannot be
@@ -136,8 +149,9 @@ def make_plan(
     # Before the split, so that errors give the row's number in the file.
     readings = {other: _read_kind(other, cells) for other, cells in inputs.items() if other not in categories}
     target, values, notices = learn_target(name, values, task)
-    table = Table.of(inputs, name, values, notices, None if group is None else (group, reading.named(columns, group)))
-    ties = _Ties.read(columns, table.known, group, time)
+    groups = None if group is None else (group, reading.named(columns, group))
+    table = Table.of(inputs, name, values, notices, groups, rows)
+    ties = _Ties.read(columns, table, group, time)
     split = _split(table, target, categories, readings, test_fraction, seed, ties)
     training, test = table.known[split.training], table.known[split.held_out]
     if test_fraction and not len(test):
@@ -153,8 +167,8 @@ def make_plan(
         counts = np.bincount(target.encode(seen), minlength=target.n_outputs)
         target = replace(target, frequencies=tuple((counts / counts.sum()).tolist()))
     encoder = encoder_for(target, categories).fit(table.part(training).inputs, readings=readings)
-    groups, times = (None if of is None else of[split.training] for of in (ties.groups, ties.times))
-    return Plan(table, target, training, test, encoder, ties, groups, times)
+    of_training = (None if of is None else of[split.training] for of in (ties.groups, ties.times))
+    return Plan(table, target, training, test, encoder, ties, *of_training)
 
 
 def _inputs_and_target(columns: Columns, name: str, drop: Sequence[str] = ()) -> tuple[Columns, Array]:

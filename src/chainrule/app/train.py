@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -26,7 +27,8 @@ from chainrule.app.tables import TableFile
 from chainrule.arrays import Array
 from chainrule.data.cells import as_numbers
 from chainrule.data.hints import suggestions
-from chainrule.data.reading import Columns, named, read_columns
+from chainrule.data.reading import Columns, n_rows, named, open_columns, read_columns
+from chainrule.data.survey import Parts
 from chainrule.errors import TableError
 from chainrule.files.checkpoint import CheckpointFile
 from chainrule.model import portfolio
@@ -61,7 +63,7 @@ class _Job:
 
     @property
     def n_training(self) -> int:
-        """Number of rows to train on; on disk, those with a missing target are among them."""
+        """Number of rows to train on; on disk, those that may turn out not to be usable are among them."""
         return len(self.plan.training) + self.n_rows - len(self.plan.table.values)
 
     @property
@@ -123,6 +125,7 @@ def _job(options: TrainOptions, show: Show) -> _Job:
         time=options.time,
         test_fraction=0.0 if options.test else options.test_share or 0.2,
         seed=options.seed,
+        rows=None if larger is None else larger.survey.rows,
     )
     candidates = [name for name in options.identifier or [] if name not in (options.drop or [])]
     tied = planned.table.inputs | {name: columns[name] for name in candidates}
@@ -140,7 +143,7 @@ def _job(options: TrainOptions, show: Show) -> _Job:
         planned = replace(
             planned, encoder=larger.fit(encoder_for(planned.target, options.category or []), planned.table.inputs)
         )
-        planned.table.notices.append(_about(larger))
+        planned.table.notices.append(_about(larger, options))
     return _Job(options, source, planned, held, weights, len(columns), findings, larger)
 
 
@@ -149,26 +152,44 @@ def _read(options: TrainOptions, source: TableFile, show: Show) -> tuple[Columns
     memory = options.memory or available_memory()
     if fits(source.n_cells, memory):
         return read_columns(source.read(options.category or [], show)), None
-    show("in parts", None)
-    folder, names = options.output.absolute().parent, options.category or []
-    parts, ignored = source.parts(names), options.not_inputs
-    larger = Larger(parts, options.target, memory, names, ignored, options.weight, folder, options.seed)
-    columns = larger.survey.sample
-    if larger.in_memory:
-        return columns, None
-    for option, name in (("--group", options.group), ("--time", options.time)):
-        if name is not None:
-            remedy = "Increase --memory, or train on a part of the rows."
-            raise TableError(f"{option} requires a table that fits into {memory / 1e9:.3g} GB of memory. {remedy}")
-    return columns, larger
+    names = options.category or []
+    larger = Larger(
+        _shown(source, source.parts(names), show),
+        options.target,
+        memory,
+        categories=names,
+        ignored=options.not_inputs,
+        weight=options.weight,
+        group=options.group,
+        time=options.time,
+        zero_weights=False,
+        folder=options.output.absolute().parent,
+        seed=options.seed,
+    )
+    return larger.survey.sample, None if larger.in_memory else larger
 
 
-def _about(larger: Larger) -> str:
+def _shown(source: TableFile, parts: Parts, show: Show) -> Parts:
+    """Return the parts of a table, which show how many rows they are so far."""
+
+    def counted(most: int) -> Iterator[object]:
+        n = 0
+        for part in parts(most):
+            n += n_rows(open_columns(part))
+            show(f"{n:,} rows", source.fraction)
+            yield part
+
+    return counted
+
+
+def _about(larger: Larger, options: TrainOptions) -> str:
     """Return a notice about a table of which only a sample is in memory."""
     n, n_sample = larger.survey.n_rows, len(larger.survey.rows)
+    which = ["of groups that are tested on or held out"] * bool(options.group)
+    which += ["that are not earlier than test rows and held-out ones"] * bool(options.time)
     return (
         f"of {n:,} rows, a random {n_sample:,} are in memory: test rows, folds, calibration and report are of these; "
-        "every network is trained on all others, too"
+        f"every network is trained on all others, too{', but those ' * bool(which)}{' or '.join(which)}"
     )
 
 
@@ -198,7 +219,8 @@ def _describe(job: _Job, columns: list[dict[str, Any]], reporter: Reporter) -> N
     reporter.say(f"{shown(options.file)}: {job.n_rows:,} rows, {job.n_columns} columns", "")
     reporter.say(*messages.column_lines(columns, job.plan.target))
     test_source = "" if options.test is None else f" from {options.test}"
-    reporter.say(*messages.split_lines(job.plan, job.n_training, len(job.held.known), job.members, test_source))
+    n_training = f"{'up to ' if job.larger else ''}{job.n_training:,}"
+    reporter.say(*messages.split_lines(job.plan, n_training, len(job.held.known), job.members, test_source))
 
 
 # Job -> trained networks.
@@ -209,12 +231,12 @@ def _fit(job: _Job, reporter: Reporter) -> Fitted:
     options, planned = job.options, job.plan
     checkpoints = _checkpoints(job, reporter)
     seen = planned.table.part(planned.training)
-    more = None
+    rest = None
     if job.larger is not None:
-        with reporter.step("encoding the rows on disk"):
-            more = job.larger.rest(planned.encoder, planned.target)
+        rest = partial(job.larger.rest, planned.encoder, planned.target, planned.training, planned.test, None)
     seconds = _seconds_for_training(job)
     with reporter.training(job.members) as display:
+        display.preparing = "encoding the rows on disk" if job.larger else display.preparing
         return fit_predictor(
             seen.inputs,
             seen.values,
@@ -229,7 +251,7 @@ def _fit(job: _Job, reporter: Reporter) -> Fitted:
             time_limit=seconds,
             seed=options.seed,
             encoder=planned.encoder,
-            more=more,
+            rest=rest,
             executor=_executor_for(options.jobs, job.members),
             callbacks_for=lambda k: [
                 *display.callbacks_for(k),
@@ -311,7 +333,7 @@ def _metadata(job: _Job, result: Result) -> dict[str, Any]:
     """Return the rows, notices, scores and options, for the metadata of the model file."""
     options = job.options
     return {
-        "rows": {"training": job.n_training, "test": len(result.values)},
+        "rows": result.predictor.metadata["rows"] | {"test": len(result.values)},
         "notices": job.plan.notices,
         "scores": result.scores,
         "intervals": {name: list(ends) for name, ends in result.intervals.items()},

@@ -79,17 +79,18 @@ def recognize(name: str, values: Array) -> Reading:
     return recognize_cells(distinct, np.bincount(codes, minlength=len(distinct)).tolist())
 
 
-def as_ordered(name: str, values: Array) -> Array | None:
+def as_ordered(name: str, values: Array, reading: Reading | None = None, first_row: int = 0) -> Array | None:
     """Return cells (n,) as numbers or times, in whatever format they are written; None if they are neither.
 
-    Raises TableError naming a cell that is not of the kind of all others.
+    `reading` is that of the table of which they are the rows from `first_row`; default: that of these cells. Raises
+    TableError naming a cell that is not of the kind of all others.
     """
     if values.dtype.kind == "M":
-        return as_dates(name, values)
-    reading = recognize(name, values)
+        return as_dates(name, values, first_row)
+    reading = reading or recognize(name, values)
     if reading.kind == "number":
-        return as_numbers(name, values, 0, reading.number_format)
-    return as_dates(name, values, 0, reading.date_format) if reading.kind == "date" else None
+        return as_numbers(name, values, first_row, reading.number_format)
+    return as_dates(name, values, first_row, reading.date_format) if reading.kind == "date" else None
 
 
 def recognize_cells(distinct: Sequence[Any], counts: Sequence[int]) -> Reading:

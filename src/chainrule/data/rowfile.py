@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from threading import Lock
-from typing import final
+from typing import Any, final
 from weakref import finalize
 from zlib import crc32
 
@@ -25,7 +25,7 @@ Path = str | os.PathLike[str]
 
 @final
 class RowFile:
-    """Rows of encoded columns X, the values to predict and weights, in buckets of random rows.
+    """Rows of encoded columns X, the values to predict, weights and folds, in buckets of random rows.
 
     Parameters
     ----------
@@ -37,6 +37,8 @@ class RowFile:
         About the size of a bucket.
     weighted : bool
         Whether the rows have weights.
+    n_folds : int
+        Number of folds; a row is in one of them or in none.
     seed : int
         Decides which rows are in which bucket.
 
@@ -47,19 +49,30 @@ class RowFile:
     """
 
     def __init__(
-        self, folder: Path, n_rows: int, n_columns: int, bucket_bytes: int, weighted: bool = False, seed: int = 0
+        self,
+        folder: Path,
+        n_rows: int,
+        n_columns: int,
+        bucket_bytes: int,
+        *,
+        weighted: bool = False,
+        n_folds: int = 0,
+        seed: int = 0,
     ) -> None:
-        self.n_columns, self.weighted = n_columns, weighted
-        self.row_bytes = 4 * n_columns + 8 + 8 * weighted
+        self.fields = {"X": np.dtype((np.float32, (n_columns,))), "values": np.dtype(np.float64)}
+        self.fields |= {"weight": np.dtype(np.float64)} if weighted else {}
+        self.fields |= {"fold": np.dtype(np.int32)} if n_folds else {}
+        self.row_bytes = sum(dtype.itemsize for dtype in self.fields.values())
         n_bytes = n_rows * self.row_bytes
         free = shutil.disk_usage(folder).free
         if n_bytes > free:
-            fault = f"the encoded rows take {n_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+            fault = f"the encoded rows take {n_bytes / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free"
             raise OSError(f"{os.fspath(folder)} cannot hold the table: {fault}")
         n_buckets = max(1, -(-n_bytes // bucket_bytes))
         ends = np.arange(n_buckets + 1) * n_rows // n_buckets
         self.capacities, self.starts = np.diff(ends), ends[:-1]
-        self.filled = np.zeros(n_buckets, np.int64)
+        self.counts = np.zeros((n_buckets, n_folds + 1), np.int64)
+        """Rows in each bucket of each fold, and last of none."""
         self.rng, self.checksum, self.lock = as_generator(seed), 0, Lock()
         self.ends = np.array([np.inf, -np.inf])
         self.folder = os.fspath(folder)
@@ -68,40 +81,39 @@ class RowFile:
 
     def __len__(self) -> int:
         """Number of rows."""
-        return int(self.filled.sum())
+        return int(self.counts.sum())
 
     def __repr__(self) -> str:
-        return f"RowFile({len(self):,} rows of {self.n_columns} columns, {self.checksum:08x})"
+        return f"RowFile({len(self):,} rows of {self.fields['X'].shape[0]} columns, {self.checksum:08x})"
 
-    @property
-    def sizes(self) -> list[int]:
-        """The number of rows in each bucket."""
-        return self.filled.tolist()
+    def append(self, X: Array, values: Array, weight: Array | None = None, fold: Array | None = None) -> None:
+        """Write rows X (n, n_columns) to random buckets.
 
-    def append(self, X: Array, values: Array, weight: Array | None = None) -> None:
-        """Write rows X (n, n_columns) with the values to predict (n,), numbers, and weights (n,) to random buckets."""
-        arrays = self._parts(X, values, weight)
-        for array in arrays:
+        They have values to predict (n,), numbers, and where the file has them, weights (n,), and folds (n,) from 0, or
+        -1 for none.
+        """
+        given = {"X": X, "values": values, "weight": weight, "fold": fold}
+        arrays = {name: np.ascontiguousarray(given[name], dtype.base) for name, dtype in self.fields.items()}
+        for array in arrays.values():
             self.checksum = crc32(array.data, self.checksum)
         self.ends = np.array([min(self.ends[0], values.min()), max(self.ends[1], values.max())])
-        counts = self.rng.multivariate_hypergeometric(self.capacities - self.filled, len(X), method="marginals")
+        filled, n_sets = self.counts.sum(axis=1), self.counts.shape[1]
+        of = np.zeros(len(X), np.intp) if fold is None else fold % n_sets  # -1 is the last one
+        counts = self.rng.multivariate_hypergeometric(self.capacities - filled, len(X), method="marginals")
         order, stop = self.rng.permutation(len(X)), 0
         for k in np.flatnonzero(counts).tolist():
             rows, stop = order[stop : stop + counts[k]], stop + int(counts[k])
-            for offset, array in zip(self._offsets(k), arrays):
-                self._write(offset + int(self.filled[k]) * array.strides[0], array[rows])
-            self.filled[k] += len(rows)
+            for name, offset in self._offsets(k).items():
+                self._write(offset + int(filled[k]) * self.fields[name].itemsize, arrays[name][rows])
+            self.counts[k] += np.bincount(of[rows], minlength=n_sets)
 
-    def _parts(self, X: Array, values: Array, weight: Array | None) -> list[Array]:
-        parts: list[Array] = [np.ascontiguousarray(X, np.float32), np.ascontiguousarray(values, np.float64)]
-        return parts if weight is None else [*parts, np.ascontiguousarray(weight, np.float64)]
-
-    def _offsets(self, bucket: int) -> Iterator[int]:
-        """Yield where in the file the bucket's X, values and weights begin."""
-        offset, capacity = int(self.starts[bucket]) * self.row_bytes, int(self.capacities[bucket])
-        for item in (4 * self.n_columns, 8, 8)[: 2 + self.weighted]:
-            yield offset
-            offset += item * capacity
+    def _offsets(self, bucket: int) -> dict[str, int]:
+        """Return where in the file the bucket's X, values, weights and folds begin."""
+        offset, offsets = int(self.starts[bucket]) * self.row_bytes, {}
+        for name, dtype in self.fields.items():
+            offsets[name] = offset
+            offset += dtype.itemsize * int(self.capacities[bucket])
+        return offsets
 
     def _write(self, offset: int, array: Array) -> None:
         try:
@@ -113,50 +125,54 @@ class RowFile:
         except OSError as error:
             raise OSError(error.errno, f"{self.folder} cannot hold the encoded rows: {error.strerror}") from None
 
-    def buffers(self) -> list[Array]:
-        """Return arrays that hold X, values and weights of any bucket."""
-        n = int(self.capacities.max())
-        return [np.empty((n, self.n_columns), np.float32), *(np.empty(n) for _ in range(1 + self.weighted))]
+    def buffers(self) -> dict[str, Array]:
+        """Return arrays that hold X, values, weights and folds of any bucket."""
+        return {name: np.empty(int(self.capacities.max()), dtype) for name, dtype in self.fields.items()}
 
-    def read(self, bucket: int, buffers: list[Array]) -> list[Array]:
-        """Return X, values and weights of a bucket's rows, read into buffers."""
-        arrays = [buffer[: self.filled[bucket]] for buffer in buffers]
-        for offset, array in zip(self._offsets(bucket), arrays):
+    def read(self, bucket: int, buffers: Mapping[str, Array]) -> dict[str, Array]:
+        """Return X, values, weights and folds of a bucket's rows, read into buffers."""
+        n = int(self.counts[bucket].sum())
+        arrays = {name: buffer[:n] for name, buffer in buffers.items()}
+        for name, offset in self._offsets(bucket).items():
             with self.lock:
                 self.file.seek(offset)
-                left = array.data.cast("B") if array.size else memoryview(b"")
+                left = arrays[name].data.cast("B") if arrays[name].size else memoryview(b"")
                 while left:
                     left = left[self.file.readinto(left) :]
         return arrays
-
-    def encoded(self, encode: Callable[[Array], Array]) -> EncodedRows:
-        """Return the rows with their values as the loss takes them."""
-        return EncodedRows(self, encode)
 
 
 @final
 @dataclass(frozen=True)
 class EncodedRows:
-    """The rows of a file for training; `encode` turns values into what the loss takes."""
+    """The rows of a file for training, without those of the fold `without`, which is one that the file has.
+
+    `encode` turns values into what the loss takes.
+    """
 
     file: RowFile
     encode: Callable[[Array], Array]
+    without: int | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
-        return len(self.file)
+        return sum(self.sizes)
 
     @property
     def sizes(self) -> Sequence[int]:
         """The number of rows in each part."""
-        return self.file.sizes
+        kept = np.delete(self.file.counts, [] if self.without is None else self.without, axis=1)
+        return kept.sum(axis=1).tolist()
 
     def windows(self, rng: np.random.Generator | None) -> Iterator[tuple[Array, Array, Array | None]]:
         """Yield X, encoded targets and weights of one bucket after the other, each in the memory of the one before."""
-        n, buffers = len(self.sizes), self.file.buffers()
+        n, buffers = len(self.file.counts), self.file.buffers()
         for bucket in range(n) if rng is None else rng.permutation(n).tolist():
-            X, values, *weight = self.file.read(bucket, buffers)
-            yield X, self.encode(values), weight[0] if weight else None
+            rows: Mapping[str, Any] = self.file.read(bucket, buffers)
+            if self.without is not None:
+                kept = rows["fold"] != self.without
+                rows = {name: array[kept] for name, array in rows.items()}
+            yield rows["X"], self.encode(rows["values"]), rows.get("weight")
 
     def __repr__(self) -> str:
         return repr(self.file)

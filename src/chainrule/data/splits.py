@@ -226,7 +226,7 @@ def group_codes(name: str, values: Array, option: str = "groups", rows: Array | 
 
     `rows` are the indices of the values in their table, for the message.
     """
-    _require_complete(name, missing_rows(name, values), option, rows)
+    require_complete(name, missing_rows(name, values), option, rows)
     codes = _numbered(factorize(name, values)[1])
     if len(codes) and not codes.any():
         raise TableError(f"{_subject(name, option)} must have at least 2 groups, got 1: {values.tolist()[0]!r}")
@@ -238,11 +238,11 @@ def time_numbers(name: str, values: Array, option: str = "time", rows: Array | N
 
     `rows` are the indices of the values in their table, for the message.
     """
-    _require_complete(name, missing_rows(name, values), option, rows)
+    require_complete(name, missing_rows(name, values), option, rows)
     ordered = as_ordered(name, values)
     if ordered is None:
         raise TableError(f"{_subject(name, option)} must contain dates or numbers, got {values.tolist()[0]!r}")
-    _require_complete(name, missing_rows(name, ordered), option, rows)
+    require_complete(name, missing_rows(name, ordered), option, rows)
     times = ordered.astype(np.int64) if ordered.dtype.kind == "M" else ordered
     if len(times) and times.min() == times.max():
         raise TableError(f"{_subject(name, option)} must vary, got {values.tolist()[0]!s} in every row")
@@ -258,11 +258,12 @@ def _numbered(codes: Array) -> Array:
 
 
 def _subject(name: str, option: str) -> str:
-    """Return how messages refer to groups or times: as an argument, or as the column that an option names."""
-    return f"{option} column {name!r}" if option.startswith("--") else option
+    """Return how messages refer to groups or times: as an argument, or as a column, which an option may name."""
+    return option if option and not option.startswith("--") else f"{option} column {name!r}".strip()
 
 
-def _require_complete(name: str, missing: Array, option: str, rows: Array | None) -> None:
+def require_complete(name: str, missing: Array, option: str = "", rows: Array | None = None) -> None:
+    """Raise TableError for the first missing (n,) one of groups or times, with its row in the table."""
     if missing.any():
         first = int(missing.argmax())
         row = (first if rows is None else int(rows[first])) + 1

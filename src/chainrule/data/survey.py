@@ -48,8 +48,8 @@ def survey(
 ) -> Survey:
     """Return the survey of a table: all rows if there are at most `most`, else a uniform sample of `n_sample`.
 
-    The sample contains every class of the target. `categories` are the columns whose numbers are names; the target and
-    the columns in `ignored` have no statistics. Raises TableError if the table is empty or lacks the target, and for a
+    The sample contains every class of the target. `categories` are the columns whose numbers are names; the columns in
+    `ignored` have no statistics. Raises TableError if the table is empty or lacks the target, and for a
     cell that is not finite.
     """
     rng, start = as_generator(seed), 0
@@ -62,7 +62,7 @@ def survey(
             continue
         require_names(columns, [target, *categories])
         every = summarize(columns, categories, start)
-        of_part = {name: every[name] for name in every if name != target and name not in ignored}
+        of_part = {name: every[name] for name in every if name not in ignored}
         statistics = merge(statistics, of_part) if statistics else of_part
         keys = rng.random(n)
         if len(seen) < _MAX_ALWAYS:

@@ -3,15 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf, isfinite, log
+from functools import partial
+from math import inf, isfinite, log, nan
 from typing import Any, ClassVar, NamedTuple, Self, final
 
 import numpy as np
 
 from chainrule.arrays import Array, require
 from chainrule.data.cells import are_numbers, as_numbers, factorize, missing_rows
-from chainrule.data.formats import PLAIN, Categories, is_missing, is_missing_word, to_number, to_text
-from chainrule.data.recognition import differences_in_spelling, recognize, stray_rows
+from chainrule.data.formats import PLAIN, Categories, NumberFormat, is_missing, is_missing_word, to_number, to_text
+from chainrule.data.recognition import differences_in_spelling, recognize, recognize_cells, stray_rows
+from chainrule.data.statistics import Cells, Statistic
 from chainrule.display import format_number
 from chainrule.errors import TableError, look_up, shorten
 
@@ -104,14 +106,16 @@ class ClassTarget(Target):
         """The labels as an array of their own type."""
         return np.array(self.labels, dtype=self.dtype)
 
-    def encode(self, values: Array) -> Array:
+    def encode(self, values: Array, rows: Array | None = None) -> Array:
+        """As `Target.encode`; `rows` (n,) are the indices of the values in their table, for the message."""
         distinct, codes = factorize(self.name, values)
         labels = Categories([to_text(label) for label in self.labels])
         numbers = np.array([labels.index(value) for value in distinct], np.intp)[codes]
         if len(numbers) and numbers.min() < 0:
-            row = int(np.argmin(numbers))
+            first = int(np.argmin(numbers))
+            row = (first if rows is None else int(rows[first])) + 1
             expected = f"expected one of {shorten(self.labels)}"
-            raise TableError(f"target {self.name!r}, row {row + 1}: {expected}, got {values.tolist()[row]!r}")
+            raise TableError(f"target {self.name!r}, row {row}: {expected}, got {values.tolist()[first]!r}")
         return numbers
 
     def decode(self, predictions: Array) -> Array:
@@ -318,6 +322,39 @@ def read_target(name: str, values: Array, task: str | None = None) -> tuple[Arra
     if reading.number_format != PLAIN:
         return numbers, notices
     return np.where(np.isnan(numbers), np.array(None, object), values), notices
+
+
+PartReader = Callable[[Array, int], Array]
+"""Returns class numbers or numbers (n,), NaN where not known, of the cells (n,) of a part that begins at a row."""
+
+
+def part_reader(target: ClassTarget | NumberTarget, statistic: Statistic) -> PartReader:
+    """Return how to read the parts of a column with this statistic: as `read_target` reads the whole of it."""
+    if isinstance(target, ClassTarget):
+        return partial(_class_numbers, target)
+    number_format, strays = PLAIN, frozenset[Any]()
+    if isinstance(statistic, Cells):
+        reading = recognize_cells(statistic.cells, statistic.counts.tolist())
+        number_format, strays = reading.number_format, frozenset(statistic.cells[i] for i in reading.strays)
+    return partial(_numbers, target.name, number_format, strays)
+
+
+def _class_numbers(target: ClassTarget, values: Array, first_row: int) -> Array:
+    """Return class numbers (n,), NaN where a cell is missing, or is a word for that and no label."""
+    cells, codes = factorize(target.name, values)
+    blank = [is_missing(cell) or (cell not in target.labels and is_missing_word(to_text(cell))) for cell in cells]
+    known = np.flatnonzero(~np.array(blank, np.bool_)[codes])
+    numbers = np.full(len(values), nan)
+    numbers[known] = target.encode(values[known], known + first_row)
+    return numbers
+
+
+def _numbers(name: str, number_format: NumberFormat, strays: frozenset[Any], values: Array, first_row: int) -> Array:
+    """Return cells in a format as numbers (n,), NaN where one is missing or is a mistake."""
+    if strays and values.dtype.kind == "O":
+        cells, codes = factorize(name, values)
+        values = np.array([None if cell in strays else cell for cell in cells], object)[codes]
+    return as_numbers(name, values, first_row, number_format)
 
 
 _FAR, _MAX_OUTLIERS = 100.0, 3

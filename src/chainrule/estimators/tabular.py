@@ -11,6 +11,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from numbers import Integral
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -28,6 +29,7 @@ from chainrule.data.hints import suggestions
 from chainrule.data.parts import parts_of
 from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
 from chainrule.data.splits import group_codes, time_numbers
+from chainrule.data.survey import Parts
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, missing_notices, read_target, target_notices
 from chainrule.estimators._sklearn import Interval, StrOptions, check_sample_weight, check_y, fit_context
@@ -131,7 +133,8 @@ class BaseTabular(RecipeEstimator):
             such as $12.50 are read as numbers, and rows in which it is not a number are not used either. For a table
             that is read in parts, the name of its column.
         sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights. If None, all samples have equal weight.
+            Sample weights. If None, all samples have equal weight. For a table that is read in parts, the names of the
+            columns of weights, groups and times; that of times is an input, too, and the others are not.
         groups : array-like of shape (n_samples,), default=None
             Group of each row, such as a patient or a customer, if predictions will be for new groups. Folds never share
             a group, so that intervals and probabilities are calibrated for new ones. Leave the column out of `X`. If
@@ -146,34 +149,37 @@ class BaseTabular(RecipeEstimator):
         self : object
             The fitted estimator.
         """
+        for name, values in (("groups", groups), ("time", time)):
+            if values is not None and self.validation_data is not None:
+                raise ValueError(f"{name} must be None with validation_data, which replaces the folds")
         parts = parts_of(X)
         if parts is None:
-            self._learn(self._rows(X, y, sample_weight, groups, time))
-            return self
-        for name, values in (("sample_weight", sample_weight), ("groups", groups), ("time", time)):
-            require(values is None, name, "be None for a table that is read in parts", values)
-        require(isinstance(y, str), "y", "be the name of a column of a table that is read in parts", y)
-        larger = Larger(parts, y, self.max_memory or available_memory())
-        sample = dict(larger.survey.sample)
-        self._learn(replace(self._rows(sample, sample.pop(y), None, None, None), larger=larger))
+            rows = self._rows(X, y, sample_weight, groups, time)
+        else:
+            rows = self._sample(parts, {"y": y, "sample_weight": sample_weight, "groups": groups, "time": time})
+        self._learn(rows)
         return self
 
     @abstractmethod
     def _learn(self, rows: _Rows) -> None:
         """Train on the rows and set the fitted attributes."""
 
-    def _fit(self, rows: _Rows, target: ClassTarget | NumberTarget, weight: Array | None) -> Fitted:
-        """Train the members and set the fitted attributes that both classes have."""
+    def _fit(
+        self, rows: _Rows, target: ClassTarget | NumberTarget, weight: Array | None, class_weights: Array | None = None
+    ) -> Fitted:
+        """Train the members and set the fitted attributes that both classes have.
+
+        `weight` (n,) are those of the rows, in which those of their classes (K,) are contained.
+        """
         values = rows.y if isinstance(target, ClassTarget) else rows.among_all(rows.y)
         validation, about_validation = self._validation()
         for notice in rows.notices + target_notices(target, values) + about_validation:
             warnings.warn(notice, UserWarning, stacklevel=5)  # the line that calls fit, which is decorated
-        encoder = more = None
+        encoder = rest = None
         if rows.larger is not None:
-            if weight is not None and not rows.larger.in_memory:
-                raise ValueError("class_weight must be None for a table that does not fit into memory")
             encoder = rows.larger.fit(encoder_for(target), rows.columns)
-            more = rows.larger.rest(encoder, target)
+            if not rows.larger.in_memory:
+                rest = partial(rows.larger.rest, encoder, target, np.flatnonzero(rows.used), None, class_weights)
         fitted = fit_predictor(
             rows.columns,
             rows.y,
@@ -182,9 +188,9 @@ class BaseTabular(RecipeEstimator):
             groups=rows.groups,
             times=rows.times,
             validation=validation,
-            executor=self._executor(),
+            executor=self._executor(shared=rest is not None),
             encoder=encoder,
-            more=more,
+            rest=rest,
             **self._training_options(),
         )
         self.predictor_, self.histories_ = fitted.predictor, fitted.histories
@@ -193,29 +199,45 @@ class BaseTabular(RecipeEstimator):
         self.notices_ += suggestions(rows.columns, *remedies)
         return fitted
 
-    def _executor(self) -> Executor:
-        """Return what trains the members."""
-        executor: Executor = Serial() if self.n_jobs in (None, 1) else _Joblib(self.n_jobs)
+    def _executor(self, shared: bool) -> Executor:
+        """Return what trains the members; if they share a file, in this process."""
+        executor: Executor = Serial() if self.n_jobs in (None, 1) else _Joblib(self.n_jobs, shared)
         return Watched(executor) if self.verbose else executor
 
-    def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any) -> _Rows:
-        """Return the rows with a known target and positive weight; at least 2 targets are known."""
+    def _sample(self, parts: Parts, names: Mapping[str, Any]) -> _Rows:
+        """Return the rows in memory of a table that is read in parts, with columns of these names, by argument."""
+        for argument, name in names.items():
+            valid = isinstance(name, str) or (name is None and argument != "y")
+            require(valid, argument, "be the name of a column of a table that is read in parts", name)
+        given = [name for name in names.values() if name is not None]
+        require(len(set(given)) == len(given), ", ".join(names), "be different columns", given)
+        y, weight, group, time = names.values()
+        larger = Larger(parts, y, self.max_memory or available_memory(), weight=weight, group=group, time=time)
+        sample = larger.survey.sample
+        inputs = {name: cells for name, cells in sample.items() if name not in (y, weight, group)}
+        groups, times = (None if name is None else sample[name] for name in (group, time))
+        rows = self._rows(inputs, sample[y], larger.weights(sample), groups, times, larger.survey.rows)
+        return replace(rows, larger=larger)
+
+    def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any, numbers: Array | None = None) -> _Rows:
+        """Return the rows with a known target and positive weight; at least 2 targets are known.
+
+        `numbers` (n,) are the indices of the rows in a larger table, for messages.
+        """
         columns = self._columns(X, reset=True)
         _require_target(self, y)
         y, known, notices = self._targets(columns, y, min_rows=2)
-        for name, values in (("groups", groups), ("time", time)):
-            if values is not None and self.validation_data is not None:
-                raise ValueError(f"{name} must be None with validation_data, which replaces the folds")
         n = len(known)
         weight = _weights(sample_weight, n)
         used = known if weight is None else known & (weight > 0)
         groups, time = _cells("groups", groups, n), _cells("time", time, n)
+        numbers = np.flatnonzero(used) if numbers is None else numbers[used]
         return _Rows(
             _take(columns, used),
             y[used[known]],
             None if weight is None else weight[used],
-            None if groups is None else group_codes("groups", groups[used], rows=np.flatnonzero(used)),
-            None if time is None else time_numbers("time", time[used], rows=np.flatnonzero(used)),
+            None if groups is None else group_codes("groups", groups[used], rows=numbers),
+            None if time is None else time_numbers("time", time[used], rows=numbers),
             used,
             notices,
         )
@@ -420,16 +442,17 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     }
 
     def _learn(self, rows: _Rows) -> None:
-        y, weight = rows.y, rows.weight
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        y, weight, class_weights = rows.y, rows.weight, None
+        self.classes_, first, codes = np.unique(y, return_index=True, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y must have at least 2 classes, got 1 class: {self.classes_.tolist()[0]!r}")
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, y)
             require(bool((by_class >= 0).all()), "class_weight", "be >= 0", self.class_weight)
-            weight = by_class if weight is None else weight * by_class
+            weight, class_weights = by_class if weight is None else weight * by_class, by_class[first]
         target = ClassTarget.of("y", self.classes_, np.bincount(codes) / len(codes))
-        self.out_of_fold_proba_ = rows.among_all(self._fit(rows, target, weight).out_of_fold[: len(y)])
+        fitted = self._fit(rows, target, weight, class_weights)
+        self.out_of_fold_proba_ = rows.among_all(fitted.out_of_fold[: len(y)])
 
     def _read_target(self, y: Any) -> tuple[Any, Array, list[str]]:
         labels = column_or_1d(np.asarray(y))
@@ -561,13 +584,17 @@ validation_data, time_limit, random_state, n_jobs, verbose, max_memory
 
 
 class _Joblib:
-    """Train the members in parallel with joblib: in threads, or with the backend of `joblib.parallel_config`."""
+    """Train the members in parallel with joblib: in threads, or with the backend of `joblib.parallel_config`.
 
-    def __init__(self, n_jobs: int | None) -> None:
-        self.n_jobs, self.jobs = n_jobs, effective_n_jobs(n_jobs)
+    If they are `shared`, members need the memory and the files of this process, and are trained in threads always.
+    """
+
+    def __init__(self, n_jobs: int | None, shared: bool) -> None:
+        self.n_jobs, self.jobs, self.shared = n_jobs, effective_n_jobs(n_jobs), shared
 
     def __call__(self, works: Sequence[MemberTask]) -> list[Member]:
-        members = Parallel(self.n_jobs, prefer="threads")(delayed(work)([]) for work in works)
+        where = {"require": "sharedmem"} if self.shared else {"prefer": "threads"}
+        members = Parallel(self.n_jobs, **where)(delayed(work)([]) for work in works)
         return [member for member in members if member is not None]
 
 

@@ -24,6 +24,7 @@ from chainrule.metrics import Metric
 from chainrule.model.background import background_rows
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.executors import Executor, Serial
+from chainrule.model.larger import NO_FOLD, training_rows
 from chainrule.model.mixture import families_of, mix_classes, mix_numbers
 from chainrule.model.portfolio import QUALITIES, n_first, names_for, portfolio
 from chainrule.model.predictor import Predictor
@@ -47,6 +48,8 @@ from chainrule.training.kernels import choose
 
 _MIN_SECONDS = 0.3
 """Time that the first member gets, even if the time limit is shorter."""
+Rest = Callable[[Array], RowFile | None]
+"""Returns the rows on disk, given the fold (n,) that holds out each row in memory."""
 CallbacksFor = Callable[[int], Sequence[Callback]]
 """Returns the callbacks of the member of that number, counted from 0."""
 
@@ -89,7 +92,7 @@ def fit_predictor(
     executor: Executor | None = None,
     callbacks_for: CallbacksFor | None = None,
     encoder: TabularEncoder | None = None,
-    more: RowFile | None = None,
+    rest: Rest | None = None,
 ) -> Fitted:
     """Return a predictor trained on a table of at least two rows, by the recipe of `chainrule.model.recipe`.
 
@@ -118,8 +121,9 @@ def fit_predictor(
         Returns the callbacks of a member's training, given its number.
     encoder : TabularEncoder, optional
         An encoder from `encoder_for(target)` that was fitted to the table; default: a new one.
-    more : RowFile, optional
-        Further rows, encoded by this encoder and on disk, on which every member is trained; none is held out.
+    rest : function, optional
+        Returns further rows, encoded by this encoder and on disk, on which the members are trained; none is held out.
+        Its argument is the fold (n,) that holds out each row of the table, NO_FOLD for none.
 
     Raises
     ------
@@ -130,15 +134,16 @@ def fit_predictor(
     time_limit = time_limit or look_up(QUALITIES, quality, "quality").time_limit
     end = None if time_limit is None else perf_counter() + time_limit
     encoder = encoder or encoder_for(target).fit(columns)
-    n = len(values) + (len(more) if more else 0)
     chosen = {"folds": n_folds, "epochs": epochs, "selected_by": metric} | dict(options or {})
-    recipe = recipe_of(target, quality, n, chosen)
     rows = encoder.transform(columns), target.encode(values), weight
     if validation is None:
         inputs = {column.name: columns[column.name] for column in encoder.columns}
-        data = _folded(inputs, rows, recipe.folds, seed, groups, times)
+        data = _folded(inputs, rows, recipe_of(target, quality, len(values), chosen).folds, seed, groups, times)
     else:
         data = _validated(rows, (encoder.transform(validation[0]), target.encode(validation[1])))
+    more = rest(data.fold[: len(values)]) if rest else None
+    n = len(values) + (len(more) if more else 0)
+    recipe = recipe_of(target, quality, n, chosen)
     numbers = None
     if isinstance(target, NumberTarget):
         given = values if validation is None else np.concatenate([values, validation[1]])
@@ -248,7 +253,7 @@ class _Training:
                 callbacks.append(budget)
             recipe, fold = self.recipes[k // self.n_folds], k % self.n_folds
             rows, split = self.data.rows, self.data.split(fold)
-            more = self.more.encoded(self._encoded) if self.more else None
+            more = training_rows(self.more, self.target, fold % len(self.data.splits))
             member = self.train(recipe, rows, split, self.target, self.seed + k, callbacks, self.kernels, more)
             clock.note(member.history)
             return member
@@ -260,12 +265,6 @@ class _Training:
             members = [member for member in members if member.is_trained] or members[:1]
             self.findings = time_findings(members, self.n_first)
         return members
-
-    def _encoded(self, values: Array) -> Array:
-        """Return class numbers, or numbers, of further rows as the loss takes them."""
-        if isinstance(self.target, ClassTarget):
-            return values.astype(np.intp)
-        return self.target.encode(values).astype(np.float32)
 
 
 def _fitted(encoder: TabularEncoder, training: _Training, members: list[Member], n_rows: int) -> Fitted:
@@ -303,6 +302,14 @@ class Data:
     def first_rows(self) -> Array:
         """For each row, the index of the first row of the table with that place."""
         return np.unique(self.places, return_index=True)[1]
+
+    @property
+    def fold(self) -> Array:
+        """For each row of the table, the number of the split that holds it out, NO_FOLD for none."""
+        fold = np.full(len(self.rows[0]), NO_FOLD)
+        for k, split in enumerate(self.splits):
+            fold[split.held_out] = k
+        return fold[self.places]
 
     def split(self, k: int) -> Split:
         """Return the split of member k; if there are more members than splits, they take turns."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.arrays import Array, require
 from chainrule.data.cells import missing_rows
+from chainrule.data.parts import parts_of
 from chainrule.data.reading import open_columns, read_columns, take_rows
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, learn_target
@@ -93,6 +94,7 @@ class Predictor(Shown):
         target: str,
         *,
         network: Network | Sequence[int] | Callable[[int, int], Network] = (32,),
+        max_memory: int | None = None,
         **options: Any,
     ) -> Self:
         """Train one network on a table that includes its target, and return the predictor.
@@ -105,13 +107,17 @@ class Predictor(Shown):
 
         Parameters
         ----------
-        table : dict of columns, list of dicts or DataFrame
+        table : dict of columns, list of dicts, DataFrame or path
+            A path, a polars LazyFrame or a pyarrow Dataset is read in parts, as by `chainrule.TabularClassifier.fit`.
         target : str
             The name of the column to predict.
         network : sequence of int, function or Network
             Units of each hidden layer of a relu network; or `(n_in, n_out) -> Network`; or a Network of that size.
+        max_memory : int, optional
+            Bytes of memory for a table that is read in parts; default: half of what is free.
         **options
-            As for `chainrule.train`: optimizer, epochs, callbacks, seed, ...
+            As for `chainrule.train`: optimizer, epochs, callbacks, seed, ... For a table that is read in parts,
+            sample_weight is the name of a column, which is no input.
 
         Raises
         ------
@@ -126,17 +132,26 @@ class Predictor(Shown):
         >>> model.predict([{"height": 1.0}, {"height": 1.95}])
         array(['child', 'adult'], dtype='<U5')
         """
-        from chainrule.training.loop import train  # a process that only predicts loads no training
+        # A process that only predicts loads no training.
+        from chainrule.model.larger import Larger, available_memory, training_rows
+        from chainrule.training.loop import train
 
-        columns = dict(read_columns(table))
+        parts = parts_of(table)
+        weight = None if parts is None else options.pop("sample_weight", None)
+        larger = None if parts is None else Larger(parts, target, max_memory or available_memory(), weight=weight)
+        columns = dict(read_columns(table) if larger is None else larger.survey.sample)
         if target not in columns:
             raise TableError(f"column {target!r} is missing from the table{did_you_mean(target, columns)}")
         learned, values, notices = learn_target(target, columns.pop(target))
         known = ~missing_rows(target, values)
         columns, values = take_rows(columns, known), values[known]
+        if larger is not None and weight is not None:
+            options["sample_weight"] = larger.weights(columns)
+            del columns[weight]
         for notice in notices:
             warnings.warn(notice, UserWarning, stacklevel=2)
-        encoder = TabularEncoder().fit(columns)
+        encoder = TabularEncoder()
+        encoder = encoder.fit(columns) if larger is None else larger.fit(encoder, columns)
         n_in, n_out = encoder.n_features, learned.n_outputs
         if not isinstance(network, Network):
             seed = options.get("seed")
@@ -146,6 +161,8 @@ class Predictor(Shown):
         metadata = {"notices": notices + encoder.notices}
         X, y = encoder.transform(columns), learned.encode(values)
         predictor = cls(encoder, network, learned, metadata, background_rows(X, y))  # checks sizes before training
+        if larger is not None:
+            options["more"] = training_rows(larger.rest(encoder, learned), learned)
         train(network, X, y, **options)
         return predictor
 

@@ -21,6 +21,8 @@ class MembersProgress:
 
     def __init__(self, members: int) -> None:
         self.members, self.start = members, perf_counter()
+        self.preparing = "preparing"
+        """What is done before the first batch."""
         self.runs: dict[int, Run] = {}
         self.begun: dict[int, tuple[float, float]] = {}
         """When each started member began, and the fraction that was done then, in an earlier process."""
@@ -73,7 +75,7 @@ class MembersProgress:
         if isfinite(seconds):
             return place, f"about {format_duration(seconds)} remaining"
         elapsed = format_duration(perf_counter() - self.start)
-        return place, f"{elapsed} elapsed" if self.latest is not None else f"preparing, {elapsed} elapsed"
+        return place, f"{elapsed} elapsed" if self.latest is not None else f"{self.preparing}, {elapsed} elapsed"
 
     def line(self) -> str:
         """Return the state in one line, the most important first."""
