@@ -85,7 +85,7 @@ def test_every_activation_and_rule_ends_at_the_weights_of_numpy(activation, opti
     assert calls == {"compiled": 3, "all": 6}
 
 
-@pytest.mark.parametrize(("loss", "y"), LOSSES, ids=str)
+@pytest.mark.parametrize(("loss", "y"), LOSSES, ids=[f"{loss}-{y.ndim}" for loss, y in LOSSES])
 def test_every_loss_and_rule_ends_at_the_weights_of_numpy(loss, y, calls):
     for optimizer in OPTIMIZERS:
         options = {"loss": loss, "y": y, "optimizer": optimizer, "epochs": 2}
