@@ -41,8 +41,9 @@ def record_loss(
 ) -> None:
     """Record the loss of the outputs z, with penalties, and the network's own derivative with respect to z."""
     Z = tape[z].copy()
-    targets = _smoothed(tape, loss, tape.give(_beside(tape, "y"), _targets_as_rows(loss, y, Z)))
+    targets = tape.give(_beside(tape, "y"), _targets_as_rows(loss, y, Z))
     if type(loss) in COSTS:
+        targets = _smoothed(tape, loss, targets)
         p = _record_link(tape, loss, z) if type(loss) in LINKS else z
         row_loss = total(COSTS[type(loss)](z, p, targets, setting_of(loss)), "c")
     else:
