@@ -15,7 +15,9 @@ from chainrule import (
     mlp,
     train,
 )
+from chainrule.nn import losses
 from chainrule.nn.activations import ACTIVATIONS
+from chainrule.nn.losses import AbsoluteError, BinaryCrossEntropy, CrossEntropy, Huber, Poisson, Quantile, SquaredError
 from chainrule.training.optimizers import FLUSH_EVERY
 from chainrule.training.run import Run
 
@@ -26,6 +28,21 @@ compiled_small = pytest.importorskip("chainrule.compiled.small")
 OPTIMIZERS = [SGD(0.1), SGD(0.02, 0.5), SGD(0.02, 0.5, nesterov=True), RMSProp(0.005), Adam(0.01, (0.8, 0.99))]
 ROWS = np.random.default_rng(0).normal(size=(203, 3))
 LABELS = (ROWS[:, 0] * ROWS[:, 1] > 0).astype(int) + (ROWS[:, 2] > 1)
+NUMBERS, COUNTS, SHARES = 2 * ROWS, (ROWS + 3).clip(0).round(), np.eye(3)[LABELS] * 0.7 + 0.1
+LOSSES = [
+    (SquaredError(), NUMBERS),
+    (SquaredError(3), NUMBERS),
+    (AbsoluteError(), NUMBERS),
+    (Huber(0.7), NUMBERS),
+    (Quantile(0.3), NUMBERS),
+    (Quantile((0.1, 0.5, 0.9)), NUMBERS[:, 0]),
+    (Poisson(), COUNTS),
+    (BinaryCrossEntropy(), SHARES),
+    (BinaryCrossEntropy(0.1), np.eye(3)[LABELS]),
+    (CrossEntropy(), SHARES),
+    (CrossEntropy(0.1), np.eye(3)[LABELS]),
+    (CrossEntropy(0.1), LABELS),
+]
 
 
 @pytest.fixture
@@ -47,8 +64,8 @@ def calls(monkeypatch):
     return counts
 
 
-def trained(kernels, *, activation="tanh", dtype="float64", penalties=None, y=LABELS, **options):
-    net = mlp(3, 5, 4, 3, activation=activation, loss="cross_entropy", seed=0, dtype=dtype, **(penalties or {}))
+def trained(kernels, *, activation="tanh", dtype="float64", penalties=None, y=LABELS, loss="cross_entropy", **options):
+    net = mlp(3, 5, 4, 3, activation=activation, loss=loss, seed=0, dtype=dtype, **(penalties or {}))
     history = train(net, ROWS, y, **{"epochs": 3, "batch_size": 10, "seed": 0, "kernels": kernels} | options)
     return net, history
 
@@ -66,6 +83,18 @@ def test_every_activation_and_rule_ends_at_the_weights_of_numpy(activation, opti
     options = {"activation": activation, "optimizer": optimizer}
     assert_equal_runs(trained("numba", **options), trained("numpy", **options))
     assert calls == {"compiled": 3, "all": 6}
+
+
+@pytest.mark.parametrize(("loss", "y"), LOSSES, ids=[f"{loss}-{y.ndim}" for loss, y in LOSSES])
+def test_every_loss_and_rule_ends_at_the_weights_of_numpy(loss, y, calls):
+    for optimizer in OPTIMIZERS:
+        options = {"loss": loss, "y": y, "optimizer": optimizer, "epochs": 2}
+        assert_equal_runs(trained("numba", **options), trained("numpy", **options))
+    assert calls == {"compiled": 10, "all": 20}
+
+
+def test_every_loss_is_among_them():
+    assert {type(loss) for loss, _ in LOSSES} == set(losses.LOSSES.values())
 
 
 @pytest.mark.parametrize(
@@ -103,9 +132,9 @@ def test_an_epoch_of_many_steps_is_divided(calls, monkeypatch):
         {"sample_weight": np.linspace(1, 2, 203)},
         {"optimizer": "adamw"},
         {"learning_rate_multipliers": {"b": 0.1}},
-        {"y": np.eye(3)[LABELS]},
+        {"loss": lambda Z, Y: ((Z - Y) ** 2, 2 * (Z - Y)), "y": NUMBERS},
     ],
-    ids=["weights", "AdamW", "multipliers", "rows"],
+    ids=["weights", "AdamW", "multipliers", "custom loss"],
 )
 def test_what_the_compiled_loop_lacks_is_trained_step_by_step(options, calls):
     assert_equal_runs(trained("numba", **options), trained("numpy", **options))

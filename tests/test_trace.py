@@ -30,9 +30,9 @@ from chainrule import (
     mlp,
     trace,
 )
+from chainrule.costs import COSTS
 from chainrule.errors import GradientError
 from chainrule.insight.trace.layers import FORMULAS
-from chainrule.insight.trace.losses import COSTS
 from chainrule.insight.trace.steps import RULES
 from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Select, Unclip
 from chainrule.nn.activations import ACTIVATIONS

@@ -127,13 +127,16 @@ def scalar_functions(name: str) -> tuple[Callable[[float], float], Callable[[flo
     return value, slope
 
 
-def scalar_switch(terms: Iterable[Term]) -> Callable[[int, float], float]:
-    """Return the function of `code` and z that computes the term at that position, which numba can compile."""
+def scalar_switch(terms: Iterable[Term], *others: str) -> Callable[..., float]:
+    """Return the function of `code`, z and the other symbols that computes the term at position `code`, for numba.
+
+    It returns z if there is no such term.
+    """
     branches = [
         f"    if code == {code}:\n" + indent(NUMBA.define("NAME", term).partition("\n")[2], "    ")
         for code, term in enumerate(terms)
     ]
-    return _executed(f"def NAME(code, z):\n{''.join(branches)}    return z\n", "switch")
+    return _executed(f"def NAME({', '.join(('code', 'z', *others))}):\n{''.join(branches)}    return z\n", "switch")
 
 
 def _executed(source: str, name: str) -> Callable[..., float]:

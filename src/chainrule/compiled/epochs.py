@@ -40,13 +40,12 @@ def train_epoch(run: Run) -> bool:
 
 def _is_possible(run: Run) -> bool:
     """Return whether the network is small, and no callback needs to see every batch."""
-    _, y, weight = run.rows
     can_descend = getattr(run.fused, "can_descend", None)
     return (
         can_descend is not None
         and run.more is None
         and not isinstance(run.multipliers, np.ndarray)
-        and can_descend(y, weight, run.batch_size, run.optimizer)
+        and can_descend(run.rows[2], run.batch_size, run.optimizer)
         and not any(hook.__self__.every_batch for name in ("on_gradient", "on_batch_end") for hook in run.hooks[name])
     )
 

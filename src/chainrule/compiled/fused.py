@@ -146,19 +146,18 @@ def _relu_backward(dA: Array, A: Array, db: Array) -> Array:
 
 
 @jit
-def softmax_row(z, first, y, share, d):
-    """Return -log P_y for one row, P = softmax(z[first:]), and write d[first:] = (P - one-hot y) times share."""
-    most, total = z[first], z.dtype.type(0)
-    for j in range(first + 1, z.size):
+def softmax_row(z, share, p):
+    """Write p = share softmax(z) for one row, and return log sum_j exp(z_j): less z_k it is -log softmax(z)_k."""
+    most, total = z[0], z.dtype.type(0)
+    for j in range(1, z.size):
         most = max(most, z[j])
-    for j in range(first, z.size):
-        d[j] = np.exp(z[j] - most)
-        total += d[j]
-    loss = np.log(total) + most - z[first + y]
-    for j in range(first, z.size):
-        d[j] *= share / total
-    d[first + y] -= share
-    return loss
+    for j in range(z.size):
+        p[j] = np.exp(z[j] - most)
+        total += p[j]
+    factor = share / total
+    for j in range(z.size):
+        p[j] *= factor
+    return np.log(total) + most
 
 
 @jit
@@ -166,7 +165,8 @@ def _softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
     """Return the mean over rows of -log P_y with P = softmax(Z), and its derivative (P - one-hot y) / n."""
     dZ, total, share = np.empty_like(Z), 0.0, Z.dtype.type(1 / len(Z))
     for i in range(len(Z)):
-        total += softmax_row(Z[i], 0, y[i], share, dZ[i])
+        total += softmax_row(Z[i], share, dZ[i]) - Z[i, y[i]]
+        dZ[i, y[i]] -= share
     return total / len(Z), dZ
 
 

@@ -1,146 +1,24 @@
-r"""The losses as terms: the loss of a row, and the mean over rows. Their derivatives follow by the chain rule.
+"""The loss of a row as a term, from those of its outputs in `chainrule.costs`, and the mean over rows.
 
-`z` is the network's output, `y` the target and `p` the prediction, that is, the output after the link function. The
-losses with a link have a rule of their own: the derivative of the two together, p - y. As for layers, the values come
-from the losses and the terms do not depend on them.
+The derivatives follow by the chain rule. As for layers, the values come from the losses and the terms do not depend on
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
 from operator import add
-from typing import Any
 
 import numpy as np
 
 from chainrule.arrays import Array
-from chainrule.curves import sigmoid
+from chainrule.costs import COSTS, LINKS, WRONG_SIGN, setting_of, smoothed
 from chainrule.insight.trace.tape import Tape
 from chainrule.nn import losses
 from chainrule.nn.losses import Loss
-from chainrule.terms import (
-    ZERO,
-    Function,
-    Number,
-    Symbol,
-    Term,
-    absolute,
-    exp,
-    greater,
-    instead,
-    log,
-    maximum,
-    minimum,
-    part,
-    total,
-)
+from chainrule.terms import ZERO, Function, Number, Symbol, Term, absolute, instead, part, total
 from chainrule.typeset import Look
-
-_WRONG_SIGN = "the sign is wrong (target minus prediction)"
-_MAX_EXPONENT = 700
-"""Close to the largest number whose exponential is finite in float64."""
-
-# The loss of one output. A function in the table COSTS takes the loss, z and y, and p if it has a link.
-
-
-def _difference(z: Term, y: Term) -> Term:
-    """z - y."""
-    return instead(z - y, _WRONG_SIGN, y - z)
-
-
-def _squared_error(loss: Any, z: Term, y: Term) -> Term:
-    """Factor (z - y)^2."""
-    return part(loss.factor, "the factor in front of the square") * _difference(z, y) ** 2
-
-
-def _absolute_error(loss: Any, z: Term, y: Term) -> Term:
-    """|z - y|."""
-    return absolute(_difference(z, y))
-
-
-def _huber(loss: Any, z: Term, y: Term) -> Term:
-    """Quadratic near 0, linear beyond delta; its derivative is the residual, clipped."""
-
-    def definition(r: Term) -> Term:
-        low = minimum(absolute(r), loss.delta)
-        return low * (absolute(r) - 0.5 * low)
-
-    def rule(cost: Term, d: Term, r: Term) -> tuple[Term]:
-        clipped = maximum(-loss.delta, minimum(r, loss.delta))
-        return (d * instead(clipped, "the derivative is not clipped", r),)
-
-    return Function("huber", "", definition, rule=rule)(_difference(z, y))
-
-
-def _quantile(loss: Any, z: Term, y: Term) -> Term:
-    """Q (y - z) if y > z, else (1 - q) (z - y)."""
-    one = np.ndim(loss.levels) == 0
-    q = Number(loss.levels, f"{loss.levels:g}" if one else "q")
-    q = instead(q, "q and 1 - q are swapped", 1 - q)  # type: ignore[assignment]
-    return instead(greater(z, y) - q, _WRONG_SIGN, q - greater(z, y)) * (z - y)
-
-
-def _with_link(name: str, shown: Term, value: Callable[[Array, Array], Array], z: Term, y: Term, slope: Term) -> Term:
-    """Return a loss that is shown in terms of p, computed from z, and whose derivative is `slope`."""
-    return Function(name, "", lambda z, y: shown, rule=lambda cost, d, z, y: (d * slope, ZERO), value=value)(z, y)
-
-
-def _poisson(loss: Any, z: Term, y: Term, p: Term) -> Term:
-    """P - y + y log(y / p), p = e^z."""
-
-    def value(Z: Array, Y: Array) -> Array:
-        return np.exp(np.minimum(Z, _MAX_EXPONENT)) - Y - Y * Z + Y * np.log(np.where(Y > 0, Y, 1))
-
-    return _with_link("poisson", p - y + y * log(y / p), value, z, y, _difference(p, y))
-
-
-def _binary_cross_entropy(loss: Any, z: Term, y: Term, p: Term) -> Term:
-    """-y log p - (1 - y) log(1 - p), p = sigmoid(z)."""
-    slope = instead(_difference(p, y), "there is an extra factor sigmoid'", (p - y) * p * (1 - p))
-    shown = -(y * log(p)) - (1 - y) * log(1 - p)
-    return _with_link("binary_cross_entropy", shown, lambda Z, Y: np.logaddexp(0, Z) - Y * Z, z, y, slope)
-
-
-def _cross_entropy(loss: Any, z: Term, y: Term, p: Term) -> Term:
-    """-y log p, summed over classes, p = softmax(z)."""
-    return _with_link("cross_entropy", -(y * log(p)), lambda Z, Y: -Y * _log_softmax(Z), z, y, _difference(p, y))
-
-
-COSTS: dict[type[Loss], Callable[..., Term]] = {
-    losses.SquaredError: _squared_error,
-    losses.AbsoluteError: _absolute_error,
-    losses.Huber: _huber,
-    losses.Quantile: _quantile,
-    losses.Poisson: _poisson,
-    losses.BinaryCrossEntropy: _binary_cross_entropy,
-    losses.CrossEntropy: _cross_entropy,
-}
-
-# Links.
-
-
-def _log_softmax(Z: Array) -> Array:
-    """Log softmax, with the maximum of each row subtracted first."""
-    S = Z - Z.max(axis=1, keepdims=True)
-    return S - np.log(np.exp(S).sum(axis=1, keepdims=True))
-
-
-_softmax = Function("softmax", r"\operatorname{softmax}", value=lambda Z: np.exp(_log_softmax(Z)))
-
-
-def _softmax_link(z: Term) -> Term:
-    """Softmax(z)."""
-    twice = instead(_softmax(z), "softmax is applied twice", _softmax(_softmax(z)))
-    return instead(twice, "the exponentials are not divided by their sum", exp(minimum(z, _MAX_EXPONENT)))
-
-
-_LINKS: dict[type[Loss], tuple[str, Callable[[Term], Term]]] = {
-    losses.Poisson: ("exp", Function("exp", "", exp, lambda z: exp(minimum(z, _MAX_EXPONENT)))),
-    losses.BinaryCrossEntropy: ("sigmoid", sigmoid),
-    losses.CrossEntropy: ("softmax", _softmax_link),
-}
 
 
 def _custom(loss: Loss, z: Term, y: Term, targets: Array) -> Term:
@@ -152,7 +30,7 @@ def _custom(loss: Loss, z: Term, y: Term, targets: Array) -> Term:
 
     slope = Function("slope", f"{title}'", value=lambda Z, Y: per_row(Z, Y)[1])
     value = Function("loss", title, value=lambda Z, Y: per_row(Z, Y)[0][:, np.newaxis])
-    return replace(value, rule=lambda cost, d, z, y: (d * instead(slope(z, y), _WRONG_SIGN, -slope(z, y)), ZERO))(z, y)
+    return replace(value, rule=lambda cost, d, z, y: (d * instead(slope(z, y), WRONG_SIGN, -slope(z, y)), ZERO))(z, y)
 
 
 # Recording.
@@ -163,10 +41,11 @@ def record_loss(
 ) -> None:
     """Record the loss of the outputs z, with penalties, and the network's own derivative with respect to z."""
     Z = tape[z].copy()
-    targets = _smoothed(tape, loss, tape.give(_beside(tape, "y"), _targets_as_rows(loss, y, Z)))
+    targets = tape.give(_beside(tape, "y"), _targets_as_rows(loss, y, Z))
     if type(loss) in COSTS:
-        p = (_record_link(tape, loss, z),) if type(loss) in _LINKS else ()
-        row_loss = total(COSTS[type(loss)](loss, z, targets, *p), "c")
+        targets = _smoothed(tape, loss, targets)
+        p = _record_link(tape, loss, z) if type(loss) in LINKS else z
+        row_loss = total(COSTS[type(loss)](z, p, targets, setting_of(loss)), "c")
     else:
         row_loss = _custom(loss, z, targets, y)
     L = tape.compute(_beside(tape, "L", "r"), row_loss, loss.per_row(Z.copy(), y)[0][:, np.newaxis], "loss")
@@ -188,19 +67,15 @@ def _beside(tape: Tape, name: str, axes: str = "rc") -> Symbol:
 
 
 def _record_link(tape: Tape, loss: Loss, z: Symbol) -> Symbol:
-    name, link = _LINKS[type(loss)]
+    name, link = LINKS[type(loss)]
     term = instead(link(z), f"the {name} of the loss is missing", z)
     return tape.compute(_beside(tape, "P"), term, loss.predict(tape[z].copy()))
 
 
-def _smoothed(tape: Tape, loss: Any, y: Symbol) -> Symbol:
-    """Record smoothed targets, if the loss smooths them: a fraction of each is spread evenly over all classes."""
-    smoothing = getattr(loss, "label_smoothing", 0.0)
-    if not smoothing:
-        return y
-    k = tape[y].shape[1] if isinstance(loss, losses.CrossEntropy) else 2
-    term = (1 - smoothing) * y + Number(smoothing) / k
-    return tape.compute(_beside(tape, "T"), instead(term, "label smoothing is missing", y))
+def _smoothed(tape: Tape, loss: Loss, y: Symbol) -> Symbol:
+    """Record smoothed targets, if the loss smooths them."""
+    term = smoothed(type(loss), y, setting_of(loss), tape[y].shape[1])
+    return y if term is y else tape.compute(_beside(tape, "T"), term)
 
 
 def _mean_over_rows(tape: Tape, L: Symbol, weight: Array | None) -> Term:
