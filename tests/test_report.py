@@ -518,7 +518,9 @@ def overlapping(labels):
 
 
 @in_browser
-@pytest.mark.parametrize("name", [*TASKS, "odd"])
+@pytest.mark.parametrize(
+    "name", ["sex", "odd", *(pytest.param(name, marks=pytest.mark.slow) for name in ("species", "body_mass_g"))]
+)
 def test_a_report_fits_the_screen(tab, folder, name):
     tab.goto(f"file://{folder}/{name}.html")
     width = tab.viewport_size["width"]
