@@ -1,4 +1,4 @@
-"""Scores on tables of unusual shapes, whose law is known: few rows, many columns, rare classes, a trend that goes on.
+"""Scores on synthetic tables of unusual shapes: few rows, many columns, a rare class, a trend that goes on.
 
 Each table is drawn anew for each seed; the scores are those of rows that no model was trained on.
 """

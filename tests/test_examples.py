@@ -78,14 +78,10 @@ def test_three_hidden_neurons_enclose_the_disc(tmp_path, seeds):
     assert_drawn(tmp_path, "disc")
 
 
-@pytest.mark.parametrize(("share", "least"), [(0.1, 0.8), pytest.param(1, 0.97, marks=pytest.mark.slow)])
-def test_all_three_batch_sizes_learn_the_spiral(tmp_path, share, least):
-    spiral = load("spiral")
-    for descent in spiral.DESCENTS.values():
-        descent["epochs"] = int(share * descent["epochs"])
-    accuracies = spiral.main(tmp_path)["accuracies"]
+def test_all_three_batch_sizes_learn_the_spiral(tmp_path):
+    accuracies = load("spiral").main(tmp_path)["accuracies"]
     assert list(accuracies) == ["batch", "mini-batch of 32", "single sample"]
-    assert min(accuracies.values()) >= least
+    assert min(accuracies.values()) >= 0.97
     assert_drawn(tmp_path, "spiral", "spiral_paths", animations=["spiral"])
 
 

@@ -152,7 +152,6 @@ def test_a_batch_in_four_steps_with_numbers_on_the_diagram(open_page):
         expect(page.locator("#inspector")).to_contain_text(f"row {row} of 4")
 
 
-@pytest.mark.slow
 def test_it_draws_frames_and_never_freezes_while_it_trains(open_page):
     page = open_page("layers=8,8&outputs=2&loss=cross_entropy&batch=1")
     page.select_option("#speed", "0")
@@ -294,7 +293,6 @@ def test_what_the_output_and_the_curve_show(open_page):
     assert "W1" in page.get_attribute("#curve", "aria-label")
 
 
-@pytest.mark.slow
 def test_light_and_dark(open_page):
     page = open_page()
     page.emulate_media(color_scheme="dark")
@@ -387,7 +385,6 @@ def test_points_are_drawn_with_the_mouse_and_with_keys(open_page):
     expect_setup(page, points=())
 
 
-@pytest.mark.slow
 def test_a_function_is_typed(open_page):
     page = open_page()
     page.click("#own-formula")
@@ -410,7 +407,6 @@ def take(page, name, content):
     page.set_input_files("#file", {"name": name, "mimeType": "text/csv", "buffer": content})
 
 
-@pytest.mark.slow
 def test_a_table_of_ten_thousand_rows(open_page):
     rng = np.random.default_rng(0)
     rows = "".join(
@@ -494,7 +490,6 @@ def test_a_link_opens_the_same_page_with_parts_hidden(open_page, address):
     expect(other.locator("[data-setting=rate]")).to_have_value("0.05")
 
 
-@pytest.mark.slow
 def test_a_link_repeats_the_training_so_far(open_page):
     page = open_page("rows=60&layers=3")
     page.click("[data-step=epoch]")
@@ -540,7 +535,6 @@ def test_exports(open_page, tmp_path, capsys):
 # Tabs, phones, and a server that stops.
 
 
-@pytest.mark.slow
 def test_two_tabs_know_nothing_of_each_other(open_page):
     first, second = open_page("data=xor"), open_page("data=circle", tab=1)
     first.click("[data-step=epoch]")
@@ -549,7 +543,6 @@ def test_two_tabs_know_nothing_of_each_other(open_page):
     assert (setup_of(first).data, setup_of(second).data) == ("xor", "circle")
 
 
-@pytest.mark.slow
 def test_the_page_goes_on_when_the_server_comes_back(browser):
     listener = listen(None)
     port = listener.getsockname()[1]

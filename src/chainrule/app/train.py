@@ -236,7 +236,8 @@ def _fit(job: _Job, reporter: Reporter) -> Fitted:
         rest = partial(job.larger.rest, planned.encoder, planned.target, planned.training, planned.test, None)
     seconds = _seconds_for_training(job)
     with reporter.training(job.members) as display:
-        display.preparing = "encoding the rows on disk" if job.larger else display.preparing
+        if job.larger:
+            display.preparing = "encoding the rows on disk"
         return fit_predictor(
             seen.inputs,
             seen.values,

@@ -145,9 +145,11 @@ _FURTHER: dict[str, Variant] = {
     "pieces, another seed": _pieces,
     "waves, long": lambda recipe, table: _waves(_long(recipe), table),
     "pieces, few": lambda recipe, table: _pieces(recipe, table, 8),
-    "pieces, shared": lambda recipe, table: _pieces(_shared(_long(recipe)), table),
 }
 """Trained one by one, in this order, while there is enough time. Members have different seeds anyway."""
+_LAST_IN_REGRESSION: dict[str, Variant] = {
+    "pieces, shared": lambda recipe, table: _pieces(_shared(_long(recipe)), table),
+}
 _ON_NUMBERS = ("waves", "pieces")
 """Variants that embed numbers begin with these words."""
 
@@ -162,12 +164,11 @@ class Quality:
     time_limit: float | None = None
 
 
-_ALL = [*_FIRST, *_FURTHER]
-_NOT_SHARED = [name for name in _ALL if not name.endswith("shared")]
+_BEST = [*_FIRST, *_FURTHER]
 QUALITIES = {
     "fast": Quality(["waves", "linear"], ["waves", "linear"], {"hidden": (64, 64), "epochs": 16, "folds": 3}),
     "default": Quality(["plain", "waves", "linear"], ["waves", "pieces", "linear"]),
-    "best": Quality(_NOT_SHARED, _ALL, time_limit=3600.0),
+    "best": Quality(_BEST, [*_BEST, *_LAST_IN_REGRESSION], time_limit=3600.0),
 }
 
 
@@ -198,5 +199,5 @@ def portfolio(
     The columns `numbers` of X are scaled numbers, and `indices` the columns of indices of categories, with the numbers
     of their levels.
     """
-    table, variants = _Table(X, numbers, indices), _FIRST | _STRONGEST | _FURTHER
+    table, variants = _Table(X, numbers, indices), _FIRST | _STRONGEST | _FURTHER | _LAST_IN_REGRESSION
     return [replace(variants[name](recipe, table), name=name) for name in names]
