@@ -73,7 +73,12 @@ class Embedding(Layer):
             dX[:, self.place] += dC
             return dX
 
-        return np.concatenate([X, E], axis=1), backward
+        return _joined(X, E), backward
+
+
+def _joined(X: Array, E: Array) -> Array:
+    """Return [X, E]; if E (k, n, width) are those of k networks, with an X for each of them or for all."""
+    return np.concatenate([np.broadcast_to(X, (*E.shape[:-1], X.shape[-1])), E], axis=-1)
 
 
 def _as_columns(columns: Sequence[int], n_in: int) -> tuple[int, ...]:
@@ -123,7 +128,7 @@ class PiecewiseLinear(Embedding):
 
     def embed(self, X: Array, params: Params) -> tuple[Array, Backward]:
         columns, lows, slopes = (array.astype(X.dtype, copy=False) for array in self.pieces)
-        E = X.take(columns.astype(np.intp), axis=1)
+        E = X.take(columns.astype(np.intp), axis=-1)
         E -= lows
         E *= slopes
         inside = (E > 0) & (E < 1)
@@ -167,9 +172,9 @@ class Periodic(Embedding):
             params[name][...] = rng.uniform(-1, 1, params[name].shape) / sqrt(self.n_waves)
 
     def embed(self, X: Array, params: Params) -> tuple[Array, Backward]:
-        f, phase, W, b = (params[name][:, np.newaxis] for name in ("f", "phase", "W", "b"))
-        W, n = params["W"], len(X)
-        x = X.T[self.place][:, :, np.newaxis]  # (m, n, 1)
+        f, phase, b = (params[name][..., np.newaxis, :] for name in ("f", "phase", "b"))
+        W, n = params["W"], X.shape[-2]
+        x = np.swapaxes(X, -1, -2)[..., self.place, :, np.newaxis]  # (m, n, 1)
         angle = x * (2 * pi * f) + phase  # (m, n, n_waves)
         H = np.cos(angle)
         E = np.matmul(H, W) + b  # (m, n, n_out)
@@ -184,7 +189,7 @@ class Periodic(Embedding):
             grads["f"][...] = 2 * pi * np.matmul(x.transpose(0, 2, 1), dangle)[:, 0]
             return 2 * pi * np.matmul(dangle, f.transpose(0, 2, 1))[:, :, 0].T if need_dX else dY
 
-        return E.transpose(1, 0, 2).reshape(n, self.width), backward
+        return np.swapaxes(E, -2, -3).reshape(*E.shape[:-3], n, self.width), backward
 
 
 @suggest_keywords
@@ -245,11 +250,11 @@ class Lookup(Layer):
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         starts, lasts = self.tables
-        k = np.fmin(np.fmax(X.take(self.columns, axis=1), 0), lasts)  # 0 for NaN, which others find
+        k = np.fmin(np.fmax(X.take(self.columns, axis=-1), 0), lasts)  # 0 for NaN, which others find
         if rng is not None and self.rate:
             k[rng.random(k.shape) < self.rate] = 0
         rows = k.astype(np.intp) + starts
-        E = params["E"].take(rows, axis=0)  # (n, m, n_out)
+        E = params["E"].take(rows, axis=-2)  # (n, m, n_out)
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
             n_others = len(self.others)
@@ -261,9 +266,8 @@ class Lookup(Layer):
             dX[:, self.others] = dY[:, :n_others]
             return dX
 
-        return np.concatenate(
-            [X.take(self.others, axis=1), E.reshape(len(X), rows.shape[1] * self.n_out)], axis=1
-        ), backward
+        vectors = E.reshape(*E.shape[:-2], rows.shape[1] * self.n_out)
+        return _joined(X.take(self.others, axis=1), vectors), backward
 
 
 @suggest_keywords
@@ -297,7 +301,7 @@ class Select(Layer):
             dX[:, self.columns] = dY
             return dX
 
-        return X.take(self.columns, axis=1), backward
+        return X.take(self.columns, axis=-1), backward
 
 
 @suggest_keywords

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from math import exp, isfinite, log
 from numbers import Real
 from typing import Any, Self
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike
 from chainrule.arrays import Array, as_matrix, require
 from chainrule.model.conformal import N_QUANTILES, at_level, calibrate, class_scores, conformal_quantiles
 from chainrule.model.quantiles import Distribution, MeanAndQuantiles, in_order, mean_only
+from chainrule.model.stack import Alone, Stack, stacks_of
 from chainrule.model.threads import in_parallel, one_blas_thread
 from chainrule.nn.losses import CrossEntropy, Loss
 from chainrule.nn.network import Network
@@ -152,29 +154,45 @@ class Ensemble:
         """Return the same as `predict` for rows (n, n_in) of the networks' dtype; ValueError if one is not finite."""
         return self.predictions(self._outputs(X))
 
-    def _outputs(self, X: Array) -> list[Array]:
-        """Return the raw outputs (n, n_out) of each network."""
-        work = len(X) * sum(network.theta.size for network in self.networks)
+    def _outputs(self, X: Array) -> Array:
+        """Return the raw outputs (k, n, n_out) of the k networks."""
+        work = len(X) * self._n_parameters
         if len(self.networks) == 1 or work < _MIN_BLAS_WORK:
-            return [network.infer(X) for network in self.networks]
+            return self._together(X)
         with one_blas_thread as n_threads:
-            pays = work >= _MIN_PARALLEL_WORK
-            return in_parallel(lambda network: network.infer(X), self.networks, n_threads if pays else 1)
+            if work < _MIN_PARALLEL_WORK or n_threads == 1:
+                return self._together(X)
+            return np.stack(in_parallel(lambda network: network.infer(X), self.networks, n_threads))
 
-    def predictions(self, outputs: Sequence[Array]) -> Array:
-        """Combine the raw outputs (n, n_out) of each network into the predictions (n, n_out)."""
-        Z = np.concatenate(outputs)  # the link function is called once for all networks
-        if isinstance(self.loss, CrossEntropy) and self.temperature != 1:
-            Z /= self.temperature
-        mean = self._mean(np.split(self.loss.predict(Z), len(outputs)))
-        return self.smoothed(mean) if isinstance(self.loss, CrossEntropy) else self._bounded(mean)
+    def _together(self, X: Array) -> Array:
+        if not all(stack.is_current for stack in self._stacks):
+            del self.__dict__["_stacks"]
+        outputs = [stack.infer(X) for stack in self._stacks]
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+    @cached_property
+    def _stacks(self) -> list[Stack | Alone]:
+        return stacks_of(self.networks)
+
+    @cached_property
+    def _n_parameters(self) -> int:
+        return sum(network.theta.size for network in self.networks)
+
+    def predictions(self, outputs: Array) -> Array:
+        """Combine the raw outputs (k, n, n_out) of the k networks into the predictions (n, n_out)."""
+        is_classifier = isinstance(self.loss, CrossEntropy)
+        Z = outputs.reshape(-1, outputs.shape[2])  # the link function is called once for all networks
+        if is_classifier and self.temperature != 1:
+            Z = Z / self.temperature
+        P = self.loss.predict(Z).reshape(*outputs.shape[:2], self.n_out)
+        return self.smoothed(self._mean(P)) if is_classifier else self._bounded(self._mean(P))
 
     def _bounded(self, means: Array) -> Array:
-        return means if self.bounds is None else np.clip(means, *self.bounds)
+        return means if self.bounds is None else np.minimum(np.maximum(means, self.bounds[0]), self.bounds[1])
 
     def distribution(self, X: Array) -> Distribution:
         """Return the means, which `infer` returns, and the distributions around them, not yet calibrated."""
-        return self._distribution(self._mean([in_order(self.loss, Z) for Z in self._outputs(X)]))
+        return self._distribution(self._mean(in_order(self.loss, self._outputs(X))))
 
     def _distribution(self, outputs: Array) -> Distribution:
         means = self._bounded(self.loss.predict(outputs))
@@ -187,8 +205,12 @@ class Ensemble:
         """Mix probabilities (n, K) with the uniform distribution."""
         return (P + self.smoothing / self.n_out) / (1 + self.smoothing) if self.smoothing else P
 
-    def _mean(self, predictions: Sequence[Array]) -> Array:
+    def _mean(self, predictions: Array) -> Array:
         return predictions[0] if len(predictions) == 1 else weighted_mean(self.weights, predictions)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Stacks have the same parameters as the networks: they are not pickled."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def score(self, level: float) -> Array:
         """Return the score (n_out,) at which `distribution` has the calibrated quantile of that level.
@@ -223,13 +245,10 @@ class Ensemble:
         return contained
 
 
-def weighted_mean(weights: Sequence[float], predictions: Sequence[Array]) -> Array:
-    """Return the mean of predictions, all of one shape, with weights that sum to 1."""
-    mean = np.zeros_like(predictions[0])
-    for weight, P in zip(weights, predictions):
-        if weight:
-            mean += weight * P
-    return mean
+def weighted_mean(weights: Sequence[float], predictions: Sequence[Array] | Array) -> Array:
+    """Return the mean of predictions (n, k), all of one shape, with weights that sum to 1."""
+    P = np.asarray(predictions)
+    return np.add.reduce(P * np.asarray(weights, P.dtype)[:, np.newaxis, np.newaxis])
 
 
 def best_temperature(Z: Array, y: Array, weight: Array | None = None) -> float:

@@ -148,8 +148,8 @@ def in_order(loss: Loss, Z: Array) -> Array:
     """Return raw outputs with the quantiles of each number, if there are any, sorted: so is a mean of such outputs."""
     if not isinstance(loss, MeanAndQuantiles):
         return Z
-    ordered = Z.reshape(len(Z), Z.shape[1] // loss.width, loss.width).copy()
-    ordered[:, :, 1:].sort(axis=2)
+    ordered = Z.reshape(*Z.shape[:-1], Z.shape[-1] // loss.width, loss.width).copy()
+    ordered[..., 1:].sort(axis=-1)
     return ordered.reshape(Z.shape)
 
 

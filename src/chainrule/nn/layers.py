@@ -4,7 +4,8 @@ A layer is a frozen description of sizes and options and never has state. Parame
 named arrays that the network owns, and gradients go out into `grads`, a dict with the same names. The closure keeps
 what the backward pass needs, so a forward pass whose closure is dropped keeps nothing.
 
-Shapes: X (n, n_in) -> Y (n, n_out); dY and dX are the derivatives of the loss with respect to Y and X.
+Shapes: X (n, n_in) -> Y (n, n_out); dY and dX are the derivatives of the loss with respect to Y and X. A forward also
+computes k networks at once: X (k, n, n_in) or (n, n_in), W (k, n_in, n_out), b and its like (k, 1, n_out).
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Dense(Layer):
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         W = params["W"]
-        Y = X.dot(W)  # X @ W, with less overhead on small arrays
+        Y = X.dot(W) if W.ndim == 2 else X @ W  # the same, but dot has less overhead on small arrays
         Y += params["b"]
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
@@ -245,8 +246,8 @@ class LayerNorm(PerColumn):
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         gamma = params["gamma"]
-        H = X - X.mean(axis=1, keepdims=True)
-        std = np.sqrt((H * H).mean(axis=1, keepdims=True) + self.epsilon)
+        H = X - X.mean(axis=-1, keepdims=True)
+        std = np.sqrt((H * H).mean(axis=-1, keepdims=True) + self.epsilon)
         H /= std
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:

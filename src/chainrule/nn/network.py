@@ -116,11 +116,11 @@ class Network(Shown):
         self.gradients_checked = not (is_custom(self.loss) or any(map(is_custom, self.layers)))
         self._allocate()
 
-    def _allocate(self) -> None:
-        """Make the vectors and the views of them."""
+    def _allocate(self, theta: Array | None = None) -> None:
+        """Make the vectors, of which theta may be given, and the views of them."""
         self.blocks = lay_out([layer.shapes for layer in self.layers])
         statistics = lay_out([layer.buffer_shapes for layer in self.layers])
-        self._theta = np.zeros(size_of(self.blocks), self.dtype)
+        self._theta = np.zeros(size_of(self.blocks), self.dtype) if theta is None else theta
         self.grad = np.zeros_like(self._theta)
         self.buffers = np.zeros(size_of(statistics), self.dtype)
         depth = len(self.layers)
@@ -339,6 +339,12 @@ class Network(Shown):
         self.__dict__.update(state)
         self._allocate()
         self._theta[...] = theta
+        self.buffers[...] = buffers
+
+    def move_to(self, theta: Array) -> None:
+        """Keep the parameters in this vector from now on: a row of a matrix with those of other networks, say."""
+        theta[...], buffers = self._theta, self.buffers
+        self._allocate(theta)
         self.buffers[...] = buffers
 
     def __getattr__(self, name: str) -> Any:
