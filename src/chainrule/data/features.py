@@ -166,7 +166,7 @@ def _smooth_clips(features: Sequence[SmoothClip], starts: Array) -> Encoder:
             z *= scales
             z = z.astype(np.float32)
         # Beyond 1e6 the curve is flat to the last bit, and the squares stay finite.
-        np.clip(z, -1e6, 1e6, out=z)
+        np.minimum(np.maximum(z, -1e6, out=z), 1e6, out=z)
         root = z * np.float32(1 / 3)
         root *= root
         root += 1

@@ -1,7 +1,6 @@
 """The layout: where in the matrix each column's features are, and the encoding of whole tables."""
 
 from collections.abc import Mapping, Sequence
-from math import inf
 from typing import final
 
 import numpy as np
@@ -10,7 +9,7 @@ from chainrule.arrays import Array, all_finite, require
 from chainrule.data.cells import BLOCK, plain_numbers
 from chainrule.data.columns import Column
 from chainrule.data.features import ENCODERS, Encoder, Feature, Index, SmoothClip, as_slice
-from chainrule.data.reading import Matrix, matrix_place, require_names, rows_from
+from chainrule.data.reading import Matrix, require_names, rows_from
 
 BLOCK_CELLS = 2**17
 """Numbers encoded together: a megabyte, which stays in the cache."""
@@ -37,13 +36,9 @@ class Layout:
         self._group_features()
         wide = max(1, self.n_features, self.n_parts)
         self.n_read, self.n_encoded = (max(1, min(BLOCK, k * BLOCK_CELLS // wide)) for k in (32, 1))
-        in_matrix = list(map(matrix_place, self.names))
-        self.width = inf if -1 in in_matrix else max(in_matrix, default=0) + 1  # of a matrix that has every column
-        all_plain = self.width < inf and all(is_plain for _, is_plain, _ in self.reads)
-        self.in_matrix = as_slice(in_matrix) if all_plain else None
-        raw = all(column.source == "X" for column in columns)
-        in_order = in_matrix == list(range(len(columns)))
-        self.identity_width = self.n_features if raw and in_order else -1  # of a matrix that is its own encoding
+        self.all_plain = all(is_plain for _, is_plain, _ in self.reads)
+        self.all_raw = all(column.source == "X" for column in columns)
+        self.found: tuple[Mapping[str, int], slice | list[int] | None] = {}, None
 
     def _group_features(self) -> None:
         """Number the parts of all columns, and prepare the encoders, each with the parts that it takes."""
@@ -70,9 +65,23 @@ class Layout:
     def __reduce__(self) -> tuple[type["Layout"], tuple[list[Column]]]:
         return Layout, ([column for column, _, _ in self.places],)
 
+    def find(self, table: Mapping[str, Array]) -> slice | list[int] | None:
+        """Return the index of the columns in a matrix; None if it has not all of them, or the table is no matrix.
+
+        Tables that follow each other mostly have the same names: the last ones are kept.
+        """
+        if not isinstance(table, Matrix):
+            return None
+        names, places = self.found
+        if table.names is not names and table.names != names:
+            is_complete = all(name in table.names for name in self.names)
+            places = as_slice([table.names[name] for name in self.names]) if is_complete else None
+            self.found = table.names, places
+        return places
+
     def require(self, table: Mapping[str, Array]) -> None:
         """Raise a TableError unless the table has every column."""
-        if not (isinstance(table, Matrix) and len(table) >= self.width):
+        if self.find(table) is None:
             require_names(table, self.names)
 
     def as_given(self, table: Mapping[str, Array]) -> Array | None:
@@ -80,7 +89,9 @@ class Layout:
 
         A matrix that already is float32 is not checked for NaN and infinities: that is left to the caller.
         """
-        if not (isinstance(table, Matrix) and table.numbers.shape[1] == self.identity_width):
+        if not (self.all_raw and isinstance(table, Matrix)):
+            return None
+        if table.numbers.shape[1] != self.n_features or self.find(table) != slice(0, self.n_features):
             return None
         if table.numbers.dtype == np.float32:
             return table.numbers
@@ -105,8 +116,9 @@ class Layout:
 
     def _read(self, table: Mapping[str, Array], n: int, first_row: int) -> Array:
         """Return all parts of a block of rows as numbers (n_parts, n), NaN where missing."""
-        if isinstance(table, Matrix) and self.in_matrix is not None:
-            x = table.numbers[:, self.in_matrix].T
+        places = self.find(table) if self.all_plain else None
+        if isinstance(table, Matrix) and places is not None:
+            x = table.numbers[:, places].T
         else:
             x = np.empty((self.n_parts, n))
             for column, is_plain, parts in self.reads:

@@ -4,11 +4,11 @@ A table is anything with named columns: a dict of columns, a list of dicts, a 2-
 a DataFrame. `chainrule.data.cells` parses the individual cells.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Any, final
 
 import numpy as np
@@ -58,11 +58,14 @@ def open_columns(table: object) -> Mapping[str, Array]:
     elif isinstance(table, Mapping):
         pairs = [(str(name), values) for name, values in table.items()]
     elif isinstance(table, list | tuple):
+        matrix = _as_matrix(table)
+        if matrix is not None:
+            return matrix
         pairs = _row_columns(table)
     elif hasattr(table, "toarray"):
         pairs = _array_columns(_dense(table))
     elif hasattr(type(table), "columns"):
-        return Frame.open(table)
+        return _small_matrix(table) or Frame.open(table)
     else:
         kinds = "a dict of columns, a list of dicts, a 2-D array or a DataFrame"
         raise TableError(f"table must be {kinds}, got a {type(table).__name__}")
@@ -157,11 +160,6 @@ def matrix_names(n_columns: int) -> dict[str, int]:
     return {f"x{j}": j for j in range(n_columns)}
 
 
-def matrix_place(name: str) -> int:
-    """Return the index of a matrix's column by its name, -1 for any other name."""
-    return int(name[1:]) if re.fullmatch(r"x(0|[1-9][0-9]{,8})", name) else -1
-
-
 def _row_columns(rows: Sequence[object]) -> list[tuple[str, object]]:
     """Return the columns of a list of rows: dicts, where an absent name is a missing cell, or sequences."""
     if not rows:
@@ -176,6 +174,30 @@ def _row_columns(rows: Sequence[object]) -> list[tuple[str, object]]:
         return _array_columns(np.array(rows, dtype=object))
     except ValueError as error:
         raise TableError(f"a list of rows must contain rows of equal length: {error}") from None
+
+
+def _as_matrix(rows: Sequence[object]) -> "Matrix | None":
+    """Return dicts of floats alone, under the same names, as a matrix; None if the rows are anything else."""
+    names = list(rows[0]) if rows and isinstance(rows[0], dict) else []
+    if not names or not all(type(row) is dict and list(row) == names for row in rows):
+        return None
+    cells = [list(row.values()) for row in rows]  # type: ignore[attr-defined]
+    named = {str(name): j for j, name in enumerate(names)}
+    floats = len(named) == len(names) and set(map(type, chain.from_iterable(cells))) == {float}
+    return Matrix(np.array(cells), named) if floats else None
+
+
+def _small_matrix(frame: Any) -> "Matrix | None":
+    """Return a pandas or polars frame of few rows and floats of one dtype as a matrix; None if it is anything else.
+
+    Each conversion by way of narwhals costs more than the prediction of a row.
+    """
+    is_known = type(frame).__module__.partition(".")[0] in ("pandas", "polars") and hasattr(frame, "to_numpy")
+    dtypes = set(frame.dtypes) if is_known and 0 < len(frame) <= FEW_ROWS else set()
+    if len(dtypes) != 1 or str(*dtypes).lower() not in ("float64", "float32"):
+        return None
+    numbers, names = frame.to_numpy(), {str(name): j for j, name in enumerate(frame.columns)}
+    return Matrix(numbers, names) if numbers.dtype.kind == "f" and len(names) == numbers.shape[1] else None
 
 
 def _dense(sparse: Any) -> Array:
@@ -194,6 +216,8 @@ def _as_column(name: str, values: object) -> Array:
 
     Durations become numbers of days.
     """
+    if type(values) is np.ndarray and values.ndim == 1 and values.dtype.kind in "iufbU":
+        return values
     if isinstance(values, np.ma.MaskedArray):
         column = values.astype(object)
         column = np.where(np.ma.getmaskarray(values), np.array(None), column.data)
@@ -253,11 +277,11 @@ class _Columns(Mapping[str, Array]):
 
 @final
 class Matrix(_Columns):
-    """The columns of a numeric 2-D array (n, d), under the names of `matrix_names`."""
+    """The columns of a numeric 2-D array (n, d); their names are those of `matrix_names`, if no others are given."""
 
-    def __init__(self, numbers: Array) -> None:
+    def __init__(self, numbers: Array, names: Mapping[str, int] | None = None) -> None:
         self.numbers = numbers
-        self.names = matrix_names(numbers.shape[1])
+        self.names = matrix_names(numbers.shape[1]) if names is None else names
 
     @property
     def n_rows(self) -> int:
@@ -265,7 +289,7 @@ class Matrix(_Columns):
 
     def rows(self, start: int, stop: int) -> "Matrix":
         """Return a slice of the rows, a view."""
-        return Matrix(self.numbers[start:stop])
+        return Matrix(self.numbers[start:stop], self.names)
 
     def __getitem__(self, name: str) -> Array:
         return self.numbers[:, self.names[name]]

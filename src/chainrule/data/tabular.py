@@ -310,9 +310,12 @@ class TabularEncoder(Shown):
         `first_row` is the index of this table's first row in a larger one, for error messages. Raises TableError naming
         the column that is missing, or the column, row and value of a cell that cannot be encoded.
         """
+        return self.encode(open_columns(table), first_row)
+
+    def encode(self, columns: Mapping[str, Array], first_row: int = 0) -> Array:
+        """Return what `transform` does for columns that are open already, by `chainrule.data.reading.open_columns`."""
         if not self.columns:
             raise ValueError("TabularEncoder must be fitted before transform. Call fit first.")
-        columns = open_columns(table)
         self.layout.require(columns)
         matrix = self.layout.as_given(columns)
         if matrix is not None and all_finite(matrix):
@@ -320,12 +323,14 @@ class TabularEncoder(Shown):
         X = np.zeros((n_rows(columns), self.layout.n_features), np.float32)
         self.layout.encode(columns, X, first_row)
         for message in self._unknown_cells(columns, X):
-            warnings.warn(message, UserWarning, stacklevel=2)
+            warnings.warn(message, UserWarning, stacklevel=3)
         return X
 
     def _unknown_cells(self, columns: Mapping[str, Array], X: Array) -> list[str]:
         """Return a message for each column of categories in which most cells of an encoded table are unknown ones."""
-        messages = []
+        messages: list[str] = []
+        if len(X) < _MIN_WARNED:
+            return messages
         for column, start, stop in self.layout.places:
             if not isinstance(column, CategoryColumn):
                 continue

@@ -251,7 +251,7 @@ class Predictor(Shown):
         columns = open_columns(table)
         X = self.encoder.layout.as_given(columns)
         if X is None:
-            X = self.encoder.transform(columns, first_row)
+            X = self.encoder.encode(columns, first_row)
         return X.astype(self.ensemble.dtype, copy=False)
 
     def explain(
