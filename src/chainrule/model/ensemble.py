@@ -166,7 +166,7 @@ class Ensemble:
 
     def _together(self, X: Array) -> Array:
         if not all(stack.is_current for stack in self._stacks):
-            del self.__dict__["_stacks"]
+            self.__dict__.pop("_stacks", None)
         outputs = [stack.infer(X) for stack in self._stacks]
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
