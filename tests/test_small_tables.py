@@ -79,12 +79,53 @@ def test_a_small_frame_has_the_columns_of_a_large_one(library, rng, monkeypatch)
     frame = pd.DataFrame(cells) if library == "pandas" else pl.DataFrame(cells)
     if library == "pandas":
         frame["nullable"] = pd.array([None, *range(39)], "Int64")
-    small = read_columns(frame)
+    frames = {"all": frame} | {name: frame[[name]] for name in ("small", "count", "gaps", "whole")}
+    small = {key: read_columns(part) for key, part in frames.items()}
     monkeypatch.setattr("chainrule.data.reading.FEW_ROWS", 0)
-    large = read_columns(frame)
-    for name in large:
-        np.testing.assert_array_equal(small[name], large[name])
-        assert small[name].dtype == large[name].dtype, name
+    for key, part in frames.items():
+        large = read_columns(part)
+        assert list(small[key]) == list(large)
+        for name in large:
+            np.testing.assert_array_equal(small[key][name], large[name])
+            assert small[key][name].dtype == large[name].dtype, name
+
+
+NUMBERS = {"b": [1.5, np.nan, -2.0], "a": [0.25, 3.0, 7.0], "7": [0.0, 1e300, -1.0], "unused": [1.0, 2.0, 3.0]}
+ROWS = [dict(zip(NUMBERS, row)) for row in zip(*NUMBERS.values())]
+REORDERED = [{"unused": 1.0, **dict(reversed(row.items()))} for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame(NUMBERS),
+        pd.DataFrame(NUMBERS).rename(columns={"7": 7})[[7, "a", "b"]],
+        pd.DataFrame(NUMBERS).assign(a=[0.25, 3, 7], whole=[1, 2, 3], text=["x", "y", None]),
+        pl.DataFrame(NUMBERS).select("7", "unused", "b", "a"),
+        ROWS,
+        REORDERED,
+        [ROWS[0], REORDERED[1], ROWS[2]],
+        [ROWS[0], ROWS[1] | {"b": None}, ROWS[2] | {"unused": 2**70}],
+        [{(int(name) if name == "7" else name): cell for name, cell in row.items()} for row in ROWS],
+    ],
+    ids=["pandas", "numbered", "mixed", "polars", "rows", "reordered", "both", "gaps", "numbered rows"],
+)
+def test_columns_are_found_by_name_in_tables_of_floats(table):
+    encoder = TabularEncoder().fit(
+        {name: [*cells, 4.0, 5.0, 9.0] for name, cells in NUMBERS.items() if name != "unused"}
+    )
+    expected = encoder.transform({name: np.array(cells) for name, cells in NUMBERS.items()})
+    for other in (ROWS, table, REORDERED, table):
+        np.testing.assert_array_equal(encoder.transform(other), expected)
+    assert read_columns(table)["a"].tolist() == NUMBERS["a"]
+    lacking = [{name: cell for name, cell in row.items() if name != "a"} for row in ROWS]
+    with pytest.raises(TableError, match="column 'a' is missing"):
+        encoder.transform(lacking)
+
+
+def test_integers_beside_floats_stay_integers():
+    assert read_columns([{"a": 1.5, "n": 3}])["n"].dtype == np.int64
+    assert read_columns(pd.DataFrame({"a": [1.5], "n": [2**60 + 1]}))["n"].tolist() == [2**60 + 1]
 
 
 def test_members_in_parallel_predict_what_they_predict_one_after_the_other(rng, monkeypatch, two_blas_threads):

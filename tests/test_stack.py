@@ -7,7 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from chainrule import Activation, BatchNorm, Bounded, Dense, Dropout, LayerNorm, Network, OutOfRangeError, Residual, Scale
+from chainrule import (
+    Activation,
+    BatchNorm,
+    Bounded,
+    Dense,
+    Dropout,
+    LayerNorm,
+    Network,
+    OutOfRangeError,
+    Residual,
+    Scale,
+)
 from chainrule.model import stack
 from chainrule.model.embeddings import Lookup, Periodic, PiecewiseLinear, Select, Unclip
 from chainrule.model.ensemble import Ensemble
@@ -49,7 +60,9 @@ def networks(front, loss, activation="selu", n=3, first_seed=0):
 
 
 def rows(rng, n):
-    return np.column_stack([2 * rng.normal(size=(n, N_IN - 2)), rng.integers(0, 4, n), rng.normal(size=n)])[:, [0, 2, 1, 3]]
+    return np.column_stack([2 * rng.normal(size=(n, N_IN - 2)), rng.integers(0, 4, n), rng.normal(size=n)])[
+        :, [0, 2, 1, 3]
+    ]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
