@@ -60,7 +60,7 @@ def size_of(blocks: Sequence[Block]) -> int:
 
 
 def views(vector: Array, blocks: Sequence[Block], n_layers: int) -> list[Params]:
-    """Return a dict of views of `vector` for each layer, by parameter name; of vectors (k, n), with a first axis of k."""
+    """Return a dict of views of `vector` (n,) or (k, n) for each layer, by parameter name."""
     named: list[Params] = [{} for _ in range(n_layers)]
     for block in blocks:
         named[block.layer][block.name] = vector[..., block.slice].reshape(*vector.shape[:-1], *block.shape)
