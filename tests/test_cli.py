@@ -1017,7 +1017,7 @@ MODULES_OF_HELP = {
     "chainrule.display", "chainrule.errors",
 }  # fmt: skip
 TYPER = {"typer", "annotated_doc", "click", "shellingham", "typing_extensions"}
-RICH = {"rich", "attr", "attrs", "markdown_it", "mdurl", "pygments"}
+RICH = {"rich", "attr", "attrs"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from inspect import Parameter, Signature
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Annotated, Any, get_type_hints
 from warnings import catch_warnings, filterwarnings
 
@@ -63,7 +63,7 @@ def _command(name: str, kind: type[Any]) -> Callable[..., None]:
             import_module(f"chainrule.app.{name}").run(chosen)
 
     command.__signature__ = Signature(list(_parameters(kind)))  # type: ignore[attr-defined]
-    command.__doc__ = kind.__doc__
+    command.__doc__ = options.help_text(kind.__doc__ or "")
     return command
 
 
@@ -112,6 +112,30 @@ class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> Any:
         return _converting(super().get_params(ctx))
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _import_formatter()
+        super().format_help(ctx, formatter)
+
+
+# Help.
+
+
+def _import_formatter() -> None:
+    """Import typer's formatter of help without two modules that ours does not use, for two thirds of the time.
+
+    rich.markdown loads a parser of Markdown, and rich.traceback, of errors that we print in one line, pygments.
+    """
+    unused = {"rich.markdown": "Markdown", "rich.traceback": "Traceback"}
+    stand_ins = {name: ModuleType(name) for name in unused if name not in sys.modules}
+    for name, module in stand_ins.items():
+        setattr(module, unused[name], object)
+    sys.modules.update(stand_ins)
+    try:
+        import_module("typer.rich_utils")
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
+
 
 # Errors and signals.
 
@@ -155,6 +179,10 @@ class _Commands(TyperGroup):
 
     def get_params(self, ctx: Any) -> Any:
         return _converting(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _import_formatter()
+        super().format_help(ctx, formatter)
 
     def main(self, *args: Any, **options: Any) -> Any:
         if not options.get("standalone_mode", True):
@@ -212,7 +240,7 @@ app = typer.Typer(
     help="Train feed-forward neural networks on tables, and use them.",
     no_args_is_help=True,
     add_completion=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 for _name, _options in _COMMANDS.items():

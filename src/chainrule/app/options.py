@@ -3,9 +3,11 @@
 Nothing here is slow to import: help and usage errors come at once.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from inspect import cleandoc
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -29,16 +31,22 @@ Form = StrEnum("Form", ["text", "latex", "html", "json"])
 Notation = StrEnum("Notation", ["row", "column"])
 
 
-def _option(help_text: str, *names: str, default: str | bool = True, **settings: Any) -> Any:
+def help_text(text: str) -> str:
+    """Return a text with `code` in backticks, and paragraphs of any number of lines, in the markup of rich."""
+    paragraphs = re.sub(r"(?<!\n)\n(?!\n)", " ", cleandoc(text)).replace("[", r"\[")
+    return re.sub("`(.+?)`", r"[bold cyan on black]\1[/]", paragraphs)
+
+
+def _option(text: str, *names: str, default: str | bool = True, **settings: Any) -> Any:
     """Return an option; `default` describes its default value, where that is not shown as it is."""
-    return typer.Option(*names, help=help_text, show_default=default, **settings)
+    return typer.Option(*names, help=help_text(text), show_default=default, **settings)
 
 
 _TABLE = "Table: .csv, .tsv, .csv.gz, .parquet, .arrow or .jsonl, or a folder of them; - reads standard input."
 _FILE: Any = {"metavar": "FILE"}
 _COLUMN: Any = {"metavar": "COLUMN"}
 _FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help=_TABLE)]
-_ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by `chainrule train`.")]
+_ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help=help_text("Model file written by `chainrule train`."))]
 _JsonOption = Annotated[bool, _option("Print a single JSON object.", "--json")]
 _Names = list[str] | None
 
