@@ -20,6 +20,7 @@ from chainrule.data.targets import ClassTarget
 from chainrule.display import printable
 from chainrule.errors import TableError
 from chainrule.model.predictor import Predictor
+from chainrule.model.threads import ahead
 
 
 def run(options: PredictOptions) -> None:
@@ -54,7 +55,8 @@ class _Predictions:
         text = text_columns(encoder, self.predictor.target)
         numbers = (column.name for column in encoder.columns if isinstance(column, NumberColumn | RawColumn))
         numeric = [name for name in numbers if name not in text]
-        for frame in self.source.batches(text):
+        # The fraction is read by the thread that reads the file: at any other time the file may be closed meanwhile.
+        for frame, fraction in ahead((frame, self.source.fraction) for frame in self.source.batches(text)):
             copied = self._copied(frame)
             notices: list[str] = []
             with warnings_as(notices):
@@ -62,7 +64,7 @@ class _Predictions:
             self._note([*notices, *(self._first_notices(frame, copied) if not row else [])])
             yield pl.DataFrame({name: frame[name] for name in copied} | columns)
             row += len(frame)
-            show(f"{row:,} rows", self.source.fraction)
+            show(f"{row:,} rows", fraction)
         self._note(self.source.notices)
 
     def _copied(self, frame: pl.DataFrame) -> Sequence[str]:

@@ -2,7 +2,8 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cache
 from threading import Lock, Thread
@@ -55,6 +56,16 @@ def _blas(with_scipy: bool) -> Any:
 
 
 one_blas_thread = OneBlasThread()
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items, each of which a thread computes while the caller uses the one before."""
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        following: Future[Any] = thread.submit(next, items, end)
+        while (item := following.result()) is not end:
+            following = thread.submit(next, items, end)
+            yield item
 
 
 def in_parallel(function: Callable[[T], R], items: Sequence[T], n_threads: int) -> list[R]:
