@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from chainrule import mlp
 from chainrule import train as train_network
-from chainrule.app import cli, commands, scores, tables, train
+from chainrule.app import cli, commands, csv_file, scores, tables, train
 from chainrule.app.tables import TableFile
 from chainrule.app.training_display import TrainingDisplay
 from chainrule.data.splits import Structure, hold_out
@@ -353,12 +353,13 @@ def test_identifiers_are_not_trained_on_and_copied_to_the_predictions(house):
     assert pl.read_csv("b.csv").columns == ["house_id", "roof", "price"]
 
 
-def test_identifiers_keep_the_text_of_the_file_even_if_they_are_also_inputs():
-    codes = [f"{10**15 + i:020d}" for i in range(40)]
-    Path("t.csv").write_text("code,x,y\n" + "".join(f"{code},{i % 7},{i % 2}\n" for i, code in enumerate(codes)))
+def test_identifiers_keep_the_text_of_the_file_even_if_they_are_also_inputs(monkeypatch):
+    codes = [f"{10**15 + i:020d},{i % 7}.50" for i in range(40)]
+    Path("t.csv").write_text("code,x,y\n" + "".join(f"{code},{i % 2}\n" for i, code in enumerate(codes)))
     assert run("train", "t.csv", "--target", "y", *QUICK).exit_code == 0
-    predictions = run("predict", "t.chainrule", "t.csv", "--id", "code").stdout.splitlines()
-    assert [line.split(",")[0] for line in predictions[1:]] == codes
+    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 100)
+    predictions = run("predict", "t.chainrule", "t.csv", "--id", "code", "--id", "x").stdout.splitlines()
+    assert [line.rpartition(",")[0] for line in predictions[1:]] == codes
 
 
 def test_a_column_of_weights_is_expected_in_prediction(house):
@@ -441,6 +442,7 @@ def test_tables_and_predictions_go_through_pipes(model):
 def test_batches_give_the_same_predictions_as_the_whole_table(model, monkeypatch):
     whole = pl.read_csv(run("predict", model, PENGUINS, "--proba").stdout.encode())
     monkeypatch.setattr(tables, "BATCH_ROWS", 50)
+    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 3000)
     parts = pl.read_csv(run("predict", model, PENGUINS, "--proba").stdout.encode())
     assert parts["species"].equals(whole["species"])
     np.testing.assert_allclose(parts[:, 1:].to_numpy(), whole[:, 1:].to_numpy(), rtol=1e-9)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chainrule.app import csv_file
 from chainrule.app.dialects import Reading
-from chainrule.app.tables import TableFile
+from chainrule.app.tables import TableFile, with_numbers
 from chainrule.errors import TableError
 
 ABC = {"a": [1.5, 2.5, 3.25], "b": ["x", "y", "z"], "c": [1, 2, 3]}
@@ -122,6 +122,23 @@ def test_batches_do_not_depend_on_where_blocks_end(name, block, tmp_path, monkey
     monkeypatch.setattr(csv_file, "_BLOCK_CHARS", block)
     assert pl.concat(source.batches()).equals(whole)
     assert whole.columns == list(expected)
+    numbers = [name for name, cells in expected.items() if {*map(type, cells)} <= {int, float, type(None)}]
+    parts = [with_numbers(part, numbers) for part in source.batches(numbers=numbers)]
+    assert pl.concat(parts).equals(with_numbers(whole, numbers))
+
+
+def test_columns_become_floats_until_a_block_has_something_else(tmp_path, monkeypatch):
+    cells = ["1.5", "-2.25", " 3.5", "4e3", "", "7.5", "?", "8.5"]
+    content = "a,b,c\n" + "".join(f"{cell},{k}.5,0{k}\n" for k, cell in enumerate(cells))
+    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 8)
+    source = TableFile(write(tmp_path, content))
+    parts = list(source.batches(numbers=["a", "b"]))
+    kinds = ["".join(str(dtype)[0] for dtype in part.dtypes) for part in parts]
+    n_floats = kinds.count("FFS")
+    assert kinds == ["SSS", *["FFS"] * n_floats, *["SSS"] * (len(kinds) - 1 - n_floats)]  # the first shows the marks
+    assert n_floats >= 3
+    assert pl.concat(parts[1 : 1 + n_floats])["a"].to_list() == [-2.25, 3.5, 4000, None, 7.5][:n_floats]
+    assert [cell for part in parts[1 + n_floats :] for cell in part["a"]][-2:] == ["?", "8.5"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from chainrule.data.layout import Layout
 from chainrule.data.reading import FEW_ROWS, read_columns
 from chainrule.errors import TableError
 from chainrule.model import ensemble as of_ensemble
-from chainrule.model.threads import in_parallel, one_blas_thread
+from chainrule.model.threads import ahead, in_parallel, one_blas_thread
 
 
 def table(rng, n):
@@ -145,6 +145,27 @@ def test_the_results_of_threads_are_in_order_and_an_error_is_raised():
 
     with pytest.raises(ValueError, match=r"^\d$"):
         in_parallel(fail, range(20), 3)
+    assert threading.active_count() == before
+
+
+def test_an_item_is_computed_ahead_by_a_thread_and_an_error_comes_in_its_place():
+    computed = []
+
+    def squares():
+        for k in range(4):
+            if k == 3:
+                raise ValueError("no fourth")
+            computed.append((k, threading.get_ident()))
+            yield k * k
+
+    before = threading.active_count()
+    items, used = ahead(squares()), []
+    with pytest.raises(ValueError, match="no fourth"):
+        used.extend(items)
+    assert used == [0, 1, 4]
+    assert [k for k, _ in computed] == [0, 1, 2]
+    assert threading.get_ident() not in dict(computed).values()
+    assert list(ahead(iter("abc"))) == ["a", "b", "c"]
     assert threading.active_count() == before
 
 

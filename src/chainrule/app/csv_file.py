@@ -77,9 +77,15 @@ class CsvFile:
         frame = self._with_points(pl.concat(frames), text)
         return frame.with_columns([self._typed(frame[name]) for name in frame.columns if name not in text])
 
-    def batches(self, text: frozenset[str], n_rows: int) -> Iterator[pl.DataFrame]:
-        """Yield the table in order, in at least one part of at most `n_rows` rows; all cells are text."""
-        for frame in self._frames():
+    def batches(
+        self, text: frozenset[str], n_rows: int, numbers: frozenset[str] = frozenset()
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the table in order, in at least one part of at most `n_rows` rows.
+
+        All cells are text, but those of `numbers` are floats where a part shows that they have a decimal point, and
+        following ones contain nothing else.
+        """
+        for frame in self._frames(numbers):
             yield from self._with_points(frame, text).iter_slices(n_rows) if len(frame) else [frame]
 
     def parts(self, text: frozenset[str], n_rows: int) -> Iterator[pl.DataFrame]:
@@ -182,10 +188,10 @@ class CsvFile:
 
     # Cells.
 
-    def _frames(self) -> Iterator[pl.DataFrame]:
-        """Yield the table as tables of text, at least one."""
+    def _frames(self, numbers: frozenset[str] = frozenset()) -> Iterator[pl.DataFrame]:
+        """Yield the table as tables of text, at least one; `numbers` as for `batches`."""
         names: list[str] = []
-        for frame in self._own_frames():
+        for frame in self._own_frames(numbers):
             names = frame.columns
             yield frame
         for file in self.following:
@@ -195,13 +201,16 @@ class CsvFile:
                     raise TableError(f"the files of {self.name} must have the same columns, {columns}")
                 yield frame.select(names)
 
-    def _own_frames(self) -> Iterator[pl.DataFrame]:
-        """Yield the rows of this file as tables of text, at least one."""
-        schema = dict.fromkeys(self.dialect.names, pl.String)
+    def _own_frames(self, numbers: frozenset[str] = frozenset()) -> Iterator[pl.DataFrame]:
+        """Yield the rows of this file as tables of text, at least one; `numbers` as for `batches`."""
+        schema: dict[str, Any] = dict.fromkeys(self.dialect.names, pl.String)
         kept = self.dialect.names[: len(schema) - self.dialect.n_trailing]
         n_short, first_short, any_frame = 0, 0, False
         for line, text, masked in self._blocks():
-            frame = self._parsed(line, text, masked, schema)
+            floats = {name: pl.Float64 for name in numbers if self.dialect.decimal.get(name) == "."}
+            frame = self._parsed(line, text, masked, schema | floats)
+            if any(frame.schema[name] != pl.Float64 for name in floats):
+                numbers = frozenset()  # to try it again would take as long for every block
             if frame.to_series(-1).null_count() and self.dialect.separator != SPACES:
                 n, first = self._short_lines(text, masked)
                 n_short, first_short = n_short + n, first_short or (line + first if n else 0)
@@ -228,15 +237,19 @@ class CsvFile:
         frame = self._parsed_by_polars(text, quoted, schema) if usual and text else None
         if frame is None:
             rows = list(self._records(line, text, len(schema)))
-            frame = pl.DataFrame(dict(zip(schema, zip(*rows))) if rows else None, schema=schema)
-        frame = frame.with_columns(pl.all().str.strip_chars()) if dialect.padded else frame
-        return frame.with_columns(pl.all().replace({"": None}))
+            frame = pl.DataFrame(
+                dict(zip(schema, zip(*rows))) if rows else None, schema=dict.fromkeys(schema, pl.String)
+            )
+        frame = frame.with_columns(pl.col(pl.String).str.strip_chars()) if dialect.padded else frame
+        return frame.with_columns(pl.col(pl.String).replace({"": None}))
 
     def _parsed_by_polars(self, text: str, quoted: bool, schema: Mapping[str, Any]) -> pl.DataFrame | None:
-        """Return records as a table, or None if polars does not read them."""
+        """Return records as a table, of text if one of its floats is none; None if polars does not read them."""
         options: dict[str, Any] = {"separator": self.dialect.separator, "quote_char": '"' if quoted else None}
-        with suppress(pl.exceptions.PolarsError):
-            return pl.read_csv(BytesIO(text.encode()), has_header=False, schema=schema, **options)
+        of_text = dict.fromkeys(schema, pl.String)
+        for types in [schema, of_text] if schema != of_text else [of_text]:
+            with suppress(pl.exceptions.PolarsError):
+                return pl.read_csv(BytesIO(text.encode()), has_header=False, schema=types, **options)
         return None
 
     def _records(self, line: int, text: str, n_fields: int) -> Iterator[list[str]]:

@@ -46,7 +46,9 @@ _TABLE = "Table: .csv, .tsv, .csv.gz, .parquet, .arrow or .jsonl, or a folder of
 _FILE: Any = {"metavar": "FILE"}
 _COLUMN: Any = {"metavar": "COLUMN"}
 _FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help=_TABLE)]
-_ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help=help_text("Model file written by `chainrule train`."))]
+_ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help=help_text("Model file written by `chainrule train`."))
+]
 _JsonOption = Annotated[bool, _option("Print a single JSON object.", "--json")]
 _Names = list[str] | None
 

@@ -55,8 +55,9 @@ class _Predictions:
         text = text_columns(encoder, self.predictor.target)
         numbers = (column.name for column in encoder.columns if isinstance(column, NumberColumn | RawColumn))
         numeric = [name for name in numbers if name not in text]
+        plain = set(numeric) - {*(self.options.identifier or ()), *self.predictor.metadata.get("id", [])}
         # The fraction is read by the thread that reads the file: at any other time the file may be closed meanwhile.
-        for frame, fraction in ahead((frame, self.source.fraction) for frame in self.source.batches(text)):
+        for frame, fraction in ahead((frame, self.source.fraction) for frame in self.source.batches(text, plain)):
             copied = self._copied(frame)
             notices: list[str] = []
             with warnings_as(notices):

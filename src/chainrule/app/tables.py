@@ -90,14 +90,14 @@ class TableFile:
         with self._readable():
             return self.content.read(frozenset(text), show)
 
-    def batches(self, text: Iterable[str] = ()) -> Iterator[pl.DataFrame]:
+    def batches(self, text: Iterable[str] = (), numbers: Iterable[str] = ()) -> Iterator[pl.DataFrame]:
         """Yield the rows in order, in at least one batch, so that they need not fit into memory.
 
         All cells of a CSV file are text, because a batch does not show the type of its columns: see `with_numbers`. The
-        columns named in `text` are text in every case.
+        columns named in `numbers` may be numbers already, those in `text` are text in every case.
         """
         with self._readable():
-            yield from self.content.batches(frozenset(text), BATCH_ROWS)
+            yield from self.content.batches(frozenset(text), BATCH_ROWS, frozenset(numbers))
 
     def parts(self, text: Iterable[str] = ()) -> Parts:
         """Return the table as `read` does, in order and in parts of about a number of rows."""
@@ -188,7 +188,9 @@ class _ColumnarFile:
     def read(self, text: frozenset[str], show: Show) -> pl.DataFrame:
         return self._without_nested(self.scan().collect())
 
-    def batches(self, text: frozenset[str], n_rows: int) -> Iterator[pl.DataFrame]:
+    def batches(
+        self, text: frozenset[str], n_rows: int, numbers: frozenset[str] = frozenset()
+    ) -> Iterator[pl.DataFrame]:
         """Yield the table in order, in at least one part of about `n_rows` rows."""
         any_batch = False
         for frame in self.scan().collect_batches(chunk_size=n_rows):
