@@ -188,16 +188,23 @@ def _as_matrix(rows: Sequence[object]) -> "Matrix | None":
 
 
 def _small_matrix(frame: Any) -> "Matrix | None":
-    """Return a pandas or polars frame of few rows and floats of one dtype as a matrix; None if it is anything else.
-
-    Each conversion by way of narwhals costs more than the prediction of a row.
-    """
-    is_known = type(frame).__module__.partition(".")[0] in ("pandas", "polars") and hasattr(frame, "to_numpy")
-    dtypes = set(frame.dtypes) if is_known and 0 < len(frame) <= FEW_ROWS else set()
+    """Return a pandas or polars frame of few rows and floats of one dtype as a matrix; None if it is anything else."""
+    dtypes = set(frame.dtypes) if _library_of(frame) and 0 < len(frame) <= FEW_ROWS else set()
     if len(dtypes) != 1 or str(*dtypes).lower() not in ("float64", "float32"):
         return None
     numbers, names = frame.to_numpy(), {str(name): j for j, name in enumerate(frame.columns)}
     return Matrix(numbers, names) if numbers.dtype.kind == "f" and len(names) == numbers.shape[1] else None
+
+
+def _library_of(frame: Any) -> str:
+    """Return "pandas" or "polars", if it is a DataFrame of one of them in memory, else an empty string."""
+    library = type(frame).__module__.partition(".")[0]
+    return library if library in ("pandas", "polars") and hasattr(frame, "to_numpy") else ""
+
+
+def _series_of(frame: Any, library: str) -> Iterable[Any]:
+    """Return the columns of a DataFrame of one of the two libraries, in order; none of any other."""
+    return (series for _, series in frame.items()) if library == "pandas" else frame.iter_columns() if library else ()
 
 
 def _dense(sparse: Any) -> Array:
@@ -328,32 +335,32 @@ class Frame(_Columns):
         return Frame(self.frame[start:stop])
 
     @cached_property
-    def _together(self) -> Columns:
-        """The float64 and int64 columns of a small frame: converting each on its own costs more than all else."""
-        if not 0 < self.n_rows <= FEW_ROWS:
-            return {}
-        import narwhals.stable.v1 as nw
-
-        schema = self.frame.schema
+    def _few(self) -> Columns:
+        """The columns of numbers and text of a small pandas or polars frame, without the detour of narwhals."""
+        native = self.frame.to_native()
+        library = _library_of(native) if 0 < self.n_rows <= FEW_ROWS else ""
         columns: Columns = {}
-        for kind, dtype in ((nw.Float64, np.float64), (nw.Int64, np.int64)):
-            # narwhals selects by text only, but the names of a pandas column may be numbers.
-            names = [name for name, of in schema.items() if of == kind and isinstance(name, str)]
-            matrix = self.frame.select(names).to_numpy() if len(names) > 1 else np.empty((0, 0))
-            if matrix.dtype == dtype:  # integers with missing cells become floats, and not all columns have some
-                columns |= {str(name): matrix[:, j] for j, name in enumerate(names) if len(matrix)}
+        for name, series in zip(self.names, _series_of(native, library)):
+            if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufb":
+                columns[name] = series.to_numpy()
+            elif library == "polars" and series.dtype.is_numeric():
+                columns[name] = _as_column(name, series.to_numpy())
+            elif str(series.dtype) in ("str", "string", "String"):
+                cells = [cell if isinstance(cell, str) else None for cell in series.to_list()]
+                columns[name] = np.fromiter(cells, object, len(cells))
         return columns
 
     def __getitem__(self, name: str) -> Array:
         import narwhals.stable.v1 as nw
 
         with _reading_errors():
-            if name in self._together:
-                return self._together[name]
+            if name in self._few:
+                return self._few[name]
             series = self.frame.get_column(self.names[name])
-            declared = isinstance(series.dtype, nw.Categorical | nw.Enum)
-            shared = declared or series.dtype == nw.String
-            if isinstance(series.dtype, nw.List | nw.Array | nw.Struct):
+            dtype = series.dtype
+            declared = isinstance(dtype, nw.Categorical | nw.Enum)
+            shared = declared or dtype == nw.String
+            if isinstance(dtype, nw.List | nw.Array | nw.Struct):
                 return np.fromiter(series.to_list(), object, len(series))
             column = _share_text(series) if shared else _as_column(name, series.to_numpy())
         return as_categories(name, column) if declared else column
