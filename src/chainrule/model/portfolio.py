@@ -43,6 +43,7 @@ from chainrule.errors import look_up
 from chainrule.model.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.model.recipe import Recipe
 from chainrule.nn.layers import Layer
+from chainrule.nn.losses import CrossEntropy
 
 MAX_PIECES = 1024
 """Pieces of all numbers of a table."""
@@ -101,6 +102,19 @@ def _linear(recipe: Recipe, table: _Table) -> Recipe:
     return replace(recipe, hidden=(), front=(*table.lookup, Unclip()), least_batch_size=8)
 
 
+def _neighbors(recipe: Recipe, table: _Table) -> Recipe:
+    near = replace(
+        recipe,
+        by_neighbors=True,
+        hidden=recipe.hidden[:2],
+        batch_size=2 * recipe.batch_size,
+        least_batches=4,
+        least_batch_size=64,
+    )
+    see = _waves if isinstance(recipe.loss, CrossEntropy) else _pieces
+    return see(near, table) if table.numbers else _plain(near, table)
+
+
 def _strongest(recipe: Recipe, table: _Table, n: int) -> Recipe:
     return replace(recipe, strongest=n, candidates=table.not_indices)
 
@@ -125,7 +139,13 @@ def _other_activation(recipe: Recipe) -> Recipe:
     return replace(recipe, activation="mish" if recipe.activation == "selu" else "selu")
 
 
-_FIRST: dict[str, Variant] = {"plain": _plain, "waves": _waves, "pieces": _pieces, "linear": _linear}
+_FIRST: dict[str, Variant] = {
+    "plain": _plain,
+    "waves": _waves,
+    "pieces": _pieces,
+    "linear": _linear,
+    "neighbors": _neighbors,
+}
 _STRONGEST: dict[str, Variant] = {
     "strongest 8": lambda recipe, table: _strongest(recipe, table, 8),
     "strongest 8, linear": lambda recipe, table: _strongest_linear(recipe, table, 8),
