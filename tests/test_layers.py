@@ -57,6 +57,18 @@ def test_every_layer_has_an_example():
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
+def test_a_forward_computes_several_networks_at_once(name, rng):
+    layer, X = EXAMPLES[name], rng.normal(size=(3, 5, WIDTH))
+    of_each = [params_of(layer, rng) for _ in X]
+    stacked = {key: np.stack([params[key] for params in of_each]) for key in of_each[0]}
+    together = {key: array[:, np.newaxis] if array.ndim == 2 else array for key, array in stacked.items()}
+    for rows in (X[0], X)[: 1 if name == "Lookup" else 2]:  # the rows of all networks, or of each
+        expected = [layer.forward(rows[k] if rows.ndim == 3 else rows, params)[0] for k, params in enumerate(of_each)]
+        Y, _ = layer.forward(rows, together)
+        np.testing.assert_allclose(np.broadcast_to(Y, np.shape(expected)), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_backward_is_the_derivative_in_inputs_and_parameters(name, rng):
     layer = EXAMPLES[name]
     X, params, dY = rng.normal(size=(6, WIDTH)), params_of(layer, rng), rng.normal(size=(6, layer.width_after(WIDTH)))
