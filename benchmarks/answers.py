@@ -1,7 +1,7 @@
 """Predictions of a table's model with 20 numeric columns: one row, 150 rows, and a million rows of a CSV file.
 
-The default classifier, an ensemble of ten networks, and the small network distilled from it: in Python, exported as C
-and as JavaScript, and by the command `chainrule predict`. Beside them, scikit-learn's HistGradientBoosting.
+The default classifier, an ensemble, and the small network distilled from it: in Python, exported as C and as
+JavaScript, and by the command `chainrule predict`. Beside them, scikit-learn's HistGradientBoosting.
 """
 
 import ctypes
@@ -181,12 +181,13 @@ def main():
         times = in_python(predictors, trees, frame) | exported(predictors, frame)
         streams = streamed(predictors, trees, columns)
         os.chdir(folder)
+    n_networks = len(predictors["default"].ensemble.networks)
     one_row = [[name, f"{of[1] * 1e6:,.1f}", f"{of[150] * 1e3:,.2f}"] for name, of in times.items()]
     publish(
         "answers",
         "Predictions of a model with 20 numeric columns",
         machine(present("numpy", "pandas", "polars", "scikit-learn")),
-        "`default` is an ensemble of ten networks, `distilled` one small network that was taught by it:",
+        f"`default` is an ensemble of {n_networks} networks, `distilled` one small network that was taught by it:",
         table(["model, form of the rows", "one row, us", "150 rows, ms"], one_row),
         f"{STREAMED:,} rows of a CSV file, read, predicted and written by a new process:",
         table(

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property, lru_cache
-from itertools import chain
 from typing import Any, final
 
 import numpy as np
@@ -176,15 +175,16 @@ def _row_columns(rows: Sequence[object]) -> list[tuple[str, object]]:
         raise TableError(f"a list of rows must contain rows of equal length: {error}") from None
 
 
-def _as_matrix(rows: Sequence[object]) -> "Matrix | None":
+def _as_matrix(rows: Sequence[Any]) -> "Matrix | None":
     """Return dicts of floats alone, under the same names, as a matrix; None if the rows are anything else."""
-    names = list(rows[0]) if rows and isinstance(rows[0], dict) else []
+    names = list(rows[0]) if rows and type(rows[0]) is dict else []
     if not names or not all(type(row) is dict and list(row) == names for row in rows):
         return None
-    cells = [list(row.values()) for row in rows]  # type: ignore[attr-defined]
+    cells = [cell for row in rows for cell in row.values()]
     named = {str(name): j for j, name in enumerate(names)}
-    floats = len(named) == len(names) and set(map(type, chain.from_iterable(cells))) == {float}
-    return Matrix(np.array(cells), named) if floats else None
+    if len(named) < len(names) or set(map(type, cells)) != {float}:
+        return None
+    return Matrix(np.fromiter(cells, np.float64, len(cells)).reshape(len(rows), -1), named)
 
 
 def _small_matrix(frame: Any) -> "Matrix | None":
