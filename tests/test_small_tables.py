@@ -74,11 +74,22 @@ def test_an_infinity_in_a_small_table_is_named_with_its_row(form, rng):
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_a_small_frame_has_the_columns_of_a_large_one(library, rng, monkeypatch):
-    cells = {name: values for name, values in table(rng, 40).items() if name != "day"}
-    cells |= {"other": rng.integers(0, 9, 40), "whole": [None, 2**60 + 1, *range(38)]}
+    cells = table(rng, 40)
+    cells |= {
+        "took": (cells["day"] - cells["day"][0]).astype("m8[us]"),
+        "other": rng.integers(0, 9, 40),
+        "whole": [None, 2**60 + 1, *range(38)],
+    }
     frame = pd.DataFrame(cells) if library == "pandas" else pl.DataFrame(cells)
     if library == "pandas":
         frame["nullable"] = pd.array([None, *range(39)], "Int64")
+        frame["zoned"] = pd.date_range("2024-01-01", periods=40, tz="Europe/Berlin")
+        frame["known"] = pd.Categorical(cells["color"])
+        frame["object"] = pd.Series([None, 1, *"abc" * 12, "d", "e"], dtype=object)
+    else:
+        zoned = pl.col("day").cast(pl.Datetime("us", "Europe/Berlin"))
+        clock = pl.col("day").cast(pl.Datetime("us")).dt.time()
+        frame = frame.with_columns(zoned=zoned, clock=clock, known=pl.col("color").cast(pl.Categorical))
     frames = {"all": frame} | {name: frame[[name]] for name in ("small", "count", "gaps", "whole")}
     small = {key: read_columns(part) for key, part in frames.items()}
     monkeypatch.setattr("chainrule.data.reading.FEW_ROWS", 0)

@@ -341,9 +341,8 @@ class Frame(_Columns):
         library = _library_of(native) if 0 < self.n_rows <= FEW_ROWS else ""
         columns: Columns = {}
         for name, series in zip(self.names, _series_of(native, library)):
-            if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufb":
-                columns[name] = series.to_numpy()
-            elif library == "polars" and series.dtype.is_numeric():
+            of_numpy = isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufbMm"
+            if of_numpy or (library == "polars" and (series.dtype.is_numeric() or series.dtype.is_temporal())):
                 columns[name] = _as_column(name, series.to_numpy())
             elif str(series.dtype) in ("str", "string", "String"):
                 cells = [cell if isinstance(cell, str) else None for cell in series.to_list()]
