@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from chainrule.arrays import Array
 from chainrule.model.quantiles import MeanAndQuantiles
 from chainrule.nn.layers import LAYERS, Backward, Dense, Layer, Params, Scale
-from chainrule.nn.losses import CrossEntropy, Loss, SquaredError, softmax
+from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
 from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 
@@ -55,12 +55,20 @@ class Softmax(Layer):
     """Y_k = exp(X_k) / sum_j exp(X_j) for each row; dX = Y (dY - sum_j dY_j Y_j)."""
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
-        Y = softmax(X)
+        Y = _softmax(X.copy())
 
         def backward(dY: Array, grads: Params, need_dX: bool = True) -> Array:
             return _softmax_backward(Y, dY)
 
         return Y, backward
+
+
+def _softmax(X: Array) -> Array:
+    """Overwrite X with its softmax: a single exponential, for rows that are long."""
+    X -= X.max(axis=1, keepdims=True)
+    np.exp(X, out=X)
+    X /= X.sum(axis=1, keepdims=True)
+    return X
 
 
 def _softmax_backward(Y: Array, dY: Array) -> Array:
@@ -142,10 +150,7 @@ def _shares_of_others(Z: Array, weight: Array | None) -> Array:
     """Return the share (n, n) that each row has in the prediction of each other one; 0 in that of its own."""
     A = _affinities(Z, Z, weight)
     np.fill_diagonal(A, _NEVER)
-    A -= A.max(axis=1, keepdims=True)
-    np.exp(A, out=A)
-    A /= A.sum(axis=1, keepdims=True)
-    return A
+    return _softmax(A)
 
 
 class Places(Network):

@@ -103,16 +103,20 @@ def _linear(recipe: Recipe, table: _Table) -> Recipe:
 
 
 def _neighbors(recipe: Recipe, table: _Table) -> Recipe:
-    near = replace(
-        recipe,
-        by_neighbors=True,
-        hidden=recipe.hidden[:2],
-        batch_size=2 * recipe.batch_size,
-        least_batches=4,
-        least_batch_size=64,
-    )
-    see = _waves if isinstance(recipe.loss, CrossEntropy) else _pieces
-    return see(near, table) if table.numbers else _plain(near, table)
+    if isinstance(recipe.loss, CrossEntropy):
+        return _near(_waves, recipe, table)
+    return _near(_pieces, replace(recipe, hidden=recipe.hidden[:1]), table)
+
+
+def _other_neighbors(recipe: Recipe, table: _Table) -> Recipe:
+    return _near(_pieces if isinstance(recipe.loss, CrossEntropy) else _waves, recipe, table)
+
+
+def _near(see: Variant, recipe: Recipe, table: _Table) -> Recipe:
+    """Return the recipe by neighbors of rows that are seen in this way, in larger batches: they are each other's."""
+    batches = 2 * recipe.batch_size
+    recipe = replace(recipe, by_neighbors=True, batch_size=batches, least_batches=4, least_batch_size=64)
+    return (see if 0 < len(table.numbers) <= MAX_EMBEDDED else _plain)(recipe, table)
 
 
 def _strongest(recipe: Recipe, table: _Table, n: int) -> Recipe:
@@ -143,8 +147,8 @@ _FIRST: dict[str, Variant] = {
     "plain": _plain,
     "waves": _waves,
     "pieces": _pieces,
-    "linear": _linear,
     "neighbors": _neighbors,
+    "linear": _linear,
 }
 _STRONGEST: dict[str, Variant] = {
     "strongest 8": lambda recipe, table: _strongest(recipe, table, 8),
@@ -154,15 +158,18 @@ _STRONGEST: dict[str, Variant] = {
 }
 _FURTHER: dict[str, Variant] = {
     "plain, wide": lambda recipe, table: _plain(_wide(recipe), table),
+    "neighbors, other numbers": _other_neighbors,
     "waves, other frequencies": lambda recipe, table: _waves(replace(recipe, sigma=1 / recipe.sigma), table),
     "pieces, wide": lambda recipe, table: _pieces(_wide(recipe), table),
     "waves, wide": lambda recipe, table: _waves(_wide(recipe), table),
+    "neighbors, wide": lambda recipe, table: _neighbors(_wide(recipe), table),
     "plain, long": lambda recipe, table: _plain(_long(recipe), table),
     "waves, dropout": lambda recipe, table: _waves(replace(recipe, dropout=0.1), table),
     "pieces, other activation": lambda recipe, table: _pieces(_other_activation(recipe), table),
     "plain, another seed": _plain,
     "waves, another seed": _waves,
     "pieces, another seed": _pieces,
+    "neighbors, another seed": _neighbors,
     "waves, long": lambda recipe, table: _waves(_long(recipe), table),
     "pieces, few": lambda recipe, table: _pieces(recipe, table, 8),
 }
@@ -170,8 +177,8 @@ _FURTHER: dict[str, Variant] = {
 _LAST_IN_REGRESSION: dict[str, Variant] = {
     "pieces, shared": lambda recipe, table: _pieces(_shared(_long(recipe)), table),
 }
-_ON_NUMBERS = ("waves", "pieces")
-"""Variants that embed numbers begin with these words."""
+_ON_NUMBERS = ("waves", "pieces", "neighbors, other numbers")
+"""How the names of variants begin that are of use for embedded numbers only."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,7 @@ class Quality:
 _BEST = [*_FIRST, *_FURTHER]
 QUALITIES = {
     "fast": Quality(["waves", "linear"], ["waves", "linear"], {"hidden": (64, 64), "epochs": 16, "folds": 3}),
-    "default": Quality(["plain", "waves", "linear"], ["waves", "pieces", "linear"]),
+    "default": Quality(["plain", "neighbors", "linear"], ["waves", "neighbors", "linear"]),
     "best": Quality(_BEST, [*_BEST, *_LAST_IN_REGRESSION], time_limit=3600.0),
 }
 
