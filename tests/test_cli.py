@@ -357,7 +357,7 @@ def test_identifiers_keep_the_text_of_the_file_even_if_they_are_also_inputs(monk
     codes = [f"{10**15 + i:020d},{i % 7}.50" for i in range(40)]
     Path("t.csv").write_text("code,x,y\n" + "".join(f"{code},{i % 2}\n" for i, code in enumerate(codes)))
     assert run("train", "t.csv", "--target", "y", *QUICK).exit_code == 0
-    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 100)
+    monkeypatch.setattr(csv_file, "BLOCK_CHARS", 100)
     predictions = run("predict", "t.chainrule", "t.csv", "--id", "code", "--id", "x").stdout.splitlines()
     assert [line.rpartition(",")[0] for line in predictions[1:]] == codes
 
@@ -442,7 +442,7 @@ def test_tables_and_predictions_go_through_pipes(model):
 def test_batches_give_the_same_predictions_as_the_whole_table(model, monkeypatch):
     whole = pl.read_csv(run("predict", model, PENGUINS, "--proba").stdout.encode())
     monkeypatch.setattr(tables, "BATCH_ROWS", 50)
-    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 3000)
+    monkeypatch.setattr(csv_file, "BLOCK_CHARS", 3000)
     parts = pl.read_csv(run("predict", model, PENGUINS, "--proba").stdout.encode())
     assert parts["species"].equals(whole["species"])
     np.testing.assert_allclose(parts[:, 1:].to_numpy(), whole[:, 1:].to_numpy(), rtol=1e-9)
@@ -1031,9 +1031,11 @@ RICH = {"rich", "attr", "attrs"}
         ("train --epohcs 3", TYPER),
         ("export m --to pyton", TYPER),
         ("train no.csv --target x", TYPER),
+        ("train house.csv --target prise", TYPER),
         ("predict no.chainrule new.csv", TYPER),
     ],
 )
+@pytest.mark.usefixtures("house")
 def test_help_and_errors_import_the_options_and_what_prints_them(arguments, packages):
     imported = imported_by(arguments)
     assert {name for name in imported if name.startswith("chainrule")} == MODULES_OF_HELP

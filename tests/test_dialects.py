@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chainrule.app import csv_file
-from chainrule.app.dialects import Reading
+from chainrule.app.dialects import Reading, names_in
 from chainrule.app.tables import TableFile, with_numbers
 from chainrule.errors import TableError
 
@@ -113,13 +113,21 @@ def test_a_table_in_any_dialect_is_read(name, tmp_path):
     assert TableFile(write(tmp_path, content)).read().to_dict(as_series=False) == expected
 
 
+@pytest.mark.parametrize("name", DIALECTS)
+def test_the_names_of_a_table_of_ascii_are_known_before_it_is_read(name, tmp_path):
+    path = write(tmp_path, DIALECTS[name][0])
+    is_plain = path.read_bytes().isascii() and b"\0" not in path.read_bytes()
+    expected = TableFile(path).read().columns if is_plain else []
+    assert list(names_in(path, Reading())) == expected
+
+
 @pytest.mark.parametrize("block", [8, 100])
 @pytest.mark.parametrize("name", DIALECTS)
 def test_batches_do_not_depend_on_where_blocks_end(name, block, tmp_path, monkeypatch):
     content, expected = DIALECTS[name]
     whole = pl.concat(TableFile(write(tmp_path, content)).batches())
     source = TableFile(tmp_path / "t.csv")
-    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", block)
+    monkeypatch.setattr(csv_file, "BLOCK_CHARS", block)
     assert pl.concat(source.batches()).equals(whole)
     assert whole.columns == list(expected)
     numbers = [name for name, cells in expected.items() if {*map(type, cells)} <= {int, float, type(None)}]
@@ -130,7 +138,7 @@ def test_batches_do_not_depend_on_where_blocks_end(name, block, tmp_path, monkey
 def test_columns_become_floats_until_a_block_has_something_else(tmp_path, monkeypatch):
     cells = ["1.5", "-2.25", " 3.5", "4e3", "", "7.5", "?", "8.5"]
     content = "a,b,c\n" + "".join(f"{cell},{k}.5,0{k}\n" for k, cell in enumerate(cells))
-    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 8)
+    monkeypatch.setattr(csv_file, "BLOCK_CHARS", 8)
     source = TableFile(write(tmp_path, content))
     parts = list(source.batches(numbers=["a", "b"]))
     kinds = ["".join(str(dtype)[0] for dtype in part.dtypes) for part in parts]
@@ -218,7 +226,7 @@ def test_decimal_marks_of_the_training_table_hold_for_doubtful_cells(tmp_path):
 
 
 def test_bytes_of_windows_1252_may_come_late(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 1000)
+    monkeypatch.setattr(csv_file, "BLOCK_CHARS", 1000)
     content = b"a,b\n" + b"1,x\n" * 300_000 + "2,Zoë\n".encode("cp1252")
     source = TableFile(write(tmp_path, content))
     assert source.read()["b"][-1] == "Zoë"

@@ -21,9 +21,9 @@ from chainrule.app import train as app_train
 from chainrule.app.plan import table_to_score
 from chainrule.app.results import score_on
 from chainrule.app.tables import TableFile
-from chainrule.data.reading import read_columns, require_names
+from chainrule.data.reading import read_columns
 from chainrule.data.targets import fit_target
-from chainrule.errors import TableError
+from chainrule.errors import TableError, require_names
 from chainrule.files.checkpoint import CheckpointFile
 from chainrule.files.model import load
 from chainrule.training.callbacks import Callback
@@ -272,7 +272,7 @@ def test_on_a_terminal_a_step_shows_the_rows_so_far_and_the_time_remaining(monke
 
 
 def test_the_fraction_of_a_file_that_is_read_is_shown(birds, monkeypatch):
-    monkeypatch.setattr(csv_file, "_BLOCK_CHARS", 500)
+    monkeypatch.setattr(csv_file, "BLOCK_CHARS", 500)
     seen = []
     TableFile(Path("birds.csv")).read(show=lambda rows, fraction: seen.append((rows, fraction)))
     assert len(seen) > 2

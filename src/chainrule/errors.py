@@ -85,6 +85,37 @@ def did_you_mean(name: object, options: Iterable[str]) -> str:
     return f". Did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
+def require_names(columns: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raise a TableError that lists every name that is not a column, and suggests close ones."""
+    required = dict.fromkeys(names)
+    missing = [name for name in required if name not in columns]
+    if not missing:
+        return
+    others = [name for name in columns if name not in required]
+    suggestions = {name: close for name in missing[:_MAX_SUGGESTIONS] if (close := _close_names(name, others))}
+    if len(missing) == 1:
+        subject = f"column {missing[0]!r} is"
+        hints = [" or ".join(map(repr, close)) for close in suggestions.values()]
+    else:
+        subject = f"columns {shorten(list(map(repr, missing)), _MAX_SUGGESTIONS)} are"
+        hints = [f"{close[0]!r} for {name!r}" for name, close in suggestions.items()]
+    has = f"It has {shorten(list(columns))}." if columns else "It has no columns."
+    hint = f"Did you mean {', '.join(hints)}?" if suggestions else has
+    raise TableError(f"{subject} missing from the table. {hint}")
+
+
+_MAX_SUGGESTIONS = 20
+"""Missing columns that are listed, with suggestions."""
+
+
+def _close_names(name: str, names: Sequence[str]) -> list[str]:
+    """Return up to three of the names that resemble a name, the closest first."""
+    from difflib import get_close_matches
+
+    lower = {other.lower(): other for other in names}
+    return [lower[match] for match in get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
+
+
 _SYNONYMS = {
     "lr": "learning_rate",
     "eta": "learning_rate",

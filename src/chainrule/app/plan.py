@@ -21,7 +21,7 @@ from chainrule.data.statistics import Cells
 from chainrule.data.tabular import TabularEncoder, notices_of
 from chainrule.data.targets import NumberTarget, clean_target, learn_target
 from chainrule.display import count
-from chainrule.errors import TableError
+from chainrule.errors import TableError, require_names
 from chainrule.model.fitting import encoder_for
 from chainrule.model.predictor import Predictor
 
@@ -174,7 +174,7 @@ def make_plan(
 def _inputs_and_target(columns: Columns, name: str, drop: Sequence[str] = ()) -> tuple[Columns, Array]:
     values = reading.named(columns, name)
     inputs = {other: cells for other, cells in columns.items() if other != name}
-    reading.require_names(inputs, drop)
+    require_names(inputs, drop)
     inputs = {other: cells for other, cells in inputs.items() if other not in drop}
     if not inputs:
         raise TableError(f"the table must have at least one input column, got only the target {name!r}")

@@ -15,10 +15,9 @@ from chainrule.app.reporter import Reporter
 from chainrule.app.tables import TableFile, with_numbers, write_csv, write_table
 from chainrule.arrays import Array
 from chainrule.data.columns import NumberColumn, RawColumn
-from chainrule.data.reading import require_names
 from chainrule.data.targets import ClassTarget
 from chainrule.display import printable
-from chainrule.errors import TableError
+from chainrule.errors import TableError, require_names
 from chainrule.model.predictor import Predictor
 from chainrule.model.threads import ahead
 

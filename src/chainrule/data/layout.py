@@ -9,7 +9,8 @@ from chainrule.arrays import Array, all_finite, require
 from chainrule.data.cells import BLOCK, plain_numbers
 from chainrule.data.columns import Column
 from chainrule.data.features import ENCODERS, Encoder, Feature, Index, SmoothClip, as_slice
-from chainrule.data.reading import Matrix, require_names, rows_from
+from chainrule.data.reading import Matrix, rows_from
+from chainrule.errors import require_names
 
 BLOCK_CELLS = 2**17
 """Numbers encoded together: a megabyte, which stays in the cache."""

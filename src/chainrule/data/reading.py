@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.arrays import Array
 from chainrule.data.cells import BLOCK, as_categories
 from chainrule.data.formats import is_missing
-from chainrule.errors import MissingExtraError, TableError, first_line, shorten
+from chainrule.errors import MissingExtraError, TableError, first_line, require_names, shorten
 
 Columns = dict[str, Array]
 
@@ -97,37 +97,6 @@ def rows_from(columns: Mapping[str, Array], start: int, stop: int) -> Mapping[st
 def take_rows(columns: Columns, rows: Array) -> Columns:
     """Return the rows selected by an array of indices or a boolean mask."""
     return {name: values[rows] for name, values in columns.items()}
-
-
-def require_names(columns: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Raise a TableError that lists every name that is not a column, and suggests close ones."""
-    required = dict.fromkeys(names)
-    missing = [name for name in required if name not in columns]
-    if not missing:
-        return
-    others = [name for name in columns if name not in required]
-    suggestions = {name: close for name in missing[:_MAX_SUGGESTIONS] if (close := _close_names(name, others))}
-    if len(missing) == 1:
-        subject = f"column {missing[0]!r} is"
-        hints = [" or ".join(map(repr, close)) for close in suggestions.values()]
-    else:
-        subject = f"columns {shorten(list(map(repr, missing)), _MAX_SUGGESTIONS)} are"
-        hints = [f"{close[0]!r} for {name!r}" for name, close in suggestions.items()]
-    has = f"It has {shorten(list(columns))}." if columns else "It has no columns."
-    hint = f"Did you mean {', '.join(hints)}?" if suggestions else has
-    raise TableError(f"{subject} missing from the table. {hint}")
-
-
-_MAX_SUGGESTIONS = 20
-"""Missing columns that are listed, with suggestions."""
-
-
-def _close_names(name: str, names: Sequence[str]) -> list[str]:
-    """Return up to three of the names that resemble a name, the closest first."""
-    from difflib import get_close_matches
-
-    lower = {other.lower(): other for other in names}
-    return [lower[match] for match in get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
 
 
 def named(columns: Mapping[str, Array], name: str) -> Array:

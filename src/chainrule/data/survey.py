@@ -13,9 +13,9 @@ import numpy as np
 
 from chainrule.arrays import Array, as_generator
 from chainrule.data.cells import factorize
-from chainrule.data.reading import Columns, n_rows, open_columns, require_names, take_rows
+from chainrule.data.reading import Columns, n_rows, open_columns, take_rows
 from chainrule.data.statistics import Statistic, Statistics, merge, summarize
-from chainrule.errors import TableError
+from chainrule.errors import TableError, require_names
 
 Parts = Callable[[int], Iterable[object]]
 """Returns the parts of a table, in order, of about so many rows."""

@@ -38,7 +38,7 @@ from chainrule.data.formats import (
     to_text,
 )
 from chainrule.data.layout import Layout
-from chainrule.data.reading import Columns, n_rows, open_columns, read_columns, require_names
+from chainrule.data.reading import Columns, n_rows, open_columns, read_columns
 from chainrule.data.recognition import (
     EARLIEST_COMPACT,
     LATEST_COMPACT,
@@ -51,7 +51,7 @@ from chainrule.data.recognition import (
 )
 from chainrule.data.statistics import Cells, Numbers, Statistics, summarize
 from chainrule.display import Shown, as_call
-from chainrule.errors import TableError, shorten
+from chainrule.errors import TableError, require_names, shorten
 
 __all__ = ["Columns", "TabularEncoder", "read_columns"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from chainrule.arrays import Array, as_generator, require, require_integer
 from chainrule.data.cells import are_numbers, as_dates_only, factorize, missing_rows
 from chainrule.data.formats import to_number
-from chainrule.data.reading import Columns, n_rows, read_columns, require_names, take_rows
-from chainrule.errors import TableError
+from chainrule.data.reading import Columns, n_rows, read_columns, take_rows
+from chainrule.errors import TableError, require_names
 from chainrule.insight.responses import PredictionFunction, column_replacer, output_names, sample_rows
 from chainrule.model.predictor import Predictor
 

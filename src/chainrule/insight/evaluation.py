@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array, as_class_numbers, as_generator, as_matrix, require, require_integer
-from chainrule.data.reading import n_rows, read_columns, require_names, take_rows
+from chainrule.data.reading import n_rows, read_columns, take_rows
 from chainrule.data.targets import ClassTarget
+from chainrule.errors import require_names
 from chainrule.insight.responses import PredictionFunction, column_replacer, prediction_function, sample_rows
 from chainrule.metrics import Metric, as_metric
 from chainrule.model.embeddings import Lookup

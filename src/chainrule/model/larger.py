@@ -18,7 +18,7 @@ import numpy as np
 
 from chainrule.arrays import Array, require_integer
 from chainrule.data.cells import as_numbers, factorize, missing_rows
-from chainrule.data.reading import Columns, n_rows, open_columns, require_names
+from chainrule.data.reading import Columns, n_rows, open_columns
 from chainrule.data.recognition import Reading, as_ordered, recognize_cells
 from chainrule.data.rowfile import EncodedRows, RowFile
 from chainrule.data.splits import require_complete
@@ -26,7 +26,7 @@ from chainrule.data.statistics import Cells
 from chainrule.data.survey import Parts, Survey, others, survey
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget, part_reader
-from chainrule.errors import TableError
+from chainrule.errors import TableError, require_names
 
 NO_FOLD, _EVERY_FOLD = -1, -2
 """Instead of the fold that holds a row out: the row is held out by no member, or by all, as test rows are."""
