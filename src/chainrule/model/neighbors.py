@@ -65,9 +65,9 @@ class Softmax(Layer):
 
 def _softmax(X: Array) -> Array:
     """Overwrite X with its softmax: a single exponential, for rows that are long."""
-    X -= X.max(axis=1, keepdims=True)
+    X -= X.max(axis=-1, keepdims=True)
     np.exp(X, out=X)
-    X /= X.sum(axis=1, keepdims=True)
+    X /= X.sum(axis=-1, keepdims=True)
     return X
 
 
