@@ -1,4 +1,4 @@
-"""Threads: the networks of an ensemble in parallel, each on a single thread of BLAS."""
+"""Threads: the networks of an ensemble in parallel, each on a single thread of BLAS, and work ahead of its use."""
 
 import sys
 from collections import deque
