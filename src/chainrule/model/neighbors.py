@@ -36,7 +36,7 @@ from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
 from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 
-N_PLACES = 32
+N_PLACES = 16
 """Dimensions of the space of places."""
 MAX_CENTERS = 1024
 """Training rows from which a row is predicted."""
@@ -80,7 +80,7 @@ def _softmax_backward(Y: Array, dY: Array) -> Array:
 @final
 @dataclass(frozen=True, repr=False)
 class Log(Layer):
-    """Y = log(max(X, 1e-30)); dX = dY / X, and 0 where X is smaller."""
+    """Y = log(max(X, 1e-30)); dX = dY / X, and 0 where X is smaller than that."""
 
     def forward(self, X: Array, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         C = np.maximum(X, X.dtype.type(LEAST_POSITIVE))
@@ -99,6 +99,7 @@ LAYERS |= {layer.__name__: layer for layer in (Softmax, Log)}
 class LeaveOneOut(Loss):
     """The loss of a batch whose rows are each predicted from the others, given their places Z (b, d).
 
+    Derivative: dZ_i = 2 / d sum_j (dA_ij + dA_ji) (Z_j - Z_i), dA that of the affinities through the softmax.
     `single` is the loss of the network that `Places.ordinary` returns, `n_out` its number of outputs.
     """
 
@@ -106,7 +107,7 @@ class LeaveOneOut(Loss):
     n_out: Annotated[int, "an integer >= 1"]
 
     def __call__(self, Z: Array, Y: Array, weight: Array | None = None) -> tuple[float, Array]:
-        T = self.rows(Y, Z.dtype)
+        T = self.target_rows(Y, Z.dtype)
         shares = _shares_of_others(Z, weight)
         P = shares @ T
         of_rows = np.full(len(Z), 1 / len(Z), Z.dtype) if weight is None else weight / (weight.sum() or 1)
@@ -117,7 +118,7 @@ class LeaveOneOut(Loss):
             R = P - T
             losses, dP = np.einsum("ij,ij->i", R, R) / 2, R * of_rows[:, np.newaxis]
         dA = _softmax_backward(shares, dP @ T.T)
-        dA += dA.T.copy()  # distances are symmetric
+        dA += dA.T.copy()
         dZ = dA @ Z - dA.sum(axis=1)[:, np.newaxis] * Z
         dZ *= Z.dtype.type(2 / Z.shape[1])
         return float(losses @ of_rows), dZ
@@ -128,7 +129,7 @@ class LeaveOneOut(Loss):
     def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
         return self.single.targets(y, self.n_out, dtype)
 
-    def rows(self, Y: Array, dtype: DTypeLike) -> Array:
+    def target_rows(self, Y: Array, dtype: DTypeLike) -> Array:
         """Return numbers (n, k) as they are, and class numbers (n,) as one-hot rows."""
         return np.eye(self.n_out, dtype=dtype)[Y] if Y.ndim == 1 else Y
 
@@ -143,7 +144,7 @@ def _to_centers(C: Array, weight: Array | None) -> tuple[Array, Array]:
     """Return the weights (d, m) and biases (m,) of a Dense layer from places to affinities with centers C (m, d)."""
     d = C.dtype.type(C.shape[1])
     b = -np.einsum("ij,ij->i", C, C) / d
-    return 2 / d * C.T, b if weight is None else b + np.log(np.maximum(weight, LEAST))
+    return 2 / d * C.T, b if weight is None else b + np.log(np.maximum(weight, LEAST_POSITIVE))
 
 
 def _shares_of_others(Z: Array, weight: Array | None) -> Array:
@@ -169,7 +170,7 @@ class Places(Network):
         assert isinstance(self.loss, LeaveOneOut)
         assert self.centers is not None
         X, y, weight = self.check(*self.centers)
-        loss, C, T = self.loss.single, self.infer(X), self.loss.rows(y, self.dtype)
+        loss, C, T = self.loss.single, self.infer(X), self.loss.target_rows(y, self.dtype)
         if isinstance(loss, CrossEntropy):
             k = T.shape[1]
             ends = [_dense(T, LEAST), (Log(), {}), (Scale(k), {"scale": np.ones(k)})]

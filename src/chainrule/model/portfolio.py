@@ -6,17 +6,19 @@ other::
     plain     the numbers as they are: scaled and smoothly clipped
     waves     with periodic functions of each (`chainrule.model.embeddings.Periodic`)
     pieces    with piecewise-linear functions of each, on 24 quantile bins (`PiecewiseLinear`)
+    neighbors rows are predicted from training rows nearby (`chainrule.model.neighbors`), which are seen as waves in
+              classification, as pieces in regression, and with one hidden layer there
     linear    no hidden layers, and numbers that are not clipped: few rows, and what is linear anyway
     shared    pieces in four networks that share their hidden layers (`chainrule.model.shared`)
     strongest only the 8 or 32 columns that correlate most with the target, plain or linear: more columns than rows
 
     quality    classification             regression
     fast       waves, linear              waves, linear                width 64, 16 epochs, 3 folds
-    default    plain, waves, linear       waves, pieces, linear
-    best       plain, waves, pieces and linear, then wider and longer ones, with other frequencies, pieces, activations
-               and seeds; in regression, the shared ones last
+    default    plain, neighbors, linear   waves, neighbors, linear
+    best       plain, waves, pieces, neighbors and linear, then wider and longer ones, with other frequencies, pieces,
+               activations and seeds; in regression, the shared ones last
 
-A table without numbers, or with very many, has plain and linear ones only. The others look up learned vectors of the
+A table without numbers, or with very many, has no waves and pieces. The others look up learned vectors of the
 categories of columns with more than 50 (`Lookup`): on 1,000 categories of 10 rows each, the AUC is 0.77 with them and
 0.61 without.
 
@@ -113,10 +115,9 @@ def _other_neighbors(recipe: Recipe, table: _Table) -> Recipe:
 
 
 def _near(see: Variant, recipe: Recipe, table: _Table) -> Recipe:
-    """Return the recipe by neighbors of rows that are seen in this way, in larger batches: they are each other's."""
-    batches = 2 * recipe.batch_size
-    recipe = replace(recipe, by_neighbors=True, batch_size=batches, least_batches=4, least_batch_size=64)
-    return (see if 0 < len(table.numbers) <= MAX_EMBEDDED else _plain)(recipe, table)
+    """Return the recipe by neighbors, of rows that are seen in this way."""
+    seen = see if 0 < len(table.numbers) <= MAX_EMBEDDED else _plain
+    return seen(replace(recipe, by_neighbors=True), table)
 
 
 def _strongest(recipe: Recipe, table: _Table, n: int) -> Recipe:
