@@ -1,8 +1,9 @@
 import os
 
-# One thread in each worker and in the commands that tests start: OpenBLAS reads this when NumPy is imported, and its
-# threads wait for each other actively, which multiplies the time of small matrix products when all processors are busy.
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
+# One thread in each worker and in the commands that tests start: OpenBLAS and OpenMP, with which scikit-learn boosts
+# trees, read this when they are loaded, and their threads wait for each other actively, which multiplies the time of
+# small matrix products and of small trees when all processors are busy.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 import signal
 import sys
