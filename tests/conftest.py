@@ -5,6 +5,7 @@ import os
 # small matrix products and of small trees when all processors are busy.
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
+import gc
 import signal
 import sys
 from functools import cache
@@ -56,6 +57,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.stem in UNMEASURED:
             item.add_marker("no_cover")
+
+
+gc.disable()  # until the tests are collected, because modules and tests are no garbage
+
+
+def pytest_collection_finish():
+    """Leave modules and tests, a million objects, out of the garbage collections to come."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item):
