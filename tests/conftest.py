@@ -4,6 +4,8 @@ import os
 # trees, read this when they are loaded, and their threads wait for each other actively, which multiplies the time of
 # small matrix products and of small trees when all processors are busy.
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+if hasattr(os, "fork"):  # the workers of Dask's clusters start from a process that has imported Dask already
+    os.environ["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"] = "forkserver"
 
 import gc
 import signal
