@@ -21,6 +21,7 @@ from chainrule.data.targets import ClassTarget, fit_target
 from chainrule.model.conformal import N_QUANTILES
 from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Select, Unclip
 from chainrule.model.ensemble import Ensemble
+from chainrule.model.neighbors import Log, Softmax
 from chainrule.model.quantiles import MeanAndQuantiles, in_order
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.losses import LOSSES, CrossEntropy
@@ -42,6 +43,8 @@ LAYER_EXAMPLES = {
     "Lookup": Lookup(WIDTH, (4, 1), (3, 2), n_out=2),
     "Select": Select(WIDTH, (2, 0)),
     "Unclip": Unclip(),
+    "Softmax": Softmax(),
+    "Log": Log(),
 }
 assert LAYER_EXAMPLES.keys() == LAYERS.keys()
 

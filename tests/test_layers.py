@@ -20,6 +20,7 @@ from chainrule import (
 )
 from chainrule.errors import GradientError
 from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Select, Unclip
+from chainrule.model.neighbors import Log, Softmax
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.losses import LOSSES
 from oracles import targets_for
@@ -39,6 +40,8 @@ EXAMPLES = {
     "Lookup": Lookup(WIDTH, (2, 0), (3, 2), n_out=2),
     "Select": Select(WIDTH, (2, 0)),
     "Unclip": Unclip(),
+    "Softmax": Softmax(),
+    "Log": Log(),
 }
 
 

@@ -24,6 +24,7 @@ from chainrule.files.model import FORMAT, load, pack, save
 from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Select, Unclip
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.fitting import fit_predictor
+from chainrule.model.neighbors import Log, Softmax
 from chainrule.model.predictor import Predictor
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.layers import Layer
@@ -45,6 +46,8 @@ EVERY_LAYER = [
     LayerNorm(6),
     Scale(6),
     Bounded(-2, 2.5),
+    Softmax(),
+    Log(),
     Dense(6, 3),
 ]
 

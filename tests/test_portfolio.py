@@ -18,8 +18,8 @@ ALL = ["plain", "waves", "pieces", "linear"]
 def test_the_qualities_are_subsets_of_each_other():
     for task in ("classification", "regression"):
         fast, default, best = (names(quality, task, 3, 5, 100) for quality in ("fast", "default", "best"))
-        assert set(fast) < set(default) < set(best)
-        assert best[: n_first(best)] == ["plain", "waves", "pieces", "linear"]
+        assert set(fast) | set(default) < set(best)
+        assert best[: n_first(best)] == ["plain", "waves", "pieces", "neighbors", "linear"]
         assert n_first(default) == len(default)
         assert ("pieces, shared" in best) == (task == "regression")
 
@@ -27,16 +27,18 @@ def test_the_qualities_are_subsets_of_each_other():
 @pytest.mark.parametrize("n_numbers", [0, MAX_EMBEDDED + 1])
 def test_without_numbers_or_with_very_many_there_are_no_embeddings(n_numbers):
     assert names("fast", "regression", n_numbers, 5, 100) == ["plain", "linear"]
-    assert all(name.startswith(("plain", "linear")) for name in names("best", "classification", n_numbers, 5, 100))
+    best = names("best", "classification", n_numbers, 5, 100)
+    assert all(name.startswith(("plain", "neighbors", "linear")) for name in best)
+    assert "neighbors, other numbers" not in best
 
 
 def test_a_table_with_more_columns_than_half_its_rows_has_variants_on_few_columns():
     STRONGEST = ["strongest 8", "strongest 8, linear", "strongest 32", "strongest 32, linear"]
-    assert names("default", "regression", 60, 60, 100) == ["waves", "pieces", "linear", *STRONGEST]
+    assert names("default", "regression", 60, 60, 100) == ["waves", "neighbors", "linear", *STRONGEST]
     assert (
-        names("best", "regression", 60, 60, 100)[: n_first(names("best", "regression", 60, 60, 100))][4:] == STRONGEST
+        names("best", "regression", 60, 60, 100)[: n_first(names("best", "regression", 60, 60, 100))][5:] == STRONGEST
     )
-    assert names("default", "regression", 50, 50, 100) == ["waves", "pieces", "linear"]
+    assert names("default", "regression", 50, 50, 100) == ["waves", "neighbors", "linear"]
 
 
 def test_the_strength_of_columns_is_their_correlation_with_numbers_or_classes(rng):
@@ -87,14 +89,14 @@ def test_few_informative_columns_among_very_many_are_found(rng):
     assert error < 0.4
 
 
-@pytest.mark.parametrize("recipe", [CLASSIFICATION, REGRESSION])
-def test_every_variant_is_a_network_of_its_own(recipe, rng):
+@pytest.mark.parametrize(("recipe", "y"), [(CLASSIFICATION, np.arange(100) % 2), (REGRESSION, np.ones((100, 2)))])
+def test_every_variant_is_a_network_of_its_own(recipe, y, rng):
     X = np.column_stack([rng.normal(size=100), rng.integers(0, 2, 100), rng.normal(size=100)]).astype(np.float32)
     variants = portfolio(replace(recipe, hidden=(8,)), names("best", "regression", 2, 3, 100), X, [0, 2], {})
     shown = {(str(variant.network(3, 2, seed=0).layers), variant.epochs, variant.name) for variant in variants}
     assert len(shown) == len(variants) == len({variant.name for variant in variants})
     for variant in variants:
-        assert variant.network(3, 2, seed=0)(X).shape == (100, 2)
+        assert variant.fitted(X, y, None).network(3, 2, seed=0)(X).shape == (100, 2)
 
 
 def test_variants_see_the_numbers_plainly_as_waves_as_pieces_and_linearly(rng):
@@ -174,13 +176,13 @@ def test_the_best_quality_trains_further_variants_while_there_is_time(rng):
     assert len(brief.histories) < 2 * len(names("best", "regression", 2, 2, 60))
 
 
-@pytest.mark.parametrize("name", ["plain", "waves", "pieces", "linear"])
+@pytest.mark.parametrize("name", [*ALL, "neighbors"])
 def test_every_variant_looks_up_categories_first_and_finds_the_numbers_behind(name, rng):
     X = np.column_stack([rng.integers(0, 60, 300), rng.normal(size=300), rng.integers(0, 2, 300), rng.normal(size=300)])
-    variant = portfolio(REGRESSION, [name], X, [1, 3], {0: 60})[0]
+    variant = portfolio(REGRESSION, [name], X, [1, 3], {0: 60})[0].fitted(X, X[:, 1:2], None)
     lookup, *others = variant.front
     assert (lookup.columns, lookup.n_levels) == ((0,), (60,))
-    assert all(embedding.columns == (0, 2) for embedding in others if name in ("waves", "pieces"))
+    assert all(embedding.columns == (0, 2) for embedding in others if name not in ("plain", "linear"))
     network = variant.network(4, 1, seed=0)
     assert variant.learning_rate_multipliers(network)["0.E"] == variant.lookup_rate
     assert network(X).shape == (300, 1)

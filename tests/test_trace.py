@@ -35,6 +35,7 @@ from chainrule.errors import GradientError
 from chainrule.insight.trace.layers import FORMULAS
 from chainrule.insight.trace.steps import RULES
 from chainrule.model.embeddings import LAYERS, Lookup, Periodic, PiecewiseLinear, Select, Unclip
+from chainrule.model.neighbors import Log, Softmax
 from chainrule.nn.activations import ACTIVATIONS
 from chainrule.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss, Quantile, SquaredError
 from chainrule.training.optimizers import OPTIMIZERS
@@ -56,6 +57,8 @@ def middles(d):
         "Lookup": [Lookup(d, (2, 0), (3, 2), n_out=1, rate=0.2)],
         "Select": [Select(d, tuple(reversed(range(d))))],
         "Unclip": [Unclip()],
+        "Softmax": [Softmax()],
+        "Log": [Log()],
         "Residual": [Residual([Dense(d, d), Dropout(0.3), Residual([BatchNorm(d), Activation("gelu")]), Dense(d, d)])],
     }
 

@@ -35,6 +35,7 @@ from chainrule.terms import (
     maximum,
     minimum,
     part,
+    total,
     where,
 )
 
@@ -139,12 +140,17 @@ def _log_softmax(Z: Array) -> Array:
     return S - np.log(np.exp(S).sum(axis=1, keepdims=True))
 
 
-_softmax = Function("softmax", r"\operatorname{softmax}", value=lambda Z: np.exp(_log_softmax(Z)))
+softmax = Function(
+    "softmax",
+    r"\operatorname{softmax}",
+    value=lambda Z: np.exp(_log_softmax(Z)),
+    rule=lambda y, d, z: (y * (d - total(d * y, "c")),),
+)
 
 
 def _softmax_link(z: Term) -> Term:
     """Softmax(z)."""
-    twice = instead(_softmax(z), "softmax is applied twice", _softmax(_softmax(z)))
+    twice = instead(softmax(z), "softmax is applied twice", softmax(softmax(z)))
     return instead(twice, "the exponentials are not divided by their sum", exp(minimum(z, _MAX_EXPONENT)))
 
 

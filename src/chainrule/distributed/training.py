@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from dask import delayed
+from numpy.typing import ArrayLike
 
 from chainrule.arrays import Array
 from chainrule.distributed.cluster import Cluster, constant, tree
@@ -27,6 +28,7 @@ class ShardedNetwork(Network):
 
     def __init__(self, cluster: Cluster, shards: Sequence[object], method: Method) -> None:
         self.__dict__.update(method.network.__dict__)
+        self.network = method.network
         self.cluster, self.shards, self.method = cluster, shards, cluster.send(method)
         self.rounds = Rounds()
 
@@ -40,6 +42,9 @@ class ShardedNetwork(Network):
         [sums] = cluster.results(cluster.compute([tree(add, parts)]))
         self.grad[...], self.buffers[...] = sums.grad / sums.weight, sums.buffers / sums.weight
         return sums.loss / sums.weight, self.grad
+
+    def __call__(self, X: ArrayLike) -> Array:
+        return self.network(X)
 
 
 class Rounds(Callback):

@@ -353,13 +353,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Parameters
     ----------
     quality : {"fast", "default", "best"}, default="default"
-        How much to train. "fast" takes less than a tenth of the default's time. "best" trains a portfolio of 16
-        variants of the network, in regression 17, as many as there is time for within `time_limit` or an hour, and
+        How much to train. "fast" takes less than a tenth of the default's time. "best" trains a portfolio of 20
+        variants of these, in regression 21, as many as there is time for within `time_limit` or an hour, and
         weights them by their errors out of fold.
     n_folds : int, default=None
-        Number of folds. On each, networks that see the numbers of the table differently are trained on all the other
-        folds: as they are, with periodic functions of them, with piecewise-linear ones, and a linear model. If None,
-        5, or 3 with `quality="fast"`.
+        Number of folds. For each, networks are trained on all the other folds: one that sees the numbers as they are,
+        in regression with periodic functions of them, one that predicts from training rows nearby in a space that it
+        learns, and a linear one. If None, 5, or 3 with `quality="fast"`.
     hidden_layer_sizes : sequence of int, default=None
         Units of each hidden layer. If None, (128, 128, 128).
     activation : str, default=None

@@ -23,7 +23,7 @@ from chainrule.data.reading import matrix_names
 from chainrule.data.tabular import TabularEncoder
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.files.model import digest_of
-from chainrule.model import embeddings
+from chainrule.model import embeddings, neighbors
 from chainrule.model.embedding_curves import EMBEDDING_CURVES
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
@@ -350,6 +350,8 @@ LOWERED: dict[type[Layer], Callable[[Any, Params, int], list[Step]]] = {
     embeddings.Lookup: _lower_lookup,
     embeddings.Select: lambda layer, params, width: [Columns(len(layer.columns), np.array(layer.columns))],
     embeddings.Unclip: lambda layer, params, width: [Elementwise(width, "unclip")],
+    neighbors.Softmax: lambda layer, params, width: [Softmax(width)],
+    neighbors.Log: lambda layer, params, width: [Elementwise(width, "log")],
 }
 """From a layer type to the function that returns its steps, given the layer, its parameters and its input width."""
 

@@ -29,7 +29,7 @@ from chainrule.data.targets import TARGETS
 from chainrule.errors import look_up
 from chainrule.files import archive
 from chainrule.files.archive import Format, Path
-from chainrule.model import embeddings  # noqa: F401 # adds its layers to LAYERS
+from chainrule.model import embeddings, neighbors  # noqa: F401 # add their layers to LAYERS
 from chainrule.model.ensemble import Ensemble
 from chainrule.model.predictor import Predictor
 from chainrule.model.quantiles import MeanAndQuantiles

@@ -1,8 +1,9 @@
-"""The functions of one number in `chainrule.model.embeddings` as terms, like the activations in `chainrule.curves`."""
+"""The functions of one number in the layers of this package as terms, like the activations in `chainrule.curves`."""
 
 from chainrule import terms as t
 from chainrule.curves import named
 from chainrule.model.embeddings import LARGEST_CLIPPED
+from chainrule.model.neighbors import LEAST_POSITIVE
 from chainrule.terms import Function, Term
 
 
@@ -21,6 +22,7 @@ def _unclip_rule(y: Term, d: Term, z: Term) -> tuple[Term]:
 EMBEDDING_CURVES: dict[str, Function] = {
     "cos": named("cos", t.cos, r"\cos"),
     "ramp": named("ramp", lambda z: t.minimum(t.maximum(z, 0), 1)),
+    "log": named("log", lambda z: t.log(t.maximum(z, LEAST_POSITIVE)), r"\log"),
     "unclip": Function("unclip", r"\operatorname{unclip}", lambda z: _clipped(z) / _root(z), rule=_unclip_rule),
 }
 """Name -> function."""

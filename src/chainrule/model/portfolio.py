@@ -6,17 +6,19 @@ other::
     plain     the numbers as they are: scaled and smoothly clipped
     waves     with periodic functions of each (`chainrule.model.embeddings.Periodic`)
     pieces    with piecewise-linear functions of each, on 24 quantile bins (`PiecewiseLinear`)
+    neighbors rows are predicted from training rows nearby (`chainrule.model.neighbors`), which are seen as waves in
+              classification, as pieces in regression, and with one hidden layer there
     linear    no hidden layers, and numbers that are not clipped: few rows, and what is linear anyway
     shared    pieces in four networks that share their hidden layers (`chainrule.model.shared`)
     strongest only the 8 or 32 columns that correlate most with the target, plain or linear: more columns than rows
 
     quality    classification             regression
     fast       waves, linear              waves, linear                width 64, 16 epochs, 3 folds
-    default    plain, waves, linear       waves, pieces, linear
-    best       plain, waves, pieces and linear, then wider and longer ones, with other frequencies, pieces, activations
-               and seeds; in regression, the shared ones last
+    default    plain, neighbors, linear   waves, neighbors, linear
+    best       plain, waves, pieces, neighbors and linear, then wider and longer ones, with other frequencies, pieces,
+               activations and seeds; in regression, the shared ones last
 
-A table without numbers, or with very many, has plain and linear ones only. The others look up learned vectors of the
+A table without numbers, or with very many, has no waves and pieces. The others look up learned vectors of the
 categories of columns with more than 50 (`Lookup`): on 1,000 categories of 10 rows each, the AUC is 0.77 with them and
 0.61 without.
 
@@ -43,6 +45,7 @@ from chainrule.errors import look_up
 from chainrule.model.embeddings import Lookup, Periodic, PiecewiseLinear, Unclip
 from chainrule.model.recipe import Recipe
 from chainrule.nn.layers import Layer
+from chainrule.nn.losses import CrossEntropy
 
 MAX_PIECES = 1024
 """Pieces of all numbers of a table."""
@@ -101,6 +104,22 @@ def _linear(recipe: Recipe, table: _Table) -> Recipe:
     return replace(recipe, hidden=(), front=(*table.lookup, Unclip()), least_batch_size=8)
 
 
+def _neighbors(recipe: Recipe, table: _Table) -> Recipe:
+    if isinstance(recipe.loss, CrossEntropy):
+        return _near(_waves, recipe, table)
+    return _near(_pieces, replace(recipe, hidden=recipe.hidden[:1]), table)
+
+
+def _other_neighbors(recipe: Recipe, table: _Table) -> Recipe:
+    return _near(_pieces if isinstance(recipe.loss, CrossEntropy) else _waves, recipe, table)
+
+
+def _near(see: Variant, recipe: Recipe, table: _Table) -> Recipe:
+    """Return the recipe by neighbors, of rows that are seen in this way."""
+    seen = see if 0 < len(table.numbers) <= MAX_EMBEDDED else _plain
+    return seen(replace(recipe, by_neighbors=True), table)
+
+
 def _strongest(recipe: Recipe, table: _Table, n: int) -> Recipe:
     return replace(recipe, strongest=n, candidates=table.not_indices)
 
@@ -125,7 +144,13 @@ def _other_activation(recipe: Recipe) -> Recipe:
     return replace(recipe, activation="mish" if recipe.activation == "selu" else "selu")
 
 
-_FIRST: dict[str, Variant] = {"plain": _plain, "waves": _waves, "pieces": _pieces, "linear": _linear}
+_FIRST: dict[str, Variant] = {
+    "plain": _plain,
+    "waves": _waves,
+    "pieces": _pieces,
+    "neighbors": _neighbors,
+    "linear": _linear,
+}
 _STRONGEST: dict[str, Variant] = {
     "strongest 8": lambda recipe, table: _strongest(recipe, table, 8),
     "strongest 8, linear": lambda recipe, table: _strongest_linear(recipe, table, 8),
@@ -134,15 +159,18 @@ _STRONGEST: dict[str, Variant] = {
 }
 _FURTHER: dict[str, Variant] = {
     "plain, wide": lambda recipe, table: _plain(_wide(recipe), table),
+    "neighbors, other numbers": _other_neighbors,
     "waves, other frequencies": lambda recipe, table: _waves(replace(recipe, sigma=1 / recipe.sigma), table),
     "pieces, wide": lambda recipe, table: _pieces(_wide(recipe), table),
     "waves, wide": lambda recipe, table: _waves(_wide(recipe), table),
+    "neighbors, wide": lambda recipe, table: _neighbors(_wide(recipe), table),
     "plain, long": lambda recipe, table: _plain(_long(recipe), table),
     "waves, dropout": lambda recipe, table: _waves(replace(recipe, dropout=0.1), table),
     "pieces, other activation": lambda recipe, table: _pieces(_other_activation(recipe), table),
     "plain, another seed": _plain,
     "waves, another seed": _waves,
     "pieces, another seed": _pieces,
+    "neighbors, another seed": _neighbors,
     "waves, long": lambda recipe, table: _waves(_long(recipe), table),
     "pieces, few": lambda recipe, table: _pieces(recipe, table, 8),
 }
@@ -150,8 +178,8 @@ _FURTHER: dict[str, Variant] = {
 _LAST_IN_REGRESSION: dict[str, Variant] = {
     "pieces, shared": lambda recipe, table: _pieces(_shared(_long(recipe)), table),
 }
-_ON_NUMBERS = ("waves", "pieces")
-"""Variants that embed numbers begin with these words."""
+_ON_NUMBERS = ("waves", "pieces", "neighbors, other numbers")
+"""How the names of variants begin that are of use for embedded numbers only."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +195,7 @@ class Quality:
 _BEST = [*_FIRST, *_FURTHER]
 QUALITIES = {
     "fast": Quality(["waves", "linear"], ["waves", "linear"], {"hidden": (64, 64), "epochs": 16, "folds": 3}),
-    "default": Quality(["plain", "waves", "linear"], ["waves", "pieces", "linear"]),
+    "default": Quality(["plain", "neighbors", "linear"], ["waves", "neighbors", "linear"]),
     "best": Quality(_BEST, [*_BEST, *_LAST_IN_REGRESSION], time_limit=3600.0),
 }
 

@@ -46,6 +46,7 @@ from chainrule.data.splits import Split
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.metrics import Metric, as_metric
 from chainrule.model.embeddings import Lookup, Periodic, Select
+from chainrule.model.neighbors import Places, centers_of, placing
 from chainrule.model.quantiles import MeanAndQuantiles, in_order
 from chainrule.model.shared import Outputs, apart, shared
 from chainrule.nn.layers import Activation, Dense, Dropout, Layer, Scale
@@ -86,12 +87,17 @@ class Recipe:
     front: tuple[Layer, ...] = ()
     shared_by: int = 1
     """Number of networks that share their hidden layers (`chainrule.model.shared`)."""
+    by_neighbors: bool = False
+    """Whether rows are predicted from training rows nearby (`chainrule.model.neighbors`), the centers."""
+    centers: Batch | None = None
     strongest: int | None = None
     """Number of columns to which a member restricts itself: those that correlate most with the target in its rows."""
     candidates: tuple[int, ...] = ()
 
     def fitted(self, X: Array, y: Array, weight: Array | None) -> Recipe:
         """Return the recipe for a member that is trained on these rows."""
+        if self.by_neighbors:
+            return replace(self, centers=centers_of(X, y, weight))
         if self.strongest is None:
             return self
         strength = correlation(X[:, self.candidates], y, weight)
@@ -109,6 +115,8 @@ class Recipe:
             layers += [Dropout(self.dropout)] if self.dropout else []
             width = size
         layers.append(Dense(width, n_out * self.loss.width, "zeros", "zeros"))
+        if self.by_neighbors:
+            return placing(layers, self.loss, self.centers, seed)
         if self.shared_by > 1:
             return shared(layers, self.loss, self.shared_by, seed)
         return Network(layers, self.loss, seed=seed)
@@ -134,7 +142,8 @@ class Recipe:
 
     def batch_size_for(self, n_rows: int) -> int:
         """Return the batch size for a member trained on this number of rows."""
-        return min(self.batch_size, max(self.least_batch_size, n_rows // self.least_batches))
+        size = min(self.batch_size, max(self.least_batch_size, n_rows // self.least_batches))
+        return ceil(n_rows / ceil(n_rows / size)) if self.by_neighbors else size  # no small one at the end
 
     def epochs_for(self, n_rows: int) -> int:
         """Return the number of epochs for a table: the more rows, the less their repetition teaches."""
@@ -177,14 +186,14 @@ class Member:
     @classmethod
     def of(cls, variant: str, network: Network, rows: Array, X: Array, history: History) -> Self:
         """Return the member that a network from `Recipe.network` has become; X are the rows that it has not seen."""
-        networks = apart(network)
+        networks = (network.ordinary(),) if isinstance(network, Places) else apart(network)
         outputs = [in_order(single.loss, single.outputs(X)) for single in networks]
         return cls(variant, networks, rows, np.mean(outputs, axis=0), history)
 
     @property
     def is_trained(self) -> bool:
         """Whether the weights of the last layer, which start at 0, have changed, or more than one epoch was tried."""
-        return len(self.history) > 1 or bool(self.networks[0].params[-1]["W"].any())
+        return len(self.history) > 1 or any(array.any() for array in self.networks[0].params[-1].values())
 
 
 class KeepLatestBest(KeepBest):

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.arrays import Array
+from chainrule.costs import softmax
 from chainrule.curves import CURVES, sigmoid
 from chainrule.insight.trace.tape import Tape, derivative_of, rounding_of, step_of
-from chainrule.model import embeddings
+from chainrule.model import embeddings, neighbors
 from chainrule.model.embedding_curves import EMBEDDING_CURVES
 from chainrule.nn import layers
 from chainrule.nn.layers import Layer, Params, describe
@@ -108,6 +109,16 @@ def _bounded(p: Pass, x: Symbol) -> Symbol:
 def _unclip(p: Pass, x: Symbol) -> Symbol:
     """Y = X / sqrt(1 - (X / 3)^2), X clipped."""
     return p.output(x, p.tape.unit("o"), EMBEDDING_CURVES["unclip"](x))
+
+
+def _softmax(p: Pass, x: Symbol) -> Symbol:
+    """Y = softmax(X)."""
+    return p.output(x, p.tape.unit("o"), softmax(x))
+
+
+def _log(p: Pass, x: Symbol) -> Symbol:
+    """Y = log X, X at least 1e-30."""
+    return p.output(x, p.tape.unit("o"), EMBEDDING_CURVES["log"](x))
 
 
 def _piecewise_linear(p: Pass, x: Symbol) -> Symbol:
@@ -299,6 +310,8 @@ FORMULAS: dict[type[Layer], Callable[[Pass, Symbol], Symbol]] = {
     embeddings.Lookup: _custom,
     embeddings.Select: _select,
     embeddings.Unclip: _unclip,
+    neighbors.Softmax: _softmax,
+    neighbors.Log: _log,
 }
 
 
