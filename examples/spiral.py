@@ -52,7 +52,7 @@ DESCENTS = {
 # epoch.
 
 
-def main(out="examples/output", seed=0):
+def main(out="examples/output", seed=0, frames=40):
     X, y = spiral(100, arms=3, seed=seed)
     nets, histories, paths, accuracies = {}, {}, {}, {}
     for name, options in DESCENTS.items():
@@ -66,7 +66,7 @@ def main(out="examples/output", seed=0):
         accuracies[name] = float(np.mean(net.predict(X) == y))
         after = f"{options['epochs']} epochs, {sum(histories[name].seconds):.1f} s"
         print(f"{name}: accuracy {accuracies[name]:.3f} after {after}")
-    draw(nets, histories, paths, X, y, Path(out))
+    draw(nets, histories, paths, X, y, Path(out), frames)
     return {"accuracies": accuracies}
 
 
@@ -78,7 +78,7 @@ def main(out="examples/output", seed=0):
 # the same start and different ends: a loss of this kind has many minima.
 
 
-def draw(nets, histories, paths, X, y, out):
+def draw(nets, histories, paths, X, y, out, frames):
     out.mkdir(parents=True, exist_ok=True)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
     loss_curves(histories, left, "training loss")
@@ -99,7 +99,7 @@ def draw(nets, histories, paths, X, y, out):
     ax.figure.savefig(out / "spiral_paths.png", dpi=120)
     plt.close(ax.figure)
     animate_boundary(
-        out / "spiral.gif", net, paths["mini-batch of 32"], X, y, frames=40
+        out / "spiral.gif", net, paths["mini-batch of 32"], X, y, frames=frames
     )
 
 

@@ -1,9 +1,13 @@
 import os
 
-# One thread in each worker and in the commands that tests start: OpenBLAS reads this when NumPy is imported, and its
-# threads wait for each other actively, which multiplies the time of small matrix products when all processors are busy.
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
+# One thread in each worker and in the commands that tests start: OpenBLAS and OpenMP, with which scikit-learn boosts
+# trees, read this when they are loaded, and their threads wait for each other actively, which multiplies the time of
+# small matrix products and of small trees when all processors are busy.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+if hasattr(os, "fork"):  # the workers of Dask's clusters start from a process that has imported Dask already
+    os.environ["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"] = "forkserver"
 
+import gc
 import signal
 import sys
 from functools import cache
@@ -55,6 +59,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.stem in UNMEASURED:
             item.add_marker("no_cover")
+
+
+gc.disable()  # until the tests are collected, because modules and tests are no garbage
+
+
+def pytest_collection_finish():
+    """Leave modules and tests, a million objects, out of the garbage collections to come."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item):

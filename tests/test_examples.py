@@ -79,7 +79,7 @@ def test_three_hidden_neurons_enclose_the_disc(tmp_path, seeds):
 
 
 def test_all_three_batch_sizes_learn_the_spiral(tmp_path):
-    accuracies = load("spiral").main(tmp_path)["accuracies"]
+    accuracies = load("spiral").main(tmp_path, frames=2)["accuracies"]
     assert list(accuracies) == ["batch", "mini-batch of 32", "single sample"]
     assert min(accuracies.values()) >= 0.97
     assert_drawn(tmp_path, "spiral", "spiral_paths", animations=["spiral"])

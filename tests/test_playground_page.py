@@ -18,7 +18,7 @@ from playing import served
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
-expect, PATIENCE = api.expect, 30_000
+expect, PATIENCE = api.expect, 120_000
 """PATIENCE: milliseconds after which something has not happened, even on a busy machine."""
 expect.set_options(timeout=PATIENCE)
 PENGUINS = (Path(__file__).parent.parent / "examples/data/penguins.csv").read_bytes()

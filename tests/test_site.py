@@ -97,6 +97,7 @@ def browser():
 def test_figures_to_play_with_take_the_place_of_the_still_ones_and_move(site, browser):
     """On a phone, each page with one has no error, does not scroll sideways, and its figure answers every control."""
     page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.set_default_timeout(120_000)  # milliseconds: the machine may be busy
     page.route("**/mathjax/**", lambda route: route.abort())  # setting the formulas takes half of the time
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
