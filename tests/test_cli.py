@@ -667,7 +667,7 @@ def test_a_real_interrupt_keeps_a_model_too(sent, jobs, house):
         env=environment,
     ) as process:
         try:
-            assert process.stderr.readline().startswith("epoch 5")
+            assert any(line.startswith("epoch 5") for line in process.stderr)  # a slow start has lines before it
             process.send_signal(sent)
             out, err = process.communicate(timeout=60)
         finally:
