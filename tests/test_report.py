@@ -379,8 +379,8 @@ def test_before_calibration_means_without_any_temperature(folder):
     expected = 0
     for network, weight, temperature in zip(ensemble.networks, ensemble.weights, model.metadata["temperatures"]):
         trained = network.copy()
-        trained.params[-1]["W"] *= temperature / ensemble.temperature
-        trained.params[-1]["b"] *= temperature / ensemble.temperature
+        for array in trained.params[-1].values():
+            array *= temperature / ensemble.temperature
         expected = expected + weight * softmax(trained.outputs(X))
     np.testing.assert_allclose(part.untempered, expected, rtol=1e-6)
     assert "Before the networks' outputs were divided by a temperature" in page(folder, "species")
