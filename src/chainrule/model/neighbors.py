@@ -29,7 +29,7 @@ from typing import Annotated, final
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from chainrule.arrays import Array
+from chainrule.arrays import Array, as_generator
 from chainrule.model.quantiles import MeanAndQuantiles
 from chainrule.nn.layers import LAYERS, Backward, Dense, Layer, Params, Scale
 from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
@@ -201,8 +201,8 @@ def _with_quantiles(loss: MeanAndQuantiles, T: Array, C: Array, weight: Array | 
 
 
 def centers_of(X: Array, y: Array, weight: Array | None) -> Batch:
-    """Return at most `MAX_CENTERS` of the rows, evenly spaced."""
-    rows = np.linspace(0, len(X) - 1, min(len(X), MAX_CENTERS)).astype(np.intp)
+    """Return at most `MAX_CENTERS` of the rows, at random: a table may repeat itself every so many rows."""
+    rows = np.sort(as_generator(0).permutation(len(X))[:MAX_CENTERS])
     return X[rows], y[rows], None if weight is None else weight[rows]
 
 
