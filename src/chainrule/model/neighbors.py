@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log1p
 from typing import Annotated, final
 
 import numpy as np
@@ -46,7 +47,7 @@ _NEVER = -1e9
 """Affinity of a row with itself: finite, so that a row that is alone predicts itself."""
 LEAST_POSITIVE = 1e-30
 LEAST = 1e-3
-"""Added to the mean of the indicators of a class before the logarithm is taken."""
+"""Added to the share of each class; the sum is then divided by 1 + k times that, k the number of classes."""
 
 
 @final
@@ -113,7 +114,7 @@ class LeaveOneOut(Loss):
         of_rows = np.full(len(Z), 1 / len(Z), Z.dtype) if weight is None else weight / (weight.sum() or 1)
         if isinstance(self.single, CrossEntropy):
             p = np.einsum("ij,ij->i", P, T) + Z.dtype.type(LEAST)
-            losses, dP = -np.log(p), T * (-of_rows / p)[:, np.newaxis]
+            losses, dP = log1p(self.n_out * LEAST) - np.log(p), T * (-of_rows / p)[:, np.newaxis]
         else:
             R = P - T
             losses, dP = np.einsum("ij,ij->i", R, R) / 2, R * of_rows[:, np.newaxis]
