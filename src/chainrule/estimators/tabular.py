@@ -353,8 +353,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Parameters
     ----------
     quality : {"fast", "default", "best"}, default="default"
-        How much to train. "fast" takes less than a tenth of the default's time. "best" trains a portfolio of 20
-        variants of these, in regression 21, as many as there is time for within `time_limit` or an hour, and
+        How much to train. "fast" takes less than a tenth of the default's time. "best" trains a portfolio of 18
+        variants of its networks, in regression 19, as many as there is time for within `time_limit` or an hour, and
         weights them by their errors out of fold.
     n_folds : int, default=None
         Number of folds. For each, networks are trained on all the other folds: one that sees the numbers as they are,
