@@ -8,7 +8,7 @@ import pytest
 from chainrule import check_gradients
 from chainrule.data.splits import Split
 from chainrule.data.targets import fit_target
-from chainrule.model.neighbors import LEAST, MAX_CENTERS, N_PLACES, centers_of
+from chainrule.model.neighbors import LEAST, MAX_CENTERS, N_DIMENSIONS, centers_of
 from chainrule.model.recipe import CLASSIFICATION, REGRESSION, train_member
 
 RNG = np.random.default_rng(0)
@@ -18,7 +18,7 @@ TARGETS = {"classes": (CLASSIFICATION, CLASSES, 3), "numbers": (REGRESSION, NUMB
 KINDS = pytest.mark.parametrize(("recipe", "y", "n_out"), TARGETS.values(), ids=TARGETS)
 
 
-def placing(recipe, y, n_out, weight=None):
+def neighbor_network(recipe, y, n_out, weight=None):
     """Return a network that places rows, in float64."""
     recipe = replace(recipe, hidden=(8,), by_neighbors=True).fitted(X, y, weight)
     network = recipe.network(3, n_out, seed=0).copy(dtype="float64")
@@ -41,8 +41,8 @@ def averaged(E, C, y, weight, alone=False):
 @KINDS
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["", "weighted"])
 def test_the_loss_predicts_each_row_of_a_batch_from_the_others_and_has_the_right_gradient(recipe, y, n_out, weight):
-    network = placing(recipe, y, n_out)
-    assert network.n_out == N_PLACES
+    network = neighbor_network(recipe, y, n_out)
+    assert network.n_out == N_DIMENSIONS
     assert check_gradients(network, X, y, weight).ok
     weights = np.ones(40) if weight is None else weight
     E = network.outputs(X)
@@ -50,13 +50,15 @@ def test_the_loss_predicts_each_row_of_a_batch_from_the_others_and_has_the_right
     of_classes = y.ndim == 1
     own = (P[np.arange(40), y] + LEAST) / (1 + 3 * LEAST) if of_classes else None
     losses = -np.log(own) if of_classes else ((P - y) ** 2).sum(axis=1) / 2
+    if weight is None:
+        np.testing.assert_allclose(network.loss.per_row(E, y)[0], losses, rtol=1e-9)
     assert network.loss_and_grad(X, y, weight)[0] == pytest.approx(np.average(losses, weights=weights), rel=1e-9)
 
 
 @KINDS
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["", "weighted"])
 def test_afterwards_an_ordinary_network_averages_the_targets_of_the_centers(recipe, y, n_out, weight, rng):
-    network = placing(recipe, y, n_out, weight)
+    network = neighbor_network(recipe, y, n_out, weight)
     ordinary = network.ordinary()
     assert ordinary.loss == recipe.loss
     new = rng.normal(size=(7, 3))
@@ -68,7 +70,7 @@ def test_afterwards_an_ordinary_network_averages_the_targets_of_the_centers(reci
 
 @KINDS
 def test_a_row_of_weight_2_is_two_rows_and_a_row_that_is_alone_has_a_finite_loss(recipe, y, n_out):
-    network = placing(recipe, y, n_out)
+    network = neighbor_network(recipe, y, n_out)
     copies = np.repeat(np.arange(40), WEIGHT.astype(int))
     new = X + 0.1
     network.centers = (X, y, WEIGHT)

@@ -121,9 +121,9 @@ class _Command(TyperCommand):
 
 
 def _import_formatter() -> None:
-    """Import typer's formatter of help without two modules that ours does not use, for two thirds of the time.
+    """Import typer's formatter of help without two modules that are not used here, in three quarters of the time.
 
-    rich.markdown loads a parser of Markdown, and rich.traceback, of errors that we print in one line, pygments.
+    rich.markdown loads a Markdown parser, and rich.traceback loads pygments for tracebacks, which are never shown.
     """
     unused = {"rich.markdown": "Markdown", "rich.traceback": "Traceback"}
     stand_ins = {name: ModuleType(name) for name in unused if name not in sys.modules}

@@ -95,7 +95,7 @@ class Reading:
 def names_in(path: Path, reading: Reading) -> Sequence[str]:
     """Return the columns of a plain CSV file, as its reader will find them; none if it contains other than ASCII.
 
-    So a column that is missing is reported at once: to import the reader takes half a second.
+    A missing column is thus reported at once: importing the reader takes half a second.
     """
     if reading.encoding or not path.is_file():
         return ()
@@ -111,7 +111,7 @@ def names_in(path: Path, reading: Reading) -> Sequence[str]:
 
 
 def whole_lines(text: str, complete: bool) -> str:
-    """Return the lines that end in the begin of a file, or all of it if it has no more."""
+    """Return the whole lines of the beginning of a file, or all of it if it is complete."""
     return text if complete or "\n" not in text else text[: text.rindex("\n") + 1]
 
 

@@ -1,15 +1,15 @@
-"""Neighbors: a network learns where to put rows so that those nearby have similar targets, and averages these.
+"""Neighbors: a network learns an embedding in which rows nearby have similar targets, and averages these.
 
 This is neighborhood components analysis (Goldberger et al. 2004) with a network as in ModernNCA (Ye et al. 2024), and
 with squared distances, as in the former. In training, each row of a batch is predicted from the others::
 
-    E = network(X)                              places (b, d)
+    E = network(X)                              the embedding (b, d)
     A_ij = -|E_i - E_j|^2 / d, A_ii = -inf
     P = softmax(A) T                            T: the targets of the batch, classes as one-hot rows
     loss: (P - T)^2 / 2, or -log P of the own class
 
-Nothing but places has to be learned: what is near is known from the training rows. Afterwards, each row is predicted
-from training rows, the centers C, in the same way. Since |E_i|^2 cancels in the softmax, that is an ordinary network::
+Nothing but the embedding has to be learned. Afterwards, each row is predicted from training rows, with the embedding C,
+the centers, in the same way. Since |E_i|^2 cancels in the softmax, that is an ordinary network::
 
     Dense(d, m)        A = 2 E C^T / d - |C|^2 / d
     Softmax            share of each center
@@ -37,8 +37,8 @@ from chainrule.nn.losses import CrossEntropy, Loss, SquaredError
 from chainrule.nn.network import Network
 from chainrule.training.batches import Batch
 
-N_PLACES = 16
-"""Dimensions of the space of places."""
+N_DIMENSIONS = 16
+"""Dimensions of the embedding."""
 MAX_CENTERS = 1024
 """Training rows from which a row is predicted."""
 _NEAREST = 64
@@ -98,20 +98,29 @@ LAYERS |= {layer.__name__: layer for layer in (Softmax, Log)}
 @final
 @dataclass(frozen=True)
 class LeaveOneOut(Loss):
-    """The loss of a batch whose rows are each predicted from the others, given their places Z (b, d).
+    """The loss of a batch whose rows are each predicted from the others, given their embedding Z (b, d).
 
     Derivative: dZ_i = 2 / d sum_j (dA_ij + dA_ji) (Z_j - Z_i), dA that of the affinities through the softmax.
-    `single` is the loss of the network that `Places.ordinary` returns, `n_out` its number of outputs.
+    `single` is the loss of the network that `NeighborNetwork.ordinary` returns, `n_out` its number of outputs.
     """
 
     single: Loss
     n_out: Annotated[int, "an integer >= 1"]
 
     def __call__(self, Z: Array, Y: Array, weight: Array | None = None) -> tuple[float, Array]:
+        of_rows = np.full(len(Z), 1 / len(Z), Z.dtype) if weight is None else weight / (weight.sum() or 1)
+        losses, dZ = self._of_batch(Z, Y, weight, of_rows)
+        return float(losses @ of_rows), dZ
+
+    def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        """Return the loss of each row, and the derivative of their sum: every loss depends on all rows."""
+        return self._of_batch(Z, Y, None, np.ones(len(Z), Z.dtype))
+
+    def _of_batch(self, Z: Array, Y: Array, weight: Array | None, of_rows: Array) -> tuple[Array, Array]:
+        """Return the loss of each row, and the derivative of their sum, weighted by `of_rows` (b,)."""
         T = self.target_rows(Y, Z.dtype)
         shares = _shares_of_others(Z, weight)
         P = shares @ T
-        of_rows = np.full(len(Z), 1 / len(Z), Z.dtype) if weight is None else weight / (weight.sum() or 1)
         if isinstance(self.single, CrossEntropy):
             p = np.einsum("ij,ij->i", P, T) + Z.dtype.type(LEAST)
             losses, dP = log1p(self.n_out * LEAST) - np.log(p), T * (-of_rows / p)[:, np.newaxis]
@@ -122,10 +131,7 @@ class LeaveOneOut(Loss):
         dA += dA.T.copy()
         dZ = dA @ Z - dA.sum(axis=1)[:, np.newaxis] * Z
         dZ *= Z.dtype.type(2 / Z.shape[1])
-        return float(losses @ of_rows), dZ
-
-    def per_row(self, Z: Array, Y: Array) -> tuple[Array, Array]:
-        raise NotImplementedError("rows have no loss of their own")
+        return losses, dZ
 
     def targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> Array:
         return self.single.targets(y, self.n_out, dtype)
@@ -142,7 +148,7 @@ def _affinities(Z: Array, C: Array, weight: Array | None) -> Array:
 
 
 def _to_centers(C: Array, weight: Array | None) -> tuple[Array, Array]:
-    """Return the weights (d, m) and biases (m,) of a Dense layer from places to affinities with centers C (m, d)."""
+    """Return W (d, m) and b (m,) of the Dense layer from an embedding to affinities with centers C (m, d)."""
     d = C.dtype.type(C.shape[1])
     b = -np.einsum("ij,ij->i", C, C) / d
     return 2 / d * C.T, b if weight is None else b + np.log(np.maximum(weight, LEAST_POSITIVE))
@@ -155,19 +161,16 @@ def _shares_of_others(Z: Array, weight: Array | None) -> Array:
     return _softmax(A)
 
 
-class Places(Network):
-    """A network that is trained to place rows, and predicts from the places of the `centers`, (X, y, weight)."""
+class NeighborNetwork(Network):
+    """A network that is trained to embed rows, and predicts from those of the `centers`, (X, y, weight), nearby."""
 
     centers: Batch | None = None
 
     def __call__(self, X: ArrayLike) -> Array:
-        return self._ordinary(mean_only=True)(X)
+        return self.ordinary(quantiles=False)(X)
 
-    def ordinary(self) -> Network:
-        """Return the ordinary network that predicts rows from the centers."""
-        return self._ordinary()
-
-    def _ordinary(self, mean_only: bool = False) -> Network:
+    def ordinary(self, quantiles: bool = True) -> Network:
+        """Return the ordinary network that predicts rows from the centers; with quantiles, if its loss has any."""
         assert isinstance(self.loss, LeaveOneOut)
         assert self.centers is not None
         X, y, weight = self.check(*self.centers)
@@ -175,7 +178,7 @@ class Places(Network):
         if isinstance(loss, CrossEntropy):
             k = T.shape[1]
             ends = [_dense(T, LEAST), (Log(), {}), (Scale(k), {"scale": np.ones(k)})]
-        elif isinstance(loss, MeanAndQuantiles) and not mean_only:
+        elif isinstance(loss, MeanAndQuantiles) and quantiles:
             ends = [_dense(_with_quantiles(loss, T, C, weight))]
         else:
             loss, ends = SquaredError(), [_dense(T)]
@@ -191,7 +194,7 @@ def _dense(W: Array, b: ArrayLike = 0) -> tuple[Layer, Params]:
 
 
 def _with_quantiles(loss: MeanAndQuantiles, T: Array, C: Array, weight: Array | None) -> Array:
-    """Return the raw outputs (m, k (1 + q)) of centers at places C: each target of T (m, k), and its quantiles.
+    """Return the raw outputs (m, k (1 + q)) of centers C (m, d): each target of T (m, k), and its quantiles.
 
     These are quantiles of the errors around a center, when each is predicted from the others, added to its target.
     """
@@ -207,10 +210,12 @@ def centers_of(X: Array, y: Array, weight: Array | None) -> Batch:
     return X[rows], y[rows], None if weight is None else weight[rows]
 
 
-def placing(layers: Sequence[Layer], loss: Loss, centers: Batch | None, seed: int) -> Places:
+def neighbor_network(layers: Sequence[Layer], loss: Loss, centers: Batch | None, seed: int) -> NeighborNetwork:
     """Return an untrained network whose predictions have this loss; `layers` end in a Dense layer of its outputs."""
     *hidden, last = layers
     assert isinstance(last, Dense)
-    network = Places([*hidden, Dense(last.n_in, N_PLACES, "lecun_normal")], LeaveOneOut(loss, last.n_out), seed=seed)
+    network = NeighborNetwork(
+        [*hidden, Dense(last.n_in, N_DIMENSIONS, "lecun_normal")], LeaveOneOut(loss, last.n_out), seed=seed
+    )
     network.centers = centers
     return network

@@ -46,7 +46,7 @@ from chainrule.data.splits import Split
 from chainrule.data.targets import ClassTarget, NumberTarget
 from chainrule.metrics import Metric, as_metric
 from chainrule.model.embeddings import Lookup, Periodic, Select
-from chainrule.model.neighbors import Places, centers_of, placing
+from chainrule.model.neighbors import NeighborNetwork, centers_of, neighbor_network
 from chainrule.model.quantiles import MeanAndQuantiles, in_order
 from chainrule.model.shared import Outputs, apart, shared
 from chainrule.nn.layers import Activation, Dense, Dropout, Layer, Scale
@@ -116,7 +116,7 @@ class Recipe:
             width = size
         layers.append(Dense(width, n_out * self.loss.width, "zeros", "zeros"))
         if self.by_neighbors:
-            return placing(layers, self.loss, self.centers, seed)
+            return neighbor_network(layers, self.loss, self.centers, seed)
         if self.shared_by > 1:
             return shared(layers, self.loss, self.shared_by, seed)
         return Network(layers, self.loss, seed=seed)
@@ -186,7 +186,7 @@ class Member:
     @classmethod
     def of(cls, variant: str, network: Network, rows: Array, X: Array, history: History) -> Self:
         """Return the member that a network from `Recipe.network` has become; X are the rows that it has not seen."""
-        networks = (network.ordinary(),) if isinstance(network, Places) else apart(network)
+        networks = (network.ordinary(),) if isinstance(network, NeighborNetwork) else apart(network)
         outputs = [in_order(single.loss, single.outputs(X)) for single in networks]
         return cls(variant, networks, rows, np.mean(outputs, axis=0), history)
 
